@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast golden
+
+# The same search for uv as in every generated project.
+include {{cookiecutter.project_slug}}/uv.mk
+
+COOKIECUTTER := $(UV) tool run --quiet --from 'cookiecutter>=2.7,<3' cookiecutter
+DEMO := demo/my-site
+
+help:
+	@echo "make demo       bake a project from the default answers into $(DEMO) and serve it"
+	@echo "make test       every test, the slow ones too"
+	@echo "make test-fast  the tests that take seconds"
+	@echo "make golden     write tests/golden anew after a change of the rendered files"
+
+# cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
+demo: $(UV_READY)
+	@if [ -e $(DEMO) ]; then \
+		echo "$(DEMO) is there already and is served as it is. To bake it anew: rm -r demo"; \
+	else \
+		left=$$(git clean -ndX -- '{{cookiecutter.project_slug}}' 2>/dev/null); \
+		[ -z "$$left" ] || { echo "The template's folder holds files that git ignores: git clean -fdX -- '{{cookiecutter.project_slug}}'" >&2; exit 1; }; \
+		$(COOKIECUTTER) --default-config --no-input --output-dir demo . ; \
+	fi
+	@port=$$("$(PYTHON)" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])') \
+		&& PATH="$(CURDIR)/.uv/bin:$$PATH" exec $(MAKE) --no-print-directory -C $(DEMO) run PORT=$$port
+
+# The versions are those of tests/constraints.txt, which names no registry.
+.venv/installed: $(UV_READY) pyproject.toml tests/constraints.txt
+	@$(UV) python find '>=3.11' >/dev/null 2>&1 || { echo "Python 3.11 or later is needed, and none was found: install it, or name it: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(UV) venv --quiet --allow-existing .venv
+	@$(UV) pip install --quiet --group test --constraints tests/constraints.txt
+	@touch $@
+
+test: .venv/installed
+	@.venv/bin/pytest
+
+test-fast: .venv/installed
+	@.venv/bin/pytest -m "not slow"
+
+golden: .venv/installed
+	@.venv/bin/python -m tests.golden_copies

@@ -1,0 +1,22 @@
+"""The answers that tests give, and what the template promises about them."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+
+QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+PROMPTS = [name for name in QUESTIONS if not name.startswith("_")]
+
+# The only files that show an answer; every other one is copied as it is.
+RENDERED = {"pyproject.toml", "README.md", ".env.example"}
+
+# Answers with nothing random in them, for golden copies and comparisons.
+FIXED = {
+    "project_name": "Acme Photos",
+    "project_slug": "acme-photos",
+    "aws_region": "eu-central-1",
+    "static_bucket_name": "acme-photos-static-k3v9qz",
+    "media_bucket_name": "acme-photos-media-k3v9qz",
+}

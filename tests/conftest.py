@@ -1,0 +1,91 @@
+"""Fixtures of the template's tests, and the rule that a skipped test is a failed one."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from pytest_cookies.plugin import Cookies
+
+from tests.answers import FIXED, ROOT
+
+Bake = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the template as a clone would hold it: without what git ignores."""
+    copy = tmp_path_factory.mktemp("template") / "django-s3-template"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            target = copy / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target)
+    return copy
+
+
+@pytest.fixture
+def bake(cookies: Cookies, template: Path) -> Bake:
+    """Return a function that bakes a project from some answers, the others being the defaults."""
+
+    def bake_project(**answers: str) -> Path:
+        result = cookies.bake(extra_context=answers, template=str(template))
+        if result.exception:
+            raise result.exception
+        return result.project_path
+
+    return bake_project
+
+
+@pytest.fixture(scope="session")
+def baked(cookies_session: Cookies, template: Path) -> Path:
+    """Return one project baked from FIXED answers, to be looked at and not changed."""
+    result = cookies_session.bake(extra_context=FIXED, template=str(template))
+    if result.exception:
+        raise result.exception
+    return result.project_path
+
+
+# A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails the run.
+
+ALLOWED_SKIPS = [
+    line.strip()
+    for line in (Path(__file__).parent / "allowed_skips.txt").read_text(encoding="utf-8").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+
+
+def unlisted_skips(reports: list[pytest.TestReport]) -> list[str]:
+    """Return a line for each skipped test whose reason allowed_skips.txt does not list."""
+    lines = []
+    for report in reports:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        if not any(fnmatch(reason, pattern) for pattern in ALLOWED_SKIPS):
+            lines.append(f"{report.nodeid}: {reason}")
+    return lines
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run in which a test was skipped without an allowed reason."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("STRICT_SKIPS") or reporter is None:
+        return
+    lines = unlisted_skips(reporter.stats.get("skipped", []))
+    if lines:
+        reporter.ensure_newline()
+        reporter.section("skipped without a reason in tests/allowed_skips.txt", red=True)
+        for line in lines:
+            reporter.line(line)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,153 @@
+"""What this machine offers to tests: interpreters, a browser, and processes that end with their test."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.answers import ROOT
+
+
+def interpreter(version: str) -> str:
+    """Return the path of Python `version` ("3.12"), from PATH or from pyenv's folder, or skip the test."""
+    found = shutil.which(f"python{version}")
+    if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+        return found
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in sorted(pyenv.glob(f"{version}.*/bin/python{version}")):
+        return str(candidate)
+    pytest.skip(f"No Python {version} on this machine")
+
+
+def chromium() -> str:
+    """Return the path of the system's Chromium, or skip the test."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("No Chromium on this machine (Debian and Ubuntu: apt install chromium)")
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Return the environment that a new user's shell would have, uv included if this machine has it."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "DJANGO_", "PYTEST_", "VIRTUAL_ENV", "UV_PYTHON", "MAKE", "MFLAGS"))
+        and name not in {"DATABASE_URL", "EMAIL_URL", "USE_S3", "PYTHON"}
+    }
+    kept["PATH"] = f"{kept['PATH']}{os.pathsep}{ROOT / '.uv' / 'bin'}"
+    return kept | more
+
+
+def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str) -> str:
+    """Run a command as a new user would, and return what it printed on both streams.
+
+    Fails the test, showing the output, where the exit code is not `expect`.
+    """
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=clean_environment(**environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    if expect is not None:
+        assert done.returncode == expect, f"{command} ended with {done.returncode}:\n{done.stdout}"
+    return done.stdout
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+class Running:
+    """A command that goes on running in a process group of its own, and what it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+    @property
+    def output(self) -> str:
+        """What the command has printed so far."""
+        return "".join(self.lines)
+
+    def wait_for(self, pattern: str, seconds: float = 300) -> re.Match[str]:
+        """Return the first match of `pattern` in the output, as soon as it is there."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.output):
+                return found
+            if self.process.poll() is not None:
+                self._reader.join(5)
+                if found := re.search(pattern, self.output):
+                    return found
+                pytest.fail(f"{self.process.args} ended with {self.process.returncode}:\n{self.output}")
+            time.sleep(0.05)
+        pytest.fail(f"{self.process.args} printed no {pattern!r} in {seconds} s:\n{self.output}")
+
+    def members(self) -> list[int]:
+        """Return the processes of the group that are alive."""
+        listed = subprocess.run(
+            ["ps", "-o", "pid=,stat=", "--no-headers", "-g", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        return [int(line.split()[0]) for line in listed.splitlines() if "Z" not in line.split()[1]]
+
+    def interrupt(self, seconds: float = 20) -> int:
+        """Do what Ctrl-C does, and return the exit code once every process of the group has ended."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        code = self.process.wait(seconds)
+        end = time.monotonic() + seconds
+        while self.members() and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not self.members(), f"still running after Ctrl-C: {self.members()}"
+        return code
+
+
+@contextmanager
+def running(*command: object, cwd: Path, **environment: str) -> Iterator[Running]:
+    """Start a command and end it, with everything that it started, when the block ends."""
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=clean_environment(PYTHONUNBUFFERED="1", **environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield Running(process)
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait(10)

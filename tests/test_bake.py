@@ -1,0 +1,148 @@
+"""The baked project: which files, what is in them, and that all of them parse."""
+
+import ast
+import configparser
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from html.parser import HTMLParser
+from itertools import cycle
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tests import golden_copies as golden
+from tests.answers import FIXED, QUESTIONS, RENDERED
+from tests.conftest import Bake
+
+WRITTEN_BY_THE_HOOK = {".env"}
+
+
+def files_of(project: Path) -> dict[str, Path]:
+    return {path.relative_to(project).as_posix(): path for path in project.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def source(template: Path) -> Path:
+    return template / "{{cookiecutter.project_slug}}"
+
+
+def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, source: Path) -> None:
+    assert set(files_of(baked)) == set(files_of(source)) | WRITTEN_BY_THE_HOOK
+
+
+def test_the_layout_is_flat(baked: Path) -> None:
+    folders = {path.name for path in baked.iterdir() if path.is_dir()}
+    assert folders == {"config", "gallery", "s3", "static", "templates", "tests", "users"}
+
+
+def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path, source: Path) -> None:
+    for name, path in files_of(source).items():
+        if name not in RENDERED:
+            assert (baked / name).read_bytes() == path.read_bytes(), name
+            assert (baked / name).stat().st_mode == path.stat().st_mode, name
+
+
+def test_no_python_of_the_template_holds_jinja(source: Path) -> None:
+    for path in source.rglob("*.py"):
+        assert not re.search(r"\{\{|\{%|\{#", path.read_text(encoding="utf-8")), path
+
+
+def test_no_jinja_is_left_in_the_rendered_files(baked: Path) -> None:
+    for name in RENDERED:
+        assert not re.search(r"\{\{|\{%|\{#|cookiecutter\.", (baked / name).read_text(encoding="utf-8")), name
+
+
+def test_every_file_parses_as_what_it_is(baked: Path) -> None:
+    unread = []
+    for name, path in files_of(baked).items():
+        match path.suffix or path.name:
+            case ".py":
+                ast.parse(path.read_text(encoding="utf-8"), filename=name)
+            case ".toml":
+                tomllib.loads(path.read_text(encoding="utf-8"))
+            case ".ini" | ".editorconfig":
+                parser = configparser.ConfigParser(interpolation=None)
+                text = path.read_text(encoding="utf-8")
+                parser.read_string(text if text.startswith("[") else f"[top]\n{text}")
+            case ".svg":
+                ElementTree.fromstring(path.read_text(encoding="utf-8"))  # noqa: S314 - a file of ours
+            case ".html":
+                HTMLParser().feed(path.read_text(encoding="utf-8"))
+            case ".woff2":
+                assert path.read_bytes()[:4] == b"wOF2"
+            case ".css" | ".js":
+                text = path.read_text(encoding="utf-8")
+                assert text.count("{") == text.count("}"), name
+            case "Makefile" | ".mk":
+                subprocess.run(["make", "-n", "-f", path, "help"], cwd=baked, check=True, capture_output=True)
+            case ".md" | ".txt" | ".env" | ".example" | ".gitignore":
+                assert path.read_text(encoding="utf-8").endswith("\n"), name
+            case _:
+                unread.append(name)
+    assert not unread
+
+
+def test_the_golden_copies_are_what_is_baked(template: Path, tmp_path: Path) -> None:
+    golden.write(template, tmp_path)
+    for path in (golden.GOLDEN).rglob("*"):
+        if path.is_file():
+            name = path.relative_to(golden.GOLDEN)
+            assert (tmp_path / name).read_text(encoding="utf-8") == path.read_text(encoding="utf-8"), name
+    assert set(files_of(tmp_path)) == set(files_of(golden.GOLDEN))
+
+
+# The two choices that meet in no file are cycled, not multiplied.
+COMBINATIONS = list(
+    zip(QUESTIONS["media_access"], cycle(QUESTIONS["django_version"]), strict=False),
+)
+
+
+@pytest.mark.parametrize(("access", "django"), COMBINATIONS)
+def test_each_choice_lands_in_its_file(bake: Bake, access: str, django: str) -> None:
+    project = bake(**FIXED, media_access=access, django_version=django)
+    assert f"\nAWS_MEDIA_ACCESS={access}\n" in (project / ".env").read_text(encoding="utf-8")
+    config = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    assert f"django~={django}.0" in config["project"]["dependencies"]
+    assert config["project"]["requires-python"] == {"5.2": ">=3.11", "6.1": ">=3.12"}[django]
+
+
+def test_the_baked_project_is_linted_and_formatted(baked: Path) -> None:
+    for command in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--no-cache", "."], cwd=baked, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    subprocess.run(["cp", "-r", baked, project], check=True)
+    local = [".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "var/media/a.png", "var/static/a.css"]
+    local += [".venv/bin/python", ".uv/bin/uv", "s3/__pycache__/a.pyc", ".mypy_cache/a", ".ruff_cache/a"]
+    for name in local:
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("local", encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=project, check=True)
+    staged = subprocess.run(
+        ["git", "ls-files"], cwd=project, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert not set(local) & set(staged)
+    assert {".env.example", ".gitignore", "manage.py", "s3/bucket_names.py"} <= set(staged)
+    assert set(staged) == set(files_of(baked)) - WRITTEN_BY_THE_HOOK
+
+
+def test_the_replay_file_holds_no_secret(bake: Bake, _cookiecutter_config_file: object) -> None:
+    project = bake()
+    key = re.search(r"^DJANGO_SECRET_KEY=(.+)$", (project / ".env").read_text(encoding="utf-8"), re.MULTILINE)
+    assert key
+    folder = Path(str(_cookiecutter_config_file)).parent / "cookiecutter_replay"
+    replays = list(folder.glob("*.json"))
+    assert replays
+    for replay in replays:
+        assert key[1] not in replay.read_text(encoding="utf-8")
+        assert set(json.loads(replay.read_text(encoding="utf-8"))["cookiecutter"]) >= set(FIXED)

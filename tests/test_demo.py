@@ -1,0 +1,96 @@
+"""`make demo` and the set-up of uv, as on a machine that has Python, make and git and nothing else."""
+
+import os
+import re
+import shutil
+import stat
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.machine import run, running
+
+MAKEFILES = [".", "{{cookiecutter.project_slug}}"]
+
+
+def path_without_uv() -> str:
+    folders = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(folder for folder in folders if not (Path(folder) / "uv").exists())
+
+
+def script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """Return a folder of programs, the only one on PATH, with the shell's few and without Python and uv."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "make", "sed", "git", "touch", "env", "rm"):
+        (folder / name).symlink_to(shutil.which(name) or f"/bin/{name}")
+    return folder
+
+
+def uv_goal(makefile: str, template: Path, path: Path, *words: str, python: str = "python3") -> str:
+    make = shutil.which("make") or "make"
+    return run(make, "--no-print-directory", f"PYTHON={python}", *words, ".uv/bin/uv", cwd=template / makefile, expect=2, PATH=str(path))
+
+
+@pytest.mark.parametrize("makefile", MAKEFILES)
+def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
+    printed = uv_goal(makefile, template, bare)
+    assert printed.splitlines()[0] == "Python 3.11 or later is needed, and there is no python3 here: install it first."
+    assert len(printed.splitlines()) == 2  # the other is make's own
+
+
+@pytest.mark.parametrize("makefile", MAKEFILES)
+def test_an_old_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
+    script(bare / "python3", 'case "$2" in *platform*) echo 3.9.2;; *) exit 1;; esac')
+    printed = uv_goal(makefile, template, bare)
+    assert printed.splitlines()[0].startswith("Python 3.11 or later is needed, and python3 is 3.9.2: install a newer one")
+    assert len(printed.splitlines()) == 2
+
+
+@pytest.mark.parametrize("makefile", MAKEFILES)
+def test_no_pip_is_one_line(makefile: str, template: Path, bare: Path) -> None:
+    script(bare / "python3", f'[ "$1" = -m ] && exit 1; exec {sys.executable} "$@"')
+    printed = uv_goal(makefile, template, bare)
+    assert printed.splitlines()[0] == "pip is missing: install it first (Debian and Ubuntu: apt install python3-pip)."
+    assert len(printed.splitlines()) == 2
+
+
+@pytest.mark.slow
+def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "a clone"  # a folder's name may hold a space
+    shutil.copytree(template, clone)
+    run("git", "init", "--quiet", cwd=clone)
+    environment = {"PATH": path_without_uv(), "HOME": str(tmp_path)}
+    for expected in ("Starting development server", "demo/my-site is there already"):
+        with running("make", "demo", cwd=clone, **environment) as demo:
+            address = demo.wait_for(r"http://127\.0\.0\.1:\d+/", seconds=600)[0]
+            assert expected in demo.output
+            page = urllib.request.urlopen(address, timeout=30).read().decode()
+            assert "My Site" in page
+            static = re.search(r'"(/static/[^"]+\.css)"', page)
+            assert static
+            assert urllib.request.urlopen(address.rstrip("/") + static[1], timeout=30).status == 200
+            demo.interrupt()
+        changed = clone / "demo" / "my-site" / "changed.txt"
+        changed.write_text("mine", encoding="utf-8")
+    assert changed.read_text(encoding="utf-8") == "mine"
+    assert (clone / ".uv" / "bin" / "uv").exists()
+    assert run("git", "status", "--porcelain", "--ignored", "demo", cwd=clone).startswith("!! demo/")
+
+
+def test_demo_does_not_bake_what_a_run_in_place_has_left(template: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "clone"
+    shutil.copytree(template, clone)
+    run("git", "init", "--quiet", cwd=clone)
+    (clone / "{{cookiecutter.project_slug}}" / "db.sqlite3").write_bytes(b"")
+    printed = run("make", "demo", cwd=clone, expect=2)
+    assert "The template's folder holds files that git ignores: git clean -fdX" in printed
+    assert not (clone / "demo").exists()

@@ -1,0 +1,174 @@
+"""The baked project, installed and run by its own README as a new user would."""
+
+import json
+import os
+import re
+import tomllib
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pytest_cookies.plugin import Cookies
+
+from tests.answers import FIXED
+from tests.machine import free_port, interpreter, run, running
+
+pytestmark = pytest.mark.slow
+
+# What a server would set; the values say nothing to anybody.
+PRODUCTION = {
+    "DJANGO_DEBUG": "false",
+    "DJANGO_SECRET_KEY": "only-for-this-test-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+    "DJANGO_ALLOWED_HOSTS": "www.example.com",
+    "DJANGO_SITE_ORIGINS": "https://www.example.com",
+}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A baked project with its virtual environment."""
+
+    path: Path
+    django: str
+    python: str
+
+    def manage(self, *words: str, expect: int = 0, **environment: str) -> str:
+        """Run a command of manage.py and return what it printed."""
+        return run(".venv/bin/python", "manage.py", *words, cwd=self.path, expect=expect, **environment)
+
+
+@pytest.fixture(scope="module", params=[("5.2", "3.11"), ("6.1", "3.12")], ids=lambda pair: f"django-{pair[0]}")
+def installed(request: pytest.FixtureRequest, cookies_session: Cookies, template: Path) -> Iterator[Installed]:
+    django, version = request.param
+    python = interpreter(version)
+    answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
+    result = cookies_session.bake(extra_context=answers, template=str(template))
+    assert result.exit_code == 0, result.exception
+    run("make", ".venv", cwd=result.project_path, PYTHON=python, UV_PYTHON=python)
+    yield Installed(result.project_path, django, python)
+
+
+def test_the_versions_are_those_asked_for(installed: Installed) -> None:
+    code = "import django, json, sys; print(json.dumps([django.VERSION[:2], sys.version_info[:2]]))"
+    printed = run(".venv/bin/python", "-c", code, cwd=installed.path)
+    wanted = [[int(part) for part in version.split(".")] for version in (installed.django, installed.python[-4:])]
+    assert json.loads(printed) == wanted
+
+
+def test_its_own_tests_pass(installed: Installed) -> None:
+    printed = run("make", "test", cwd=installed.path)
+    assert re.search(r"\d+ passed", printed)
+    assert "skipped" not in printed
+    assert "All checks passed!" in printed
+    assert "Success: no issues found" in printed
+
+
+def test_its_own_tests_are_not_moved_by_an_environment(installed: Installed) -> None:
+    hostile = {
+        "DATABASE_URL": "postgres://nobody:nothing@192.0.2.1:5432/live",
+        "AWS_PROFILE": "production",
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_MEDIA_BUCKET_NAME": "somebodys-live-media",
+        "DJANGO_DEBUG": "no-such-value",
+        "USE_S3": "true",
+    }
+    printed = run(".venv/bin/pytest", "-q", cwd=installed.path, **hostile)
+    assert re.search(r"\d+ passed", printed)
+
+
+def test_checks_and_migrations_are_clean(installed: Installed) -> None:
+    assert "no issues" in installed.manage("check")
+    assert "No changes detected" in installed.manage("makemigrations", "--check", "--dry-run")
+
+
+def test_deployment_checks_are_clean(installed: Installed) -> None:
+    assert "no issues" in installed.manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+
+
+@pytest.mark.parametrize("missing", [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]])
+def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str]) -> None:
+    environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
+    printed = installed.manage("check", expect=1, DJANGO_ENV_FILE=os.devnull, **environment)
+    last = printed.strip().splitlines()[-1]
+    for name in ("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"):
+        assert (name in last) == (name in missing)
+
+
+def test_nothing_is_needed_to_start(installed: Installed, tmp_path: Path) -> None:
+    project = tmp_path / "bare"
+    run("cp", "-r", installed.path, project, cwd=tmp_path)
+    (project / ".env").unlink()
+    python = installed.path / ".venv" / "bin" / "python"
+    bare = {name: "" for name in PRODUCTION}
+    assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
+    run(python, "manage.py", "migrate", cwd=project, **bare)
+    run(python, "-m", "pytest", "-q", "-x", cwd=project, **bare)
+    port = free_port()
+    with running(python, "manage.py", "runserver", str(port), cwd=project, **bare) as server:
+        server.wait_for(f"http://127.0.0.1:{port}/")
+        assert fetch(f"http://127.0.0.1:{port}/")[0] == 200
+
+
+def fetch(address: str) -> tuple[int, dict[str, str], str]:
+    """Return status, headers (in lower case) and body of an address."""
+    try:
+        with urllib.request.urlopen(address, timeout=30) as response:
+            return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read().decode()
+
+
+def first_commands(readme: str) -> list[str]:
+    """Return the lines of a README's first block of shell commands."""
+    block = re.search(r"```(?:sh|shell|console)\n(.*?)```", readme, re.DOTALL)
+    assert block
+    return block[1].strip().splitlines()
+
+
+def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
+    port = free_port()
+    with running("make", "run", f"PORT={port}", cwd=installed.path) as server:
+        server.wait_for(f"http://127.0.0.1:{port}/")
+        assert "createsuperuser" in server.output
+        status, _, page = fetch(f"http://127.0.0.1:{port}/")
+        assert status == 200
+        assert "O&#x27;Neil &amp; &lt;Söhne&gt; 사진" in page
+        files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
+        assert {Path(name).suffix for name in files} >= {".css", ".js", ".svg"}
+        for name in files:
+            status, headers, _ = fetch(f"http://127.0.0.1:{port}{name}")
+            assert status == 200, name
+            assert headers["content-type"].split(";")[0] != "text/html", name
+        server.interrupt()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+def test_a_taken_port_is_said_in_one_line(installed: Installed) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        printed = run("make", "run", f"PORT={taken.getsockname()[1]}", cwd=installed.path, expect=None)
+    assert "That port is already in use." in printed
+    assert "Traceback" not in printed
+
+
+def test_the_readme_starts_with_commands_that_work(installed: Installed) -> None:
+    commands = first_commands((installed.path / "README.md").read_text(encoding="utf-8"))
+    assert 1 <= len(commands) <= 3
+    targets = [command for command in commands if command.startswith("make ")]
+    assert targets == ["make run"]
+    printed = run("make", "-n", "run", cwd=installed.path)
+    assert "manage.py runserver" in printed
+
+
+def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:
+    lock = tomllib.loads((installed.path / "uv.lock").read_text(encoding="utf-8"))
+    assert {"django", "django-environ", "pillow", "psycopg"} <= {package["name"] for package in lock["package"]}
+    run("git", "init", "--quiet", cwd=installed.path)
+    assert run("git", "check-ignore", "uv.lock", cwd=installed.path, expect=1) == ""

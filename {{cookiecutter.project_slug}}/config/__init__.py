@@ -1,0 +1,1 @@
+"""What the site is made of: settings, URLs, and the doors that servers use."""

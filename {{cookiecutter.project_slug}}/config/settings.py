@@ -1,0 +1,189 @@
+"""The settings of the site, in the order of Django's own.
+
+What differs between machines is a variable of the environment (README.md lists them all);
+with none set, the site runs in debug mode on SQLite and local files.
+"""
+
+import os
+from pathlib import Path
+
+import django
+
+from config.env import MAIL_TIMEOUT, Env, mailer
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# What the site writes while it runs at a desk: uploads, collected files.
+VAR_DIR = BASE_DIR / "var"
+
+env = Env.load(Path(os.environ.get("DJANGO_ENV_FILE") or BASE_DIR / ".env"))
+
+SITE_NAME = env.text("DJANGO_SITE_NAME", default="My Site")
+
+
+# Security: without a secret key this can only be somebody's desk, so debug is on; a server that has a key
+# and forgets DJANGO_DEBUG is in production.
+
+DEBUG = env.bool("DJANGO_DEBUG", default="DJANGO_SECRET_KEY" not in env.ENVIRON)
+
+if not DEBUG:
+    env.require("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", reason="With debug off")
+
+SECRET_KEY = env.text("DJANGO_SECRET_KEY", default="for-debug-only: a site with debug off demands a key of its own")
+
+# With debug on, Django itself allows localhost and nothing else.
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[])
+
+# Where visitors' browsers find the site, with scheme: https://www.example.com
+SITE_ORIGINS = env.list("DJANGO_SITE_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS = SITE_ORIGINS
+
+# One switch for a site behind plain http: it also governs secure cookies and HSTS.
+SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=not DEBUG)
+SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT
+CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_SSL_REDIRECT
+# The browsers' preload list is hard to leave and open to anybody's request once the header allows it: that is
+# the owner's decision, so Django's advice to allow it is silenced.
+SILENCED_SYSTEM_CHECKS = ["security.W021"]
+
+# The header by which a proxy says that the visitor came over https, such as "X-Forwarded-Proto". Off unless
+# set: where no proxy overwrites it, any visitor could send it.
+if _header := env.text("DJANGO_SECURE_PROXY_SSL_HEADER", default=""):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_" + _header.upper().replace("-", "_"), "https")
+
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+
+# Applications
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "s3",
+    "users",
+    "gallery",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "config.context_processors.site",
+            ],
+        },
+    },
+]
+
+WSGI_APPLICATION = "config.wsgi.application"
+
+
+# Database: SQLite, or postgres://user:password@host:5432/name
+
+DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
+    DATABASES["default"]["OPTIONS"] = {
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "transaction_mode": "IMMEDIATE",
+    }
+else:
+    DATABASES["default"]["CONN_MAX_AGE"] = 60
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+# Users
+
+AUTH_USER_MODEL = "users.User"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "home"
+
+
+# Language and time
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+
+# Files
+
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+
+MEDIA_URL = "media/"
+MEDIA_ROOT = VAR_DIR / "media"
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
+
+# Where the buckets are. A blank or missing name is reported by `manage.py check`.
+AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", default="")
+AWS_STATIC_BUCKET_NAME = env.text("AWS_STATIC_BUCKET_NAME", default="")
+AWS_MEDIA_BUCKET_NAME = env.text("AWS_MEDIA_BUCKET_NAME", default="")
+AWS_MEDIA_ACCESS = env.text("AWS_MEDIA_ACCESS", default="private")
+
+
+# Email: smtp+tls://user:password@host:587; with debug on it is printed. Django 6.1 deprecates the EMAIL_*
+# settings for MAILERS, which 5.2 does not know.
+
+_email = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": mailer(_email)}
+else:
+    vars().update(_email)
+    EMAIL_TIMEOUT = MAIL_TIMEOUT
+
+
+# Logging: everything to stderr, where the service manager picks it up; a 500 comes with its traceback.
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        # Django would mail errors to ADMINS, which nobody has set, and print none of them with debug off.
+        "django": {"handlers": [], "level": "INFO"},
+    },
+}

@@ -1,0 +1,1 @@
+"""The site's own user model, which Django advises every project to start with."""
