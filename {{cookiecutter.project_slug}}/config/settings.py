@@ -65,8 +65,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
+    "s3",  # before staticfiles, whose collectstatic it extends
     "django.contrib.staticfiles",
-    "s3",
     "users",
     "gallery",
 ]
@@ -142,25 +142,45 @@ USE_I18N = True
 USE_TZ = True
 
 
-# Files
+# Files: static ones and uploads live on S3 where USE_S3 is on, each in its bucket; else on local disk.
+# Credentials never pass through here: boto3 finds them in its own variables, profile or role.
 
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Written by `manage.py s3 manifest` when an image is built; a web process then asks S3 for nothing to start.
+STATICFILES_MANIFEST = BASE_DIR / "staticfiles.json"
 
 MEDIA_URL = "media/"
 MEDIA_ROOT = VAR_DIR / "media"
 
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
-}
+USE_S3 = env.bool("USE_S3", default=not DEBUG)
 
-# Where the buckets are. A blank or missing name is reported by `manage.py check`.
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", default="")
 AWS_STATIC_BUCKET_NAME = env.text("AWS_STATIC_BUCKET_NAME", default="")
 AWS_MEDIA_BUCKET_NAME = env.text("AWS_MEDIA_BUCKET_NAME", default="")
 AWS_MEDIA_ACCESS = env.text("AWS_MEDIA_ACCESS", default="private")
+AWS_QUERYSTRING_EXPIRE = env.int("AWS_QUERYSTRING_EXPIRE", default=3600)
+AWS_MEDIA_VERSIONING = env.bool("AWS_MEDIA_VERSIONING", default=False)
+AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL", default="")
+AWS_EXPECTED_BUCKET_OWNER = env.text("AWS_EXPECTED_BUCKET_OWNER", default="")
+AWS_STATIC_CUSTOM_DOMAIN = env.text("AWS_STATIC_CUSTOM_DOMAIN", default="")
+AWS_MEDIA_CUSTOM_DOMAIN = env.text("AWS_MEDIA_CUSTOM_DOMAIN", default="")
+AWS_CLOUDFRONT_DISTRIBUTION_ARN = env.text("AWS_CLOUDFRONT_DISTRIBUTION_ARN", default="")
+AWS_CLOUDFRONT_KEY_ID = env.text("AWS_CLOUDFRONT_KEY_ID", default="")
+AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY", default="")
+
+if USE_S3:
+    env.require("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", reason="With USE_S3 on")
+    STORAGES = {
+        "default": {"BACKEND": "s3.media.MediaStorage"},
+        "staticfiles": {"BACKEND": "s3.static.StaticStorage"},
+    }
+else:
+    STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+    }
 
 
 # Email: smtp+tls://user:password@host:587; with debug on it is printed. Django 6.1 deprecates the EMAIL_*
