@@ -7,12 +7,11 @@ from typing import Any, ClassVar
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-
 # Seconds until a mail server that does not answer is given up; Django's default is to wait for ever.
 MAIL_TIMEOUT = 10
 
 
-class Env(environ.Env):
+class Env(environ.Env):  # type: ignore[misc]  # it comes without types
     """django-environ, where a blank value counts as unset and an error names every missing variable."""
 
     ENVIRON: ClassVar[dict[str, str]] = {}
@@ -40,7 +39,9 @@ class Env(environ.Env):
         """Raise one error that names all of `names` that are missing, and the reason they are needed."""
         missing = [name for name in names if name not in self.ENVIRON]
         if missing:
-            raise ImproperlyConfigured(f"{reason}: set {' and '.join(missing)} in the environment or in .env.")
+            raise ImproperlyConfigured(
+                f"{reason}: set {' and '.join(missing)} in the environment or in .env."
+            )
 
 
 def mailer(config: dict[str, Any]) -> dict[str, Any]:

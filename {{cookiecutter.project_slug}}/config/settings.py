@@ -29,7 +29,9 @@ DEBUG = env.bool("DJANGO_DEBUG", default="DJANGO_SECRET_KEY" not in env.ENVIRON)
 if not DEBUG:
     env.require("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", reason="With debug off")
 
-SECRET_KEY = env.text("DJANGO_SECRET_KEY", default="for-debug-only: a site with debug off demands a key of its own")
+SECRET_KEY = env.text(
+    "DJANGO_SECRET_KEY", default="for-debug-only: a site with debug off demands a key of its own"
+)
 
 # With debug on, Django itself allows localhost and nothing else.
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[])
