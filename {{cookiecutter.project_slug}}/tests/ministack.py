@@ -1,0 +1,148 @@
+"""A strict S3 for tests, over real HTTP: `store` is the server, `s3_site` a site with buckets of its own on it."""
+
+import http.client
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import pytest
+
+from s3 import buckets, client, policies
+from s3.embedded import EmbeddedS3, Key, running
+
+REGION = "eu-central-1"
+
+# moto and its like are not strict: these two storages are what a site with USE_S3 has.
+STORAGES = {
+    "default": {"BACKEND": "s3.media.MediaStorage"},
+    "staticfiles": {"BACKEND": "s3.static.StaticStorage"},
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a visitor got."""
+
+    status: int
+    headers: Mapping[str, str]
+    """The names are lower case."""
+    body: bytes
+
+
+def anonymous(
+    url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> Answer:
+    """Ask as a visitor's browser does: no key, no redirect followed, no error raised for a status."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    try:
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        connection.request(method, target or "/", body, dict(headers or {}))
+        got = connection.getresponse()
+        return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+    finally:
+        connection.close()
+
+
+def new_user(store: EmbeddedS3, *documents: Mapping[str, Any]) -> Key:
+    """Return the key of a new IAM user with just these policies."""
+    iam = store.client("iam")
+    name = f"user-{secrets.token_hex(6)}"
+    iam.create_user(UserName=name)
+    for number, document in enumerate(documents):
+        iam.put_user_policy(UserName=name, PolicyName=f"p{number}", PolicyDocument=json.dumps(document))
+    made = iam.create_access_key(UserName=name)["AccessKey"]
+    return Key(made["AccessKeyId"], made["SecretAccessKey"])
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
+    """Return the server, one for all tests; `store.client()` speaks as root, which skips every enforcement."""
+    folder: Path = tmp_path_factory.mktemp("ministack")
+    with running(folder, region=REGION) as running_store:
+        yield running_store
+
+
+@pytest.fixture
+def bucket_name() -> str:
+    """Return the name of a bucket that does not exist."""
+    return f"test-{secrets.token_hex(8)}"
+
+
+@dataclass(frozen=True)
+class SiteOnS3:
+    """A site whose settings point to buckets of its own."""
+
+    store: EmbeddedS3
+    static_bucket: str
+    media_bucket: str
+    key: Key
+    """Of the IAM user with the rights of both roles, web and deploy; s3.client finds it in the environment."""
+
+    @property
+    def root(self) -> Any:
+        """The S3 client of root, to look at what is there and to put things right or wrong."""
+        return self.store.client()
+
+    def url(self, bucket: str, key: str) -> str:
+        """Return the plain address of an object; the key must need no encoding."""
+        return f"{self.store.endpoint}/{bucket}/{key}"
+
+
+class MakeSite(Protocol):
+    """The type of `s3_site`."""
+
+    def __call__(
+        self, access: str = "private", *, one_bucket: bool = False, prepared: bool = True, **more: Any
+    ) -> SiteOnS3:
+        """Point the settings at new buckets and at a new user's key until the test ends."""
+
+
+@pytest.fixture
+def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
+    """Return a function that makes a site on S3: USE_S3 is on, the buckets are there as the settings want them.
+
+    `access` is AWS_MEDIA_ACCESS. With `prepared` off the buckets are as AWS makes new ones. `more` are further
+    settings, which hold when the buckets are prepared.
+    """
+
+    def forget_clients() -> None:
+        for cached in (client._core, client.session, client._client):
+            cached.cache_clear()
+
+    def make(
+        access: str = "private", *, one_bucket: bool = False, prepared: bool = True, **more: Any
+    ) -> SiteOnS3:
+        static_bucket = f"static-{secrets.token_hex(8)}"
+        media_bucket = static_bucket if one_bucket else f"media-{secrets.token_hex(8)}"
+        settings.AWS_S3_REGION_NAME = REGION
+        settings.AWS_S3_ENDPOINT_URL = store.endpoint
+        settings.AWS_STATIC_BUCKET_NAME = static_bucket
+        settings.AWS_MEDIA_BUCKET_NAME = media_bucket
+        settings.AWS_MEDIA_ACCESS = access
+        for name, value in more.items():
+            setattr(settings, name, value)
+        wanted = buckets.Site.from_settings()
+        if prepared:
+            buckets.prepare(store.client(), wanted)
+        else:
+            location = {"LocationConstraint": REGION}
+            for name in {static_bucket, media_bucket}:
+                store.client().create_bucket(Bucket=name, CreateBucketConfiguration=location)
+        key = new_user(
+            store, policies.document(policies.web(wanted)), policies.document(policies.deploy(wanted))
+        )
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
+        forget_clients()
+        settings.USE_S3 = True
+        settings.STORAGES = STORAGES
+        return SiteOnS3(store, static_bucket, media_bucket, key)
+
+    yield make
+    forget_clients()
