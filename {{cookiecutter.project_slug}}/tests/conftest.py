@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.ministack"]
+
 
 class ConnectionRefusedByTestsError(ConnectionError):
     """A test tried to reach an address that is not on this machine."""
