@@ -1,0 +1,94 @@
+"""Django's collectstatic; where static files live on S3, it also publishes them."""
+
+import io
+import time
+from typing import Any
+
+from django.contrib.staticfiles.management.commands import collectstatic
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError, CommandParser, OutputWrapper
+
+from s3.publish import Publisher, PublishError
+from s3.static import StaticStorage
+
+SECONDS_BETWEEN_LINES = 5.0
+BAR = 40  # characters
+
+
+class Progress:
+    """A bar on a terminal, elsewhere a line now and then; with `verbose` a line for each object."""
+
+    def __init__(self, out: OutputWrapper, *, verbose: bool) -> None:
+        self.out, self.verbose = out, verbose
+        self.bar = out.isatty() and not verbose
+        self.next = time.monotonic() + SECONDS_BETWEEN_LINES
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Show that `done` of `total` objects are done, `what` being the latest."""
+        if self.verbose:
+            self.out.write(what)
+        elif self.bar:
+            filled = BAR * done // total
+            self.out.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}", ending="")
+            self.out.flush()
+        elif time.monotonic() >= self.next:
+            self.next = time.monotonic() + SECONDS_BETWEEN_LINES
+            self.out.write(f"{done} of {total} objects")
+
+    def close(self) -> None:
+        """Wipe the bar out."""
+        if self.bar:
+            self.out.write("\r\x1b[K", ending="")
+
+
+class Command(collectstatic.Command):
+    """Collects as Django does; on S3 nothing is asked, since nothing in use is overwritten or deleted."""
+
+    help = "Collect static files, and where they live on S3, upload what is new and then switch to it."
+
+    @classmethod
+    def collect_into(cls, storage: StaticStorage) -> None:
+        """Collect the source tree into a storage that is staging, silently and with Django's defaults."""
+        command = cls(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)
+        command.storage = storage
+        parser = CommandParser()
+        command.add_arguments(parser)
+        command.set_options(**vars(parser.parse_args([])), verbosity=0)
+        command.collect()
+
+    def handle(self, **options: Any) -> str | None:
+        """Return the closing line; raise CommandError if a file could not be uploaded."""
+        storage = self.storage
+        if not isinstance(storage, StaticStorage):
+            return super().handle(**options)
+        for option in ("clear", "link"):
+            if options[option]:
+                raise CommandError(
+                    f"--{option} is not for static files on S3, where no object is deleted or linked."
+                )
+        self.set_options(**options)
+        # Staging changes nothing, and has to be done to tell what a run would do.
+        dry_run, self.dry_run = self.dry_run, False
+        progress = Progress(self.stdout, verbose=self.verbosity >= (1 if dry_run else 2))
+        try:
+            publisher = Publisher(storage.manifest_name)
+            with storage.staging() as stage:
+                self.collect()
+                show = progress if self.verbosity else lambda *_: None
+                summary = publisher.publish(stage, dry_run=dry_run, progress=show)
+        except (PublishError, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            progress.close()
+        if summary.manifest == "none":
+            self.stderr.write(
+                "The bucket has no manifest: until a run without --no-post-process, pages will fail."
+            )
+        return str(summary) if self.verbosity else None
+
+    def collect(self) -> dict[str, list[str]]:
+        """Collect and post-process; a reference to a missing file is told in lines, not by a traceback."""
+        try:
+            return super().collect()
+        except (ValueError, RuntimeError) as error:
+            raise CommandError("\n".join([str(error), *getattr(error, "__notes__", [])])) from error

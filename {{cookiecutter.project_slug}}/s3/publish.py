@@ -1,0 +1,544 @@
+"""Publishing the static files that were collected, in an order that never breaks the live site.
+
+One listing of the bucket and one look at the live manifest tell what is missing. Hashed names go up first,
+plain names after all of them, the manifest last. No object is ever deleted, and no hashed one replaced while
+its content is right. Whatever fails or is killed on the way, the old manifest stays in force, and the next
+run uploads the rest.
+
+What decides whether an object is right:
+- a hashed name: that it is there, with the size of the file or the size that the live manifest records (gzip
+  differs between builds of zlib, and compression between deploys with and without a CDN domain);
+- a plain name: its fingerprint in the live manifest, as long as the listing shows the ETag that S3 gave us
+  for it. The ETag is a token: it tells that somebody else has written the object since, and is never compared
+  with a hash of ours;
+- where these don't tell, as after a run that was killed: the SHA-256 that each object carries as metadata.
+"""
+
+import hashlib
+import json
+import mimetypes
+import re
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from django.conf import settings
+
+from s3 import client
+from s3.static import CHUNK, Source, Stage, static_bucket
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+# A plain name changes its content; five minutes are what a page may be behind.
+SHORT = "public, max-age=300"
+ALWAYS_ASK = "no-cache"
+
+# Small files are limited by the way to S3 and back, large ones by the line and by memory.
+CONCURRENCY = 48
+LARGE = 1024 * 1024  # bytes: from here on a file is streamed from disk, CONCURRENCY_LARGE at a time
+CONCURRENCY_LARGE = 2
+PART = 8 * 1024 * 1024  # bytes: a longer file goes up in parts of this size, PARTS_AT_ONCE at a time
+PARTS_AT_ONCE = 2
+# A bucket that refuses this many files refuses the others too.
+GIVE_UP_AFTER = 50
+NAMED_FAILURES = 20
+
+# What browsers are strict about, and what versions of Python's table differ in. All else is Python's table,
+# never the machine's mime.types.
+CONTENT_TYPES = {
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+    ".css": "text/css",
+    ".csv": "text/csv",
+    ".eot": "application/vnd.ms-fontobject",
+    ".geojson": "application/geo+json",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".ico": "image/vnd.microsoft.icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".jsonld": "application/ld+json",
+    ".m4a": "audio/mp4",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
+    ".mp4": "video/mp4",
+    ".oga": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".ogv": "video/ogg",
+    ".opus": "audio/ogg",
+    ".otf": "font/otf",
+    ".rss": "application/rss+xml",
+    ".svg": "image/svg+xml",
+    ".svgz": "image/svg+xml",
+    ".ttc": "font/collection",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain",
+    ".vtt": "text/vtt",
+    ".wasm": "application/wasm",
+    ".weba": "audio/webm",
+    ".webm": "video/webm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xhtml": "application/xhtml+xml",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+_python_types = mimetypes.MimeTypes()
+_TEXT = re.compile(r"text/.*|.*[/+](json|xml|yaml)")
+
+# (done, all, what was done just now)
+Progress = Callable[[int, int, str], None]
+
+
+class PublishError(Exception):
+    """Static files could not be published. The message is for people: what happened, and the cure."""
+
+
+def content_type(name: str) -> str:
+    """Return the Content-Type of a file by its name, the same on every machine; text is taken as UTF-8."""
+    suffix = PurePosixPath(name).suffix.lower()
+    found = CONTENT_TYPES.get(suffix)
+    if found is None:
+        guessed, encoding = _python_types.guess_type(f"file{suffix}")
+        found = "application/octet-stream" if encoding or not guessed else guessed
+    return f"{found}; charset=utf-8" if found.startswith("text/") else found
+
+
+class Headers(NamedTuple):
+    """How an object is stored.
+
+    `encoding`: "gzip" is a wish, granted where it makes the file smaller; "gzipped" is compressed already.
+    """
+
+    content_type: str
+    cache_control: str
+    encoding: Literal["", "gzip", "gzipped"]
+
+    @classmethod
+    def of(cls, name: str, cache_control: str) -> "Headers":
+        """Return the headers of a name. With a CDN domain nothing is compressed: the CDN does it better."""
+        kind = content_type(name)
+        if name.lower().endswith(".svgz"):
+            return cls(kind, cache_control, "gzipped")
+        text = _TEXT.fullmatch(kind) and not settings.AWS_STATIC_CUSTOM_DOMAIN.strip()
+        return cls(kind, cache_control, "gzip" if text else "")
+
+
+class Stored(NamedTuple):
+    """An object in the bucket: its size in bytes as stored (compressed, if it is), its ETag as a token."""
+
+    size: int
+    etag: str | None
+
+
+@dataclass
+class Item:
+    """One object to be: its name below `static/`, its content and headers.
+
+    `state`: "right" needs nothing, "missing" and "outdated" an upload, "unclear" a look at its metadata.
+    """
+
+    name: str
+    source: Source
+    headers: Headers
+    immutable: bool
+    state: Literal["right", "missing", "outdated", "unclear"] = "missing"
+    stored: Stored | None = None
+
+    @property
+    def key(self) -> str:
+        """Return the object's key."""
+        return client.STATIC_PREFIX + self.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what changes when the content, its encoding or a header changes."""
+        return hashlib.sha256("\n".join((self.source.digest, *self.headers)).encode()).hexdigest()[:24]
+
+
+@dataclass
+class Live:
+    """What the bucket holds: objects by their name below `static/`, and the manifest, {} for none."""
+
+    objects: dict[str, Stored]
+    manifest: dict[str, Any]
+
+    def judge(self, item: Item) -> None:
+        """Set the item's state."""
+        records = self.manifest.get("s3", {})
+        stored = item.stored = self.objects.get(item.name)
+        if stored is None:
+            item.state = "missing"
+        elif item.immutable:
+            sizes = (item.source.size, records.get("hashed", {}).get(item.name))
+            item.state = "right" if stored.size in sizes else "unclear"
+        else:
+            fingerprint, etag = records.get("plain", {}).get(item.name, (None, None))
+            if etag is None or etag != stored.etag:
+                item.state = "unclear"
+            else:
+                item.state = "right" if fingerprint == item.fingerprint else "outdated"
+
+
+@dataclass
+class Summary:
+    """What a run did, or with `dry_run` would do. Bytes are those sent."""
+
+    files: int
+    dry_run: bool
+    uploaded: int = 0
+    unchanged: int = 0
+    bytes: int = 0
+    manifest: Literal["unchanged", "new", "none"] = "unchanged"
+    started: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        verb = "to upload" if self.dry_run else "uploaded"
+        return (
+            f"{self.files:,} files as {self.uploaded + self.unchanged:,} objects: {self.uploaded:,} {verb}, "
+            f"{self.unchanged:,} unchanged, {self.bytes:,} bytes in {time.monotonic() - self.started:.1f} s; "
+            f"manifest: {self.manifest}."
+        )
+
+
+def planned(stage: Stage, paths: dict[str, str]) -> list[Item]:
+    """Return the objects that the collected files become, hashed ones first.
+
+    `paths` are the final names by plain name; what post-processing derived on the way there is left out.
+    """
+    # A storage whose file_hash returns None for a file keeps its name: nothing of that is immutable.
+    hashed = {final for name, final in paths.items() if final != name}
+    items = [
+        Item(name, stage.source(name), Headers.of(name, IMMUTABLE), immutable=True) for name in sorted(hashed)
+    ]
+    for name in sorted(stage.plain.keys() - hashed):
+        source = stage.source(name) if paths.get(name) == name else stage.plain[name]
+        items.append(Item(name, source, Headers.of(name, SHORT), immutable=False))
+    return items
+
+
+def read_live(manifest_name: str) -> Live:
+    """Return what the bucket holds: a request per 1,000 objects, and one for the manifest.
+
+    Raises PublishError with the cure where there are no credentials, no bucket or no permission to list it.
+    """
+    import obstore
+    from botocore.exceptions import BotoCoreError
+    from obstore.exceptions import BaseError
+
+    bucket = static_bucket()
+    try:
+        store = client.obstore_store(bucket)
+        with ThreadPoolExecutor(1) as pool:
+            manifest = pool.submit(_live_manifest, store, manifest_name)
+            listing = obstore.list(store, client.STATIC_PREFIX, chunk_size=1000)
+            objects = {
+                meta["path"].removeprefix(client.STATIC_PREFIX): Stored(meta["size"], _token(meta["e_tag"]))
+                for batch in listing
+                for meta in batch
+            }
+            return Live(objects, manifest.result())
+    except (BotoCoreError, BaseError, OSError) as error:
+        raise PublishError(_explained(error, bucket)) from error
+
+
+def _live_manifest(store: "S3Store", manifest_name: str) -> dict[str, Any]:
+    import obstore
+
+    try:
+        found = json.loads(bytes(obstore.get(store, client.STATIC_PREFIX + manifest_name).bytes()))
+    except FileNotFoundError:
+        return {}
+    except ValueError:  # not ours, or broken: published anew
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _token(etag: str | None) -> str | None:
+    return etag.strip('"') if etag else None
+
+
+class Publisher:
+    """One run: reads the live state in the background while Django collects, then uploads."""
+
+    def __init__(self, manifest_name: str) -> None:
+        self.manifest_name = manifest_name
+        self._pool = ThreadPoolExecutor(1)
+        self._live = self._pool.submit(read_live, manifest_name)
+        self._started = time.monotonic()
+
+    def publish(self, stage: Stage, *, dry_run: bool = False, progress: Progress) -> Summary:
+        """Upload what the bucket lacks of the staged files; with `dry_run` only say so.
+
+        Raises PublishError, which names the files that failed and S3's code, and then writes no manifest.
+        """
+        live = self._live.result()
+        manifest = None
+        if self.manifest_name in stage.derived:
+            manifest = json.loads(stage.derived.pop(self.manifest_name).body)  # type: ignore[arg-type]
+        items = planned(stage, manifest["paths"] if manifest else {})
+        for item in items:
+            live.judge(item)
+
+        summary = Summary(files=len(stage.plain), dry_run=dry_run, started=self._started)
+        upload = _Upload(
+            static_bucket(), summary, progress, total=sum(item.state != "right" for item in items)
+        )
+        upload.run([item for item in items if item.immutable])
+        upload.run([item for item in items if not item.immutable])
+
+        if manifest is None:
+            summary.manifest = "unchanged" if live.manifest else "none"
+            return summary
+        manifest["paths"] = dict(sorted(manifest["paths"].items()))
+        manifest["s3"] = {
+            "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
+            "plain": {
+                item.name: [item.fingerprint, item.stored.etag]
+                for item in items
+                if not item.immutable and item.stored
+            },
+        }
+        if manifest != live.manifest:
+            summary.manifest = "new"
+            if not dry_run:
+                upload.manifest(self.manifest_name, json.dumps(manifest).encode())
+        return summary
+
+
+class _Upload:
+    """The uploads of one run."""
+
+    def __init__(self, bucket: str, summary: Summary, progress: Progress, total: int) -> None:
+        self.bucket = bucket
+        self.store = client.obstore_store(bucket)
+        self.summary = summary
+        self.progress = progress
+        self.total = total
+        self.done = 0
+
+    def run(self, items: Iterable[Item]) -> None:
+        """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
+        from botocore.exceptions import BotoCoreError
+        from obstore.exceptions import BaseError
+
+        failures: list[tuple[str, str]] = []
+        with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
+            running: dict[Future[int | None], Item] = {}
+            for item in items:
+                if item.state == "right":
+                    self.summary.unchanged += 1
+                else:
+                    pool = large if item.source.size >= LARGE else small
+                    running[pool.submit(self._settle, item)] = item
+            try:
+                for future in as_completed(running):
+                    try:
+                        self._count(running[future], future.result())
+                    except (BaseError, BotoCoreError, OSError, ValueError) as error:
+                        failures.append((running[future].key, _reason(error)))
+                        if len(failures) >= GIVE_UP_AFTER:
+                            break
+            finally:  # also on Ctrl-C
+                small.shutdown(wait=False, cancel_futures=True)
+                large.shutdown(wait=False, cancel_futures=True)
+        if failures:
+            raise PublishError(_failed(failures, given_up=len(failures) >= GIVE_UP_AFTER))
+
+    def _count(self, item: Item, sent: int | None) -> None:
+        self.done += 1
+        if sent is None:
+            self.summary.unchanged += 1
+            self.progress(self.done, self.total, f"Unchanged {item.key}")
+        else:
+            self.summary.uploaded += 1
+            self.summary.bytes += sent
+            verb = "Would upload" if self.summary.dry_run else "Uploaded"
+            self.progress(self.done, self.total, f"{verb} {item.key}")
+
+    def _settle(self, item: Item) -> int | None:
+        """Upload an item if it is needed; return the bytes sent, or None where it was right."""
+        if item.state == "unclear" and self._is_right(item):
+            return None
+        if self.summary.dry_run:
+            return 0
+        return self._put(item)
+
+    def _is_right(self, item: Item) -> bool:
+        import obstore
+
+        try:
+            found = obstore.get(self.store, item.key, options={"head": True})
+        except FileNotFoundError:  # deleted since the listing
+            return False
+        headers = found.attributes
+        item.stored = Stored(found.meta["size"], _token(found.meta["e_tag"]))
+        same = headers.get("sha256") == item.source.digest
+        if item.immutable:
+            return same
+        kind, cache_control, encoding = item.headers
+        encodings = {"gzip": {"gzip", ""}, "gzipped": {"gzip"}, "": {""}}[encoding]
+        return (
+            same
+            and headers.get("Content-Type") == kind
+            and headers.get("Cache-Control") == cache_control
+            and headers.get("Content-Encoding", "") in encodings
+        )
+
+    def _put(self, item: Item) -> int | None:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with _body(item) as (body, size, encoding):
+            attributes = {
+                "Content-Type": item.headers.content_type,
+                "Cache-Control": item.headers.cache_control,
+                "sha256": item.source.digest,
+            }
+            if encoding:
+                attributes["Content-Encoding"] = encoding
+            # Another deploy may have uploaded the same hashed name since the listing: it is not replaced. (A
+            # multipart upload can't be told so; it would write the same bytes.)
+            create = item.immutable and item.state == "missing" and size <= PART
+            try:
+                result = obstore.put(
+                    self.store,
+                    item.key,
+                    body,
+                    attributes=attributes,
+                    mode="create" if create else "overwrite",
+                    use_multipart=None if size > PART else False,
+                    chunk_size=PART,
+                    max_concurrency=PARTS_AT_ONCE,
+                )
+            except AlreadyExistsError:
+                item.stored = Stored(size, None)
+                return None
+            item.stored = Stored(size, _token(result["e_tag"]))
+            return size
+
+    def manifest(self, name: str, body: bytes) -> None:
+        """Write the manifest, which is what makes the new files live."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        key = client.STATIC_PREFIX + name
+        attributes = {"Content-Type": "application/json", "Cache-Control": ALWAYS_ASK}
+        try:
+            obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise PublishError(_failed([(key, _reason(error))], given_up=False)) from error
+        self.summary.bytes += len(body)
+
+
+@contextmanager
+def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
+    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path."""
+    source, wish = item.source, item.headers.encoding
+    body = source.body
+    if isinstance(body, Path) and source.size < LARGE:
+        body = body.read_bytes()
+    if wish != "gzip":
+        yield body, source.size, "gzip" if wish == "gzipped" else ""
+    elif isinstance(body, bytes):
+        packed = b"".join(_gzip([body]))
+        if len(packed) < len(body):
+            yield packed, len(packed), "gzip"
+        else:
+            yield body, len(body), ""
+    else:
+        with tempfile.NamedTemporaryFile(prefix="collectstatic-") as file:
+            with body.open("rb") as original:
+                for chunk in _gzip(iter(lambda: original.read(CHUNK), b"")):
+                    file.write(chunk)
+            file.flush()
+            size = file.tell()
+            if size < source.size:
+                yield Path(file.name), size, "gzip"
+            else:
+                yield body, source.size, ""
+
+
+def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    # zlib's own gzip header holds neither a name nor a time, so that the bytes are the same on every run.
+    packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for chunk in chunks:
+        yield packer.compress(chunk)
+    yield packer.flush()
+
+
+# --------------------------------------------------------------------------------------- errors, for people
+
+
+def _code(error: BaseException) -> str:
+    """Return S3's own code of an error, or its HTTP status, or ""."""
+    text = str(error)
+    if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
+        return found[1]
+    if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
+        return found[1].strip()
+    return ""
+
+
+def _reason(error: BaseException) -> str:
+    if code := _code(error):
+        return code
+    text = str(error) or type(error).__name__
+    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
+    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
+
+
+def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
+    lines = [f"{len(failures)} of the static files could not be uploaded:"]
+    lines += [f"  {key}: {reason}" for key, reason in sorted(failures)[:NAMED_FAILURES]]
+    if len(failures) > NAMED_FAILURES:
+        lines.append(f"  and {len(failures) - NAMED_FAILURES} more")
+    if given_up:
+        lines.append("The others were not tried.")
+    lines.append(
+        "The manifest was not written, so the site goes on with the old one; another run uploads the rest."
+    )
+    return "\n".join(lines)
+
+
+def _explained(error: BaseException, bucket: str) -> str:
+    from botocore.exceptions import BotoCoreError
+
+    code, place = _code(error), client.place()
+    where = f"bucket {bucket} in {place.region}" + (f" at {place.endpoint}" if place.endpoint else "")
+    if isinstance(error, BotoCoreError):
+        return (
+            f"No usable AWS credentials ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or run where a role is attached."
+        )
+    if code == "NoSuchBucket":
+        return f"There is no {where}: create it, or correct AWS_STATIC_BUCKET_NAME and AWS_S3_REGION_NAME."
+    if code in {"AccessDenied", "AllAccessDisabled"} or code.startswith("403"):
+        owner = f"; check that account {place.owner} owns it" if place.owner else ""
+        return (
+            f"S3 denies a look into {where} ({code}): allow who deploys s3:ListBucket on the bucket, "
+            f"and s3:GetObject and s3:PutObject on its {client.STATIC_PREFIX}*{owner}."
+        )
+    if code in {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+    }:
+        return f"S3 refuses the credentials for {where} ({code}): renew or correct them."
+    if code in {"PermanentRedirect", "AuthorizationHeaderMalformed"} or code.startswith("301"):
+        return f"{bucket} is not in {place.region} ({code}): correct AWS_S3_REGION_NAME."
+    return f"S3 can't be asked what {where} holds: {_reason(error)}"
