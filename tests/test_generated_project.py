@@ -40,8 +40,12 @@ class Installed:
         return run(".venv/bin/python", "manage.py", *words, cwd=self.path, expect=expect, **environment)
 
 
-@pytest.fixture(scope="module", params=[("5.2", "3.11"), ("6.1", "3.12")], ids=lambda pair: f"django-{pair[0]}")
-def installed(request: pytest.FixtureRequest, cookies_session: Cookies, template: Path) -> Iterator[Installed]:
+@pytest.fixture(
+    scope="module", params=[("5.2", "3.11"), ("6.1", "3.12")], ids=lambda pair: f"django-{pair[0]}"
+)
+def installed(
+    request: pytest.FixtureRequest, cookies_session: Cookies, template: Path
+) -> Iterator[Installed]:
     django, version = request.param
     python = interpreter(version)
     answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
@@ -54,7 +58,9 @@ def installed(request: pytest.FixtureRequest, cookies_session: Cookies, template
 def test_the_versions_are_those_asked_for(installed: Installed) -> None:
     code = "import django, json, sys; print(json.dumps([django.VERSION[:2], sys.version_info[:2]]))"
     printed = run(".venv/bin/python", "-c", code, cwd=installed.path)
-    wanted = [[int(part) for part in version.split(".")] for version in (installed.django, installed.python[-4:])]
+    wanted = [
+        [int(part) for part in version.split(".")] for version in (installed.django, installed.python[-4:])
+    ]
     assert json.loads(printed) == wanted
 
 
@@ -88,7 +94,10 @@ def test_deployment_checks_are_clean(installed: Installed) -> None:
     assert "no issues" in installed.manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
 
 
-@pytest.mark.parametrize("missing", [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]])
+@pytest.mark.parametrize(
+    "missing",
+    [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]],
+)
 def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str]) -> None:
     environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
     printed = installed.manage("check", expect=1, DJANGO_ENV_FILE=os.devnull, **environment)
@@ -116,7 +125,11 @@ def fetch(address: str) -> tuple[int, dict[str, str], str]:
     """Return status, headers (in lower case) and body of an address."""
     try:
         with urllib.request.urlopen(address, timeout=30) as response:
-            return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read().decode()
+            return (
+                response.status,
+                {k.lower(): v for k, v in response.headers.items()},
+                response.read().decode(),
+            )
     except urllib.error.HTTPError as error:
         return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read().decode()
 
@@ -169,6 +182,8 @@ def test_the_readme_starts_with_commands_that_work(installed: Installed) -> None
 
 def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:
     lock = tomllib.loads((installed.path / "uv.lock").read_text(encoding="utf-8"))
-    assert {"django", "django-environ", "pillow", "psycopg"} <= {package["name"] for package in lock["package"]}
+    assert {"django", "django-environ", "pillow", "psycopg"} <= {
+        package["name"] for package in lock["package"]
+    }
     run("git", "init", "--quiet", cwd=installed.path)
     assert run("git", "check-ignore", "uv.lock", cwd=installed.path, expect=1) == ""
