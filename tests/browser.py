@@ -16,7 +16,7 @@ SCREENSHOTS = ROOT / "screenshots"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
-# Without these Chromium asks its maker's hosts for updates and the like, and as root it starts in no other way.
+# Without these Chromium asks its maker's hosts for updates and the like; as root it needs the last one.
 ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",

@@ -6,7 +6,6 @@ import re
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,16 +42,14 @@ class Installed:
 @pytest.fixture(
     scope="module", params=[("5.2", "3.11"), ("6.1", "3.12")], ids=lambda pair: f"django-{pair[0]}"
 )
-def installed(
-    request: pytest.FixtureRequest, cookies_session: Cookies, template: Path
-) -> Iterator[Installed]:
+def installed(request: pytest.FixtureRequest, cookies_session: Cookies, template: Path) -> Installed:
     django, version = request.param
     python = interpreter(version)
     answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
     result = cookies_session.bake(extra_context=answers, template=str(template))
     assert result.exit_code == 0, result.exception
     run("make", ".venv", cwd=result.project_path, PYTHON=python, UV_PYTHON=python)
-    yield Installed(result.project_path, django, python)
+    return Installed(result.project_path, django, python)
 
 
 def test_the_versions_are_those_asked_for(installed: Installed) -> None:
@@ -111,7 +108,7 @@ def test_nothing_is_needed_to_start(installed: Installed, tmp_path: Path) -> Non
     run("cp", "-r", installed.path, project, cwd=tmp_path)
     (project / ".env").unlink()
     python = installed.path / ".venv" / "bin" / "python"
-    bare = {name: "" for name in PRODUCTION}
+    bare = dict.fromkeys(PRODUCTION, "")
     assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
     run(python, "manage.py", "migrate", cwd=project, **bare)
     run(python, "-m", "pytest", "-q", "-x", cwd=project, **bare)
@@ -128,7 +125,7 @@ def fetch(address: str) -> tuple[int, dict[str, str], str]:
             return (
                 response.status,
                 {k.lower(): v for k, v in response.headers.items()},
-                response.read().decode(),
+                response.read().decode(errors="replace"),
             )
     except urllib.error.HTTPError as error:
         return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read().decode()
