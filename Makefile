@@ -27,7 +27,7 @@ demo: $(UV_READY)
 
 # The versions are those of tests/constraints.txt, which names no registry.
 .venv/installed: $(UV_READY) pyproject.toml tests/constraints.txt
-	@$(UV) python find '>=3.11' >/dev/null 2>&1 || { echo "Python 3.11 or later is needed, and none was found: install it, or name it: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(UV) python find $(or $(UV_PYTHON),'>=3.11') >/dev/null 2>&1 || { echo "Python 3.11 or later is needed, and none was found: install it, or name it: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(UV) venv --quiet --allow-existing .venv
 	@$(UV) pip install --quiet --group test --constraints tests/constraints.txt
 	@touch $@

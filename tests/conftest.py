@@ -56,7 +56,7 @@ def baked(cookies_session: Cookies, template: Path) -> Path:
     return result.project_path
 
 
-# A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails the run.
+# A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails.
 
 ALLOWED_SKIPS = [
     line.strip()

@@ -15,7 +15,8 @@ GOLDEN = ROOT / "tests" / "golden"
 # One folder for each set of answers that changes a rendered file in a way of its own.
 VARIANTS = {
     "django-5.2": FIXED,
-    "django-6.1": FIXED | {"django_version": "6.1", "media_access": "public-read", "project_name": "O'Neil & Söhne"},
+    "django-6.1": FIXED
+    | {"django_version": "6.1", "media_access": "public-read", "project_name": "O'Neil & Söhne"},
 }
 
 
@@ -24,7 +25,16 @@ def write(template: Path, target: Path) -> None:
     for variant, answers in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(
-                [sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", folder, str(template)]
+                [
+                    sys.executable,
+                    "-m",
+                    "cookiecutter",
+                    "--default-config",
+                    "--no-input",
+                    "-o",
+                    folder,
+                    str(template),
+                ]
                 + [f"{name}={answer}" for name, answer in answers.items()],
                 check=True,
                 stdout=subprocess.DEVNULL,

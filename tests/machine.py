@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,12 @@ class Running:
         for line in self.process.stdout:
             self.lines.append(line)
 
+    def close(self) -> None:
+        """Read what is left of the output and close it; the processes must have ended."""
+        self._reader.join(10)
+        if self.process.stdout:
+            self.process.stdout.close()
+
     @property
     def output(self) -> str:
         """What the command has printed so far."""
@@ -143,11 +149,11 @@ def running(*command: object, cwd: Path, **environment: str) -> Iterator[Running
         text=True,
         start_new_session=True,
     )
+    started = Running(process)
     try:
-        yield Running(process)
+        yield started
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait(10)
+        started.close()

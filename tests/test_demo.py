@@ -37,13 +37,25 @@ def bare(tmp_path: Path) -> Path:
 
 def uv_goal(makefile: str, template: Path, path: Path, *words: str, python: str = "python3") -> str:
     make = shutil.which("make") or "make"
-    return run(make, "--no-print-directory", f"PYTHON={python}", *words, ".uv/bin/uv", cwd=template / makefile, expect=2, PATH=str(path))
+    return run(
+        make,
+        "--no-print-directory",
+        f"PYTHON={python}",
+        *words,
+        ".uv/bin/uv",
+        cwd=template / makefile,
+        expect=2,
+        PATH=str(path),
+    )
 
 
 @pytest.mark.parametrize("makefile", MAKEFILES)
 def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     printed = uv_goal(makefile, template, bare)
-    assert printed.splitlines()[0] == "Python 3.11 or later is needed, and there is no python3 here: install it first."
+    assert (
+        printed.splitlines()[0]
+        == "Python 3.11 or later is needed, and there is no python3 here: install it first."
+    )
     assert len(printed.splitlines()) == 2  # the other is make's own
 
 
@@ -51,7 +63,9 @@ def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> Non
 def test_an_old_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     script(bare / "python3", 'case "$2" in *platform*) echo 3.9.2;; *) exit 1;; esac')
     printed = uv_goal(makefile, template, bare)
-    assert printed.splitlines()[0].startswith("Python 3.11 or later is needed, and python3 is 3.9.2: install a newer one")
+    assert printed.splitlines()[0].startswith(
+        "Python 3.11 or later is needed, and python3 is 3.9.2: install a newer one"
+    )
     assert len(printed.splitlines()) == 2
 
 
@@ -59,7 +73,10 @@ def test_an_old_python_is_one_line(makefile: str, template: Path, bare: Path) ->
 def test_no_pip_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     script(bare / "python3", f'[ "$1" = -m ] && exit 1; exec {sys.executable} "$@"')
     printed = uv_goal(makefile, template, bare)
-    assert printed.splitlines()[0] == "pip is missing: install it first (Debian and Ubuntu: apt install python3-pip)."
+    assert (
+        printed.splitlines()[0]
+        == "pip is missing: install it first (Debian and Ubuntu: apt install python3-pip)."
+    )
     assert len(printed.splitlines()) == 2
 
 

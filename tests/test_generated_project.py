@@ -6,7 +6,6 @@ import re
 import tomllib
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +39,25 @@ class Installed:
         return run(".venv/bin/python", "manage.py", *words, cwd=self.path, expect=expect, **environment)
 
 
-@pytest.fixture(scope="module", params=[("5.2", "3.11"), ("6.1", "3.12")], ids=lambda pair: f"django-{pair[0]}")
-def installed(request: pytest.FixtureRequest, cookies_session: Cookies, template: Path) -> Iterator[Installed]:
+@pytest.fixture(
+    scope="module", params=[("5.2", "3.11"), ("6.1", "3.12")], ids=lambda pair: f"django-{pair[0]}"
+)
+def installed(request: pytest.FixtureRequest, cookies_session: Cookies, template: Path) -> Installed:
     django, version = request.param
     python = interpreter(version)
     answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
     result = cookies_session.bake(extra_context=answers, template=str(template))
     assert result.exit_code == 0, result.exception
     run("make", ".venv", cwd=result.project_path, PYTHON=python, UV_PYTHON=python)
-    yield Installed(result.project_path, django, python)
+    return Installed(result.project_path, django, python)
 
 
 def test_the_versions_are_those_asked_for(installed: Installed) -> None:
     code = "import django, json, sys; print(json.dumps([django.VERSION[:2], sys.version_info[:2]]))"
     printed = run(".venv/bin/python", "-c", code, cwd=installed.path)
-    wanted = [[int(part) for part in version.split(".")] for version in (installed.django, installed.python[-4:])]
+    wanted = [
+        [int(part) for part in version.split(".")] for version in (installed.django, installed.python[-4:])
+    ]
     assert json.loads(printed) == wanted
 
 
@@ -88,7 +91,10 @@ def test_deployment_checks_are_clean(installed: Installed) -> None:
     assert "no issues" in installed.manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
 
 
-@pytest.mark.parametrize("missing", [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]])
+@pytest.mark.parametrize(
+    "missing",
+    [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]],
+)
 def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str]) -> None:
     environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
     printed = installed.manage("check", expect=1, DJANGO_ENV_FILE=os.devnull, **environment)
@@ -102,7 +108,7 @@ def test_nothing_is_needed_to_start(installed: Installed, tmp_path: Path) -> Non
     run("cp", "-r", installed.path, project, cwd=tmp_path)
     (project / ".env").unlink()
     python = installed.path / ".venv" / "bin" / "python"
-    bare = {name: "" for name in PRODUCTION}
+    bare = dict.fromkeys(PRODUCTION, "")
     assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
     run(python, "manage.py", "migrate", cwd=project, **bare)
     run(python, "-m", "pytest", "-q", "-x", cwd=project, **bare)
@@ -116,7 +122,11 @@ def fetch(address: str) -> tuple[int, dict[str, str], str]:
     """Return status, headers (in lower case) and body of an address."""
     try:
         with urllib.request.urlopen(address, timeout=30) as response:
-            return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read().decode()
+            return (
+                response.status,
+                {k.lower(): v for k, v in response.headers.items()},
+                response.read().decode(errors="replace"),
+            )
     except urllib.error.HTTPError as error:
         return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read().decode()
 
@@ -169,6 +179,8 @@ def test_the_readme_starts_with_commands_that_work(installed: Installed) -> None
 
 def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:
     lock = tomllib.loads((installed.path / "uv.lock").read_text(encoding="utf-8"))
-    assert {"django", "django-environ", "pillow", "psycopg"} <= {package["name"] for package in lock["package"]}
+    assert {"django", "django-environ", "pillow", "psycopg"} <= {
+        package["name"] for package in lock["package"]
+    }
     run("git", "init", "--quiet", cwd=installed.path)
     assert run("git", "check-ignore", "uv.lock", cwd=installed.path, expect=1) == ""

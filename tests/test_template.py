@@ -45,7 +45,7 @@ def test_files_are_copied_unless_they_are_the_three_rendered(template: Path) -> 
     for path in project.rglob("*"):
         name = path.relative_to(project).as_posix()
         copied = any(fnmatch(name, pattern) for pattern in patterns)
-        # A folder copied whole would first be deleted by --overwrite-if-exists, with a user's own files in it.
+        # --overwrite-if-exists would first delete a folder copied whole, with a user's own files in it.
         assert copied == (path.is_file() and name not in RENDERED), name
 
 

@@ -1,0 +1,78 @@
+"""The system's Chromium, driven by Playwright, and pictures to upload."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.answers import ROOT
+from tests.machine import chromium
+
+SCREENSHOTS = ROOT / "screenshots"
+
+DESKTOP = {"width": 1280, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+# Without these Chromium asks its maker's hosts for updates and the like; as root it needs the last one.
+ARGUMENTS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
+]
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Start Chromium without a window, and end it with the block."""
+    path = chromium()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+class Console:
+    """What went wrong on a page: messages of the console, errors of scripts, answers of 400 and above."""
+
+    def __init__(self, page: Page) -> None:
+        self.errors: list[str] = []
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.errors.append(f"script: {error}"))
+        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        page.on("response", lambda response: self._answer(response.status, response.url))
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind in {"error", "warning"}:
+            self.errors.append(f"{kind}: {text}")
+
+    def _answer(self, status: int, url: str) -> None:
+        if status >= 400:
+            self.errors.append(f"{status}: {url}")
+
+
+def picture(width: int, height: int, colours: tuple[str, str]) -> bytes:
+    """Return a PNG of a landscape in two colours."""
+    image = Image.new("RGB", (width, height), colours[0])
+    draw = ImageDraw.Draw(image)
+    for layer in range(5):
+        top = height * (0.35 + 0.13 * layer)
+        points = [
+            (x, top + height * 0.08 * ((x * (layer + 2) // width) % 2))
+            for x in range(0, width + 1, width // 8)
+        ]
+        shade = Image.blend(
+            Image.new("RGB", (1, 1), colours[0]), Image.new("RGB", (1, 1), colours[1]), (layer + 1) / 5
+        )
+        draw.polygon([(0, height), *points, (width, height)], fill=shade.getpixel((0, 0)))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()

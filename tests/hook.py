@@ -1,0 +1,51 @@
+"""The hooks' check and the naming rules, imported from where they lie, for tests that need no bake."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.answers import FIXED, PROJECT, QUESTIONS, ROOT
+
+
+def load(name: str) -> ModuleType:
+    """Import a hook as it is, unrendered; no bytecode may be left in the template's folder."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "hooks" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+post_gen = load("post_gen_project")
+pre_gen = load("pre_gen_project")
+RULES: tuple[ModuleType, ModuleType] = post_gen.load_rules(PROJECT)
+bucket_names, regions = RULES
+sys.dont_write_bytecode = _before
+
+GOOD = FIXED | {name: QUESTIONS[name][0] for name in ("media_access", "django_version")}
+
+
+def refusals(**answers: Any) -> list[tuple[str, str, str | None]]:
+    """Return what the hooks find wrong with good answers of which some were replaced."""
+    return [tuple(refusal) for refusal in post_gen.check(GOOD | answers, *RULES)]
+
+
+def config_in(folder: Path) -> Path:
+    """Write a configuration that keeps replay files and clones of cookiecutter in the folder."""
+    config = folder / "config.yaml"
+    folders = {name: str(folder / name) for name in ("cookiecutters_dir", "replay_dir")}
+    config.write_text(json.dumps(folders), encoding="utf-8")  # JSON is YAML
+    return config
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder with its content, and every folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+    }

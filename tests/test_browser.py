@@ -1,0 +1,124 @@
+"""The page in a real browser: seen, signed in to, uploaded to, at the width of a desk and of a phone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+from pytest_cookies.plugin import Cookies
+
+from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser, picture
+from tests.machine import free_port, interpreter, run, running
+
+pytestmark = pytest.mark.slow
+
+PASSWORD = "a-password-for-this-test"
+
+
+@pytest.fixture(scope="module")
+def site(cookies_session: Cookies, template: Path) -> Iterator[str]:
+    """Bake a project, make a staff user, run it by `make run`, and return its address."""
+    python = interpreter("3.11")
+    answers = {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
+    project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
+    port = free_port()
+    with running("make", "run", f"PORT={port}", cwd=project, PYTHON=python, UV_PYTHON=python) as server:
+        address = server.wait_for(r"http://127\.0\.0\.1:\d+/")[0]
+        create = ("createsuperuser", "--no-input", "--username", "anna", "--email", "anna@example.com")
+        run(".venv/bin/python", "manage.py", *create, cwd=project, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+def no_side_scroll(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
+def test_a_picture_is_uploaded_and_seen(site: str, chromium: Browser, name: str, size: ViewportSize) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    context = chromium.new_context(viewport=size, is_mobile=name == "phone", has_touch=name == "phone")
+    page = context.new_page()
+    console = Console(page)
+
+    page.goto(site)
+    expect(page).to_have_title("O'Neil's Pictures")
+    expect(page.locator("html")).to_have_attribute("data-enhanced", "true")  # the modules have run
+    fonts = "Array.from(document.fonts).filter(font => font.status === 'loaded').length"
+    assert page.evaluate(f"document.fonts.ready.then(() => {fonts})") >= 1
+    assert no_side_scroll(page)
+
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.screenshot(path=SCREENSHOTS / f"{name}-sign-in.png")
+    page.get_by_role("button", name="Sign in").click()
+
+    page.get_by_role("link", name="Add a picture").or_(
+        page.get_by_role("link", name="Add the first picture")
+    ).first.click()
+    page.get_by_label("Picture", exact=True).set_input_files(
+        {"name": "hills.png", "mimeType": "image/png", "buffer": picture(1600, 1000, ("#f2c9a1", "#23395b"))}
+    )
+    page.get_by_label("Description").fill(f"Hills, from a {name}")
+    page.screenshot(path=SCREENSHOTS / f"{name}-form.png")
+    with page.expect_response(lambda response: response.request.method == "POST") as answer:
+        page.get_by_role("button", name="Add picture").click()
+    assert answer.value.status == 201
+
+    shown = page.get_by_role("img", name=f"Hills, from a {name}")
+    expect(shown).to_be_visible()
+    expect(page.get_by_text("The picture was added.")).to_be_visible()
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1600
+    assert shown.get_attribute("width") == "1600"
+    assert shown.get_attribute("height") == "1000"
+    assert no_side_scroll(page)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    page.emulate_media(color_scheme="dark")
+    page.screenshot(path=SCREENSHOTS / f"{name}-dark.png")
+
+    assert console.errors == []
+    context.close()
+
+
+def test_a_script_named_png_is_refused_on_the_form(site: str, chromium: Browser) -> None:
+    context = chromium.new_context(viewport=DESKTOP)
+    page = context.new_page()
+    page.goto(f"{site}accounts/login/?next=/pictures/add/")
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    field = page.get_by_label("Picture", exact=True)
+    field.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<script>alert(1)</script>"})
+    page.get_by_label("Description").fill("No picture")
+    page.get_by_role("button", name="Add picture").click()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_be_focused()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was added yet.")
+    page.screenshot(path=SCREENSHOTS / "refused.png")
+    context.close()
+
+
+def test_without_scripts_the_same_form_works(site: str, chromium: Browser) -> None:
+    context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}accounts/login/?next=/pictures/add/")
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Picture", exact=True).set_input_files(
+        {"name": "sea.png", "mimeType": "image/png", "buffer": picture(800, 600, ("#cfe8ef", "#0b3954"))}
+    )
+    page.get_by_label("Description").fill("The sea")
+    page.get_by_role("button", name="Add picture").click()
+    expect(page.get_by_role("img", name="The sea")).to_be_visible()
+    page.get_by_role("link", name="Delete: The sea").click()
+    page.get_by_role("button", name="Delete the picture").click()
+    expect(page.get_by_text("The picture was deleted.")).to_be_visible()
+    expect(page.get_by_role("img", name="The sea")).to_have_count(0)
+    context.close()

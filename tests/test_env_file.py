@@ -1,0 +1,166 @@
+"""The .env that is written: for its owner only, with its own key, proved, and never over an older one."""
+
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+import environ
+import pytest
+from cookiecutter.main import cookiecutter
+
+from tests.answers import FIXED
+from tests.conftest import Bake
+from tests.hook import GOOD, RULES, config_in, post_gen, tree
+
+EXAMPLE = """\
+# A comment with 'quotes" and $
+DJANGO_SITE_NAME='Acme Photos'
+DJANGO_SECRET_KEY=
+AWS_S3_REGION_NAME=eu-central-1
+
+AWS_STATIC_BUCKET_NAME=acme-photos-static-k3v9qz
+AWS_MEDIA_BUCKET_NAME=acme-photos-media-k3v9qz
+AWS_MEDIA_ACCESS=private
+"""
+
+
+def read(path: Path) -> dict[str, str]:
+    """Return what django-environ reads."""
+    reader = type("Reader", (environ.Env,), {"ENVIRON": {}})
+    reader.read_env(path)
+    return dict(reader.ENVIRON)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with an .env.example, in which the hook is about to write."""
+    (tmp_path / ".env.example").write_text(EXAMPLE, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_baked_project_has_an_env_that_django_environ_reads(baked: Path, bake: Bake) -> None:
+    path = baked / ".env"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    values = read(path)
+    for answer, variable in post_gen.VARIABLES.items():
+        assert values[variable] == (GOOD | FIXED)[answer]
+    key = values.pop("DJANGO_SECRET_KEY")
+    assert re.fullmatch(r"[A-Za-z0-9_-]{50,}", key)
+    example = read(baked / ".env.example")
+    assert example.pop("DJANGO_SECRET_KEY") == ""
+    assert values == example
+    assert read(bake(**FIXED) / ".env")["DJANGO_SECRET_KEY"] != key
+
+
+def test_only_the_keys_line_differs_from_the_example(project: Path) -> None:
+    assert post_gen.write_env(GOOD, RULES)
+    written = (project / ".env").read_text(encoding="utf-8")
+    assert re.sub(r"(?m)^(DJANGO_SECRET_KEY=).+$", r"\1", written) == EXAMPLE
+    assert len(set(read(project / ".env")["DJANGO_SECRET_KEY"])) > 10
+
+
+def test_it_is_its_owners_before_anything_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def make_key(length: int) -> str:
+        seen.append((stat.S_IMODE((project / ".env").stat().st_mode), (project / ".env").read_bytes()))
+        return "k" * length
+
+    monkeypatch.setattr(secrets, "token_urlsafe", make_key)
+    before = os.umask(0)
+    try:
+        post_gen.write_env(GOOD, RULES)
+    finally:
+        os.umask(before)
+    assert seen == [(0o600, b"")]
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_an_env_that_is_there_is_kept(project: Path, kind: str) -> None:
+    path = project / ".env"
+    if kind == "file":
+        path.write_text("MINE=1\n", encoding="utf-8")
+    else:
+        path.symlink_to(project / "elsewhere")
+    before = tree(project)
+    assert not post_gen.write_env(GOOD, RULES)
+    assert tree(project) == before
+
+
+def test_baking_over_a_project_keeps_its_env(
+    template: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    config = str(config_in(tmp_path_factory.mktemp("config")))
+    (tmp_path / "acme-photos").mkdir()
+    (tmp_path / "acme-photos" / ".env").write_text("MINE=1\n", encoding="utf-8")
+    project = cookiecutter(
+        str(template),
+        no_input=True,
+        extra_context=FIXED,
+        overwrite_if_exists=True,
+        output_dir=str(tmp_path),
+        config_file=config,
+    )
+    assert (Path(project) / ".env").read_text(encoding="utf-8") == "MINE=1\n"
+    assert "Your .env was kept as it was." in capfd.readouterr().out
+
+
+def test_the_key_is_never_printed(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
+    key = read(bake(**FIXED) / ".env")["DJANGO_SECRET_KEY"]
+    told = capfd.readouterr()
+    assert "make run" in told.out
+    assert key not in told.out + told.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("DJANGO_SECRET_KEY=\n", "", "DJANGO_SECRET_KEY"),
+        ("DJANGO_SECRET_KEY=\n", "DJANGO_SECRET_KEY=committed\n", "DJANGO_SECRET_KEY"),
+        ("'Acme Photos'", "Acme Photos", "'DJANGO_SITE_NAME' differently"),
+        ("'Acme Photos'", '"Acme $Photos"', "'DJANGO_SITE_NAME' differently"),
+        ("'Acme Photos'", "'Acme Photo'", "DJANGO_SITE_NAME"),
+        ("eu-central-1", "eu-central-2", "AWS_S3_REGION_NAME"),
+        ("eu-central-1", "EU", "write it in lower case"),
+        ("AWS_MEDIA_ACCESS=private\n", "", "AWS_MEDIA_ACCESS"),
+        ("AWS_MEDIA_ACCESS=private", "export AWS_MEDIA_ACCESS=private", "differently"),
+    ],
+)
+def test_an_env_that_cannot_be_proved_is_not_left(project: Path, old: str, new: str, message: str) -> None:
+    (project / ".env.example").write_text(EXAMPLE.replace(old, new), encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        post_gen.write_env(GOOD, RULES)
+    assert message in str(caught.value.code)
+    assert "\n" not in str(caught.value.code)
+    assert not (project / ".env").exists()
+
+
+def test_a_missing_example_is_told(project: Path) -> None:
+    (project / ".env.example").unlink()
+    with pytest.raises(SystemExit, match=r"\.env\.example"):
+        post_gen.write_env(GOOD, RULES)
+    assert not (project / ".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("here", "shown"),
+    [("", "my-site"), ("..", "{parent}/my-site"), ("elsewhere", "{absolute}"), (None, "{absolute}")],
+)
+def test_the_next_steps_start_where_the_user_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str | None, shown: str
+) -> None:
+    project = tmp_path / "my-site"
+    if here is None:
+        monkeypatch.delenv("PWD")
+    else:
+        monkeypatch.setenv("PWD", str(tmp_path / here))
+    told = post_gen.next_steps(project, created=True)
+    assert f"  cd {shown.format(parent=tmp_path.name, absolute=project)}\n  make run\n" in told
+    assert "README.md" in told
+    assert len([line for line in told.splitlines() if line.startswith("  ")]) <= 3

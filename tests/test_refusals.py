@@ -1,0 +1,389 @@
+"""Bad answers: refused at once and in plain words, with a command that helps, and nothing left behind."""
+
+import ast
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.exceptions import FailedHookException
+from cookiecutter.generate import generate_files
+from cookiecutter.main import cookiecutter
+
+from tests.answers import FIXED, PROJECT, PROMPTS, QUESTIONS, ROOT
+from tests.hook import GOOD, RULES, config_in, post_gen, pre_gen, refusals, tree
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return a function that runs a command line in a folder as a user's shell would."""
+    environment = os.environ | {
+        "COOKIECUTTER_CONFIG": str(config_in(tmp_path_factory.mktemp("config"))),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+    def run(line: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        variables = environment | {"PWD": str(folder)} | more
+        return subprocess.run(["bash", "-c", line], cwd=folder, env=variables, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture
+def generate(template: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs cookiecutter in this process, into tmp_path."""
+    config = str(config_in(tmp_path_factory.mktemp("config")))
+
+    def run(source: Path = template, **options: Any) -> str:
+        if "replay" not in options:
+            options["extra_context"] = FIXED | options.get("extra_context", {})
+            options["no_input"] = True
+        return cookiecutter(str(source), config_file=config, output_dir=str(tmp_path), **options)
+
+    return run
+
+
+def pasted(stderr: str) -> str:
+    """Return the command that a refusal prints."""
+    [line] = [line for line in stderr.splitlines() if line.startswith("  cookiecutter ")]
+    return line.strip()
+
+
+def test_the_hooks_and_cookiecutter_json_ask_the_same() -> None:
+    assert list(post_gen.ANSWERS) == PROMPTS
+    choices = {name: tuple(QUESTIONS[name]) for name in PROMPTS if isinstance(QUESTIONS[name], list)}
+    assert choices == post_gen.CHOICES
+
+
+def test_hooks_run_on_every_python_that_cookiecutter_runs_on() -> None:
+    project = ROOT / "{{cookiecutter.project_slug}}"
+    for path in [
+        *(ROOT / "hooks").glob("*.py"),
+        *(project / "s3" / name for name in ("regions.py", "bucket_names.py")),
+    ]:
+        imported = [
+            node
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 10)))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        names = {
+            alias.name if isinstance(node, ast.Import) else node.module
+            for node in imported
+            for alias in node.names
+        }
+        assert {str(name).split(".")[0] for name in names} <= sys.stdlib_module_names | {"s3"}, path
+
+
+def test_good_answers_are_not_refused() -> None:
+    assert refusals() == []
+    assert refusals(media_bucket_name=GOOD["static_bucket_name"]) == []
+    assert refusals(aws_region="us-east-3") == []
+
+
+BAD = [
+    ({"project_name": ""}, ["is 0 characters long; 1 to 100", "nothing that can be seen"], "My Site"),
+    ({"project_name": "x" * 101}, ["is 101 characters long; 1 to 100"], "x" * 100),
+    ({"project_name": " \u200b\u3164 "}, ["nothing that can be seen"], "My Site"),
+    ({"project_name": "a\nb"}, ["invisible characters"], "a b"),
+    ({"project_name": "a\x1b[31mb"}, ["invisible characters"], "a [31mb"),
+    ({"project_name": "a\u2028b"}, ["invisible characters"], "a b"),
+    ({"project_name": "a\ud800b"}, ["invisible characters"], "a b"),
+    ({"project_name": "a\u202eb"}, ["invisible characters"], "a b"),
+    ({"project_name": "a\uffffb"}, ["invisible characters"], "a b"),
+    ({"project_name": "a\\b"}, ["a backslash"], "ab"),
+    ({"project_name": "${HOME}"}, ["${"], "$HOME"),
+    ({"project_name": "{{ 7*7 }}"}, ["has {{, which cookiecutter takes for code"], "7*7"),
+    ({"project_name": "{% raw %}"}, ["has {%, which cookiecutter"], "% raw %"),
+    ({"project_name": "{# x #}"}, ["has {#, which cookiecutter"], "# x #"),
+    ({"project_name": "O'Neil's \"Pub\""}, ["apostrophe together with"], 'O\u2019Neil\u2019s "Pub"'),
+    ({"project_name": "it's $5"}, ["apostrophe together with"], "it\u2019s $5"),
+    ({"project_name": "it's `x`"}, ["apostrophe together with"], "it\u2019s `x`"),
+    ({"project_name": '"Pub"'}, ['begins and ends with "'], "\u201cPub\u201d"),
+    ({"project_slug": ""}, ["is 0 characters long; 1 to 50"], "my-site"),
+    ({"project_slug": "a" * 51}, ["is 51 characters long; 1 to 50"], "a" * 50),
+    ({"project_slug": "My Site"}, ["other characters than a-z, 0-9, - and _"], "my-site"),
+    ({"project_slug": "my-site\n"}, ["other characters than"], "my-site"),
+    ({"project_slug": "../x"}, ["other characters than"], "x"),
+    ({"project_slug": "사진"}, ["other characters than"], "my-site"),
+    ({"project_slug": "-a_"}, ["must begin and end with"], "a"),
+    ({"aws_region": "us_east_1"}, ["write it with hyphens"], "us-east-1"),
+    ({"aws_region": "us-east-1a"}, ["is an availability zone"], "us-east-1"),
+    ({"aws_region": "Seoul"}, ["lower case"], "ap-northeast-2"),
+    ({"aws_region": "us-esat-1"}, ["no direction 'esat'"], "us-east-1"),
+    ({"aws_region": "mars"}, ["is not a region"], None),
+    (
+        {"static_bucket_name": "My_Bucket"},
+        ["has 'M', '_', 'B'; only a-z, 0-9 and - are allowed"],
+        "my-bucket",
+    ),
+    ({"media_bucket_name": "a.b.c"}, ["has a dot"], "a-b-c"),
+    ({"media_bucket_name": ".x"}, ["2 characters long", "begin and end", "has a dot"], "x-bucket"),
+    (
+        {"media_bucket_name": "photos-123456789012-us-east-1-an"},
+        ["names the region 'us-east-1', but its region is 'eu-central-1'"],
+        "photos-123456789012-eu-central-1-an",
+    ),
+    ({"media_access": "Public-Read"}, ["is not one of private, public-read, public-policy"], "public-read"),
+    ({"media_access": "everyone"}, ["is not one of"], None),
+    ({"django_version": "4.2"}, ["is not one of 5.2, 6.1"], "5.2"),
+    *(({name: None}, ["is not text"], None) for name in PROMPTS),
+    *(({name: ["a"]}, ["is not text"], None) for name in PROMPTS),
+    ({"project_name": 7}, ["is not text"], None),
+]
+
+
+@pytest.mark.parametrize(("answers", "messages", "cure"), BAD)
+def test_a_bad_answer_is_refused_with_its_reasons_and_a_cure(
+    answers: dict[str, Any], messages: list[str], cure: str | None
+) -> None:
+    [name] = answers
+    found = refusals(**answers)
+    assert [answer for answer, _, _ in found] == [name] * len(messages)
+    for (_, message, near), part in zip(found, messages, strict=True):
+        assert part in message
+        assert near == cure
+    if cure is not None:
+        assert refusals(**{name: cure}) == []
+
+
+@pytest.mark.parametrize("answers", [answers for answers, _, _ in BAD])
+def test_each_reason_is_one_printable_line(answers: dict[str, Any]) -> None:
+    found = post_gen.check(GOOD | answers, *RULES)
+    lines = post_gen.report("Stop.", found, GOOD | answers).strip("\n").split("\n")
+    assert all(line.isprintable() and len(line) < 400 for line in lines)
+    assert [line.split(":")[0] for line in lines[2:-3]] == [f"  {refusal.answer}" for refusal in found]
+
+
+def test_a_missing_answer_is_a_refusal() -> None:
+    found = post_gen.check({}, *RULES)
+    assert [(refusal.answer, refusal.message) for refusal in found] == [
+        (name, "is missing") for name in PROMPTS
+    ]
+    assert post_gen.command(found, {}) == f"cookiecutter {post_gen.TEMPLATE}"
+
+
+def test_a_region_in_a_buckets_name_is_compared_with_a_good_region_only() -> None:
+    name = "photos-123456789012-us-east-1-an"
+    for region in ("us_east_1", "mars"):
+        assert [answer for answer, _, _ in refusals(aws_region=region, media_bucket_name=name)] == [
+            "aws_region"
+        ]
+
+
+def test_names_that_differ_do_not_become_one() -> None:
+    cures = {name: cure for name, _, cure in refusals(static_bucket_name="사진", media_bucket_name="그림")}
+    assert cures == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket-media"}
+    cures = {name: cure for name, _, cure in refusals(static_bucket_name="사진", media_bucket_name="사진")}
+    assert cures == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket"}
+
+
+def test_all_is_told_at_once_and_the_command_can_be_pasted(
+    shell: Run, template: Path, tmp_path: Path
+) -> None:
+    here, shared = tmp_path / "it's here", tmp_path / "shared"
+    here.mkdir()
+    bad = {
+        "project_name": "O'Neil's \"Pub\"",
+        "aws_region": "us_east_1",
+        "static_bucket_name": "My_Bucket\x07",
+    }
+    words = shlex.join(f"{name}={value}" for name, value in bad.items())
+    source = os.path.relpath(template, here)
+    line = f"cookiecutter --no-input {source} -o sub/out project_slug=pub django_version=6.1 {words}"
+    done = shell(f"{line} media_bucket_name={'x' * 2000}", here)
+    assert done.returncode == 1
+    assert list(here.rglob("*")) == [here / "sub", here / "sub/out"]
+    told = done.stderr.split("-" * 72)[1].strip("\n").split("\n")
+    assert told[:-1] == [
+        "Nothing was written. These answers need another value:",
+        "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $ or `; "
+        'a typographic apostrophe (\u2019) is fine. Try O\u2019Neil\u2019s "Pub"',
+        "  aws_region: 'us_east_1' is not a region: write it with hyphens, not underscores. Try us-east-1",
+        "  static_bucket_name: 'My_Bucket\\x07' has 'M', '_', 'B', '\\x07'; "
+        "only a-z, 0-9 and - are allowed (lower case only). Try my-bucket",
+        "  static_bucket_name: 'My_Bucket\\x07' must begin and end with a letter or a digit (a-z, 0-9). "
+        "Try my-bucket",
+        f"  media_bucket_name: '{'x' * 65}... is 2000 characters long; 3 to 63 are allowed. "
+        f"Try {'x' * 40}-{'x' * 22}",
+        "Run it again; the other answers are kept:",
+    ]
+    command = pasted(done.stderr)
+    assert shlex.split(command)[:4] == ["cookiecutter", source, "--output-dir", str(here / "sub/out")]
+
+    # Hooks are run from the temporary folder, where others may write: nothing there must pass for a module.
+    shared.mkdir()
+    for name in ("json", "re", "secrets", "importlib", "s3"):
+        (shared / f"{name}.py").write_text(f"raise SystemExit('{name}.py was run')", encoding="utf-8")
+    again = shell(f"{command} --no-input", here, TMPDIR=str(shared))
+    assert again.returncode == 0, again.stderr
+    assert "  cd sub/out/pub\n  make run\n" in again.stdout
+    project = here / "sub/out/pub"
+    written = (project / ".env").read_text(encoding="utf-8")
+    assert "\nDJANGO_SITE_NAME='O\u2019Neil\u2019s \"Pub\"'\n" in written
+    assert "\nAWS_S3_REGION_NAME=us-east-1\n" in written
+    assert "\nAWS_STATIC_BUCKET_NAME=my-bucket\n" in written
+    assert "django~=6.1" in (project / "pyproject.toml").read_text(encoding="utf-8")
+
+
+def test_the_command_names_the_version_and_only_what_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PWD", str(tmp_path))
+    answers = GOOD | {
+        "_template": "gh:me/mine",
+        "_checkout": "v1 x",
+        "_output_dir": str(tmp_path),
+        "__private": "x",
+    }
+    words = shlex.split(post_gen.command([], answers))
+    assert words == [
+        "cookiecutter",
+        "gh:me/mine",
+        "--checkout",
+        "v1 x",
+        *(f"{name}={GOOD[name]}" for name in PROMPTS),
+    ]
+    monkeypatch.delenv("PWD")
+    assert f"--output-dir {tmp_path} " in post_gen.command([], answers)
+
+
+def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], tmp_path: Path) -> None:
+    project = Path(generate())
+    (project / "mine.txt").write_text("mine", encoding="utf-8")
+    (project / "manage.py").write_text("changed", encoding="utf-8")
+    before = tree(tmp_path)
+    with pytest.raises(FailedHookException):
+        generate(extra_context={"aws_region": "us_east_1"}, overwrite_if_exists=True)
+    assert tree(tmp_path) == before
+
+
+def test_post_gen_refuses_alone_where_pre_gen_finds_no_rules(
+    generate: Callable[..., str],
+    template: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    copy = tmp_path_factory.mktemp("copy") / "template"
+    shutil.copytree(template, copy)
+    (copy / "hooks" / "pre_gen_project.py").unlink()
+    with pytest.raises(FailedHookException):
+        generate(copy, extra_context={"aws_region": "us_east_1", "media_access": "private"})
+    assert list(tmp_path.iterdir()) == []
+    told = capfd.readouterr().err
+    assert "The run stopped. These answers need another value:\n  aws_region: 'us_east_1'" in told
+
+
+def test_a_caller_that_sets_nothing_private_is_refused_too(template: Path, tmp_path: Path) -> None:
+    with pytest.raises(FailedHookException):
+        generate_files(template, {"cookiecutter": GOOD | {"aws_region": "us_east_1"}}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pre_gen_finds_the_template(template: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "getppid", lambda: 0)  # as on systems without /proc
+    source = template / PROJECT.name
+    monkeypatch.setenv("PWD", str(template.parent))
+    assert pre_gen.template_project({"_repo_dir": str(template)}) == source
+    assert pre_gen.template_project({"_repo_dir": template.name}) == source
+    assert pre_gen.template_project({"_repo_dir": "elsewhere"}) is None
+    assert pre_gen.template_project({}) is None
+    monkeypatch.setenv("PWD", str(template))
+    assert pre_gen.template_project({"_repo_dir": "."}) == source
+    assert pre_gen.template_project({}) is None
+    monkeypatch.delenv("PWD")
+    assert pre_gen.template_project({"_repo_dir": "."}) is None
+    relative = {"_repo_dir": template.name, "_output_dir": str(template.parent)}
+    assert pre_gen.template_project(relative) == source
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "post_gen_project.py").touch()
+    assert pre_gen.template_project({"_repo_dir": str(tmp_path)}) is None  # another template
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "media_access",
+            "everyone",
+            "media_access: 'everyone' is not one of private, public-read, public-policy",
+        ),
+        ("static_bucket_name", ["a"], "static_bucket_name: ['a'] is not text"),
+        ("project_name", None, "project_name: None is not text"),
+    ],
+)
+def test_a_replay_file_is_checked_too(
+    generate: Callable[..., str],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    value: object,
+    message: str,
+) -> None:
+    replay = tmp_path_factory.mktemp("replay") / "answers.json"
+    private = {key: value for key, value in QUESTIONS.items() if key.startswith("_")}
+    replay.write_text(json.dumps({"cookiecutter": private | GOOD | {name: value}}), encoding="utf-8")
+    with pytest.raises(FailedHookException):
+        generate(replay=str(replay))
+    assert message in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_choice_on_the_command_line_is_refused_by_cookiecutter(
+    generate: Callable[..., str], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ValueError, match="everyone provided for choice variable media_access, but the choices are"
+    ):
+        generate(extra_context={"media_access": "everyone"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("slug", ["a/b", "a/b/c", "./a/b", "../out-of-it/b"])
+def test_folders_made_for_a_slash_are_removed(
+    generate: Callable[..., str], tmp_path: Path, slug: str
+) -> None:
+    before = sorted(tmp_path.parent.iterdir())
+    with pytest.raises((FailedHookException, FileNotFoundError)):
+        generate(extra_context={"project_slug": slug})
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_folders_that_were_there_are_kept(generate: Callable[..., str], tmp_path: Path, full: bool) -> None:
+    (tmp_path / "a").mkdir()
+    if full:
+        (tmp_path / "a" / "mine.txt").touch()
+    os.utime(tmp_path, (1_700_000_000, 1_700_000_000))
+    before = tree(tmp_path)
+    with pytest.raises((FailedHookException, FileNotFoundError)):
+        generate(extra_context={"project_slug": "a/b"})
+    assert tree(tmp_path) == before
+
+
+def test_an_unknown_region_is_a_note_and_no_refusal(
+    generate: Callable[..., str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Path(generate(extra_context={"aws_region": "us-east-3"}))
+    told = capfd.readouterr()
+    assert told.err.count("us-east-3") == 1
+    assert "Note: us-east-3 is none of the regions that this template knows (such as us-east-1)" in told.err
+    assert "\nAWS_S3_REGION_NAME=us-east-3\n" in (project / ".env").read_text(encoding="utf-8")
+
+
+def test_hooks_leave_no_bytecode_where_projects_are_copied_from(
+    generate: Callable[..., str], template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    project = Path(generate())
+    assert [*template.rglob("__pycache__"), *project.rglob("__pycache__")] == []

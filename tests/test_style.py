@@ -1,0 +1,20 @@
+"""The template's own Python is linted and formatted; the project's is checked where it is baked."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.answers import ROOT
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["linted", "formatted"])
+def test_hooks_and_tests_are(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache", "hooks", "tests"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
