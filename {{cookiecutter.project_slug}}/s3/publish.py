@@ -42,7 +42,7 @@ SHORT = "public, max-age=300"
 ALWAYS_ASK = "no-cache"
 
 # Small files are limited by the way to S3 and back, large ones by the line and by memory.
-CONCURRENCY = 48
+CONCURRENCY = 64
 LARGE = 1024 * 1024  # bytes: from here on a file is streamed from disk, CONCURRENCY_LARGE at a time
 CONCURRENCY_LARGE = 2
 PART = 8 * 1024 * 1024  # bytes: a longer file goes up in parts of this size, PARTS_AT_ONCE at a time

@@ -11,7 +11,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -106,6 +106,45 @@ def static_address() -> str:
     return client.object_url(static_bucket(), client.STATIC_PREFIX)
 
 
+def _words() -> dict[str, str]:
+    """Return Django's own patterns, each with a word that a text must hold, in lower case, to match."""
+    mixin: Any = ManifestFilesMixin
+    modules = getattr(mixin, "_js_module_import_aggregation_patterns", ("", ()))
+    found = {}
+    for _, patterns in (*mixin.patterns, modules):
+        for pattern in patterns:
+            text = pattern if isinstance(pattern, str) else pattern[0]
+            fixed = re.sub(r"\?P<\w+>", "", text).lower()
+            words = [word for word in ("sourcemappingurl", "import", "export", "url") if word in fixed]
+            found.update({text: words[0]} if words else {})
+    return found
+
+
+class _Quick(NamedTuple):
+    """A pattern of Django's that passes over a text without its word.
+
+    Django searches each script and style sheet up to six times over; for the admin's alone that is 0.3 s,
+    in which hardly anything is found.
+    """
+
+    pattern: re.Pattern[str]
+    word: str
+
+    def sub(self, replacement: Callable[[re.Match[str]], str], text: str) -> str:
+        return self.pattern.sub(replacement, text) if self.word in text.lower() else text
+
+    def search(self, text: str) -> re.Match[str] | None:
+        return self.pattern.search(text) if self.word in text.lower() else None
+
+
+_WORDS = _words()
+
+
+def _quick(pattern: re.Pattern[str]) -> "re.Pattern[str] | _Quick":
+    word = _WORDS.get(pattern.pattern)
+    return _Quick(pattern, word) if word else pattern
+
+
 class _RelativeAddresses(Storage):
     """What Django's mixin asks for an address, which it then unquotes and adds a fragment to."""
 
@@ -129,6 +168,10 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         self._lock = threading.Lock()
         super().__init__(*args, **kwargs)
         self._manifest: tuple[dict[str, str], str] | None = None
+        self._patterns: dict[str, list[tuple[Any, ...]]] = {
+            extension: [(_quick(compiled), *rest) for compiled, *rest in patterns]
+            for extension, patterns in self._patterns.items()
+        }
 
     # The manifest
 
