@@ -1,0 +1,203 @@
+"""A loopback HTTP proxy in front of an S3 that answers wrongly, late or not at all, as told, and counts.
+
+    with FaultProxy(store.endpoint) as proxy:
+        proxy.faults.append(Fault("PUT", r"/css/", status=503, code="SlowDown", times=2))
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+"""
+
+import contextlib
+import http.client
+import re
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Fault:
+    """What happens to requests of a method ("" for any) whose decoded path and query match a pattern.
+
+    The fault sets in with the `first` such request (1 is the very first), takes each `every`-th from there
+    and ends after it struck `times` (None: never). Without a status and a cut the request is only delayed.
+    """
+
+    method: str = ""
+    path: str = ""
+    first: int = 1
+    every: int = 1
+    times: int | None = None
+    status: int = 0
+    code: str = "InternalError"
+    # "before" nothing reaches the server; "after" the server has done its work, and the client is not told.
+    cut: Literal["", "before", "after"] = ""
+    delay: float = 0  # seconds
+    seen: int = field(default=0, init=False)
+    struck: int = field(default=0, init=False)
+
+    def strikes(self, method: str, path: str) -> bool:
+        if (self.method and self.method != method) or not re.search(self.path, path):
+            return False
+        self.seen += 1
+        due = self.seen >= self.first and (self.seen - self.first) % self.every == 0
+        if not due or (self.times is not None and self.struck >= self.times):
+            return False
+        self.struck += 1
+        return True
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request that came, with its decoded path and query, and the status answered (0: none)."""
+
+    method: str
+    path: str
+    size: int
+    headers: dict[str, str]
+    status: int
+
+
+class FaultProxy:
+    """The proxy. `requests` is what came, in the order of the answers."""
+
+    def __init__(self, upstream: str) -> None:
+        parts = urlsplit(upstream)
+        assert parts.hostname
+        assert parts.port
+        self.upstream = (parts.hostname, parts.port)
+        self.faults: list[Fault] = []
+        self.requests: list[Request] = []
+        self.busy = 0
+        self.busiest = 0
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 30
+
+            def do(self) -> None:
+                proxy._handle(self)
+
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do  # noqa: N815
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 256
+
+            def handle_error(self, *_: object) -> None:  # a client that was killed
+                pass
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> "FaultProxy":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def count(self, method: str = "", path: str = "") -> int:
+        """Return how many requests came of a method ("" for any) and with a path that matches."""
+        return len(self.matching(method, path))
+
+    def matching(self, method: str = "", path: str = "") -> list[Request]:
+        """Return the requests of a method ("" for any) and with a path that matches."""
+        with self._lock:
+            return [r for r in self.requests if method in {"", r.method} and re.search(path, r.path)]
+
+    def wait_for(self, count: int, method: str = "", path: str = "") -> None:
+        """Return when so many such requests have come; fail after 30 seconds."""
+        until = time.monotonic() + 30
+        while self.count(method, path) < count:
+            assert time.monotonic() < until, f"{self.count(method, path)} requests, waited for {count}"
+            time.sleep(0.005)
+
+    def clear(self) -> None:
+        """Forget faults and requests."""
+        with self._lock:
+            self.faults.clear()
+            self.requests.clear()
+            self.busiest = 0
+
+    def _handle(self, handler: BaseHTTPRequestHandler) -> None:
+        size = int(handler.headers.get("Content-Length") or 0)
+        body = handler.rfile.read(size)
+        if len(body) < size:  # the client was killed in the middle
+            handler.close_connection = True
+            return
+        path = unquote(handler.path)
+        with self._lock:
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+            fault = next((f for f in self.faults if f.strikes(handler.command, path)), None)
+        status = 0
+        try:
+            if fault and fault.delay:
+                time.sleep(fault.delay)
+            if fault and fault.cut == "before":
+                self._cut(handler)
+            elif fault and fault.status:
+                status = fault.status
+                self._refuse(handler, fault)
+            else:
+                status = self._forward(handler, body, answer=not (fault and fault.cut == "after"))
+        finally:
+            headers = {name.lower(): value for name, value in handler.headers.items()}
+            with self._lock:
+                self.busy -= 1
+                self.requests.append(Request(handler.command, path, size, headers, status))
+
+    def _cut(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.connection.shutdown(socket.SHUT_RDWR)
+
+    def _refuse(self, handler: BaseHTTPRequestHandler, fault: Fault) -> None:
+        body = f"<Error><Code>{fault.code}</Code><Message>As the test says.</Message></Error>".encode()
+        handler.send_response(fault.status)
+        handler.send_header("Content-Type", "application/xml")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(body)
+
+    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, *, answer: bool) -> int:
+        upstream = http.client.HTTPConnection(*self.upstream, timeout=30)
+        try:
+            upstream.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in handler.headers.items():  # Host too, which the signature covers
+                if name.lower() not in {"connection", "expect"}:
+                    upstream.putheader(name, value)
+            upstream.putheader("Connection", "close")
+            upstream.endheaders(body or None)
+            got = upstream.getresponse()
+            content = got.read()
+        finally:
+            upstream.close()
+        if not answer:
+            self._cut(handler)
+            return 0
+        handler.send_response_only(got.status)
+        for name, value in got.getheaders():
+            if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
+                handler.send_header(name, value)
+        length = got.getheader("Content-Length") if handler.command == "HEAD" else None
+        handler.send_header("Content-Length", length or str(len(content)))
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            handler.wfile.write(content)
+        return got.status
