@@ -5,6 +5,7 @@ the site (media, buckets), obstore uploads static files; both are given the addr
 name, so that they cannot disagree. Every function reads the settings when it is called.
 """
 
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
@@ -141,6 +142,10 @@ def _client(where: Place) -> Any:
         return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=config())
 
 
+# A server that loads the site and then forks must not leave two processes on one connection.
+os.register_at_fork(after_in_child=_client.cache_clear)
+
+
 def owner_arguments() -> dict[str, str]:
     """Return the argument of boto3's S3 calls that refuses a bucket which another account has taken over."""
     owner = place().owner
@@ -223,7 +228,10 @@ def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
     if proxy := get_environ_proxies(url).get(urlsplit(url).scheme):
         options["proxy_url"] = proxy
     if bundle := _core().get_config_variable("ca_bundle"):
-        options["root_certificate"] = Path(bundle).read_bytes()
+        try:
+            options["root_certificate"] = Path(bundle).read_bytes()
+        except OSError as error:
+            raise ImproperlyConfigured(f"AWS_CA_BUNDLE can't be read: {error}") from error
     return S3Store(
         bucket,
         config={
