@@ -115,7 +115,7 @@ def test_parameters_of_a_link_equal_botocores(monkeypatch: pytest.MonkeyPatch) -
         SESSION,
         Bucket="a-bucket",
         Key="media/a.pdf",
-        ResponseContentDisposition="attachment; filename=\"a b.pdf\"; filename*=UTF-8''%C3%A9&=+~.pdf",
+        ResponseContentDisposition="attachment; filename=\"a b\"; filename*=UTF-8''%C3%A9&=+~.pdf",
         ResponseContentType="application/pdf",
         VersionId="a+b/c=",
         expires=604800,
@@ -130,7 +130,7 @@ def test_parameters_of_a_link_equal_botocores(monkeypatch: pytest.MonkeyPatch) -
         method="HEAD",
         parameters={
             "versionId": "a+b/c=",
-            "response-content-disposition": "attachment; filename=\"a b.pdf\"; filename*=UTF-8''%C3%A9&=+~.pdf",
+            "response-content-disposition": "attachment; filename=\"a b\"; filename*=UTF-8''%C3%A9&=+~.pdf",
             "response-content-type": "application/pdf",
         },
     )
