@@ -17,6 +17,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import EndpointProviderError, NoCredentialsError
+from botocore.loaders import create_loader
 from botocore.utils import get_environ_proxies
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -154,7 +155,7 @@ def owner_arguments() -> dict[str, str]:
 
 @cache
 def _rules() -> EndpointProvider:
-    loader = _core().get_component("data_loader")
+    loader = create_loader()  # the session's own would need the profile that AWS_PROFILE names
     return EndpointProvider(
         loader.load_service_model("s3", "endpoint-rule-set-1"), loader.load_data("partitions")
     )
