@@ -1,7 +1,7 @@
 """The wanted state of the buckets, as data that follows from the settings, and its creation.
 
-`wanted` says what each bucket shall be. `ASPECTS` is the one table of how each part of it is read, joined with
-what is there, and written. `prepare` brings buckets there and touches nothing that is as wanted.
+`wanted` says what each bucket shall be. `ASPECTS` is the one table of how each part of it is read, joined
+with what is there, and written. `prepare` brings buckets there and touches nothing that is as wanted.
 """
 
 import json
@@ -178,9 +178,9 @@ def _cors(site: Site) -> list[dict[str, Any]]:
 class Aspect:
     """How one part of a bucket's state is read, joined with what is there, and written.
 
-    `read` and `write` take a boto3 client and the arguments that name the bucket. `read` returns the same form
-    as `Want.value`, and None or [] where nothing is set. `join` returns what to write: our value beside what others put
-    there.
+    `read` and `write` take a boto3 client and the arguments that name the bucket. `read` returns the same
+    form as `Want.value`, and None or [] where nothing is set. `join` returns what to write: our value beside what
+    others put there.
     """
 
     read: Callable[[Any, Mapping[str, str]], Any]
@@ -245,8 +245,8 @@ def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
         client.delete_bucket_policy(**bucket)
 
 
-# In this order: what opens a bucket comes last, and each step that opens waits behind one that still closes. ACLs are
-# enabled while public ones are blocked; the block is lifted while no policy opens anything. The other way
+# In this order: what opens a bucket comes last, and each step that opens waits behind one that still closes.
+# ACLs are enabled while public ones are blocked; the block is lifted while no policy opens anything. The other way
 # round, the block closes before the policy goes.
 ASPECTS = {
     "encryption": Aspect(_read_encryption, _write_encryption),
@@ -299,10 +299,10 @@ ASPECTS = {
 
 
 def prepare(client: Any, site: Site) -> list[tuple[str, str]]:
-    """Bring the site's buckets to the wanted state; return what was changed: (bucket, "bucket" or the aspect's title).
+    """Bring the site's buckets to the wanted state.
 
-    Writes only what differs, so that running it again changes nothing. The client needs the rights of the account's
-    administrator. A failure in the middle leaves no bucket more open than it was, as `ASPECTS` explains, and
+    Returns what was changed, as (bucket, "bucket" or the title of an aspect): only what differs is written, so that
+    running it again changes nothing. The client needs the rights of the account's administrator. A failure in the middle leaves no bucket more open than it was, as `ASPECTS` explains, and
     raises BucketError.
     """
     changed = []

@@ -1,12 +1,12 @@
 """An S3 for the desk and for tests: MiniStack as a child process, with its data in one folder.
 
-It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object Ownership
-and Block Public Access. Its root keys skip all of that (MiniStack takes ``test`` and any 12-digit key for
-root too, so it listens on loopback only); the site therefore gets the key of an IAM user, who holds
+It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
+Ownership and Block Public Access. Its root keys skip all of that (and MiniStack takes ``test`` and any 12-digit
+key for root too, so it listens on loopback only); the site therefore gets the key of an IAM user, who holds
 exactly the rights that `s3.policies` asks for on AWS.
 
-The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key in
-the form of an AWS shared credentials file, mode 600) and ``lock``.
+The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key
+in the form of an AWS shared credentials file, mode 600) and ``lock``.
 """
 
 import configparser
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -37,8 +37,9 @@ USER = "site"
 # Seconds: to start, to end with its state written, and for a predecessor on the same folder to end.
 _START, _STOP, _LOCK = 60, 20, 5
 
-# MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent, however
-# that one ends. os.read, because a thread that waits in sys.stdin holds a lock that the interpreter needs to end.
+# MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent, however that
+# one ends. os.read, because a thread that waits in sys.stdin has a lock that the interpreter needs to
+# end.
 _CHILD = """
 import os, signal, threading
 
@@ -83,20 +84,31 @@ class EmbeddedS3:
         return self.data / "credentials"
 
     def client(self, service: str = "s3", key: Key | None = None) -> Any:
-        """Return a boto3 client for this store with the key, by default root's; the shell's AWS_* do not count."""
+        """Return a client for this store, as boto3 makes them, with a key, by default root's.
+
+        Nothing of the shell's AWS_* counts.
+        """
         key = key or self.root
+        # No profile and no files of AWS's: one that is named in the shell and missing would be an error.
+        nothing = {"profile": (None, None, None, None)} | {
+            name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")
+        }
         # proxies: a proxy of the shell cannot reach this machine's loopback.
         config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={})
-        session = boto3.Session(
-            aws_access_key_id=key.id, aws_secret_access_key=key.secret, region_name=self.region
+        return botocore.session.Session(session_vars=nothing).create_client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=key.id,
+            aws_secret_access_key=key.secret,
+            config=config,
         )
-        return session.client(service, endpoint_url=self.endpoint, config=config)
 
     def site_key(self, *policies: Mapping[str, Any]) -> Key:
         """Return the key of the site's IAM user, who has the rights of these policy documents from now on.
 
-        The user and the key are made at the first start, and made anew when MiniStack was killed before it could
-        save them; the key is kept in `credentials`.
+        The user and the key are made at the first start, and made anew when MiniStack was killed before it
+        could save them; the key is kept in `credentials`.
         """
         iam = self.client("iam")
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
@@ -134,7 +146,7 @@ class EmbeddedS3:
         new = self.data / "credentials.new"
         new.unlink(missing_ok=True)
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n")
         new.replace(self.credentials)
 
@@ -146,8 +158,8 @@ class EmbeddedS3:
         )
 
     def stay_with(self) -> None:
-        """Let the store go on when this process becomes another program (`os.exec*`), and end with that one."""
-        assert self.process.stdin
+        """Let the store outlive this process's change into another program (`os.exec*`), and end with that one."""
+        assert self.process.stdin  # noqa: S101 -- for the type checker: it is a pipe
         os.set_inheritable(self.process.stdin.fileno(), True)
 
 
@@ -175,27 +187,24 @@ def _start(
     data: Path, port: int, region: str, root: Key, log: IO[bytes], lock: int
 ) -> "subprocess.Popen[bytes]":
     # Nothing of the shell: neither a real AWS key nor a variable that MiniStack happens to know.
-    environment = (
-        {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        | {
-            "AUTH": "true",
-            "BIND_HOST": HOST,
-            "GATEWAY_PORT": str(port),
-            "SERVICES": "s3,iam,sts",
-            "IOT_MTLS_ENABLED": "0",  # a listener on one fixed port: two stores would collide
-            "SFTP_ENABLED": "0",
-            "DOCKER_HOST": f"unix://{data / 'none'}",  # at its start it would clear away containers of other MiniStacks
-            "S3_PERSIST": "1",
-            "S3_DATA_DIR": str(data / "objects"),
-            "PERSIST_STATE": "1",
-            "STATE_DIR": str(data / "state"),
-            "TMPDIR": str(data),
-            "MINISTACK_REGION": region,
-            "AWS_ACCESS_KEY_ID": root.id,
-            "AWS_SECRET_ACCESS_KEY": root.secret,
-        }
-    )
-    return subprocess.Popen(
+    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
+        "AUTH": "true",
+        "BIND_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3,iam,sts",
+        "IOT_MTLS_ENABLED": "0",  # a listener on one fixed port: two stores would collide
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{data / 'none'}",  # it would clear away other MiniStacks' containers
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(data / "objects"),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(data / "state"),
+        "TMPDIR": str(data),
+        "MINISTACK_REGION": region,
+        "AWS_ACCESS_KEY_ID": root.id,
+        "AWS_SECRET_ACCESS_KEY": root.secret,
+    }
+    return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
         [sys.executable, "-P", "-c", _CHILD],
         env=environment,
         cwd=data,
@@ -209,7 +218,7 @@ def _start(
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    assert process.stdin
+    assert process.stdin  # noqa: S101 -- for the type checker: it is a pipe
     process.stdin.close()
     try:
         process.wait(_STOP)
@@ -220,7 +229,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def _locked(data: Path) -> Iterator[int]:
-    """Hold the folder for one MiniStack at a time, and yield the lock, which falls with the last process that has it."""
+    """Hold the folder for one MiniStack at a time; yield the lock, which falls with the last process that has it."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "lock").open("w")

@@ -1,7 +1,7 @@
 """Who may do what, as data: the policies of the buckets, and the IAM policies of the site's own roles.
 
-Resources are ARNs of the site's partition; no action has a wildcard but the TLS-only denial's. What each action is
-for stands beside it, from the Service Authorization Reference, "Actions, resources, and condition keys for
+Resources are ARNs of the site's partition; no action has a wildcard but the TLS-only denial's. What each action
+is for stands beside it, from the Service Authorization Reference, "Actions, resources, and condition keys for
 Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 API operations".
 """
 
@@ -23,7 +23,7 @@ MANIFEST = f"{STATIC_PREFIX}staticfiles.json"
 
 
 def bucket_policy(site: "Site", bucket: str) -> list[dict[str, Any]]:
-    """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`; none is a valid answer."""
+    """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`; it may need none."""
     statements: list[dict[str, Any]] = []
     if not site.at_desk:
         statements.append(
@@ -48,7 +48,7 @@ def bucket_policy(site: "Site", bucket: str) -> list[dict[str, Any]]:
 
 def is_public(statement: Mapping[str, Any]) -> bool:
     """Tell whether a statement of ours lets anybody in, so that Block Public Access would refuse it."""
-    return statement["Effect"] == "Allow" and statement["Principal"] == "*"
+    return bool(statement["Effect"] == "Allow" and statement["Principal"] == "*")
 
 
 def _read(site: "Site", bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def _read(site: "Site", bucket: str, what: str, prefix: str, *, through_cdn: boo
         "Resource": site.arn(bucket, f"{prefix}*"),
     }
     if through_cdn:
-        # CloudFront's origin access control: User Guide of CloudFront, "Restrict access to an Amazon S3 origin".
+        # Origin access control: CloudFront Developer Guide, "Restrict access to an Amazon S3 origin".
         statement["Principal"] = {"Service": "cloudfront.amazonaws.com"}
         statement["Condition"] = {"StringEquals": {"AWS:SourceArn": site.distribution}}
     return statement
@@ -75,8 +75,8 @@ class Grant:
     resource: str
 
 
-# ListBucket has no condition on s3:prefix: a GET of a missing key carries no prefix, so that the condition would
-# fail and S3 would answer 403 instead of 404.
+# ListBucket has no condition on s3:prefix: a GET of a missing key carries no prefix, so that the condition
+# would fail and S3 would answer 403 instead of 404.
 _MISSING_IS_404 = "listing; and without it a missing key answers 403 instead of 404"
 
 

@@ -1,0 +1,200 @@
+"""`manage.py s3 ...`: the embedded S3 for the desk, and the list of static files for image builds."""
+
+import os
+import secrets
+import shlex
+import signal
+import subprocess
+import sys
+from argparse import ArgumentTypeError
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
+
+from botocore.exceptions import BotoCoreError
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from s3 import buckets, policies
+from s3.embedded import EmbeddedS3, EmbeddedS3Error, running
+
+PORT = 9000
+
+# For a desk without any configuration; the embedded S3 has no other customers who could have taken the names.
+DEFAULTS = {"region": "us-east-1", "static_bucket": "desk-static", "media_bucket": "desk-media"}
+
+# What belongs to AWS itself and means nothing to the embedded S3.
+NOT_AT_DESK = {"owner": "", "distribution": "", "media_domain": ""}
+
+
+class Command(BaseCommand):
+    """Dispatch to a subcommand; each is a method of its name."""
+
+    help = "The embedded S3 of the desk (serve, run), and the list of static files (manifest)."
+    requires_system_checks: list[str] = []  # noqa: RUF012 -- a wrong setting must not keep the desk from starting
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the subcommands and their options."""
+        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+
+        serve = commands.add_parser("serve", help="run the embedded S3 until Ctrl-C, with the site's buckets")
+        serve.add_argument("--port", type=_port, default=PORT, help="its port (default: %(default)s; 0: any)")
+
+        run = commands.add_parser("run", help="run the site on the embedded S3, both until Ctrl-C")
+        run.add_argument("--port", type=_port, default=8000, help="the site's port (default: %(default)s)")
+        run.add_argument("--s3-port", type=_port, default=PORT, help="of S3 (default: %(default)s; 0: any)")
+        run.add_argument(
+            "--no-debug",
+            action="store_true",
+            help="as on a server: gunicorn, debug off, static files on the embedded S3 too",
+        )
+        run.add_argument(
+            "--first",
+            action="append",
+            default=[],
+            metavar="COMMAND",
+            help="a command of manage.py, with its arguments, to run before the site starts (can be repeated)",
+        )
+
+        for each in (serve, run):
+            each.add_argument(
+                "--data",
+                type=Path,
+                default=settings.VAR_DIR / "s3",
+                metavar="DIR",
+                help="the folder that keeps what is stored (default: %(default)s)",
+            )
+
+        manifest = commands.add_parser(
+            "manifest", help="write the list of static files, without network or keys"
+        )
+        manifest.add_argument("--output", type=Path, default=settings.STATICFILES_MANIFEST, metavar="FILE")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the subcommand; what stops it is one line on stderr and exit code 1."""
+        try:
+            getattr(self, options["subcommand"])(options)
+        except (EmbeddedS3Error, buckets.BucketError, BotoCoreError) as error:
+            raise CommandError(str(error)) from error
+
+    def serve(self, options: dict[str, Any]) -> None:
+        """Run the embedded S3 with the buckets of the settings until SIGINT or SIGTERM."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            site = desk_site()
+            with running(options["data"].resolve(), port=options["port"], region=site.region) as store:
+                environment = prepare(store, site)
+                self.stdout.write(
+                    f"The embedded S3 listens on {store.endpoint}, with its data in {store.data}."
+                    f" The site uses it so: {_assignments(environment)} python manage.py runserver"
+                )
+                self.stdout.flush()
+                store.wait()
+        except KeyboardInterrupt:
+            return
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Start the embedded S3, prepare buckets and database, and become the server of the site."""
+        manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
+        first = [["migrate", "--verbosity", "0"]]
+        server = [*manage, "runserver", str(options["port"])]
+        more = {"DJANGO_DEBUG": "true"}
+        if options["no_debug"]:
+            first.append(["collectstatic", "--no-input"])
+            address = f"127.0.0.1:{options['port']}"
+            server = [sys.executable, "-m", "gunicorn", "--bind", address, "--threads", "4", "config.wsgi"]
+            more = {
+                "DJANGO_DEBUG": "false",
+                "DJANGO_SECRET_KEY": os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50),
+                "DJANGO_ALLOWED_HOSTS": "127.0.0.1,localhost",
+                "DJANGO_SECURE_SSL_REDIRECT": "false",
+            }
+        first += [shlex.split(command) for command in options["first"]]
+        try:
+            site = desk_site()
+            with running(options["data"].resolve(), port=options["s3_port"], region=site.region) as store:
+                environment = prepare(store, site) | more
+                for arguments in first:
+                    code = subprocess.run([*manage, *arguments], env=environment, check=False).returncode
+                    if code:
+                        raise CommandError(f"manage.py {arguments[0]} failed", returncode=code)
+                self.stdout.write(
+                    f"Uploads live on the embedded S3 at {store.endpoint}, kept in {store.data}."
+                )
+                self.stdout.flush()
+                _become(server, environment, store)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    def manifest(self, options: dict[str, Any]) -> None:
+        """Write the list of static files that a web process starts with."""
+        from s3.static import write_manifest
+
+        try:
+            self.stdout.write(write_manifest(options["output"]))
+        except OSError as error:
+            raise CommandError(f"Cannot write {options['output']}: {error.strerror}") from error
+
+
+def desk_site() -> buckets.Site:
+    """Return the site of the settings as it is at the desk; what they leave blank gets a default."""
+    site = replace(buckets.Site.from_settings(), **NOT_AT_DESK)
+    return replace(site, **{name: value for name, value in DEFAULTS.items() if not getattr(site, name)})
+
+
+def prepare(store: EmbeddedS3, site: buckets.Site) -> dict[str, str]:
+    """Prepare the buckets and the IAM user, and return the environment of a site that uses them.
+
+    It has this process's variables without the AWS ones: no real profile or key gets to the embedded S3, and
+    .env, of which this process has all variables already, is not read again.
+    """
+    site = replace(site, endpoint=store.endpoint)
+    buckets.prepare(store.client(), site)
+    store.site_key(policies.document(policies.web(site)), policies.document(policies.deploy(site)))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, [environment.get(name), "127.0.0.1"]))
+    return environment | {
+        "DJANGO_ENV_FILE": os.devnull,
+        "USE_S3": "true",
+        "AWS_S3_ENDPOINT_URL": store.endpoint,
+        "AWS_S3_REGION_NAME": site.region,
+        "AWS_STATIC_BUCKET_NAME": site.static_bucket,
+        "AWS_MEDIA_BUCKET_NAME": site.media_bucket,
+        "AWS_MEDIA_ACCESS": site.access,
+        "AWS_MEDIA_VERSIONING": str(site.versioning).lower(),
+        "AWS_QUERYSTRING_EXPIRE": str(settings.AWS_QUERYSTRING_EXPIRE),
+        "AWS_SHARED_CREDENTIALS_FILE": str(store.credentials),
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _assignments(environment: dict[str, str]) -> str:
+    """Return what a shell must say before a command, so that the site uses the embedded S3 and its key."""
+    keys = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    unset = [f"-u {name}" for name in keys if os.environ.get(name)]
+    needed = ["USE_S3", "AWS_S3_ENDPOINT_URL", "AWS_SHARED_CREDENTIALS_FILE"]
+    for name in ("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME"):
+        if not getattr(settings, name):
+            needed.append(name)  # noqa: PERF401 -- plainer than extend with a generator
+    return " ".join(
+        [
+            *(["env", *unset] if unset else []),
+            *(f"{name}={shlex.quote(environment[name])}" for name in needed),
+        ]
+    )
+
+
+def _become(server: list[str], environment: dict[str, str], store: EmbeddedS3) -> NoReturn:
+    """Turn this process into the site's server: signals and the terminal are its own, and the store ends with it."""
+    store.stay_with()
+    os.chdir(settings.BASE_DIR)
+    sys.stdout.flush()
+    os.execve(server[0], server, environment)  # noqa: S606 -- the command is ours
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+    return int(text)
