@@ -235,23 +235,37 @@ def read_live(manifest_name: str) -> Live:
     Raises PublishError with the cure where there are no credentials, no bucket or no permission to list it.
     """
     import obstore
-    from botocore.exceptions import BotoCoreError
-    from obstore.exceptions import BaseError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from obstore.exceptions import BaseError, InvalidPathError
 
     bucket = static_bucket()
     try:
         store = client.obstore_store(bucket)
         with ThreadPoolExecutor(1) as pool:
             manifest = pool.submit(_live_manifest, store, manifest_name)
-            listing = obstore.list(store, client.STATIC_PREFIX, chunk_size=1000)
-            objects = {
-                meta["path"].removeprefix(client.STATIC_PREFIX): Stored(meta["size"], _token(meta["e_tag"]))
-                for batch in listing
-                for meta in batch
-            }
+            try:
+                objects = {
+                    meta["path"].removeprefix(client.STATIC_PREFIX): Stored(
+                        meta["size"], _token(meta["e_tag"])
+                    )
+                    for batch in obstore.list(store, client.STATIC_PREFIX, chunk_size=1000)
+                    for meta in batch
+                }
+            except InvalidPathError:
+                objects = _listed_by_boto3(bucket)
             return Live(objects, manifest.result())
-    except (BotoCoreError, BaseError, OSError) as error:
+    except (BotoCoreError, BaseError, ClientError, OSError) as error:
         raise PublishError(_explained(error, bucket)) from error
+
+
+def _listed_by_boto3(bucket: str) -> dict[str, Stored]:
+    """Return the objects of a bucket where somebody has put keys, like `static//x`, that obstore can't read."""
+    pages = client.client().get_paginator("list_objects_v2")
+    return {
+        meta["Key"].removeprefix(client.STATIC_PREFIX): Stored(meta["Size"], _token(meta["ETag"]))
+        for page in pages.paginate(Bucket=bucket, Prefix=client.STATIC_PREFIX, **client.owner_arguments())
+        for meta in page.get("Contents", ())
+    }
 
 
 def _live_manifest(store: "S3Store", manifest_name: str) -> dict[str, Any]:
@@ -487,6 +501,8 @@ def _code(error: BaseException) -> str:
     text = str(error)
     if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
         return found[1]
+    if "redirect without LOCATION" in text:  # obstore keeps S3's answer to itself
+        return "PermanentRedirect"
     if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
         return found[1].strip()
     return ""

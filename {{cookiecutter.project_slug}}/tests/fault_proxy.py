@@ -1,8 +1,8 @@
 """A loopback HTTP proxy in front of an S3 that answers wrongly, late or not at all, as told, and counts.
 
-    with FaultProxy(store.endpoint) as proxy:
-        proxy.faults.append(Fault("PUT", r"/css/", status=503, code="SlowDown", times=2))
-        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+with FaultProxy(store.endpoint) as proxy:
+    proxy.faults.append(Fault("PUT", r"/css/", status=503, code="SlowDown", times=2))
+    settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
 """
 
 import contextlib
@@ -36,6 +36,8 @@ class Fault:
     # "before" nothing reaches the server; "after" the server has done its work, and the client is not told.
     cut: Literal["", "before", "after"] = ""
     delay: float = 0  # seconds
+    # Until it is set, the request hangs; nothing of it has reached the server.
+    hold: threading.Event | None = None
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
 
@@ -73,6 +75,7 @@ class FaultProxy:
         self.requests: list[Request] = []
         self.busy = 0
         self.busiest = 0
+        self.hanging = 0
         self._lock = threading.Lock()
         proxy = self
 
@@ -126,12 +129,19 @@ class FaultProxy:
             assert time.monotonic() < until, f"{self.count(method, path)} requests, waited for {count}"
             time.sleep(0.005)
 
+    def wait_for_hanging(self) -> None:
+        """Return when a request hangs on a fault's `hold`; fail after 30 seconds."""
+        until = time.monotonic() + 30
+        while not self.hanging:
+            assert time.monotonic() < until, "no request hangs"
+            time.sleep(0.005)
+
     def clear(self) -> None:
         """Forget faults and requests."""
         with self._lock:
             self.faults.clear()
             self.requests.clear()
-            self.busiest = 0
+            self.busiest = self.hanging = 0
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         size = int(handler.headers.get("Content-Length") or 0)
@@ -148,6 +158,12 @@ class FaultProxy:
         try:
             if fault and fault.delay:
                 time.sleep(fault.delay)
+            if fault and fault.hold:
+                with self._lock:
+                    self.hanging += 1
+                fault.hold.wait(60)
+                self._cut(handler)
+                return
             if fault and fault.cut == "before":
                 self._cut(handler)
             elif fault and fault.status:
