@@ -24,6 +24,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -89,13 +90,9 @@ class EmbeddedS3:
         Nothing of the shell's AWS_* counts.
         """
         key = key or self.root
-        # No profile and no files of AWS's: one that is named in the shell and missing would be an error.
-        nothing = {"profile": (None, None, None, None)} | {
-            name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")
-        }
         # proxies: a proxy of the shell cannot reach this machine's loopback.
         config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={})
-        return botocore.session.Session(session_vars=nothing).create_client(
+        return _session().create_client(
             service,
             region_name=self.region,
             endpoint_url=self.endpoint,
@@ -161,6 +158,14 @@ class EmbeddedS3:
         """Let the store outlive this process's change into another program (`os.exec*`), and end with that one."""
         assert self.process.stdin  # noqa: S101 -- for the type checker: it is a pipe
         os.set_inheritable(self.process.stdin.fileno(), True)
+
+
+@cache
+def _session() -> botocore.session.Session:
+    """Return a session that knows no profile and reads none of AWS's files: what they name may not exist."""
+    nothing: dict[str, Any] = {"profile": (None, None, None, None)}
+    nothing |= dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    return botocore.session.Session(session_vars=nothing)
 
 
 @contextlib.contextmanager
