@@ -146,7 +146,7 @@ def test_a_link_ends_when_its_time_is_over(s3_site: MakeSite, monkeypatch: pytes
 
     assert handed_out(0, 60) == 200
     assert handed_out(3600, 60) == 403
-    # Half the life is left when a link is handed out, whenever in its window that is, and it ends with its life.
+    # Half the life is left when a link is handed out, whenever in its window that is.
     assert {handed_out(seconds, 7200) for seconds in range(0, 3500, 500)} == {200}
     assert {handed_out(seconds, 7200) for seconds in (7201, 10000)} == {403}
 
@@ -207,7 +207,7 @@ def test_links_of_a_session_carry_its_token(s3_site: MakeSite, monkeypatch: pyte
 # Uploads
 
 
-def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: MakeSite) -> None:
+def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site("private")
     storage = MediaStorage()
     start = threading.Barrier(20)
@@ -218,14 +218,15 @@ def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: Make
         return storage.save("photo.jpg", ContentFile(b"%d" % number))
 
     with FaultProxy(site.store.endpoint) as proxy, ThreadPoolExecutor(20) as pool:
-        storage_endpoint(proxy)
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         names = list(pool.map(save, range(100)))
         assert [request.method for request in proxy.requests] == ["PUT"] * 100
         assert proxy.busiest > 1
     assert len(set(names)) == 100
     assert sorted(keys(site)) == sorted(f"media/{name}" for name in names)
+    root = site.root
     for number, name in enumerate(names):
-        found = site.root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
+        found = root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
         assert found["Body"].read() == b"%d" % number
 
 
@@ -270,12 +271,6 @@ def test_reading_back_what_was_written(s3_site: MakeSite) -> None:
 # Failures
 
 
-def storage_endpoint(proxy: FaultProxy) -> None:
-    from django.conf import settings
-
-    settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
-
-
 @pytest.fixture
 def failing(s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """Return a private site and the proxy that stands between it and S3; retries don't wait."""
@@ -297,7 +292,7 @@ TROUBLE_IDS = ["503", "500", "cut-before", "cut-after"]
 
 
 @pytest.mark.parametrize("trouble", TROUBLE, ids=TROUBLE_IDS)
-@pytest.mark.parametrize("size", [10, 2 * PART + 7], ids=["small", "in-parts"])
+@pytest.mark.parametrize("size", [10, PART + 7], ids=["small", "in-parts"])
 def test_a_passing_trouble_is_got_over(failing: Any, trouble: dict[str, Any], size: int) -> None:
     site, proxy = failing
     proxy.faults.append(Fault("PUT", r"media/a", times=2, **trouble))
@@ -309,15 +304,15 @@ def test_a_passing_trouble_is_got_over(failing: Any, trouble: dict[str, Any], si
     assert parts_left(site) == []
 
 
-@pytest.mark.parametrize("trouble", TROUBLE[:3], ids=TROUBLE_IDS[:3])
+@pytest.mark.parametrize("trouble", TROUBLE[::2], ids=TROUBLE_IDS[::2])
 @pytest.mark.parametrize(
     ("size", "method", "path"),
     [
         (10, "PUT", r"media/a"),
-        (3 * PART, "POST", r"uploads"),
-        (3 * PART, "PUT", r"partNumber=1"),
-        (3 * PART, "PUT", r"partNumber=3"),
-        (3 * PART, "POST", r"uploadId="),
+        (2 * PART, "POST", r"uploads"),
+        (2 * PART, "PUT", r"partNumber=1"),
+        (2 * PART, "PUT", r"partNumber=2"),
+        (2 * PART, "POST", r"uploadId="),
     ],
     ids=["small", "begin", "first-part", "last-part", "complete"],
 )
@@ -353,8 +348,6 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing(failing: Any) -> Non
                 raise OSError("the disk is gone")
             return bytes(self.file.read(size))
 
-    with open(os.devnull, "rb"):  # noqa: PTH123
-        pass
     content = Broken(ContentFile(bytes(4 * PART)), "a.bin")
     with pytest.raises(OSError, match="the disk is gone"):
         default_storage.save("a.bin", content)
