@@ -259,7 +259,7 @@ def read_live(manifest_name: str) -> Live:
 
 
 def _listed_by_boto3(bucket: str) -> dict[str, Stored]:
-    """Return the objects of a bucket where somebody has put keys, like `static//x`, that obstore can't read."""
+    """Return a bucket's objects where keys are among them, like `static//x`, that obstore can't read."""
     pages = client.client().get_paginator("list_objects_v2")
     return {
         meta["Key"].removeprefix(client.STATIC_PREFIX): Stored(meta["Size"], _token(meta["ETag"]))

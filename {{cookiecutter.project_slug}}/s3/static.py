@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestFilesMixin
@@ -244,12 +244,9 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
 
     def stored_name(self, name: str) -> str:
         """Return the hashed name; where `manifest_strict` is off, a name without one stays as it is."""
-        try:
-            return super().stored_name(name)
-        except ValueError:
-            if self.manifest_strict:
-                raise
-            return name
+        if not self.manifest_strict and self.hash_key(urlsplit(unquote(name)).path) not in self.hashed_files:
+            return name  # Django would look for the file, which here means a request at each page
+        return super().stored_name(name)
 
     def url(self, name: str | None, force: bool = False) -> str:
         """Return a file's address, percent-encoded; with DEBUG on and not `force`, the one of runserver."""

@@ -359,11 +359,7 @@ def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -
 @pytest.mark.parametrize(
     ("environment", "fault", "expected"),
     [
-        (
-            {"AWS_STATIC_BUCKET_NAME": "no-such-bucket-of-ours"},
-            None,
-            "There is no bucket no-such-bucket-of-ours",
-        ),
+        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "There is no bucket static-"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "No usable AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, None, "SignatureDoesNotMatch"),
         ({"AWS_PROFILE": "nobody", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "nobody"),
@@ -599,25 +595,33 @@ def test_many_uploads_at_a_time(deploy: Deploy) -> None:
 # ------------------------------------------------------------------------------------------------ manifest
 
 
-def test_the_local_manifest_is_the_published_one(deploy: Deploy, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"DJANGO_SECRET_KEY": "x", "DJANGO_ALLOWED_HOSTS": "x", "DJANGO_DEBUG": "false", "USE_S3": "false"},
+    ],
+    ids=["nothing set", "debug off"],
+)
+def test_the_local_manifest_is_the_published_one(
+    deploy: Deploy, tmp_path: Path, extra: dict[str, str]
+) -> None:
     deploy.deployed(TEST_ALL_APPS="1")
     published = deploy.manifest()
     assert published
     local = tmp_path / "staticfiles.json"
-    code = "import django; django.setup(); from s3.static import write_manifest; "
-    code += f"print(write_manifest({str(local)!r}))"
-    # No bucket, no key, no secret, no network: only the source.
+    # No bucket, no key, no secret, no network, debug left to its default: what the build of an image has.
     run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PROJECT,
+        [sys.executable, str(PROJECT / "manage.py"), "s3", "manifest", "--output", str(local)],
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}",
+            "PYTHONPATH": str(tmp_path),
             "DJANGO_SETTINGS_MODULE": "settings_of_test",
             "DJANGO_ENV_FILE": os.devnull,
             "TEST_SOURCES": str(deploy.sources),
             "TEST_ALL_APPS": "1",
-        },
+        }
+        | extra,
         capture_output=True,
         text=True,
         check=True,
