@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast golden
+.PHONY: help demo test test-fast golden bench
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -12,6 +12,7 @@ help:
 	@echo "make test       every test, the slow ones too"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
+	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
 demo: $(UV_READY)
@@ -40,3 +41,6 @@ test-fast: .venv/installed
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies
+
+bench: $(UV_READY)
+	@UV="$(UV)" $(UV) run --quiet --no-project --python $(or $(UV_PYTHON),'>=3.11') python -m benchmarks $(BENCH)

@@ -1,0 +1,1 @@
+"""What README says about speed, to be measured again by `make bench`."""

@@ -1,0 +1,422 @@
+"""Measure, and print Markdown: `make bench`, or `make bench BENCH="--quick"`. See benchmarks/README.md."""
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.request import Request, urlopen
+
+from benchmarks import files
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".work" / "bench"
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+
+_DJANGO_STORAGES = ("django==5.2.19", "django-storages[s3]==1.14.6", "boto3==1.44.5")
+
+
+class Peer(NamedTuple):
+    """What is measured: its title in the tables, and what is installed in its environment."""
+
+    title: str
+    packages: tuple[str, ...]
+
+
+PEERS = {
+    "ours": Peer("this template", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2")),
+    "manifest": Peer("S3ManifestStaticStorage", _DJANGO_STORAGES),
+    "collectfasta": Peer("Collectfasta", (*_DJANGO_STORAGES, "Collectfasta==3.3.5")),
+}
+TREES = {
+    "small": f"the admin's files and {files.SMALL} more",
+    "large": f"the admin's files and {files.SMALL + files.MORE:,} more",
+}
+STEPS = {"first": "first deploy", "unchanged": "nothing changed", "changed": "one file changed"}
+DELAYS = (0, 20, 100)  # ms
+
+# Rounds of (files, delay): for what takes minutes one, or none, so that all of it ends within ten minutes.
+DEFAULT = {
+    ("small", 0): {"ours": 3, "manifest": 1, "collectfasta": 3},
+    ("small", 20): {"ours": 5, "manifest": 1, "collectfasta": 3},
+    ("small", 100): {"ours": 3, "collectfasta": 1},
+    ("large", 0): {"ours": 3, "collectfasta": 1},
+    ("large", 20): {"ours": 5, "collectfasta": 1},
+    ("large", 100): {"ours": 3},
+}
+QUICK = {("small", 20): {"ours": 3, "collectfasta": 1}, ("large", 20): {"ours": 2}}
+FULL = {(tree, delay): dict.fromkeys(PEERS, 3) for tree in TREES for delay in DELAYS}
+
+
+class Run(NamedTuple):
+    """What one collectstatic took.
+
+    `sent` and `memory`, its peak, are in bytes; bodies count, not headers. `cpu` is the process's own, in
+    seconds; `server` the part of the time in which the server was at work.
+    """
+
+    requests: int
+    uploads: int
+    sent: int
+    seconds: float
+    cpu: float
+    memory: int
+    server: float
+
+
+Runs = dict[tuple[str, int, str, str], list[Run]]  # by tree, delay, step and peer
+
+
+def say(text: str) -> None:
+    """Tell on stderr how far it is; stdout holds the tables alone."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+class Server:
+    """The in-memory S3, in a process of its own."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """Return the JSON at a path."""
+        with urlopen(Request(f"{self.url}{path}", method=method), timeout=60) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def server() -> Iterator[Server]:
+    """Hand out a server that runs as long as the context lasts."""
+    command = [sys.executable, "-m", "benchmarks.memory_s3"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield Server(int(process.stdout.readline()))
+        # Leaving closes its standard input, with which it ends.
+
+
+def environment(peer: str, uv: str) -> Path:
+    """Make a peer's environment unless it is there, and its project; return the folder of both."""
+    folder = WORK / peer
+    python, note = folder / "venv" / "bin" / "python", folder / "packages.txt"
+    wanted = "\n".join([sys.executable, *PEERS[peer].packages])
+    if not note.exists() or note.read_text(encoding="utf-8") != wanted:
+        say(f"{peer}: installing {', '.join(PEERS[peer].packages)}")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "-p", sys.executable, folder / "venv"], check=True)
+        # Copied, because files get new times below, which must not reach uv's cache.
+        install: list[str | Path] = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--link-mode",
+            "copy",
+            "--compile-bytecode",
+            "-p",
+            python,
+        ]
+        subprocess.run([*install, *PEERS[peer].packages], check=True)
+        note.write_text(wanted, encoding="utf-8")
+    project = folder / "project"
+    shutil.rmtree(project, ignore_errors=True)
+    shutil.copytree(ROOT / "benchmarks" / "project", project, ignore=shutil.ignore_patterns("__pycache__"))
+    if peer == "ours":
+        shutil.copytree(TEMPLATE / "s3", project / "s3", ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run([python, "-m", "compileall", "-q", project], check=True)
+    return folder
+
+
+def variables(peer: str, endpoint: str) -> dict[str, str]:
+    """Return the environment that a measured process has: nothing of the shell, no profile of AWS's."""
+    return {
+        "PATH": os.environ.get("PATH", ""),
+        "HOME": str(WORK),
+        "LANG": "C.UTF-8",
+        "BENCH_PEER": peer,
+        "BENCH_ENDPOINT": endpoint,
+        "AWS_ACCESS_KEY_ID": "bench",
+        "AWS_SECRET_ACCESS_KEY": "bench",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+class Project:
+    """A peer's project with one of the trees of files, as it is checked out anew before each run."""
+
+    def __init__(self, peer: str, folder: Path, tree: str, s3: Server) -> None:
+        self.peer, self.folder, self.s3 = peer, folder, s3
+        self.static = folder / "project" / "static"
+        count = files.write(self.static, more=tree == "large")
+        (admin,) = folder.glob("venv/lib/*/site-packages/django/contrib/admin/static")
+        self.sources = [path for top in (self.static, admin) for path in top.rglob("*") if path.is_file()]
+        self.changed = self.static / files.CHANGED
+        self.original = self.changed.read_bytes()
+        assert count == sum(1 for path in self.static.rglob("*") if path.is_file())
+
+    def _check_out(self, step: str) -> None:
+        """Give every file the time of a fresh checkout, later than all objects, and forget caches."""
+        self.changed.write_bytes(self.original + (b"// changed\n" if step == "changed" else b""))
+        now = time.time() + 1  # S3 tells its times in whole seconds
+        for path in self.sources:
+            os.utime(path, (now, now))
+        shutil.rmtree(self.folder / "project" / "cache", ignore_errors=True)
+
+    def run(self, step: str, delay: int) -> Run:
+        """Measure one collectstatic."""
+        self._check_out(step)
+        if step == "first":
+            self.s3.ask("/-/empty", "POST")
+        self.s3.ask(f"/-/start?delay={delay / 1000}", "POST")
+        command: list[str | Path] = [
+            self.folder / "venv" / "bin" / "python",
+            "manage.py",
+            "collectstatic",
+            "--noinput",
+        ]
+        log = WORK / f"{self.peer}.log"
+        with log.open("wb") as out:
+            began = time.perf_counter()
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder / "project",
+                env=variables(self.peer, self.s3.url),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"{self.peer} failed:\n{log.read_text(encoding='utf-8')[-4000:]}")
+        stats = self.s3.ask("/-/stats")
+        self._check_bucket()
+        memory = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return Run(
+            requests=stats["requests"],
+            uploads=stats["uploads"],
+            sent=stats["received"],
+            seconds=seconds,
+            cpu=usage.ru_utime + usage.ru_stime,
+            memory=memory,
+            server=stats["cpu"] / seconds,
+        )
+
+    def _check_bucket(self) -> None:
+        """Refuse the figures of a run that left anything out."""
+        self.s3.ask("/-/start?delay=0", "POST")
+        paths = self.s3.ask("/bench-static/static/staticfiles.json")["paths"]
+        objects = self.s3.ask("/-/objects")
+        missing = [name for name in paths.values() if f"bench-static/static/{name}" not in objects]
+        digest = hashlib.md5(self.changed.read_bytes(), usedforsecurity=False).hexdigest()[:12]
+        if missing or len(paths) != len(self.sources) or digest not in paths[files.CHANGED]:
+            raise SystemExit(
+                f"{self.peer} published {len(paths)} of {len(self.sources)} files; missing: {missing[:5]}"
+            )
+
+
+def deploys(
+    plan: dict[tuple[str, int], dict[str, int]], folders: dict[str, Path], s3: Server
+) -> tuple[Runs, int]:
+    """Run the plan, the peers in turn; return the figures and the number of the admin's files."""
+    runs: Runs = defaultdict(list)
+    admin = 0
+    for tree in TREES:
+        delays = {delay: rounds for (of, delay), rounds in plan.items() if of == tree}
+        if not any(delays.values()):
+            continue
+        projects = {peer: Project(peer, folder, tree, s3) for peer, folder in folders.items()}
+        for peer, project in projects.items():
+            if tree == "small":  # files of the environment come into the machine's cache
+                project.run("first", 0)
+            admin = len(project.sources) - sum(path.is_file() for path in project.static.rglob("*"))
+            assert peer == project.peer
+        for delay, rounds in delays.items():
+            for number in range(max(rounds.values(), default=0)):
+                for peer, project in projects.items():
+                    if number >= rounds.get(peer, 0):
+                        continue
+                    for step in STEPS:
+                        run = project.run(step, delay)
+                        runs[tree, delay, step, peer].append(run)
+                        say(
+                            f"{tree:6}{delay:4} ms  {peer:13}{step:10}{run.requests:6} requests"
+                            f"{run.uploads:6} uploads{run.sent / 1e6:8.2f} MB"
+                            f"{run.seconds:8.2f} s{run.cpu:7.2f} s of CPU{run.memory / 1e6:6.0f} MB peak"
+                            f"  server {run.server:.0%} busy"
+                        )
+    return runs, admin
+
+
+def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]:
+    """Return the microseconds a signed link, by title: a list of pages for each process."""
+    ways = {
+        "this template": ("ours", "storage"),
+        "django-storages": ("manifest", "storage"),
+        "boto3 alone": ("manifest", "boto3"),
+    }
+    taken: dict[str, list[list[float]]] = defaultdict(list)
+    for _ in range(rounds):
+        for title, (peer, way) in ways.items():
+            folder = folders[peer]
+            done = subprocess.run(
+                [folder / "venv" / "bin" / "python", "links.py", way],
+                cwd=folder / "project",
+                env=variables(peer, "http://127.0.0.1:9"),
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            pages = json.loads(done.stdout)
+            taken[title].append(pages)
+            say(f"links  {title:16}{statistics.median(pages[1:]):7.1f} µs a link")
+    return taken
+
+
+# ------------------------------------------------------------------------------------------------- the tables
+
+
+def spread(values: Iterable[float], form: str) -> str:
+    """Return the median, and in brackets the least and the greatest where they differ as they are written."""
+    values = list(values)
+    low, high = format(min(values), form), format(max(values), form)
+    middle = format(statistics.median(values), form)
+    return middle if low == high else f"{middle} ({low}-{high})"
+
+
+def table(head: list[str], rows: list[list[str]], *, texts: int) -> str:
+    """Return a Markdown table; after so many columns of text, figures stand to the right."""
+    lines = [head, ["---" if number < texts else "---:" for number in range(len(head))], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def deploy_table(runs: Runs, tree: str, delays: list[int]) -> str:
+    """Return the table of a tree. All but the seconds are those of all delays together."""
+    rows = []
+    for step, what in STEPS.items():
+        for peer, (title, _) in PEERS.items():
+            cells = {delay: runs.get((tree, delay, step, peer), []) for delay in delays}
+            together = [run for cell in cells.values() for run in cell]
+            if not together:
+                continue
+            rows.append(
+                [
+                    what,
+                    title,
+                    spread((run.requests for run in together), ",.0f"),
+                    spread((run.uploads for run in together), ",.0f"),
+                    spread((run.sent / 1e6 for run in together), ".1f"),
+                    spread((run.memory / 1e6 for run in together), ".0f"),
+                    spread((run.cpu for run in together), ".2f"),
+                    *(spread((r.seconds for r in cell), ".2f") if cell else "-" for cell in cells.values()),
+                ]
+            )
+    head = ["deploy", "with", "requests", "uploads", "MB sent", "MB memory", "s of CPU"]
+    return table(head + [f"s at {delay} ms" for delay in delays], rows, texts=2)
+
+
+def link_table(taken: dict[str, list[list[float]]]) -> str:
+    """Return the table of signed links; the first page of a process stands apart."""
+    rows = []
+    for title, processes in taken.items():
+        pages = [statistics.median(pages[1:]) for pages in processes]
+        rows.append(
+            [
+                title,
+                spread(pages, ".1f"),
+                f"{1e6 / statistics.median(pages):,.0f}",
+                spread((pages[0] / 10 for pages in processes), ".1f"),
+            ]
+        )
+    return table(["with", "µs a link", "links a second", "ms for the first 100 of a process"], rows, texts=1)
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
+    model = ""
+    if (info := Path("/proc/cpuinfo")).exists():
+        names = [line.split(":", 1)[1].strip() for line in info.open() if line.startswith("model name")]
+        model = f" ({names[0]})" if names else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{cores} cores{model}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start"
+    )
+
+
+def capacity(s3: Server) -> int:
+    """Return the requests a second that the server can answer."""
+    command = [sys.executable, "-m", "benchmarks.capacity", str(s3.port)]
+    return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute: few rounds, without the slowest")
+    parser.add_argument("--full", action="store_true", help="hours: three rounds of every cell")
+    parser.add_argument("--only", help=f"of {', '.join([*PEERS, 'links'])}, with commas between")
+    parser.add_argument("--files", choices=TREES, help="only these files")
+    parser.add_argument("--delay", type=int, choices=DELAYS, help="only this delay, in ms")
+    parser.add_argument("--rounds", type=int, help="as many rounds of each cell")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    began, options = time.monotonic(), arguments()
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if not uv:
+        raise SystemExit("uv is missing: run this as `make bench`, which finds it.")
+    only = options.only.split(",") if options.only else [*PEERS, "links"]
+    if unknown := set(only) - {*PEERS, "links"}:
+        raise SystemExit(f"--only knows {', '.join([*PEERS, 'links'])}, not {', '.join(sorted(unknown))}.")
+    chosen = QUICK if options.quick else FULL if options.full else DEFAULT
+    plan = {
+        (tree, delay): {peer: options.rounds or n for peer, n in rounds.items() if peer in only}
+        for (tree, delay), rounds in chosen.items()
+        if options.files in {None, tree} and options.delay in {None, delay}
+    }
+    needed = {peer for rounds in plan.values() for peer in rounds}
+    if "links" in only:
+        needed |= {"ours", "manifest"}
+    facts = machine()
+    folders = {peer: environment(peer, uv) for peer in PEERS if peer in needed}
+    with server() as s3:
+        rate = capacity(s3)
+        say(f"{facts}; the server answers {rate:,} requests a second")
+        measured = {peer: folder for peer, folder in folders.items() if any(peer in r for r in plan.values())}
+        runs, admin = deploys(plan, measured, s3) if measured else ({}, 0)
+    taken = links(folders, 2 if options.quick else 5) if "links" in only else {}
+
+    out = [f"{facts}. The server alone answers {rate:,} requests a second."]
+    versions = sorted({package for peer in needed for package in PEERS[peer].packages})
+    out.append(f"{', '.join(version.replace('==', ' ') for version in versions)}.")
+    for tree, what in TREES.items():
+        delays = sorted({delay for of, delay, _, _ in runs if of == tree})
+        if delays:
+            count = admin + files.SMALL + (files.MORE if tree == "large" else 0)
+            out += [f"**`collectstatic`, {what} ({count:,} files)**", deploy_table(runs, tree, delays)]
+    if runs:
+        busiest = max(run.server for cell in runs.values() for run in cell)
+        out.append(f"The server was at work for at most {busiest:.0%} of a run.")
+    if taken:
+        out += ["**Signed links**", link_table(taken)]
+    sys.stdout.write("\n\n".join(out) + "\n")
+    say(f"{time.monotonic() - began:.0f} s in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A project with the admin and some static files, the same for all that are measured but for its storage."""
+
+import os
+from pathlib import Path
+
+BASE_DIR = Path(__file__).resolve().parent
+PEER = os.environ["BENCH_PEER"]
+ENDPOINT = os.environ["BENCH_ENDPOINT"]
+REGION = "eu-central-1"
+STATIC_BUCKET = "bench-static"
+MEDIA_BUCKET = "bench-media"
+EXPIRE = 3600
+
+SECRET_KEY = "of no use"
+DEBUG = False
+ALLOWED_HOSTS = ["localhost"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    {"ours": "s3", "manifest": "storages", "collectfasta": "collectfasta"}[PEER],
+    "django.contrib.staticfiles",
+]
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_URL = "static/"
+USE_TZ = True
+
+if PEER == "ours":
+    USE_S3 = True
+    AWS_S3_REGION_NAME = REGION
+    AWS_STATIC_BUCKET_NAME = STATIC_BUCKET
+    AWS_MEDIA_BUCKET_NAME = MEDIA_BUCKET
+    AWS_MEDIA_ACCESS = "private"
+    AWS_QUERYSTRING_EXPIRE = EXPIRE
+    AWS_MEDIA_VERSIONING = False
+    AWS_S3_ENDPOINT_URL = ENDPOINT
+    AWS_EXPECTED_BUCKET_OWNER = ""
+    AWS_STATIC_CUSTOM_DOMAIN = ""
+    AWS_MEDIA_CUSTOM_DOMAIN = ""
+    AWS_CLOUDFRONT_DISTRIBUTION_ARN = ""
+    AWS_CLOUDFRONT_KEY_ID = ""
+    AWS_CLOUDFRONT_KEY = ""
+    SITE_ORIGINS: list[str] = []
+    STATICFILES_MANIFEST = BASE_DIR / "staticfiles.json"
+    STORAGES = {
+        "default": {"BACKEND": "s3.media.MediaStorage"},
+        "staticfiles": {"BACKEND": "s3.static.StaticStorage"},
+    }
+else:
+    _place = {"endpoint_url": ENDPOINT, "region_name": REGION, "signature_version": "s3v4"}
+    STORAGES = {
+        "default": {
+            "BACKEND": "storages.backends.s3.S3Storage",
+            "OPTIONS": {
+                **_place,
+                "bucket_name": MEDIA_BUCKET,
+                "location": "media",
+                "querystring_expire": EXPIRE,
+            },
+        },
+        "staticfiles": {
+            "BACKEND": "storages.backends.s3.S3ManifestStaticStorage",
+            "OPTIONS": {**_place, "bucket_name": STATIC_BUCKET, "location": "static"},
+        },
+    }
+
+if PEER == "collectfasta":
+    # As its README recommends: this strategy for a manifest storage, a cache of its own that threads may
+    # share and that never forgets, and twenty threads.
+    COLLECTFASTA_STRATEGY = "collectfasta.strategies.boto3.Boto3ManifestMemoryStrategy"
+    COLLECTFASTA_THREADS = 20
+    COLLECTFASTA_CACHE = "collectfasta"
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        "collectfasta": {
+            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+            "LOCATION": BASE_DIR / "cache",
+            "TIMEOUT": None,
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+        },
+    }
