@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -590,6 +591,67 @@ def test_many_uploads_at_a_time(deploy: Deploy) -> None:
     deploy.proxy.faults.append(Fault("PUT", "/many/", delay=0.2))
     deploy.deployed()
     assert deploy.proxy.busiest > 30
+
+
+class Sink(BaseHTTPRequestHandler):
+    """An empty S3 that takes everything, by parts or whole, and keeps nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do(self) -> None:
+        left = int(self.headers.get("Content-Length") or 0)
+        self.server.taken.append((self.command, self.path, left))  # type: ignore[attr-defined]
+        while left:
+            left -= len(self.rfile.read(min(left, 65536)))
+        status, body = 200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        if self.command == "GET" and "list-type" not in self.path:
+            status, body = 404, b"<Error><Code>NoSuchKey</Code></Error>"
+        elif self.command == "PUT":
+            body = b""
+        elif self.command == "POST" and "uploads" in self.path:
+            body = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+        elif self.command == "POST":
+            body = b'<CompleteMultipartUploadResult><ETag>"x-1"</ETag></CompleteMultipartUploadResult>'
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_large_files_are_streamed(deploy: Deploy) -> None:
+    film, data = 300 * 1024 * 1024, 50 * 1024 * 1024
+    for name, size in (("film.mp4", film), ("data.json", data)):
+        with (deploy.sources / name).open("wb") as file:
+            file.truncate(size)  # zeros, which take no room on disk
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    server.daemon_threads = True
+    server.taken = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        process = deploy.start(AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}")
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0, process.communicate()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    taken = server.taken  # type: ignore[attr-defined]
+    process.communicate()
+    films = [length for method, path, length in taken if method == "PUT" and "/film." in path]
+    assert sum(films) == 2 * film
+    assert max(films) < 20 * 1024 * 1024
+    packed = [length for method, path, length in taken if method == "PUT" and "/data." in path]
+    assert len(packed) == 2
+    assert max(packed) < data // 100
+    assert usage.ru_maxrss * 1024 < 150 * 1024 * 1024, f"{usage.ru_maxrss // 1024} MiB at the peak"
 
 
 # ------------------------------------------------------------------------------------------------ manifest
