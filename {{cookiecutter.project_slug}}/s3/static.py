@@ -21,7 +21,7 @@ from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestFilesMixin
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile, File
-from django.core.files.storage import Storage
+from django.core.files.storage import Storage, storages
 
 from s3 import client
 
@@ -288,10 +288,15 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         """Return whether the file was collected; outside of collectstatic, whether the object exists."""
         if self._stage is not None:
             return self._stage.exists(name)
+        from botocore.exceptions import ClientError
+
+        key = client.STATIC_PREFIX + name
         try:
-            self._open(name).close()
-        except FileNotFoundError:
-            return False
+            client.client().head_object(Bucket=static_bucket(), Key=key, **client.owner_arguments())
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return False
+            raise
         return True
 
     def _open(self, name: str, mode: str = "rb") -> "File[Any]":
@@ -304,7 +309,7 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         try:
             answer = client.client().get_object(Bucket=static_bucket(), Key=key, **client.owner_arguments())
         except ClientError as error:
-            if error.response["Error"]["Code"] in {"NoSuchKey", "404"}:
+            if error.response["Error"]["Code"] == "NoSuchKey":
                 raise FileNotFoundError(key) from error
             raise
         body = answer["Body"].read()
@@ -321,6 +326,16 @@ def _quoted(address: str) -> str:
 
 def _cure() -> str:
     return "Run `manage.py collectstatic`, or `manage.py s3 manifest` when the image is built."
+
+
+def require_manifest() -> None:
+    """Read the manifest if pages need it; raise ImproperlyConfigured, in one line, where there is none.
+
+    For wsgi.py and asgi.py: a server that could only answer with errors does not start.
+    """
+    storage = storages["staticfiles"]
+    if not settings.DEBUG and isinstance(storage, StaticStorage):
+        _ = storage.hashed_files
 
 
 def write_manifest(target: Path | None = None) -> str:

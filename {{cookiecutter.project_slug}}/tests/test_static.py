@@ -1,5 +1,6 @@
 """The storage of static files: what Django documents of its manifest storage holds for ours on S3."""
 
+import io
 import json
 import mimetypes
 import threading
@@ -15,14 +16,14 @@ from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.core.management import call_command
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 from django.forms import Media
 from django.template import Context, Template
 
 from s3 import client, static
-from s3.management.commands.collectstatic import Command
+from s3.management.commands.collectstatic import Command, Progress
 from s3.publish import Headers, content_type, planned
-from s3.static import Source, StaticStorage, write_manifest
+from s3.static import Source, StaticStorage, require_manifest, write_manifest
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import STORAGES, MakeSite
 
@@ -62,9 +63,10 @@ def tree(settings: Any, tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     settings.STATICFILES_DIRS = [folder]
     settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
-    get_finder.cache_clear()
+    forget: Any = get_finder
+    forget.cache_clear()
     yield folder
-    get_finder.cache_clear()
+    forget.cache_clear()
 
 
 def write(folder: Path, **files: str | bytes) -> None:
@@ -123,7 +125,7 @@ def test_templates_and_form_media() -> None:
 @pytest.mark.usefixtures("manifest", "no_requests")
 def test_with_debug_on_addresses_are_plain_and_local(settings: Any) -> None:
     settings.DEBUG = True
-    url = storages["staticfiles"].url
+    url = StaticStorage().url
     assert url("css/base.css") == "/static/css/base.css"
     assert url("not/in/the/manifest.css") == "/static/not/in/the/manifest.css"
     assert url("a b é.css?v=1#x") == "/static/a%20b%20%C3%A9.css?v=1#x"
@@ -165,7 +167,19 @@ def test_manifest_hash_is_that_of_the_manifest() -> None:
 def test_making_the_storage_needs_no_setting(settings: Any) -> None:
     settings.STORAGES = STORAGES
     settings.AWS_STATIC_BUCKET_NAME = settings.AWS_S3_REGION_NAME = ""
-    assert storages["staticfiles"].manifest_name == "staticfiles.json"
+    assert isinstance(storages["staticfiles"], StaticStorage)
+
+
+@pytest.mark.usefixtures("no_requests")
+def test_a_server_without_a_manifest_does_not_start(manifest: Path, settings: Any) -> None:
+    manifest.write_text("{")
+    with pytest.raises(ImproperlyConfigured, match=r"manage\.py s3 manifest"):
+        require_manifest()
+    settings.DEBUG = True
+    require_manifest()
+    settings.DEBUG = False
+    settings.STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+    require_manifest()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"version": "9"}', b"\xff"])
@@ -417,6 +431,35 @@ def test_reading_published_files(s3_site: MakeSite) -> None:
     assert storage.open("a b.txt").read() == b"content"
     with pytest.raises(FileNotFoundError):
         storage.open("b.txt")
+
+
+# ------------------------------------------------------------------------------------------------ progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal() -> None:
+    out = Terminal()
+    progress = Progress(OutputWrapper(out), verbose=False)
+    progress(1, 4, "Uploaded static/a")
+    progress(4, 4, "Uploaded static/b")
+    progress.close()
+    assert out.getvalue() == f"\r[{'#' * 10}{'.' * 30}] 1/4\r[{'#' * 40}] 4/4\r\x1b[K"
+
+
+def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    progress = Progress(OutputWrapper(out), verbose=False)
+    progress(1, 4, "Uploaded static/a")
+    assert out.getvalue() == ""
+    monkeypatch.setattr(progress, "next", 0.0)
+    progress(2, 4, "Uploaded static/b")
+    progress(3, 4, "Uploaded static/c")
+    progress.close()
+    assert out.getvalue() == "2 of 4 objects\n"
 
 
 # ---------------------------------------------------------------------------------------------- s3 manifest
