@@ -179,8 +179,8 @@ class Aspect:
     """How one part of a bucket's state is read, joined with what is there, and written.
 
     `read` and `write` take a boto3 client and the arguments that name the bucket. `read` returns the same
-    form as `Want.value`, and None or [] where nothing is set. `join` returns what to write: our value beside what
-    others put there.
+    form as `Want.value`, and None or [] where nothing is set. `join` returns what to write: our value beside
+    what others put there.
     """
 
     read: Callable[[Any, Mapping[str, str]], Any]
@@ -246,8 +246,8 @@ def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
 
 
 # In this order: what opens a bucket comes last, and each step that opens waits behind one that still closes.
-# ACLs are enabled while public ones are blocked; the block is lifted while no policy opens anything. The other way
-# round, the block closes before the policy goes.
+# ACLs are enabled while public ones are blocked; the block is lifted while no policy opens anything. The
+# other way round, the block closes before the policy goes.
 ASPECTS = {
     "encryption": Aspect(_read_encryption, _write_encryption),
     "lifecycle": Aspect(
@@ -301,9 +301,9 @@ ASPECTS = {
 def prepare(client: Any, site: Site) -> list[tuple[str, str]]:
     """Bring the site's buckets to the wanted state.
 
-    Returns what was changed, as (bucket, "bucket" or the title of an aspect): only what differs is written, so that
-    running it again changes nothing. The client needs the rights of the account's administrator. A failure in the middle leaves no bucket more open than it was, as `ASPECTS` explains, and
-    raises BucketError.
+    Returns what was changed, as (bucket, "bucket" or the title of an aspect): only what differs is written,
+    so that running it again changes nothing. The client needs an administrator's rights. A failure in the
+    middle leaves no bucket more open than it was, as `ASPECTS` explains, and raises BucketError.
     """
     changed = []
     for bucket in wanted(site):

@@ -94,8 +94,8 @@ def _access() -> Iterator[CheckMessage]:
     same = settings.AWS_STATIC_BUCKET_NAME == settings.AWS_MEDIA_BUCKET_NAME
     if same and access == "private" and not settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN:
         yield Warning(
-            "One bucket holds public static files and private uploads: only the resource static/* in its policy"
-            " stands between visitors and the uploads.",
+            "One bucket holds public static files and private uploads: only the resource static/* in its"
+            " policy stands between visitors and the uploads.",
             hint="Give AWS_MEDIA_BUCKET_NAME a bucket of its own, or let only CloudFront in by"
             " AWS_CLOUDFRONT_DISTRIBUTION_ARN.",
             id="s3.W002",
@@ -106,9 +106,9 @@ def _access() -> Iterator[CheckMessage]:
         and settings.AWS_MEDIA_CUSTOM_DOMAIN
     ):
         yield Warning(
-            "AWS_MEDIA_ACCESS is public-read, but the uploads are to be had from CloudFront only: each upload's ACL"
-            " would make it public at the bucket's own address, past CloudFront.",
-            hint="Set AWS_MEDIA_ACCESS to public-policy (public through CloudFront) or private (signed links).",
+            "AWS_MEDIA_ACCESS is public-read, but uploads are to be had from CloudFront only: each upload's"
+            " ACL would make it public at the bucket's own address, past CloudFront.",
+            hint="Set AWS_MEDIA_ACCESS to public-policy (public through CloudFront) or to private.",
             id="s3.W006",
         )
 
@@ -124,8 +124,8 @@ def _boto3_variables() -> Iterator[CheckMessage]:
         theirs = os.environ.get(variable, "").strip().rstrip("/")
         if theirs and theirs != value:
             yield Warning(
-                f"{variable} is {theirs!r}, but {ours} is {value!r}: the site goes by the latter, and AWS's own"
-                " tools in the same shell by the former.",
+                f"{variable} is {theirs!r}, but {ours} is {value!r}: the site goes by the latter, and"
+                " AWS's own tools in the same shell by the former.",
                 hint=f"Unset {variable}, or set both alike.",
                 id="s3.W003",
             )
@@ -193,14 +193,15 @@ def _distribution() -> Iterator[CheckMessage]:
 
         if match[1] != partition(region):
             yield Error(
-                f"AWS_CLOUDFRONT_DISTRIBUTION_ARN is in the partition {match[1]!r}, but the region {region} is in"
-                f" {partition(region)!r}: neither knows the other's accounts.",
+                f"AWS_CLOUDFRONT_DISTRIBUTION_ARN is in the partition {match[1]!r}, but the region {region}"
+                f" is in {partition(region)!r}: neither knows the other's accounts.",
                 hint="Name a distribution of the buckets' own partition.",
                 id="s3.E011",
             )
     if not settings.AWS_STATIC_CUSTOM_DOMAIN:
         yield Warning(
-            "AWS_CLOUDFRONT_DISTRIBUTION_ARN lets only CloudFront read static files, but pages link to the bucket.",
+            "AWS_CLOUDFRONT_DISTRIBUTION_ARN lets only CloudFront read static files, but pages link to the"
+            " bucket.",
             hint="Set AWS_STATIC_CUSTOM_DOMAIN to the distribution's domain name.",
             id="s3.W007",
         )
@@ -210,8 +211,8 @@ def _expire() -> Iterator[CheckMessage]:
     seconds = settings.AWS_QUERYSTRING_EXPIRE
     if not 1 <= seconds <= LONGEST_EXPIRE:
         yield Error(
-            f"AWS_QUERYSTRING_EXPIRE is {seconds}: S3 refuses links that live longer than {LONGEST_EXPIRE} seconds"
-            " (7 days), or not at all.",
+            f"AWS_QUERYSTRING_EXPIRE is {seconds}: S3 refuses links that live longer than {LONGEST_EXPIRE}"
+            " seconds (7 days), or not at all.",
             hint=f"Set it to 1 to {LONGEST_EXPIRE} seconds; 3600 is the default.",
             id="s3.E007",
         )
@@ -225,7 +226,7 @@ def _endpoint() -> Iterator[CheckMessage]:
     if parts is None:
         yield Error(
             f"AWS_S3_ENDPOINT_URL: {url!r} is not a scheme and a host, with or without a port.",
-            hint="Write it as https://s3.example.com or http://127.0.0.1:9000, without path, query or password.",
+            hint="Write it as https://s3.example.com or http://127.0.0.1:9000: no path, query or password.",
             id="s3.E008",
         )
         return
@@ -234,22 +235,22 @@ def _endpoint() -> Iterator[CheckMessage]:
         bucket = getattr(settings, name)
         if bucket and host.startswith(f"{bucket}."):
             yield Error(
-                f"AWS_S3_ENDPOINT_URL: {url!r} names the bucket of {name}; on an endpoint the bucket goes into"
-                " the path.",
+                f"AWS_S3_ENDPOINT_URL: {url!r} names the bucket of {name}; on an endpoint the bucket goes"
+                " into the path.",
                 hint=f"Leave the bucket out: {parts.scheme}://{parts.netloc.split('.', 1)[1]}",
                 id="s3.E009",
             )
     if re.search(r"\.amazonaws\.(com|com\.cn|eu)$", host):
         yield Warning(
-            f"AWS_S3_ENDPOINT_URL: {url!r} is AWS itself, where buckets belong into the host name; an endpoint"
-            " gets them into the path.",
+            f"AWS_S3_ENDPOINT_URL: {url!r} is AWS itself, where buckets belong into the host name; an"
+            " endpoint gets them into the path.",
             hint="Leave AWS_S3_ENDPOINT_URL blank: the region says where AWS is.",
             id="s3.W008",
         )
     if parts.scheme == "http" and host not in LOOPBACK and not settings.DEBUG:
         yield Warning(
-            f"AWS_S3_ENDPOINT_URL: {url!r} is plain http: uploads, and links that open private ones, can be read"
-            " on their way.",
+            f"AWS_S3_ENDPOINT_URL: {url!r} is plain http: uploads, and links that open private ones, can be"
+            " read on their way.",
             hint="Use https.",
             id="s3.W005",
         )

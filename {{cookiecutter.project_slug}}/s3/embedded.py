@@ -1,9 +1,9 @@
 """An S3 for the desk and for tests: MiniStack as a child process, with its data in one folder.
 
 It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
-Ownership and Block Public Access. Its root keys skip all of that (and MiniStack takes ``test`` and any 12-digit
-key for root too, so it listens on loopback only); the site therefore gets the key of an IAM user, who holds
-exactly the rights that `s3.policies` asks for on AWS.
+Ownership and Block Public Access. Its root keys skip all of that, and MiniStack takes ``test`` and any
+12-digit key for root too, so it listens on loopback only. The site therefore gets the key of an IAM user, who
+holds exactly the rights that `s3.policies` asks for on AWS.
 
 The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key
 in the form of an AWS shared credentials file, mode 600) and ``lock``.
@@ -38,9 +38,8 @@ USER = "site"
 # Seconds: to start, to end with its state written, and for a predecessor on the same folder to end.
 _START, _STOP, _LOCK = 60, 20, 5
 
-# MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent, however that
-# one ends. os.read, because a thread that waits in sys.stdin has a lock that the interpreter needs to
-# end.
+# MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
+# however that one ends. os.read, because a thread that waits in sys.stdin would hold up the interpreter's end.
 _CHILD = """
 import os, signal, threading
 
@@ -155,7 +154,7 @@ class EmbeddedS3:
         )
 
     def stay_with(self) -> None:
-        """Let the store outlive this process's change into another program (`os.exec*`), and end with that one."""
+        """Let the store go on when this process becomes another program, and end with that one."""
         assert self.process.stdin  # noqa: S101 -- for the type checker: it is a pipe
         os.set_inheritable(self.process.stdin.fileno(), True)
 
@@ -177,7 +176,7 @@ def running(data: Path, *, port: int = 0, region: str = "us-east-1") -> Iterator
     if importlib.util.find_spec("ministack") is None:
         raise EmbeddedS3Error("MiniStack, a tool for development, is not installed here: run uv sync")
     with _locked(data) as lock:
-        port = _free(port)
+        port = free_port(port)
         root = Key(f"ROOT{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
         with (data / "ministack.log").open("wb") as log:
             process = _start(data, port, region, root, log, lock)
@@ -234,7 +233,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def _locked(data: Path) -> Iterator[int]:
-    """Hold the folder for one MiniStack at a time; yield the lock, which falls with the last process that has it."""
+    """Hold the folder for one MiniStack; yield the lock, which falls with the last process that has it."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "lock").open("w")
@@ -253,15 +252,17 @@ def _locked(data: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _free(port: int) -> int:
-    """Return the port, or a free one for 0."""
+def free_port(port: int) -> int:
+    """Return the port, or a free one for 0; raise EmbeddedS3Error where it is taken."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MiniStack does
         try:
             listener.bind((HOST, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise EmbeddedS3Error(f"Port {port} of {HOST} is taken: name another") from error
+                raise EmbeddedS3Error(
+                    f"Port {port} of {HOST} is taken: name another, or 0 for any free one"
+                ) from error
             raise EmbeddedS3Error(f"Port {port} of {HOST} cannot be used: {error.strerror}") from error
         return int(listener.getsockname()[1])
 

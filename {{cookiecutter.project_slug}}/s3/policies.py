@@ -1,8 +1,8 @@
 """Who may do what, as data: the policies of the buckets, and the IAM policies of the site's own roles.
 
-Resources are ARNs of the site's partition; no action has a wildcard but the TLS-only denial's. What each action
-is for stands beside it, from the Service Authorization Reference, "Actions, resources, and condition keys for
-Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 API operations".
+Resources are ARNs of the site's partition; no action has a wildcard but the TLS-only denial's. What each
+action is for stands beside it, from the Service Authorization Reference, "Actions, resources, and condition
+keys for Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 API operations".
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ MANIFEST = f"{STATIC_PREFIX}staticfiles.json"
 
 
 def bucket_policy(site: "Site", bucket: str) -> list[dict[str, Any]]:
-    """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`; it may need none."""
+    """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`."""
     statements: list[dict[str, Any]] = []
     if not site.at_desk:
         statements.append(

@@ -1,4 +1,4 @@
-"""A strict S3 for tests, over real HTTP: `store` is the server, `s3_site` a site with buckets of its own on it."""
+"""A strict S3 for tests, over real HTTP: `store` is the server, `s3_site` a site with buckets there."""
 
 import http.client
 import json
@@ -62,7 +62,7 @@ def new_user(store: EmbeddedS3, *documents: Mapping[str, Any]) -> Key:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
-    """Return the server, one for all tests; `store.client()` speaks as root, which skips every enforcement."""
+    """Return the server, one for all tests; `store.client()` speaks as root, whom nothing is refused."""
     folder: Path = tmp_path_factory.mktemp("ministack")
     with running(folder, region=REGION) as running_store:
         yield running_store
@@ -82,7 +82,7 @@ class SiteOnS3:
     static_bucket: str
     media_bucket: str
     key: Key
-    """Of the IAM user with the rights of both roles, web and deploy; s3.client finds it in the environment."""
+    """Of an IAM user with the rights of both roles, web and deploy; s3.client finds it in the environment."""
 
     @property
     def root(self) -> Any:
@@ -105,10 +105,10 @@ class MakeSite(Protocol):
 
 @pytest.fixture
 def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
-    """Return a function that makes a site on S3: USE_S3 is on, the buckets are there as the settings want them.
+    """Return a function that makes a site on S3: USE_S3 is on, the buckets are there as the settings want.
 
-    `access` is AWS_MEDIA_ACCESS. With `prepared` off the buckets are as AWS makes new ones. `more` are further
-    settings, which hold when the buckets are prepared.
+    `access` is AWS_MEDIA_ACCESS. With `prepared` off the buckets are as AWS makes new ones. `more` are
+    further settings, which hold when the buckets are prepared.
     """
 
     def forget_clients() -> None:

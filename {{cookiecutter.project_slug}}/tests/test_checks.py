@@ -103,16 +103,36 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("s3.E004", {"AWS_STATIC_CUSTOM_DOMAIN": "static.example.com/files"}, "not a bare host name"),
     ("s3.E004", {"AWS_STATIC_CUSTOM_DOMAIN": "static.example.com "}, "not a bare host name"),
     ("s3.E004", {"AWS_STATIC_CUSTOM_DOMAIN": "static.example.com\n"}, "not a bare host name"),
-    ("s3.E004", {"AWS_MEDIA_ACCESS": "public-policy", "AWS_MEDIA_CUSTOM_DOMAIN": "//m.example.com"}, "MEDIA_CUSTOM"),
-    ("s3.E005", {"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com"}, "AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY missing"),
+    (
+        "s3.E004",
+        {"AWS_MEDIA_ACCESS": "public-policy", "AWS_MEDIA_CUSTOM_DOMAIN": "//m.example.com"},
+        "MEDIA_CUSTOM",
+    ),
+    (
+        "s3.E005",
+        {"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com"},
+        "AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY missing",
+    ),
     (
         "s3.E005",
         {"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com", "AWS_CLOUDFRONT_KEY_ID": "K1"},
         ": AWS_CLOUDFRONT_KEY missing",
     ),
-    ("s3.W004", {"AWS_CLOUDFRONT_KEY_ID": "K1"}, "AWS_CLOUDFRONT_KEY_ID is set, but AWS_CLOUDFRONT_KEY is not"),
-    ("s3.E006", {"AWS_CLOUDFRONT_KEY_ID": "K1", "AWS_CLOUDFRONT_KEY": "secret-text"}, "AWS_CLOUDFRONT_KEY must be"),
-    ("s3.W006", {"AWS_MEDIA_ACCESS": "public-read", "AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com", **CDN}, "past CloudFront"),
+    (
+        "s3.W004",
+        {"AWS_CLOUDFRONT_KEY_ID": "K1"},
+        "AWS_CLOUDFRONT_KEY_ID is set, but AWS_CLOUDFRONT_KEY is not",
+    ),
+    (
+        "s3.E006",
+        {"AWS_CLOUDFRONT_KEY_ID": "K1", "AWS_CLOUDFRONT_KEY": "secret-text"},
+        "AWS_CLOUDFRONT_KEY must be",
+    ),
+    (
+        "s3.W006",
+        {"AWS_MEDIA_ACCESS": "public-read", "AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com", **CDN},
+        "past CloudFront",
+    ),
     ("s3.W007", {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}, "pages link to the bucket"),
     ("s3.E007", {"AWS_QUERYSTRING_EXPIRE": 604801}, "is 604801"),
     ("s3.E007", {"AWS_QUERYSTRING_EXPIRE": 0}, "is 0"),
@@ -125,12 +145,20 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("s3.E008", {"AWS_S3_ENDPOINT_URL": "https://s3.example.com:99999"}, "not a scheme and a host"),
     ("s3.E008", {"AWS_S3_ENDPOINT_URL": "https://[s3"}, "not a scheme and a host"),
     ("s3.E008", {"AWS_S3_ENDPOINT_URL": "https://s3 .example.com"}, "not a scheme and a host"),
-    ("s3.E009", {"AWS_S3_ENDPOINT_URL": "https://acme-media-k3v9qz.s3.example.com"}, "names the bucket of AWS_MEDIA"),
+    (
+        "s3.E009",
+        {"AWS_S3_ENDPOINT_URL": "https://acme-media-k3v9qz.s3.example.com"},
+        "names the bucket of AWS_MEDIA",
+    ),
     ("s3.W008", {"AWS_S3_ENDPOINT_URL": "https://s3.eu-central-1.amazonaws.com"}, "is AWS itself"),
     ("s3.W005", {"AWS_S3_ENDPOINT_URL": "http://store.internal:9000"}, "plain http"),
     ("s3.E010", {"AWS_EXPECTED_BUCKET_OWNER": "1234-5678-9012"}, "not an account's number"),
     ("s3.E010", {"AWS_EXPECTED_BUCKET_OWNER": "\u0661" * 12}, "not an account's number"),
-    ("s3.E011", {**CDN, "AWS_CLOUDFRONT_DISTRIBUTION_ARN": "E1ABCDEFGHIJKL"}, "not the ARN of a distribution"),
+    (
+        "s3.E011",
+        {**CDN, "AWS_CLOUDFRONT_DISTRIBUTION_ARN": "E1ABCDEFGHIJKL"},
+        "not the ARN of a distribution",
+    ),
     (
         "s3.E011",
         {**CDN, "AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN.replace("aws:", "aws-cn:", 1)},
@@ -213,7 +241,11 @@ def test_a_wrong_cloudfront_key_is_not_shown(settings: Any) -> None:
 
 
 def test_manage_check_shows_them(tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "DJANGO_ENV_FILE": os.devnull, "AWS_PROFILE": "no-such-profile"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DJANGO_ENV_FILE": os.devnull,
+        "AWS_PROFILE": "no-such-profile",
+    }
     environment |= {"USE_S3": "true", "AWS_S3_REGION_NAME": "eu-central-1", "AWS_MEDIA_BUCKET_NAME": "ab"}
     environment |= {"AWS_STATIC_BUCKET_NAME": "acme-static", "AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}
     done = subprocess.run(

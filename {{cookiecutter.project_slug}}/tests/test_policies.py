@@ -122,7 +122,9 @@ def test_only_public_read_may_set_acls() -> None:
     def may(access: str) -> bool:
         return "s3:PutObjectAcl" in json.dumps(policies.document(policies.web(replace(SITE, access=access))))
 
-    assert [access for access in ("private", "public-read", "public-policy") if may(access)] == ["public-read"]
+    assert [access for access in ("private", "public-read", "public-policy") if may(access)] == [
+        "public-read"
+    ]
 
 
 # On the strict S3
@@ -143,7 +145,9 @@ def test_the_web_role_suffices_and_ends_at_media(s3_site: MakeSite, access: str)
     acl = {"ACL": "public-read"} if access == "public-read" else {}
     web.put_object(Bucket=media, Key="media/a", Body=b"a", **acl)
     assert web.get_object(Bucket=media, Key="media/a")["Body"].read() == b"a"
-    assert [found["Key"] for found in web.list_objects_v2(Bucket=media, Prefix="media/")["Contents"]] == ["media/a"]
+    assert [found["Key"] for found in web.list_objects_v2(Bucket=media, Prefix="media/")["Contents"]] == [
+        "media/a"
+    ]
     upload = web.create_multipart_upload(Bucket=media, Key="media/b", **acl)["UploadId"]
     web.upload_part(Bucket=media, Key="media/b", UploadId=upload, PartNumber=1, Body=b"b")
     web.abort_multipart_upload(Bucket=media, Key="media/b", UploadId=upload)
@@ -161,7 +165,9 @@ def test_the_web_role_suffices_and_ends_at_media(s3_site: MakeSite, access: str)
 def test_the_deploy_role_suffices_and_ends_at_static(s3_site: MakeSite) -> None:
     site = s3_site()
     static, media = site.static_bucket, site.media_bucket
-    deploy = site.store.client(key=new_user(site.store, policies.document(policies.deploy(Site.from_settings()))))
+    deploy = site.store.client(
+        key=new_user(site.store, policies.document(policies.deploy(Site.from_settings())))
+    )
     deploy.put_object(Bucket=static, Key="static/a.css", Body=b"a")
     assert deploy.get_object(Bucket=static, Key="static/a.css")["Body"].read() == b"a"
     assert deploy.list_objects_v2(Bucket=static, Prefix="static/")["KeyCount"] == 1
@@ -178,7 +184,9 @@ def without(site: SiteOnS3, action: str) -> Any:
     documents = [policies.document(policies.web(wanted)), policies.document(policies.deploy(wanted))]
     for document in documents:
         for statement in document["Statement"]:
-            statement["Action"] = [name for name in statement["Action"] if name != action] or ["s3:GetBucketTagging"]
+            statement["Action"] = [name for name in statement["Action"] if name != action] or [
+                "s3:GetBucketTagging"
+            ]
     return site.store.client(key=new_user(site.store, *documents))
 
 

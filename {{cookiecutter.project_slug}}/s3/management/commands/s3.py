@@ -15,23 +15,21 @@ from botocore.exceptions import BotoCoreError
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3 import buckets, policies
+from s3 import buckets, embedded, policies
 from s3.embedded import EmbeddedS3, EmbeddedS3Error, running
 
 PORT = 9000
 
 # For a desk without any configuration; the embedded S3 has no other customers who could have taken the names.
-DEFAULTS = {"region": "us-east-1", "static_bucket": "desk-static", "media_bucket": "desk-media"}
-
-# What belongs to AWS itself and means nothing to the embedded S3.
-NOT_AT_DESK = {"owner": "", "distribution": "", "media_domain": ""}
+DEFAULT_REGION, DEFAULT_STATIC_BUCKET, DEFAULT_MEDIA_BUCKET = "us-east-1", "desk-static", "desk-media"
 
 
 class Command(BaseCommand):
     """Dispatch to a subcommand; each is a method of its name."""
 
     help = "The embedded S3 of the desk (serve, run), and the list of static files (manifest)."
-    requires_system_checks: list[str] = []  # noqa: RUF012 -- a wrong setting must not keep the desk from starting
+    # A setting that is wrong for AWS must not keep the desk from starting.
+    requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands and their options."""
@@ -53,7 +51,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="COMMAND",
-            help="a command of manage.py, with its arguments, to run before the site starts (can be repeated)",
+            help="a command of manage.py with its arguments, to run before the site starts; can be repeated",
         )
 
         for each in (serve, run):
@@ -95,6 +93,7 @@ class Command(BaseCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         """Start the embedded S3, prepare buckets and database, and become the server of the site."""
+        embedded.free_port(options["port"])  # or say so before anything has started
         manage = [sys.executable, str(settings.BASE_DIR / "manage.py")]
         first = [["migrate", "--verbosity", "0"]]
         server = [*manage, "runserver", str(options["port"])]
@@ -115,7 +114,7 @@ class Command(BaseCommand):
             with running(options["data"].resolve(), port=options["s3_port"], region=site.region) as store:
                 environment = prepare(store, site) | more
                 for arguments in first:
-                    code = subprocess.run([*manage, *arguments], env=environment, check=False).returncode
+                    code = subprocess.call([*manage, *arguments], env=environment)  # noqa: S603 -- the user's own
                     if code:
                         raise CommandError(f"manage.py {arguments[0]} failed", returncode=code)
                 self.stdout.write(
@@ -138,8 +137,17 @@ class Command(BaseCommand):
 
 def desk_site() -> buckets.Site:
     """Return the site of the settings as it is at the desk; what they leave blank gets a default."""
-    site = replace(buckets.Site.from_settings(), **NOT_AT_DESK)
-    return replace(site, **{name: value for name, value in DEFAULTS.items() if not getattr(site, name)})
+    site = buckets.Site.from_settings()
+    return replace(
+        site,
+        region=site.region or DEFAULT_REGION,
+        static_bucket=site.static_bucket or DEFAULT_STATIC_BUCKET,
+        media_bucket=site.media_bucket or DEFAULT_MEDIA_BUCKET,
+        # These belong to AWS itself and mean nothing to the embedded S3.
+        owner="",
+        distribution="",
+        media_domain="",
+    )
 
 
 def prepare(store: EmbeddedS3, site: buckets.Site) -> dict[str, str]:
@@ -187,7 +195,7 @@ def _assignments(environment: dict[str, str]) -> str:
 
 
 def _become(server: list[str], environment: dict[str, str], store: EmbeddedS3) -> NoReturn:
-    """Turn this process into the site's server: signals and the terminal are its own, and the store ends with it."""
+    """Turn this process into the site's server, with the terminal and signals; the store ends with it."""
     store.stay_with()
     os.chdir(settings.BASE_DIR)
     sys.stdout.flush()
