@@ -20,7 +20,7 @@ import time
 import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -200,12 +200,12 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         most of them. Spaces and all other characters become one underscore; leading dots go.
         """
         base = unicodedata.normalize("NFC", str(name)).replace("\\", "/").rsplit("/", 1)[-1]
-        root, extension = _split(base.strip())
         safe = "".join(
-            c if c.isalnum() or unicodedata.category(c)[0] == "M" or c in ".-" else "_" for c in root
+            c if c.isalnum() or unicodedata.category(c)[0] == "M" or c in ".-" else "_" for c in base.strip()
         )
-        safe = re.sub(r"_{2,}", "_", re.sub(r"\.{2,}", ".", safe)).strip("._-")
-        return (safe or "file") + extension
+        safe = re.sub(r"_{2,}", "_", re.sub(r"\.{2,}", ".", safe)).rstrip("._-")
+        root, extension = _split(safe)
+        return (root.strip("._-") or "file") + extension
 
     def get_alternative_name(self, file_root: str, file_ext: str) -> str:
         """Return the name with 13 random characters before its extension: photo-7k2m0a9xw4pqz.jpg."""
@@ -448,11 +448,16 @@ class _SharingSession(boto3.Session):  # type: ignore[misc]
         return client.client()
 
 
+@cache
+def _sharing_session() -> _SharingSession:
+    return _SharingSession()
+
+
 @lru_cache(maxsize=8)
 def _resource_class(shared: Any) -> Any:
     """Return the class of boto3's S3 resource, and have every call of the client name the bucket's owner."""
     shared.meta.events.register("provide-client-params.s3", _name_owner, unique_id="expected-bucket-owner")
-    return type(_SharingSession(region_name=client.place().region).resource("s3"))
+    return type(_sharing_session().resource("s3"))
 
 
 def _name_owner(params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any]:

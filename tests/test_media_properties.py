@@ -1,0 +1,134 @@
+"""Whatever a user calls a file: its name in S3, its link and its headers are safe."""
+
+import re
+import sys
+import unicodedata
+from email.message import Message
+from urllib.parse import unquote, urlsplit
+
+from django.conf import settings
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files.utils import validate_file_name
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.answers import ROOT
+
+sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
+
+if not settings.configured:
+    settings.configure(
+        AWS_S3_REGION_NAME="eu-central-1",
+        AWS_S3_ENDPOINT_URL="",
+        AWS_EXPECTED_BUCKET_OWNER="",
+        AWS_MEDIA_BUCKET_NAME="a-bucket",
+        AWS_MEDIA_ACCESS="public-policy",
+        AWS_MEDIA_CUSTOM_DOMAIN="m.example.com",
+        AWS_QUERYSTRING_EXPIRE=3600,
+    )
+
+from s3.media import MediaStorage
+
+STORAGE = MediaStorage()
+
+PARTS = [
+    "..",
+    "/",
+    "\\",
+    ".",
+    " ",
+    "\u202e",
+    "\x00",
+    "\r\n",
+    '"',
+    "%",
+    ";",
+    "'",
+    "é",
+    "e\u0301",
+    "사진",
+    "\ud800",
+]
+PARTS += ["photo", ".jpg", ".HTML", ".tar.gz", "𐍈" * 300, "a" * 300, "~", "-", "_", "CON", "\u200d", "ﬀ"]
+TEXT = st.one_of(st.text(), st.lists(st.sampled_from(PARTS)).map("".join))
+UNIQUE = "-[0-9a-hjkmnp-tv-z]{13}"
+
+
+@given(name=TEXT)
+@example("a." + "b" * 17)
+@example("0:.0:")
+def test_a_valid_name_is_one_segment_of_plain_characters(name: str) -> None:
+    valid = STORAGE.get_valid_name(name)
+    validate_file_name(valid)
+    assert valid.encode()
+    assert not valid.startswith((".", "-", "_"))
+    for character in valid:
+        assert unicodedata.category(character)[0] in "LMN" or character in "._-"
+    assert unicodedata.is_normalized("NFC", valid)
+    assert STORAGE.get_valid_name(valid) == valid
+
+
+@given(
+    name=TEXT,
+    folder=st.sampled_from(["", "pictures", "사진/2026", "d" * 60]),
+    length=st.integers(0, 300) | st.none(),
+)
+def test_an_available_name_fits_and_keeps_the_extension(name: str, folder: str, length: int | None) -> None:
+    given_name = STORAGE.generate_filename(f"{folder}/{STORAGE.get_valid_name(name)}".lstrip("/"))
+    try:
+        available = STORAGE.get_available_name(given_name, max_length=length)
+    except SuspiciousFileOperation:
+        assert length is not None
+        assert length < len(folder) + 1 + 1 + 14 + len(".tar.") + 16
+        return
+    assert length is None or len(available) <= length
+    assert len(f"media/{available}".encode()) <= 1024
+    assert available.rpartition("/")[0] == folder
+    found = re.search(rf"{UNIQUE}((?:\.tar)?(?:\.[A-Za-z0-9]{{1,16}})?)$", available)
+    assert found
+    assert given_name.endswith(found[1])
+    validate_file_name(available, allow_relative_path=True)
+    assert STORAGE.get_available_name(given_name, max_length=length) != available
+
+
+@given(name=TEXT)
+def test_a_name_never_leads_out_of_the_folder(name: str) -> None:
+    try:
+        url = STORAGE.url(name)
+    except SuspiciousFileOperation:
+        return
+    split = urlsplit(url)
+    assert (split.scheme, split.netloc, split.query, split.fragment) == ("https", "m.example.com", "", "")
+    assert split.path.isascii()
+    segments = unquote(split.path).split("/")
+    assert segments[:2] == ["", "media"]
+    assert not {".", ".."} & set(segments)
+
+
+@given(
+    name=TEXT,
+    stored=st.sampled_from(["a-0123456789abc.jpg", "a.html", "a", "사진-0123456789abc.tar.gz"]),
+)
+def test_headers_are_ascii_short_and_never_inline_for_what_could_run(name: str, stored: str) -> None:
+    upload = SimpleUploadedFile("a", b"x", content_type="text/html")
+    upload._name = name
+    for content in (upload, ContentFile(b"x")):
+        sent = STORAGE._get_write_parameters(f"media/{stored}", content)
+        assert sum(len(value) for value in sent.values()) < 1900
+        header = sent["ContentDisposition"]
+        assert re.fullmatch(
+            r"""[a-z]+; filename="[^"\\%;\x00-\x1f\x7f-\uffff]+"(; filename\*=UTF-8''[\w.~%-]+)?""",
+            header,
+            re.ASCII,
+        )
+        assert header.startswith("inline") == stored.endswith(".jpg")
+        assert "html" not in sent["ContentType"]
+        # An independent reader finds a name of the same kind, without paths and control characters.
+        message = Message()
+        message["Content-Disposition"] = header
+        shown = message.get_filename() or ""
+        assert shown.isprintable()
+        assert not set(shown) & set('/\\"')
+        assert shown.lower().endswith(stored[stored.find(".") :] if "." in stored else "")
