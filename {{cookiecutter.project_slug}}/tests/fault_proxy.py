@@ -36,7 +36,7 @@ class Fault:
     # "before" nothing reaches the server; "after" the server has done its work, and the client is not told.
     cut: Literal["", "before", "after"] = ""
     delay: float = 0  # seconds
-    # Until it is set, the request hangs; nothing of it has reached the server.
+    # Until it is set, the request hangs, and nothing of it has reached the server.
     hold: threading.Event | None = None
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
@@ -162,8 +162,6 @@ class FaultProxy:
                 with self._lock:
                     self.hanging += 1
                 fault.hold.wait(60)
-                self._cut(handler)
-                return
             if fault and fault.cut == "before":
                 self._cut(handler)
             elif fault and fault.status:

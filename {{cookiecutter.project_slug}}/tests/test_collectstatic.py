@@ -38,6 +38,7 @@ SOURCES = {
     "fonts/a.woff2": _random.randbytes(2000),
     "docs/read me ü+*~.txt": LONG.encode(),
     "docs/100%.png": _random.randbytes(100),
+    "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
 SETTINGS = """
@@ -232,7 +233,8 @@ def test_headers(deploy: Deploy) -> None:
         ):
             headers = deploy.fetch(key)[1]
             assert headers["cache-control"] == cache
-            assert headers.get("content-encoding") == (None if name.endswith(("png", "woff2")) else "gzip")
+            packed = not name.endswith(("png", "woff2", "tiny.txt"))
+            assert headers.get("content-encoding") == ("gzip" if packed else None)
     assert deploy.fetch("css/base.css")[1]["content-type"] == "text/css; charset=utf-8"
     assert deploy.fetch("js/app.js")[1]["content-type"] == "text/javascript; charset=utf-8"
     assert deploy.fetch("fonts/a.woff2")[1]["content-type"] == "font/woff2"
@@ -402,13 +404,13 @@ def test_killed_and_run_again(deploy: Deploy, after: int) -> None:
     deploy.proxy.clear()
     # So many uploads go through, the others hang until the process is dead.
     hanging = threading.Event()
-    deploy.proxy.faults.append(Fault("PUT", first=after + 1, hold=hanging))
+    deploy.proxy.faults.append(Fault("PUT", first=after + 1, hold=hanging, cut="before"))
     process = deploy.start()
     deploy.proxy.wait_for(after, "PUT")
     deploy.proxy.wait_for_hanging()
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    hanging.set()  # too late: the client is gone, and nothing is passed on
+    hanging.set()
     assert deploy.check_live(SOURCES, changed) == 0
 
     before = set(deploy.uploads())
@@ -442,12 +444,19 @@ def test_two_deploys_at_once(deploy: Deploy, tmp_path: Path) -> None:
 
 
 def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy) -> None:
-    deploy.proxy.faults.append(Fault("PUT", delay=0.05))
+    both_have_looked = threading.Event()
+    deploy.proxy.faults.append(Fault("PUT", hold=both_have_looked))
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda _: deploy.deployed(), range(2)))
+        deploys = [pool.submit(deploy.deployed) for _ in range(2)]
+        deploy.proxy.wait_for(2, "GET", "list-type")
+        both_have_looked.set()
+        for one in deploys:
+            one.result()
     assert deploy.check_live(SOURCES) == 0
     hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
     assert len(hashed) == len(set(hashed)) == len(SOURCES)
+    # Both tried, or the above says nothing.
+    assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
 def test_what_somebody_else_wrote_over_a_plain_name_is_noticed(deploy: Deploy) -> None:
