@@ -5,5 +5,5 @@ from django.http import HttpRequest
 
 
 def site(_request: HttpRequest) -> dict[str, str]:
-    """Give templates the site's name as `site_name`."""
-    return {"site_name": settings.SITE_NAME}
+    """Give templates the site's name as `site_title`; Django's login page has a `site_name` of its own."""
+    return {"site_title": settings.SITE_NAME}
