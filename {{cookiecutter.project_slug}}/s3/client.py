@@ -11,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import botocore.session
 from botocore.config import Config
 from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import EndpointProviderError, NoCredentialsError
 from botocore.loaders import create_loader
-from botocore.utils import get_environ_proxies
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -207,10 +206,11 @@ def object_url(bucket: str, key: str) -> str:
 
 
 def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
-    """Return an obstore store of a bucket: the address, credentials, owner, proxy and CA of `client()`.
+    """Return an obstore store of a bucket: the address, credentials, owner and CA of `client()`.
 
     Keys are given to it in full, `static/` included. Answers 500 and 503 and cut connections are tried
-    again up to `max_retries` times, with growing pauses of at most 3 seconds.
+    again up to `max_retries` times, with growing pauses of at most 3 seconds. It finds the proxies of the
+    environment by itself.
     Raises botocore.exceptions.NoCredentialsError where there are no credentials.
     """
     from obstore.store import S3Store
@@ -226,8 +226,6 @@ def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
     }
     if owner:
         options["default_headers"] = {"x-amz-expected-bucket-owner": owner}
-    if proxy := get_environ_proxies(url).get(urlsplit(url).scheme):
-        options["proxy_url"] = proxy
     if bundle := _core().get_config_variable("ca_bundle"):
         try:
             options["root_certificate"] = Path(bundle).read_bytes()
