@@ -39,7 +39,7 @@ USER = "site"
 _START, _STOP, _LOCK = 60, 20, 5
 
 # MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
-# however that one ends. os.read, because a thread that waits in sys.stdin would hold up the interpreter's end.
+# however that one ends. os.read, because a thread that waits in sys.stdin would hold up the exit.
 _CHILD = """
 import os, signal, threading
 

@@ -244,7 +244,7 @@ def test_an_aws_profile_of_the_shell_stays_out_of_it(tmp_path: Path) -> None:
         "AWS_ACCESS_KEY_ID": "AKIAREAL",
         "AWS_SECRET_ACCESS_KEY": "real-secret",
     }
-    with serving(tmp_path, **real, HTTP_PROXY="http://192.0.2.1:3128") as (serve, _):
+    with serving(tmp_path, **real, HTTP_PROXY="http://127.0.0.1:9") as (serve, _):
         hint = serve.output
         assert "env -u AWS_PROFILE -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY USE_S3=true" in hint
         (child,) = processes_of(tmp_path)
@@ -314,6 +314,7 @@ def test_at_the_desk_uploads_go_to_s3_and_static_files_come_from_the_source(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     hostile = {"AWS_PROFILE": "production", "AWS_ACCESS_KEY_ID": "AKIAREAL", "AWS_SECRET_ACCESS_KEY": "real"}
+    hostile["HTTP_PROXY"] = hostile["http_proxy"] = "http://127.0.0.1:9"
     with site_running(tmp_path, "--first", SAVE, **hostile) as (run, address, endpoint):
         css = stylesheet(address)
         assert css.startswith("/static/")
