@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -20,8 +21,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.files import storage as django_storage
 from django.core.files.base import ContentFile, File
-from django.core.files.storage import default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
 from django.db import models
 from django.test import override_settings
@@ -29,6 +30,9 @@ from moto import mock_aws
 
 from s3 import client, media
 from s3.media import MediaStorage, cloudfront_key
+
+# Any: what MediaStorage has beyond Django's storages.
+default_storage: Any = django_storage.default_storage
 
 BUCKET = "a-media-bucket"
 UNIQUE = "-[0-9a-hjkmnp-tv-z]{13}"
@@ -106,6 +110,11 @@ def stored(name: str) -> Any:
     return client.client().get_object(Bucket=BUCKET, Key=f"media/{name}")
 
 
+def at(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    """Set the time that links are made at."""
+    monkeypatch.setattr(media, "time", SimpleNamespace(time=lambda: now))
+
+
 def query_of(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
@@ -114,7 +123,7 @@ def query_of(url: str) -> dict[str, str]:
 
 
 def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings() -> None:
-    storage = storages["default"]
+    storage = django_storage.storages["default"]
     assert type(storage) is MediaStorage
     assert storage.bucket_name == BUCKET
     assert storage.location == "media/"
@@ -135,6 +144,7 @@ def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings()
     AWS_S3_ACCESS_KEY_ID="other",
     AWS_S3_OBJECT_PARAMETERS={"CacheControl": "no-store"},
     AWS_IS_GZIPPED=True,
+    GZIP_CONTENT_TYPES=("application/octet-stream",),
 )
 def test_other_settings_of_django_storages_have_no_say(requests: Requests) -> None:
     name = default_storage.save("a.css", ContentFile(b"a" * 2000))
@@ -144,6 +154,18 @@ def test_other_settings_of_django_storages_have_no_say(requests: Requests) -> No
     assert "x-amz-acl" not in put.headers
     assert "gzip" not in put.headers.get("content-encoding", "")
     assert "X-Amz-Signature" in default_storage.url(name)
+
+
+def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "AWS_ACCESS_KEY_ID": "an-id",
+        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_SESSION_TOKEN": "a-token",
+        "AWS_S3_SESSION_PROFILE": "a-profile",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert not set(variables.values()) & {str(value) for value in vars(MediaStorage()).values()}
 
 
 def test_a_storage_obeys_settings_that_tests_override(settings: Any) -> None:
@@ -232,11 +254,11 @@ def test_links_to_private_files_are_signed_with_the_key_and_the_life_of_the_sett
 
 
 def test_a_link_is_the_same_from_page_to_page_and_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_000_000.0)
+    at(monkeypatch, 1_800_000_000.0)
     url = default_storage.url("a.jpg")
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_000_001.5)
+    at(monkeypatch, 1_800_000_001.5)
     assert default_storage.url("a.jpg") == MediaStorage().url("a.jpg") == url
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_001_801.0)
+    at(monkeypatch, 1_800_001_801.0)
     assert default_storage.url("a.jpg") != url
 
 
@@ -310,7 +332,7 @@ def cloudfront(settings: Any, rsa_key: rsa.RSAPrivateKey) -> rsa.RSAPublicKey:
 def test_private_files_on_a_domain_of_their_own_have_cloudfront_signatures(
     cloudfront: rsa.RSAPublicKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_000_000.0)
+    at(monkeypatch, 1_800_000_000.0)
     url = default_storage.url("pictures/사 진.jpg")
     resource, _, _ = url.partition("?")
     assert resource == "https://m.example.com/media/pictures/%EC%82%AC%20%EC%A7%84.jpg"
@@ -337,13 +359,13 @@ def test_cloudfront_signs_the_parameters_of_a_link_too() -> None:
 @pytest.mark.usefixtures("cloudfront")
 def test_cloudfront_signatures_are_kept_for_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     media._cloudfront_link.cache_clear()
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_000_000.0)
+    at(monkeypatch, 1_800_000_000.0)
     first = [default_storage.url(f"{number}.jpg") for number in range(10)]
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_000_000.9)
+    at(monkeypatch, 1_800_000_000.9)
     assert [default_storage.url(f"{number}.jpg") for number in range(10)] == first
     assert media._cloudfront_link.cache_info().misses == 10
     assert media._cloudfront_link.cache_info().maxsize
-    monkeypatch.setattr(media.time, "time", lambda: 1_800_001_800.0)
+    at(monkeypatch, 1_800_001_800.0)
     assert not set(first) & {default_storage.url(f"{number}.jpg") for number in range(10)}
 
 
@@ -444,8 +466,13 @@ def test_the_unguessable_part_stands_before_the_extension(requests: Requests) ->
 
 
 def test_the_unguessable_part_is_drawn_from_the_systems_randomness(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = []
-    monkeypatch.setattr(media.secrets, "choice", lambda alphabet: drawn.append(alphabet) or alphabet[0])
+    drawn: list[str] = []
+
+    def choice(alphabet: str) -> str:
+        drawn.append(alphabet)
+        return alphabet[0]
+
+    monkeypatch.setattr("secrets.choice", choice)
     MediaStorage().get_available_name("a.jpg")
     combinations = 1
     for alphabet in drawn:
@@ -491,6 +518,8 @@ def test_no_room_for_a_name_is_an_error_of_one_line() -> None:
 def test_a_path_is_never_taken_from_a_name_to_save(requests: Requests, name: str) -> None:
     with pytest.raises(SuspiciousFileOperation):
         default_storage.save(name, ContentFile(b"x"))
+    with pytest.raises(SuspiciousFileOperation):
+        default_storage.get_available_name(name)
     assert not requests
 
 
@@ -535,7 +564,7 @@ def test_a_way_that_stays_inside_is_allowed() -> None:
 
 
 def test_a_file_field_stores_within_its_length() -> None:
-    field = models.FileField(upload_to="pictures/%Y/")
+    field: Any = models.FileField(upload_to="pictures/%Y/")
     name = field.generate_filename(None, "é" * 200 + " photo.jpg")
     saved = default_storage.save(name, ContentFile(b"x"), max_length=field.max_length)
     assert len(saved) == 100
@@ -616,9 +645,9 @@ def disposition_of(requests: Requests) -> str:
     ],
 )
 def test_a_download_has_the_name_that_the_users_file_had(requests: Requests, given: str, header: str) -> None:
-    upload = SimpleUploadedFile("placeholder", b"x")
+    upload: Any = SimpleUploadedFile("placeholder", b"x")
     upload._name = given  # what a name looks like where a parser was less careful than Django's
-    field = models.FileField(upload_to="files/")
+    field: Any = models.FileField(upload_to="files/")
     default_storage.save(field.generate_filename(None, given.replace("\r\n", "")), upload)
     assert disposition_of(requests) == header
 
@@ -713,6 +742,12 @@ def half_read() -> File:
     return File(content)
 
 
+def half_read_text() -> File:
+    content = io.StringIO("bytes é")
+    content.read(4)
+    return File(content)
+
+
 def on_disk() -> File:
     upload = TemporaryUploadedFile("a.txt", "text/plain", 8, None)
     upload.write("bytes é".encode())
@@ -728,9 +763,19 @@ def on_disk() -> File:
         lambda: io.BytesIO("bytes é".encode()),
         lambda: SimpleUploadedFile("a.txt", "bytes é".encode()),
         half_read,
+        half_read_text,
         on_disk,
     ],
-    ids=["bytes", "text", "text-file", "no-django-file", "upload", "half-read", "upload-on-disk"],
+    ids=[
+        "bytes",
+        "text",
+        "text-file",
+        "no-django-file",
+        "upload",
+        "half-read",
+        "half-read-text",
+        "upload-on-disk",
+    ],
 )
 def test_every_kind_of_content_arrives_and_stays_open(make: Callable[[], Any]) -> None:
     content = make()

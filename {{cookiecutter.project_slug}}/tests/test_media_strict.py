@@ -14,14 +14,17 @@ import botocore.endpoint
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files import storage as django_storage
 from django.core.files.base import ContentFile, File
-from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from s3 import client, media
 from s3.media import MediaStorage
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
+
+# Any: what MediaStorage has beyond Django's storages.
+default_storage: Any = django_storage.default_storage
 
 PART = 8 * 2**20
 
@@ -215,7 +218,7 @@ def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: Make
     def save(number: int) -> str:
         if number < 20:
             start.wait()
-        return storage.save("photo.jpg", ContentFile(b"%d" % number))
+        return str(storage.save("photo.jpg", ContentFile(b"%d" % number)))
 
     with FaultProxy(site.store.endpoint) as proxy, ThreadPoolExecutor(20) as pool:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
@@ -266,6 +269,14 @@ def test_reading_back_what_was_written(s3_site: MakeSite) -> None:
     default_storage.delete(name)
     default_storage.delete(name)
     assert not default_storage.exists(name)
+
+
+def test_text_arrives_whole(s3_site: MakeSite) -> None:
+    """Its bytes are more than its characters: a length in characters breaks the request."""
+    site = s3_site("private")
+    name = default_storage.save("a.txt", ContentFile("é" * 1000))
+    found = site.root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
+    assert found["Body"].read().decode() == "é" * 1000
 
 
 # Failures
@@ -344,6 +355,7 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing(failing: Any) -> Non
 
     class Broken(File):
         def read(self, size: int = -1) -> bytes:
+            assert self.file
             if self.file.tell() > PART:
                 raise OSError("the disk is gone")
             return bytes(self.file.read(size))
