@@ -173,7 +173,9 @@ AWS_CLOUDFRONT_KEY_ID = env.text("AWS_CLOUDFRONT_KEY_ID", default="")
 AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY", default="")
 
 if USE_S3:
-    env.require("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", reason="With USE_S3 on")
+    env.require(
+        "AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", reason="With USE_S3 on"
+    )
     STORAGES = {
         "default": {"BACKEND": "s3.media.MediaStorage"},
         "staticfiles": {"BACKEND": "s3.static.StaticStorage"},

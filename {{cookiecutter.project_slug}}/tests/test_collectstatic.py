@@ -30,9 +30,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 LONG = "/* " + "text that shrinks " * 20 + "*/\n"
 _random = random.Random(7)
 SOURCES = {
-    "css/base.css": f'@import url("theme.css");\nbody {{ src: url("../img/dot.png") }}\n{LONG}'.encode(),
-    "css/theme.css": f'@font-face {{ src: url("../fonts/a.woff2") }}\n{LONG}'.encode(),
-    "js/app.js": f'import {{ one }} from "./one.js";\n{LONG}'.encode(),
+    "css/base.css": ('@import url("theme.css");\nbody { src: url("../img/dot.png") }\n' + LONG).encode(),
+    "css/theme.css": ('@font-face { src: url("../fonts/a.woff2") }\n' + LONG).encode(),
+    "js/app.js": ('import { one } from "./one.js";\n' + LONG).encode(),
     "js/one.js": f"export const one = 1;\n{LONG}".encode(),
     "img/dot.png": _random.randbytes(3000),
     "fonts/a.woff2": _random.randbytes(2000),

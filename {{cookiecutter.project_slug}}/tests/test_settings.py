@@ -22,6 +22,10 @@ PRODUCTION = {
     "DJANGO_DEBUG": "false",
     "DJANGO_SECRET_KEY": "not-a-secret-" * 6,
     "DJANGO_ALLOWED_HOSTS": "www.example.com,example.com",
+    "DJANGO_SITE_ORIGINS": "https://www.example.com",
+    "AWS_S3_REGION_NAME": "eu-central-1",
+    "AWS_STATIC_BUCKET_NAME": "acme-static",
+    "AWS_MEDIA_BUCKET_NAME": "acme-media",
 }
 
 
@@ -81,6 +85,29 @@ def test_blank_is_unset_and_what_is_missing_is_named(missing: str, blank: str) -
 def test_everything_missing_is_named_at_once() -> None:
     with pytest.raises(ImproperlyConfigured, match="set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS in"):
         load(DJANGO_DEBUG="false")
+
+
+@pytest.mark.parametrize(
+    "missing", [["AWS_MEDIA_BUCKET_NAME"], ["AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME"]]
+)
+def test_what_s3_needs_is_named_at_once(missing: list[str]) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"With USE_S3 on: set {' and '.join(missing)} in"):
+        load(**PRODUCTION | dict.fromkeys(missing, ""))
+
+
+@pytest.mark.parametrize(
+    ("debug", "use_s3", "on_s3"), [("true", "", 0), ("true", "1", 1), ("false", "", 1), ("false", "0", 0)]
+)
+def test_one_switch_decides_where_files_live(debug: str, use_s3: str, on_s3: bool) -> None:
+    backends = load(**PRODUCTION | {"DJANGO_DEBUG": debug, "USE_S3": use_s3})["STORAGES"]
+    on_disk = {
+        "default": "django.core.files.storage.FileSystemStorage",
+        "staticfiles": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
+    }
+    wanted = (
+        {"default": "s3.media.MediaStorage", "staticfiles": "s3.static.StaticStorage"} if on_s3 else on_disk
+    )
+    assert {alias: backend["BACKEND"] for alias, backend in backends.items()} == wanted
 
 
 def test_production_is_strict() -> None:
