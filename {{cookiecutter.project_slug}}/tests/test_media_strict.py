@@ -223,6 +223,7 @@ def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: Make
     with FaultProxy(site.store.endpoint) as proxy, ThreadPoolExecutor(20) as pool:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         names = list(pool.map(save, range(100)))
+        proxy.wait_for(100)
         assert [request.method for request in proxy.requests] == ["PUT"] * 100
         assert proxy.busiest > 1
     assert len(set(names)) == 100
