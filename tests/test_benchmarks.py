@@ -45,7 +45,7 @@ def s3(process: bench.Server) -> Any:
     )
 
 
-def test_what_was_put_comes_back_with_its_headers(s3: Any) -> None:
+def test_what_was_put_comes_back_with_its_headers(s3: Any, server: bench.Server) -> None:
     key, content = "static/ä b+c~.css", b"a { color: red }"
     s3.put_object(
         Bucket=BUCKET,
@@ -62,6 +62,7 @@ def test_what_was_put_comes_back_with_its_headers(s3: Any) -> None:
         assert found["Metadata"] == {"sha256": "abc"}
         assert found["ETag"] == f'"{hashlib.md5(content).hexdigest()}"'
     assert found["Body"].read() == content
+    assert server.ask("/-/objects") == {f"{BUCKET}/{key}": 16}
     part = s3.get_object(Bucket=BUCKET, Key=key, Range="bytes=4-8")
     assert part["Body"].read() == b"color"
     assert part["ContentRange"] == "bytes 4-8/16"
@@ -94,12 +95,13 @@ def test_a_listing_has_pages_of_a_thousand_in_order(s3: Any, server: bench.Serve
 
 
 def test_a_listing_of_a_folder_names_its_folders_once(s3: Any) -> None:
-    for key in ("a/1", "a/b/2", "a/b/3", "a/c/4", "d"):
+    for key in ("a/1", "a/b/2", "a/b/3", "a/c/4", "a/c/5", "d"):
         s3.put_object(Bucket=BUCKET, Key=key)
     paginator = s3.get_paginator("list_objects_v2")
     pages = list(
         paginator.paginate(Bucket=BUCKET, Prefix="a/", Delimiter="/", PaginationConfig={"PageSize": 1})
     )
+    assert len(pages) == 3
     assert [entry["Key"] for page in pages for entry in page.get("Contents", [])] == ["a/1"]
     assert [e["Prefix"] for page in pages for e in page.get("CommonPrefixes", [])] == ["a/b/", "a/c/"]
 
