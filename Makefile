@@ -23,8 +23,10 @@ demo: $(UV_READY)
 		[ -z "$$left" ] || { echo "The template's folder holds files that git ignores: git clean -fdX -- '{{cookiecutter.project_slug}}'" >&2; exit 1; }; \
 		$(COOKIECUTTER) --default-config --no-input --output-dir demo . ; \
 	fi
+	@PATH="$(CURDIR)/.uv/bin:$$PATH" $(MAKE) --no-print-directory -C $(DEMO) .venv
 	@port=$$("$(PYTHON)" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])') \
-		&& PATH="$(CURDIR)/.uv/bin:$$PATH" exec $(MAKE) --no-print-directory -C $(DEMO) run PORT=$$port
+		&& cd $(DEMO) && exec .venv/bin/python manage.py s3 run --no-debug --port $$port --s3-port 0 \
+		--first "add_picture --if-empty '$(CURDIR)/docs/hills.jpg' 'Hills in the evening'"
 
 # The versions are those of tests/constraints.txt, which names no registry.
 .venv/installed: $(UV_READY) pyproject.toml tests/constraints.txt

@@ -1,6 +1,7 @@
 """The system's Chromium, driven by Playwright, and pictures to upload."""
 
 import io
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,19 +61,22 @@ class Console:
 
 
 def picture(width: int, height: int, colours: tuple[str, str]) -> bytes:
-    """Return a PNG of a landscape in two colours."""
-    image = Image.new("RGB", (width, height), colours[0])
+    """Return a PNG of hills and a sun, from the colour of the sky to that of the nearest hill."""
+    sky, near = colours
+    image = Image.new("RGB", (width, height), sky)
     draw = ImageDraw.Draw(image)
-    for layer in range(5):
-        top = height * (0.35 + 0.13 * layer)
-        points = [
-            (x, top + height * 0.08 * ((x * (layer + 2) // width) % 2))
-            for x in range(0, width + 1, width // 8)
+    sun = height // 9
+    draw.ellipse(
+        (width * 0.7 - sun, height * 0.3 - sun, width * 0.7 + sun, height * 0.3 + sun), fill="#fffaf0"
+    )
+    for layer in range(1, 6):
+        level = height * (0.38 + 0.11 * layer)
+        ridge = [
+            (x, level - height * 0.07 * math.sin(x / width * (3 + 2 * layer) + layer * layer))
+            for x in range(0, width + 8, 8)
         ]
-        shade = Image.blend(
-            Image.new("RGB", (1, 1), colours[0]), Image.new("RGB", (1, 1), colours[1]), (layer + 1) / 5
-        )
-        draw.polygon([(0, height), *points, (width, height)], fill=shade.getpixel((0, 0)))
+        shade = Image.blend(Image.new("RGB", (1, 1), sky), Image.new("RGB", (1, 1), near), layer / 5)
+        draw.polygon([(0, height), *ridge, (width, height)], fill=shade.getpixel((0, 0)))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

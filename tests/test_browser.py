@@ -2,32 +2,58 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 from pytest_cookies.plugin import Cookies
 
+from tests.answers import FIXED
 from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser, picture
-from tests.machine import free_port, interpreter, run, running
+from tests.machine import free_port, interpreter, read_when_up, run, running
 
 pytestmark = pytest.mark.slow
 
 PASSWORD = "a-password-for-this-test"
 
 
+@dataclass(frozen=True)
+class Site:
+    """A running site, and the addresses of its two buckets."""
+
+    address: str
+    static: str
+    media: str
+
+
 @pytest.fixture(scope="module")
-def site(cookies_session: Cookies, template: Path) -> Iterator[str]:
-    """Bake a project, make a staff user, run it by `make run`, and return its address."""
+def site(cookies_session: Cookies, template: Path) -> Iterator[Site]:
+    """Bake a project, make a staff user, and run it with debug off on the embedded S3."""
     python = interpreter("3.11")
-    answers = {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
+    answers = FIXED | {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
-    port = free_port()
-    with running("make", "run", f"PORT={port}", cwd=project, PYTHON=python, UV_PYTHON=python) as server:
-        address = server.wait_for(r"http://127\.0\.0\.1:\d+/")[0]
-        create = ("createsuperuser", "--no-input", "--username", "anna", "--email", "anna@example.com")
-        run(".venv/bin/python", "manage.py", *create, cwd=project, DJANGO_SUPERUSER_PASSWORD=PASSWORD)
-        yield address
+    run("make", ".venv", cwd=project, PYTHON=python)
+    command = (
+        ".venv/bin/python",
+        "manage.py",
+        "s3",
+        "run",
+        "--no-debug",
+        "--port",
+        free_port(),
+        "--s3-port",
+        0,
+    )
+    create = "createsuperuser --no-input --username anna --email anna@example.com"
+    with running(*command, "--first", create, cwd=project, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as server:
+        found = server.wait_for(r"The site is on (\S+/), its uploads on the embedded S3 at (http://\S+?),")
+        read_when_up(found[1])
+        yield Site(
+            address=found[1],
+            static=f"{found[2]}/{FIXED['static_bucket_name']}/static/",
+            media=f"{found[2]}/{FIXED['media_bucket_name']}/media/",
+        )
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +67,15 @@ def no_side_scroll(page: Page) -> bool:
 
 
 @pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
-def test_a_picture_is_uploaded_and_seen(site: str, chromium: Browser, name: str, size: ViewportSize) -> None:
+def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str, size: ViewportSize) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     context = chromium.new_context(viewport=size, is_mobile=name == "phone", has_touch=name == "phone")
     page = context.new_page()
     console = Console(page)
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))  # Playwright marks what it is given
 
-    page.goto(site)
+    page.goto(site.address)
     expect(page).to_have_title("O'Neil's Pictures")
     expect(page.locator("html")).to_have_attribute("data-enhanced", "true")  # the modules have run
     fonts = "Array.from(document.fonts).filter(font => font.status === 'loaded').length"
@@ -82,13 +110,26 @@ def test_a_picture_is_uploaded_and_seen(site: str, chromium: Browser, name: str,
     page.screenshot(path=SCREENSHOTS / f"{name}-dark.png")
 
     assert console.errors == []
+
+    # What is no page comes from S3: each kind of static file from its bucket, the picture from its own.
+    kinds: dict[str, set[str]] = {}
+    for answer in answers:
+        if not answer.url.startswith(("blob:", "data:")):
+            kinds.setdefault(answer.request.resource_type, set()).add(answer.url)
+    assert kinds.keys() >= {"document", "stylesheet", "script", "font", "image"}
+    for kind in ("stylesheet", "script", "font"):
+        assert all(url.startswith(site.static) for url in kinds[kind]), kinds[kind]
+    assert all(url.startswith((site.static, site.media)) for url in kinds["image"]), kinds["image"]
+    uploads = [url for url in kinds["image"] if url.startswith(site.media)]
+    assert uploads
+    assert all("X-Amz-Signature=" in url for url in uploads)
     context.close()
 
 
-def test_a_script_named_png_is_refused_on_the_form(site: str, chromium: Browser) -> None:
+def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser) -> None:
     context = chromium.new_context(viewport=DESKTOP)
     page = context.new_page()
-    page.goto(f"{site}accounts/login/?next=/pictures/add/")
+    page.goto(f"{site.address}accounts/login/?next=/pictures/add/")
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
@@ -103,10 +144,10 @@ def test_a_script_named_png_is_refused_on_the_form(site: str, chromium: Browser)
     context.close()
 
 
-def test_without_scripts_the_same_form_works(site: str, chromium: Browser) -> None:
+def test_without_scripts_the_same_form_works(site: Site, chromium: Browser) -> None:
     context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
     page = context.new_page()
-    page.goto(f"{site}accounts/login/?next=/pictures/add/")
+    page.goto(f"{site.address}accounts/login/?next=/pictures/add/")
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()

@@ -13,7 +13,7 @@ import pytest
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED
-from tests.machine import free_port, interpreter, run, running
+from tests.machine import free_port, interpreter, read_when_up, run, running
 
 pytestmark = pytest.mark.slow
 
@@ -113,9 +113,8 @@ def test_nothing_is_needed_to_start(installed: Installed, tmp_path: Path) -> Non
     run(python, "manage.py", "migrate", cwd=project, **bare)
     run(python, "-m", "pytest", "-q", "-x", cwd=project, **bare)
     port = free_port()
-    with running(python, "manage.py", "runserver", str(port), cwd=project, **bare) as server:
-        server.wait_for(f"http://127.0.0.1:{port}/")
-        assert fetch(f"http://127.0.0.1:{port}/")[0] == 200
+    with running(python, "manage.py", "runserver", str(port), cwd=project, **bare):
+        assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
 
 
 def fetch(address: str) -> tuple[int, dict[str, str], str]:
@@ -140,11 +139,10 @@ def first_commands(readme: str) -> list[str]:
 
 def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
     port = free_port()
-    with running("make", "run", f"PORT={port}", cwd=installed.path) as server:
-        server.wait_for(f"http://127.0.0.1:{port}/")
+    with running("make", "run", f"PORT={port}", "S3_PORT=0", cwd=installed.path) as server:
+        server.wait_for("Starting development server")
         assert "createsuperuser" in server.output
-        status, _, page = fetch(f"http://127.0.0.1:{port}/")
-        assert status == 200
+        page = read_when_up(f"http://127.0.0.1:{port}/")
         assert "O&#x27;Neil &amp; &lt;Söhne&gt; 사진" in page
         files = re.findall(r'(?:href|src)="(/static/[^"]+)"', page)
         assert {Path(name).suffix for name in files} >= {".css", ".js", ".svg"}
@@ -163,8 +161,11 @@ def test_a_taken_port_is_said_in_one_line(installed: Installed) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        printed = run("make", "run", f"PORT={taken.getsockname()[1]}", cwd=installed.path, expect=None)
-    assert "That port is already in use." in printed
+        port = taken.getsockname()[1]
+        printed = run("make", "run", f"PORT={port}", "S3_PORT=0", cwd=installed.path, expect=None)
+        assert "That port is already in use." in printed
+        printed = run("make", "run", f"S3_PORT={port}", cwd=installed.path, expect=2)
+        assert f"Port {port} of 127.0.0.1 is taken" in printed
     assert "Traceback" not in printed
 
 
@@ -174,7 +175,7 @@ def test_the_readme_starts_with_commands_that_work(installed: Installed) -> None
     targets = [command for command in commands if command.startswith("make ")]
     assert targets == ["make run"]
     printed = run("make", "-n", "run", cwd=installed.path)
-    assert "manage.py runserver" in printed
+    assert "manage.py s3 run" in printed
 
 
 def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:

@@ -209,5 +209,7 @@ LOGGING = {
     "loggers": {
         # Django would mail errors to ADMINS, which nobody has set, and print none of them with debug off.
         "django": {"handlers": [], "level": "INFO"},
+        # It would say at each start where it found the credentials.
+        "botocore.credentials": {"level": "WARNING"},
     },
 }

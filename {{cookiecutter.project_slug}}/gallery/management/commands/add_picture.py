@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management.base import BaseCommand, CommandError
+from django.utils.datastructures import MultiValueDict
 
 from gallery.forms import PictureForm
 from gallery.models import NotStoredError, Picture
@@ -31,7 +32,7 @@ class Command(BaseCommand):
             upload = SimpleUploadedFile(file.name, file.read_bytes())
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror}") from error
-        form = PictureForm({"alt": options["description"]}, {"image": upload})
+        form = PictureForm({"alt": options["description"]}, MultiValueDict({"image": [upload]}))
         if not form.is_valid():
             reasons = " ".join(str(reason) for reasons in form.errors.values() for reason in reasons)
             raise CommandError(f"{file} was not added: {reasons}")

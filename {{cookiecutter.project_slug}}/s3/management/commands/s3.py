@@ -101,7 +101,8 @@ class Command(BaseCommand):
         if options["no_debug"]:
             first.append(["collectstatic", "--no-input"])
             address = f"127.0.0.1:{options['port']}"
-            server = [sys.executable, "-m", "gunicorn", "--bind", address, "--threads", "4", "config.wsgi"]
+            gunicorn = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads", "4"]
+            server = [*gunicorn, "--bind", address, "config.wsgi"]
             more = {
                 "DJANGO_DEBUG": "false",
                 "DJANGO_SECRET_KEY": os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50),
@@ -118,7 +119,8 @@ class Command(BaseCommand):
                     if code:
                         raise CommandError(f"manage.py {arguments[0]} failed", returncode=code)
                 self.stdout.write(
-                    f"Uploads live on the embedded S3 at {store.endpoint}, kept in {store.data}."
+                    f"The site is on http://127.0.0.1:{options['port']}/, its uploads on the embedded S3 at "
+                    f"{store.endpoint}, kept in {store.data}."
                 )
                 self.stdout.flush()
                 _become(server, environment, store)
