@@ -23,6 +23,8 @@ from s3.media import MediaStorage
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 
+pytestmark = pytest.mark.slow
+
 # Any: what MediaStorage has beyond Django's storages.
 default_storage: Any = django_storage.default_storage
 

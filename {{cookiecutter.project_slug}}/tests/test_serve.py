@@ -25,6 +25,8 @@ from botocore.exceptions import ClientError
 from s3 import embedded
 from tests.ministack import anonymous
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 DESK = {"region": "us-east-1", "static": "desk-static", "media": "desk-media"}
 
