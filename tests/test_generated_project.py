@@ -64,9 +64,15 @@ def test_the_versions_are_those_asked_for(installed: Installed) -> None:
 def test_its_own_tests_pass(installed: Installed) -> None:
     printed = run("make", "test", cwd=installed.path)
     assert re.search(r"\d+ passed", printed)
-    assert "skipped" not in printed
     assert "All checks passed!" in printed
     assert "Success: no issues found" in printed
+    assert "skipped" not in printed
+
+
+def test_its_slow_tests_pass(installed: Installed) -> None:
+    printed = run(".venv/bin/pytest", "-n", "3", "-m", "slow", cwd=installed.path)
+    assert re.search(r"\d+ passed", printed)
+    assert "skipped" not in printed
 
 
 def test_its_own_tests_are_not_moved_by_an_environment(installed: Installed) -> None:
@@ -78,7 +84,7 @@ def test_its_own_tests_are_not_moved_by_an_environment(installed: Installed) -> 
         "DJANGO_DEBUG": "no-such-value",
         "USE_S3": "true",
     }
-    printed = run(".venv/bin/pytest", "-q", cwd=installed.path, **hostile)
+    printed = run(".venv/bin/pytest", "-n", "auto", "-m", "not slow", cwd=installed.path, **hostile)
     assert re.search(r"\d+ passed", printed)
 
 
@@ -111,7 +117,7 @@ def test_nothing_is_needed_to_start(installed: Installed, tmp_path: Path) -> Non
     bare = dict.fromkeys(PRODUCTION, "")
     assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
     run(python, "manage.py", "migrate", cwd=project, **bare)
-    run(python, "-m", "pytest", "-q", "-x", cwd=project, **bare)
+    run(python, "-m", "pytest", "-n", "auto", "-m", "not slow", cwd=project, **bare)
     port = free_port()
     with running(python, "manage.py", "runserver", str(port), cwd=project, **bare):
         assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
@@ -163,7 +169,7 @@ def test_a_taken_port_is_said_in_one_line(installed: Installed) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         printed = run("make", "run", f"PORT={port}", "S3_PORT=0", cwd=installed.path, expect=None)
-        assert "That port is already in use." in printed
+        assert f"Port {port} of 127.0.0.1 is taken" in printed
         printed = run("make", "run", f"S3_PORT={port}", cwd=installed.path, expect=2)
         assert f"Port {port} of 127.0.0.1 is taken" in printed
     assert "Traceback" not in printed

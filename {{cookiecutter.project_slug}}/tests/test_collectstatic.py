@@ -639,7 +639,7 @@ class Sink(BaseHTTPRequestHandler):
         pass
 
 
-# Starts a command from a small process, because a child's peak includes that of the process it was forked from.
+# Starts a command from a small process: a child's peak includes that of the process it was forked from.
 PEAK = """
 import os
 import sys
