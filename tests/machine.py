@@ -118,7 +118,7 @@ class Running:
         """What the command has printed so far."""
         return "".join(self.lines)
 
-    def wait_for(self, pattern: str, seconds: float = 300) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = 120) -> re.Match[str]:
         """Return the first match of `pattern` in the output, as soon as it is there."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

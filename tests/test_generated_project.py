@@ -146,7 +146,7 @@ def first_commands(readme: str) -> list[str]:
 def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
     port = free_port()
     with running("make", "run", f"PORT={port}", "S3_PORT=0", cwd=installed.path) as server:
-        server.wait_for("Starting development server")
+        server.wait_for(r"Starting (WSGI )?development server")
         assert "createsuperuser" in server.output
         page = read_when_up(f"http://127.0.0.1:{port}/")
         assert "O&#x27;Neil &amp; &lt;Söhne&gt; 사진" in page
