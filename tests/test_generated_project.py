@@ -143,6 +143,38 @@ def first_commands(readme: str) -> list[str]:
     return block[1].strip().splitlines()
 
 
+def test_the_example_can_be_removed_in_three_steps(installed: Installed, tmp_path: Path) -> None:
+    project = tmp_path / "without"
+    run("cp", "-r", installed.path, project, cwd=tmp_path)
+    steps = (project / "README.md").read_text(encoding="utf-8").split("## Remove the example")[1]
+    first = re.search(r"1\. Delete (.*?)\n2\.", steps, re.DOTALL)
+    assert first
+    for name in re.findall("`([^`]+)`", first[1]):
+        run("rm", "-r", name, cwd=project)
+    for file, line, instead in (
+        ("config/settings.py", '    "gallery",\n', ""),
+        (
+            "config/urls.py",
+            '    path("", include("gallery.urls")),\n',
+            '    path("", TemplateView.as_view(template_name="base.html"), name="home"),\n',
+        ),
+        (
+            "config/urls.py",
+            "import include, path\n",
+            "import include, path\nfrom django.views.generic import TemplateView\n",
+        ),
+    ):
+        text = (project / file).read_text(encoding="utf-8")
+        assert text.count(line) == 1
+        (project / file).write_text(text.replace(line, instead), encoding="utf-8")
+    python = installed.path / ".venv" / "bin" / "python"
+    assert "no issues" in run(python, "manage.py", "check", cwd=project)
+    run(python, "-m", "pytest", "-n", "auto", "-m", "not slow", cwd=project)
+    assert "gallery" not in run(
+        "grep", "-rl", "gallery", ".", "--include=*.html", "--include=*.css", cwd=project, expect=1
+    )
+
+
 def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
     port = free_port()
     with running("make", "run", f"PORT={port}", "S3_PORT=0", cwd=installed.path) as server:

@@ -4,7 +4,10 @@ import ipaddress
 import socket
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import obstore
 import pytest
 
 pytest_plugins = ["tests.ministack"]
@@ -47,4 +50,17 @@ def only_loopback() -> Iterator[None]:
             return look_up(host, *args, **kwargs)
 
         patch.setattr(socket, "getaddrinfo", guarded_look_up)
+
+        # obstore's connections are not Python's: its requests are stopped where Python makes them.
+        for function in ("copy", "delete", "get", "get_range", "head", "list", "list_with_delimiter", "put"):
+            for name in (function, f"{function}_async"):
+                if request := getattr(obstore, name, None):
+
+                    def guarded_request(store: Any, *args: Any, request: Any = request, **kwargs: Any) -> Any:
+                        endpoint = urlsplit(store.config["endpoint"])
+                        proxy = None if proxy_bypass(endpoint.netloc) else getproxies().get(endpoint.scheme)
+                        _refuse_unless_loopback((urlsplit(proxy).hostname if proxy else endpoint.hostname,))
+                        return request(store, *args, **kwargs)
+
+                    patch.setattr(obstore, name, guarded_request)
         yield

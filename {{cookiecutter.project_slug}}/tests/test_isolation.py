@@ -4,10 +4,13 @@ import os
 import socket
 import urllib.request
 
+import obstore
 import pytest
-from django.conf import settings
+from django.conf import settings as live_settings
 from django.core.files.storage import storages
+from pytest_django import Settings
 
+from s3 import client
 from tests.conftest import ConnectionRefusedByTestsError
 
 
@@ -22,6 +25,17 @@ def test_a_request_to_s3_fails() -> None:
         urllib.request.urlopen("https://example-bucket.s3.eu-central-1.amazonaws.com/", timeout=1)
 
 
+def test_a_request_by_obstore_fails(settings: Settings) -> None:
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    store = client.obstore_store("example-bucket")
+    with pytest.raises(
+        ConnectionRefusedByTestsError, match=r"example-bucket\.s3\.eu-central-1\.amazonaws\.com"
+    ):
+        obstore.put(store, "static/x", b"x")
+    with pytest.raises(ConnectionRefusedByTestsError):
+        obstore.list(store)
+
+
 def test_loopback_is_allowed() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -34,4 +48,4 @@ def test_files_stay_in_memory_and_keys_are_for_tests() -> None:
     assert type(storages["staticfiles"]).__name__ == "StaticFilesStorage"
     assert os.environ["AWS_ACCESS_KEY_ID"] == "testing"
     assert "AWS_PROFILE" not in os.environ
-    assert settings.DATABASES["default"]["HOST"] in ("", "localhost", "127.0.0.1")
+    assert live_settings.DATABASES["default"]["HOST"] in ("", "localhost", "127.0.0.1")
