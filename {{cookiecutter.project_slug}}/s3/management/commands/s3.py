@@ -3,6 +3,7 @@
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,10 @@ class Command(BaseCommand):
                 metavar="DIR",
                 help="the folder that keeps what is stored (default: %(default)s)",
             )
+
+        doctor = commands.add_parser("doctor", help="probe the live buckets, each failure with its cure")
+        doctor.add_argument("--role", choices=("web", "deploy"), help="probe only what this role may do")
+        doctor.add_argument("--json", action="store_true", help="print for machines")
 
         manifest = commands.add_parser(
             "manifest", help="write the list of static files, without network or keys"
@@ -126,6 +131,27 @@ class Command(BaseCommand):
                 _become(server, environment, store)
         except KeyboardInterrupt:
             sys.exit(130)
+
+    def doctor(self, options: dict[str, Any]) -> None:
+        """Print what the probes saw; exit code 1 where something is not ok."""
+        from s3.doctor import diagnose
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up then too
+        try:
+            report = diagnose(options["role"])
+        except KeyboardInterrupt:
+            sys.exit(130)
+        colours = {
+            "ok": self.style.SUCCESS,
+            "warning": self.style.WARNING,
+            "can't tell": self.style.NOTICE,
+            "not ok": self.style.ERROR,
+        }
+        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+        text = report.as_text(width, lambda status, text: colours[status](text))
+        self.stdout.write(report.as_json() if options["json"] else text)
+        if report.failed:
+            sys.exit(1)
 
     def manifest(self, options: dict[str, Any]) -> None:
         """Write the list of static files that a web process starts with."""
