@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from s3 import buckets, client, policies
+from s3 import apply, buckets, client, policies
 from s3.embedded import EmbeddedS3, Key, running
 
 REGION = "eu-central-1"
@@ -129,7 +129,7 @@ def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -
             setattr(settings, name, value)
         wanted = buckets.Site.from_settings()
         if prepared:
-            buckets.prepare(store.client(), wanted)
+            apply.prepare(store.client(), wanted)
         else:
             location = {"LocationConstraint": REGION}
             for name in {static_bucket, media_bucket}:
