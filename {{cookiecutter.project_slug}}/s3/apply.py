@@ -30,15 +30,14 @@ class Step:
 def steps(bucket: BucketPlan) -> list[Step]:
     """Return the writes that bring an existing bucket to its goal.
 
-    At no time is it more open than it was, until the last of them opens it as wanted:
+    A failure between any two leaves it no more open than it was, because what opens it comes last, at once:
 
     1. what has nothing to do with access;
-    2. the public access block closes where it shall be closed;
-    3. the bucket's ACL loses grants, and the policy loses what a block that is about to be lifted still holds
-       back, or what is open and shall not be;
-    4. ACLs are turned off, or on while public ones are still ignored;
-    5. the block is lifted where it shall be;
-    6. the policy opens what it shall.
+    2. the public access block closes what shall be closed;
+    3. the bucket's ACL loses grants; ACLs are turned off, or on while the block still ignores public ones;
+    4. the policy is written; where it opens, after the block lets such a one be written, and while the block
+       still keeps it from having an effect;
+    5. the block is lifted.
     """
     lines = {line.aspect: line for line in bucket.lines}
     access = ("bucket ACL", "ownership", "public access block", "policy")
@@ -48,24 +47,23 @@ def steps(bucket: BucketPlan) -> list[Step]:
         if line.changes and line.aspect not in access
     ]
     block, policy = lines["public access block"], lines["policy"]
-    live = block.live or {}
-    closed = {name: bool(live.get(name)) or block.goal[name] for name in BLOCKS} if block.goal else {}
-    closes = block.changes and any(closed[name] and not live.get(name) for name in BLOCKS)
-    lifts = block.changes and not (closes and closed == block.goal)
-    if closes:
-        found.append(Step("public access block", closed, "public access block closed"))
-    if lines["bucket ACL"].changes:
-        found.append(Step("bucket ACL", lines["bucket ACL"].goal, "bucket ACL"))
-    goes = [each for each in policy.live if policies.is_public(each) and each not in policy.goal]
-    narrow = [each for each in policy.goal if not policies.is_public(each)]
-    if lifts and goes:
-        found.append(Step("policy", narrow, "policy closed"))
-    if lines["ownership"].changes:
-        found.append(Step("ownership", lines["ownership"].goal, "ownership"))
-    if lifts:
-        found.append(Step("public access block", block.goal, "public access block lifted"))
-    if policy.changes and not (lifts and goes and narrow == policy.goal):
+    # No block at all is one that blocks nothing.
+    now = dict.fromkeys(BLOCKS, False) | (block.live or {})
+    goal = block.goal or now
+
+    def becomes(new: dict[str, bool], says: str) -> None:
+        nonlocal now
+        if new != now:
+            found.append(Step("public access block", new, f"public access block {says}"))
+            now = new
+
+    becomes({name: now[name] or goal[name] for name in BLOCKS}, "closed")
+    found += [Step(title, lines[title].goal, title) for title in access[:2] if lines[title].changes]
+    if policy.changes:
+        if any(policies.is_public(statement) for statement in policy.goal):
+            becomes(now | {"BlockPublicPolicy": goal["BlockPublicPolicy"]}, "lets a public policy be written")
         found.append(Step("policy", policy.goal, "policy"))
+    becomes(goal, "lifted")
     return found
 
 

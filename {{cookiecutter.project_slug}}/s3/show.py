@@ -86,9 +86,10 @@ def _aspect(line: Line, paint: Paint) -> Iterator[str]:
     live, goal = _parts(line.aspect, line.live), _parts(line.aspect, line.goal)
     yield from (paint("remove", f"      - {text}") for text in live if text not in goal)
     yield from (paint("add", f"      + {text}") for text in goal if text not in live)
-    for conflict in line.conflicts:
-        yield paint("conflict", f"      ! conflict: {conflict.says}")
-        yield f"        {conflict.cure}"
+    if line.state == "conflict":
+        for conflict in line.conflicts:
+            yield paint("conflict", f"      ! conflict: {conflict.says}")
+            yield f"        {conflict.cure}"
     yield from (paint("quiet", f"      . left alone: {text}") for text in line.left_alone)
     if line.left_out:
         yield paint("quiet", f"      . left out: {line.left_out}")
@@ -107,13 +108,15 @@ def _parts(aspect: str, value: Any) -> list[str]:
 def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
     writes = sum(line.changes for bucket in plans for line in bucket.lines)
     new = sum(not bucket.exists for bucket in plans)
-    conflicts = sum(len(bucket.conflicts) for bucket in plans)
+    conflicts = sum(
+        len(line.conflicts) for bucket in plans for line in bucket.lines if line.state == "conflict"
+    )
     if all(bucket.is_as_wanted for bucket in plans):
         return paint("add", "Nothing to do: everything is as wanted.")
     parts = [
         _count(new, "bucket to make", "buckets to make"),
         _count(writes, "change", "changes"),
-        _count(conflicts, "conflict", "conflicts"),
+        _count(conflicts, "conflict to solve", "conflicts to solve"),
     ]
     return f"To do: {', '.join(filter(None, parts))}."
 

@@ -15,11 +15,10 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError
 from django.conf import settings
-from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3 import account, apply, buckets, client, embedded, plan, policies, show
-from s3.checks import TAG
+from s3 import account, apply, buckets, checks, client, embedded, errors, plan, policies, show
 from s3.embedded import EmbeddedS3, EmbeddedS3Error, running
 from s3.plan import BucketPlan
 
@@ -111,7 +110,9 @@ class Command(BaseCommand):
         except buckets.BucketError as error:
             done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
             raise CommandError("\n".join([str(error), *done])) from error
-        except (EmbeddedS3Error, BotoCoreError) as error:
+        except BotoCoreError as error:
+            raise CommandError(errors.explain(error)) from error
+        except EmbeddedS3Error as error:
             raise CommandError(str(error)) from error
 
     def plan(self, options: dict[str, Any]) -> None:
@@ -152,7 +153,8 @@ class Command(BaseCommand):
         names = ("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME")
         if missing := [name for name in names if not getattr(settings, name)]:
             raise CommandError(f"Not set: {', '.join(missing)}. Set them in .env or in the environment.")
-        wrong = [check for check in run_checks(tags=[TAG]) if check.is_serious()]
+        # USE_S3 may be off yet: the buckets come first.
+        wrong = [check for check in (*checks.check_names(), *checks.all_settings()) if check.is_serious()]
         if wrong:
             raise CommandError("\n".join(f"{check.msg} {check.hint or ''}" for check in wrong))
         return buckets.Site.from_settings()
@@ -234,6 +236,8 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up then too
         try:
             report = diagnose(options["role"])
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             sys.exit(130)
         colours = {
