@@ -86,7 +86,7 @@ class FaultProxy:
             def do(self) -> None:
                 proxy._handle(self)
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do  # noqa: N815
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = do  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
