@@ -13,8 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from s3.probes import ground, rights, static_files, uploads
-from s3.probes.shared import Line, Patient, Role, Status
+from s3.probes.shared import LATER, Line, NoAnswerError, Patient, Role, Status, cant_tell, one_line
 
 Style = Callable[[Status, str], str]
 
@@ -79,13 +81,19 @@ class _Group(NamedTuple):
 
 _GROUPS = (
     _Group("uploads", uploads.uploads, ("web",), "media"),
-    _Group("missing key", uploads.missing_key, ("web",), "media"),
     _Group("static files", static_files.static_files, ("web", "deploy"), "static"),
     _Group("static write", static_files.static_write, ("deploy",), "static"),
     _Group("listing", rights.listing, ("web", "deploy")),
     _Group("outside", rights.outside, ("web", "deploy")),
     _Group("account block", rights.account_block, ("web", "deploy")),
 )
+
+
+def _seen(title: str, probe: Callable[[Patient], list[Line]], patient: Patient) -> list[Line]:
+    try:
+        return probe(patient)
+    except (BotoCoreError, ClientError, NoAnswerError) as error:  # where the probe itself expects none
+        return [cant_tell(title, one_line(error), LATER)]
 
 
 def diagnose(role: Role | None = None) -> Report:
@@ -96,8 +104,12 @@ def diagnose(role: Role | None = None) -> Report:
     patient = Patient.of_settings(role)
     due = [group for group in _GROUPS if role is None or role in group.roles]
     lines: list[Line] = []
-    for probe in (ground.endpoint, ground.credentials, ground.buckets):
-        lines += probe(patient)
+    for title, probe in (
+        ("endpoint", ground.endpoint),
+        ("credentials", ground.credentials),
+        ("buckets", ground.buckets),
+    ):
+        lines += _seen(title, probe, patient)
         failed = {line.probe for line in lines if line.status == "not ok"}
         if failed & {"endpoint", "clock", "credentials"}:
             return Report(role, lines, [group.title for group in due])
@@ -105,6 +117,6 @@ def diagnose(role: Role | None = None) -> Report:
     possible = [group for group in due if not group.bucket or group.bucket in patient.usable]
     # On Ctrl-C too the pool waits for the probes under way, which delete what they made.
     with ThreadPoolExecutor(len(_GROUPS)) as pool:
-        for outcome in [pool.submit(group.probe, patient) for group in possible]:
+        for outcome in [pool.submit(_seen, group.title, group.probe, patient) for group in possible]:
             lines += outcome.result()
     return Report(role, lines, [group.title for group in due if group not in possible])

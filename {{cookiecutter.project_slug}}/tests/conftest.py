@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.ministack"]
+pytest_plugins = ["tests.ministack", "tests.doctored"]
 
 
 class ConnectionRefusedByTestsError(ConnectionError):

@@ -139,7 +139,9 @@ def _bucket(patient: Patient, which: str) -> Line:
     if patient.site.owner and answer.status == 200:
         try:
             patient.s3.list_objects_v2(**patient.named(name), MaxKeys=1)
-        except (BotoCoreError, ClientError):
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
+                raise  # to be told as what can't be seen
             text = f"{name} is not account {patient.site.owner}'s, as AWS_EXPECTED_BUCKET_OWNER demands"
             return not_ok(probe, text, f"correct {setting} or AWS_EXPECTED_BUCKET_OWNER")
     patient.usable.add(which)

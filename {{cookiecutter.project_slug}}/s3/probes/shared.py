@@ -148,8 +148,9 @@ class Patient:
 
 
 def one_line(error: object) -> str:
-    """Return the text of an error on one line, of bounded length."""
-    return " ".join((str(error) or type(error).__name__).split())[:200]
+    """Return the text of an error on one line, of bounded length, without the address that botocore adds."""
+    text = re.sub(r'( endpoint)?( URL)?: "https?://[^"]*"', "", str(error)) or type(error).__name__
+    return " ".join(text.split()).rstrip(".")[:200]
 
 
 class Answer(NamedTuple):

@@ -77,7 +77,7 @@ def _manifest(patient: Patient) -> tuple[list[Line], dict[str, str]]:
     try:
         found = patient.s3.get_object(**patient.named(site.static_bucket), Key=policies.MANIFEST)
         manifest = json.loads(found["Body"].read())
-        paths, digest = manifest["paths"], manifest.get("hash")
+        paths, digest = dict(manifest["paths"]), manifest.get("hash")
     except (BotoCoreError, ClientError) as error:
         if isinstance(error, ClientError) and error.response["Error"].get("Code") == "NoSuchKey":
             text = f"{policies.MANIFEST} is not there: pages have no static files"
@@ -176,7 +176,8 @@ def _headers(seen: list[Seen]) -> Iterator[Line]:
     refused = [f"{file.name}: {file.answer}" for file in seen if file.answer.status != 200]
     if refused:
         text = f"visitors can't read {len(refused)} of {len(seen)} static files: {_some(refused)}"
-        yield not_ok("static visitors", text, f"{APPLY}; see `account block` too")
+        gone = all(file.answer.status in {200, 404} for file in seen)
+        yield not_ok("static visitors", text, COLLECT if gone else f"{APPLY}; see `account block` too")
         if len(refused) == len(seen):
             return
     else:
