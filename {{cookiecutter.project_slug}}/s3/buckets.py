@@ -319,9 +319,9 @@ def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
 
 
 def _join_policy(live: Any, ours: Any) -> Any:
-    """Join as `_join_marked` does; S3 may return a list of one as its only element."""
-    same = {policies.canonical(statement): statement for statement in ours}
-    live = [same.get(policies.canonical(statement), statement) for statement in live]
+    """Join as `_join_marked` does; what means the same as ours stays as S3 has written it."""
+    written = {policies.canonical(statement): statement for statement in live}
+    ours = [written.get(policies.canonical(statement), statement) for statement in ours]
     return _join_marked("Sid", policies.MARK)(live, ours)
 
 

@@ -178,11 +178,9 @@ def compare(bucket: Bucket, live: Mapping[str, Any] | None, account: Account, *,
         for title, want in bucket.aspects.items()
     ]
     block = next(line for line in lines if line.aspect == "public access block")
-    if block.state in {"waiting", "conflict"}:
-        closed = (state["public access block"] or {}).get("BlockPublicPolicy") or (account.blocks or {}).get(
-            "BlockPublicPolicy"
-        )
-        lines = [_as_blocked(line, bool(closed)) if line.aspect == "policy" else line for line in lines]
+    blocks = [block.goal, account.blocks]
+    if any(found and found.get("BlockPublicPolicy") for found in blocks):
+        lines = [_as_blocked(line) if line.aspect == "policy" else line for line in lines]
     before, after = _public(state), _public({line.aspect: line.goal for line in lines})
     needs_account = not all(bucket.aspects["public access block"].value.values())
     return BucketPlan(
@@ -232,14 +230,14 @@ def _is_stale(statement: Mapping[str, Any], want: Want) -> bool:
     return ours and policies.is_public(statement) and policies.canonical(statement) not in same
 
 
-def _as_blocked(line: Line, closed: bool) -> Line:
-    """Return the line of the policy as it can be while the block stays, which refuses public policies."""
+def _as_blocked(line: Line) -> Line:
+    """Return the line of the policy as it can be where every policy is refused that lets everybody in."""
     goal = [each for each in line.goal if each in line.live or not policies.is_public(each)]
-    if closed and any(policies.is_public(each) for each in goal):
+    if any(policies.is_public(each) for each in goal):
         goal = line.live
-    return (
-        line if goal == line.goal else but(line, goal=goal, state=line.state if line.conflicts else "waiting")
-    )
+    if goal == line.goal:
+        return line
+    return but(line, goal=goal, state=line.state if line.conflicts else "waiting")
 
 
 def _conflicts(bucket: Bucket, title: str, live: Mapping[str, Any], account: Account) -> Iterator[Conflict]:
