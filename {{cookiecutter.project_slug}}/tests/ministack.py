@@ -103,17 +103,39 @@ class MakeSite(Protocol):
         """Point the settings at new buckets and at a new user's key until the test ends."""
 
 
+class ActAs(Protocol):
+    """The type of `act_as`."""
+
+    def __call__(self, key: Key) -> None:
+        """Let s3.client find this key in the environment until the test ends."""
+
+
+def forget_clients() -> None:
+    """Let s3.client look for credentials again."""
+    for cached in (client._core, client.session, client._client):
+        cached.cache_clear()
+
+
 @pytest.fixture
-def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
+def act_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActAs]:
+    """Return a function that changes the credentials of the site."""
+
+    def act(key: Key) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
+        forget_clients()
+
+    yield act
+    forget_clients()
+
+
+@pytest.fixture
+def s3_site(store: EmbeddedS3, settings: Any, act_as: ActAs) -> MakeSite:
     """Return a function that makes a site on S3: USE_S3 is on, the buckets are there as the settings want.
 
     `access` is AWS_MEDIA_ACCESS. With `prepared` off the buckets are as AWS makes new ones. `more` are
     further settings, which hold when the buckets are prepared.
     """
-
-    def forget_clients() -> None:
-        for cached in (client._core, client.session, client._client):
-            cached.cache_clear()
 
     def make(
         access: str = "private", *, one_bucket: bool = False, prepared: bool = True, **more: Any
@@ -137,12 +159,9 @@ def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -
         key = new_user(
             store, policies.document(policies.web(wanted)), policies.document(policies.deploy(wanted))
         )
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
-        forget_clients()
+        act_as(key)
         settings.USE_S3 = True
         settings.STORAGES = STORAGES
         return SiteOnS3(store, static_bucket, media_bucket, key)
 
-    yield make
-    forget_clients()
+    return make
