@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from s3.probes.shared import fetch
 from tests.doctored import Doctored, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, new_user
+from tests.tls_front import certificate, tls_front
 
 PROJECT = Path(__file__).resolve().parent.parent
 APPLY = "run `manage.py s3 apply`"
@@ -81,8 +84,10 @@ ONLY_WEB = {"media bucket", "media domain", "missing key", *LINKS} | {
 ONLY_DEPLOY = {"static objects", "static write"}
 
 
-@pytest.mark.parametrize("one_bucket", [False, True], ids=["two-buckets", "one-bucket"])
-@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+@pytest.mark.parametrize(
+    ("access", "one_bucket"),
+    [("private", False), ("private", True), ("public-read", False), ("public-policy", False)],
+)
 def test_a_site_that_is_well(well: Any, access: str, one_bucket: bool) -> None:
     well(access, one_bucket=one_bucket)
     report = examined()
@@ -519,6 +524,67 @@ def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
     assert "load on https://www.example.com" in trouble("static cors")[1]
 
 
+# ---------------------------------------------------------------------------------- TLS and domains
+
+
+@pytest.fixture
+def over_tls(
+    well: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Doctored]]:
+    """Return a function that makes a site which reaches S3 over TLS, so that its policies demand that."""
+    trusted, served = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
+    with tls_front(store.endpoint, served) as host:
+        yield partial(well, AWS_S3_ENDPOINT_URL=f"https://{host}", SITE_ORIGINS=["https://www.example.com"])
+
+
+def test_a_site_that_is_well_over_tls(over_tls: Callable[..., Doctored]) -> None:
+    over_tls()
+    report = examined()
+    assert troubles(report) == {}
+    told = {line.probe: line.text for line in report.lines if line.probe.endswith(" tls")}
+    assert told == dict.fromkeys(["media tls", "static tls"], "plain http is refused (403)")
+
+
+def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Doctored]) -> None:
+    doctored = over_tls()
+    for bucket in (doctored.static, doctored.media):
+        found = json.loads(doctored.root.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+        kept = [statement for statement in found if statement["Effect"] == "Allow"]
+        if kept:
+            put_policy(doctored, bucket, *kept)
+        else:
+            doctored.root.delete_bucket_policy(Bucket=bucket)
+    found = troubles(examined())
+    assert set(found) == {"media tls", "static tls"}
+    for line in found.values():
+        assert line.text == "plain http is answered: what is read and signed can be seen on the way"
+        assert line.cure == APPLY
+
+
+def test_a_certificate_that_nobody_trusts(
+    over_tls: Callable[..., Doctored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = over_tls(deployed=False)
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    use(monkeypatch, doctored.site.key.id, doctored.site.key.secret)
+    status, text, cure = trouble("endpoint")
+    assert status == "not ok"
+    assert "certificate verify failed" in text
+    assert cure == "set AWS_CA_BUNDLE to a file with the certificate of who signed it"
+
+
+def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
+    well()
+    settings.AWS_STATIC_CUSTOM_DOMAIN = "127.0.0.1:9"
+    assert trouble("static domain") == (
+        "not ok",
+        "127.0.0.1:9 does not answer: [Errno 111] Connection refused",
+        "point its DNS at the distribution, with a certificate for it, or correct AWS_STATIC_CUSTOM_DOMAIN",
+    )
+    assert not [line for line in diagnose().lines if line.probe == "static visitors"]
+
+
 # ------------------------------------------------------------------------------------------ clean-up
 
 
@@ -529,6 +595,7 @@ def test_an_upload_whose_answer_was_lost_is_deleted(well: Any, settings: Any) ->
         proxy.faults.append(Fault("PUT", r"\.doctor-", cut="after"))
         found = troubles(examined())
         assert set(found) == {"media write"}
+        assert found["media write"].text == "Connection was closed before we received a valid response"
         assert proxy.count("PUT", r"\.doctor-") == 2, "it was tried again, and not for minutes"
         assert proxy.count("DELETE", r"\.doctor-[0-9a-f]{32}\.txt$") == 1
 

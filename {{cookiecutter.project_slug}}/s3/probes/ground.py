@@ -20,6 +20,7 @@ from s3.probes.shared import (
     NoAnswerError,
     Patient,
     cant_tell,
+    code_of,
     fetch,
     not_ok,
     ok,
@@ -94,7 +95,7 @@ def credentials(patient: Patient) -> list[Line]:
     try:
         caller = sts.get_caller_identity()
     except (BotoCoreError, ClientError) as error:
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+        code = code_of(error) if isinstance(error, ClientError) else ""
         if code in BAD_KEYS:
             return [not_ok("credentials", f"{BAD_KEYS[code]} ({key})", NEW_KEYS)]
         text = f"{key}; STS does not say whose it is: {one_line(error)}"

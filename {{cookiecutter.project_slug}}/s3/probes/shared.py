@@ -126,7 +126,7 @@ class Patient:
         """Return the cause and the cure of an error of boto3's in a call that needs the action on the ARN."""
         if not isinstance(error, ClientError):
             return one_line(error), LATER
-        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status >= 500 or code in {"SlowDown", "RequestTimeout"}:
             return f"S3 answers {status} {code}", LATER
@@ -147,9 +147,16 @@ class Patient:
         )
 
 
+def code_of(error: ClientError) -> str:
+    """Return S3's code of an error; other servers may answer without one."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
 def one_line(error: object) -> str:
     """Return the text of an error on one line, of bounded length, without the address that botocore adds."""
-    text = re.sub(r'( endpoint)?( URL)?: "https?://[^"]*"', "", str(error)) or type(error).__name__
+    text = (
+        re.sub(r'( from| to)?( the)? endpoint URL: "https?://[^"]*"', "", str(error)) or type(error).__name__
+    )
     return " ".join(text.split()).rstrip(".")[:200]
 
 

@@ -22,6 +22,7 @@ from s3.probes.shared import (
     NoAnswerError,
     Patient,
     cant_tell,
+    code_of,
     fetch,
     not_ok,
     ok,
@@ -79,7 +80,7 @@ def _manifest(patient: Patient) -> tuple[list[Line], dict[str, str]]:
         manifest = json.loads(found["Body"].read())
         paths, digest = dict(manifest["paths"]), manifest.get("hash")
     except (BotoCoreError, ClientError) as error:
-        if isinstance(error, ClientError) and error.response["Error"].get("Code") == "NoSuchKey":
+        if isinstance(error, ClientError) and code_of(error) == "NoSuchKey":
             text = f"{policies.MANIFEST} is not there: pages have no static files"
             if patient.role == "deploy" and _is_empty(patient):  # asked before the first deploy
                 return [warning(probe, "nothing has been deployed yet", COLLECT)], {}

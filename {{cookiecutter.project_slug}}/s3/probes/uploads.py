@@ -18,6 +18,7 @@ from s3.probes.shared import (
     NoAnswerError,
     Patient,
     cant_tell,
+    code_of,
     fetch,
     not_ok,
     ok,
@@ -90,7 +91,7 @@ def _acl(patient: Patient, put: Callable[[], Any], acl: dict[str, str]) -> Line:
     try:
         put()
     except ClientError as error:
-        code = error.response["Error"].get("Code")
+        code = code_of(error)
         if code == "AccessControlListNotSupported":
             text = f"AWS_MEDIA_ACCESS={acl['ACL']}, but {bucket} has ACLs disabled"
             return not_ok("media acl", text, f"{APPLY}, or set AWS_MEDIA_ACCESS=public-policy")
