@@ -163,7 +163,6 @@ def test_what_others_put_there_stays(s3_site: MakeSite, access: str) -> None:
         s3.put_bucket_lifecycle_configuration(
             Bucket=bucket,
             LifecycleConfiguration={"Rules": [expiry]},
-            TransitionDefaultMinimumObjectSize="varies_by_storage_class",
         )
     applied(s3, Site.from_settings())
     for bucket in (site.static_bucket, site.media_bucket):

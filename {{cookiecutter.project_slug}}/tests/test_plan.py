@@ -247,6 +247,27 @@ def test_rules_of_the_old_form_get_ours_in_the_old_form() -> None:
     assert compared(lifecycle=goal).is_as_wanted
 
 
+def test_the_size_from_which_rules_of_others_move_objects_stays_simulated() -> None:
+    """MiniStack knows one such size only; left out of the request, AWS would set its default."""
+    made: list[dict[str, Any]] = []
+
+    class Client:
+        def get_bucket_lifecycle_configuration(self, **_: Any) -> dict[str, Any]:
+            return {"Rules": [], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}
+
+        def put_bucket_lifecycle_configuration(self, **arguments: Any) -> None:
+            made.append(arguments)
+
+    buckets.ASPECTS["lifecycle"].write(Client(), {"Bucket": "b"}, [{"ID": "a"}])
+    assert made == [
+        {
+            "Bucket": "b",
+            "LifecycleConfiguration": {"Rules": [{"ID": "a"}]},
+            "TransitionDefaultMinimumObjectSize": "varies_by_storage_class",
+        }
+    ]
+
+
 def test_s3_may_write_a_statement_differently() -> None:
     ours = as_wanted(SITE, "acme-static")["policy"]
     for each in ours:

@@ -32,7 +32,7 @@ ACCESS = ["private", "public-read", "public-policy"]
 SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
 DESK = replace(SITE, endpoint="http://127.0.0.1:9000")
 # With it no bucket's policy lets everybody read static files, and so the role itself must be allowed to.
-THROUGH_CLOUDFRONT = {
+THROUGH_CLOUDFRONT: dict[str, Any] = {
     "AWS_CLOUDFRONT_DISTRIBUTION_ARN": "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 }
 FAILURES = (ClientError, BucketError, ImproperlyConfigured, CommandError, AssertionError)
