@@ -119,4 +119,5 @@ def diagnose(role: Role | None = None) -> Report:
     with ThreadPoolExecutor(len(_GROUPS)) as pool:
         for outcome in [pool.submit(_seen, group.title, group.probe, patient) for group in possible]:
             lines += outcome.result()
-    return Report(role, lines, [group.title for group in due if group not in possible])
+    skipped = [group.title for group in due if group not in possible]
+    return Report(role, lines, skipped + sorted(patient.not_probed))

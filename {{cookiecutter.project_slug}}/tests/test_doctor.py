@@ -582,7 +582,21 @@ def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
         "127.0.0.1:9 does not answer: [Errno 111] Connection refused",
         "point its DNS at the distribution, with a certificate for it, or correct AWS_STATIC_CUSTOM_DOMAIN",
     )
-    assert not [line for line in diagnose().lines if line.probe == "static visitors"]
+    assert diagnose().not_probed == ["static files through their domain"]
+
+
+def test_a_custom_domain_of_uploads_that_does_not_answer(well: Any, settings: Any) -> None:
+    well("public-policy")
+    settings.AWS_MEDIA_CUSTOM_DOMAIN = "127.0.0.1:9"
+    settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
+    found = troubles(examined())
+    # The buckets are still open to all, as they were made before there was a distribution.
+    assert set(found) == {"media domain", "media bypass", "static bypass"}
+    assert {found[probe].status for probe in ("media bypass", "static bypass")} == {"warning"}
+    assert found["media bypass"].text == (
+        "the bucket's own address is open, although only CloudFront is to read it"
+    )
+    assert diagnose().not_probed == ["uploads through their domain"]
 
 
 # ------------------------------------------------------------------------------------------ clean-up
@@ -609,6 +623,16 @@ def test_what_a_killed_doctor_left_is_deleted(well: Any, monkeypatch: pytest.Mon
     assert troubles(examined()) == {}
 
 
+# Where the tests run in the background, SIGINT is ignored, and a child would inherit that.
+AS_FROM_A_TERMINAL = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["manage.py", "s3", "doctor"]
+from manage import main
+main()
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_doctor_cleans_up(well: Any, number: int) -> None:
@@ -616,7 +640,8 @@ def test_an_interrupted_doctor_cleans_up(well: Any, number: int) -> None:
     with FaultProxy(doctored.site.store.endpoint) as proxy:
         proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", delay=1, times=1))
         process = subprocess.Popen(
-            [sys.executable, str(PROJECT / "manage.py"), "s3", "doctor"],
+            [sys.executable, "-c", AS_FROM_A_TERMINAL],
+            cwd=PROJECT,
             env={
                 "PATH": os.environ["PATH"],
                 "DJANGO_ENV_FILE": os.devnull,
@@ -670,7 +695,8 @@ def test_exit_code_text_and_json(well: Any) -> None:
     code, text = run("--json", "--role", "web")
     found = json.loads(text)
     assert code == 1
-    assert (found["role"], found["ok"], found["not_probed"]) == ("web", False, [])
+    assert (found["role"], found["ok"]) == ("web", False)
+    assert found["not_probed"] == ["static files as visitors see them"]
     assert {
         "probe": "endpoint",
         "status": "ok",

@@ -82,6 +82,8 @@ class Patient:
     """Of the probe objects, which anybody may recognise and nobody guess."""
     usable: set[str] = field(default_factory=set)
     """Of "static" and "media", the buckets that are there and take the credentials."""
+    not_probed: list[str] = field(default_factory=list)
+    """What rests on something that failed."""
     dead_domains: set[str] = field(default_factory=set)
     """Of "static" and "media", those whose custom domain does not answer."""
 

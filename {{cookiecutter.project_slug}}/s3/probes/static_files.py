@@ -54,12 +54,14 @@ def static_files(patient: Patient) -> list[Line]:
     """Read the manifest, and look at the files that it names from inside and outside."""
     lines, names = _manifest(patient)
     if not names:
+        patient.not_probed.append("static files as visitors see them")
         return lines
     if patient.role != "web":  # which may not list
         lines.append(_objects(patient, names))
     manifest = client.object_url(patient.site.static_bucket, policies.MANIFEST)
     lines.append(over_plain_http("static tls", manifest))
     if "static" in patient.dead_domains:
+        patient.not_probed.append("static files through their domain")
         return lines
     try:
         seen = _look(_sample(names))

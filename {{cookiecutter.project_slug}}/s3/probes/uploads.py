@@ -24,6 +24,7 @@ from s3.probes.shared import (
     ok,
     over_plain_http,
     signed,
+    warning,
 )
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
@@ -61,6 +62,8 @@ def uploads(patient: Patient) -> list[Line]:
             step("media read", "its bytes come back", "s3:GetObject", objects, lambda: read()["Body"].read())
             lines.append(_acl(patient, partial(put, **acl), acl))
             lines += _visitors(patient)
+        else:
+            patient.not_probed.append("uploads as visitors see them")
         parts = partial(patient.begin_and_abort, site.media_bucket, key)
         text = "a large upload can begin and be given up"
         step("media parts", text, "s3:AbortMultipartUpload", objects, parts)
@@ -128,38 +131,47 @@ def _missing(patient: Patient) -> Line:
 
 def _visitors(patient: Patient) -> list[Line]:
     """Tell what visitors get of the probe's upload, by every address that it has."""
-    if "media" in patient.dead_domains:
-        return []
-    lines = []
+    lines: list[Line] = []
     site, private = patient.site, patient.storage.querystring_auth
     own = client.object_url(site.media_bucket, patient.key)
-    address = own
-    if patient.storage.custom_domain:
-        address = f"https://{patient.storage.custom_domain}/{patient.key}"
+    domain, dead = patient.storage.custom_domain, "media" in patient.dead_domains
+    address = f"https://{domain}/{patient.key}" if domain and not dead else own
     try:
         if private:
-            lines += [_closed("media visitors", {own, address}), *_links(patient, own, address)]
-        else:
+            lines.append(_private({own, address}))
+        elif not dead:
             lines.append(_open(patient, patient.storage.url(patient.name)))
-            if site.media_through_cdn:
-                lines.append(_closed("media bypass", {own}))
+        if site.media_through_cdn and not private:
+            lines.append(_bypass(own))
+        if dead:
+            patient.not_probed.append("uploads through their domain")
+        elif private:
+            lines += _links(patient, own, address)
     except NoAnswerError as error:
         lines.append(cant_tell("media visitors", f"no answer: {error}", LATER))
     return [*lines, over_plain_http("media tls", own)]
 
 
-def _closed(probe: str, urls: set[str]) -> Line:
+def _private(urls: set[str]) -> Line:
     """Tell whether addresses are closed to whoever comes without a signature."""
+    probe = "media visitors"
     for url in sorted(urls):
         answer = fetch(url)
         host = url.split("/")[2]
         if answer.status < 300:
             text = f"anybody can read uploads at {host}, which are to be private"
-            cure = f"{APPLY}; `--replace-conflicting` removes what others opened"
-            return not_ok(probe, text, cure)
+            return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes what others opened")
         if answer.status not in {401, 403}:
             return cant_tell(probe, f"{host} answers {answer}", LATER)
     return ok(probe, "without a signature an upload is refused")
+
+
+def _bypass(url: str) -> Line:
+    """Tell whether uploads that are public through CloudFront can be read beside it."""
+    if fetch(url).status < 300:
+        text = "the bucket's own address is open, although only CloudFront is to read it"
+        return warning("media bypass", text, APPLY)
+    return ok("media bypass", "only CloudFront reads the bucket")
 
 
 def _open(patient: Patient, url: str) -> Line:
