@@ -13,10 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from s3.probes import ground, rights, static_files, uploads
-from s3.probes.shared import LATER, Line, NoAnswerError, Patient, Role, Status, cant_tell, one_line
+from s3.probes.shared import LATER, REFUSALS, Line, NoAnswerError, Patient, Role, Status, cant_tell, one_line
 
 Style = Callable[[Status, str], str]
 
@@ -92,7 +90,7 @@ _GROUPS = (
 def _seen(title: str, probe: Callable[[Patient], list[Line]], patient: Patient) -> list[Line]:
     try:
         return probe(patient)
-    except (BotoCoreError, ClientError, NoAnswerError) as error:  # where the probe itself expects none
+    except (*REFUSALS, NoAnswerError) as error:  # where the probe itself expects none
         return [cant_tell(title, one_line(error), LATER)]
 
 

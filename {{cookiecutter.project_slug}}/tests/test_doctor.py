@@ -8,8 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -724,3 +726,25 @@ def test_no_proxy_is_asked_for_this_machine(well: Any, monkeypatch: pytest.Monke
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert fetch(doctored.site.store.endpoint).status in {200, 403}
+
+
+def test_an_endpoint_that_is_no_s3(well: Any, settings: Any) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do(self) -> None:
+            self.send_response(403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    well(deployed=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{server.server_port}"
+        report = examined()
+        server.shutdown()
+    assert report.failed
+    assert {"credentials", "media write", "manifest", "static write"} <= set(troubles(report))

@@ -16,6 +16,7 @@ from s3.probes.shared import (
     CONNECT,
     LATER,
     READ,
+    REFUSALS,
     Line,
     NoAnswerError,
     Patient,
@@ -94,7 +95,7 @@ def credentials(patient: Patient) -> list[Line]:
     key = f"key {keys.access_key[:4]}...{keys.access_key[-4:]} from {found.method}"
     try:
         caller = sts.get_caller_identity()
-    except (BotoCoreError, ClientError) as error:
+    except REFUSALS as error:
         code = code_of(error) if isinstance(error, ClientError) else ""
         if code in BAD_KEYS:
             return [not_ok("credentials", f"{BAD_KEYS[code]} ({key})", NEW_KEYS)]

@@ -18,8 +18,9 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import get_cert_path
+from botocore.parsers import ResponseParserError
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
@@ -36,6 +37,8 @@ BODY = 64 * 1024  # bytes of an answer that are read
 
 APPLY = "run `manage.py s3 apply`"
 COLLECT = "run `manage.py collectstatic`"
+# What boto3's calls raise: refused, not answered, or answered by something that is no S3.
+REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
 LATER = "run the doctor again; if it stays, it is the network or S3 itself"
 
 

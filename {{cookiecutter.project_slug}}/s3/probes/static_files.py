@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from django.conf import settings
 
 from s3 import client, policies, publish
@@ -17,6 +17,7 @@ from s3.probes.shared import (
     APPLY,
     COLLECT,
     LATER,
+    REFUSALS,
     Answer,
     Line,
     NoAnswerError,
@@ -81,7 +82,7 @@ def _manifest(patient: Patient) -> tuple[list[Line], dict[str, str]]:
         found = patient.s3.get_object(**patient.named(site.static_bucket), Key=policies.MANIFEST)
         manifest = json.loads(found["Body"].read())
         paths, digest = dict(manifest["paths"]), manifest.get("hash")
-    except (BotoCoreError, ClientError) as error:
+    except REFUSALS as error:
         if isinstance(error, ClientError) and code_of(error) == "NoSuchKey":
             text = f"{policies.MANIFEST} is not there: pages have no static files"
             if patient.role == "deploy" and _is_empty(patient):  # asked before the first deploy
@@ -111,7 +112,7 @@ def _is_empty(patient: Patient) -> bool:
     named = patient.named(patient.site.static_bucket)
     try:
         return not patient.s3.list_objects_v2(**named, Prefix=STATIC_PREFIX, MaxKeys=1)["KeyCount"]
-    except (BotoCoreError, ClientError):
+    except REFUSALS:
         return False
 
 
@@ -123,12 +124,18 @@ def _objects(patient: Patient, names: dict[str, str]) -> Line:
             **patient.named(site.static_bucket), Prefix=STATIC_PREFIX
         )
         keys = {entry["Key"] for page in pages for entry in page.get("Contents", ())}
-    except (BotoCoreError, ClientError) as error:
-        return not_ok(probe, *patient.refused(error, "s3:ListBucket", site.arn(site.static_bucket), "deploy"))
+    except REFUSALS as error:
+        arn = site.arn(site.static_bucket)
+        cause, cure = patient.refused(error, "s3:ListBucket", arn, "deploy")
+        return not_ok(probe, cause, cure + _or_as_web(patient))
     if missing := sorted({*names, *names.values()} - {key.removeprefix(STATIC_PREFIX) for key in keys}):
         text = f"{len(missing)} files that the manifest names are missing: {_some(missing)}"
         return not_ok(probe, text, COLLECT)
     return ok(probe, "all files that the manifest names are there")
+
+
+def _or_as_web(patient: Patient) -> str:
+    return "" if patient.role else "; or probe just the running site's rights, with --role web"
 
 
 def static_write(patient: Patient) -> list[Line]:
@@ -136,12 +143,10 @@ def static_write(patient: Patient) -> list[Line]:
     site = patient.site
     try:
         patient.begin_and_abort(site.static_bucket, STATIC_PREFIX + patient.name)
-    except (BotoCoreError, ClientError) as error:
+    except REFUSALS as error:
         arn = site.arn(site.static_bucket, f"{STATIC_PREFIX}*")
         cause, cure = patient.refused(error, "s3:PutObject", arn, "deploy")
-        if patient.role is None:
-            cure += "; or probe only the running site's rights, with --role web"
-        return [not_ok("static write", cause, cure)]
+        return [not_ok("static write", cause, cure + _or_as_web(patient))]
     return [ok("static write", "static files can be uploaded")]
 
 

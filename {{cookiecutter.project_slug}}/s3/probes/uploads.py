@@ -14,6 +14,7 @@ from s3.client import MEDIA_PREFIX
 from s3.probes.shared import (
     APPLY,
     LATER,
+    REFUSALS,
     Line,
     NoAnswerError,
     Patient,
@@ -41,7 +42,7 @@ def uploads(patient: Patient) -> list[Line]:
     def step(probe: str, text: str, action: str, arn: str, call: Callable[[], Any]) -> bool:
         try:
             call()
-        except (BotoCoreError, ClientError) as error:
+        except REFUSALS as error:
             lines.append(not_ok(probe, *patient.refused(error, action, arn, "web")))
         else:
             lines.append(ok(probe, text))
@@ -115,7 +116,7 @@ def _missing(patient: Patient) -> Line:
     try:
         key = f"{patient.key}.missing"
         patient.s3.head_object(**patient.named(site.media_bucket), Key=key)
-    except (BotoCoreError, ClientError) as error:
+    except REFUSALS as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 0
         if status == 404:
             return ok(probe, "an upload that does not exist answers 404")
