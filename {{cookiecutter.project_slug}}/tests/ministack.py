@@ -5,10 +5,12 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import botocore.loaders
 import pytest
 
 from s3 import apply, buckets, client, policies
@@ -21,6 +23,9 @@ STORAGES = {
     "default": {"BACKEND": "s3.media.MediaStorage"},
     "staticfiles": {"BACKEND": "s3.static.StaticStorage"},
 }
+
+
+LOADER = botocore.loaders.Loader()
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class SiteOnS3:
     key: Key
     """Of an IAM user with the rights of both roles, web and deploy; s3.client finds it in the environment."""
 
-    @property
+    @cached_property
     def root(self) -> Any:
         """The S3 client of root, to look at what is there and to put things right or wrong."""
         return self.store.client()
@@ -124,6 +129,8 @@ def act_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActAs]:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
         forget_clients()
+        # The next session need not parse botocore's files again.
+        client._core().register_component("data_loader", LOADER)
 
     yield act
     forget_clients()
