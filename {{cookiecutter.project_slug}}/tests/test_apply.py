@@ -13,9 +13,9 @@ from django.core.management import CommandError, call_command
 
 from s3 import apply, plan, policies
 from s3.buckets import ASPECTS, BLOCKS, BucketError, Site
-from s3.embedded import EmbeddedS3, Key
+from s3.embedded import EmbeddedS3, Key, free_port
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, forget_clients, new_user
 
 ACCESS = ["private", "public-read", "public-policy"]
 OPEN = dict.fromkeys(BLOCKS, False)
@@ -388,6 +388,44 @@ def test_credentials_and_clocks_simulated(
 
 
 # The commands
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        (
+            {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE"},
+            "AWS does not accept the credentials (InvalidAccessK",
+        ),
+        (
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+            "No AWS credentials were found: set AWS_PROF",
+        ),
+        ({"AWS_PROFILE": "acme"}, "The config profile (acme) could not be found: correct AWS_PROFILE."),
+    ],
+    ids=["unknown key", "no key", "no profile"],
+)
+def test_credentials_that_are_none(
+    s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], line: str
+) -> None:
+    s3_site()
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    forget_clients()
+    code, text = run("plan")
+    assert code == 1
+    assert text.startswith(line)
+    assert text.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_nothing_at_the_address(s3_site: MakeSite, settings: Any) -> None:
+    s3_site()
+    settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{free_port(0)}"
+    code, text = run("plan")
+    assert code == 1
+    assert text.startswith("Could not connect to the endpoint URL")
+    assert text.endswith(": check the network, HTTPS_PROXY and AWS_S3_ENDPOINT_URL.\n")
 
 
 def run(*words: str) -> tuple[int, str]:
