@@ -21,7 +21,7 @@ from s3 import client, policies
 from s3.buckets import Site
 from s3.doctor import diagnose
 from s3.probes import uploads
-from s3.probes.shared import fetch
+from s3.probes.shared import fetch, over_plain_http
 from tests.doctored import Doctored, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, new_user
@@ -304,6 +304,21 @@ def test_rights_beyond_the_prefixes_are_a_warning_and_no_failure(
     assert not diagnose().failed
 
 
+def test_rights_beyond_the_prefixes_show_without_the_right_to_take_back(
+    well: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = well()
+    put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    use_user(monkeypatch, doctored, {"Version": policies.VERSION, "Statement": [put]})
+    assert troubles(examined())["outside"].status == "warning"
+    for bucket in (doctored.static, doctored.media):
+        for upload in doctored.root.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+            found = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+            doctored.root.abort_multipart_upload(Bucket=bucket, **found)
+    for key in doctored.left():
+        doctored.root.delete_object(Bucket=doctored.media, Key=key)
+
+
 @pytest.mark.parametrize(("role", "place"), [("web", "static"), ("deploy", "media")])
 def test_a_role_with_the_rights_of_the_other(well: Any, role: Any, place: str) -> None:
     doctored = well()
@@ -562,6 +577,12 @@ def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Do
     for line in found.values():
         assert line.text == "plain http is answered: what is read and signed can be seen on the way"
         assert line.cure == APPLY
+
+
+def test_plain_http_is_for_this_machine_only() -> None:
+    line = over_plain_http("media tls", "http://store.internal:9000/acme-media/media/a")
+    assert line.status == "not ok"
+    assert line.cure == "set AWS_S3_ENDPOINT_URL to an https address"
 
 
 def test_a_certificate_that_nobody_trusts(

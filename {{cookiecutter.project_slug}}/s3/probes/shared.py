@@ -244,7 +244,9 @@ def over_plain_http(probe: str, url: str) -> Line:
         if urlsplit(url).hostname in LOOPBACK:
             return ok(probe, "not applicable: the endpoint is plain http on this machine")
         return not_ok(
-            probe, "the endpoint is plain http: anybody on the way can read all", "use an https endpoint"
+            probe,
+            "the endpoint is plain http: anybody on the way can read all",
+            "set AWS_S3_ENDPOINT_URL to an https address",
         )
     try:
         answer = fetch(signed(url))
