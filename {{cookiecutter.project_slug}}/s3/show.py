@@ -1,6 +1,8 @@
 """A plan as text, like a diff with reasons, and as data for machines."""
 
 import json
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,7 +10,7 @@ from s3 import policies
 from s3.buckets import Site
 from s3.plan import BucketPlan, Line, grant_in_words
 
-# Paints a text by what it is: heading, add, remove, change, conflict, quiet.
+# Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]
 
 _SIGNS = {"as wanted": "=", "missing": "+", "different": "~", "waiting": "!", "conflict": "!"}
@@ -16,10 +18,27 @@ _KINDS = {"=": "quiet", "+": "add", "~": "change", "!": "conflict"}
 _WIDTH = 20  # of the longest title
 
 
-def as_text(site: Site, plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text) -> str:
-    """Return the plan to read."""
-    lines = [line for bucket in plans for line in _bucket(site, bucket, paint)]
-    return "\n".join([*lines, _sum(plans, paint)])
+def as_text(
+    site: Site, plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0
+) -> str:
+    """Return the plan to read, in lines of at most a width where one is given."""
+
+    def put(kind: str, text: str) -> str:
+        return "\n".join(paint(kind, part) for part in _folded(text, width))
+
+    lines = [line for bucket in plans for line in _bucket(site, bucket, put)]
+    return "\n".join([*lines, _sum(plans, put)])
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Return the text in lines, what follows the first being indented as far as its reason or value is."""
+    if not width or len(text) <= width:
+        return [text]
+    titled = re.match(r"  [=+~!] .{20} ", text)
+    indent = titled.end() if titled else len(text) - len(text.lstrip()) + 4
+    return textwrap.wrap(
+        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def as_json(site: Site, plans: Sequence[BucketPlan]) -> str:
@@ -89,7 +108,7 @@ def _aspect(line: Line, paint: Paint) -> Iterator[str]:
     if line.state == "conflict":
         for conflict in line.conflicts:
             yield paint("conflict", f"      ! conflict: {conflict.says}")
-            yield f"        {conflict.cure}"
+            yield paint("plain", f"        {conflict.cure}")
     yield from (paint("quiet", f"      . left alone: {text}") for text in line.left_alone)
     if line.left_out:
         yield paint("quiet", f"      . left out: {line.left_out}")
@@ -118,7 +137,7 @@ def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
         _count(writes, "change", "changes"),
         _count(conflicts, "conflict to solve", "conflicts to solve"),
     ]
-    return f"To do: {', '.join(filter(None, parts))}."
+    return paint("plain", f"To do: {', '.join(filter(None, parts))}.")
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -532,6 +532,15 @@ def test_only_a_terminal_gets_colours() -> None:
     assert "<add>  + lifecycle " in painted
 
 
+def test_long_lines_are_folded_for_a_terminal() -> None:
+    found = [compared(lifecycle=[])]
+    whole, folded = show.as_text(SITE, found), show.as_text(SITE, found, width=70)
+    assert max(map(len, whole.splitlines())) > 120
+    assert max(map(len, folded.splitlines())) <= 70
+    assert folded.split() == whole.split()
+    assert f"cost\n{' ' * 25}money" in folded
+
+
 def test_json_says_what_the_text_says() -> None:
     found = compared(policy=[statement()], lifecycle=[])
     data = json.loads(show.as_json(SITE, [found]))

@@ -167,9 +167,10 @@ class Command(BaseCommand):
             "change": self.style.WARNING,
             "conflict": self.style.ERROR,
         }
-        if not self.stdout.isatty():
-            style = {}
-        return show.as_text(site, found, lambda kind, text: style.get(kind, str)(text))
+        if not self.stdout.isatty():  # a pipe gets neither colours nor folded lines
+            return show.as_text(site, found)
+        width = shutil.get_terminal_size().columns
+        return show.as_text(site, found, lambda kind, text: style.get(kind, str)(text), width)
 
     def _agreed(self) -> bool:
         try:
