@@ -1,11 +1,11 @@
-"""The wanted state of the buckets, as data that follows from the settings, and its creation.
+"""The wanted state of the buckets, as data that follows from the settings.
 
 `wanted` says what each bucket shall be. `ASPECTS` is the one table of how each part of it is read, joined
-with what is there, and written. `prepare` brings buckets there and touches nothing that is as wanted.
+with what is there, and written. `s3.plan` compares the two and does what differs.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 from django.conf import settings
 
-from s3 import bucket_names, policies
+from s3 import policies
 from s3.client import partition
 
 # What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
@@ -23,8 +23,33 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 DESK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
 
 
+BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+# As AWS makes new buckets.
+NEW: Mapping[str, Any] = {
+    "encryption": "AES256",
+    "lifecycle": [],
+    "versioning": None,
+    "cors": [],
+    "bucket ACL": [],
+    "ownership": "BucketOwnerEnforced",
+    "public access block": dict.fromkeys(BLOCKS, True),
+    "policy": [],
+}
+
+# "The meaning of public", S3 User Guide, "Blocking public access to your Amazon S3 storage".
+_EVERYBODY = ("/global/AllUsers", "/global/AuthenticatedUsers")
+
+
 class BucketError(Exception):
-    """A bucket could not be made as wanted; the text is one line for a person."""
+    """A bucket could not be made as wanted; the text is one line for a person.
+
+    `done` lists what was done before.
+    """
+
+    def __init__(self, message: str, done: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.done = tuple(done)
 
 
 @dataclass(frozen=True)
@@ -80,6 +105,8 @@ class Want:
 
     value: Any
     reason: str
+    left_out: str = ""
+    """What a site on AWS would have besides, and why this one has not."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +114,19 @@ class Bucket:
     """The wanted state of one bucket: by title of `ASPECTS`; what is not named is left alone."""
 
     name: str
+    holds: str
     aspects: Mapping[str, Want]
 
 
 def wanted(site: Site) -> list[Bucket]:
     """Return the wanted state: two buckets, or one where both names are the same."""
+    static, media = site.static_bucket, site.media_bucket
+    uploads = f"uploads ({site.access})"
+    if static == media:
+        return [Bucket(static, f"static files and {uploads}", _aspects(site, static))]
     return [
-        Bucket(name, _aspects(site, name)) for name in dict.fromkeys((site.static_bucket, site.media_bucket))
+        Bucket(static, "static files", _aspects(site, static)),
+        Bucket(media, uploads, _aspects(site, media)),
     ]
 
 
@@ -122,6 +155,12 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
             "browsers load fonts and modules from another origin only where it allows the site's"
             if is_static
             else "pictures and downloads need none",
+        ),
+        "bucket ACL": Want(
+            [],
+            "nobody else may list or change the bucket itself"
+            if acls
+            else "a grant to others would keep ACLs from being turned off",
         ),
         "ownership": Want(
             "BucketOwnerPreferred" if acls else "BucketOwnerEnforced",
@@ -153,6 +192,9 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
                     else ["nobody but the account" + " and CloudFront" * bool(site.distribution)]
                 )
             ),
+            "the statement that demands TLS: this endpoint is plain http on this machine"
+            if site.at_desk
+            else "",
         ),
     }
     if is_media and site.versioning:
@@ -210,6 +252,27 @@ def _join_marked(key: str, mark: str) -> Callable[[Any, Any], Any]:
     return join
 
 
+def _join_lifecycle(live: Any, ours: Any) -> Any:
+    """Join as `_join_marked` does; beside rules of the form before 2016 ours must have that form too.
+
+    S3 refuses a mixture: "Base level prefix cannot be used in Lifecycle V2".
+    """
+    if any("Filter" not in rule for rule in live):
+        ours = [{name: value for name, value in rule.items() if name != "Filter"} for rule in ours]
+        ours = [rule | {"Prefix": ""} for rule in ours]
+    return _join_marked("ID", MARK)(live, ours)
+
+
+def _write_lifecycle(client: Any, bucket: Mapping[str, str], value: Any) -> None:
+    # It is set for all rules at once, so that leaving it out would change it for other people's.
+    live = _unless_unset(
+        lambda: client.get_bucket_lifecycle_configuration(**bucket), "NoSuchLifecycleConfiguration", {}
+    )
+    size = "TransitionDefaultMinimumObjectSize"
+    kept = {size: live[size]} if live.get(size) else {}
+    client.put_bucket_lifecycle_configuration(**bucket, LifecycleConfiguration={"Rules": value}, **kept)
+
+
 def _read_encryption(client: Any, bucket: Mapping[str, str]) -> Any:
     rules = _unless_unset(
         lambda: client.get_bucket_encryption(**bucket)["ServerSideEncryptionConfiguration"]["Rules"],
@@ -217,6 +280,11 @@ def _read_encryption(client: Any, bucket: Mapping[str, str]) -> Any:
         [],
     )
     return rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] if rules else None
+
+
+def is_kms(algorithm: Any) -> bool:
+    """Tell whether what is stored is encrypted with a key of AWS KMS, which is stricter than S3's own."""
+    return str(algorithm).startswith("aws:kms")
 
 
 def _write_encryption(client: Any, bucket: Mapping[str, str], value: Any) -> None:
@@ -231,35 +299,64 @@ def _write_cors(client: Any, bucket: Mapping[str, str], value: Any) -> None:
         client.delete_bucket_cors(**bucket)
 
 
-def _read_policy(client: Any, bucket: Mapping[str, str]) -> Any:
+def _policy(client: Any, bucket: Mapping[str, str]) -> dict[str, Any]:
     text = _unless_unset(lambda: client.get_bucket_policy(**bucket)["Policy"], "NoSuchBucketPolicy")
-    statements = json.loads(text)["Statement"] if text else []
+    return dict(json.loads(text)) if text else {"Version": policies.VERSION, "Statement": []}
+
+
+def _read_policy(client: Any, bucket: Mapping[str, str]) -> Any:
+    statements = _policy(client, bucket)["Statement"]
     return [statements] if isinstance(statements, dict) else statements
 
 
 def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
     if value:
-        document = {"Version": policies.VERSION, "Statement": value}
+        # Version and Id stay: other people's statements may mean something else in another version.
+        document = _policy(client, bucket) | {"Statement": value}
         client.put_bucket_policy(**bucket, Policy=json.dumps(document))
     else:
         client.delete_bucket_policy(**bucket)
 
 
-# In this order: what opens a bucket comes last, and each step that opens waits behind one that still closes.
-# ACLs are enabled while public ones are blocked; the block is lifted while no policy opens anything. The
-# other way round, the block closes before the policy goes.
+def _join_policy(live: Any, ours: Any) -> Any:
+    """Join as `_join_marked` does; what means the same as ours stays as S3 has written it."""
+    written = {policies.canonical(statement): statement for statement in live}
+    ours = [written.get(policies.canonical(statement), statement) for statement in ours]
+    return _join_marked("Sid", policies.MARK)(live, ours)
+
+
+def _read_acl(client: Any, bucket: Mapping[str, str]) -> Any:
+    """Return the grants to others than the owner."""
+    acl = client.get_bucket_acl(**bucket)
+    return [grant for grant in acl["Grants"] if grant["Grantee"].get("ID") != acl["Owner"]["ID"]]
+
+
+def _write_acl(client: Any, bucket: Mapping[str, str], value: Any) -> None:
+    acl = client.get_bucket_acl(**bucket)
+    kept = [grant for grant in acl["Grants"] if grant["Grantee"].get("ID") == acl["Owner"]["ID"]] + value
+    client.put_bucket_acl(**bucket, AccessControlPolicy={"Grants": kept, "Owner": acl["Owner"]})
+
+
+def is_public_grant(grant: Mapping[str, Any]) -> bool:
+    """Tell whether an ACL's grant is to everybody, or to everybody with an AWS account."""
+    return str(grant["Grantee"].get("URI", "")).endswith(_EVERYBODY)
+
+
+# In this order: what opens a bucket comes last. `s3.plan.steps` says more about the last four.
 ASPECTS = {
-    "encryption": Aspect(_read_encryption, _write_encryption),
+    "encryption": Aspect(
+        _read_encryption,
+        _write_encryption,
+        lambda live, wanted: live if is_kms(live) else wanted,
+    ),
     "lifecycle": Aspect(
         lambda client, bucket: _unless_unset(
             lambda: client.get_bucket_lifecycle_configuration(**bucket)["Rules"],
             "NoSuchLifecycleConfiguration",
             [],
         ),
-        lambda client, bucket, value: client.put_bucket_lifecycle_configuration(
-            **bucket, LifecycleConfiguration={"Rules": value}
-        ),
-        _join_marked("ID", MARK),
+        _write_lifecycle,
+        _join_lifecycle,
     ),
     "versioning": Aspect(
         lambda client, bucket: client.get_bucket_versioning(**bucket).get("Status"),
@@ -274,6 +371,8 @@ ASPECTS = {
         _write_cors,
         _join_marked("ID", MARK),
     ),
+    # Never written but to take grants away that are in conflict.
+    "bucket ACL": Aspect(_read_acl, _write_acl, lambda live, _wanted: live),
     "ownership": Aspect(
         lambda client, bucket: _unless_unset(
             lambda: client.get_bucket_ownership_controls(**bucket)["OwnershipControls"]["Rules"][0][
@@ -294,58 +393,5 @@ ASPECTS = {
             **bucket, PublicAccessBlockConfiguration=value
         ),
     ),
-    "policy": Aspect(_read_policy, _write_policy, _join_marked("Sid", policies.MARK)),
+    "policy": Aspect(_read_policy, _write_policy, _join_policy),
 }
-
-
-def prepare(client: Any, site: Site) -> list[tuple[str, str]]:
-    """Bring the site's buckets to the wanted state.
-
-    Returns what was changed, as (bucket, "bucket" or the title of an aspect): only what differs is written,
-    so that running it again changes nothing. The client needs an administrator's rights. A failure in the
-    middle leaves no bucket more open than it was, as `ASPECTS` explains, and raises BucketError.
-    """
-    changed = []
-    for bucket in wanted(site):
-        doing = "bucket"
-        try:
-            if _create(client, site, bucket.name):
-                changed.append((bucket.name, doing))
-            named = {"Bucket": bucket.name} | ({"ExpectedBucketOwner": site.owner} if site.owner else {})
-            for doing, aspect in ASPECTS.items():
-                if doing not in bucket.aspects:
-                    continue
-                live = aspect.read(client, named)
-                joined = aspect.join(live, bucket.aspects[doing].value)
-                if joined != live:
-                    aspect.write(client, named, joined)
-                    changed.append((bucket.name, doing))
-        except ClientError as error:
-            code, message = error.response["Error"].get("Code"), error.response["Error"].get("Message")
-            raise BucketError(
-                f"Bucket {bucket.name}, {doing}: {error.operation_name} was refused: {code}: {message}"
-            ) from error
-    return changed
-
-
-def _create(client: Any, site: Site, name: str) -> bool:
-    """Create the bucket, as closed as AWS makes new ones; return False where it is there already.
-
-    It is looked for first, because in us-east-1 creating one's own bucket again succeeds and resets its ACL.
-    """
-    owner = {"ExpectedBucketOwner": site.owner} if site.owner else {}
-    try:
-        client.head_bucket(Bucket=name, **owner)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-            raise
-    else:
-        return False
-    arguments: dict[str, Any] = {"Bucket": name}
-    if site.region != "us-east-1":  # which is no valid constraint
-        arguments["CreateBucketConfiguration"] = {"LocationConstraint": site.region}
-    shape = client.meta.service_model.operation_model("CreateBucket").input_shape
-    if bucket_names.is_account_regional(name) and "BucketNamespace" in shape.members:
-        arguments["BucketNamespace"] = "account-regional"
-    client.create_bucket(**arguments)
-    return True

@@ -37,8 +37,11 @@ def check_names(**_kwargs: Any) -> list[CheckMessage]:
 @register(TAG)
 def check_settings(**_kwargs: Any) -> list[CheckMessage]:
     """Check everything else that USE_S3 brings into force."""
-    if not settings.USE_S3:
-        return []
+    return all_settings() if settings.USE_S3 else []
+
+
+def all_settings() -> list[CheckMessage]:
+    """Return what is wrong with all else than names, whether USE_S3 is on or not."""
     return [
         *_access(),
         *_boto3_variables(),

@@ -40,7 +40,7 @@ _START, _STOP, _LOCK = 60, 20, 5
 
 # MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
 # however that one ends. os.read, because a thread that waits in sys.stdin would hold up the exit.
-_CHILD = """
+CHILD = """
 import os, signal, threading
 
 def end_with_parent():
@@ -187,11 +187,10 @@ def running(data: Path, *, port: int = 0, region: str = "us-east-1") -> Iterator
             _stop(process)
 
 
-def _start(
-    data: Path, port: int, region: str, root: Key, log: IO[bytes], lock: int
-) -> "subprocess.Popen[bytes]":
+def environment(data: Path, port: int, region: str, root: Key) -> dict[str, str]:
+    """Return the variables of MiniStack's process."""
     # Nothing of the shell: neither a real AWS key nor a variable that MiniStack happens to know.
-    environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
+    return {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
         "AUTH": "true",
         "BIND_HOST": HOST,
         "GATEWAY_PORT": str(port),
@@ -208,9 +207,14 @@ def _start(
         "AWS_ACCESS_KEY_ID": root.id,
         "AWS_SECRET_ACCESS_KEY": root.secret,
     }
+
+
+def _start(
+    data: Path, port: int, region: str, root: Key, log: IO[bytes], lock: int
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
-        [sys.executable, "-P", "-c", _CHILD],
-        env=environment,
+        [sys.executable, "-P", "-c", CHILD],
+        env=environment(data, port, region, root),
         cwd=data,
         stdin=subprocess.PIPE,
         stdout=log,

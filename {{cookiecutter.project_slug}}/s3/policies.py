@@ -5,7 +5,9 @@ action is for stands beside it, from the Service Authorization Reference, "Actio
 keys for Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 API operations".
 """
 
-from collections.abc import Mapping
+import ipaddress
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,8 +49,91 @@ def bucket_policy(site: "Site", bucket: str) -> list[dict[str, Any]]:
 
 
 def is_public(statement: Mapping[str, Any]) -> bool:
-    """Tell whether a statement of ours lets anybody in, so that Block Public Access would refuse it."""
-    return bool(statement["Effect"] == "Allow" and statement["Principal"] == "*")
+    """Tell whether a statement lets anybody in, so that Block Public Access would refuse it.
+
+    By S3's rule: S3 User Guide, "Blocking public access to your Amazon S3 storage", "The meaning of public".
+    """
+    if statement.get("Effect") != "Allow":
+        return False
+    principal = statement.get("Principal")
+    if isinstance(principal, Mapping):
+        principal = [name for name in _listed(principal.get("AWS", [])) if "*" in name]
+    if not principal and "NotPrincipal" not in statement:
+        return False
+    return not any(
+        _narrows(operator, key.lower(), [str(value) for value in _listed(values)])
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, values in keys.items()
+    )
+
+
+# Keys of conditions that S3 accepts as a limit, where their values have no wildcard.
+_LIMITS = {
+    *("aws:principalorgid", "aws:principalaccount", "aws:principalarn", "aws:userid"),
+    *("aws:sourceaccount", "aws:sourcearn", "aws:sourceip", "aws:sourceowner", "aws:sourcevpc"),
+    *("aws:sourcevpce", "s3:dataaccesspointaccount", "s3:dataaccesspointarn"),
+}
+_OPERATORS = {"stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike", "ipaddress"}
+
+
+def _narrows(operator: str, key: str, values: list[str]) -> bool:
+    if key not in _LIMITS or operator.lower().removeprefix("foranyvalue:") not in _OPERATORS:
+        return False
+    fixed = not any(mark in value for value in values for mark in ("*", "?", "$"))
+    # Half the internet is no limit: S3 takes networks of /8 (IPv4) or /32 (IPv6) and smaller ones.
+    return fixed and bool(values) and (key != "aws:sourceip" or all(map(_is_small, values)))
+
+
+def _is_small(network: str) -> bool:
+    try:
+        found = ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
+    return found.prefixlen >= (8 if found.version == 4 else 32)
+
+
+def goes_beyond(statement: Mapping[str, Any], wanted: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether a statement lets anybody do what none of our statements lets anybody do."""
+    if not is_public(statement):
+        return False
+    public = [str(ours["Resource"]) for ours in wanted if is_public(ours)]
+    actions, resources = _listed(statement.get("Action", "*")), _listed(statement.get("Resource", "*"))
+    return any(action.lower() != "s3:getobject" for action in actions) or any(
+        not any(resource.startswith(prefix.removesuffix("*")) for prefix in public) for resource in resources
+    )
+
+
+def canonical(statement: Mapping[str, Any]) -> str:
+    """Return a text that is the same for statements that mean the same: a list of one is its element."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: plain(each) for name, each in value.items()}
+        if isinstance(value, list):
+            return value[0] if len(value) == 1 else sorted(map(str, value))
+        return value
+
+    return json.dumps(plain(statement), sort_keys=True)
+
+
+def in_words(statement: Mapping[str, Any]) -> str:
+    """Return a statement as one line: who may, or may not, do what on which files, under which condition."""
+    who = statement.get("Principal", statement.get("NotPrincipal"))
+    if isinstance(who, Mapping):
+        who = ", ".join(name for names in who.values() for name in _listed(names))
+    who = "everybody" if who == "*" else who
+    everybody_but = "everybody but " if "NotPrincipal" in statement else ""
+    what = ", ".join(_listed(statement.get("Action") or f"all but {statement.get('NotAction')}"))
+    where = _listed(statement.get("Resource") or f"all but {statement.get('NotResource')}")
+    where = [text.rpartition(":")[2] for text in where]
+    condition = f" if {json.dumps(statement['Condition'])}" if statement.get("Condition") else ""
+    sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
+    verb = "may" if statement.get("Effect") == "Allow" else "may not"
+    return f"{sid}{everybody_but}{who} {verb} {what} on {', '.join(where)}{condition}"
+
+
+def _listed(value: Any) -> list[str]:
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _read(site: "Site", bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:
@@ -68,11 +153,11 @@ def _read(site: "Site", bucket: str, what: str, prefix: str, *, through_cdn: boo
 
 @dataclass(frozen=True)
 class Grant:
-    """One statement of a role: its actions, each with what it is for, on one resource."""
+    """One statement of a role: its actions, each with what it is for, on its resources."""
 
     sid: str
     actions: Mapping[str, str]
-    resource: str
+    resource: str | tuple[str, ...]
 
 
 # ListBucket has no condition on s3:prefix: a GET of a missing key carries no prefix, so that the condition
@@ -111,13 +196,101 @@ def deploy(site: "Site") -> list[Grant]:
     return [
         Grant("Static", objects, site.arn(site.static_bucket, f"{STATIC_PREFIX}*")),
         Grant("StaticBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(site.static_bucket)),
+        *_read_buckets(site),
     ]
+
+
+def setup(site: "Site") -> list[Grant]:
+    """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and no object."""
+    actions = {
+        "s3:CreateBucket": "make a bucket that is not there",
+        "s3:PutEncryptionConfiguration": "set what is encrypted, and how",
+        "s3:PutLifecycleConfiguration": "remove the parts of uploads that never ended",
+        "s3:PutBucketCORS": "let the site's pages load fonts and modules",
+        "s3:PutBucketAcl": "take away grants that keep ACLs from being turned off (--replace-conflicting)",
+        "s3:PutBucketOwnershipControls": "turn ACLs off, or on for public-read",
+        "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",
+        "s3:PutBucketPolicy": "say who may read what",
+    }
+    if site.versioning:
+        actions["s3:PutBucketVersioning"] = "keep uploads that are overwritten or deleted"
+    if site.at_desk:  # elsewhere the policy always has the statement that demands TLS
+        actions["s3:DeleteBucketPolicy"] = "remove a policy that has no statement left"
+    return [*_read_buckets(site), Grant("SetUpBuckets", actions, _bucket_arns(site))]
+
+
+def _read_buckets(site: "Site") -> list[Grant]:
+    """Return what `manage.py s3 plan` reads."""
+    actions = {
+        "s3:GetBucketLocation": "find the bucket, and the region that it is in",
+        "s3:GetEncryptionConfiguration": "compare the encryption",
+        "s3:GetLifecycleConfiguration": "compare the lifecycle rules",
+        "s3:GetBucketCORS": "compare the CORS rules",
+        "s3:GetBucketAcl": "see grants that keep ACLs from being turned off",
+        "s3:GetBucketOwnershipControls": "see whether ACLs are on",
+        "s3:GetBucketPublicAccessBlock": "see what the bucket blocks",
+        "s3:GetBucketPolicy": "compare the bucket's policy",
+    }
+    if site.versioning:
+        actions["s3:GetBucketVersioning"] = "see whether versions are kept"
+    grants = [Grant("ReadBuckets", actions, _bucket_arns(site))]
+    if not site.endpoint:  # only AWS has accounts that block
+        account = {"s3:GetAccountPublicAccessBlock": "see whether the whole account blocks public access"}
+        grants.append(Grant("ReadAccount", account, "*"))
+    return grants
+
+
+def _bucket_arns(site: "Site") -> tuple[str, ...]:
+    return tuple(dict.fromkeys((site.arn(site.static_bucket), site.arn(site.media_bucket))))
+
+
+ROLES = {"web": web, "deploy": deploy, "setup": setup}
+
+# Operations of the API whose action has another name; the others have the operation's.
+_ACTIONS = {
+    "HeadBucket": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "HeadObject": "GetObject",
+    "GetBucketCors": "GetBucketCORS",
+    "PutBucketCors": "PutBucketCORS",
+    "DeleteBucketCors": "PutBucketCORS",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+}
+
+
+def action(operation: str) -> str:
+    """Return the action that a caller needs for an operation of the API, such as HeadBucket."""
+    return f"s3:{_ACTIONS.get(operation, operation)}"
 
 
 def document(grants: list[Grant]) -> dict[str, Any]:
     """Return the grants as an IAM policy document."""
     statements = [
-        {"Sid": grant.sid, "Effect": "Allow", "Action": list(grant.actions), "Resource": grant.resource}
+        {
+            "Sid": grant.sid,
+            "Effect": "Allow",
+            "Action": list(grant.actions),
+            "Resource": grant.resource if isinstance(grant.resource, str) else list(grant.resource),
+        }
         for grant in grants
     ]
     return {"Version": VERSION, "Statement": statements}
+
+
+def explained(grants: list[Grant]) -> str:
+    """Return the document to read: JSON knows no comments, and here each action has its reason beside it."""
+    reasons = [item for grant in grants for item in grant.actions.items()]
+    told = []
+    for line in json.dumps(document(grants), indent=2).splitlines():
+        is_next = bool(reasons) and line.strip().rstrip(",") == json.dumps(reasons[0][0])
+        told.append((line, reasons.pop(0)[1] if is_next else ""))
+    width = max(len(line) for line, reason in told if reason)
+    return "\n".join(f"{line:<{width}}  // {reason}" if reason else line for line, reason in told)

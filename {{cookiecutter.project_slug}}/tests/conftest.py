@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 import obstore
 import pytest
 
-pytest_plugins = ["tests.ministack"]
+pytest_plugins = ["tests.ministack", "tests.doctored"]
 
 
 class ConnectionRefusedByTestsError(ConnectionError):

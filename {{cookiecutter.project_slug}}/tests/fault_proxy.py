@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -28,6 +29,8 @@ class Fault:
 
     method: str = ""
     path: str = ""
+    # Only requests that have a header of this name, in lower case.
+    header: str = ""
     first: int = 1
     every: int = 1
     times: int | None = None
@@ -41,8 +44,10 @@ class Fault:
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
 
-    def strikes(self, method: str, path: str) -> bool:
+    def strikes(self, method: str, path: str, headers: Container[str] = ()) -> bool:
         if (self.method and self.method != method) or not re.search(self.path, path):
+            return False
+        if self.header and self.header not in headers:
             return False
         self.seen += 1
         due = self.seen >= self.first and (self.seen - self.first) % self.every == 0
@@ -86,7 +91,7 @@ class FaultProxy:
             def do(self) -> None:
                 proxy._handle(self)
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do  # noqa: N815
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = do  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -150,10 +155,11 @@ class FaultProxy:
             handler.close_connection = True
             return
         path = unquote(handler.path)
+        names = {name.lower() for name in handler.headers}
         with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
-            fault = next((f for f in self.faults if f.strikes(handler.command, path)), None)
+            fault = next((f for f in self.faults if f.strikes(handler.command, path, names)), None)
         status = 0
         try:
             if fault and fault.delay:

@@ -5,13 +5,15 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import botocore.loaders
 import pytest
 
-from s3 import buckets, client, policies
+from s3 import apply, buckets, client, policies
 from s3.embedded import EmbeddedS3, Key, running
 
 REGION = "eu-central-1"
@@ -21,6 +23,9 @@ STORAGES = {
     "default": {"BACKEND": "s3.media.MediaStorage"},
     "staticfiles": {"BACKEND": "s3.static.StaticStorage"},
 }
+
+
+LOADER = botocore.loaders.Loader()
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class SiteOnS3:
     key: Key
     """Of an IAM user with the rights of both roles, web and deploy; s3.client finds it in the environment."""
 
-    @property
+    @cached_property
     def root(self) -> Any:
         """The S3 client of root, to look at what is there and to put things right or wrong."""
         return self.store.client()
@@ -103,17 +108,41 @@ class MakeSite(Protocol):
         """Point the settings at new buckets and at a new user's key until the test ends."""
 
 
+class ActAs(Protocol):
+    """The type of `act_as`."""
+
+    def __call__(self, key: Key) -> None:
+        """Let s3.client find this key in the environment until the test ends."""
+
+
+def forget_clients() -> None:
+    """Let s3.client look for credentials again."""
+    for cached in (client._core, client.session, client._client):
+        cached.cache_clear()
+
+
 @pytest.fixture
-def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
+def act_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActAs]:
+    """Return a function that changes the credentials of the site."""
+
+    def act(key: Key) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
+        forget_clients()
+        # The next session need not parse botocore's files again.
+        client._core().register_component("data_loader", LOADER)
+
+    yield act
+    forget_clients()
+
+
+@pytest.fixture
+def s3_site(store: EmbeddedS3, settings: Any, act_as: ActAs) -> MakeSite:
     """Return a function that makes a site on S3: USE_S3 is on, the buckets are there as the settings want.
 
     `access` is AWS_MEDIA_ACCESS. With `prepared` off the buckets are as AWS makes new ones. `more` are
     further settings, which hold when the buckets are prepared.
     """
-
-    def forget_clients() -> None:
-        for cached in (client._core, client.session, client._client):
-            cached.cache_clear()
 
     def make(
         access: str = "private", *, one_bucket: bool = False, prepared: bool = True, **more: Any
@@ -129,7 +158,7 @@ def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -
             setattr(settings, name, value)
         wanted = buckets.Site.from_settings()
         if prepared:
-            buckets.prepare(store.client(), wanted)
+            apply.prepare(store.client(), wanted)
         else:
             location = {"LocationConstraint": REGION}
             for name in {static_bucket, media_bucket}:
@@ -137,12 +166,9 @@ def s3_site(store: EmbeddedS3, settings: Any, monkeypatch: pytest.MonkeyPatch) -
         key = new_user(
             store, policies.document(policies.web(wanted)), policies.document(policies.deploy(wanted))
         )
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
-        forget_clients()
+        act_as(key)
         settings.USE_S3 = True
         settings.STORAGES = STORAGES
         return SiteOnS3(store, static_bucket, media_bucket, key)
 
-    yield make
-    forget_clients()
+    return make

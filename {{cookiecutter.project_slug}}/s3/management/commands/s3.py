@@ -1,8 +1,10 @@
-"""`manage.py s3 ...`: the embedded S3 for the desk, and the list of static files for image builds."""
+"""`manage.py s3 ...`: buckets and rights on AWS, the embedded S3 of the desk, the list of static files."""
 
+import json
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +15,12 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3 import buckets, embedded, policies
+from s3 import account, apply, buckets, checks, client, embedded, errors, plan, policies, show
 from s3.embedded import EmbeddedS3, EmbeddedS3Error, running
+from s3.plan import BucketPlan
 
 PORT = 9000
 
@@ -27,13 +31,40 @@ DEFAULT_REGION, DEFAULT_STATIC_BUCKET, DEFAULT_MEDIA_BUCKET = "us-east-1", "desk
 class Command(BaseCommand):
     """Dispatch to a subcommand; each is a method of its name."""
 
-    help = "The embedded S3 of the desk (serve, run), and the list of static files (manifest)."
+    help = (
+        "Buckets as the settings want them (plan, apply), the rights that it takes (policy), the embedded S3"
+        " of the desk (serve, run), and the list of static files (manifest)."
+    )
     # A setting that is wrong for AWS must not keep the desk from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands and their options."""
         commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+
+        show = commands.add_parser(
+            "plan", help="show what differs from the settings on S3; exit code 2 if anything does"
+        )
+        show.add_argument("--json", action="store_true", help="for machines")
+
+        make = commands.add_parser("apply", help="make and change the buckets as the settings want them")
+        make.add_argument(
+            "--no-input", "--noinput", action="store_false", dest="interactive", help="do not ask"
+        )
+        make.add_argument(
+            "--replace-conflicting",
+            action="store_true",
+            help="remove what contradicts the settings: public statements and grants of other people",
+        )
+
+        rights = commands.add_parser("policy", help="print the IAM policy of a role, to attach it")
+        rights.add_argument(
+            "--role",
+            required=True,
+            choices=policies.ROLES,
+            help="web: the running site; deploy: collectstatic and plan; setup: plan and apply",
+        )
+        rights.add_argument("--explain", action="store_true", help="with what each action is for, to read")
 
         serve = commands.add_parser("serve", help="run the embedded S3 until Ctrl-C, with the site's buckets")
         serve.add_argument("--port", type=_port, default=PORT, help="its port (default: %(default)s; 0: any)")
@@ -63,6 +94,10 @@ class Command(BaseCommand):
                 help="the folder that keeps what is stored (default: %(default)s)",
             )
 
+        doctor = commands.add_parser("doctor", help="probe the live buckets, each failure with its cure")
+        doctor.add_argument("--role", choices=("web", "deploy"), help="probe only what this role may do")
+        doctor.add_argument("--json", action="store_true", help="print for machines")
+
         manifest = commands.add_parser(
             "manifest", help="write the list of static files, without network or keys"
         )
@@ -72,8 +107,76 @@ class Command(BaseCommand):
         """Run the subcommand; what stops it is one line on stderr and exit code 1."""
         try:
             getattr(self, options["subcommand"])(options)
-        except (EmbeddedS3Error, buckets.BucketError, BotoCoreError) as error:
+        except buckets.BucketError as error:
+            done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
+            raise CommandError("\n".join([str(error), *done])) from error
+        except BotoCoreError as error:
+            raise CommandError(errors.explain(error)) from error
+        except EmbeddedS3Error as error:
             raise CommandError(str(error)) from error
+
+    def plan(self, options: dict[str, Any]) -> None:
+        """Show what differs; exit code 0 if nothing does, 2 if something does."""
+        site = self._site()
+        found = plan.plan(client.client(), site, account.account(site))
+        self.stdout.write(show.as_json(site, found) if options["json"] else self._text(site, found))
+        if not all(bucket.is_as_wanted for bucket in found):
+            sys.exit(2)
+
+    def apply(self, options: dict[str, Any]) -> None:
+        """Show the plan, ask, and do it; exit code 1 where a conflict hinders something."""
+        site, replace_conflicts = self._site(), options["replace_conflicting"]
+        s3, whose = client.client(), account.account(site)
+        found = plan.plan(s3, site, whose, replace=replace_conflicts)
+        self.stdout.write(self._text(site, found))
+        if any(not bucket.exists or any(line.changes for line in bucket.lines) for bucket in found):
+            if options["interactive"] and not self._agreed():
+                raise CommandError("Nothing was changed.")
+            if replace_conflicts:
+                for document in apply.old_documents(s3, site, found):
+                    self.stdout.write(document)
+            done = apply.apply(s3, site, found, whose, replace=replace_conflicts, tell=self.stdout.write)
+            self.stdout.write(f"{len(done)} steps done, and read back.")
+        if any(bucket.hindered for bucket in found):
+            raise CommandError("Conflicts, marked with ! above, hinder the rest.")
+
+    def policy(self, options: dict[str, Any]) -> None:
+        """Print the policy of a role."""
+        grants = policies.ROLES[options["role"]](self._site())
+        explain = options["explain"]
+        self.stdout.write(
+            policies.explained(grants) if explain else json.dumps(policies.document(grants), indent=2)
+        )
+
+    def _site(self) -> buckets.Site:
+        """Return the site of the settings; raise CommandError where they lack something or are wrong."""
+        names = ("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME")
+        if missing := [name for name in names if not getattr(settings, name)]:
+            raise CommandError(f"Not set: {', '.join(missing)}. Set them in .env or in the environment.")
+        # USE_S3 may be off yet: the buckets come first.
+        wrong = [check for check in (*checks.check_names(), *checks.all_settings()) if check.is_serious()]
+        if wrong:
+            raise CommandError("\n".join(f"{check.msg} {check.hint or ''}" for check in wrong))
+        return buckets.Site.from_settings()
+
+    def _text(self, site: buckets.Site, found: list[BucketPlan]) -> str:
+        style = {
+            "heading": self.style.MIGRATE_HEADING,
+            "add": self.style.SUCCESS,
+            "remove": self.style.ERROR,
+            "change": self.style.WARNING,
+            "conflict": self.style.ERROR,
+        }
+        if not self.stdout.isatty():  # a pipe gets neither colours nor folded lines
+            return show.as_text(site, found)
+        width = shutil.get_terminal_size().columns
+        return show.as_text(site, found, lambda kind, text: style.get(kind, str)(text), width)
+
+    def _agreed(self) -> bool:
+        try:
+            return input("Do this? [y/N] ").strip().lower() in {"y", "yes"}
+        except EOFError:
+            return False
 
     def serve(self, options: dict[str, Any]) -> None:
         """Run the embedded S3 with the buckets of the settings until SIGINT or SIGTERM."""
@@ -127,6 +230,29 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             sys.exit(130)
 
+    def doctor(self, options: dict[str, Any]) -> None:
+        """Print what the probes saw; exit code 1 where something is not ok."""
+        from s3.doctor import diagnose
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up then too
+        try:
+            report = diagnose(options["role"])
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            sys.exit(130)
+        colours = {
+            "ok": self.style.SUCCESS,
+            "warning": self.style.WARNING,
+            "can't tell": self.style.NOTICE,
+            "not ok": self.style.ERROR,
+        }
+        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+        text = report.as_text(width, lambda status, text: colours[status](text))
+        self.stdout.write(report.as_json() if options["json"] else text)
+        if report.failed:
+            sys.exit(1)
+
     def manifest(self, options: dict[str, Any]) -> None:
         """Write the list of static files that a web process starts with."""
         from s3.static import write_manifest
@@ -159,7 +285,7 @@ def prepare(store: EmbeddedS3, site: buckets.Site) -> dict[str, str]:
     .env, of which this process has all variables already, is not read again.
     """
     site = replace(site, endpoint=store.endpoint)
-    buckets.prepare(store.client(), site)
+    apply.prepare(store.client(), site)
     store.site_key(policies.document(policies.web(site)), policies.document(policies.deploy(site)))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for name in ("NO_PROXY", "no_proxy"):
