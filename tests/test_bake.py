@@ -36,7 +36,7 @@ def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, so
 
 def test_the_layout_is_flat(baked: Path) -> None:
     folders = {path.name for path in baked.iterdir() if path.is_dir()}
-    assert folders == {"config", "gallery", "s3", "static", "templates", "tests", "users"}
+    assert folders == {"config", "docs", "gallery", "s3", "static", "templates", "tests", "users"}
 
 
 def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path, source: Path) -> None:

@@ -91,6 +91,12 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
         with running("make", "demo", cwd=clone, **environment) as demo:
             address = demo.wait_for(r"The site is on (http://127\.0\.0\.1:\d+/)", seconds=600)[1]
             assert ("demo/my-site is there already" in demo.output) == (round_ == 2)
+            # The doctor has the last word before the site starts.
+            lines = re.findall(r"^(ok|not ok|warning|can't tell) +(\S.*)$", demo.output, re.MULTILINE)
+            assert len(lines) > 25
+            assert not [line for line in lines if line[0] in ("not ok", "warning")]
+            unsure = [line for kind, line in lines if kind == "can't tell"]
+            assert all(line.startswith(("account block", "custom domain")) for line in unsure), unsure
             page = read_when_up(address)
             assert "My Site" in page
             assert page.count("<img src=") - 1 == 1  # the logo, and one picture
