@@ -370,6 +370,20 @@ def test_a_bucket_in_another_region(s3_site: MakeSite) -> None:
 
 
 @pytest.mark.parametrize(
+    ("region", "constraint"), [("us-east-1", None), ("eu-west-1", "EU"), ("eu-west-1", "eu-west-1")]
+)
+def test_two_regions_have_names_of_old(
+    store: EmbeddedS3, bucket_name: str, region: str, constraint: str | None
+) -> None:
+    s3 = replace(store, region=region).client()
+    more = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}
+    s3.create_bucket(Bucket=bucket_name, **more)
+    assert s3.get_bucket_location(Bucket=bucket_name)["LocationConstraint"] == constraint
+    (found,) = plan.plan(s3, Site(region, bucket_name, bucket_name, endpoint=store.endpoint))
+    assert found.exists
+
+
+@pytest.mark.parametrize(
     ("status", "code", "line"),
     [
         (400, "ExpiredToken", "The credentials have expired"),
