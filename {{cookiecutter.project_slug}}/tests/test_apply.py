@@ -343,6 +343,30 @@ def test_a_setting_that_takes_effect_late_is_waited_for_simulated(
                 apply.apply(s3, wanted, found)
 
 
+@pytest.mark.parametrize("refusals", [2, 3])
+def test_a_block_that_is_lifted_late_is_waited_for_simulated(
+    store: EmbeddedS3, bucket_name: str, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    monkeypatch.setattr(apply, "PAUSES", (0, 0))
+    site, s3, left = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint), store.client(), refusals
+
+    def refuse(model: Any, **_more: Any) -> None:
+        nonlocal left
+        if model.name == "PutBucketPolicy" and left:
+            left -= 1
+            message = "public policies are prevented by the BlockPublicPolicy setting"
+            error = {"Error": {"Code": "AccessDenied", "Message": message}, "ResponseMetadata": {}}
+            raise ClientError(error, model.name)
+
+    s3.meta.events.register("provide-client-params.s3", refuse)
+    found = plan.plan(s3, site)
+    if refusals == 2:
+        apply.apply(s3, site, found)
+    else:
+        with pytest.raises(BucketError, match="the account's or the organization's"):
+            apply.apply(s3, site, found)
+
+
 def test_a_name_that_another_account_has(store: EmbeddedS3, bucket_name: str) -> None:
     store.client(key=OTHER_ACCOUNT).create_bucket(
         Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION}
