@@ -343,6 +343,30 @@ def test_a_setting_that_takes_effect_late_is_waited_for_simulated(
                 apply.apply(s3, wanted, found)
 
 
+@pytest.mark.parametrize("refusals", [2, 3])
+def test_a_block_that_is_lifted_late_is_waited_for_simulated(
+    store: EmbeddedS3, bucket_name: str, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    monkeypatch.setattr(apply, "PAUSES", (0, 0))
+    site, s3, left = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint), store.client(), refusals
+
+    def refuse(model: Any, **_more: Any) -> None:
+        nonlocal left
+        if model.name == "PutBucketPolicy" and left:
+            left -= 1
+            message = "public policies are prevented by the BlockPublicPolicy setting"
+            error = {"Error": {"Code": "AccessDenied", "Message": message}, "ResponseMetadata": {}}
+            raise ClientError(error, model.name)
+
+    s3.meta.events.register("provide-client-params.s3", refuse)
+    found = plan.plan(s3, site)
+    if refusals == 2:
+        apply.apply(s3, site, found)
+    else:
+        with pytest.raises(BucketError, match="the account's or the organization's"):
+            apply.apply(s3, site, found)
+
+
 def test_a_name_that_another_account_has(store: EmbeddedS3, bucket_name: str) -> None:
     store.client(key=OTHER_ACCOUNT).create_bucket(
         Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION}
@@ -367,6 +391,20 @@ def test_a_bucket_in_another_region(s3_site: MakeSite) -> None:
     elsewhere = replace(Site.from_settings(), region="us-west-2")
     with pytest.raises(BucketError, match=f"is in {REGION}, and AWS_S3_REGION_NAME says us-west-2"):
         plan.plan(replace(site.store, region="us-west-2").client(), elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("region", "constraint"), [("us-east-1", None), ("eu-west-1", "EU"), ("eu-west-1", "eu-west-1")]
+)
+def test_two_regions_have_names_of_old(
+    store: EmbeddedS3, bucket_name: str, region: str, constraint: str | None
+) -> None:
+    s3 = replace(store, region=region).client()
+    more = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}
+    s3.create_bucket(Bucket=bucket_name, **more)
+    assert s3.get_bucket_location(Bucket=bucket_name)["LocationConstraint"] == constraint
+    (found,) = plan.plan(s3, Site(region, bucket_name, bucket_name, endpoint=store.endpoint))
+    assert found.exists
 
 
 @pytest.mark.parametrize(

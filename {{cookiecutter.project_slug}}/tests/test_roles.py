@@ -169,6 +169,7 @@ def test_web_without_put_object_acl_simulated(
         act_as(new_user(site.store, role))
         doings = {"save": lambda: default_storage.save("new.txt", ContentFile(b"x"))}
         assert failing(doings) == (set() if granted else {"save"})
+        proxy.wait_for(1, "PUT")
         assert proxy.count("PUT") == 1
 
 
@@ -400,6 +401,14 @@ def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> Non
     on_aws = {action for _, action in actions("setup", replace(site, endpoint=""))}
     assert on_aws == (reads | set(BREAKS) | set(CREATES) | {"s3:GetAccountPublicAccessBlock"}) - {
         "s3:DeleteBucketPolicy"
+    }
+
+
+@pytest.mark.parametrize("role", ["deploy", "setup"])
+def test_versioning_is_asked_for_where_it_is_wanted(role: str) -> None:
+    names = {action for _, action in actions(role, replace(SITE, versioning=True))}
+    assert {name for name in names if "Versioning" in name} == names - {
+        action for _, action in actions(role, SITE)
     }
 
 
