@@ -17,6 +17,8 @@ from s3.embedded import EmbeddedS3, Key, free_port
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, forget_clients, new_user
 
+pytestmark = pytest.mark.slow
+
 ACCESS = ["private", "public-read", "public-policy"]
 OPEN = dict.fromkeys(BLOCKS, False)
 SHUT = dict.fromkeys(BLOCKS, True)

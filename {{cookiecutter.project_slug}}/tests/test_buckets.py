@@ -14,6 +14,8 @@ from s3.buckets import Site
 from s3.embedded import EmbeddedS3
 from tests.ministack import REGION, MakeSite, SiteOnS3, anonymous, new_user
 
+pytestmark = pytest.mark.slow
+
 ACCESS = ["private", "public-read", "public-policy"]
 ARN = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")

@@ -13,6 +13,7 @@ from io import StringIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -26,6 +27,8 @@ from tests.doctored import Doctored, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, new_user
 from tests.tls_front import certificate, tls_front
+
+pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parent.parent
 APPLY = "run `manage.py s3 apply`"
@@ -694,7 +697,8 @@ def test_an_interrupted_doctor_cleans_up(well: Any, number: int) -> None:
 def run(*arguments: str) -> tuple[int, str]:
     out = StringIO()
     try:
-        call_command("s3", "doctor", *arguments, stdout=out)
+        with mock.patch.dict(os.environ, {"COLUMNS": "100"}):
+            call_command("s3", "doctor", *arguments, stdout=out)
     except SystemExit as end:
         return int(str(end.code)), out.getvalue()
     return 0, out.getvalue()

@@ -28,6 +28,8 @@ from s3.static import StaticStorage
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user
 
+pytestmark = pytest.mark.slow
+
 ACCESS = ["private", "public-read", "public-policy"]
 SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
 DESK = replace(SITE, endpoint="http://127.0.0.1:9000")
