@@ -410,6 +410,12 @@ def test_a_regional_name_needs_a_botocore_that_knows_it() -> None:
     ("error", "line"),
     [
         (
+            # S3 names the action only to callers of the bucket's own account.
+            refusal("AccessDenied", "GetBucketLocation", "User: a is not authorized to perform: s3:Get..."),
+            "b: these credentials may not s3:GetBucketLocation: attach what `manage.py s3 policy --role"
+            " setup` prints.",
+        ),
+        (
             refusal("BucketAlreadyExists", "CreateBucket"),
             "b: this name belongs to another account: choose another name in AWS_STATIC_BUCKET_NAME or"
             " AWS_MEDIA_BUCKET_NAME.",
