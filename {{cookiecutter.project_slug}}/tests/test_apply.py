@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -510,6 +511,26 @@ def test_plan_and_apply_and_plan(as_root: Callable[..., SiteOnS3]) -> None:
     code, text = run("plan", "--json")
     assert code == 0
     assert json.loads(text)["as_wanted"] is True
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("colour", [True, False])
+def test_only_a_terminal_gets_colours_and_folded_lines(
+    as_root: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, terminal: bool, colour: bool
+) -> None:
+    as_root(prepared=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    out = Terminal() if terminal else io.StringIO()
+    with pytest.raises(SystemExit, match="2"):
+        call_command("s3", "plan", stdout=out, force_color=colour, no_color=not colour)
+    assert ("\x1b" in out.getvalue()) == (terminal and colour)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert (max(map(len, plain.splitlines())) <= 70) == terminal
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("yes", 0), ("n", 1), ("", 1), (None, 1)])
