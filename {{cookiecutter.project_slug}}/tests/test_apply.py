@@ -311,6 +311,14 @@ def test_a_failure_lists_what_was_done(store: EmbeddedS3, bucket_name: str) -> N
     assert applied(store.client(), site)
 
 
+def test_prepare_stops_at_a_conflict(s3_site: MakeSite) -> None:
+    site = s3_site()
+    site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=OPEN)
+    put_policy(site.root, site.media_bucket, wide_open(site.media_bucket))
+    with pytest.raises(BucketError, match=f"{site.media_bucket}: PublicReadGetObject: everybody may"):
+        apply.prepare(site.root, Site.from_settings())
+
+
 @pytest.mark.slow
 def test_what_reads_back_otherwise_is_told_simulated(
     s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch
