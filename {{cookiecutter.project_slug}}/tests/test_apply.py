@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -312,6 +313,14 @@ def test_a_failure_lists_what_was_done(store: EmbeddedS3, bucket_name: str) -> N
     assert applied(store.client(), site)
 
 
+def test_prepare_stops_at_a_conflict(s3_site: MakeSite) -> None:
+    site = s3_site()
+    site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=OPEN)
+    put_policy(site.root, site.media_bucket, wide_open(site.media_bucket))
+    with pytest.raises(BucketError, match=f"{site.media_bucket}: PublicReadGetObject: everybody may"):
+        apply.prepare(site.root, Site.from_settings())
+
+
 @pytest.mark.slow
 def test_what_reads_back_otherwise_is_told_simulated(
     s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch
@@ -512,6 +521,26 @@ def test_plan_and_apply_and_plan(as_root: Callable[..., SiteOnS3]) -> None:
     code, text = run("plan", "--json")
     assert code == 0
     assert json.loads(text)["as_wanted"] is True
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("colour", [True, False])
+def test_only_a_terminal_gets_colours_and_folded_lines(
+    as_root: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, terminal: bool, colour: bool
+) -> None:
+    as_root(prepared=False)
+    monkeypatch.setenv("COLUMNS", "70")
+    out = Terminal() if terminal else io.StringIO()
+    with pytest.raises(SystemExit, match="2"):
+        call_command("s3", "plan", stdout=out, force_color=colour, no_color=not colour)
+    assert ("\x1b" in out.getvalue()) == (terminal and colour)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert (max(map(len, plain.splitlines())) <= 70) == terminal
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("yes", 0), ("n", 1), ("", 1), (None, 1)])
