@@ -7,8 +7,8 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3.buckets import Site
 from s3.client import session
+from s3.site import Site
 
 
 @dataclass(frozen=True)

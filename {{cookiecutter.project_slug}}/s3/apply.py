@@ -11,8 +11,9 @@ from botocore.exceptions import ClientError
 
 from s3 import bucket_names, buckets, policies
 from s3.account import Account
-from s3.buckets import ASPECTS, BLOCKS, BucketError, Site
+from s3.buckets import ASPECTS, BLOCKS, BucketError
 from s3.plan import BucketPlan, arguments, compare, explained, plan, read, shape_of_create
+from s3.site import Site
 
 # S3 is "eventually consistent" for the configuration of buckets: seconds between looking again.
 PAUSES = (0.5, 1, 2, 4)

@@ -8,18 +8,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
-from django.conf import settings
 
 from s3 import policies
-from s3.client import partition
+from s3.site import Site
 
 # What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
 MARK = "django-s3-"
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 DESK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
 
 
@@ -50,53 +47,6 @@ class BucketError(Exception):
     def __init__(self, message: str, done: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.done = tuple(done)
-
-
-@dataclass(frozen=True)
-class Site:
-    """All that the buckets and policies depend on; blank texts are unset."""
-
-    region: str
-    static_bucket: str
-    media_bucket: str
-    access: str = "private"
-    endpoint: str = ""
-    origins: tuple[str, ...] = ()
-    distribution: str = ""
-    media_domain: str = ""
-    versioning: bool = False
-    owner: str = ""
-
-    @classmethod
-    def from_settings(cls) -> "Site":
-        """Return the site that Django's settings describe, whether or not USE_S3 is on."""
-        return cls(
-            region=settings.AWS_S3_REGION_NAME,
-            static_bucket=settings.AWS_STATIC_BUCKET_NAME,
-            media_bucket=settings.AWS_MEDIA_BUCKET_NAME,
-            access=settings.AWS_MEDIA_ACCESS,
-            endpoint=settings.AWS_S3_ENDPOINT_URL,
-            origins=tuple(settings.SITE_ORIGINS),
-            distribution=settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN,
-            media_domain=settings.AWS_MEDIA_CUSTOM_DOMAIN,
-            versioning=settings.AWS_MEDIA_VERSIONING,
-            owner=settings.AWS_EXPECTED_BUCKET_OWNER,
-        )
-
-    @property
-    def at_desk(self) -> bool:
-        """Whether the endpoint is plain http on this machine: nothing else goes without TLS."""
-        parts = urlsplit(self.endpoint)
-        return parts.scheme == "http" and parts.hostname in LOOPBACK
-
-    @property
-    def media_through_cdn(self) -> bool:
-        """Whether visitors get uploads from the CloudFront distribution, and only from there."""
-        return bool(self.distribution and self.media_domain) and self.access != "public-read"
-
-    def arn(self, bucket: str, key: str = "") -> str:
-        """Return the ARN of a bucket, or of its objects, in the region's partition."""
-        return f"arn:{partition(self.region)}:s3:::{bucket}" + (f"/{key}" if key else "")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 -- Django's own name
 
 from s3 import bucket_names, regions
-from s3.buckets import LOOPBACK, Site
+from s3.site import LOOPBACK, Site
 
 TAG = "s3"
 

@@ -15,8 +15,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from s3 import bucket_names, buckets, errors, policies
 from s3.account import Account
-from s3.buckets import ASPECTS, BLOCKS, NEW, Bucket, BucketError, Site, Want
+from s3.buckets import ASPECTS, BLOCKS, NEW, Bucket, BucketError, Want
 from s3.client import MEDIA_PREFIX, STATIC_PREFIX
+from s3.site import Site
 
 State = Literal["as wanted", "missing", "different", "waiting", "conflict"]
 

@@ -9,12 +9,10 @@ import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from s3.client import MEDIA_PREFIX, STATIC_PREFIX
-
-if TYPE_CHECKING:
-    from s3.buckets import Site
+from s3.site import Site
 
 VERSION = "2012-10-17"
 
@@ -24,7 +22,7 @@ MARK = "DjangoS3"
 MANIFEST = f"{STATIC_PREFIX}staticfiles.json"
 
 
-def bucket_policy(site: "Site", bucket: str) -> list[dict[str, Any]]:
+def bucket_policy(site: Site, bucket: str) -> list[dict[str, Any]]:
     """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`."""
     statements: list[dict[str, Any]] = []
     if not site.at_desk:
@@ -136,7 +134,7 @@ def _listed(value: Any) -> list[str]:
     return list(value) if isinstance(value, list) else [value]
 
 
-def _read(site: "Site", bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:
+def _read(site: Site, bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "Sid": f"{MARK}{what}Read",
         "Effect": "Allow",
@@ -165,7 +163,7 @@ class Grant:
 _MISSING_IS_404 = "listing; and without it a missing key answers 403 instead of 404"
 
 
-def web(site: "Site") -> list[Grant]:
+def web(site: Site) -> list[Grant]:
     """Return what the running site may do: read and write uploads, and read the list of static files."""
     objects = {
         "s3:GetObject": "read an upload, sign links to it",
@@ -186,7 +184,7 @@ def web(site: "Site") -> list[Grant]:
     ]
 
 
-def deploy(site: "Site") -> list[Grant]:
+def deploy(site: Site) -> list[Grant]:
     """Return what `collectstatic` may do: add static files; it can delete none."""
     objects = {
         "s3:GetObject": "read the manifest of the last deploy",
@@ -200,7 +198,7 @@ def deploy(site: "Site") -> list[Grant]:
     ]
 
 
-def setup(site: "Site") -> list[Grant]:
+def setup(site: Site) -> list[Grant]:
     """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and no object."""
     actions = {
         "s3:CreateBucket": "make a bucket that is not there",
@@ -219,7 +217,7 @@ def setup(site: "Site") -> list[Grant]:
     return [*_read_buckets(site), Grant("SetUpBuckets", actions, _bucket_arns(site))]
 
 
-def _read_buckets(site: "Site") -> list[Grant]:
+def _read_buckets(site: Site) -> list[Grant]:
     """Return what `manage.py s3 plan` reads."""
     actions = {
         "s3:GetBucketLocation": "find the bucket, and the region that it is in",
@@ -240,7 +238,7 @@ def _read_buckets(site: "Site") -> list[Grant]:
     return grants
 
 
-def _bucket_arns(site: "Site") -> tuple[str, ...]:
+def _bucket_arns(site: Site) -> tuple[str, ...]:
     return tuple(dict.fromkeys((site.arn(site.static_bucket), site.arn(site.media_bucket))))
 
 

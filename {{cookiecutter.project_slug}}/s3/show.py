@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from s3 import policies
-from s3.buckets import Site
 from s3.plan import BucketPlan, Line, grant_in_words
+from s3.site import Site
 
 # Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]

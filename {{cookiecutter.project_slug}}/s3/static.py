@@ -6,9 +6,7 @@ rewrites, and `s3/publish.py` uploads the outcome at the end. A web process only
 
 import gzip
 import hashlib
-import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -349,32 +347,3 @@ def require_manifest() -> None:
     storage = storages["staticfiles"]
     if not settings.DEBUG and isinstance(storage, StaticStorage):
         _ = storage.hashed_files
-
-
-def write_manifest(target: Path | None = None) -> str:
-    """Write the source tree's manifest to `target` (default: STATICFILES_MANIFEST); return a summary line.
-
-    Needs neither network nor credentials, bucket or database. `paths` and `hash` are those that collectstatic
-    publishes from the same tree; what it records about objects is missing. Raises CommandError on a reference
-    to a missing file, OSError where the file can't be written.
-    """
-    from s3.management.commands.collectstatic import Command
-
-    target = Path(target or settings.STATICFILES_MANIFEST)
-    storage = StaticStorage()
-    with storage.staging() as stage:
-        Command.collect_into(storage)
-        body = stage.source(storage.manifest_name).body
-    assert isinstance(body, bytes)  # noqa: S101 - for the type checker: Django hands over text
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # In place at once, because a web process may be starting.
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(body)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return f"Wrote {target}: {len(storage.hashed_files):,} files."

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import botocore.loaders
 import pytest
 
-from s3 import apply, buckets, client, policies
+from s3 import apply, client, policies
 from s3.embedded import EmbeddedS3, Key, running
+from s3.site import Site
 
 REGION = "eu-central-1"
 
@@ -156,7 +157,7 @@ def s3_site(store: EmbeddedS3, settings: Any, act_as: ActAs) -> MakeSite:
         settings.AWS_MEDIA_ACCESS = access
         for name, value in more.items():
             setattr(settings, name, value)
-        wanted = buckets.Site.from_settings()
+        wanted = Site.from_settings()
         if prepared:
             apply.prepare(store.client(), wanted)
         else:

@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 
 from s3 import apply, plan, policies
-from s3.buckets import ASPECTS, BLOCKS, BucketError, Site
+from s3.buckets import ASPECTS, BLOCKS, BucketError
 from s3.embedded import EmbeddedS3, Key, free_port
+from s3.site import Site
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, forget_clients, new_user
 

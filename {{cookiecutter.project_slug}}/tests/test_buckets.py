@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3 import apply, buckets, client
-from s3.buckets import Site
 from s3.embedded import EmbeddedS3
+from s3.site import Site
 from tests.ministack import REGION, MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow

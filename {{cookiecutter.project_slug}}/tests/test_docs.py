@@ -14,6 +14,7 @@ from django.conf import settings
 from s3 import buckets, checks, plan, policies, show
 from s3.account import Account
 from s3.management.commands.s3 import Command
+from s3.site import Site
 from tests.test_readme import variables_that_settings_read
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,7 +22,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 AWS = (ROOT / "docs" / "aws.md").read_text("utf-8")
 
 # The site of docs/aws.md.
-SITE = buckets.Site("eu-central-1", "acme-static", "acme-media", origins=("https://www.example.com",))
+SITE = Site("eu-central-1", "acme-static", "acme-media", origins=("https://www.example.com",))
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 

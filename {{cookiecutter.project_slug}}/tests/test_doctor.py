@@ -19,10 +19,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from s3 import client, policies
-from s3.buckets import Site
 from s3.doctor import diagnose
 from s3.probes import uploads
 from s3.probes.shared import fetch, over_plain_http
+from s3.site import Site
 from tests.doctored import Doctored, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, new_user

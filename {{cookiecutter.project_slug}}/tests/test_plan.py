@@ -11,8 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from s3 import account, buckets, errors, plan, policies, show
 from s3.account import Account
 from s3.apply import steps
-from s3.buckets import BLOCKS, NEW, BucketError, Site
+from s3.buckets import BLOCKS, NEW, BucketError
 from s3.plan import BucketPlan, Line
+from s3.site import Site
 from tests.ministack import REGION
 
 SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")

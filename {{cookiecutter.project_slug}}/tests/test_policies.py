@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from s3 import policies
-from s3.buckets import Site
+from s3.site import Site
 from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 
 SITE = Site(region="eu-central-1", static_bucket="acme-static", media_bucket="acme-media")

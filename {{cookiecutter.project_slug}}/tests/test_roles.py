@@ -22,8 +22,9 @@ from django.core.files.base import ContentFile, File
 from django.core.management import CommandError, call_command
 
 from s3 import apply, client, plan, policies
-from s3.buckets import BLOCKS, BucketError, Site
+from s3.buckets import BLOCKS, BucketError
 from s3.client import STATIC_PREFIX
+from s3.site import Site
 from s3.static import StaticStorage
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user

@@ -22,8 +22,9 @@ from django.template import Context, Template
 
 from s3 import client, static
 from s3.management.commands.collectstatic import Command, Progress
+from s3.manifest import write_manifest
 from s3.publish import Headers, content_type, planned
-from s3.static import Source, StaticStorage, require_manifest, write_manifest
+from s3.static import Source, StaticStorage, require_manifest
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import STORAGES, MakeSite
 

@@ -25,9 +25,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
 from s3 import client, signing
-from s3.buckets import LOOPBACK, Site
 from s3.client import MEDIA_PREFIX
 from s3.media import MediaStorage
+from s3.site import LOOPBACK, Site
 
 Role = Literal["web", "deploy"]
 Status = Literal["ok", "warning", "can't tell", "not ok"]

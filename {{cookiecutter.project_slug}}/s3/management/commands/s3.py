@@ -21,6 +21,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from s3 import account, apply, buckets, checks, client, embedded, errors, plan, policies, show
 from s3.embedded import EmbeddedS3, EmbeddedS3Error, running
 from s3.plan import BucketPlan
+from s3.site import Site
 
 PORT = 9000
 
@@ -148,7 +149,7 @@ class Command(BaseCommand):
             policies.explained(grants) if explain else json.dumps(policies.document(grants), indent=2)
         )
 
-    def _site(self) -> buckets.Site:
+    def _site(self) -> Site:
         """Return the site of the settings; raise CommandError where they lack something or are wrong."""
         names = ("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME")
         if missing := [name for name in names if not getattr(settings, name)]:
@@ -157,9 +158,9 @@ class Command(BaseCommand):
         wrong = [check for check in (*checks.check_names(), *checks.all_settings()) if check.is_serious()]
         if wrong:
             raise CommandError("\n".join(f"{check.msg} {check.hint or ''}" for check in wrong))
-        return buckets.Site.from_settings()
+        return Site.from_settings()
 
-    def _text(self, site: buckets.Site, found: list[BucketPlan]) -> str:
+    def _text(self, site: Site, found: list[BucketPlan]) -> str:
         style = {
             "heading": self.style.MIGRATE_HEADING,
             "add": self.style.SUCCESS,
@@ -256,7 +257,7 @@ class Command(BaseCommand):
 
     def manifest(self, options: dict[str, Any]) -> None:
         """Write the list of static files that a web process starts with."""
-        from s3.static import write_manifest
+        from s3.manifest import write_manifest
 
         try:
             self.stdout.write(write_manifest(options["output"]))
@@ -264,9 +265,9 @@ class Command(BaseCommand):
             raise CommandError(f"Cannot write {options['output']}: {error.strerror}") from error
 
 
-def desk_site() -> buckets.Site:
+def desk_site() -> Site:
     """Return the site of the settings as it is at the desk; what they leave blank gets a default."""
-    site = buckets.Site.from_settings()
+    site = Site.from_settings()
     return replace(
         site,
         region=site.region or DEFAULT_REGION,
@@ -279,7 +280,7 @@ def desk_site() -> buckets.Site:
     )
 
 
-def prepare(store: EmbeddedS3, site: buckets.Site) -> dict[str, str]:
+def prepare(store: EmbeddedS3, site: Site) -> dict[str, str]:
     """Prepare the buckets and the IAM user, and return the environment of a site that uses them.
 
     It has this process's variables without the AWS ones: no real profile or key gets to the embedded S3, and
