@@ -17,6 +17,8 @@ from botocore.exceptions import ClientError
 from benchmarks import __main__ as bench
 from benchmarks import files
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "bench-static"
 
 

@@ -19,7 +19,7 @@ from tests.ministack import MakeSite, SiteOnS3
 TEXT = "/* text that shrinks when it is compressed, so that it is */\n" * 30
 _random = random.Random(7)
 FILES = {
-    "site.css": f"@font-face {{ src: url('font.woff2') }}\n{TEXT}".encode(),
+    "site.css": ("@font-face { src: url('font.woff2') }\n" + TEXT).encode(),
     "page.js": TEXT.encode(),
     "logo.svg": f"<svg xmlns='http://www.w3.org/2000/svg'><!-- {TEXT} --></svg>".encode(),
     "font.woff2": _random.randbytes(2000),
