@@ -108,6 +108,21 @@ def test_its_own_tests_are_not_moved_by_an_environment(on_lts: Installed) -> Non
     assert re.search(r"\d+ passed", printed)
 
 
+def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp_path: Path) -> None:
+    place = tmp_path / "in-place"
+    run("cp", "-r", template / "{{cookiecutter.project_slug}}", place, cwd=tmp_path)
+    tools = on_lts.path / ".venv" / "bin"
+    run(tools / "ruff", "check", ".", cwd=place)
+    run(tools / "ruff", "format", "--check", ".", cwd=place)
+    assert "Success: no issues found" in run(tools / "mypy", ".", cwd=place)
+    assert "no issues" in run(tools / "python", "manage.py", "check", cwd=place)
+    run(tools / "pytest", "-q", "tests/test_gallery.py", "tests/test_settings.py", cwd=place)
+    port = free_port()
+    run(tools / "python", "manage.py", "migrate", cwd=place)
+    with running(tools / "python", "manage.py", "runserver", port, cwd=place):
+        assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
+
+
 def test_checks_and_migrations_are_clean(installed: Installed) -> None:
     assert "no issues" in installed.manage("check")
     assert "No changes detected" in installed.manage("makemigrations", "--check", "--dry-run")
