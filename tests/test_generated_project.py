@@ -82,11 +82,15 @@ def test_the_versions_are_those_asked_for(installed: Installed) -> None:
 
 
 def test_its_own_tests_pass(installed: Installed) -> None:
+    before = {path.name for path in installed.path.iterdir()}
     printed = run("make", "test", cwd=installed.path)
     assert re.search(r"\d+ passed", printed)
     assert "All checks passed!" in printed
     assert "Success: no issues found" in printed
     assert "skipped" not in printed
+    # Nothing but what the tools keep for their next run, all of which git ignores.
+    left = {path.name for path in installed.path.iterdir()} - before
+    assert left <= {".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 
 
 def test_its_slow_tests_pass(installed: Installed) -> None:
@@ -106,6 +110,16 @@ def test_its_own_tests_are_not_moved_by_an_environment(on_lts: Installed) -> Non
     }
     printed = run(".venv/bin/pytest", "-n", "auto", "-m", "not slow", cwd=on_lts.path, **hostile)
     assert re.search(r"\d+ passed", printed)
+
+
+def test_the_linters_pass_over_the_uv_that_make_put_there(on_lts: Installed, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    folders = os.environ["PATH"].split(os.pathsep)
+    without_uv = os.pathsep.join(folder for folder in folders if not (Path(folder) / "uv").exists())
+    run("make", ".uv/bin/uv", cwd=project, PATH=without_uv)
+    assert (project / ".uv" / "uv" / "__init__.py").exists()
+    run("make", "lint", cwd=project, PATH=without_uv)
 
 
 def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp_path: Path) -> None:

@@ -192,9 +192,9 @@ def test_mail_goes_where_the_url_says() -> None:
         ]
 
 
-@pytest.mark.parametrize("url", ["consolemail://", "smtp+ssl://mail.example.com:465", "filemail:///tmp"])
-def test_every_kind_of_mail_makes_a_backend(url: str, settings: Settings) -> None:
-    for name, value in load(EMAIL_URL=url).items():
+@pytest.mark.parametrize("url", ["consolemail://", "smtp+ssl://mail.example.com:465", "filemail:///{folder}"])
+def test_every_kind_of_mail_makes_a_backend(url: str, settings: Settings, tmp_path: Path) -> None:
+    for name, value in load(EMAIL_URL=url.format(folder=tmp_path)).items():
         if name == "MAILERS" or name.startswith("EMAIL_"):
             setattr(settings, name, value)
     backend = mail.mailers["default"] if django.VERSION >= (6, 1) else mail.get_connection()
