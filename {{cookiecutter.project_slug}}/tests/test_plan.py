@@ -16,6 +16,8 @@ from s3.plan import BucketPlan, Line
 from s3.site import Site
 from tests.ministack import REGION
 
+pytestmark = pytest.mark.slow
+
 SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
 ACCOUNT = "123456789012"
 DISTRIBUTION = f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1ABCDEFGHIJKL"

@@ -11,6 +11,8 @@ from s3 import policies
 from s3.site import Site
 from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 
+pytestmark = pytest.mark.slow
+
 SITE = Site(region="eu-central-1", static_bucket="acme-static", media_bucket="acme-media")
 ARN = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 
