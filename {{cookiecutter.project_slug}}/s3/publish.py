@@ -34,6 +34,7 @@ from s3 import client
 from s3.static import CHUNK, Source, Stage, static_bucket
 
 if TYPE_CHECKING:
+    from obstore import PutResult
     from obstore.store import S3Store
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -47,6 +48,7 @@ LARGE = 1024 * 1024  # bytes: from here on a file is streamed from disk, CONCURR
 CONCURRENCY_LARGE = 2
 PART = 8 * 1024 * 1024  # bytes: a longer file goes up in parts of this size, PARTS_AT_ONCE at a time
 PARTS_AT_ONCE = 2
+RESENT_AFTER = (0.1, 0.5, 2)  # seconds
 # A bucket that refuses this many files refuses the others too.
 GIVE_UP_AFTER = 50
 NAMED_FAILURES = 20
@@ -427,15 +429,17 @@ class _Upload:
             # multipart upload can't be told so; it would write the same bytes.)
             create = item.immutable and item.state == "missing" and size <= PART
             try:
-                result = obstore.put(
-                    self.store,
-                    item.key,
-                    body,
-                    attributes=attributes,
-                    mode="create" if create else "overwrite",
-                    use_multipart=None if size > PART else False,
-                    chunk_size=PART,
-                    max_concurrency=PARTS_AT_ONCE,
+                result = _insist(
+                    lambda: obstore.put(
+                        self.store,
+                        item.key,
+                        body,
+                        attributes=attributes,
+                        mode="create" if create else "overwrite",
+                        use_multipart=None if size > PART else False,
+                        chunk_size=PART,
+                        max_concurrency=PARTS_AT_ONCE,
+                    )
                 )
             except AlreadyExistsError:
                 item.stored = Stored(size, None)
@@ -455,6 +459,24 @@ class _Upload:
         except (BaseError, OSError) as error:
             raise PublishError(_failed([(key, _reason(error))], given_up=False)) from error
         self.summary.bytes += len(body)
+
+
+def _insist(put: "Callable[[], PutResult]") -> "PutResult":
+    """Return what `put` does; a request that got no answer is sent again, after each pause of RESENT_AFTER.
+
+    obstore itself does so only where a second request could not be refused. One with If-None-Match can, as
+    AlreadyExistsError, if S3 has done the first: the name is made of the content, so that nothing is lost.
+    """
+    from obstore.exceptions import GenericError
+
+    for pause in RESENT_AFTER:
+        try:
+            return put()
+        except GenericError as error:
+            if _code(error):  # an answer
+                raise
+            time.sleep(pause)
+    return put()
 
 
 @contextmanager

@@ -7,8 +7,10 @@ with FaultProxy(store.endpoint) as proxy:
 
 import contextlib
 import http.client
+import os
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Container
@@ -36,8 +38,9 @@ class Fault:
     times: int | None = None
     status: int = 0
     code: str = "InternalError"
-    # "before" nothing reaches the server; "after" the server has done its work, and the client is not told.
-    cut: Literal["", "before", "after"] = ""
+    # "before" nothing reaches the server; "after" the server has done its work, and the client is not told;
+    # "reset" is "before" with a TCP reset, as from a peer that has forgotten the connection.
+    cut: Literal["", "before", "after", "reset"] = ""
     delay: float = 0  # seconds
     # Until it is set, the request hangs, and nothing of it has reached the server.
     hold: threading.Event | None = None
@@ -168,7 +171,11 @@ class FaultProxy:
                 with self._lock:
                     self.hanging += 1
                 fault.hold.wait(60)
-            if fault and fault.cut == "before":
+            if fault and fault.cut in {"before", "reset"}:
+                if fault.cut == "reset":
+                    linger = struct.pack("ii", 1, 0)
+                    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    os.close(handler.connection.detach())  # close() would wait for the files made of it
                 self._cut(handler)
             elif fault and fault.status:
                 status = fault.status

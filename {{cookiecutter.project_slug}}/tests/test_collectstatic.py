@@ -342,10 +342,11 @@ def test_an_upload_that_answers_500_for_good_is_given_up(deploy: Deploy) -> None
         Fault("PUT", status=500, every=3),
         Fault("PUT", cut="before", every=3),
         Fault("PUT", cut="after", every=3),
+        Fault("PUT", cut="reset", every=3),
         Fault("GET", status=503, code="SlowDown", times=2),
         Fault("GET", cut="before", times=2),
     ],
-    ids=["503", "500", "cut before", "cut after", "503 of a read", "cut read"],
+    ids=["503", "500", "cut before", "cut after", "reset", "503 of a read", "cut read"],
 )
 def test_passing_faults_are_tried_again(deploy: Deploy, fault: Fault) -> None:
     deploy.proxy.faults.append(fault)

@@ -73,6 +73,7 @@ def tls_front(
             path = route(self.path)
             if isinstance(path, int):
                 self.send_response(path)
+                self.send_header("Connection", "close")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -89,6 +90,7 @@ def tls_front(
             finally:
                 there.close()
             self.send_response_only(got.status)
+            self.send_header("Connection", "close")  # or the client sends its next request into a reset
             for name, value in got.getheaders():
                 if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
                     self.send_header(name, value)
