@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast golden bench
+.PHONY: help demo test test-fast golden bench audit release-archive
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -13,6 +13,8 @@ help:
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
+	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
+	@echo "make release-archive VERSION=0.3.0  keep what a version bakes in tests/releases"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
 demo: $(UV_READY)
@@ -46,3 +48,6 @@ golden: .venv/installed
 
 bench: $(UV_READY)
 	@UV="$(UV)" $(UV) run --quiet --no-project --python $(or $(UV_PYTHON),'>=3.11') python -m benchmarks $(BENCH)
+
+release-archive: .venv/installed
+	@.venv/bin/python -m tests.release_archives $(VERSION) $(REF)
