@@ -49,5 +49,20 @@ golden: .venv/installed
 bench: $(UV_READY)
 	@UV="$(UV)" $(UV) run --quiet --no-project --python $(or $(UV_PYTHON),'>=3.11') python -m benchmarks $(BENCH)
 
+# The versions that the tests run with, and the newest that a project of each kind would get. --strict: what the
+# index knows nothing of is a failure and not passed over.
+PIP_AUDIT := $(UV) tool run --quiet --from 'pip-audit>=2.10,<3' pip-audit --strict --disable-pip --no-deps --progress-spinner off
+AUDIT := .work/audit
+
+audit: $(UV_READY)
+	@rm -rf $(AUDIT) && mkdir -p $(AUDIT)
+	$(PIP_AUDIT) -r tests/constraints.txt
+	@set -e; for answer in django_version=5.2 django_version=6.1; do \
+		$(COOKIECUTTER) --default-config --no-input --output-dir $(AUDIT)/$$answer . project_slug=site $$answer >/dev/null; \
+		$(UV) pip compile --quiet --directory $(AUDIT)/$$answer/site --python-version 3.12 --group dev pyproject.toml --output-file requirements.txt >/dev/null; \
+	done
+	$(PIP_AUDIT) -r $(AUDIT)/django_version=5.2/site/requirements.txt
+	$(PIP_AUDIT) -r $(AUDIT)/django_version=6.1/site/requirements.txt
+
 release-archive: .venv/installed
 	@.venv/bin/python -m tests.release_archives $(VERSION) $(REF)
