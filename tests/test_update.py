@@ -94,7 +94,8 @@ OWN_APP = Life(
         "config/settings.py": [
             after('    "gallery",', '    "notes",\n'),
             instead('TIME_ZONE = "UTC"', 'TIME_ZONE = "Asia/Seoul"'),
-            at_the_end("\n\n# Ours\n\nNOTES_A_PAGE = 20\n"),
+            # Not at the end: 0.1.0 and 0.2.0 have no lines there that are left for the user.
+            after('LOGOUT_REDIRECT_URL = "home"', "\n\n# Ours\n\nNOTES_A_PAGE = 20\n"),
         ],
         "config/urls.py": [
             after("urlpatterns = [", '    path("notes/", notes),\n'),
@@ -305,9 +306,15 @@ def test_an_update_does_not_bring_the_example_back(
 def test_an_update_to_a_later_version(
     repository: Path, template: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
-    """Private variables are the template's: the version, and which files are copied."""
+    """Private variables are the template's: the version, and which files are copied.
+
+    What a user writes at the end of the settings is in nobody's way.
+    """
     replace_template(repository, template, "present")
     project = create(repository, tmp_path, home)
+    ours = Life(edits={"config/settings.py": [at_the_end("\nNOTES_A_PAGE = 20\n")]})
+    ours.live(project)
+    commit(project, "ours")
     secrets = (project / ".env").read_bytes()
     later = tmp_path / "later"
     for name in release_archives.PARTS:
@@ -323,6 +330,11 @@ def test_an_update_to_a_later_version(
     readme = later / PROJECT.name / "README.md"
     readme.write_text(f"{readme.read_text(encoding='utf-8')}\n{{{{ cookiecutter.__later }}}}\n", "utf-8")
     (later / PROJECT.name / "users" / "admin.py").unlink()
+    settings = later / PROJECT.name / "config" / "settings.py"
+    *before, end = settings.read_text(encoding="utf-8").rstrip("\n").split("\n\n\n")
+    before[-1] += "\nLATER = True"  # the line right before the last comment
+    changed = "\n\n\n".join([*before, end]) + "\n"
+    settings.write_text(changed, encoding="utf-8")
     replace_template(repository, later, "later")
 
     update(project, home)
@@ -331,6 +343,8 @@ def test_an_update_to_a_later_version(
     assert (project / "copied.later").read_text(encoding="utf-8") == "${{ github.ref }} {% raw\n"
     assert (project / "README.md").read_text(encoding="utf-8").endswith("\nacme-photos later\n")
     assert not (project / "users" / "admin.py").exists()
+    merged = (project / "config" / "settings.py").read_text(encoding="utf-8")
+    assert merged == ours.edited("config/settings.py", changed)
     assert (project / ".env").read_bytes() == secrets
 
 
