@@ -30,7 +30,9 @@ FORMS = {
     "Stripe key": r"\b[rs]k_live_[A-Za-z0-9]{20,}",
     "Google key": r"\bAIza[A-Za-z0-9_-]{35}\b",
     "JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    "password in an address": r"\b[a-z][a-z0-9+]*://[^\s/:@'\"{}<>]+:(?!\*)([^\s/@'\"{}<>$]{4,})@",
+    # Not for this machine, nor for the names and numbers that are kept for examples (RFC 2606, RFC 5737).
+    "password in an address": r"\b[a-z][a-z0-9+]*://[^\s/:@'\"{}<>]+:(?!\*)([^\s/@'\"{}<>$]{4,})@"
+    r"(?!localhost\b|127\.0\.0\.1\b|192\.0\.2\.|(?:[\w-]+\.)*example\.(?:com|net|org)\b)",
 }
 # An AWS secret key has 40 of these, Django's 50 or more.
 RANDOM = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_=-])")

@@ -77,7 +77,7 @@ def encoded(text: str) -> str:
         ("Stripe key", "sk_" + "live_" + letters(MIXED, 24)),
         ("Google key", "AI" + "za" + letters(MIXED, 35)),
         ("JSON web token", ".".join([encoded('{"alg": "HS256"}'), encoded('{"sub": "1234"}'), "a" * 20])),
-        ("password in an address", "postgres://site" + ":hunter22" + "@db.example.com/site"),
+        ("password in an address", "postgres://site" + ":hunter22" + "@db.internal/site"),
     ],
 )
 def test_a_planted_secret_is_found_and_not_shown(tmp_path: Path, kind: str, secret: str) -> None:
@@ -113,7 +113,8 @@ def test_a_file_of_secrets_is_found_by_its_name(tmp_path: Path, name: str) -> No
         "acme-photos-media-k3v9qz-123456789012-eu-central-1-an",
         "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingServerSideEncryption2.html",
         "CREATE_TABLE_IF_NOT_EXISTS_gallery_picture_2026",
-        "postgres://user:{password}@localhost/db",
+        "postgres://user:{password}@db.internal/db",
+        "postgres://user:anything@127.0.0.1:5432/db",
     ],
 )
 def test_what_is_no_secret_is_not_found(text: str) -> None:
