@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast golden bench
+.PHONY: help demo test test-fast golden bench audit release-archive
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -13,6 +13,8 @@ help:
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
+	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
+	@echo "make release-archive VERSION=0.3.0  keep what a version bakes in tests/releases"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
 demo: $(UV_READY)
@@ -46,3 +48,21 @@ golden: .venv/installed
 
 bench: $(UV_READY)
 	@UV="$(UV)" $(UV) run --quiet --no-project --python $(or $(UV_PYTHON),'>=3.11') python -m benchmarks $(BENCH)
+
+# The versions that the tests run with, and the newest that a project of each kind would get. --strict: what the
+# index knows nothing of is a failure and not passed over.
+PIP_AUDIT := $(UV) tool run --quiet --from 'pip-audit>=2.10,<3' pip-audit --strict --disable-pip --no-deps --progress-spinner off
+AUDIT := .work/audit
+
+audit: $(UV_READY)
+	@rm -rf $(AUDIT) && mkdir -p $(AUDIT)
+	$(PIP_AUDIT) -r tests/constraints.txt
+	@set -e; for answer in django_version=5.2 django_version=6.1; do \
+		$(COOKIECUTTER) --default-config --no-input --output-dir $(AUDIT)/$$answer . project_slug=site $$answer >/dev/null; \
+		$(UV) pip compile --quiet --directory $(AUDIT)/$$answer/site --python-version 3.12 --group dev pyproject.toml --output-file requirements.txt >/dev/null; \
+	done
+	$(PIP_AUDIT) -r $(AUDIT)/django_version=5.2/site/requirements.txt
+	$(PIP_AUDIT) -r $(AUDIT)/django_version=6.1/site/requirements.txt
+
+release-archive: .venv/installed
+	@.venv/bin/python -m tests.release_archives $(VERSION) $(REF)

@@ -201,9 +201,8 @@ class Store:
         return Answer(204)
 
     def _delete_many(self, request: Request) -> Answer:
-        keys = [
-            element.text or "" for element in ET.fromstring(request.body).iter() if _tag(element) == "Key"
-        ]
+        asked = ET.fromstring(request.body)  # noqa: S314 - the benchmark's own client asks
+        keys = [element.text or "" for element in asked.iter() if _tag(element) == "Key"]
         for key in keys:
             self.objects.pop((request.bucket, key), None)
         return _xml("DeleteResult", "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys))

@@ -7,10 +7,15 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED, ROOT
+
+# A busy machine is no finding.
+hypothesis.settings.register_profile("without-deadline", deadline=None)
+hypothesis.settings.load_profile("without-deadline")
 
 Bake = Callable[..., Path]
 

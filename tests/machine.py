@@ -71,6 +71,13 @@ def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str)
     return done.stdout
 
 
+def commit(folder: Path, message: str) -> None:
+    """Commit all that git does not ignore in a folder, as a user of no machine in particular."""
+    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *author, "commit", "--quiet", "-m", message], cwd=folder, check=True)
+
+
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on at the moment."""
     with socket.socket() as listener:

@@ -69,7 +69,7 @@ def test_every_file_parses_as_what_it_is(baked: Path) -> None:
                 text = path.read_text(encoding="utf-8")
                 parser.read_string(text if text.startswith("[") else f"[top]\n{text}")
             case ".svg":
-                ElementTree.fromstring(path.read_text(encoding="utf-8"))
+                ElementTree.fromstring(path.read_text(encoding="utf-8"))  # noqa: S314 - the template's own file
             case ".html":
                 HTMLParser().feed(path.read_text(encoding="utf-8"))
             case ".woff2":

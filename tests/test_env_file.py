@@ -10,7 +10,7 @@ import environ
 import pytest
 from cookiecutter.main import cookiecutter
 
-from tests.answers import FIXED
+from tests.answers import FIXED, PROJECT
 from tests.conftest import Bake
 from tests.hook import GOOD, RULES, config_in, post_gen, tree
 
@@ -53,6 +53,15 @@ def test_a_baked_project_has_an_env_that_django_environ_reads(baked: Path, bake:
     assert example.pop("DJANGO_SECRET_KEY") == ""
     assert values == example
     assert read(bake(**FIXED) / ".env")["DJANGO_SECRET_KEY"] != key
+
+
+def test_the_hook_proves_every_answer_that_the_example_shows() -> None:
+    example = (PROJECT / ".env.example").read_text(encoding="utf-8")
+    shown = {
+        variable: set(re.findall(r"cookiecutter\.(\w+)", value))
+        for variable, value in re.findall(r"^([A-Z0-9_]+)=(.*\{\{.*)$", example, re.MULTILINE)
+    }
+    assert shown == {variable: {answer} for answer, variable in post_gen.VARIABLES.items()}
 
 
 def test_only_the_keys_line_differs_from_the_example(project: Path) -> None:

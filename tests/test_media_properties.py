@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.utils import validate_file_name
 from hypothesis import example, given
 from hypothesis import strategies as st
+from storages.utils import clean_name
 
 from tests.answers import ROOT
 
@@ -91,6 +92,50 @@ def test_an_available_name_fits_and_keeps_the_extension(name: str, folder: str, 
     assert given_name.endswith(found[1])
     validate_file_name(available, allow_relative_path=True)
     assert STORAGE.get_available_name(given_name, max_length=length) != available
+
+
+SEGMENTS = st.lists(TEXT, max_size=4).map("/".join)
+
+
+@given(name=SEGMENTS)
+@example("a/../../b")
+@example("/media/a")
+@example("a" * 1019)
+@example("사" * 340)
+def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> None:
+    try:
+        key = STORAGE._normalize_name(clean_name(name))
+    except SuspiciousFileOperation:
+        return
+    assert key.startswith("media/")
+    assert len(key.encode()) <= 1024
+    assert not {".", ".."} & set(key.split("/"))
+    # The name that is stored in the database leads to the same key.
+    relative = key.removeprefix("media/")
+    assert not relative or STORAGE._normalize_name(clean_name(relative)) == key
+
+
+@given(name=SEGMENTS, length=st.integers(20, 300) | st.none())
+@example("../a.jpg", None)
+@example("a\\..\\b.jpg", None)
+@example("사/" * 200 + "a.jpg", None)
+def test_whatever_name_code_saves_under_the_one_given_is_safe_or_refused(
+    name: str, length: int | None
+) -> None:
+    """Not by way of a field's generate_filename: `storage.save(name, file)` with a name of any kind."""
+    try:
+        available = STORAGE.get_available_name(name, max_length=length)
+    except SuspiciousFileOperation:
+        return
+    key = STORAGE._normalize_name(clean_name(available))
+    assert key.startswith("media/")
+    assert len(key.encode()) <= 1024
+    assert length is None or len(available) <= length
+    assert re.search(rf"{UNIQUE}(?:\.tar)?(?:\.[A-Za-z0-9]{{1,16}})?$", available)
+    kind = re.search(
+        r"\.[A-Za-z0-9]{1,16}$", STORAGE.get_valid_name(name.replace("\\", "/").rpartition("/")[2])
+    )
+    assert kind is None or available.endswith(kind[0])
 
 
 @given(name=TEXT)

@@ -1,13 +1,16 @@
 """What holds for any text: suggestions pass, and botocore's data agree with ours."""
 
+import re
 import string
+from typing import Any
 
 import boto3
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.hook import bucket_names, regions
+from tests.answers import PROMPTS, QUESTIONS
+from tests.hook import GOOD, RULES, bucket_names, post_gen, regions
 
 PARTS = [
     "xn--",
@@ -35,8 +38,10 @@ PARTS += [
     "é",
     "\n",
 ]
-NAMES = st.one_of(st.text(), st.lists(st.sampled_from(PARTS)).map("".join))
-REGIONS = st.one_of(st.none(), st.sampled_from(["us-east-1", "cn-northwest-1", "us-east-3", ""]), st.text())
+# Lone surrogates too: an environment that is not UTF-8 has them, and so has JSON.
+ANY = st.text(st.characters(exclude_categories=()))
+NAMES = st.one_of(ANY, st.lists(st.sampled_from(PARTS)).map("".join))
+REGIONS = st.one_of(st.none(), st.sampled_from(["us-east-1", "cn-northwest-1", "us-east-3", ""]), ANY)
 
 
 @given(NAMES, REGIONS)
@@ -73,12 +78,89 @@ def test_every_problem_is_one_printable_line(name: str) -> None:
         assert len(problem.message) < 160
 
 
-@given(
-    st.one_of(st.text(), st.sampled_from(sorted(regions.KNOWN)).map(lambda region: region.replace("-", "_")))
-)
+@given(st.one_of(ANY, st.sampled_from(sorted(regions.KNOWN)).map(lambda region: region.replace("-", "_"))))
 def test_a_suggested_region_is_a_known_one(text: str) -> None:
     near = regions.suggestion(text)
-    assert near is None or regions.is_known(near)
+    if near is not None:
+        assert regions.is_known(near)
+        assert regions.problems(near) == []
+        assert regions.suggestion(near) == near
+
+
+PUBLIC = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"]
+
+# A region by another road: its parts, of which each is one of a few.
+AREAS = ["us", "eu", "ap", "zz", "us-gov", "us-iso", "eu-isoe", "eusc-de", "abcd-ef"]
+FORMS = st.builds(
+    "{}-{}-{}".format,
+    st.sampled_from(AREAS),
+    st.sampled_from(
+        [
+            *("central", "north", "south", "east", "west"),
+            *(a + b for a in ("north", "south") for b in ("east", "west")),
+        ]
+    ),
+    st.integers(1, 99),
+)
+
+
+@given(FORMS)
+def test_a_well_formed_region_is_no_problem_known_or_not(region: str) -> None:
+    assert regions.problems(region) == []
+    name = f"photos-123456789012-{region}-an"
+    assert bucket_names.problems(name, region=region) == []
+    assert bucket_names.is_account_regional(name)
+
+
+@given(st.one_of(ANY, FORMS), st.data())
+def test_a_region_with_anything_else_in_it_is_refused(region: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(region)))
+    foreign = data.draw(
+        st.sampled_from(["\n", " ", "_", ".", "/", "\u0661", "\uff41", "\ud800", "é", "A", "\0"])
+    )
+    found = regions.problems(region[:at] + foreign + region[at:])
+    assert found
+    assert all(problem.message.isprintable() for problem in found)
+
+
+@given(st.sampled_from(["", "-", "my", "사진", "xn--"]), ANY)
+def test_a_suggestion_keeps_what_can_be_kept(before: str, text: str) -> None:
+    """Plain words are found again in the name suggested, so that a person knows it for their own."""
+    words = re.findall("[a-z0-9]+", text)
+    near = bucket_names.suggestion(f"{before} {text}")
+    if len(near) < 40 and text.isascii() and text == text.lower():
+        assert [word for word in words if word not in near] == []
+
+
+# Answers, all at once
+
+ANSWERS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: st.one_of(NAMES, st.sampled_from(QUESTIONS[name]))
+        if isinstance(QUESTIONS[name], list)
+        else st.one_of(NAMES, FORMS)
+        for name in PROMPTS
+    },
+)
+
+
+@given(ANSWERS)
+@example({"static_bucket_name": "photos-123456789012-us-east-1-an", "aws_region": "US-EAST-1"})
+@example({"static_bucket_name": "A", "media_bucket_name": "a"})
+def test_answers_with_all_cures_taken_pass_but_for_what_has_none(typed: dict[str, Any]) -> None:
+    answers = GOOD | typed
+    refused = post_gen.check(answers, *RULES)
+    for refusal in refused:
+        assert refusal.message.isprintable()
+    cures = {refusal.answer: refusal.cure for refusal in refused if refusal.cure}
+    uncured = {refusal.answer for refusal in refused if not refusal.cure}
+    left = {refusal.answer for refusal in post_gen.check(answers | cures, *RULES)}
+    assert left <= uncured
+    # Only a region and a choice may be too far from anything to have a suggestion.
+    assert uncured <= {"aws_region", "media_access", "django_version"}
+    told = post_gen.report("Nothing was written.", refused, answers).replace("\n", "")
+    assert not any(post_gen.is_control(character) for character in told)
 
 
 @given(st.sampled_from(sorted(regions.KNOWN)), st.data())
@@ -88,9 +170,6 @@ def test_two_letters_swapped_lead_back_to_the_region(region: str, data: st.DataO
     near = regions.suggestion(swapped)
     assert near is not None
     assert sorted(near) == sorted(region)
-
-
-PUBLIC = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"]
 
 
 def test_the_known_regions_are_botocores() -> None:

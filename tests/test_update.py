@@ -1,86 +1,368 @@
-"""A project follows the template by cruft: changes arrive, and what is the user's own stays."""
+"""A project follows the template by cruft: changes arrive, and what is the user's own stays.
 
+The template lies in a repository in which a released version was committed first, the present state on top. A
+project is made from the first, lived with, and updated to the second. What the user did is written as
+functions from text to text: after the update a file that the user changed must be the present template's with
+the same change in it, and every other file exactly the present template's.
+"""
+
+import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from pytest_cookies.plugin import Cookies
 
-from tests.answers import FIXED
-from tests.machine import run
+from tests import release_archives
+from tests.answers import FIXED, PROJECT, ROOT
+from tests.hook import config_in
+from tests.machine import commit, interpreter, run
+from tests.release_archives import PRESENT, versions
 
 pytestmark = pytest.mark.slow
 
-PROJECT = "{{cookiecutter.project_slug}}"
+CRUFT = [sys.executable, "-m", "cruft"]
+
+# What a user does to a file: gets the text, gives it back with something in it.
+Edit = Callable[[str], str]
 
 
-def commit(folder: Path, message: str) -> None:
-    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
-    author = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
-    subprocess.run(["git", *author, "commit", "--quiet", "-m", message], cwd=folder, check=True)
+def after(line: str, new: str) -> Edit:
+    """Return the edit that puts `new` after a line that is in the file once."""
+
+    def edit(text: str) -> str:
+        assert text.count(f"{line}\n") == 1, line
+        return text.replace(f"{line}\n", f"{line}\n{new}")
+
+    return edit
+
+
+def instead(old: str, new: str) -> Edit:
+    """Return the edit that replaces a text that is in the file once."""
+
+    def edit(text: str) -> str:
+        assert text.count(old) == 1, old
+        return text.replace(old, new)
+
+    return edit
+
+
+def at_the_end(new: str) -> Edit:
+    return lambda text: text + new
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a user did with a project: edits, new files, and what was deleted (with a slash: a folder)."""
+
+    edits: dict[str, list[Edit]] = field(default_factory=dict)
+    new: dict[str, str] = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
+
+    def edited(self, name: str, text: str) -> str:
+        for edit in self.edits.get(name, ()):
+            text = edit(text)
+        return text
+
+    def has_deleted(self, name: str) -> bool:
+        return any(name == gone or (gone.endswith("/") and name.startswith(gone)) for gone in self.deleted)
+
+    def live(self, project: Path) -> None:
+        for name, text in self.new.items():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_text(text, encoding="utf-8")
+        for name in self.edits:
+            path = project / name
+            path.write_text(self.edited(name, path.read_text(encoding="utf-8")), encoding="utf-8")
+        for name in self.deleted:
+            path = project / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+OWN_APP = Life(
+    edits={
+        "README.md": [
+            at_the_end("\n## Ours\n\nHow we work.\n"),
+            instead("A Django 5.2 site whose", "The site of Acme, whose"),
+        ],
+        "config/settings.py": [
+            after('    "gallery",', '    "notes",\n'),
+            instead('TIME_ZONE = "UTC"', 'TIME_ZONE = "Asia/Seoul"'),
+            # Not at the end: 0.1.0 and 0.2.0 have no lines there that are left for the user.
+            after('LOGOUT_REDIRECT_URL = "home"', "\n\n# Ours\n\nNOTES_A_PAGE = 20\n"),
+        ],
+        "config/urls.py": [
+            after("urlpatterns = [", '    path("notes/", notes),\n'),
+            after("from django.urls import include, path", "\nfrom notes.views import notes\n"),
+        ],
+        "pyproject.toml": [after('    "pillow>=12",', '    "python-dateutil>=2.9",\n')],
+    },
+    new={
+        "notes/__init__.py": '"""Notes of ours."""\n',
+        "notes/models.py": '"""Models."""\n\nfrom django.db import models\n\n\nclass Note(models.Model):\n'
+        '    """A note."""\n\n    text = models.TextField()\n\n'
+        "    def __str__(self) -> str:\n        return self.text\n",
+        "notes/views.py": '"""Views."""\n\nfrom django.http import HttpRequest, HttpResponse\n\n\n'
+        'def notes(request: HttpRequest) -> HttpResponse:\n    """Show the notes."""\n'
+        "    return HttpResponse(request.method)\n",
+        "notes/migrations/__init__.py": "",
+    },
+)
+
+NO_EXAMPLE = Life(
+    edits={
+        "config/settings.py": [instead('    "gallery",\n', "")],
+        "config/urls.py": [
+            instead(
+                '    path("", include("gallery.urls")),\n',
+                '    path("", TemplateView.as_view(template_name="base.html"), name="home"),\n',
+            ),
+            after("from django.urls import include, path", "from django.views.generic import TemplateView\n"),
+        ],
+    },
+    # README.md, "Remove the example".
+    deleted=(
+        *("gallery/", "templates/gallery/", "static/gallery/"),
+        *("tests/test_gallery.py", "tests/test_add_picture.py"),
+    ),
+)
+
+
+def git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def replace_template(repository: Path, source: Path, message: str) -> None:
+    """Commit the template of another folder in the place of the one that is in the repository."""
+    for name in release_archives.PARTS:
+        old, new = repository / name, source / name
+        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        shutil.copytree(new, old) if new.is_dir() else shutil.copy(new, old)
+    commit(repository, message)
 
 
 @pytest.fixture
-def repository(template: Path, tmp_path: Path) -> Path:
-    """Return the template in git, with an earlier commit in which some files were otherwise."""
+def repository(tmp_path: Path) -> Path:
+    """Return an empty repository for the template."""
     folder = tmp_path / "template"
-    shutil.copytree(template, folder)
-    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=folder, check=True)
-    present = {
-        name: (folder / PROJECT / name).read_text(encoding="utf-8")
-        for name in ("README.md", "config/wsgi.py")
-    }
-    (folder / PROJECT / "README.md").write_text(
-        present["README.md"].replace("## Layout", "## Folders"), "utf-8"
-    )
-    (folder / PROJECT / "config" / "wsgi.py").write_text("# earlier\n" + present["config/wsgi.py"], "utf-8")
-    moved = folder / PROJECT / "users" / "admin.py"
-    later = moved.read_text(encoding="utf-8")
-    moved.unlink()
-    commit(folder, "earlier")
-    for name, text in present.items():
-        (folder / PROJECT / name).write_text(text, encoding="utf-8")
-    moved.write_text(later, encoding="utf-8")
-    commit(folder, "present")
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
     return folder
 
 
-def test_an_update_brings_changes_and_keeps_what_is_the_users(repository: Path, tmp_path: Path) -> None:
-    environment = {"HOME": str(tmp_path)}
-    answers = [f'"{name}": "{answer}"' for name, answer in FIXED.items()]
-    cruft = [sys.executable, "-m", "cruft"]
-    earlier = subprocess.run(
-        ["git", "rev-parse", "HEAD~1"], cwd=repository, check=True, capture_output=True, text=True
-    ).stdout.strip()
-    run(
-        *cruft,
-        "create",
-        repository,
-        "--checkout",
-        earlier,
-        "--no-input",
-        "--extra-context",
-        "{" + ", ".join(answers) + "}",
-        cwd=tmp_path,
-        **environment,
-    )
-    project = tmp_path / FIXED["project_slug"]
-    secrets = (project / ".env").read_bytes()
-    assert b"DJANGO_SECRET_KEY=" in secrets
-    readme = project / "README.md"
-    readme.write_text(readme.read_text(encoding="utf-8") + "\n## Ours\n", encoding="utf-8")
-    (project / "ours.py").write_text("ours = True\n", encoding="utf-8")
-    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    commit(project, "ours")
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a user without a configuration of cookiecutter."""
+    return {"COOKIECUTTER_CONFIG": str(config_in(tmp_path))}
 
-    printed = run(*cruft, "update", "--skip-apply-ask", "--checkout", "main", cwd=project, **environment)
+
+def create(repository: Path, folder: Path, home: dict[str, str]) -> Path:
+    """Make a project by cruft and commit it, as the README says."""
+    answers = json.dumps(FIXED)
+    run(*CRUFT, "create", repository, "--no-input", "--extra-context", answers, cwd=folder, **home)
+    project = folder / FIXED["project_slug"]
+    git(project, "init", "--quiet")
+    commit(project, "as it was made")
+    return project
+
+
+def update(project: Path, home: dict[str, str]) -> None:
+    printed = run(*CRUFT, "update", "--skip-apply-ask", "--checkout", "main", cwd=project, **home)
     assert "Good work!" in printed
-    assert "## Layout" in readme.read_text(encoding="utf-8")
-    assert "## Ours" in readme.read_text(encoding="utf-8")
-    assert not (project / "config" / "wsgi.py").read_text(encoding="utf-8").startswith("# earlier")
-    assert (project / "users" / "admin.py").exists()
-    assert (project / "ours.py").exists()
+    assert "conflicts" not in printed, printed
+
+
+def files_of(project: Path) -> dict[str, bytes]:
+    """Return what git holds or would take, by name."""
+    listed = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    return {name: (project / name).read_bytes() for name in listed if name and (project / name).exists()}
+
+
+def assert_updated(project: Path, fresh: Path, life: Life) -> None:
+    """Hold every file against the one of a fresh bake, with the user's own changes in it."""
+    found = files_of(project)
+    assert not [name for name in found if name.endswith((".rej", ".orig"))]
+    wanted = {
+        path.relative_to(fresh).as_posix(): path.read_bytes()
+        for path in fresh.rglob("*")
+        if path.is_file() and path.name != ".env"
+    }
+    wanted = {name: content for name, content in wanted.items() if not life.has_deleted(name)}
+    for name in life.edits:
+        wanted[name] = life.edited(name, wanted[name].decode()).encode()
+    wanted |= {name: text.encode() for name, text in life.new.items()}
+    own = {".cruft.json", "uv.lock", *(name for name in found if name.startswith("notes/migrations/"))}
+    assert sorted(set(found) - own) == sorted(set(wanted) - own)
+    for name in sorted(set(wanted) - own):
+        assert found[name].decode(errors="replace") == wanted[name].decode(errors="replace"), name
+
+
+@pytest.fixture
+def fresh(cookies: Cookies, template: Path) -> Path:
+    """Return a project of the present template, from the same answers."""
+    result = cookies.bake(extra_context=FIXED, template=str(template))
+    assert result.exit_code == 0, result.exception
+    return Path(result.project_path)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project with an environment that its own Makefile made."""
+
+    path: Path
+    home: dict[str, str]
+
+    def manage(self, *words: object) -> str:
+        return run(".venv/bin/python", "manage.py", *words, cwd=self.path, **self.home)
+
+    def install(self) -> None:
+        python = interpreter("3.11")
+        run("make", ".venv", cwd=self.path, PYTHON=python, UV_PYTHON=python)
+
+    def rows(self, *models: str) -> list[int]:
+        """Return how many rows these models have, such as `gallery.Picture`."""
+        code = (
+            f"from django.apps import apps; print(*(apps.get_model(m).objects.count() for m in {models!r}))"
+        )
+        return [int(word) for word in self.manage("shell", "--no-imports", "-c", code).split()]
+
+
+def assert_it_runs(project: Project) -> None:
+    """Check, and migrate the database of the earlier version."""
+    assert "no issues" in project.manage("check")
+    assert "No changes detected" in project.manage("makemigrations", "--check", "--dry-run")
+    project.manage("migrate")
+    assert "[ ]" not in project.manage("showmigrations")
+
+
+@pytest.mark.parametrize("version", versions())
+def test_an_update_keeps_what_is_the_users(
+    version: str, repository: Path, template: Path, fresh: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    release_archives.extract(version, tmp_path / version)
+    replace_template(repository, tmp_path / version, version)
+    project = Project(create(repository, tmp_path, home), home)
+    OWN_APP.live(project.path)
+    env = project.path / ".env"
+    env.write_text(
+        f"{env.read_text(encoding='utf-8')}DJANGO_SITE_ORIGINS=https://acme.example.com\n", "utf-8"
+    )
+    before = env.read_bytes()
+    project.install()
+    project.manage("makemigrations", "notes")
+    run(".venv/bin/ruff", "format", "notes", cwd=project.path)
+    project.manage("migrate")
+    project.manage("add_picture", ROOT / "docs" / "hills.jpg", "Hills")
+    commit(project.path, "lived with")
+
+    replace_template(repository, template, "present")
+    update(project.path, home)
+
+    assert_updated(project.path, fresh, OWN_APP)
+    assert env.read_bytes() == before
+    config = tomllib.loads((project.path / "pyproject.toml").read_text(encoding="utf-8"))
+    assert config["tool"]["django-s3-template"]["version"] == PRESENT
+    state = json.loads((project.path / ".cruft.json").read_text(encoding="utf-8"))
+    assert state["commit"] == git(repository, "rev-parse", "HEAD")
+    assert FIXED.items() <= state["context"]["cookiecutter"].items()
+    run(*CRUFT, "check", "--checkout", "main", cwd=project.path, **home)
+
+    project.install()
+    assert_it_runs(project)
+    assert project.rows("gallery.Picture", "notes.Note") == [1, 0]
+    if version == versions()[0]:
+        printed = run("make", "test", cwd=project.path, **home)
+        assert re.search(r"\d+ passed", printed)
+        assert "skipped" not in printed
+
+
+@pytest.mark.parametrize("version", versions())
+def test_an_update_does_not_bring_the_example_back(
+    version: str, repository: Path, template: Path, fresh: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    release_archives.extract(version, tmp_path / version)
+    replace_template(repository, tmp_path / version, version)
+    project = create(repository, tmp_path, home)
+    NO_EXAMPLE.live(project)
+    commit(project, "without the example")
+    replace_template(repository, template, "present")
+    update(project, home)
+    assert_updated(project, fresh, NO_EXAMPLE)
+    if version == versions()[-1]:
+        # New files of the example's, other than in its own folders, would arrive all the same and fail.
+        left = Project(project, home)
+        left.install()
+        assert_it_runs(left)
+        run(".venv/bin/pytest", "-q", "--collect-only", cwd=project)
+
+
+def test_an_update_to_a_later_version(
+    repository: Path, template: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    """Private variables are the template's: the version, and which files are copied.
+
+    What a user writes at the end of the settings is in nobody's way.
+    """
+    replace_template(repository, template, "present")
+    project = create(repository, tmp_path, home)
+    ours = Life(edits={"config/settings.py": [at_the_end("\nNOTES_A_PAGE = 20\n")]})
+    ours.live(project)
+    commit(project, "ours")
+    secrets = (project / ".env").read_bytes()
+    later = tmp_path / "later"
+    for name in release_archives.PARTS:
+        copy = shutil.copytree if (template / name).is_dir() else shutil.copy
+        later.mkdir(exist_ok=True)
+        copy(template / name, later / name)
+    questions = json.loads((later / "cookiecutter.json").read_text(encoding="utf-8"))
+    questions["__template_version"] = "99.0.0"
+    questions["__later"] = "{{ cookiecutter.project_slug }} later"
+    questions["_copy_without_render"].append("*.later")
+    (later / "cookiecutter.json").write_text(json.dumps(questions), encoding="utf-8")
+    (later / PROJECT.name / "copied.later").write_text("${{ github.ref }} {% raw\n", encoding="utf-8")
+    readme = later / PROJECT.name / "README.md"
+    readme.write_text(f"{readme.read_text(encoding='utf-8')}\n{{{{ cookiecutter.__later }}}}\n", "utf-8")
+    (later / PROJECT.name / "users" / "admin.py").unlink()
+    settings = later / PROJECT.name / "config" / "settings.py"
+    *before, end = settings.read_text(encoding="utf-8").rstrip("\n").split("\n\n\n")
+    before[-1] += "\nLATER = True"  # the line right before the last comment
+    changed = "\n\n\n".join([*before, end]) + "\n"
+    settings.write_text(changed, encoding="utf-8")
+    replace_template(repository, later, "later")
+
+    update(project, home)
+    config = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    assert config["tool"]["django-s3-template"]["version"] == "99.0.0"
+    assert (project / "copied.later").read_text(encoding="utf-8") == "${{ github.ref }} {% raw\n"
+    assert (project / "README.md").read_text(encoding="utf-8").endswith("\nacme-photos later\n")
+    assert not (project / "users" / "admin.py").exists()
+    merged = (project / "config" / "settings.py").read_text(encoding="utf-8")
+    assert merged == ours.edited("config/settings.py", changed)
     assert (project / ".env").read_bytes() == secrets
-    assert not list(project.rglob("*.rej"))
-    run(*cruft, "check", "--checkout", "main", cwd=project, **environment)
+
+
+def test_a_conflict_is_seen(repository: Path, template: Path, tmp_path: Path, home: dict[str, str]) -> None:
+    """What the tests above would see, where user and template change one line in different ways."""
+    replace_template(repository, template, "present")
+    project = create(repository, tmp_path, home)
+    settings = project / "config" / "settings.py"
+    ours = settings.read_text(encoding="utf-8").replace('TIME_ZONE = "UTC"', 'TIME_ZONE = "Asia/Seoul"')
+    settings.write_text(ours, encoding="utf-8")
+    commit(project, "ours")
+    theirs = repository / PROJECT.name / "config" / "settings.py"
+    text = theirs.read_text(encoding="utf-8")
+    theirs.write_text(text.replace('TIME_ZONE = "UTC"', 'TIME_ZONE = "Europe/Berlin"'), encoding="utf-8")
+    commit(repository, "theirs")
+    with pytest.raises(AssertionError, match="conflicts"):
+        update(project, home)
+    merged = settings.read_text(encoding="utf-8")
+    assert "<<<<<<<" in merged
+    assert "Asia/Seoul" in merged
+    assert "Europe/Berlin" in merged

@@ -213,3 +213,6 @@ LOGGING = {
         "botocore.credentials": {"level": "WARNING"},
     },
 }
+
+
+# Settings of your own: from here on, where no update of the template changes a line.

@@ -1,0 +1,77 @@
+"""CHANGELOG.md has a section for each version, with what a project has to do."""
+
+import re
+from datetime import date
+from itertools import pairwise
+from typing import NamedTuple
+
+import pytest
+
+from tests.answers import ROOT
+from tests.release_archives import PRESENT, number, versions
+
+CHANGELOG = ROOT / "CHANGELOG.md"
+
+
+class Section(NamedTuple):
+    """What a version brought; `day` is None until it is released."""
+
+    version: str
+    day: date | None
+    parts: dict[str, str]
+
+
+HEADING = re.compile(r"\[(?:Unreleased\]|(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d))")
+
+
+def sections(text: str) -> list[Section]:
+    """Return the sections in their order; raises ValueError for a heading that is none."""
+    found = []
+    for heading, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", text, re.MULTILINE):
+        match = HEADING.fullmatch(heading)
+        if not match:
+            raise ValueError(f"{heading!r} is neither [Unreleased] nor [1.2.3] - 2026-01-31")
+        parts = dict(re.findall(r"^### (.+)\n((?:(?!^### ).*\n)*)", body, re.MULTILINE))
+        day = date.fromisoformat(match[2]) if match[2] else None
+        found.append(Section(match[1] or "Unreleased", day, parts))
+    return found
+
+
+@pytest.fixture(scope="module")
+def found() -> list[Section]:
+    return sections(CHANGELOG.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("heading", ["0.1.0 - 2026-01-31", "[0.1.0]", "[0.1.0] - 2026-13-01", "Unreleased"])
+def test_a_heading_of_another_form_is_refused(heading: str) -> None:
+    with pytest.raises(ValueError, match=r"neither|month"):
+        sections(f"# Changelog\n\n## {heading}\n\n### Added\n")
+
+
+def test_the_newest_is_the_present_version_or_not_released(found: list[Section]) -> None:
+    assert found
+    assert found[0].version in ("Unreleased", PRESENT)
+    assert all(section.day for section in found[1:])
+    assert all(number(section.version) < number(PRESENT) for section in found[1:])
+
+
+def test_versions_and_days_go_back(found: list[Section]) -> None:
+    released = [section for section in found if section.day]
+    assert len(released) >= 2
+    for newer, older in pairwise(released):
+        assert number(newer.version) > number(older.version)
+        assert newer.day is not None
+        assert older.day is not None
+        assert newer.day >= older.day
+
+
+def test_each_version_says_what_a_project_has_to_do(found: list[Section]) -> None:
+    assert found
+    for section in found:
+        assert section.parts.get("What a project has to do", "").strip(), section.version
+
+
+def test_the_last_two_releases_below_the_present_version_have_archives(found: list[Section]) -> None:
+    """What a user may come from: these two are baked and updated in test_update.py."""
+    released = [section.version for section in found if section.day and section.version != PRESENT]
+    assert versions() == released[1::-1]

@@ -1,0 +1,149 @@
+"""What the documents say leads somewhere: links, paths, and the steps to a new prompt, done on a copy."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.answers import PROJECT, ROOT
+from tests.machine import commit, interpreter, run
+
+DOCUMENTS = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not {".venv", ".uv", ".work", "demo", "golden", "node_modules"} & set(path.relative_to(ROOT).parts)
+)
+
+
+def text_of(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
+
+
+def prose(document: Path) -> str:
+    """Return a document without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", prose(document), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(document: Path) -> list[str]:
+    """Return the links to other files, and to headings of these, that lead nowhere."""
+    dead = []
+    for link in re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", prose(document)):
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            dead.append(link)
+    return dead
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_link_is_dead(document: Path) -> None:
+    assert dead_links(document) == []
+
+
+def test_dead_links_are_seen(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(
+        "# One heading\n\n[1](#one-heading) [2](b.md) [3](#two) [4](a.md#one)\n", "utf-8"
+    )
+    assert dead_links(tmp_path / "a.md") == ["b.md", "#two", "a.md#one"]
+
+
+HOW = ROOT / "docs" / "how-it-is-built.md"
+
+
+def rows(heading: str) -> set[str]:
+    """Return the folders and files of the table that follows a line of docs/how-it-is-built.md."""
+    table = text_of(HOW).partition(heading)[2].partition("\n\n|")[2].partition("\n\n")[0]
+    return {name for row in table.splitlines()[2:] for name in re.findall("`([^`]+)`", row.split(" | ")[0])}
+
+
+def test_every_folder_has_its_line() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    names = [name.strip('"') for name in tracked.splitlines()]
+    top = {f"{name.split('/')[0]}/" for name in names if "/" in name and not name.startswith(".")}
+    inner = {name.removeprefix(f"{PROJECT.name}/") for name in names if name.startswith(f"{PROJECT.name}/")}
+    assert top <= rows("## The folders")
+    assert {f"{name.split('/')[0]}/" for name in inner if "/" in name and name[0] != "."} <= rows(
+        "In the project:"
+    )
+
+
+def test_every_path_is_there() -> None:
+    named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|json|md|toml))`", text_of(HOW))
+    assert len(named) > 30
+    for name in named:
+        assert any((place / name).exists() for place in (ROOT, PROJECT, PROJECT / "s3")), name
+
+
+# docs/add-a-prompt.md
+
+ADD = ROOT / "docs" / "add-a-prompt.md"
+# A sentence before a block says where it goes: In `file`, after `the beginning of a line`, or in its place,
+# or at its end. One that names no file goes on with the last.
+BLOCK = re.compile(r"^(?P<sentence>[^\n].*?):\n\n```\w+\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
+PLACE = re.compile(r"(?:(?P<how>after|in the place of) (`{1,2})(?P<anchor>[^\n]+?)\2|at its end)$")
+
+Step = tuple[str, str | None, str, str]
+
+
+def steps() -> list[Step]:
+    """Return the steps: the file, how and where in it, and the text."""
+    found, file = [], ""
+    for match in BLOCK.finditer(text_of(ADD)):
+        sentence = match["sentence"].rpartition("\n\n")[2]
+        file = (re.findall(r"\b[Ii]n `([^`]+)`", sentence) or [file])[-1]
+        place = PLACE.search(sentence)
+        assert place, sentence
+        found.append((file, place["how"], place["anchor"] or "", match["block"]))
+    return found
+
+
+def follow(step: Step, copy: Path) -> None:
+    """Do a step on a copy of the template."""
+    file, how, anchor, block = step
+    lines = text_of(copy / file).splitlines(keepends=True)
+    if how is None:
+        lines.append(block)
+    else:
+        (at,) = (number for number, line in enumerate(lines) if line.lstrip().startswith(anchor.lstrip()))
+        lines[at : at + 1] = [block] if how == "in the place of" else [lines[at], block]
+    (copy / file).write_text("".join(lines), encoding="utf-8")
+
+
+def test_each_block_of_the_page_is_a_step() -> None:
+    assert len(steps()) == text_of(ADD).count("\n```\n") == 13
+    assert all((ROOT / file).exists() for file, *_ in steps())
+
+
+@pytest.mark.slow
+def test_the_steps_add_a_prompt(template: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "template"
+    shutil.copytree(template, copy)
+    for step in steps():
+        follow(step, copy)
+    run(sys.executable, "-m", "tests.golden_copies", cwd=copy)
+    run("git", "init", "--quiet", cwd=copy)
+    commit(copy, "a prompt")
+    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+    files = ("template", "readme", "bake", "env_file", "derived_defaults", "refusals", "style", "docs")
+    printed = run(*pytest_, *(f"tests/test_{name}.py" for name in files), cwd=copy)
+    assert re.search(r"\d+ passed", printed)
+
+    bake = (sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", tmp_path, copy)
+    refused = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
+    assert "language: 'en_US' is no code of a language: write it as in en-us, de or ko. Try en-us" in refused
+    run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
+    project = tmp_path / "site"
+    assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")
+    python = interpreter("3.11")
+    run("make", ".venv", cwd=project, PYTHON=python, UV_PYTHON=python)
+    code = "from django.conf import settings; print(settings.LANGUAGE_CODE)"
+    assert run(".venv/bin/python", "manage.py", "shell", "--no-imports", "-c", code, cwd=project) == "ko\n"
+    run(".venv/bin/pytest", "-q", "tests/test_readme.py", "tests/test_settings.py", cwd=project)
