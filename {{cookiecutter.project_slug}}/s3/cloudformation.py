@@ -183,21 +183,11 @@ def _acl(value: Any) -> dict[str, Any]:
 _PROPERTIES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "encryption": lambda value: {
         "BucketEncryption": {
-            "ServerSideEncryptionConfiguration": [
-                {
-                    "ServerSideEncryptionByDefault": _translated(
-                        "encryption", {"as": value}, {"as": "SSEAlgorithm"}
-                    )
-                }
-            ]
+            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": value}}]
         }
     },
     "lifecycle": lambda value: (
-        {
-            "LifecycleConfiguration": {
-                "Rules": [_translated("lifecycle", rule, _LIFECYCLE) for rule in value],
-            }
-        }
+        {"LifecycleConfiguration": {"Rules": [_translated("lifecycle", rule, _LIFECYCLE) for rule in value]}}
         if value
         else {}
     ),
@@ -478,7 +468,7 @@ def _outputs(domains: list[str], key: str) -> dict[str, Any]:
     found = {
         "DistributionArn": {"Description": "AWS_CLOUDFRONT_DISTRIBUTION_ARN", "Value": {"Fn::Sub": _ARN}},
         "DomainName": {
-            "Description": f"Make a CNAME record, or an alias in Route 53, of {' and '.join(domains)} to this",
+            "Description": f"Make a CNAME record, or an alias in Route 53, of {' and '.join(domains)} to it",
             "Value": {"Fn::GetAtt": ["Distribution", "DomainName"]},
         },
     }
