@@ -36,6 +36,12 @@ _YEAR = 365 * 24 * 3600  # seconds
 _NOT_FOUND = "function handler() {\n  return {statusCode: 404, statusDescription: 'Not Found'};\n}\n"
 
 
+_SECTIONS = (
+    *("AWSTemplateFormatVersion", "Description", "Parameters", "Mappings", "Conditions"),
+    *("Resources", "Outputs"),
+)
+
+
 class CloudFormationError(Exception):
     """The wanted state cannot be said as a template; the text is one line for a person."""
 
@@ -83,9 +89,10 @@ def template(site: Site, static_domain: str = "", private_key: str = "") -> dict
         found["Parameters"] = _parameters(_domains(site, static_domain))
         key = _public_key(site, private_key)
         resources |= _cdn(site, static_domain, buckets, key)
+        _let_stay_open(site, resources)
+        found["Conditions"] = {"StayOpen": {"Fn::Equals": [{"Ref": "BucketsStayOpen"}, "yes"]}}
         found["Outputs"] = _outputs(_domains(site, static_domain), key)
-    order = ("AWSTemplateFormatVersion", "Description", "Parameters", "Mappings", "Resources", "Outputs")
-    return {section: found[section] for section in order if section in found}
+    return {section: found[section] for section in _SECTIONS if section in found}
 
 
 def _check_domains(site: Site, static_domain: str) -> None:
@@ -208,6 +215,11 @@ _PROPERTIES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 
+# What people uploaded does not go with a stack, nor with a change of the name. A bucket that was made by an
+# operation which failed is empty and goes, so that the next try finds the name free.
+_STAYS = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+
+
 def _bucket(name: str, bucket: Bucket) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "BucketName": {"Fn::FindInMap": ["BucketByRegion", {"Ref": "AWS::Region"}, name]}
@@ -222,10 +234,7 @@ def _bucket(name: str, bucket: Bucket) -> dict[str, Any]:
         properties |= _PROPERTIES[title](want.value)
     return {
         "Type": "AWS::S3::Bucket",
-        # What people uploaded does not go with a stack, nor with a change of the name. A bucket that was made
-        # by an operation which failed is empty and goes, so that the next try finds the name free.
-        "DeletionPolicy": "RetainExceptOnCreate",
-        "UpdateReplacePolicy": "Retain",
+        **_STAYS,
         "Metadata": {
             "Holds": bucket.holds,
             "Reasons": {title: want.reason for title, want in bucket.aspects.items() if title != "policy"},
@@ -238,6 +247,8 @@ def _policy(name: str, bucket: Bucket) -> dict[str, Any]:
     want = bucket.aspects["policy"]
     return {
         "Type": "AWS::S3::BucketPolicy",
+        # With its bucket, so that what stays is no less and no more closed than it was.
+        **_STAYS,
         "Metadata": {"Reasons": {"policy": want.reason}},
         "Properties": {
             "Bucket": {"Ref": name},
@@ -267,8 +278,36 @@ def _parameters(domains: list[str]) -> dict[str, Any]:
             "AllowedPattern": "arn:aws:acm:us-east-1:[0-9]{12}:certificate/[0-9a-f-]+",
             "ConstraintDescription": "CloudFront takes certificates of ACM in us-east-1 only, as in"
             " arn:aws:acm:us-east-1:123456789012:certificate/...",
-        }
+        },
+        "BucketsStayOpen": {
+            "Type": "String",
+            "Description": "yes, while pages of a live site still link to the buckets: they let in whom they"
+            " would without CloudFront, too",
+            "AllowedValues": ["no", "yes"],
+            "Default": "no",
+        },
     }
+
+
+def _let_stay_open(site: Site, resources: dict[str, Any]) -> None:
+    """Give the resources of the buckets both states: behind CloudFront, and open beside it meanwhile."""
+
+    def put(properties: dict[str, Any], name: str, value: Any) -> None:
+        if properties[name] != value:
+            properties[name] = {"Fn::If": ["StayOpen", value, properties[name]]}
+
+    for bucket in wanted(replace(site, distribution="")):
+        name = _logical_id(site, bucket.name)
+        block = "PublicAccessBlockConfiguration"
+        put(resources[name]["Properties"], block, _bucket(name, bucket)["Properties"][block])
+        closed = resources[f"{name}Policy"]["Properties"]["PolicyDocument"]
+        statements = _policy(name, bucket)["Properties"]["PolicyDocument"]["Statement"]
+        taken = {statement["Sid"] for statement in statements}
+        for statement in closed["Statement"]:
+            if statement not in statements:
+                sid = statement["Sid"]
+                statements.append(statement | {"Sid": f"{sid}Cdn" if sid in taken else sid})
+        put(closed, "Statement", statements)
 
 
 def _public_key(site: Site, private_key: str) -> str:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management import CommandError, call_command
 
-from s3 import buckets, client, cloudformation, embedded, media, plan
+from s3 import buckets, client, cloudformation, embedded, media, plan, policies
 from s3.buckets import Bucket, Want
 from s3.cloudformation import CloudFormationError, template
 from s3.embedded import EmbeddedS3
@@ -47,8 +47,9 @@ def key() -> str:
 class Stack:
     """A template with the values that a stack in a region and an account gives it."""
 
-    def __init__(self, made: Mapping[str, Any], region: str) -> None:
+    def __init__(self, made: Mapping[str, Any], region: str, stays_open: str = "no") -> None:
         self.made, self.region = made, region
+        self.parameters = {"CertificateArn": CERTIFICATE, "BucketsStayOpen": stays_open}
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
         """Return the properties of all resources of a type, with values in the place of functions."""
@@ -67,15 +68,20 @@ class Stack:
                 return self.attribute(name, attribute)
             case [("Fn::FindInMap", [name, first, second])]:
                 return self.made["Mappings"][name][self.value(first)][second]
+            case [("Fn::If", [name, yes, no])]:
+                return self.value(yes if self.value(self.made["Conditions"][name]) else no)
+            case [("Fn::Equals", [first, second])]:
+                return self.value(first) == self.value(second)
             case [("Fn::Sub", text)]:
                 return re.sub(r"\$\{([^}]+)\}", lambda found: str(self.reference(found[1])), text)
         assert not any(name.startswith("Fn::") or name == "Ref" for name in part), part
         return {name: self.value(each) for name, each in part.items()}
 
     def reference(self, name: str) -> str:
-        pseudo = {"AWS::Region": self.region, "AWS::AccountId": ACCOUNT, "CertificateArn": CERTIFICATE}
-        if name in pseudo:
-            return pseudo[name]
+        known = {"AWS::Region": self.region, "AWS::AccountId": ACCOUNT}
+        known |= {name: self.parameters[name] for name in self.made.get("Parameters", {})}
+        if name in known:
+            return known[name]
         resource = self.made["Resources"][name]
         if resource["Type"] == "AWS::S3::Bucket":
             return str(self.value(resource["Properties"]["BucketName"]))
@@ -120,17 +126,19 @@ def only(found: Mapping[str, Any], name: str) -> Any:
     return found[name]
 
 
-def read_back(made: Mapping[str, Any], region: str) -> list[tuple[str, dict[str, Any]]]:
+Buckets = list[tuple[str, dict[str, Any]]]
+
+
+def read_back(made: Mapping[str, Any], region: str, stays_open: str = "no") -> Buckets:
     """Return the buckets of a template with the values of their aspects, as `wanted` says them."""
-    stack = Stack(made, region)
+    stack = Stack(made, region, stays_open)
     found = []
-    policies = {each["Bucket"]: each for each in stack.resources("AWS::S3::BucketPolicy").values()}
-    for name, bucket in stack.resources("AWS::S3::Bucket").items():
-        resource = made["Resources"][name]
-        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == (
-            "RetainExceptOnCreate",
-            "Retain",
-        )
+    for resource in made["Resources"].values():
+        if resource["Type"].startswith("AWS::S3::"):
+            stays = (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+            assert stays == ("RetainExceptOnCreate", "Retain")
+    documents = {each["Bucket"]: each for each in stack.resources("AWS::S3::BucketPolicy").values()}
+    for bucket in stack.resources("AWS::S3::Bucket").values():
         bucket_name = bucket.pop("BucketName")
         regional = bucket.pop("BucketNamespace", None)
         assert regional == ("account-regional" if bucket_name.endswith("-an") else None)
@@ -138,7 +146,7 @@ def read_back(made: Mapping[str, Any], region: str) -> list[tuple[str, dict[str,
         (ownership,) = only(bucket.pop("OwnershipControls"), "Rules")
         rules = only(bucket.pop("LifecycleConfiguration", {"Rules": []}), "Rules")
         origins = only(bucket.pop("CorsConfiguration", {"CorsRules": []}), "CorsRules")
-        policy = policies.pop(bucket_name)
+        policy = documents.pop(bucket_name)
         document = policy.pop("PolicyDocument")
         assert list(policy) == ["Bucket"]
         assert document.pop("Version") == "2012-10-17"
@@ -155,13 +163,30 @@ def read_back(made: Mapping[str, Any], region: str) -> list[tuple[str, dict[str,
             aspects["versioning"] = only(bucket.pop("VersioningConfiguration"), "Status")
         assert not bucket, bucket
         found.append((bucket_name, aspects))
-    assert not policies
+    assert not documents
     return found
 
 
-def values(site: Site) -> list[tuple[str, dict[str, Any]]]:
+def values(site: Site) -> Buckets:
     found = buckets.wanted(site)
     return [(each.name, {title: want.value for title, want in each.aspects.items()}) for each in found]
+
+
+def beside_the_cdn(site: Site) -> Buckets:
+    """Return what buckets are while they are open beside the distribution: as without it, and it may read."""
+    found = []
+    for (name, behind), (_, aspects) in zip(
+        values(site), values(replace(site, distribution="")), strict=True
+    ):
+        sids = [each["Sid"] for each in aspects["policy"]]
+        for each in behind["policy"]:
+            if each not in aspects["policy"]:
+                aspects["policy"].append(
+                    {**each, "Sid": each["Sid"] + ("Cdn" if each["Sid"] in sids else "")}
+                )
+        assert len({each["Sid"] for each in aspects["policy"]}) == len(aspects["policy"])
+        found.append((name, aspects))
+    return found
 
 
 REGIONS = ("eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1")
@@ -190,6 +215,8 @@ def test_read_back_the_template_is_the_wanted_state() -> None:
         made = template(site, static, key())
         wanted = replace(site, distribution=ARN if static else "")
         assert read_back(made, site.region) == values(wanted), (site, static)
+        if static:
+            assert read_back(made, site.region, "yes") == beside_the_cdn(wanted)
         reasons: dict[str, str] = {}
         for each in made["Resources"].values():
             reasons |= each.get("Metadata", {}).get("Reasons", {})
@@ -256,8 +283,9 @@ def alter(parent: Any, name: Any) -> None:
 def test_each_change_of_a_property_is_seen() -> None:
     site = replace(SITE, origins=ORIGINS[1], versioning=True, media_domain=CDN, access="public-policy")
     made = template(site, CDN)
-    wanted = values(replace(site, distribution=ARN))
-    assert read_back(made, REGION) == wanted
+    behind = replace(site, distribution=ARN)
+    wanted = (values(behind), beside_the_cdn(behind))
+    assert (read_back(made, REGION), read_back(made, REGION, "yes")) == wanted
     paths = [
         ("Resources", name, "Properties", *path)
         for name, each in made["Resources"].items()
@@ -268,7 +296,8 @@ def test_each_change_of_a_property_is_seen() -> None:
     unseen = []
     for path, change in product(paths, (drop, alter)):
         try:
-            if read_back(changed(made, path, change), REGION) == wanted:
+            wrong = changed(made, path, change)
+            if (read_back(wrong, REGION), read_back(wrong, REGION, "yes")) == wanted:
                 unseen.append((path, change.__name__))
         except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError):
             continue  # the reader refuses it
@@ -424,6 +453,19 @@ def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, o
         assert visit(made, path, signed=True) == 403
 
 
+def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
+    made = template(replace(SITE, media_domain=CDN, access="public-policy"), CDN)
+    assert made["Parameters"]["BucketsStayOpen"]["Default"] == "no"
+    for (_, behind), (_, beside) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
+        assert all(behind["public access block"].values())
+        assert not beside["public access block"]["RestrictPublicBuckets"]
+        assert not any(policies.is_public(statement) for statement in behind["policy"])
+        assert sum(policies.is_public(statement) for statement in beside["policy"]) == 1
+    # What is private does not open meanwhile, and CloudFront reads it.
+    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
+
+
 def test_a_domain_for_static_files_alone_shows_no_uploads() -> None:
     made = template(replace(SITE, media_bucket="acme-static"), CDN, "")
     assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
@@ -493,6 +535,11 @@ def test_cors_of_static_files_is_the_buckets_and_uploads_have_none() -> None:
     # No origin of a page goes on to S3, so that no answer to it is cached for others.
     assert all("OriginRequestPolicyId" not in each for each in config(made)["CacheBehaviors"])
     assert "CorsConfig" not in json.dumps(template(replace(SITE, media_domain=CDN), CDN, key()))
+
+
+def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_value(monkeypatch, "cors", [RULES["cors"]])  # such as that of uploads from the browser
+    assert "CorsConfig" not in json.dumps(template(SITE, CDN))
 
 
 def test_only_signed_links_may_tell_s3_what_to_answer() -> None:
