@@ -59,9 +59,9 @@ def is_public(statement: Mapping[str, Any]) -> bool:
     if not principal and "NotPrincipal" not in statement:
         return False
     return not any(
-        _narrows(operator, key.lower(), [str(value) for value in _listed(values)])
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
+        _narrows(operator, key.lower(), _listed(values))
+        for operator, keys in _mapping(statement.get("Condition")).items()
+        for key, values in _mapping(keys).items()
     )
 
 
@@ -131,7 +131,12 @@ def in_words(statement: Mapping[str, Any]) -> str:
 
 
 def _listed(value: Any) -> list[str]:
-    return list(value) if isinstance(value, list) else [value]
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    # What is none, against the language of policies, limits nothing.
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read(site: Site, bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:
