@@ -8,11 +8,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED, ROOT
 
 Bake = Callable[..., Path]
+
+# A machine that is busy with other things has found no counterexample.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

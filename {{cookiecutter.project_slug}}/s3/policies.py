@@ -127,7 +127,8 @@ def in_words(statement: Mapping[str, Any]) -> str:
     condition = f" if {json.dumps(statement['Condition'])}" if statement.get("Condition") else ""
     sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
     verb = "may" if statement.get("Effect") == "Allow" else "may not"
-    return f"{sid}{everybody_but}{who} {verb} {what} on {', '.join(where)}{condition}"
+    # Split and joined, for other people's texts may have line breaks.
+    return " ".join(f"{sid}{everybody_but}{who} {verb} {what} on {', '.join(where)}{condition}".split())
 
 
 def _listed(value: Any) -> list[str]:
