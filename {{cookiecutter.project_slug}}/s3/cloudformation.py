@@ -119,7 +119,7 @@ def _check_domains(site: Site, static_domain: str) -> None:
 
 
 def _domains(site: Site, static_domain: str) -> list[str]:
-    return list(dict.fromkeys(filter(None, (static_domain, site.media_domain))))
+    return list(dict.fromkeys(name.lower() for name in (static_domain, site.media_domain) if name))
 
 
 def _logical_id(site: Site, bucket: str) -> str:

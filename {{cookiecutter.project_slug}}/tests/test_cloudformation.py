@@ -466,6 +466,11 @@ def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
     assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
 
 
+def test_one_name_in_two_spellings_is_one_alias() -> None:
+    made = template(replace(SITE, media_domain="CDN.example.com"), CDN, key())
+    assert config(made)["Aliases"] == [CDN]
+
+
 def test_a_domain_for_static_files_alone_shows_no_uploads() -> None:
     made = template(replace(SITE, media_bucket="acme-static"), CDN, "")
     assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
