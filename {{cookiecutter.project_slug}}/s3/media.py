@@ -95,7 +95,7 @@ _DOWNLOAD_TYPES = {
 }
 
 # boto3's names of what a link may ask of S3, and S3's own.
-_LINK_PARAMETERS = {
+LINK_PARAMETERS = {
     "ResponseCacheControl": "response-cache-control",
     "ResponseContentDisposition": "response-content-disposition",
     "ResponseContentEncoding": "response-content-encoding",
@@ -353,13 +353,13 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         return _cloudfront_link(*self._cloudfront, url, at + life) if self._cloudfront else url
 
     def _link_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        if unknown := [name for name in parameters if name not in _LINK_PARAMETERS]:
-            raise ValueError(f"A link takes {', '.join(_LINK_PARAMETERS)}, not {', '.join(unknown)}.")
+        if unknown := [name for name in parameters if name not in LINK_PARAMETERS]:
+            raise ValueError(f"A link takes {', '.join(LINK_PARAMETERS)}, not {', '.join(unknown)}.")
         if not self.querystring_auth and (refused := [name for name in parameters if name != "VersionId"]):
             raise ValueError(
                 f"S3 takes {', '.join(refused)} on signed links only, and media are {self.access}."
             )
-        return {_LINK_PARAMETERS[name]: str(value) for name, value in parameters.items()}
+        return {LINK_PARAMETERS[name]: str(value) for name, value in parameters.items()}
 
 
 @lru_cache(maxsize=8)

@@ -59,9 +59,9 @@ def is_public(statement: Mapping[str, Any]) -> bool:
     if not principal and "NotPrincipal" not in statement:
         return False
     return not any(
-        _narrows(operator, key.lower(), [str(value) for value in _listed(values)])
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
+        _narrows(operator, key.lower(), _listed(values))
+        for operator, keys in _mapping(statement.get("Condition")).items()
+        for key, values in _mapping(keys).items()
     )
 
 
@@ -127,11 +127,17 @@ def in_words(statement: Mapping[str, Any]) -> str:
     condition = f" if {json.dumps(statement['Condition'])}" if statement.get("Condition") else ""
     sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
     verb = "may" if statement.get("Effect") == "Allow" else "may not"
-    return f"{sid}{everybody_but}{who} {verb} {what} on {', '.join(where)}{condition}"
+    # Split and joined, for other people's texts may have line breaks.
+    return " ".join(f"{sid}{everybody_but}{who} {verb} {what} on {', '.join(where)}{condition}".split())
 
 
 def _listed(value: Any) -> list[str]:
-    return list(value) if isinstance(value, list) else [value]
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    # What is none, against the language of policies, limits nothing.
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read(site: Site, bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""The CloudFormation template of every mode before AWS's linter, and its function in a JavaScript engine."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.answers import ROOT
+from tests.browser import browser
+
+pytestmark = pytest.mark.slow
+
+REGIONS = ("eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1")
+
+# The project's tests know all modes; their package has the name of this one, hence a process of its own.
+WRITE = """
+import json, pathlib, sys
+from s3.cloudformation import template
+from tests.test_cloudformation import key, modes
+
+for number, (site, static_domain) in enumerate(modes()):
+    folder = pathlib.Path(sys.argv[1], site.region)
+    folder.mkdir(exist_ok=True)
+    text = json.dumps(template(site, static_domain, key()), indent=2)
+    (folder / f"{number}.json").write_text(text, "utf-8")
+"""
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the template of every mode, in a folder for each region."""
+    folder = tmp_path_factory.mktemp("templates")
+    project = ROOT / "{{cookiecutter.project_slug}}"
+    subprocess.run(
+        [sys.executable, "-B", "-c", WRITE, str(folder)],
+        cwd=project,
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+        check=True,
+    )
+    return folder
+
+
+def findings(files: str, *options: str) -> list[dict[str, Any]]:
+    """Return the errors and warnings that cfn-lint has for files."""
+    # Its schemas come with it; where it asked for others, this proxy would refuse.
+    offline = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
+    program = str(Path(sys.executable).with_name("cfn-lint"))
+    done = subprocess.run(
+        [program, "--format", "json", *options, "--", files],
+        env=os.environ | offline,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    assert bool(found) == bool(done.returncode)
+    return found
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_every_mode_passes(templates: Path, region: str) -> None:
+    assert len(list((templates / region).glob("*.json"))) == (192 if region == "eu-central-1" else 48)
+    assert findings(str(templates / region / "*.json"), "--regions", region) == []
+
+
+def with_distribution(templates: Path) -> dict[str, Any]:
+    """Return a template that has a resource of every type."""
+    for file in sorted((templates / "eu-central-1").glob("*.json")):
+        text = file.read_text("utf-8")
+        if "AWS::CloudFront::PublicKey" in text:
+            return dict(json.loads(text))
+    raise AssertionError("no template has a key")
+
+
+def bucket(made: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = made["Resources"]["StaticBucket"]["Properties"]
+    return found
+
+
+def distribution(made: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = made["Resources"]["Distribution"]["Properties"]["DistributionConfig"]
+    return found
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no such property": (lambda made: bucket(made).update(Versioning="Enabled"), "E3002"),
+    "no such value": (
+        lambda made: bucket(made)["OwnershipControls"].update(Rules=[{"ObjectOwnership": "Mine"}]),
+        "E3030",
+    ),
+    "something is missing": (lambda made: distribution(made).pop("DefaultCacheBehavior"), "E3003"),
+    "no such resource": (
+        lambda made: made["Outputs"]["DomainName"].update(Value={"Fn::GetAtt": ["Nothing", "DomainName"]}),
+        "E6101",
+    ),
+    "a warning": (lambda made: made["Parameters"].update(Unused={"Type": "String"}), "W2001"),
+}
+
+
+def test_the_linter_sees_what_is_wrong(templates: Path, tmp_path: Path) -> None:
+    made = with_distribution(templates)
+    types = {each["Type"] for each in made["Resources"].values()}
+    assert len(types) == 9
+    for name, (spoil, _rule) in WRONG.items():
+        copy = json.loads(json.dumps(made))
+        spoil(copy)
+        (tmp_path / f"{name}.json").write_text(json.dumps(copy), "utf-8")
+    (tmp_path / "right.json").write_text(json.dumps(made), "utf-8")
+    # Without a region it takes us-east-1, as for somebody who just runs it.
+    found = {(Path(each["Filename"]).stem, each["Rule"]["Id"]) for each in findings(f"{tmp_path}/*.json")}
+    assert found == {(name, rule) for name, (_spoil, rule) in WRONG.items()}
+
+
+def test_the_function_answers_404_by_itself(templates: Path) -> None:
+    """CloudFront's guide: a function that returns an object with a statusCode answers in S3's place."""
+    code = with_distribution(templates)["Resources"]["NothingElse"]["Properties"]["FunctionCode"]
+    event = {"version": "1.0", "request": {"method": "GET", "uri": "/pending/a.jpg", "headers": {}}}
+    with browser() as chromium:
+        answer = chromium.new_page().evaluate(f"event => {{ {code}; return handler(event); }}", event)
+    assert answer == {"statusCode": 404, "statusDescription": "Not Found"}

@@ -1,0 +1,161 @@
+"""Whatever a file is called, and in every mode: its headers can be sent, and none lets a browser run it."""
+
+import re
+import sys
+from email.message import Message
+from typing import Any
+
+from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import override_settings
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.answers import ROOT
+
+sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
+
+if not settings.configured:
+    settings.configure(
+        AWS_S3_REGION_NAME="eu-central-1",
+        AWS_S3_ENDPOINT_URL="",
+        AWS_EXPECTED_BUCKET_OWNER="",
+        AWS_MEDIA_BUCKET_NAME="a-bucket",
+        AWS_MEDIA_ACCESS="public-policy",
+        AWS_MEDIA_CUSTOM_DOMAIN="m.example.com",
+        AWS_QUERYSTRING_EXPIRE=3600,
+    )
+
+from s3 import publish
+from s3.media import MediaStorage
+
+# In each mode; the fourth is behind a CDN that checks no signature.
+MODES = [("private", ""), ("public-read", ""), ("public-policy", ""), ("public-policy", "cdn.example.com")]
+STORAGES = [MediaStorage(access=access, custom_domain=domain) for access, domain in MODES]
+
+# What RFC 9110 lets a field's value be, of what S3 takes: visible ASCII, with spaces inside.
+SENDABLE = re.compile(r"[\x21-\x7e]+( +[\x21-\x7e]+)*")
+MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=utf-8)?")
+
+INLINE = {"avif", "gif", "jpeg", "jpg", "mp4", "pdf", "png", "webp"}
+# What a browser runs, or may take for what it runs: types that scripts, documents and styles have.
+ACTIVE = re.compile(r"html|xml|svg|script|css|json|wasm|flash|manifest")
+
+PARTS = [
+    "a",
+    "é",
+    "사진",
+    "e\u0301",
+    ".",
+    "..",
+    " ",
+    "-",
+    "_",
+    "%",
+    '"',
+    "\\",
+    "/",
+    ";",
+    "\r\n",
+    "\x00",
+    "\u202e",
+]
+PARTS += [
+    ".jpg",
+    ".JPG",
+    ".png",
+    ".svg",
+    ".svgz",
+    ".html",
+    ".xhtml",
+    ".js",
+    ".mjs",
+    ".pdf",
+    ".tar.gz",
+    ".zip",
+    ".\u017fvg",
+]
+PARTS += [
+    ".css",
+    ".woff2",
+    ".map",
+    ".json",
+    ".wasm",
+    ".unknown",
+    "x" * 200,
+    "\ud800",
+    "\U0001d504",
+    ".\uff48\uff54\uff4d\uff4c",
+]
+NAMES = st.one_of(st.text(), st.lists(st.sampled_from(PARTS)).map("".join))
+
+
+def saved_as(storage: MediaStorage, name: str) -> str:
+    """Return the key that an upload of a name gets."""
+    available: str = storage.get_available_name(storage.generate_filename(storage.get_valid_name(name)))
+    return f"media/{available}"
+
+
+@given(
+    name=NAMES,
+    mode=st.sampled_from(range(len(MODES))),
+    declared=st.sampled_from(["", "text/html", "image/png"]),
+)
+@example(name="a.jpg\r\nSet-Cookie: a=b", mode=0, declared="text/html\r\nX: y")
+@example(name="a.\u017fvg", mode=1, declared="")
+def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int, declared: str) -> None:
+    storage = STORAGES[mode]
+    key = saved_as(storage, name)
+    upload = SimpleUploadedFile("a", b"<script>", content_type=declared)
+    upload._name = name
+    for content in (upload, ContentFile(b"<script>")):
+        sent: dict[str, Any] = storage._get_write_parameters(key, content)
+        assert set(sent) - {"ACL"} == {"ContentType", "ContentDisposition", "CacheControl"}
+        assert sent.get("ACL") == ("public-read" if MODES[mode][0] == "public-read" else None)
+        for value in sent.values():
+            assert SENDABLE.fullmatch(value)
+        # "The size of system-defined metadata is limited to 2 KB", S3 User Guide.
+        assert sum(len(header) + len(value) for header, value in sent.items()) < 2048
+        assert MEDIA_TYPE.fullmatch(sent["ContentType"])
+        extension = re.findall(r"\.([A-Za-z0-9]+)$", key, re.ASCII)
+        kind = extension[0].lower() if extension else ""
+        shown = sent["ContentDisposition"].partition(";")[0]
+        assert shown == ("inline" if kind in INLINE else "attachment")
+        active = ACTIVE.search(sent["ContentType"].replace("openxmlformats", ""))
+        assert active is None
+        # A reader that is not ours finds a name of the same kind.
+        message = Message()
+        message["Content-Disposition"] = sent["ContentDisposition"]
+        found = message.get_filename() or ""
+        assert found
+        assert not set(found) & set('/\\"\r\n\x00')
+        assert found.lower().endswith(f".{kind}") if kind else True
+
+
+@given(name=NAMES, mode=st.sampled_from(range(len(MODES))))
+def test_only_what_anybody_may_read_is_kept_by_shared_caches(name: str, mode: int) -> None:
+    storage = STORAGES[mode]
+    said = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
+    assert said.startswith("private," if MODES[mode][0] == "private" else "public,")
+
+
+@given(name=NAMES, cdn=st.sampled_from(["", "cdn.example.com"]))
+def test_a_static_file_has_a_type_by_its_name_alone(name: str, cdn: str) -> None:
+    with override_settings(AWS_STATIC_CUSTOM_DOMAIN=cdn):
+        headers = publish.Headers.of(name, publish.IMMUTABLE)
+    assert MEDIA_TYPE.fullmatch(headers.content_type)
+    assert headers.content_type.startswith("text/") == headers.content_type.endswith("; charset=utf-8")
+    if headers.encoding == "gzip":
+        assert not cdn
+        assert re.match(r"text/|.*[/+](json|xml|yaml)\b|.*javascript", headers.content_type)
+
+
+@given(name=NAMES, digest=st.text("0123456789abcdef", min_size=12, max_size=12))
+def test_the_hashed_name_has_the_type_of_the_plain_one(name: str, digest: str) -> None:
+    """Django puts the hash before the last extension."""
+    base, dot, extension = name.rpartition(".")
+    if not base or not dot or not extension or "/" in extension or base.endswith("/"):
+        return
+    assert publish.content_type(f"{base}.{digest}.{extension}") == publish.content_type(name)
+    assert publish.content_type(name.lower()) == publish.content_type(f"static/{name.lower()}")
