@@ -64,7 +64,7 @@ def configuration(kind: str) -> dict[str, Any]:
             "django": {"handlers": [], "level": "INFO"},
             # It would say at each start where it found the credentials.
             "botocore.credentials": {"level": "WARNING"},
-            # Django leaves it to the server to keep back the body of an answer to HEAD; gunicorn does, and tells.
+            # Django leaves it to the server to drop the body of an answer to HEAD; gunicorn does, and tells.
             "gunicorn.http.wsgi": {"level": "ERROR"},
             # Their levels are gunicorn's own option.
             "gunicorn.error": {"handlers": ["stderr"], "propagate": False},
@@ -96,8 +96,8 @@ class PlainFormatter(logging.Formatter):
         """Return the line. What a visitor sends in a path or a header can't start another one."""
         if atoms := _access(record):
             record.message = (
-                f'{atoms["h"]} "{atoms["m"]} {quote(_path(atoms))} {atoms["H"]}" {atoms["s"]} {atoms["B"]} bytes'
-                f" {atoms['M']} ms {json.dumps(atoms['a'])}"
+                f'{atoms["h"]} "{atoms["m"]} {quote(_path(atoms))} {atoms["H"]}"'
+                f" {atoms['s']} {atoms['B']} bytes {atoms['M']} ms {json.dumps(atoms['a'])}"
             )
         return super().formatMessage(record)
 

@@ -156,6 +156,7 @@ class Command(BaseCommand):
                 verbosity=self.verbosity if missing else 0,
             )
         except Exception as error:  # whatever a migration raises
+            self.say("")  # after the name of the migration, whose line has no end yet
             left = self.left(missing)
             applied = [name for name in missing if name not in left]
             raise CommandError(

@@ -1,0 +1,197 @@
+"""The site's programs, started in earnest: commands of manage.py, gunicorn, each with its own database."""
+
+import http.client
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.ministack import Answer
+
+ROOT = Path(__file__).resolve().parent.parent
+MANAGE = [sys.executable, str(ROOT / "manage.py")]
+
+# What a server's environment has; files are local.
+PRODUCTION = {
+    "DJANGO_DEBUG": "false",
+    "DJANGO_SECRET_KEY": "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+    "DJANGO_ALLOWED_HOSTS": "www.example.com",
+    "DJANGO_SITE_ORIGINS": "https://www.example.com",
+    "DJANGO_SECURE_PROXY_SSL_HEADER": "X-Forwarded-Proto",
+    "USE_S3": "false",
+}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a new desk: nothing is set."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {"DJANGO_ENV_FILE": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"} | more
+
+
+class Started:
+    """A running command: what it prints, and how it is ended. Words alone are those of manage.py."""
+
+    def __init__(
+        self, *words: object, command: Sequence[str] = MANAGE, cwd: Path = ROOT, **more: str
+    ) -> None:
+        self.process = subprocess.Popen(
+            [*command, *map(str, words)],
+            env=environment(**more),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.output = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as stdout:
+            for line in stdout:
+                self.output += line
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None
+            found = re.search(pattern, self.output)
+            assert found or not ended, self.output
+            return found
+
+        found: re.Match[str] = until(look)
+        return found
+
+    def ended(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(60)
+        self._reader.join(60)
+        return code
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.ended()
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Return the first true result; a minute without one fails the test."""
+    end = time.monotonic() + 60
+    while not (found := look()):
+        assert time.monotonic() < end, "it did not happen within a minute"
+        time.sleep(0.05)
+    return found
+
+
+@contextmanager
+def started(*words: object, **more: Any) -> Iterator[Started]:
+    command = Started(*words, **more)
+    try:
+        yield command
+    finally:
+        if command.process.poll() is None:
+            command.process.kill()
+            command.process.wait(60)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Served(Started):
+    """A running gunicorn, as a server runs it."""
+
+    port: int
+
+    def ask(
+        self,
+        path: str,
+        method: str = "GET",
+        *,
+        secure: bool = True,
+        headers: Mapping[str, str] | None = None,
+        body: str | None = None,
+    ) -> Answer:
+        """Ask as the proxy in front of it does; `secure` tells that the visitor came over https."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            proxy = {"Host": "www.example.com", "X-Forwarded-Proto": "https" if secure else "http"}
+            connection.request(method, path, body, proxy | dict(headers or {}))
+            got = connection.getresponse()
+            return Answer(got.status, {name.lower(): value for name, value in got.getheaders()}, got.read())
+        finally:
+            connection.close()
+
+    def workers(self) -> set[int]:
+        """Return the processes that serve at the moment."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return {int(number) for number in children.read_text().split()}
+
+
+@contextmanager
+def served(*options: object, command: Sequence[str] = (), **more: str) -> Iterator[Served]:
+    """Run gunicorn with the site's own settings, one worker unless told; yield it when it answers."""
+    port = free_port()
+    words = [*options, "--bind", f"127.0.0.1:{port}", "config.wsgi"]
+    variables: dict[str, Any] = PRODUCTION | {"WEB_CONCURRENCY": "1"} | more
+    server = Served(*words, command=[*command, sys.executable, "-m", "gunicorn"], **variables)
+    server.port = port
+    try:
+
+        def answers() -> bool:
+            assert server.process.poll() is None, server.output
+            try:
+                return server.ask("/healthz", secure=False).status == 200
+            except OSError:
+                return False
+
+        until(answers)
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.terminate()
+            try:
+                server.process.wait(10)
+            except subprocess.TimeoutExpired:
+                for number in server.workers():
+                    os.kill(number, signal.SIGKILL)
+                server.process.kill()
+                server.process.wait(60)
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> Iterator[str]:
+    """Return the address of an empty database: on the server of TEST_DATABASE_URL, else an SQLite file."""
+    server = os.environ.get("TEST_DATABASE_URL")
+    if not server:
+        yield f"sqlite:///{tmp_path / 'db.sqlite3'}"
+        return
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield f"{server.rpartition('/')[0]}/{name}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of an SQLite database with the site's tables and nothing in them."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'db.sqlite3'}"
+    with started("migrate", "--verbosity", 0, DATABASE_URL=url) as migrate:
+        assert migrate.ended() == 0, migrate.output
+    return url
