@@ -22,6 +22,7 @@ from tests.ministack import Answer
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = [sys.executable, str(ROOT / "manage.py")]
+GUNICORN = [sys.executable, "-m", "gunicorn"]
 
 # What a server's environment has; files are local.
 PRODUCTION = {
@@ -143,12 +144,12 @@ class Served(Started):
 
 
 @contextmanager
-def served(*options: object, command: Sequence[str] = (), **more: str) -> Iterator[Served]:
-    """Run gunicorn with the site's own settings, one worker unless told; yield it when it answers."""
+def served(*options: object, **more: str) -> Iterator[Served]:
+    """Run gunicorn, with one worker unless WEB_CONCURRENCY tells more; yield it when it answers."""
     port = free_port()
     words = [*options, "--bind", f"127.0.0.1:{port}", "config.wsgi"]
-    variables: dict[str, Any] = PRODUCTION | {"WEB_CONCURRENCY": "1"} | more
-    server = Served(*words, command=[*command, sys.executable, "-m", "gunicorn"], **variables)
+    variables: dict[str, Any] = {"WEB_CONCURRENCY": "1"} | more
+    server = Served(*words, command=GUNICORN, **variables)
     server.port = port
     try:
 
@@ -189,9 +190,26 @@ def database_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the address of an SQLite database with the site's tables and nothing in them."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('database') / 'db.sqlite3'}"
-    with started("migrate", "--verbosity", 0, DATABASE_URL=url) as migrate:
-        assert migrate.ended() == 0, migrate.output
-    return url
+def production(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the variables of a server whose database has tables, and whose image carries the manifest.
+
+    Its S3 is one that nobody can reach.
+    """
+    folder = tmp_path_factory.mktemp("production")
+    variables = PRODUCTION | {
+        "DJANGO_SETTINGS_MODULE": "tests.production",
+        "TEST_FOLDER": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "USE_S3": "true",
+        "AWS_S3_REGION_NAME": "eu-central-1",
+        "AWS_STATIC_BUCKET_NAME": "acme-static",
+        "AWS_MEDIA_BUCKET_NAME": "acme-media",
+        "AWS_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for words in (["migrate", "--verbosity", "0"], ["s3", "manifest"]):
+        with started(*words, **variables) as command:
+            assert command.ended() == 0, command.output
+    return variables

@@ -19,12 +19,9 @@ from tests.processes import PRODUCTION, ROOT, Started, started, until
 pytestmark = pytest.mark.slow
 
 SETTINGS = """
-import os
-from pathlib import Path
-from config.settings import *
+from tests.production import *
 
-STATIC_ROOT = Path(os.environ["TEST_FOLDER"]) / "collected"
-STATICFILES_DIRS = [Path(os.environ["TEST_FOLDER"]) / "sources"]
+STATICFILES_DIRS = [STATIC_ROOT.with_name("sources")]
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 INSTALLED_APPS = [*INSTALLED_APPS, "extra"]
 """
@@ -39,7 +36,7 @@ from django.db import migrations
 FOLDER = Path({folder!r})
 
 def work(apps, editor):
-    collected = (FOLDER / "collected" / "staticfiles.json").exists()
+    collected = (FOLDER / "static" / "staticfiles.json").exists()
     with (FOLDER / "journal").open("a") as journal:
         journal.write("{name} " + ("after" if collected else "without") + " static files\\n")
     while (FOLDER / "hold").exists():
@@ -87,7 +84,7 @@ class Project:
 
     @property
     def collected(self) -> bool:
-        return (self.folder / "collected" / "staticfiles.json").exists()
+        return (self.folder / "static" / "staticfiles.json").exists()
 
     def applied(self) -> list[str]:
         """Return the migrations of `extra` that are applied."""
@@ -162,8 +159,8 @@ def test_a_static_file_that_fails_leaves_the_database_alone(project: Project) ->
     assert "the database was not touched. The file 'none.png' could not be found" in printed
     assert "Traceback" not in printed
     (project.folder / "sources" / "a.css").write_text("a {}")
-    shutil.rmtree(project.folder / "collected")
-    (project.folder / "collected").write_text("in the way")
+    shutil.rmtree(project.folder / "static")
+    (project.folder / "static").write_text("in the way")
     code, printed = project.release()
     assert code == 4, printed
     assert "the database was not touched. [Errno" in last(printed)
