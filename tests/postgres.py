@@ -51,6 +51,11 @@ class Postgres:
     port: int
     password: str
 
+    @property
+    def pid(self) -> int:
+        """The process that accepts connections."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+
     def url(self, database: str = "postgres") -> str:
         """Return the address of a database, as DATABASE_URL takes it."""
         return f"postgres://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -63,9 +68,9 @@ class Postgres:
 
     def psql(self, command: str, database: str = "postgres") -> str:
         """Run a command of SQL and return what it printed, without headings."""
-        words = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command"]
+        options = ["--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command"]
         done = subprocess.run(
-            [str(self.programs / words[0]), *words[1:], command, self.url(database)],
+            [str(self.programs / "psql"), *options, command, self.url(database)],
             capture_output=True,
             text=True,
             check=False,

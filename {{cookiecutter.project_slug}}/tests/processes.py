@@ -45,7 +45,12 @@ class Started:
     """A running command: what it prints, and how it is ended. Words alone are those of manage.py."""
 
     def __init__(
-        self, *words: object, command: Sequence[str] = MANAGE, cwd: Path = ROOT, **more: str
+        self,
+        *words: object,
+        command: Sequence[str] = MANAGE,
+        cwd: Path = ROOT,
+        stderr: int = subprocess.STDOUT,
+        **more: str,
     ) -> None:
         self.process = subprocess.Popen(
             [*command, *map(str, words)],
@@ -53,7 +58,7 @@ class Started:
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
         )
         self.output = ""
@@ -144,7 +149,7 @@ class Served(Started):
 
 
 @contextmanager
-def served(*options: object, **more: str) -> Iterator[Served]:
+def served(*options: object, **more: Any) -> Iterator[Served]:
     """Run gunicorn, with one worker unless WEB_CONCURRENCY tells more; yield it when it answers."""
     port = free_port()
     words = [*options, "--bind", f"127.0.0.1:{port}", "config.wsgi"]

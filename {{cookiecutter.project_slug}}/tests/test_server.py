@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlencode
@@ -195,19 +195,21 @@ def is_refused(server: Served) -> bool:
 
 
 def test_when_it_is_stopped_running_requests_end_and_new_ones_are_refused(production: dict[str, str]) -> None:
-    with served(**production) as server, begun(server) as (slow, rest):
-        with socket.create_connection(("127.0.0.1", server.port)) as idle:
-            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert idle.recv(1000)  # a proxy keeps such a connection, and must not keep the server
-            server.process.send_signal(signal.SIGTERM)
-            until(lambda: is_refused(server))
-            assert server.process.poll() is None
-            slow.sendall(rest)
-            with slow.makefile("rb") as file:
-                answer = file.read()
-            assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer[:200]
-            assert b"</html>" in answer
-            assert server.ended() == 0
+    with ExitStack() as stack:
+        server = stack.enter_context(served(**production))
+        slow, rest = stack.enter_context(begun(server))
+        idle = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert idle.recv(1000)  # a proxy keeps such a connection, and must not keep the server
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: is_refused(server))
+        assert server.process.poll() is None
+        slow.sendall(rest)
+        with slow.makefile("rb") as file:
+            answer = file.read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer[:200]
+        assert b"</html>" in answer
+        assert server.ended() == 0
     assert "Traceback" not in server.output
 
 
@@ -229,12 +231,12 @@ def test_a_worker_that_is_killed_is_replaced_while_the_other_goes_on(production:
 def test_workers_that_start_anew_lose_no_request(production: dict[str, str]) -> None:
     got: list[int] = []
     with served(
-        "--max-requests", 15, "--max-requests-jitter", 5, **production | {"WEB_CONCURRENCY": "2"}
+        "--max-requests", 8, "--max-requests-jitter", 2, **production | {"WEB_CONCURRENCY": "2"}
     ) as server:
 
         def visit() -> None:
             kept = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-            for _ in range(25):
+            for _ in range(12):
                 kept.request(
                     "GET",
                     "/accounts/login/",
@@ -250,7 +252,7 @@ def test_workers_that_start_anew_lose_no_request(production: dict[str, str]) -> 
             visitor.start()
         for visitor in visitors:
             visitor.join()
-        assert got == [200] * 100
+        assert got == [200] * 48
         assert server.output.count("Autorestarting worker") >= 3
 
 
