@@ -35,6 +35,10 @@ PRODUCTION = {
 }
 
 
+# Of a session that a page looks for in the database.
+SIGNED_IN = {"Cookie": "sessionid=abcdefghijklmnopqrstuvwxyz012345"}
+
+
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a new desk: nothing is set."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory
 from django.urls import path
 from pytest_django import Settings
 
 from config import logs, urls
-from tests.processes import served
+from tests.processes import SIGNED_IN, served
 from tests.test_settings import PRODUCTION, load
 
 SIGNED = (
@@ -27,7 +27,7 @@ SIGNED = (
 )
 
 
-def record(message: str, *args: Any, name: str = "gallery.views", **extra: Any) -> logging.LogRecord:
+def record(message: str, *args: Any, name: str = "site.views", **extra: Any) -> logging.LogRecord:
     made = logging.LogRecord(name, logging.ERROR, __file__, 1, message, args, extra.pop("exc_info", None))
     vars(made).update(extra)
     return made
@@ -55,7 +55,7 @@ def test_a_line_of_json() -> None:
     exception = line.pop("exception")
     assert exception.startswith("Traceback (most recent call last):\n")
     assert exception.endswith("'no number\\n\\u2028사진'")
-    assert line == {"level": "ERROR", "logger": "gallery.views", "message": "a.jpg was not\nstored: 사진"}
+    assert line == {"level": "ERROR", "logger": "site.views", "message": "a.jpg was not\nstored: 사진"}
 
 
 def test_what_no_json_has_does_not_break_a_line() -> None:
@@ -137,7 +137,7 @@ def test_the_switch() -> None:
 
 
 def speak(request: HttpRequest) -> HttpResponse:
-    logging.getLogger("gallery").warning("spoken")
+    logging.getLogger("site").warning("spoken")
     return HttpResponse(request.request_id)  # type: ignore[attr-defined]
 
 
@@ -145,8 +145,19 @@ async def speak_async(request: HttpRequest) -> HttpResponse:
     return speak(request)
 
 
+def refuse(request: HttpRequest) -> HttpResponse:
+    if not request.user.is_staff:
+        raise PermissionDenied
+    return HttpResponse()
+
+
 class Urls:
-    urlpatterns: ClassVar = [path("speak/", speak), path("speak-async/", speak_async), *urls.urlpatterns]
+    urlpatterns: ClassVar = [
+        path("speak/", speak),
+        path("speak-async/", speak_async),
+        path("refuse/", refuse),
+        *urls.urlpatterns,
+    ]
 
 
 @pytest.fixture
@@ -189,7 +200,7 @@ def test_a_request_keeps_its_name_if_it_is_a_sane_one(spoken: Any, given: str, k
     del line["time"]
     assert line == {
         "level": "WARNING",
-        "logger": "gallery",
+        "logger": "site",
         "message": "spoken",
         "request_id": name,
         "method": "GET",
@@ -214,10 +225,10 @@ def test_who_it_was_is_logged_where_it_is_known_without_a_look(spoken: Any) -> N
     client = Client(raise_request_exception=False)
     client.force_login(user)
     client.get("/speak/")  # which did not ask who it is
-    client.get("/pictures/add/")  # which did, and refuses
+    client.get("/refuse/")  # which does
     client.get("/none")
     assert [(line["logger"], line.get("status"), line.get("user_id")) for line in spoken] == [
-        ("gallery", None, None),
+        ("site", None, None),
         ("django.request", 403, user.pk),
         ("django.request", 404, None),
     ]
@@ -237,8 +248,8 @@ def test_every_line_of_a_server_is_json(production: dict[str, str], tmp_path: Pa
     else:
         empty["DJANGO_LOG_FORMAT"] = "json"
     with served(**empty) as server:
-        named = {"X-Request-ID": "the-failing-one"}
-        assert server.ask("/?X-Amz-Signature=5161ab", headers=named).status == 500
+        named = SIGNED_IN | {"X-Request-ID": "the-failing-one"}
+        assert server.ask("/accounts/login/?X-Amz-Signature=5161ab", headers=named).status == 500
         assert server.ask("/accounts/login/?next=secret").status == 200
         assert server.ask("/%0Anone%EC%82%AC").status == 404
         assert server.ask("/", headers={"Host": "evil\texample"}).status == 400
@@ -259,12 +270,12 @@ def test_every_line_of_a_server_is_json(production: dict[str, str], tmp_path: Pa
         (200, "/accounts/login/"),
         (400, "/"),
         (404, "/\nnone사"),
-        (500, "/"),
+        (500, "/accounts/login/"),
     ]
     (failed,) = [line for line in lines if line["logger"] == "django.request" and line["level"] == "ERROR"]
     assert failed["exception"].startswith("Traceback")
     assert "no such table" in failed["exception"]
-    assert (failed["method"], failed["path"], failed["status"]) == ("GET", "/", 500)
+    assert (failed["method"], failed["path"], failed["status"]) == ("GET", "/accounts/login/", 500)
     assert failed["request_id"] == "the-failing-one"
     assert [line["status"] for line in visits if line["request_id"] == "the-failing-one"] == [500]
 
