@@ -4,19 +4,19 @@ What differs between machines is a variable of the environment (README.md lists 
 with none set, the site runs in debug mode on SQLite and local files.
 """
 
-import os
 from pathlib import Path
 
 import django
 
-from config.env import MAIL_TIMEOUT, Env, mailer
+from config import logs
+from config.env import MAIL_TIMEOUT, Env, database, env_file, mailer
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # What the site writes while it runs at a desk: uploads, collected files.
 VAR_DIR = BASE_DIR / "var"
 
-env = Env.load(Path(os.environ.get("DJANGO_ENV_FILE") or BASE_DIR / ".env"))
+env = Env.load(env_file())
 
 SITE_NAME = env.text("DJANGO_SITE_NAME", default="My Site")
 
@@ -69,11 +69,14 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "s3",  # before staticfiles, whose collectstatic it extends
     "django.contrib.staticfiles",
+    "config",  # for manage.py release
     "users",
     "gallery",
 ]
 
 MIDDLEWARE = [
+    "config.health.health",  # first: load balancers ask over plain http and by address
+    "config.logs.request_id",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -106,16 +109,7 @@ WSGI_APPLICATION = "config.wsgi.application"
 
 # Database: SQLite, or postgres://user:password@host:5432/name
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")}
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
-    DATABASES["default"]["OPTIONS"] = {
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        "transaction_mode": "IMMEDIATE",
-    }
-else:
-    DATABASES["default"]["CONN_MAX_AGE"] = 60
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES = {"default": database(env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -198,21 +192,10 @@ else:
     EMAIL_TIMEOUT = MAIL_TIMEOUT
 
 
-# Logging: everything to stderr, where the service manager picks it up; a 500 comes with its traceback.
+# Logging: everything to stderr, where the service manager picks it up, as text or as one JSON object a line.
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        # Django would mail errors to ADMINS, which nobody has set, and print none of them with debug off.
-        "django": {"handlers": [], "level": "INFO"},
-        # It would say at each start where it found the credentials.
-        "botocore.credentials": {"level": "WARNING"},
-    },
-}
+LOG_FORMAT = env.text("DJANGO_LOG_FORMAT", default="plain")
+LOGGING = logs.configuration(LOG_FORMAT)
 
 
 # Settings of your own: from here on, where no update of the template changes a line.

@@ -196,6 +196,11 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
                 self._manifest = self._read()
             return self._manifest
 
+    @property
+    def has_manifest(self) -> bool:
+        """Tell whether the manifest has been read; does not read it."""
+        return self._manifest is not None
+
     def _read(self) -> tuple[dict[str, str], str]:
         if self._failure and time.monotonic() < self._failure[0]:
             raise self._failure[1].with_traceback(None)
@@ -347,3 +352,11 @@ def require_manifest() -> None:
     storage = storages["staticfiles"]
     if not settings.DEBUG and isinstance(storage, StaticStorage):
         _ = storage.hashed_files
+
+
+def manifest_is_loaded() -> bool:
+    """Tell whether pages can name their static files; asks nothing of S3."""
+    storage = storages["staticfiles"]
+    if settings.DEBUG or not isinstance(storage, ManifestFilesMixin):
+        return True
+    return storage.has_manifest if isinstance(storage, StaticStorage) else bool(storage.hashed_files)

@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 import obstore
 import pytest
 
-pytest_plugins = ["tests.ministack", "tests.doctored"]
+pytest_plugins = ["tests.ministack", "tests.doctored", "tests.processes"]
 
 
 class ConnectionRefusedByTestsError(ConnectionError):

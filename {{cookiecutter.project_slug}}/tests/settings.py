@@ -17,13 +17,14 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
 }
 
+from config.env import database  # noqa: E402
 from config.settings import *  # noqa: E402, F403
 
 # Tests on a server of their own choice: never the one of DATABASE_URL, which may be the live one.
 if _url := os.environ.get("TEST_DATABASE_URL"):
     from config.settings import env
 
-    DATABASES = {"default": env.db_url_config(_url)}
+    DATABASES = {"default": database(env.db_url_config(_url))}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -11,6 +11,7 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider
 from django.conf import settings
 
+from config.management.commands import release
 from s3 import buckets, checks, plan, policies, show
 from s3.account import Account
 from s3.management.commands.s3 import Command
@@ -97,6 +98,21 @@ def test_every_setting_exists(document: Path) -> None:
     for part in code(document.read_text("utf-8")):
         for name in re.findall(r"\b(?:AWS|DJANGO|USE|DATABASE|EMAIL|STATICFILES)_[A-Z0-9_]+\b", part):
             assert name in known or hasattr(settings, name), (document.name, name)
+
+
+def test_what_is_said_of_release() -> None:
+    parser = release.Command().create_parser("manage.py", "release")
+    texts = [document.read_text("utf-8") for document in DOCUMENTS]
+    words = [
+        shlex.split(found) for text in texts for found in re.findall(r"manage\.py release ([^`#\n]*)", text)
+    ]
+    assert any(words)
+    assert not [option for each in words for option in wrong_options(parser, each)]
+    running = (ROOT / "docs" / "running.md").read_text("utf-8")
+    own = {option for action in parser._actions for option in action.option_strings}
+    assert own >= set(re.findall(r"`(--[a-z-]+)", running))
+    listed = {int(code) for code in re.findall(r"^\| (\d) \|", running, re.MULTILINE)}
+    assert listed == {0, release.CHECKS, release.STATIC, release.DATABASE, release.BUSY}
 
 
 @each_document

@@ -10,9 +10,7 @@ import stat
 import subprocess
 import sys
 import textwrap
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,78 +22,11 @@ from botocore.exceptions import ClientError
 
 from s3 import embedded
 from tests.ministack import anonymous
+from tests.processes import ROOT, Started, environment, free_port, started, until
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent
 DESK = {"region": "us-east-1", "static": "desk-static", "media": "desk-media"}
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a new desk: nothing is set."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return kept | {"DJANGO_ENV_FILE": os.devnull, "PYTHONDONTWRITEBYTECODE": "1"} | more
-
-
-class Started:
-    """A running command: what it prints, and how it is ended."""
-
-    def __init__(self, *words: object, cwd: Path = ROOT, **more: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), *map(str, words)],
-            env=environment(**more),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.output = ""
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        assert self.process.stdout
-        with self.process.stdout as stdout:
-            for line in stdout:
-                self.output += line
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        def look() -> re.Match[str] | None:
-            ended = self.process.poll() is not None
-            found = re.search(pattern, self.output)
-            assert found or not ended, self.output
-            return found
-
-        found: re.Match[str] = until(look)
-        return found
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Send the signal and return the exit code."""
-        self.process.send_signal(number)
-        code = self.process.wait(60)
-        self._reader.join(60)
-        return code
-
-
-def until(look: Callable[[], Any]) -> Any:
-    """Return the first true result; a minute without one fails the test."""
-    end = time.monotonic() + 60
-    while not (found := look()):
-        assert time.monotonic() < end, "it did not happen within a minute"
-        time.sleep(0.05)
-    return found
-
-
-@contextmanager
-def started(*words: object, **more: Any) -> Iterator[Started]:
-    command = Started(*words, **more)
-    try:
-        yield command
-    finally:
-        if command.process.poll() is None:
-            command.process.kill()
-            command.process.wait(60)
 
 
 @contextmanager
@@ -289,11 +220,6 @@ def site_running(tmp_path: Path, *words: object, **more: str) -> Iterator[tuple[
         endpoint = run.wait_for(r"embedded S3 at (http://127\.0\.0\.1:\d+),")[1]
         until(lambda: not is_ended(f"http://127.0.0.1:{port}") or run.process.poll() is not None)
         yield run, f"http://127.0.0.1:{port}", endpoint
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def stylesheet(address: str) -> str:

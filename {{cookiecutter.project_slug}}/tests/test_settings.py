@@ -160,6 +160,24 @@ def test_the_database_is_the_one_of_the_url() -> None:
     assert database["CONN_HEALTH_CHECKS"] is True
 
 
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("postgres://a@db.example.com/site", {"connect_timeout": 5, "tcp_user_timeout": 30_000}),
+        ("postgres://a@db.example.com/site?connect_timeout=2", {"connect_timeout": 2, "keepalives_idle": 30}),
+        (
+            "postgres://a@db.example.com/site?sslmode=verify-full",
+            {"sslmode": "verify-full", "connect_timeout": 5},
+        ),
+        ("sqlite:////srv/site/db.sqlite3", {"transaction_mode": "IMMEDIATE"}),
+        ("sqlite:////srv/site/db.sqlite3?timeout=20", {"transaction_mode": "IMMEDIATE", "timeout": 20}),
+    ],
+)
+def test_options_of_the_database_and_those_of_its_url_win(url: str, wanted: dict[str, Any]) -> None:
+    options = load(DATABASE_URL=url)["DATABASES"]["default"]["OPTIONS"]
+    assert {name: options.get(name) for name in wanted} == wanted
+
+
 def test_mail_goes_where_the_url_says() -> None:
     url = "smtp+tls://anna:s%40cret@mail.example.com:587"
     if django.VERSION >= (6, 1):

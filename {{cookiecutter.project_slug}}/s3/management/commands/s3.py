@@ -229,7 +229,7 @@ class Command(BaseCommand):
         if options["no_debug"]:
             first.append(["collectstatic", "--no-input"])
             address = f"127.0.0.1:{options['port']}"
-            gunicorn = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads", "4"]
+            gunicorn = [sys.executable, "-m", "gunicorn", "--workers", "1"]
             # At a desk nobody waits half a minute after Ctrl-C for a browser that keeps its connection.
             server = [*gunicorn, "--graceful-timeout", "3", "--bind", address, "config.wsgi"]
             more = {

@@ -1,0 +1,134 @@
+"""The generated project on a real PostgreSQL: its own tests, and a server as production runs it."""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.machine import free_port, run, running
+from tests.postgres import Postgres, running_postgres
+from tests.test_generated_project import (  # noqa: F401 -- fixtures
+    PRODUCTION,
+    Installed,
+    fetch,
+    install,
+    installed,
+    on_lts,
+)
+
+pytestmark = pytest.mark.slow
+
+# The tests for which a database matters.
+NEAR_A_DATABASE = [f"tests/test_{name}.py" for name in ("add_picture", "gallery", "health", "logs", "users")]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    """Return a running server."""
+    with running_postgres() as server:
+        yield server
+
+
+def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:  # noqa: F811
+    # On one line of Django all that take seconds, on the other those for which a database matters.
+    which = [] if installed.django == "5.2" else NEAR_A_DATABASE
+    options = ["-n", "2", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "-m", "not slow"]
+    url = postgres.new_database()
+    printed = run(".venv/bin/pytest", *options, *which, cwd=installed.path, TEST_DATABASE_URL=url)
+    assert re.search(r"\d+ passed", printed)
+    assert "skipped" not in printed
+    # They ran there, and not on SQLite: the tables of the first worker are still there.
+    kept = f"test_{url.rpartition('/')[2]}_gw0"
+    assert int(postgres.psql("SELECT count(*) FROM django_migrations", kept)) > 10
+
+
+def test_releases_wait_for_each_other(on_lts: Installed, postgres: Postgres) -> None:  # noqa: F811
+    words = [".venv/bin/pytest", "-n", "2", "-p", "no:cacheprovider", "tests/test_release.py"]
+    printed = run(*words, cwd=on_lts.path, TEST_DATABASE_URL=postgres.url())
+    assert re.search(r"\d+ passed", printed)
+    assert "skipped" not in printed
+
+
+CONNECTION = """
+import socket
+from django.db import connection
+connection.ensure_connection()
+with socket.socket(fileno=connection.connection.fileno()) as s:
+    tcp = [s.getsockopt(socket.IPPROTO_TCP, name) for name in (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE)]
+    s.detach()
+of_libpq = connection.connection.info.get_parameters()["connect_timeout"]
+django = [connection.settings_dict[name] for name in ("CONN_MAX_AGE", "CONN_HEALTH_CHECKS")]
+print(*tcp, of_libpq, *django)
+"""
+
+
+def test_a_connection_gives_up_on_a_server_that_is_gone(
+    on_lts: Installed,  # noqa: F811
+    postgres: Postgres,
+) -> None:
+    def settings(url: str) -> str:
+        return on_lts.manage("shell", "-c", CONNECTION, DATABASE_URL=url).splitlines()[-1]
+
+    assert settings(postgres.url()) == "30000 30 5 60 True"
+    # What the address says wins.
+    assert settings(f"{postgres.url()}?connect_timeout=2&tcp_user_timeout=9000") == "9000 30 2 60 True"
+
+
+def test_a_migration_waits_for_a_lock_as_long_as_it_is_told(
+    on_lts: Installed,  # noqa: F811
+    postgres: Postgres,
+) -> None:
+    code = "from django.db import connection as c; k = c.cursor(); k.execute('SHOW lock_timeout'); print(*k)"
+    told = {"DATABASE_URL": postgres.url(), "PGOPTIONS": "-c lock_timeout=5s"}
+    assert on_lts.manage("shell", "-c", code, **told).splitlines()[-1] == "('5s',)"
+
+
+def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: Postgres) -> None:  # noqa: F811
+    port = free_port()
+    variables = PRODUCTION | {
+        "DATABASE_URL": postgres.new_database(),
+        "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+        "DJANGO_SECURE_SSL_REDIRECT": "false",
+        "USE_S3": "false",
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "1",
+    }
+    printed = on_lts.manage("release", "--fail-level", "ERROR", **variables)
+    assert "extra" not in printed
+    assert printed.rstrip().endswith("Released.")
+    with running(".venv/bin/gunicorn", "config.wsgi", cwd=on_lts.path, **variables) as server:
+        server.wait_for("Booting worker")
+
+        def ready() -> tuple[int, object]:
+            status, _headers, body = fetch(f"http://127.0.0.1:{port}/readyz")
+            return status, json.loads(body).get("failing")
+
+        end = time.monotonic() + 60
+        while True:
+            try:
+                assert ready() == (200, None)
+                break
+            except OSError:
+                assert time.monotonic() < end, server.output
+                time.sleep(0.05)
+        assert fetch(f"http://127.0.0.1:{port}/")[0] == 200
+        # It accepts connections from here on, and says nothing.
+        os.kill(postgres.pid, signal.SIGSTOP)
+        try:
+            time.sleep(1.1)  # an answer is good for a second
+            began = time.monotonic()
+            assert ready() == (503, ["database"])
+            assert time.monotonic() - began < 10
+        finally:
+            os.kill(postgres.pid, signal.SIGCONT)
+        end = time.monotonic() + 60
+        while ready() != (200, None):
+            assert time.monotonic() < end, server.output
+            time.sleep(0.2)
+        assert fetch(f"http://127.0.0.1:{port}/")[0] == 200
+        server.interrupt()
+    assert postgres.password not in server.output
