@@ -331,10 +331,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         """
         key = self._normalize_name(clean_name(name))
         query = self._link_parameters(parameters) if parameters else {}
-        if self.custom_domain:
-            url = f"https://{self.custom_domain}/{quote(key, safe='/~')}"
-        else:
-            url = client.object_url(self.bucket_name, key)
+        url = self._key_url(key)
         if self.querystring_auth:
             life: int = self.querystring_expire if expire is None else expire
             at = signing.window_start(time.time(), life, key)
@@ -351,6 +348,18 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
         return _cloudfront_link(*self._cloudfront, url, at + life) if self._cloudfront else url
+
+    def plain_url(self, name: str) -> str:
+        """Return the address of a file without a signature, on the custom domain if there is one.
+
+        An empty name, or one that ends in a slash, is a folder.
+        """
+        return self._key_url(self._normalize_name(clean_name(name)))
+
+    def _key_url(self, key: str) -> str:
+        if self.custom_domain:
+            return f"https://{self.custom_domain}/{quote(key, safe='/~')}"
+        return client.object_url(self.bucket_name, key)
 
     def _link_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
         if unknown := [name for name in parameters if name not in _LINK_PARAMETERS]:
