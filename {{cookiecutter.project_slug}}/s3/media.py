@@ -151,7 +151,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
             "querystring_expire": settings.AWS_QUERYSTRING_EXPIRE,
             "region_name": where.region,
             "endpoint_url": where.endpoint,
-            "client_config": client.config(),
+            "client_config": client.config(patient=False),
             "transfer_config": _TRANSFER,
             # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
             "max_memory_size": settings.FILE_UPLOAD_MAX_MEMORY_SIZE,
@@ -181,7 +181,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         Threads may share a client but not a resource. django-storages makes a session, a client and a pool of
         connections for each thread, 75 ms and 13 MiB every time; this way only the resource is made anew.
         """
-        shared = client.client()
+        shared = client.web_client()
         with _lock:
             resource = _resource_class(shared)
         return resource(client=shared)
@@ -454,7 +454,7 @@ class _SharingSession(boto3.Session):  # type: ignore[misc]
     """A session that makes resources over the client that is there, where boto3's makes another one."""
 
     def client(self, *_args: Any, **_kwargs: Any) -> Any:
-        return client.client()
+        return client.web_client()
 
 
 @cache

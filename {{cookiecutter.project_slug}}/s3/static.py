@@ -225,7 +225,7 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
 
         bucket, key = static_bucket(), client.STATIC_PREFIX + self.manifest_name
         try:
-            answer = client.client().get_object(Bucket=bucket, Key=key, **client.owner_arguments())
+            answer = client.web_client().get_object(Bucket=bucket, Key=key, **client.owner_arguments())
             return str(answer["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
             raise ImproperlyConfigured(
