@@ -140,7 +140,8 @@ def config(*, patient: bool = True) -> Config:
 
 def client() -> Any:
     """Return the boto3 S3 client of the settings; it is shared by threads and kept for the process."""
-    return _client(place(), patient=True)
+    with _lock:  # or threads that come at once would each make one; and one session makes one at a time
+        return _client(place(), patient=True)
 
 
 def web_client() -> Any:
@@ -148,15 +149,15 @@ def web_client() -> Any:
 
     Its calls also raise s3.patience.NotAnsweringError, a BotoCoreError.
     """
-    return _client(place(), patient=False)
+    with _lock:
+        return _client(place(), patient=False)
 
 
 @lru_cache(maxsize=8)
 def _client(where: Place, *, patient: bool) -> Any:
-    with _lock:  # making clients from one session is not thread-safe
-        made = session().client(
-            "s3", region_name=where.region, endpoint_url=where.endpoint, config=config(patient=patient)
-        )
+    made = session().client(
+        "s3", region_name=where.region, endpoint_url=where.endpoint, config=config(patient=patient)
+    )
     if not patient:
         patience.Limits().attach(made)
     return made

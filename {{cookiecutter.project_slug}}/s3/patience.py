@@ -29,6 +29,10 @@ class NotAnsweringError(BotoCoreError):  # type: ignore[misc]
     fmt = "S3 does not answer: {waiting} calls of this process wait for it already"
 
 
+class TooSlowError(Exception):
+    """The body of a request goes out too slowly; botocore raises its HTTPClientError from it."""
+
+
 class _Call:
     """A call on its way: when something last moved, and until when its body must have gone out."""
 
@@ -50,7 +54,7 @@ class _Paced:
     def read(self, *size: int) -> Any:
         self._call.moved = now = time.monotonic()
         if now > self._call.until:
-            raise TimeoutError(f"S3 takes the upload at less than {MIN_RATE // 1024} KiB a second")
+            raise TooSlowError(f"S3 takes the upload at less than {MIN_RATE // 1024} KiB a second")
         return self._body.read(*size)
 
     def __getattr__(self, name: str) -> Any:
@@ -82,17 +86,17 @@ class Limits:
 
     def _enter(self, request: Any, **_kwargs: Any) -> None:
         with self._changed:
-            # Of calls that begin at the same moment, none is stuck yet: the last one waits to see.
-            self._changed.wait_for(lambda: len(self._calls) < WAITING or self._stuck(), STUCK_AFTER)
-            if self._stuck():
-                raise NotAnsweringError(waiting=len(self._calls))
+            # Of calls that begin together none is stuck yet: the last one waits to see. Twice as long as that
+            # takes, because the others may go on sending meanwhile; those that then still do keep nobody out.
+            until = time.monotonic() + 2 * STUCK_AFTER
+            while len(self._calls) >= WAITING and time.monotonic() < until:
+                if sum(other.is_stuck for other in self._calls.values()) >= WAITING:
+                    raise NotAnsweringError(waiting=len(self._calls))
+                self._changed.wait(0.1)
             call = _Call(int(request.headers.get("Content-Length") or 0))
             self._calls[threading.get_ident()] = call
         if hasattr(request.body, "read"):
             request.body = _Paced(request.body, call)
-
-    def _stuck(self) -> bool:
-        return sum(call.is_stuck for call in self._calls.values()) >= WAITING
 
     def _leave(self, **_kwargs: Any) -> None:
         with self._changed:
