@@ -69,7 +69,7 @@ CONTENT_SECURITY_POLICY = {
         "script-src": [SELF, STATIC_FILES],
         "style-src": [STATIC_FILES],
         "font-src": [STATIC_FILES],
-        "img-src": [STATIC_FILES, UPLOADS, "blob:"],  # blob: is a chosen file before it is sent
+        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],  # blob: is a chosen file before it is sent
         "media-src": [UPLOADS, "blob:"],
         "connect-src": [SELF, DIRECT_UPLOADS],
         "form-action": [SELF],
