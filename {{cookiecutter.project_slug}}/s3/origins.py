@@ -30,19 +30,24 @@ def fill_in(policy: str) -> str:
     A word has none where the settings are wrong, of which the system checks and the storages themselves tell:
     a directive without a source allows nothing.
     """
-    if not _WORD.search(policy):
+    addresses = {word: _addresses(word) for word in set(_WORD.findall(policy))}
+    if not addresses:
         return policy
-    known = {STATIC_FILES: static_files, UPLOADS: uploads, DIRECT_UPLOADS: direct_uploads}
     directives = []
     for directive in policy.split(";"):
         words: dict[str, None] = {}  # a set that keeps the order
         for word in directive.split():
-            try:
-                words.update(dict.fromkeys(known[word]() if word in known else (word,)))
-            except (ImproperlyConfigured, BotoCoreError):
-                continue
+            words.update(dict.fromkeys(addresses.get(word, (word,))))
         directives.append(" ".join(words))
     return "; ".join(directives)
+
+
+def _addresses(word: str) -> tuple[str, ...]:
+    known = {STATIC_FILES: static_files, UPLOADS: uploads, DIRECT_UPLOADS: direct_uploads}
+    try:
+        return known[word]() if word in known else (word,)
+    except (ImproperlyConfigured, BotoCoreError):
+        return ()
 
 
 def static_files() -> tuple[str, ...]:
