@@ -7,9 +7,11 @@ with none set, the site runs in debug mode on SQLite and local files.
 from pathlib import Path
 
 import django
+from csp.constants import NONE, SELF
 
 from config import logs
 from config.env import MAIL_TIMEOUT, Env, database, env_file, mailer
+from s3.origins import DIRECT_UPLOADS, STATIC_FILES, UPLOADS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -58,6 +60,26 @@ if _header := env.text("DJANGO_SECURE_PROXY_SSL_HEADER", default=""):
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# What pages may load, and from where; the three words stand for the addresses of the files, on S3 or here.
+# Nothing inline: a script or a style in the page's own text is what an injection would be.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        # SELF is for the admin's list of translations, the only script that the site itself makes.
+        "script-src": [SELF, STATIC_FILES],
+        "style-src": [STATIC_FILES],
+        "font-src": [STATIC_FILES],
+        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],  # blob: is a chosen file before it is sent
+        "media-src": [UPLOADS, "blob:"],
+        "connect-src": [SELF, DIRECT_UPLOADS],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+        "upgrade-insecure-requests": SECURE_SSL_REDIRECT,
+    },
+}
+
 
 # Applications
 
@@ -78,6 +100,7 @@ MIDDLEWARE = [
     "config.health.health",  # first: load balancers ask over plain http and by address
     "config.logs.request_id",
     "django.middleware.security.SecurityMiddleware",
+    "config.headers.PageHeadersMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

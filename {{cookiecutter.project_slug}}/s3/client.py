@@ -21,6 +21,8 @@ from botocore.loaders import create_loader
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from s3 import patience
+
 if TYPE_CHECKING:
     import boto3
     from obstore.store import ClientConfig, S3Store
@@ -33,6 +35,9 @@ CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 60  # seconds without a byte
 # One part of 16 MiB at 0.5 Mbit/s takes 270 s; obstore counts the whole request, botocore only the silence.
 REQUEST_TIMEOUT = 300
+# Of a call that a visitor waits for; s3/patience.py has more. In a data centre S3 is connected to in
+# milliseconds, and answers in less than a second.
+WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 3, 10, 3
 MAX_CONNECTIONS = 50
 
 _lock = threading.RLock()
@@ -95,8 +100,10 @@ def _variants() -> dict[str, bool]:
     return {name: bool(_core().get_config_variable(name)) for name in names}
 
 
-def config() -> Config:
+def config(*, patient: bool = True) -> Config:
     """Return the complete botocore configuration: nothing is left to defaults that differ between machines.
+
+    Commands are `patient`: they wait for minutes rather than fail. A web request is not.
 
     - SigV4 always: boto3 still signs links with SigV2 in nine regions, and newer buckets refuse that.
     - Virtual addressing on AWS, with the region in the host; path style on an endpoint, which has no
@@ -122,9 +129,9 @@ def config() -> Config:
         },
         use_fips_endpoint=variants["use_fips_endpoint"],
         ignore_configured_endpoint_urls=True,
-        retries={"mode": "standard", "total_max_attempts": 5},
-        connect_timeout=CONNECT_TIMEOUT,
-        read_timeout=READ_TIMEOUT,
+        retries={"mode": "standard", "total_max_attempts": 5 if patient else WEB_ATTEMPTS},
+        connect_timeout=CONNECT_TIMEOUT if patient else WEB_CONNECT_TIMEOUT,
+        read_timeout=READ_TIMEOUT if patient else WEB_READ_TIMEOUT,
         max_pool_connections=MAX_CONNECTIONS,
         tcp_keepalive=True,
         **checksums,
@@ -133,13 +140,27 @@ def config() -> Config:
 
 def client() -> Any:
     """Return the boto3 S3 client of the settings; it is shared by threads and kept for the process."""
-    return _client(place())
+    with _lock:  # or threads that come at once would each make one; and one session makes one at a time
+        return _client(place(), patient=True)
+
+
+def web_client() -> Any:
+    """Return the client for what a web request waits for: it fails in seconds where S3 is down or slow.
+
+    Its calls also raise s3.patience.NotAnsweringError, a BotoCoreError.
+    """
+    with _lock:
+        return _client(place(), patient=False)
 
 
 @lru_cache(maxsize=8)
-def _client(where: Place) -> Any:
-    with _lock:  # making clients from one session is not thread-safe
-        return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=config())
+def _client(where: Place, *, patient: bool) -> Any:
+    made = session().client(
+        "s3", region_name=where.region, endpoint_url=where.endpoint, config=config(patient=patient)
+    )
+    if not patient:
+        patience.Limits().attach(made)
+    return made
 
 
 # A server that loads the site and then forks must not leave two processes on one connection.

@@ -151,7 +151,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
             "querystring_expire": settings.AWS_QUERYSTRING_EXPIRE,
             "region_name": where.region,
             "endpoint_url": where.endpoint,
-            "client_config": client.config(),
+            "client_config": client.config(patient=False),
             "transfer_config": _TRANSFER,
             # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
             "max_memory_size": settings.FILE_UPLOAD_MAX_MEMORY_SIZE,
@@ -181,7 +181,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         Threads may share a client but not a resource. django-storages makes a session, a client and a pool of
         connections for each thread, 75 ms and 13 MiB every time; this way only the resource is made anew.
         """
-        shared = client.client()
+        shared = client.web_client()
         with _lock:
             resource = _resource_class(shared)
         return resource(client=shared)
@@ -331,10 +331,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         """
         key = self._normalize_name(clean_name(name))
         query = self._link_parameters(parameters) if parameters else {}
-        if self.custom_domain:
-            url = f"https://{self.custom_domain}/{quote(key, safe='/~')}"
-        else:
-            url = client.object_url(self.bucket_name, key)
+        url = self._key_url(key)
         if self.querystring_auth:
             life: int = self.querystring_expire if expire is None else expire
             at = signing.window_start(time.time(), life, key)
@@ -351,6 +348,18 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
         return _cloudfront_link(*self._cloudfront, url, at + life) if self._cloudfront else url
+
+    def plain_url(self, name: str) -> str:
+        """Return the address of a file without a signature, on the custom domain if there is one.
+
+        An empty name, or one that ends in a slash, is a folder.
+        """
+        return self._key_url(self._normalize_name(clean_name(name)))
+
+    def _key_url(self, key: str) -> str:
+        if self.custom_domain:
+            return f"https://{self.custom_domain}/{quote(key, safe='/~')}"
+        return client.object_url(self.bucket_name, key)
 
     def _link_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
         if unknown := [name for name in parameters if name not in LINK_PARAMETERS]:
@@ -445,7 +454,7 @@ class _SharingSession(boto3.Session):  # type: ignore[misc]
     """A session that makes resources over the client that is there, where boto3's makes another one."""
 
     def client(self, *_args: Any, **_kwargs: Any) -> Any:
-        return client.client()
+        return client.web_client()
 
 
 @cache

@@ -4,14 +4,16 @@
 rewrites, and `s3/publish.py` uploads the outcome at the end. A web process only reads the manifest, once.
 """
 
+import base64
 import gzip
 import hashlib
+import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -27,6 +29,7 @@ from s3 import client
 CHUNK = 256 * 1024  # bytes read at once
 # A site whose manifest can't be read asks again after this many seconds, not at each page.
 ASK_AGAIN_AFTER = 10.0
+SCRIPTS = (".js", ".mjs")
 
 
 class Source(NamedTuple):
@@ -179,6 +182,7 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         self._lock = threading.Lock()
         super().__init__(*args, **kwargs)
         self._manifest: tuple[dict[str, str], str] | None = None
+        self._manifest_text = ""
         self._patterns: dict[str, list[tuple[Any, ...]]] = {
             extension: [(_quick(compiled), *rest) for compiled, *rest in patterns]
             for extension, patterns in self._patterns.items()
@@ -217,6 +221,10 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
 
     def read_manifest(self) -> str:
         """Return the manifest's text; raise ImproperlyConfigured where no place has it."""
+        self._manifest_text = self._find_manifest()
+        return self._manifest_text
+
+    def _find_manifest(self) -> str:
         local = settings.STATICFILES_MANIFEST
         if local and Path(local).exists():
             try:
@@ -230,7 +238,7 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
 
         bucket, key = static_bucket(), client.STATIC_PREFIX + self.manifest_name
         try:
-            answer = client.client().get_object(Bucket=bucket, Key=key, **client.owner_arguments())
+            answer = client.web_client().get_object(Bucket=bucket, Key=key, **client.owner_arguments())
             return str(answer["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
             raise ImproperlyConfigured(
@@ -256,7 +264,31 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
     def manifest_hash(self, value: str) -> None:
         self._manifest = (self.hashed_files, value)
 
+    def save_manifest(self) -> None:
+        """Write the manifest, with the hashes of scripts in it besides what Django puts there."""
+        super().save_manifest()
+        staged = self._staged()
+        manifest = json.loads(staged.source(self.manifest_name).open().read())
+        manifest["integrity"] = {
+            name: _integrity(staged.source(hashed).digest)
+            for name, hashed in sorted(manifest["paths"].items())
+            if name.endswith(SCRIPTS)
+        }
+        self._save(self.manifest_name, ContentFile(json.dumps(manifest).encode()))
+
+    @cached_property
+    def _integrities(self) -> dict[str, str]:
+        self._loaded()
+        return dict(json.loads(self._manifest_text or "{}").get("integrity", {}))
+
     # Names and addresses
+
+    def integrity(self, name: str) -> str:
+        """Return what a browser shall find a script to be, in the form of the attribute `integrity`.
+
+        It is empty with DEBUG on, for what is no script, and with a manifest of an older version.
+        """
+        return "" if settings.DEBUG else self._integrities.get(self.hash_key(unquote(name)), "")
 
     def stored_name(self, name: str) -> str:
         """Return the hashed name; where `manifest_strict` is off, a name without one stays as it is."""
@@ -332,6 +364,11 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         return ContentFile(
             gzip.decompress(body) if answer.get("ContentEncoding") == "gzip" else body, name=name
         )
+
+
+def _integrity(digest: str) -> str:
+    """Return a SHA-256, which comes in hexadecimal, as Subresource Integrity writes it."""
+    return "sha256-" + base64.b64encode(bytes.fromhex(digest)).decode()
 
 
 def _quoted(address: str) -> str:

@@ -102,7 +102,7 @@ def watch() -> Requests:
         }
         seen.append(Request(event_name.rpartition(".")[2], request.method, request.url, headers))
 
-    client.client().meta.events.register_first("before-send.s3", note)
+    client.web_client().meta.events.register_first("before-send.s3", note)
     return seen
 
 
@@ -131,7 +131,7 @@ def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings()
     assert storage.region_name == "eu-central-1"
     assert storage.client_config.signature_version == "s3v4"
     assert storage.client_config.s3["addressing_style"] == "virtual"
-    assert storage.connection.meta.client is client.client()
+    assert storage.connection.meta.client is client.web_client()
 
 
 @override_settings(
@@ -935,7 +935,7 @@ def test_threads_share_one_client(requests: Requests) -> None:
     with ThreadPoolExecutor(8) as pool:
         clients = set(pool.map(lambda _: id(default_storage.connection.meta.client), range(32)))
         names = set(pool.map(lambda _: default_storage.save("a.txt", ContentFile(b"x")), range(32)))
-    assert clients == {id(client.client())}
+    assert clients == {id(client.web_client())}
     assert len(names) == 32
     assert requests.operations == ["PutObject"] * 32
 

@@ -293,7 +293,7 @@ def failing(s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch) -
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         yield site, proxy
-        client.client().close()
+        client.web_client().close()
 
 
 TROUBLE: list[dict[str, Any]] = [

@@ -1,0 +1,292 @@
+"""The Content-Security-Policy in a real browser: the site is not hindered, and an attacker is.
+
+In each access mode with debug off, with both buckets on one host and port, and once at a desk without S3.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, Route, expect
+from pytest_cookies.plugin import Cookies
+
+from tests.answers import FIXED
+from tests.browser import DESKTOP, Console, browser, picture
+from tests.machine import free_port, interpreter, read_when_up, run, running
+
+pytestmark = pytest.mark.slow
+
+PASSWORD = "a-password-for-this-test"
+MODES = ["private", "public-read", "public-policy", "local"]
+# For what access makes no difference to.
+with_and_without_s3 = pytest.mark.parametrize("site", ["private", "local"], indirect=True)
+on_s3 = pytest.mark.parametrize("site", ["private"], indirect=True)
+
+NO_ICON = "error: Failed to load resource: the server responded with a status of 404 (Not Found)"
+
+# Kept beside the console's words, because these tell the directive.
+LISTEN = """
+window.violations = [];
+addEventListener("securitypolicyviolation", (event) =>
+    window.violations.push(`${event.effectiveDirective} ${event.blockedURI}`));
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running site; `media` is where its uploads are."""
+
+    address: str
+    media: str
+    on_s3: bool
+
+
+@pytest.fixture(scope="module")
+def install(cookies_session: Cookies, template: Path) -> Callable[[str, str], Path]:
+    """Return a function that bakes and installs a project on a line of Django and of Python, once."""
+
+    @cache
+    def install_once(django: str, version: str) -> Path:
+        python = interpreter(version)
+        answers = FIXED | {"django_version": django}
+        project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
+        run("make", ".venv", cwd=project, PYTHON=python, UV_PYTHON=python)
+        return project
+
+    return install_once
+
+
+@contextmanager
+def serving(project: Path, folder: Path, mode: str) -> Iterator[Site]:
+    """Run the site in a mode, with a database and an S3 of its own."""
+    python, port = ".venv/bin/python", free_port()
+    environment = {
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+        "DJANGO_SITE_ORIGINS": f"http://127.0.0.1:{port}",
+    }
+    create = ("createsuperuser", "--no-input", "--username", "anna", "--email", "anna@example.com")
+    if mode in MODES[:3]:
+        words = ["s3", "run", "--no-debug", "--port", port, "--s3-port", 0, "--data", folder / "s3"]
+        words += ["--first", " ".join(create)]
+        environment["AWS_MEDIA_ACCESS"] = mode
+        with running(python, "manage.py", *words, cwd=project, **environment) as server:
+            found = server.wait_for(
+                r"The site is on (\S+/), its uploads on the embedded S3 at (http://\S+?),"
+            )
+            read_when_up(found[1])
+            yield Site(found[1], f"{found[2]}/{FIXED['media_bucket_name']}/media/", on_s3=True)
+        return
+    environment |= {"USE_S3": "false", "DJANGO_ENV_FILE": os.devnull}
+    run(python, "manage.py", "migrate", "-v", "0", cwd=project, **environment)
+    run(python, "manage.py", *create, cwd=project, **environment)
+    with running(python, "manage.py", "runserver", port, "--noreload", cwd=project, **environment):
+        address = f"http://127.0.0.1:{port}/"
+        read_when_up(address)
+        yield Site(address, f"{address}media/", on_s3=False)
+
+
+@pytest.fixture(scope="module", params=MODES)
+def site(
+    request: pytest.FixtureRequest,
+    install: Callable[[str, str], Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Site]:
+    # Each line of Django has an admin of its own, and one of the two is seen in each surrounding.
+    project = install("5.2", "3.11") if request.param == "local" else install("6.1", "3.12")
+    with serving(project, tmp_path_factory.mktemp("site"), request.param) as running_site:
+        yield running_site
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport=DESKTOP)
+    context.add_init_script(LISTEN)
+    yield context.new_page()
+    context.close()
+
+
+def violations(page: Page) -> list[str]:
+    return page.evaluate("window.violations")
+
+
+def sign_in(page: Page, site: Site) -> None:
+    page.goto(f"{site.address}accounts/login/")
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def add_picture(page: Page, site: Site, description: str) -> None:
+    page.goto(f"{site.address}pictures/add/")
+    expect(page.locator("html")).to_have_attribute("data-enhanced", "true")
+    page.get_by_label("Picture", exact=True).set_input_files(
+        {"name": "hills.png", "mimeType": "image/png", "buffer": picture(800, 500, ("#f2c9a1", "#23395b"))}
+    )
+    shown = page.locator("[data-preview] img")
+    expect(shown).to_be_visible()
+    assert str(shown.get_attribute("src")).startswith("blob:")
+    assert violations(page) == []
+    page.get_by_label("Description").fill(description)
+    page.get_by_role("button", name="Add picture").click()
+    expect(page.get_by_text("The picture was added.")).to_be_visible()
+
+
+def test_no_page_is_hindered(site: Site, page: Page) -> None:
+    console = Console(page)
+
+    def is_clean(*expected: str) -> None:
+        page.wait_for_load_state("networkidle")
+        assert violations(page) == []
+        assert [error for error in console.errors if not error.startswith(expected or ("none",))] == []
+        console.errors.clear()
+
+    page.goto(site.address)
+    expect(page.locator("html")).to_have_attribute("data-enhanced", "true")
+    assert page.evaluate("window.crossOriginIsolated") is True
+    is_clean()
+    sign_in(page, site)
+    is_clean()
+    for description in ("Hills", "More hills"):
+        add_picture(page, site, description)
+        is_clean()
+    shown = page.get_by_role("img", name="More hills")
+    assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 800
+    assert str(shown.get_attribute("src")).startswith(
+        site.media if site.on_s3 else site.media.removeprefix(site.address[:-1])
+    )
+    shown.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.get_by_role("button", name="Next").click()
+    is_clean()
+    page.goto(site.address)
+    page.get_by_role("link", name=re.compile("Delete ?: More hills")).click()
+    page.get_by_role("button", name="Delete the picture").click()
+    expect(page.get_by_text("The picture was deleted.")).to_be_visible()
+    is_clean()
+
+    page.goto(f"{site.address}no-such-page")
+    is_clean("404", "error: Failed to load resource")
+    page.goto(f"{site.address}pictures/add/")
+    page.context.clear_cookies(name="csrftoken")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading")).to_contain_text("out of date")
+    is_clean("403", "error: Failed to load resource")
+
+
+@with_and_without_s3
+def test_the_admin_is_not_hindered(site: Site, page: Page) -> None:
+    sign_in(page, site)
+    page.wait_for_load_state("networkidle")  # or the next page cuts off what this one still loads
+    console = Console(page)
+
+    def is_clean() -> None:
+        page.wait_for_load_state("networkidle")
+        assert violations(page) == []
+        # The admin names no icon, so the browser asks for one, of which Playwright tells no more.
+        assert set(console.errors) <= {NO_ICON}
+        console.errors.clear()
+
+    for address in ("", "gallery/picture/", "users/user/", "users/user/add/", "users/user/1/password/"):
+        page.goto(f"{site.address}admin/{address}")
+        expect(page.locator("#site-name")).to_be_visible()
+        is_clean()
+    page.goto(f"{site.address}admin/users/user/?is_staff__exact=1&q=anna")
+    expect(page.locator("#result_list")).to_be_visible()
+    page.locator("#action-toggle").check()
+    expect(page.get_by_text("1 of 1 selected")).to_be_visible()
+    is_clean()
+
+    page.goto(f"{site.address}admin/users/user/1/change/")
+    page.get_by_role("link", name=re.compile("Choose a Date|calendar", re.IGNORECASE)).or_(
+        page.locator("#calendarlink0")
+    ).first.click()
+    expect(page.locator("#calendarbox0")).to_be_visible()
+    page.locator("#calendarbox0").get_by_role("link", name="Today").or_(
+        page.locator("#calendarbox0 .calendar-shortcuts").get_by_text("Today")
+    ).first.click()
+    expect(page.locator("#calendarbox0")).to_be_hidden()
+    expect(page.locator("#id_user_permissions_from option")).not_to_have_count(0)
+    page.locator("#id_user_permissions_from option").first.dblclick()
+    expect(page.locator("#id_user_permissions_to option")).to_have_count(1)
+    is_clean()
+    page.get_by_role("button", name="Save", exact=True).or_(page.locator("input[name=_save]")).first.click()
+    expect(page.get_by_text("was changed successfully")).to_be_visible()
+    is_clean()
+
+
+# What is tried, in the words of the browser's console, and the directive that stops it.
+ATTACKS = [
+    ("add('script', {textContent: 'window.hit = 1'})", "script-src-elem inline"),
+    ("write('<img src=x onerror=\"window.hit = 1\">')", "script-src-attr inline"),
+    ("setTimeout('window.hit = 1')", "script-src eval"),
+    ("add('script', {src: MEDIA})", "script-src-elem MEDIA"),
+    ("add('script', {src: ELSEWHERE})", "script-src-elem ELSEWHERE"),
+    ("write('<p style=\"color: red\">')", "style-src-attr inline"),
+    ("add('link', {rel: 'stylesheet', href: MEDIA})", "style-src-elem MEDIA"),
+    ("add('img', {src: ELSEWHERE})", "img-src ELSEWHERE"),
+    ("add('video', {src: ELSEWHERE})", "media-src ELSEWHERE"),
+    ("fetch(ELSEWHERE).catch(() => {})", "connect-src ELSEWHERE"),
+    ("add('iframe', {src: ELSEWHERE})", "frame-src ORIGIN"),
+    ("add('base', {href: ELSEWHERE})", "base-uri ELSEWHERE"),
+    ("add('form', {action: ELSEWHERE, method: 'post'}).submit()", "form-action ELSEWHERE"),
+]
+TOOLS = """
+window.add = (tag, given) => {
+    const made = Object.assign(document.createElement(tag), given);
+    document.body.append(made);
+    return made;
+};
+window.write = (html) => document.body.insertAdjacentHTML("beforeend", html);
+"""
+
+
+@with_and_without_s3
+def test_what_an_attacker_would_do_is_stopped(site: Site, page: Page) -> None:
+    page.goto(site.address)
+    page.evaluate(TOOLS)
+    # As an upload that says it is a script would be: no S3 sends the header that forbids to guess.
+    origin = f"http://127.0.0.1:{free_port()}"  # of a frame the browser tells no more
+    names = {"MEDIA": f"{site.media}pictures/x.js", "ELSEWHERE": f"{origin}/x", "ORIGIN": origin}
+    for code, stopped in ATTACKS:
+        if not site.on_s3 and "MEDIA" in code:
+            continue  # at a desk uploads are on the site itself
+        for name, address in names.items():
+            code, stopped = code.replace(name, repr(address)), stopped.replace(name, address)
+        page.evaluate(f"() => {{ {code} }}")
+        with suppress(Error):
+            page.wait_for_function("it => window.violations.includes(it)", arg=stopped, timeout=5000)
+        assert stopped in violations(page), code
+    assert page.evaluate("window.hit") is None
+    assert page.url == site.address
+
+
+@on_s3
+def test_a_script_that_was_changed_on_s3_does_not_run(site: Site, page: Page) -> None:
+    for name in ("gallery", "upload", "viewer"):
+        pattern = re.compile(rf"/static/gallery/{name}\.[0-9a-f]+\.js")
+
+        def evil(route: Route) -> None:
+            headers = {"Access-Control-Allow-Origin": "*", "Content-Type": "text/javascript"}
+            code = "window.evil = 1; export const enhanceUpload = () => {}, enhancePictures = () => {};"
+            route.fulfill(body=code, headers=headers)
+
+        page.route(pattern, evil)
+        with page.expect_event("console", lambda message: "integrity" in message.text.lower()):
+            page.goto(site.address)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("window.evil") is None, name
+        assert page.locator("html").get_attribute("data-enhanced") is None, name
+        page.unroute(pattern)

@@ -1,0 +1,494 @@
+"""What browsers are told about a page: where its files may come from, and the headers beside that."""
+
+import re
+import tempfile
+from functools import cache
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from csp.constants import HEADER, HEADER_REPORT_ONLY
+from csp.decorators import csp_update
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
+from django.test import Client, RequestFactory
+
+from config.headers import FIXED, PageHeadersMiddleware
+from gallery.models import Picture
+from s3 import origins
+from s3.manifest import write_manifest
+from s3.media import ACCESS
+from tests.ministack import STORAGES
+from users.models import User
+
+BUCKETS = {"AWS_STATIC_BUCKET_NAME": "acme-static", "AWS_MEDIA_BUCKET_NAME": "acme-media"}
+LOCAL = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+Policy = dict[str, list[str]]
+
+
+def parsed(header: str) -> Policy:
+    directives = [directive.split() for directive in header.split(";")]
+    assert all(directives)
+    assert len({names[0] for names in directives}) == len(directives), "a directive stands twice"
+    return {name: sources for name, *sources in directives}
+
+
+def allows(sources: list[str], url: str, site: str = "https://www.example.com") -> bool:
+    """Tell whether a browser would load an address: CSP Level 3, "Does url match expression", for our forms.
+
+    A source with a path that ends in a slash covers what is below it, one without a path its whole host.
+    """
+    asked = urlsplit(url)
+    for source in sources:
+        if source == "'none'":
+            continue
+        if source == "'self'":
+            source = site
+        elif source.endswith(":"):
+            if asked.scheme == source[:-1]:
+                return True
+            continue
+        wanted = urlsplit(source)
+        assert wanted.netloc, source
+        if (asked.scheme, asked.netloc) != (wanted.scheme, wanted.netloc):
+            continue
+        if not wanted.path or asked.path == wanted.path:
+            return True
+        if wanted.path.endswith("/") and asked.path.startswith(wanted.path):
+            return True
+    return False
+
+
+@pytest.fixture
+def on_aws(settings: Any, tmp_path: Path) -> Any:
+    """Set the settings to a site on AWS behind https, with the manifest as a file, and return them."""
+    settings.DEBUG = False
+    settings.USE_S3 = True
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    for name, value in BUCKETS.items():
+        setattr(settings, name, value)
+    settings.STORAGES = STORAGES
+    settings.STATICFILES_MANIFEST = tmp_path / "staticfiles.json"
+    settings.ALLOWED_HOSTS = ["www.example.com"]
+    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    settings.SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    settings.SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    directives = settings.CONTENT_SECURITY_POLICY["DIRECTIVES"] | {"upgrade-insecure-requests": True}
+    settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": directives}
+    settings.STATICFILES_MANIFEST.write_bytes(manifest())
+    return settings
+
+
+@cache
+def manifest() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_manifest(Path(folder) / "staticfiles.json")
+        return (Path(folder) / "staticfiles.json").read_bytes()
+
+
+@pytest.fixture
+def visitor() -> Client:
+    return Client(headers={"host": "www.example.com"}, raise_request_exception=False)
+
+
+def policy_of(visitor: Client) -> Policy:
+    return parsed(visitor.get("/accounts/login/", secure=True).headers[HEADER])
+
+
+# The policy
+
+
+def test_nothing_is_allowed_but_what_is_named(on_aws: Any, visitor: Client) -> None:
+    del on_aws
+    files, media = "https://acme-static.s3.eu-central-1.amazonaws.com/static/", "acme-media"
+    bucket = f"https://{media}.s3.eu-central-1.amazonaws.com"
+    assert policy_of(visitor) == {
+        "default-src": ["'none'"],
+        "script-src": ["'self'", files],
+        "style-src": [files],
+        "font-src": [files],
+        "img-src": ["'self'", files, f"{bucket}/media/", "blob:"],
+        "media-src": [f"{bucket}/media/", "blob:"],
+        "connect-src": ["'self'", bucket],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "object-src": ["'none'"],
+        "frame-ancestors": ["'none'"],
+        "upgrade-insecure-requests": [],
+    }
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_access_changes_nothing(on_aws: Any, visitor: Client, access: str) -> None:
+    private = policy_of(visitor)
+    on_aws.AWS_MEDIA_ACCESS = access
+    assert policy_of(visitor) == private
+
+
+def test_local_files_are_the_sites_own(settings: Any, visitor: Client) -> None:
+    settings.STORAGES, settings.ALLOWED_HOSTS = LOCAL, ["*"]
+    policy = policy_of(visitor)
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == ["'self'"]
+    assert policy["img-src"] == policy["media-src"] == ["'self'", "blob:"]
+
+
+def test_local_files_that_another_host_serves(settings: Any) -> None:
+    settings.STORAGES = LOCAL
+    settings.STATIC_URL, settings.MEDIA_URL = "https://files.example.com/s/", "//uploads.example.com/m/"
+    assert origins.static_files() == ("https://files.example.com/s/",)
+    assert origins.uploads() == ("//uploads.example.com/m/",)
+
+
+def test_with_debug_on_static_files_are_those_of_runserver(on_aws: Any) -> None:
+    on_aws.DEBUG = True
+    assert origins.static_files() == ("'self'",)
+    assert origins.uploads() == ("https://acme-media.s3.eu-central-1.amazonaws.com/media/",)
+
+
+PLACES: list[dict[str, Any]] = [
+    {"AWS_S3_REGION_NAME": region}
+    for region in ("us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "ap-southeast-7")
+]
+PLACES += [
+    {"AWS_S3_ENDPOINT_URL": "http://127.0.0.1:9000"},
+    {"AWS_S3_ENDPOINT_URL": "https://s3.example.com/"},
+    {"AWS_STATIC_BUCKET_NAME": "acme.static", "AWS_MEDIA_BUCKET_NAME": "acme.media"},
+    {"AWS_STATIC_CUSTOM_DOMAIN": "static.example.com", "AWS_MEDIA_CUSTOM_DOMAIN": "media.example.com:8443"},
+    {"AWS_STATIC_CUSTOM_DOMAIN": "cdn.example.com", "AWS_MEDIA_CUSTOM_DOMAIN": "cdn.example.com"},
+]
+ONE_BUCKET = {"AWS_STATIC_BUCKET_NAME": "acme", "AWS_MEDIA_BUCKET_NAME": "acme"}
+PLACES += [ONE_BUCKET, ONE_BUCKET | {"AWS_S3_ENDPOINT_URL": "http://127.0.0.1:9000"}]
+
+
+@pytest.fixture(params=PLACES, ids=lambda place: ",".join(map(str, place.values())))
+def place(request: pytest.FixtureRequest, on_aws: Any) -> None:
+    if "AWS_MEDIA_CUSTOM_DOMAIN" in request.param:
+        on_aws.AWS_MEDIA_ACCESS = "public-policy"  # needs no key of CloudFront
+    for name, value in request.param.items():
+        setattr(on_aws, name, value)
+
+
+@pytest.mark.usefixtures("place")
+def test_wherever_the_files_are_a_page_gets_them_and_no_upload_is_a_script(visitor: Client) -> None:
+    policy = policy_of(visitor)
+    picture = default_storage.url("pictures/a.png")
+    assert allows(policy["img-src"], picture)
+    assert allows(policy["media-src"], picture)
+    for directive in ("script-src", "style-src", "font-src"):
+        assert not allows(policy[directive], picture)
+    for directive in ("script-src", "style-src", "font-src", "img-src"):
+        assert allows(policy[directive], static("gallery/gallery.js"))
+        assert not allows(policy[directive], "https://elsewhere.example.org/static/a.js")
+    for beside in ("pending/a.png", "a.png"):
+        assert not allows(policy["img-src"], picture.split("media/pictures/")[0] + beside)
+
+
+@pytest.mark.usefixtures("place")
+def test_a_browser_may_upload_to_the_bucket(on_aws: Any, visitor: Client) -> None:
+    from s3 import client
+
+    connect = policy_of(visitor)["connect-src"]
+    form = client.client().generate_presigned_post(on_aws.AWS_MEDIA_BUCKET_NAME, "pending/a")
+    part = client.client().generate_presigned_url(
+        "upload_part",
+        {"Bucket": on_aws.AWS_MEDIA_BUCKET_NAME, "Key": "pending/a", "UploadId": "u", "PartNumber": 1},
+    )
+    assert allows(connect, form["url"])
+    assert allows(connect, part)
+    if not on_aws.AWS_S3_ENDPOINT_URL:
+        return
+    elsewhere = part.replace(f"/{on_aws.AWS_MEDIA_BUCKET_NAME}/", "/another-bucket/")
+    assert elsewhere != part
+    assert not allows(connect, elsewhere)
+
+
+def test_settings_that_are_wrong_leave_a_stricter_policy(on_aws: Any) -> None:
+    on_aws.AWS_S3_REGION_NAME = ""
+    policy = (
+        f"script-src 'self' {origins.STATIC_FILES}; img-src {origins.UPLOADS}; connect-src "
+        + origins.DIRECT_UPLOADS
+    )
+    assert origins.fill_in(policy) == "script-src 'self'; img-src; connect-src"
+
+
+# The middleware
+
+
+def answered(response: Any) -> Any:
+    return PageHeadersMiddleware(lambda _request: response)(RequestFactory().get("/"))
+
+
+def test_a_view_may_have_a_policy_of_its_own() -> None:
+    @csp_update({"frame-src": ["https://maps.example.com"], "img-src": [origins.UPLOADS]})
+    def view(_request: HttpRequest) -> HttpResponse:
+        return HttpResponse()
+
+    policy = parsed(answered(view(RequestFactory().get("/"))).headers[HEADER])
+    assert policy["frame-src"] == ["https://maps.example.com"]
+    assert policy["img-src"].count("'self'") == 1
+    assert policy["default-src"] == ["'none'"]
+
+
+def test_a_report_only_policy_has_addresses_too(on_aws: Any) -> None:
+    on_aws.CONTENT_SECURITY_POLICY_REPORT_ONLY = {"DIRECTIVES": {"script-src": [origins.STATIC_FILES]}}
+    header = answered(HttpResponse()).headers[HEADER_REPORT_ONLY]
+    assert "{" not in header
+    assert "https://acme-static.s3" in header
+
+
+def test_a_header_that_a_view_has_set_stays() -> None:
+    mine = HttpResponse(headers={"Cross-Origin-Resource-Policy": "cross-origin", HEADER: "default-src *"})
+    answer = answered(mine)
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert answer.headers[HEADER] == "default-src *"
+    assert answer.headers["Permissions-Policy"] == FIXED["Permissions-Policy"]
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize("debug", [True, False])
+def test_djangos_own_error_pages_keep_their_style(settings: Any, status: int, *, debug: bool) -> None:
+    settings.DEBUG = debug
+    assert (HEADER in answered(HttpResponse(status=status)).headers) is not debug
+
+
+# Every page
+
+
+class Page(HTMLParser):
+    """What a policy without 'unsafe-inline' would not run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.inline: list[str] = []
+        self.scripts: list[dict[str, str | None]] = []
+        self.modules: list[dict[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.inline += [f"<{tag} {name}>" for name in given if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and "src" not in given):
+            self.inline.append(f"<{tag}>")
+        if tag == "script":
+            self.scripts.append(given)
+        if tag == "link" and given.get("rel") == "modulepreload":
+            self.modules.append(given)
+        if any((value or "").lower().startswith("javascript:") for value in given.values()):
+            self.inline.append(f"<{tag}> javascript:")
+
+
+PAGES = [
+    ("/", 200),
+    ("/pictures/add/", 200),
+    ("/pictures/1/delete/", 200),
+    ("/nothing", 404),
+    ("/admin/", 200),
+    ("/admin/gallery/picture/", 200),
+    ("/admin/users/user/", 200),
+    ("/admin/users/user/add/", 200),
+    ("/admin/users/user/1/change/", 200),
+    ("/admin/users/user/1/password/", 200),
+    ("/admin/users/user/1/delete/", 200),
+    ("/admin/users/user/1/history/", 200),
+    ("/admin/password_change/", 200),
+    ("/admin/nothing/", 404),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("address", "status"), PAGES)
+def test_no_page_has_anything_inline(on_aws: Any, visitor: Client, address: str, status: int) -> None:
+    del on_aws
+    user = User.objects.create_superuser("root", pk=1)
+    Picture.objects.bulk_create([Picture(pk=1, image="pictures/a.png", width=1, height=1, alt="A")])
+    visitor.force_login(user)
+    answer = visitor.get(address, secure=True)
+    assert answer.status_code == status
+    assert parsed(answer.headers[HEADER])["default-src"] == ["'none'"]
+    assert Page(answer.content.decode()).inline == []
+
+
+def test_the_check_for_inline_code_finds_it() -> None:
+    found = Page(
+        '<p style="x"><a href="JavaScript:x" onclick="x">'
+        '<style></style><script>x</script><script src="x"></script>'
+    )
+    assert found.inline == ["<p style>", "<a onclick>", "<a> javascript:", "<style>", "<script>"]
+
+
+# Subresource Integrity
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("address", ["/", "/pictures/add/"])
+def test_each_module_of_a_page_is_checked_by_the_browser(on_aws: Any, visitor: Client, address: str) -> None:
+    del on_aws
+    visitor.force_login(User.objects.create_user("editor", is_staff=True))
+    page = Page(visitor.get(address, secure=True).content.decode())
+    named = {str(script.get("src") or script.get("href")) for script in page.scripts + page.modules}
+    assert all(re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", str(s.get("integrity"))) for s in page.scripts)
+    assert all(re.fullmatch(r"sha256-[A-Za-z0-9+/]{43}=", str(s.get("integrity"))) for s in page.modules)
+    # What a module imports must be named by the page, or nobody checks it.
+    folder = Path(__file__).resolve().parent.parent / "static"
+    plain = {re.sub(r"\.[0-9a-f]{12}\.js$", ".js", address.split("/static/")[1]) for address in named}
+    imports = {
+        f"{name.rpartition('/')[0]}/{imported}"
+        for name in plain
+        for imported in re.findall(r"""from ["']\./([^"']+)["']""", (folder / name).read_text("utf-8"))
+    }
+    assert imports
+    assert imports <= plain
+
+
+def test_local_files_and_debug_have_no_integrity(settings: Any, on_aws: Any) -> None:
+    from s3.templatetags.integrity import integrity
+
+    assert integrity("gallery/gallery.js").startswith(' integrity="sha256-')
+    assert integrity("site/site.css") == integrity("no/such.js") == ""
+    on_aws.DEBUG = True
+    assert integrity("gallery/gallery.js") == ""
+    on_aws.DEBUG = False
+    settings.STORAGES = LOCAL
+    assert integrity("gallery/gallery.js") == ""
+
+
+def test_a_manifest_of_an_older_version_has_none(on_aws: Any) -> None:
+    from s3.templatetags.integrity import integrity
+
+    on_aws.STATICFILES_MANIFEST.write_text('{"paths": {"a.js": "a.1.js"}, "version": "1.1", "hash": "x"}')
+    on_aws.STORAGES = dict(STORAGES)
+    assert integrity("a.js") == ""
+
+
+# Mozilla's HTTP Observatory. https://developer.mozilla.org/en-US/observatory/docs/tests_and_scoring
+
+
+BROAD = {"ftp:", "http:", "https:", "*", "http://*", "https://*", "data:", "'unsafe-inline'", "'unsafe-eval'"}
+
+
+def observatory(answer: Any, host: str) -> dict[str, int]:
+    """Return, by test, the points that Mozilla's HTTP Observatory (its version 1.6) gives or takes.
+
+    100 points are given to begin with; rewards count only from 90 on.
+    """
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    policy = parsed(headers.get("content-security-policy", "default-src *"))
+    fetched = {name: set(sources) for name, sources in policy.items()}
+    default = fetched.get("default-src", {"*"})
+    unsafe = fetched.get("script-src", default) | fetched.get("style-src", default)
+    unsafe |= fetched.get("object-src", default)
+    plain = [source for sources in policy.values() for source in sources if source.startswith("http:")]
+    points = {"csp": -25 if unsafe & BROAD or plain else 10 if default == {"'none'"} else 5}
+
+    points["cookies"] = 5 if answer.cookies else 0
+    for name, morsel in answer.cookies.items():
+        if not morsel["secure"] or morsel["samesite"] not in {"Lax", "Strict"}:
+            points["cookies"] = -20
+        if "sess" in name and not morsel["httponly"]:
+            points["cookies"] = -30
+    points["cors"] = -50 if "access-control-allow-origin" in headers else 0
+    age = re.search(r"max-age=(\d+)", headers.get("strict-transport-security", ""))
+    points["hsts"] = 0 if age and int(age[1]) >= 15768000 else -20
+    strict = {"no-referrer", "same-origin", "strict-origin", "strict-origin-when-cross-origin"}
+    points["referrer"] = 5 if headers.get("referrer-policy") in strict else 0
+    points["nosniff"] = 0 if headers.get("x-content-type-options") == "nosniff" else -5
+    framed = fetched.get("frame-ancestors", {"*"})
+    points["frames"] = 5 if not framed & BROAD else -20
+    isolated = {"same-origin", "require-corp", "credentialless"}
+    for short, name in (("corp", "resource"), ("coep", "embedder"), ("coop", "opener")):
+        points[short] = 10 if headers.get(f"cross-origin-{name}-policy") in isolated else 0
+
+    points["integrity"] = 0
+    for script in Page(answer.content.decode()).scripts:
+        source = urlsplit(str(script.get("src")))
+        if source.netloc in {"", host}:
+            continue
+        if source.scheme != "https":
+            points["integrity"] = -20 if "integrity" in script else -50
+        elif points["integrity"] >= 0:
+            points["integrity"] = 5 if "integrity" in script else -5
+    return points
+
+
+BEST = {
+    "csp": 10,
+    "cookies": 5,
+    "cors": 0,
+    "hsts": 0,  # 5 for the browsers' preload list, which is the owner's decision
+    "referrer": 5,
+    "nosniff": 0,
+    "frames": 5,
+    "corp": 10,
+    "coep": 10,
+    "coop": 10,
+    "integrity": 5,
+}
+
+
+@pytest.mark.django_db
+def test_every_point_of_mozillas_observatory_is_had(on_aws: Any, visitor: Client) -> None:
+    del on_aws
+    home = observatory(visitor.get("/", secure=True), "www.example.com")
+    assert home == BEST | {"cookies": 0}, "a visitor gets no cookie"
+    login = visitor.get("/accounts/login/", secure=True)
+    assert observatory(login, "www.example.com") == BEST | {"integrity": 0}, "a page without scripts"
+    User.objects.create_user("editor", password="editor")
+    login = visitor.post("/accounts/login/", {"username": "editor", "password": "editor"}, secure=True)
+    assert set(login.cookies) == {"sessionid", "csrftoken"}
+    assert observatory(login, "www.example.com")["cookies"] == BEST["cookies"]
+    insecure = visitor.get("/")
+    assert (insecure.status_code, insecure.headers["Location"]) == (301, "https://www.example.com/")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("test", "header", "value", "points"),
+    [
+        ("csp", HEADER, "default-src 'self'", 5),
+        ("csp", HEADER, "default-src 'none'; script-src 'unsafe-inline'", -25),
+        ("frames", HEADER, "default-src 'none'", -20),
+        ("hsts", "Strict-Transport-Security", "max-age=60", -20),
+        ("nosniff", "X-Content-Type-Options", "", -5),
+        ("referrer", "Referrer-Policy", "unsafe-url", 0),
+        ("corp", "Cross-Origin-Resource-Policy", "", 0),
+        ("coep", "Cross-Origin-Embedder-Policy", "unsafe-none", 0),
+        ("coop", "Cross-Origin-Opener-Policy", "", 0),
+        ("cors", "Access-Control-Allow-Origin", "*", -50),
+    ],
+)
+def test_the_count_of_points_notices(
+    on_aws: Any, visitor: Client, test: str, header: str, value: str, points: int
+) -> None:
+    del on_aws
+    answer = visitor.get("/", secure=True)
+    answer.headers[header] = value
+    assert observatory(answer, "www.example.com")[test] == points
+
+
+@pytest.mark.django_db
+def test_error_pages_have_the_headers_too(
+    on_aws: Any, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del on_aws
+
+    def broken(*_args: Any) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr("gallery.views.Paginator", broken)
+    for answer, status in (
+        (visitor.get("/", secure=True), 500),
+        (visitor.get("/nothing", secure=True), 404),
+        (visitor.get("/", secure=True, headers={"host": "not.example.org"}), 400),
+    ):
+        assert answer.status_code == status
+        assert parsed(answer.headers[HEADER])["default-src"] == ["'none'"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert {name: answer.headers[name] for name in FIXED} == FIXED
+        assert Page(answer.content.decode()).inline == []
