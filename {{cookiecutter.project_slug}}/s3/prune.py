@@ -130,7 +130,8 @@ class Report:
         """Return what failed, "" for nothing: the first NAMED_FAILURES by key, and the cure."""
         if not self.failed:
             return ""
-        lines = [f"{len(self.failed):,} objects could not be removed:"]
+        count = len(self.failed)
+        lines = [f"{count:,} {'object' if count == 1 else 'objects'} could not be removed:"]
         lines += [f"  {key}: {code}" for key, code in sorted(self.failed)[:NAMED_FAILURES]]
         if len(self.failed) > NAMED_FAILURES:
             lines.append(f"  and {len(self.failed) - NAMED_FAILURES:,} more")

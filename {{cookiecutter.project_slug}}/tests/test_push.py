@@ -451,24 +451,21 @@ def test_progress_is_a_line_for_each_file_where_asked(moving: Any) -> None:
     assert sorted(err.getvalue().splitlines()) == ["a.txt: uploaded", "b\\x1b[2J.txt: uploaded"]
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "expected"),
-    [
+def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a"})
+    for setting, value, expected in (
         ("AWS_MEDIA_BUCKET_NAME", "", "Not set: AWS_MEDIA_BUCKET_NAME."),
         ("AWS_S3_REGION_NAME", "", "Not set: AWS_S3_REGION_NAME."),
         ("AWS_MEDIA_ACCESS", "everybody", "AWS_MEDIA_ACCESS"),
         ("AWS_MEDIA_BUCKET_NAME", "there-is-no-such-bucket-here", "s3:ListBucket"),
-    ],
-)
-def test_what_is_wrong_from_the_start_is_one_line(
-    moving: Any, settings: Any, setting: str, value: str, expected: str
-) -> None:
-    one: Moving = moving()
-    one.write(**{"a.txt": b"a"})
-    setattr(settings, setting, value)
-    text = one.fails()
-    assert expected in text
-    assert len(text.splitlines()) == 1
+    ):
+        before = getattr(settings, setting)
+        setattr(settings, setting, value)
+        text = one.fails()
+        setattr(settings, setting, before)
+        assert expected in text
+        assert len(text.splitlines()) == 1
 
 
 def test_a_missing_folder_and_missing_rights_are_one_line(moving: Any, act_as: ActAs) -> None:
