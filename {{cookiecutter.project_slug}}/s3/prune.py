@@ -101,24 +101,27 @@ class Report:
             if not self.delete
         ]
         lines.append(
-            f"{self.bucket} keeps what the live manifest names and {len(self.needed.manifests):,} past ones:"
-            f" {len(self.needed.names):,} names, and all that is younger than {self.days} days."
+            f"What stays in {self.bucket}: {_count(len(self.needed.names), 'file')} that the live manifest and"
+            f" {_count(len(self.needed.manifests), 'kept one')} name, and all that is younger than"
+            f" {_count(self.days, 'day')}."
         )
         size = sum(each.size for each in self.found)
         if since := self.needed.unknown_before:
-            until = since + timedelta(days=self.days)
+            until = f"{since + timedelta(days=self.days):%Y-%m-%d %H:%M} UTC"
             lines.append(
                 f"What was in force before {since:%Y-%m-%d %H:%M} UTC is not on record, so nothing can be"
-                f" told to be unused for {self.days} days: run this again after {until:%Y-%m-%d %H:%M} UTC."
+                f" told to be unused for {_count(self.days, 'day')}: run this again after {until}."
             )
         elif not self.found:
             lines.append("Nothing can go.")
         elif self.delete:
             spared = f", {self.spared:,} spared for a new deploy" if self.spared else ""
-            count = f"{self.removed:,} of {len(self.found):,} objects removed{spared}"
+            count = f"{self.removed:,} of {_count(len(self.found), 'object')} removed{spared}"
             lines.append(f"{count}, {self.removed_bytes:,} bytes.")
         else:
-            lines.append(f"{len(self.found):,} objects can go, {size:,} bytes. With --delete they do.")
+            lines.append(
+                f"{_count(len(self.found), 'object')} can go, {size:,} bytes. With --delete they do."
+            )
         if self.has_versions:
             lines.append(
                 "The bucket keeps versions: what was removed is still stored, and paid for, until a lifecycle"
@@ -130,8 +133,7 @@ class Report:
         """Return what failed, "" for nothing: the first NAMED_FAILURES by key, and the cure."""
         if not self.failed:
             return ""
-        count = len(self.failed)
-        lines = [f"{count:,} {'object' if count == 1 else 'objects'} could not be removed:"]
+        lines = [f"{_count(len(self.failed), 'object')} could not be removed:"]
         lines += [f"  {key}: {code}" for key, code in sorted(self.failed)[:NAMED_FAILURES]]
         if len(self.failed) > NAMED_FAILURES:
             lines.append(f"  and {len(self.failed) - NAMED_FAILURES:,} more")
@@ -164,6 +166,10 @@ class Report:
             "has_versions": self.has_versions,
         }
         return json.dumps(found, indent=2)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def prune(*, keep: int = KEEP, days: int = DAYS, delete: bool = False, progress: Progress) -> Report:

@@ -107,15 +107,14 @@ class House:
         assert answer.status == 200
         return dict(json.loads(answer.body)["paths"])
 
-    def check(self, tree: dict[str, bytes]) -> dict[str, str]:
-        """Check that a tree is live, each of its files there under both names; return the paths."""
+    def check(self, tree: dict[str, bytes], *, plain: bool = True) -> None:
+        """Check that a tree is live, each of its files there, under its plain name too unless told not to."""
         paths = self.live()
         assert set(paths) == set(tree)
-        for plain, hashed in paths.items():
-            for name in (plain, hashed):
-                answer = anonymous(self.site.url(self.site.static_bucket, f"static/{name}"))
-                assert (answer.status, answer.body) == (200, tree[plain]), name
-        return paths
+        for name, hashed in paths.items():
+            for stored in (name, hashed) if plain else (hashed,):
+                answer = anonymous(self.site.url(self.site.static_bucket, f"static/{stored}"))
+                assert (answer.status, answer.body) == (200, tree[name]), stored
 
 
 @pytest.fixture
@@ -369,6 +368,16 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     assert "static/unknown.txt" in {each["key"] for each in found["found"]}
 
 
+def test_a_deploy_over_a_lost_manifest_does_not_know_what_it_replaced(house: House) -> None:
+    house.deploy(A)
+    house.pass_days(60)
+    house.site.root.delete_object(Bucket=house.site.static_bucket, Key=MANIFEST)
+    house.deploy(B)
+    found = house.prune("--delete", "--keep", "1")
+    assert found["unknown_before"]
+    assert found["found"] == []
+
+
 def age_metadata(house: House, days: int) -> None:
     """Let the time in the metadata of a copy pass as well."""
     root, bucket = house.site.root, house.site.static_bucket
@@ -620,6 +629,16 @@ def test_a_prune_spares_what_a_deploy_is_about_to_make_live(
     due.check(A)
 
 
+def test_of_two_deploys_at_once_both_are_spared(due: House, begin: Callable[..., Meanwhile]) -> None:
+    """The one whose manifest comes last may have written its copy first."""
+    deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
+    due.deploy(C)
+    pruned()
+    due.check(C)
+    deploy.finish()
+    due.check(A, plain=False)
+
+
 def test_a_prune_looks_again_before_it_deletes(due: House, begin: Callable[..., Meanwhile]) -> None:
     """It has decided what can go, and a deploy begins and ends before the marker is put."""
     pruning = begin(pruned, "PUT", "/pruning-")
@@ -645,6 +664,23 @@ def test_what_was_written_since_the_list_was_made_is_young_again(
         hold.set()
         deploy.result(60)
     due.check(AGAIN)
+
+
+def test_only_batches_from_before_are_waited_for(due: House) -> None:
+    """A later one reads the copy of the manifest before it deletes; a long prune holds no deploy up."""
+    first, second = (f"{kept.MARKERS}{secrets.token_hex(8)}" for _ in range(2))
+    bucket, root = due.site.static_bucket, due.site.root
+    root.put_object(Bucket=bucket, Key=first, Body=b"")
+    with ThreadPoolExecutor(1) as pool:
+        deploy = pool.submit(lambda: due.deploy(A))
+        due.proxy.wait_for(1, "GET", "prefix=static/manifests/pruning-")
+        root.put_object(Bucket=bucket, Key=second, Body=b"")
+        root.delete_object(Bucket=bucket, Key=first)
+        try:
+            deploy.result(20)
+        finally:
+            root.delete_object(Bucket=bucket, Key=second)
+    due.check(A)
 
 
 def test_a_marker_that_was_left_behind_lapses(
