@@ -100,10 +100,10 @@ class Report:
             for each in self.found
             if not self.delete
         ]
+        files, manifests = len(self.needed.names), len(self.needed.manifests)
         lines.append(
-            f"What stays in {self.bucket}: {_count(len(self.needed.names), 'file')} that the live manifest and"
-            f" {_count(len(self.needed.manifests), 'kept one')} name, and all that is younger than"
-            f" {_count(self.days, 'day')}."
+            f"What stays in {self.bucket}: {_count(files, 'file')} that the live manifest and"
+            f" {_count(manifests, 'kept one')} name, and all that is younger than {_count(self.days, 'day')}."
         )
         size = sum(each.size for each in self.found)
         if since := self.needed.unknown_before:

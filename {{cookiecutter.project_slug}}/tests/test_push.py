@@ -5,7 +5,10 @@ import io
 import json
 import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,7 @@ from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow
 
+PROJECT = Path(__file__).resolve().parent.parent
 FILES = {
     "photos/2019/lake.jpg": b"\xff\xd8 a lake",
     "photos/2019/lake_Xy12abc.jpg": b"Django's own way to make a name unique",
@@ -331,6 +335,46 @@ def test_a_bucket_that_refuses_all_is_given_up(moving: Any) -> None:
     assert one.sent() < 300
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_cut_off_and_run_again(moving: Any, how: signal.Signals) -> None:
+    one: Moving = moving()
+    one.write(**{f"{number:03}.txt": b"%d" % number for number in range(100)})
+    hanging = threading.Event()
+    one.proxy.faults.append(Fault("PUT", first=41, hold=hanging, cut="before"))
+    site = one.site
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "manage.py"), "s3", "push", "--source", str(one.folder)],
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_ENV_FILE": os.devnull,
+            "AWS_S3_REGION_NAME": "eu-central-1",
+            "AWS_STATIC_BUCKET_NAME": site.static_bucket,
+            "AWS_MEDIA_BUCKET_NAME": site.media_bucket,
+            "AWS_S3_ENDPOINT_URL": one.proxy.endpoint,
+            "AWS_ACCESS_KEY_ID": site.key.id,
+            "AWS_SECRET_ACCESS_KEY": site.key.secret,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    one.proxy.wait_for(40, "PUT")
+    one.proxy.wait_for_hanging()
+    process.send_signal(how)
+    if how == signal.SIGKILL:
+        process.wait()
+    one.proxy.faults.clear()
+    hanging.set()
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == (-how if how == signal.SIGKILL else 130)
+    assert "Traceback" not in err
+    there = len(one.objects())
+    assert 40 <= there < 100
+    one.proxy.clear()
+    assert f"100 files: {100 - there} uploaded, {there} unchanged, 0 not right" in one.push()
+    assert one.sent() == 100 - there
+
+
 def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a", "b.txt": b"b"})
@@ -446,9 +490,8 @@ def test_the_default_is_media_root_and_json_is_for_machines(moving: Any, setting
 def test_progress_is_a_line_for_each_file_where_asked(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a", "b\x1b[2J.txt": b"b"})
-    err = io.StringIO()
-    call_command("s3", "push", source=one.folder, stdout=io.StringIO(), stderr=err, verbosity=2)
-    assert sorted(err.getvalue().splitlines()) == ["a.txt: uploaded", "b\\x1b[2J.txt: uploaded"]
+    lines = one.push(verbosity=2).splitlines()
+    assert sorted(lines[:-1]) == ["a.txt: uploaded", "b\\x1b[2J.txt: uploaded"]
 
 
 def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) -> None:

@@ -321,11 +321,11 @@ class Command(BaseCommand):
 
     @contextmanager
     def _progress(self, options: dict[str, Any]) -> Iterator[Callable[[int, int, str], None]]:
-        """Hand out what shows progress, on stderr; Ctrl-C and SIGTERM end the command with code 130."""
+        """Hand out what shows progress, to people; Ctrl-C and SIGTERM end the command with code 130."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        progress = Progress(self.stderr, verbose=options["verbosity"] >= 2)
+        progress = Progress(self.stdout, verbose=options["verbosity"] >= 2)
         try:
-            yield progress
+            yield (lambda *_: None) if options["json"] else progress
         except KeyboardInterrupt:
             sys.exit(130)
         finally:
