@@ -251,6 +251,13 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
             raise SuspiciousFileOperation(f"The file name {name[:40]!r}... exceeds S3's {MAX_KEY} bytes.")
         return key
 
+    def key(self, name: str) -> str:
+        """Return the key of a name, which need not be one of get_available_name().
+
+        Raises SuspiciousFileOperation for one outside `media/`, beyond S3's limit or without a form in UTF-8.
+        """
+        return self._normalize_name(clean_name(name))
+
     # Writing
 
     def _save(self, name: str, content: Any) -> str:
@@ -289,6 +296,13 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
             parameters["ACL"] = self.default_acl
         parameters.update(self.get_object_parameters(name))
         return parameters
+
+    def write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
+        """Return what S3 is told of a file of this name: its headers, and the ACL where it has one.
+
+        `content` is what was uploaded; an UploadedFile has the user's own name for it.
+        """
+        return self._get_write_parameters(name, content)
 
     def _cache_control(self) -> str:
         # A name is never used twice, so what is cached is never wrong.
@@ -329,7 +343,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         that is handed out has at least half of it left. `http_method` is the one that the link allows, GET
         by default. Raises ValueError for parameters or an `expire` that S3 would refuse.
         """
-        key = self._normalize_name(clean_name(name))
+        key = self.key(name)
         query = self._link_parameters(parameters) if parameters else {}
         url = self._key_url(key)
         if self.querystring_auth:
@@ -435,7 +449,9 @@ def _shown_name(name: str, content: Any) -> str:
         original_root, original_extension = _split(original.strip())
         if original_root.strip(" .") and original_extension.lower() == extension.lower():
             return _cut(original_root.strip(" ."), 240) + original_extension
-    return _cut(_UNIQUE.sub("", root), 240) + extension
+    # Only a file that did not come by an upload can have what does not print in its name.
+    root = "".join(c for c in _UNIQUE.sub("", root) if c.isprintable())
+    return _cut(root, 240) + extension
 
 
 def _disposition(kind: str, name: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from s3.client import MEDIA_PREFIX, STATIC_PREFIX
+from s3.kept import FOLDER, MARKERS
 from s3.site import Site
 
 VERSION = "2012-10-17"
@@ -204,6 +205,27 @@ def deploy(site: Site) -> list[Grant]:
     ]
 
 
+def prune(site: Site) -> list[Grant]:
+    """Return what `manage.py s3 prune` may do: remove static files that no manifest names any more."""
+    bucket, manifests = site.static_bucket, (MANIFEST, f"{FOLDER}*")
+    return [
+        Grant(
+            "Static", {"s3:DeleteObject": "remove what is not needed"}, site.arn(bucket, f"{STATIC_PREFIX}*")
+        ),
+        Grant(
+            "Manifests",
+            {"s3:GetObject": "read what the live and the kept manifests name"},
+            tuple(site.arn(bucket, key) for key in manifests),
+        ),
+        Grant(
+            "Marker",
+            {"s3:PutObject": "let deploys know that it is at work"},
+            site.arn(bucket, f"{MARKERS}*"),
+        ),
+        Grant("StaticBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(bucket)),
+    ]
+
+
 def setup(site: Site) -> list[Grant]:
     """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and no object."""
     actions = {
@@ -248,13 +270,14 @@ def _bucket_arns(site: Site) -> tuple[str, ...]:
     return tuple(dict.fromkeys((site.arn(site.static_bucket), site.arn(site.media_bucket))))
 
 
-ROLES = {"web": web, "deploy": deploy, "setup": setup}
+ROLES = {"web": web, "deploy": deploy, "prune": prune, "setup": setup}
 
 # Operations of the API whose action has another name; the others have the operation's.
 _ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "HeadObject": "GetObject",
+    "DeleteObjects": "DeleteObject",
     "GetBucketCors": "GetBucketCORS",
     "PutBucketCors": "PutBucketCORS",
     "DeleteBucketCors": "PutBucketCORS",

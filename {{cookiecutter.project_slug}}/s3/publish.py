@@ -3,7 +3,7 @@
 One listing of the bucket and one look at the live manifest tell what is missing. Hashed names go up first,
 plain names after all of them, the manifest last. No object is ever deleted, and no hashed one replaced while
 its content is right. Whatever fails or is killed on the way, the old manifest stays in force, and the next
-run uploads the rest.
+run uploads the rest. Before a manifest goes live, a copy of it is kept: `s3/kept.py` says what for.
 
 What decides whether an object is right:
 - a hashed name: that it is there, with the size of the file or the size that the live manifest records (gzip
@@ -16,6 +16,7 @@ What decides whether an object is right:
 
 import hashlib
 import json
+import logging
 import mimetypes
 import re
 import tempfile
@@ -25,12 +26,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from django.conf import settings
 
-from s3 import client
+from s3 import client, kept
 from s3.static import CHUNK, Source, Stage, static_bucket
 
 if TYPE_CHECKING:
@@ -52,6 +55,8 @@ RESENT_AFTER = (0.1, 0.5, 2)  # seconds
 # A bucket that refuses this many files refuses the others too.
 GIVE_UP_AFTER = 50
 NAMED_FAILURES = 20
+# A prune at work is looked for again after this many seconds.
+LOOK_AGAIN_AFTER = 0.5
 
 # What browsers are strict about, and what versions of Python's table differ in. All else is Python's table,
 # never the machine's mime.types.
@@ -99,6 +104,8 @@ CONTENT_TYPES = {
 }
 _python_types = mimetypes.MimeTypes()
 _TEXT = re.compile(r"text/.*|.*[/+](json|xml|yaml)")
+
+_log = logging.getLogger(__name__)
 
 # (done, all, what was done just now)
 Progress = Callable[[int, int, str], None]
@@ -176,6 +183,21 @@ class Live:
 
     objects: dict[str, Stored]
     manifest: dict[str, Any]
+    written: datetime | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """Return the names below `static/` that the manifest is in need of."""
+        try:
+            return kept.names(self.manifest)
+        except ValueError:
+            return set()
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether there is a copy of the manifest."""
+        digest = kept.hash_of(self.manifest)
+        return any(kept.hash_in(client.STATIC_PREFIX + name) == digest for name in self.objects)
 
     def judge(self, item: Item) -> None:
         """Set the item's state."""
@@ -236,28 +258,32 @@ def read_live(manifest_name: str) -> Live:
 
     Raises PublishError with the cure where there are no credentials, no bucket or no permission to list it.
     """
-    import obstore
     from botocore.exceptions import BotoCoreError, ClientError
-    from obstore.exceptions import BaseError, InvalidPathError
+    from obstore.exceptions import BaseError
 
     bucket = static_bucket()
     try:
         store = client.obstore_store(bucket)
         with ThreadPoolExecutor(1) as pool:
             manifest = pool.submit(_live_manifest, store, manifest_name)
-            try:
-                objects = {
-                    meta["path"].removeprefix(client.STATIC_PREFIX): Stored(
-                        meta["size"], _token(meta["e_tag"])
-                    )
-                    for batch in obstore.list(store, client.STATIC_PREFIX, chunk_size=1000)
-                    for meta in batch
-                }
-            except InvalidPathError:
-                objects = _listed_by_boto3(bucket)
-            return Live(objects, manifest.result())
+            objects = _listed(store, bucket)
+            return Live(objects, *manifest.result())
     except (BotoCoreError, BaseError, ClientError, OSError) as error:
         raise PublishError(_explained(error, bucket)) from error
+
+
+def _listed(store: "S3Store", bucket: str) -> dict[str, Stored]:
+    import obstore
+    from obstore.exceptions import InvalidPathError
+
+    try:
+        return {
+            meta["path"].removeprefix(client.STATIC_PREFIX): Stored(meta["size"], _token(meta["e_tag"]))
+            for batch in obstore.list(store, client.STATIC_PREFIX, chunk_size=1000)
+            for meta in batch
+        }
+    except InvalidPathError:
+        return _listed_by_boto3(bucket)
 
 
 def _listed_by_boto3(bucket: str) -> dict[str, Stored]:
@@ -270,16 +296,17 @@ def _listed_by_boto3(bucket: str) -> dict[str, Stored]:
     }
 
 
-def _live_manifest(store: "S3Store", manifest_name: str) -> dict[str, Any]:
+def _live_manifest(store: "S3Store", manifest_name: str) -> tuple[dict[str, Any], datetime | None]:
     import obstore
 
     try:
-        found = json.loads(bytes(obstore.get(store, client.STATIC_PREFIX + manifest_name).bytes()))
+        answer = obstore.get(store, client.STATIC_PREFIX + manifest_name)
+        found = json.loads(bytes(answer.bytes()))
     except FileNotFoundError:
-        return {}
+        return {}, None
     except ValueError:  # not ours, or broken: published anew
-        return {}
-    return found if isinstance(found, dict) else {}
+        return {}, None
+    return (found, answer.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
 
 
 def _token(etag: str | None) -> str | None:
@@ -318,20 +345,29 @@ class Publisher:
         if manifest is None:
             summary.manifest = "unchanged" if live.manifest else "none"
             return summary
-        manifest["paths"] = dict(sorted(manifest["paths"].items()))
-        manifest["s3"] = {
-            "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
-            "plain": {
-                item.name: [item.fingerprint, item.stored.etag]
-                for item in items
-                if not item.immutable and item.stored
-            },
-        }
+        _record(manifest, items)
         if manifest != live.manifest:
             summary.manifest = "new"
             if not dry_run:
-                upload.manifest(self.manifest_name, json.dumps(manifest).encode())
+                upload.copies(manifest, live)
+                unnamed = live.objects.keys() - live.names
+                if upload.rescue([item for item in items if item.name in unnamed]):
+                    _record(manifest, items)
+                upload.manifest(self.manifest_name, manifest)
         return summary
+
+
+def _record(manifest: dict[str, Any], items: list[Item]) -> None:
+    """Put into the manifest what the next deploy compares with."""
+    manifest["paths"] = dict(sorted(manifest["paths"].items()))
+    manifest["s3"] = {
+        "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
+        "plain": {
+            item.name: [item.fingerprint, item.stored.etag]
+            for item in items
+            if not item.immutable and item.stored
+        },
+    }
 
 
 class _Upload:
@@ -387,6 +423,7 @@ class _Upload:
     def _settle(self, item: Item) -> int | None:
         """Upload an item if it is needed; return the bytes sent, or None where it was right."""
         if item.state == "unclear" and self._is_right(item):
+            item.state = "right"
             return None
         if self.summary.dry_run:
             return 0
@@ -447,13 +484,81 @@ class _Upload:
             item.stored = Stored(size, _token(result["e_tag"]))
             return size
 
-    def manifest(self, name: str, body: bytes) -> None:
+    def copies(self, manifest: dict[str, Any], live: Live) -> None:
+        """Keep a copy of the manifest to be, and of the live one where there is none yet."""
+        told = {}
+        if live.names:
+            told = {kept.REPLACES: kept.hash_of(live.manifest)}
+            if not live.is_kept:
+                since = live.written or datetime.now(UTC)
+                noted = {"Cache-Control": IMMUTABLE, kept.SINCE: since.isoformat()}
+                self._write(kept.copy_key(live.manifest, since), live.manifest, noted)
+        elif not live.objects:
+            told = {kept.REPLACES: kept.NOTHING}
+        self._write(kept.copy_key(manifest, datetime.now(UTC)), manifest, {"Cache-Control": IMMUTABLE} | told)
+
+    def rescue(self, items: list[Item]) -> bool:
+        """Upload again what a prune has deleted of these objects, which were there; return whether any was.
+
+        Called when the copy of the manifest is kept; `s3/kept.py` says why this is enough.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+        from obstore.exceptions import BaseError
+
+        if not items:
+            return False
+        try:
+            self._await_prune()
+            objects = _listed(self.store, self.bucket)
+        except (BotoCoreError, BaseError, ClientError, OSError) as error:
+            raise PublishError(_explained(error, self.bucket)) from error
+        gone = [item for item in items if item.name not in objects]
+        for item in gone:
+            if item.state == "right":
+                self.summary.unchanged -= 1
+            else:
+                self.summary.uploaded -= 1
+            item.state, item.stored = "missing", None
+        self.total += len(gone)
+        self.run(gone)
+        return bool(gone)
+
+    def _await_prune(self) -> None:
+        """Return when no batch of a prune is at work that may have begun before this call."""
+        seen: set[str] | None = None
+        while True:
+            answer = client.client().list_objects_v2(
+                Bucket=self.bucket, Prefix=kept.MARKERS, **client.owner_arguments()
+            )
+            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            until = {
+                entry["Key"]: entry["LastModified"] + kept.LAPSE
+                for entry in answer.get("Contents", ())
+                if kept.is_marker(entry["Key"])
+            }
+            at_work = {key for key, end in until.items() if now < end}
+            if seen is None and at_work:
+                _log.warning(
+                    "Waiting for `manage.py s3 prune`, whose marker is %s; if that was killed, until %s.",
+                    " and ".join(sorted(at_work)),
+                    f"{max(until[key] for key in at_work):%H:%M} UTC",
+                )
+            # Batches that begin from now on will read the copy of the manifest.
+            seen = at_work if seen is None else seen & at_work
+            if not seen:
+                return
+            time.sleep(LOOK_AGAIN_AFTER)
+
+    def manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write the manifest, which is what makes the new files live."""
+        self._write(client.STATIC_PREFIX + name, manifest, {"Cache-Control": ALWAYS_ASK})
+
+    def _write(self, key: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
         import obstore
         from obstore.exceptions import BaseError
 
-        key = client.STATIC_PREFIX + name
-        attributes = {"Content-Type": "application/json", "Cache-Control": ALWAYS_ASK}
+        body = json.dumps(manifest).encode()
+        attributes = {"Content-Type": "application/json"} | attributes
         try:
             obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
         except (BaseError, OSError) as error:
@@ -520,6 +625,10 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _code(error: BaseException) -> str:
     """Return S3's own code of an error, or its HTTP status, or ""."""
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, ClientError):
+        return str(error.response["Error"]["Code"])
     text = str(error)
     if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
         return found[1]

@@ -6,6 +6,7 @@ with FaultProxy(store.endpoint) as proxy:
 """
 
 import contextlib
+import html
 import http.client
 import os
 import re
@@ -15,6 +16,8 @@ import threading
 import time
 from collections.abc import Container
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal
@@ -38,6 +41,8 @@ class Fault:
     times: int | None = None
     status: int = 0
     code: str = "InternalError"
+    # What is answered in the place of an error of that code.
+    body: str = ""
     # "before" nothing reaches the server; "after" the server has done its work, and the client is not told;
     # "reset" is "before" with a TCP reset, as from a peer that has forgotten the connection.
     cut: Literal["", "before", "after", "reset"] = ""
@@ -81,6 +86,8 @@ class FaultProxy:
         self.upstream = (parts.hostname, parts.port)
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
+        # Days by which objects, by "/bucket/key", look older in listings, until they are written again.
+        self.aged: dict[str, int] = {}
         self.busy = 0
         self.busiest = 0
         self.hanging = 0
@@ -194,7 +201,8 @@ class FaultProxy:
             handler.connection.shutdown(socket.SHUT_RDWR)
 
     def _refuse(self, handler: BaseHTTPRequestHandler, fault: Fault) -> None:
-        body = f"<Error><Code>{fault.code}</Code><Message>As the test says.</Message></Error>".encode()
+        error = f"<Error><Code>{fault.code}</Code><Message>As the test says.</Message></Error>"
+        body = (fault.body or error).encode()
         handler.send_response(fault.status)
         handler.send_header("Content-Type", "application/xml")
         handler.send_header("Content-Length", str(len(body)))
@@ -212,7 +220,7 @@ class FaultProxy:
             upstream.putheader("Connection", "close")
             upstream.endheaders(body or None)
             got = upstream.getresponse()
-            content = got.read()
+            content = self._age(handler, got.status, got.read())
         finally:
             upstream.close()
         if not answer:
@@ -220,6 +228,8 @@ class FaultProxy:
             return 0
         handler.send_response_only(got.status)
         for name, value in got.getheaders():
+            if name.lower() == "last-modified" and (days := self.aged.get(unquote(handler.path))):
+                value = format_datetime(parsedate_to_datetime(value) - timedelta(days), usegmt=True)
             if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
                 handler.send_header(name, value)
         length = got.getheader("Content-Length") if handler.command == "HEAD" else None
@@ -228,3 +238,19 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             handler.wfile.write(content)
         return got.status
+
+    def _age(self, handler: BaseHTTPRequestHandler, status: int, content: bytes) -> bytes:
+        """Return a listing in which objects are as old as `aged` says."""
+        path, _, query = unquote(handler.path).partition("?")
+        if handler.command == "PUT" and status == 200:
+            self.aged.pop(path, None)
+        if not self.aged or "list-type" not in query:
+            return content
+
+        def older(found: re.Match[str]) -> str:
+            days = self.aged.get(f"{path.rstrip('/')}/{html.unescape(unquote(found[2]))}", 0)
+            modified = datetime.fromisoformat(found[4]) - timedelta(days)
+            return f"{found[1]}{found[2]}{found[3]}{modified:%Y-%m-%dT%H:%M:%S.000Z}"
+
+        pattern = r"(<Key>)([^<]*)(</Key>\s*<LastModified>)([^<]*)"
+        return re.sub(pattern, older, content.decode()).encode()

@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 import pytest
 
+from s3 import kept
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 
@@ -43,6 +44,8 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
+# What a list of uploads says in the place of the kept copy of a manifest.
+COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
 from config.settings import *
@@ -148,7 +151,8 @@ class Deploy:
         """Return the keys of all uploads that reached the server and were taken."""
         prefix = f"/{self.site.static_bucket}/"
         taken = [r for r in self.proxy.matching("PUT", pattern) if r.status == 200]
-        return sorted(r.path.removeprefix(prefix) for r in taken)
+        keys = [r.path.removeprefix(prefix) for r in taken]
+        return sorted(COPY if kept.hash_in(key) else key for key in keys)
 
 
 @dataclass(frozen=True)
@@ -181,9 +185,10 @@ def test_a_deploy_uploads_what_is_new_and_an_unchanged_one_makes_two_requests(de
     assert line.startswith(f"{len(SOURCES)} files as {OBJECTS} objects: {OBJECTS} uploaded, 0 unchanged, ")
     assert deploy.check_live(SOURCES) == 0
     keys = [request.path for request in deploy.proxy.matching("PUT")]
-    assert len(keys) == OBJECTS + 1
+    assert len(keys) == OBJECTS + 2
     hashed = [re.search(r"\.[0-9a-f]{12}\.", key) is not None for key in keys]
-    assert hashed == [True] * len(SOURCES) + [False] * (len(SOURCES) + 1), "hashed names, then plain ones"
+    assert hashed == [True] * len(SOURCES) + [False] * (len(SOURCES) + 2), "hashed names, then plain ones"
+    assert "/static/manifests/" in keys[-2], "then the copy of the manifest"
     assert keys[-1].endswith("/static/staticfiles.json"), "and the manifest last"
 
     deploy.proxy.clear()
@@ -196,7 +201,7 @@ def test_a_deploy_uploads_what_is_new_and_an_unchanged_one_makes_two_requests(de
     deploy.write(**changed)
     line = deploy.deployed()
     assert f"2 uploaded, {OBJECTS - 2} unchanged" in line
-    assert [request.method for request in deploy.proxy.requests] == ["GET", "GET", "PUT", "PUT", "PUT"]
+    assert [request.method for request in deploy.proxy.requests] == ["GET"] * 2 + ["PUT"] * 4
     assert deploy.check_live(changed) == 0
     assert deploy.fetch("docs/100%.png")[0] == b"new"
 
@@ -256,7 +261,7 @@ def test_with_a_cdn_domain_nothing_is_compressed_and_no_hashed_object_replaced(d
     deploy.proxy.clear()
     deploy.deployed(AWS_STATIC_CUSTOM_DOMAIN="static.example.com")
     text = [f"static/{name}" for name in SOURCES if not name.endswith(("png", "woff2"))]
-    assert deploy.uploads() == sorted([*text, "static/staticfiles.json"])
+    assert deploy.uploads() == sorted([*text, COPY, "static/staticfiles.json"])
     for name in SOURCES:
         assert "content-encoding" not in deploy.fetch(name)[1]
     assert deploy.check_live(SOURCES) == 0
@@ -311,7 +316,7 @@ def test_after_a_failed_plain_name_only_the_rest_is_uploaded(deploy: Deploy) -> 
     assert deploy.manifest() is None
     deploy.proxy.clear()
     deploy.deployed()
-    assert deploy.uploads() == ["static/img/dot.png", "static/staticfiles.json"]
+    assert deploy.uploads() == ["static/img/dot.png", COPY, "static/staticfiles.json"]
     assert deploy.check_live(SOURCES) == 0
 
 
@@ -322,7 +327,7 @@ def test_the_last_failure_of_all_is_the_manifest(deploy: Deploy) -> None:
     assert "  static/staticfiles.json: AccessDenied\n" in outcome.err
     deploy.proxy.clear()
     deploy.deployed()
-    assert deploy.uploads() == ["static/staticfiles.json"]
+    assert deploy.uploads() == [COPY, "static/staticfiles.json"]
     assert deploy.check_live(SOURCES) == 0
 
 
@@ -501,7 +506,7 @@ def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy
     root.put_object(Bucket=bucket, Key=wrong, Body=b"cut off")
     deploy.proxy.clear()
     deploy.deployed()
-    assert deploy.uploads() == sorted([wrong, "static/staticfiles.json"])
+    assert deploy.uploads() == sorted([wrong, COPY, "static/staticfiles.json"])
     assert deploy.check_live(SOURCES) == 0
 
 
@@ -516,7 +521,7 @@ def test_a_lost_or_broken_manifest_is_written_anew_without_uploads(deploy: Deplo
             )
         deploy.proxy.clear()
         deploy.deployed()
-        assert deploy.uploads() == ["static/staticfiles.json"]
+        assert deploy.uploads() == [COPY, "static/staticfiles.json"]
         assert deploy.check_live(SOURCES) == 0
 
 

@@ -3,6 +3,8 @@
 import re
 import shlex
 from argparse import ArgumentParser, _SubParsersAction
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from botocore.credentials import AssumeRoleWithWebIdentityProvider, EnvProvider
 from django.conf import settings
 
 from config.management.commands import release
-from s3 import buckets, checks, plan, policies, show
+from s3 import buckets, checks, plan, policies, prune, push, show
 from s3.account import Account
 from s3.management.commands.s3 import Command
 from s3.site import Site
@@ -74,7 +76,9 @@ def test_every_command_exists_with_its_options(document: Path) -> None:
 
 
 def test_the_walk_has_every_command_of_a_deploy() -> None:
-    assert {words[0] for words in commands(AWS) if words} >= {"policy", "plan", "apply", "doctor"}
+    assert {words[0] for words in commands(AWS) if words} >= {
+        *("policy", "plan", "apply", "doctor", "prune", "push")
+    }
 
 
 def variables_of_boto3() -> set[str]:
@@ -145,6 +149,36 @@ def test_the_output_of_plan_is_what_plan_prints() -> None:
     for line in shown:
         start, cut, _ = line.partition("...")
         assert any(real.startswith(start) if cut else real == line for real in printed), line
+
+
+def test_the_output_of_prune_is_what_prune_prints() -> None:
+    old = datetime(2026, 8, 2, tzinfo=UTC)
+    found = [prune.Object(f"static/{number}.css", 1000, old) for number in range(21)]
+    found[0] = prune.Object("static/site/site.6f86a211b1b1.css", 2022, old)
+    found[1] = prune.Object("static/1.css", 215_015 - 2022 - 19 * 1000, old)
+    needed = prune.Needed({str(number) for number in range(302)}, {str(number) for number in range(10)}, None)
+    told = prune.Report("acme-static", 10, 30, delete=False, needed=needed, found=found)
+    done = replace(told, delete=True, removed=21, removed_bytes=215_015)
+    shown = block_after("$ manage.py s3 prune")
+    end = shown.index("$ manage.py s3 prune --delete")
+    assert shown[end + 1 :] == done.as_text().splitlines()
+    assert shown[end - 3 : end - 1] == told.as_text().splitlines()[-2:]
+    assert told.as_text().splitlines()[0] in shown
+
+
+def test_the_output_of_push_is_what_push_prints() -> None:
+    told = push.Report(
+        "acme-media",
+        dry_run=True,
+        verify=False,
+        files=10_003,
+        uploaded=10_003,
+        bytes=670_105_600,
+        seconds=12.2,
+    )
+    done = replace(told, dry_run=False, seconds=147.7)
+    shown = block_after("$ manage.py s3 push --source /srv/old-site/media --dry-run")
+    assert shown == [told.as_text(), "$ manage.py s3 push --source /srv/old-site/media", done.as_text()]
 
 
 def test_the_policy_of_web_is_what_policy_prints() -> None:

@@ -107,14 +107,16 @@ def test_tls_is_left_out_for_plain_http_on_this_machine_only(endpoint: str, tls_
 def test_every_arn_is_of_the_partition(region: str, partition: str) -> None:
     site = replace(SITE, region=region)
     texts = [json.dumps(policies.bucket_policy(site, name)) for name in ("acme-static", "acme-media")]
-    texts += [json.dumps(policies.document(role(site))) for role in (policies.web, policies.deploy)]
+    texts += [
+        json.dumps(policies.document(role(site))) for role in (policies.web, policies.deploy, policies.prune)
+    ]
     for text in texts:
         assert text.count("arn:") == text.count(f"arn:{partition}:s3:::") > 0
 
 
 def test_no_role_has_a_wildcard_action_and_each_action_its_reason() -> None:
     for access in ("private", "public-read", "public-policy"):
-        for role in (policies.web, policies.deploy):
+        for role in (policies.web, policies.deploy, policies.prune):
             for grant in role(replace(SITE, access=access)):
                 assert grant.sid.isalnum()  # IAM takes no other
                 assert all("*" not in action and reason for action, reason in grant.actions.items())

@@ -21,7 +21,7 @@ from django.core.files import storage as django_storage
 from django.core.files.base import ContentFile, File
 from django.core.management import CommandError, call_command
 
-from s3 import apply, client, plan, policies
+from s3 import apply, client, kept, plan, policies
 from s3.buckets import BLOCKS, BucketError
 from s3.client import STATIC_PREFIX
 from s3.site import Site
@@ -275,6 +275,72 @@ def test_deploy_has_no_other_actions() -> None:
     }
 
 
+# prune
+
+
+def doings_of_prune(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
+    """Return all that prune does; an old object that nothing names is there to be removed."""
+    collect(sources)
+    collect(sources)
+    site.root.put_object(Bucket=site.static_bucket, Key="static/old.css", Body=b"old")
+
+    def find() -> None:
+        call_command("s3", "prune", "--days", "1", stdout=io.StringIO())
+
+    def delete() -> None:
+        call_command("s3", "prune", "--days", "1", "--delete", stdout=io.StringIO())
+        listed = site.root.list_objects_v2(Bucket=site.static_bucket, Prefix="static/")["Contents"]
+        assert not [each for each in listed if each["Key"] == "static/old.css" or kept.is_marker(each["Key"])]
+
+    return {"find": find, "delete": delete}
+
+
+PRUNE = {
+    ("Static", "s3:DeleteObject"): {"delete"},
+    ("Manifests", "s3:GetObject"): {"find", "delete"},
+    ("Marker", "s3:PutObject"): {"delete"},
+    ("StaticBucket", "s3:ListBucket"): {"find", "delete"},
+}
+
+
+def prune_as(
+    s3_site: MakeSite,
+    act_as: ActAs,
+    settings: Any,
+    sources: Path,
+    sid: str = "",
+    action: str = "",
+    **more: Any,
+) -> set[str]:
+    """Return what prune can't do with its policy, less an action where one is given."""
+    site = s3_site(**THROUGH_CLOUDFRONT, **more)
+    doings = doings_of_prune(site, sources)
+    with FaultProxy(site.store.endpoint) as proxy:
+        proxy.aged = {f"/{site.static_bucket}/static/old.css": 2}
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        act_as(new_user(site.store, document("prune", without=action, of=sid)))
+        return failing(doings)
+
+
+@pytest.mark.parametrize("one_bucket", [False, True])
+def test_prune_suffices(
+    s3_site: MakeSite, act_as: ActAs, settings: Any, sources: Path, one_bucket: bool
+) -> None:
+    assert prune_as(s3_site, act_as, settings, sources, one_bucket=one_bucket) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sid", "action"), PRUNE)
+def test_prune_with_one_action_less(
+    s3_site: MakeSite, act_as: ActAs, settings: Any, sources: Path, sid: str, action: str
+) -> None:
+    assert prune_as(s3_site, act_as, settings, sources, sid, action) == PRUNE[sid, action]
+
+
+def test_prune_has_no_other_actions() -> None:
+    assert set(actions("prune", SITE)) == set(PRUNE)
+
+
 # setup
 
 
@@ -452,7 +518,7 @@ def test_an_empty_store_and_nothing_but_the_printed_policies(s3_site: MakeSite, 
 # Printed
 
 
-@pytest.fixture(params=["web", "deploy", "setup"])
+@pytest.fixture(params=["web", "deploy", "prune", "setup"])
 def role(request: pytest.FixtureRequest, settings: Any) -> str:
     settings.AWS_S3_REGION_NAME = "cn-north-1"
     settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"

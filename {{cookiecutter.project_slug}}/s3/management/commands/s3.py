@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,9 +20,23 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3 import account, apply, buckets, checks, client, cloudformation, embedded, errors, plan, policies, show
+from s3 import (
+    account,
+    apply,
+    buckets,
+    checks,
+    client,
+    cloudformation,
+    embedded,
+    errors,
+    plan,
+    policies,
+    prune,
+    show,
+)
 from s3.cloudformation import CloudFormationError
 from s3.embedded import EmbeddedS3, EmbeddedS3Error, running
+from s3.management.commands.collectstatic import Progress
 from s3.plan import BucketPlan
 from s3.site import Site
 
@@ -73,7 +88,7 @@ class Command(BaseCommand):
             "--role",
             required=True,
             choices=policies.ROLES,
-            help="web: the running site; deploy: collectstatic and plan; setup: plan and apply",
+            help="web: the running site; deploy: collectstatic and plan; prune; setup: plan and apply",
         )
         rights.add_argument("--explain", action="store_true", help="with what each action is for, to read")
 
@@ -108,6 +123,39 @@ class Command(BaseCommand):
         doctor = commands.add_parser("doctor", help="probe the live buckets, each failure with its cure")
         doctor.add_argument("--role", choices=("web", "deploy"), help="probe only what this role may do")
         doctor.add_argument("--json", action="store_true", help="print for machines")
+
+        push = commands.add_parser("push", help="copy local uploads to the bucket, names and all")
+        push.add_argument(
+            "--source",
+            type=Path,
+            default=Path(settings.MEDIA_ROOT),
+            metavar="DIR",
+            help="the folder of the uploads (default: MEDIA_ROOT); nothing in it is changed",
+        )
+        push.add_argument("--dry-run", action="store_true", help="only tell what would be copied")
+        push.add_argument("--overwrite", action="store_true", help="replace objects that differ")
+        push.add_argument("--verify", action="store_true", help="read every object back and compare")
+        push.add_argument("--json", action="store_true", help="print for machines")
+
+        trim = commands.add_parser(
+            "prune", help="tell which static files are not needed any more; remove them"
+        )
+        trim.add_argument(
+            "--keep",
+            type=_at_least_one,
+            default=prune.KEEP,
+            metavar="N",
+            help="past deploys whose files stay (default: %(default)s)",
+        )
+        trim.add_argument(
+            "--days",
+            type=_at_least_one,
+            default=prune.DAYS,
+            metavar="D",
+            help="what was new, or in force, within so many days stays (default: %(default)s)",
+        )
+        trim.add_argument("--delete", action="store_true", help="do it; without, nothing is removed")
+        trim.add_argument("--json", action="store_true", help="print for machines")
 
         manifest = commands.add_parser(
             "manifest", help="write the list of static files, without network or keys"
@@ -279,6 +327,46 @@ class Command(BaseCommand):
         if report.failed:
             sys.exit(1)
 
+    def push(self, options: dict[str, Any]) -> None:
+        """Copy local uploads to the bucket; exit code 1 where something was not copied or differs."""
+        from s3.push import PushError, push
+
+        self._site()
+        names = ("source", "dry_run", "overwrite", "verify")
+        try:
+            with self._progress(options) as progress:
+                report = push(**{name: options[name] for name in names}, progress=progress)
+        except (PushError, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(report.as_json() if options["json"] else report.as_text())
+        if failures := report.failures():
+            raise CommandError(failures)
+
+    def prune(self, options: dict[str, Any]) -> None:
+        """Tell what can go, and with --delete remove it; exit code 1 where something could not be removed."""
+        self._site()
+        names = ("keep", "days", "delete")
+        try:
+            with self._progress(options) as progress:
+                report = prune.prune(**{name: options[name] for name in names}, progress=progress)
+        except (prune.PruneError, ImproperlyConfigured) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(report.as_json() if options["json"] else report.as_text())
+        if failures := report.failures():
+            raise CommandError(failures)
+
+    @contextmanager
+    def _progress(self, options: dict[str, Any]) -> Iterator[Callable[[int, int, str], None]]:
+        """Hand out what shows progress, to people; Ctrl-C and SIGTERM end the command with code 130."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        progress = Progress(self.stdout, verbose=options["verbosity"] >= 2)
+        try:
+            yield (lambda *_: None) if options["json"] else progress
+        except KeyboardInterrupt:
+            sys.exit(130)
+        finally:
+            progress.close()
+
     def manifest(self, options: dict[str, Any]) -> None:
         """Write the list of static files that a web process starts with."""
         from s3.manifest import write_manifest
@@ -354,6 +442,12 @@ def _become(server: list[str], environment: dict[str, str], store: EmbeddedS3) -
     os.chdir(settings.BASE_DIR)
     sys.stdout.flush()
     os.execve(server[0], server, environment)  # noqa: S606 -- the command is ours
+
+
+def _at_least_one(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 36500):
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 to 36500")
+    return int(text)
 
 
 def _port(text: str) -> int:
