@@ -1,0 +1,267 @@
+"""The image of a baked project: really built, searched, and run beside PostgreSQL and the embedded S3."""
+
+import dataclasses
+import http.client
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pytest_cookies.plugin import Cookies
+
+from tests import containers
+from tests.answers import FIXED, PROJECT, ROOT
+from tests.containers import Builder, Image, as_root
+from tests.machine import Running, free_port, read_when_up, run
+from tests.workflows import path_with, run_step, step, workflow
+
+pytestmark = pytest.mark.slow
+
+# What must get into no layer, by the file that holds it.
+HIDDEN = {
+    ".env.production": "hidden-in-env-production",
+    "private.pem": "hidden-in-a-key",
+    "gallery/service.key": "hidden-in-another-key",
+    "var/media/upload.txt": "hidden-in-an-upload",
+    "db.sqlite3": "hidden-in-the-database",
+    ".git/config": "hidden-in-git",
+    ".venv/lib/module.py": "hidden-in-the-environment-of-the-desk",
+    "staticfiles.json": "hidden-in-an-old-manifest",
+}
+SERVER = {
+    "DJANGO_SECRET_KEY": "only-for-this-test-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+    "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+    "DJANGO_SECURE_SSL_REDIRECT": "false",
+    "AWS_S3_REGION_NAME": "eu-central-1",
+    "AWS_STATIC_BUCKET_NAME": "acme-static",
+    "AWS_MEDIA_BUCKET_NAME": "acme-media",
+}
+
+
+def base_name() -> str:
+    """Return the image that the Dockerfile is built on, as the one line that names one says."""
+    text = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE))
+    (name,) = (name for name in re.findall(r"^FROM (\S+)", text, re.MULTILINE) if name not in stages)
+    return name
+
+
+@pytest.fixture(scope="module")
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
+    containers.needed()
+    builder = Builder(tmp_path_factory.mktemp("images"))
+    try:
+        builder.make_base(f"docker.io/library/{base_name()}")
+        yield builder
+    finally:
+        builder.close()
+
+
+@pytest.fixture(scope="module")
+def project(cookies_session: Cookies, template: Path) -> Path:
+    """Return a baked project with a lock, and with what must not get into an image."""
+    result = cookies_session.bake(extra_context=FIXED | {"django_version": "5.2"}, template=str(template))
+    assert result.exit_code == 0, result.exception
+    for name, text in HIDDEN.items():
+        (result.project_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (result.project_path / name).write_text(text + "\n", encoding="utf-8")
+    # As with a umask that lets nobody else read.
+    (result.project_path / "config" / "urls.py").chmod(0o600)
+    run("uv", "lock", "--quiet", cwd=result.project_path, UV_PYTHON_DOWNLOADS="never")
+    return result.project_path
+
+
+@pytest.fixture(scope="module")
+def image(builder: Builder, project: Path) -> Image:
+    """Return the image that the workflow's own command builds."""
+    program, action, *words = shlex.split(step("ci.yml", "image", "Build")["run"])
+    assert (program, action, words[-1]) == ("docker", "build", ".")
+    printed = builder.build(project, "--build-arg", "VERSION=1.2.3", "--build-arg", "SOURCE=https://h/r", *words)
+    assert printed.endswith("exit code 0"), printed
+    return builder.open("site")
+
+
+@pytest.fixture(scope="module")
+def desk(builder: Builder, project: Path) -> Image:
+    """Return the image that compose.yaml builds for its S3."""
+    build = compose()["services"]["s3"]["build"]
+    printed = builder.build(project, "--target", build["target"], "--tag", "desk", build["context"])
+    assert printed.endswith("exit code 0"), printed
+    return builder.open("desk")
+
+
+def compose(**values: str) -> dict[str, Any]:
+    """Return compose.yaml with its variables replaced, as Compose does."""
+
+    def value(found: re.Match[str]) -> str:
+        name, kind, text = found.groups()
+        if name in values:
+            return values[name]
+        assert kind != ":?", f"{name}: {text}"
+        return text
+
+    text = (PROJECT / "compose.yaml").read_text(encoding="utf-8")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    if not values:
+        values = {"DJANGO_SECRET_KEY": "none"}
+    return yaml.safe_load(re.sub(r"\$\{([A-Z0-9_]+)(:[-?])([^}]*)\}", value, code))
+
+
+def test_without_a_lock_the_build_stops_with_the_cure(builder: Builder, project: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    run("cp", "-r", project, bare, cwd=tmp_path)
+    (bare / "uv.lock").unlink()
+    printed = builder.build(bare, ".")
+    assert not printed.endswith("exit code 0")
+    (line,) = (line for line in printed.splitlines() if line.startswith("uv.lock is missing"))
+    assert "'make .venv' (or 'uv lock') and commit uv.lock" in line
+
+
+def test_nothing_secret_or_local_is_in_a_layer(image: Image, builder: Builder, project: Path) -> None:
+    key = re.search(r"^DJANGO_SECRET_KEY=(.+)$", (project / ".env").read_text(encoding="utf-8"), re.MULTILINE)
+    assert key
+    # Every layer of the final image lies in the store, unpacked.
+    found = subprocess.run(
+        [*containers.SUDO, "grep", "-rlaE", f"hidden-in-|{re.escape(key[1])}", builder.folder / "store"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "AWS_" not in image.history
+    assert not {name for name in image.environment if re.search("KEY|SECRET|TOKEN|PASSWORD", name)}
+    # Of the machine that built it: where its package index is.
+    assert "/etc/pip.conf" not in as_root("ls", "-d", image.root / "etc")
+    for name in ("etc/pip.conf", "etc/uv/uv.toml"):
+        listed = as_root("sh", "-c", f'cat "{image.root / name}" 2>/dev/null || true')
+        assert listed == "", name
+
+
+def test_only_what_runs_is_in_it(image: Image) -> None:
+    files = image.files()
+    at_top = {name.split("/")[2] for name in files if name.startswith("/app/")}
+    assert at_top == {
+        *("config", "gallery", "s3", "users", "static", "templates"),
+        *("manage.py", "gunicorn.conf.py", "staticfiles.json", "__pycache__"),
+    }
+    packages = {name.split("/")[6].lower() for name in files if "/site-packages/" in name}
+    assert {"django", "gunicorn", "obstore", "psycopg"} <= packages
+    assert not {"pytest", "mypy", "ruff", "ministack", "moto", "uv", "pip"} & packages
+    assert not [name for name in files if re.search(r"/(uv|uvx|pip|ruff|pytest)$", name)]
+    # Compiled beforehand, because nothing can be written once it runs.
+    for name in ("/app/s3/__pycache__", "/app/config/__pycache__"):
+        assert any(file.startswith(name) for file in files), name
+
+
+def test_it_is_not_roots_and_nothing_in_it_can_be_written(image: Image) -> None:
+    assert image.user == "10001:10001"
+    assert image.run("id", "-u").strip() == "10001"
+    assert [name for name, kind in image.files().items() if kind[0] != "l" and kind[-1] not in "45"] == []
+    # Of this user, without the help of a read-only root.
+    owned = as_root("find", image.root / "app", image.root / "opt", "!", "-user", "0")
+    assert owned == ""
+
+
+def test_it_says_how_it_is_run(image: Image) -> None:
+    assert image.config["Cmd"] == ["gunicorn", "config.wsgi"]
+    assert not image.config.get("Entrypoint")
+    assert image.config["StopSignal"] == "SIGTERM"
+    assert list(image.config["ExposedPorts"]) == ["8000/tcp"]
+    assert image.environment["PORT"] == "8000"
+    assert image.environment["DJANGO_DEBUG"] == "false"
+    assert image.config["Labels"]["org.opencontainers.image.version"] == "1.2.3"
+    assert image.config["Labels"]["org.opencontainers.image.source"] == "https://h/r"
+
+
+def test_its_size(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
+    base, *own = image.layers
+    with capsys.disabled():
+        print(f"\nimage: {sum(own) / 1e6:.0f} MB of its own on a base of {base / 1e6:.0f} MB, uncompressed")
+    assert sum(own) < 200e6
+
+
+def test_its_manifest_depends_on_no_bucket_and_no_domain(image: Image) -> None:
+    built = json.loads(image.run("cat", "staticfiles.json"))
+    assert built["paths"]["site/site.css"].startswith("site/site.")
+    other = {
+        "USE_S3": "true",
+        "AWS_STATIC_CUSTOM_DOMAIN": "cdn.example.com",
+        "AWS_MEDIA_CUSTOM_DOMAIN": "cdn.example.com",
+        "AWS_STATIC_BUCKET_NAME": "quite-another",
+    }
+    for variables in (SERVER, SERVER | other):
+        text = "python manage.py s3 manifest --output /tmp/m.json >&2 && cat /tmp/m.json"
+        again = image.run("sh", "-c", text, variables=variables, network=False).partition("{")
+        assert json.loads("{" + again[2]) == built
+
+
+def test_without_a_key_it_does_not_start(image: Image) -> None:
+    printed = image.run(*image.config["Cmd"], expect=None)
+    assert "With debug off: set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS" in printed
+
+
+@contextmanager
+def started(command: list[str]) -> Iterator[Running]:
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    running = Running(process)
+    try:
+        yield running
+    finally:
+        with suppress(ProcessLookupError, AssertionError):
+            as_root("kill", "-KILL", f"-{process.pid}")
+        process.wait(10)
+        running.close()
+
+
+def is_healthy(image: Image, variables: dict[str, str]) -> bool:
+    kind, *command = image.config["Healthcheck"]["Test"]
+    assert kind == "CMD"
+    return "Error" not in image.run(*command, variables=variables, expect=None) and bool(
+        image.run(*command, variables=variables, expect=None) == ""
+    )
+
+
+def test_it_starts_without_s3_and_ends_when_told(image: Image, tmp_path: Path) -> None:
+    port = free_port()
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        variables = SERVER | {
+            "PORT": str(port),
+            "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}",
+            "AWS_S3_ENDPOINT_URL": f"http://127.0.0.1:{nobody.getsockname()[1]}",
+            "DATABASE_URL": "sqlite:////tmp/db.sqlite3",
+        }
+        text = 'python manage.py migrate --verbosity 0 && exec "$@"'
+        command = image.command(["sh", "-c", text, "sh", *image.config["Cmd"]], variables)
+        with started(command) as server:
+            assert read_when_up(f"http://127.0.0.1:{port}/healthz")
+            assert is_healthy(image, variables)
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).read().decode()
+            assert "acme-static/static/site/site." in page
+            begun = time.monotonic()
+            as_root("kill", "-TERM", server.process.pid)
+            assert server.process.wait(20) == 0
+            assert time.monotonic() - begun < 15
+        assert not is_healthy(image, variables)
+        nobody.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            nobody.accept()
