@@ -1,12 +1,10 @@
 """The image of a baked project: really built, searched, and run beside PostgreSQL and the embedded S3."""
 
+import configparser
 import dataclasses
-import http.client
 import json
-import os
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 from pytest_cookies.plugin import Cookies
 
 from tests import containers
@@ -89,7 +88,9 @@ def image(builder: Builder, project: Path) -> Image:
     """Return the image that the workflow's own command builds."""
     program, action, *words = shlex.split(step("ci.yml", "image", "Build")["run"])
     assert (program, action, words[-1]) == ("docker", "build", ".")
-    printed = builder.build(project, "--build-arg", "VERSION=1.2.3", "--build-arg", "SOURCE=https://h/r", *words)
+    printed = builder.build(
+        project, "--build-arg", "VERSION=1.2.3", "--build-arg", "SOURCE=https://h/r", *words
+    )
     assert printed.endswith("exit code 0"), printed
     return builder.open("site")
 
@@ -120,7 +121,9 @@ def compose(**values: str) -> dict[str, Any]:
     return yaml.safe_load(re.sub(r"\$\{([A-Z0-9_]+)(:[-?])([^}]*)\}", value, code))
 
 
-def test_without_a_lock_the_build_stops_with_the_cure(builder: Builder, project: Path, tmp_path: Path) -> None:
+def test_without_a_lock_the_build_stops_with_the_cure(
+    builder: Builder, project: Path, tmp_path: Path
+) -> None:
     bare = tmp_path / "bare"
     run("cp", "-r", project, bare, cwd=tmp_path)
     (bare / "uv.lock").unlink()
@@ -188,8 +191,8 @@ def test_it_says_how_it_is_run(image: Image) -> None:
 
 def test_its_size(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
     base, *own = image.layers
-    with capsys.disabled():
-        print(f"\nimage: {sum(own) / 1e6:.0f} MB of its own on a base of {base / 1e6:.0f} MB, uncompressed")
+    with capsys.disabled():  # for the README
+        sys.stdout.write(f"\nimage: {sum(own) / 1e6:.0f} MB on a base of {base / 1e6:.0f} MB, uncompressed\n")
     assert sum(own) < 200e6
 
 
@@ -209,8 +212,9 @@ def test_its_manifest_depends_on_no_bucket_and_no_domain(image: Image) -> None:
 
 
 def test_without_a_key_it_does_not_start(image: Image) -> None:
-    printed = image.run(*image.config["Cmd"], expect=None)
-    assert "With debug off: set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS" in printed
+    done = image.call()
+    assert done.returncode not in {None, 0}
+    assert "With debug off: set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS" in done.stdout
 
 
 @contextmanager
@@ -236,12 +240,10 @@ def started(command: list[str]) -> Iterator[Running]:
 def is_healthy(image: Image, variables: dict[str, str]) -> bool:
     kind, *command = image.config["Healthcheck"]["Test"]
     assert kind == "CMD"
-    return "Error" not in image.run(*command, variables=variables, expect=None) and bool(
-        image.run(*command, variables=variables, expect=None) == ""
-    )
+    return image.call(*command, variables=variables).returncode == 0
 
 
-def test_it_starts_without_s3_and_ends_when_told(image: Image, tmp_path: Path) -> None:
+def test_it_starts_without_s3_and_ends_when_told(image: Image) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         variables = SERVER | {
@@ -265,3 +267,183 @@ def test_it_starts_without_s3_and_ends_when_told(image: Image, tmp_path: Path) -
         nobody.setblocking(False)
         with pytest.raises(BlockingIOError):
             nobody.accept()
+
+
+# The services of compose.yaml as plain processes, which share this machine's network as there their own.
+
+BLANK = re.compile(r"\$\{\{ *(?:vars|needs\.image\.outputs)\.(\w+) *\}\}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Stack:
+    """Where the services are, and the variables that compose.yaml gives to the site."""
+
+    services: dict[str, Any]
+    port: int
+    s3_port: int
+    data: Path
+    variables: dict[str, str]
+
+    @property
+    def key(self) -> dict[str, str]:
+        """The site's key, as boto3 takes it from the environment."""
+        parser = configparser.ConfigParser()
+        parser.read_string(as_root("cat", self.data / "credentials"))
+        return {name.upper(): value for name, value in parser["default"].items()}
+
+
+@pytest.fixture(scope="module")
+def stack(desk: Image, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    from tests.postgres import running_postgres
+
+    port, s3_port = free_port(), free_port()
+    values = {name: value or "" for name, value in dotenv_values(project / ".env").items()}
+    services = compose(**values | {"PORT": str(port), "S3_PORT": str(s3_port)})["services"]
+    data = tmp_path_factory.mktemp("compose") / "data"
+    # A new volume gets owner and mode of the folder that it covers.
+    as_root("cp", "-a", desk.root / "data", data)
+    with running_postgres() as server:
+        variables = {name: str(value) for name, value in services["web"]["environment"].items()}
+        assert variables["DATABASE_URL"] == "postgres://postgres@127.0.0.1:5432/postgres"
+        variables["DATABASE_URL"] = server.new_database()
+        variables["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{port}"  # not beyond this machine
+        words = services["s3"]["command"]
+        assert words[-2:] == ["--bind", "0.0.0.0"]
+        command = desk.command([*words[:-1], "127.0.0.1"], variables, {data: "/data"})
+        with started(command) as s3:
+            kind, *test = services["s3"]["healthcheck"]["test"]
+            assert kind == "CMD"
+            end = time.monotonic() + 60
+            while desk.call(*test, variables=variables, volumes={data: "/data"}).returncode:
+                assert time.monotonic() < end, s3.output
+                assert s3.process.poll() is None, s3.output
+            yield Stack(services, port, s3_port, data, variables)
+            as_root("kill", "-TERM", s3.process.pid)
+            assert s3.process.wait(20) == 0
+
+
+def status(address: str) -> int:
+    try:
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_compose_serves_the_page_and_keeps_an_upload(image: Image, stack: Stack) -> None:
+    services = stack.services
+    assert services["release"]["depends_on"] == {
+        name: {"condition": "service_healthy"} for name in ("db", "s3")
+    }
+    assert services["web"]["depends_on"] == {"release": {"condition": "service_completed_successfully"}}
+    assert "command" not in services["web"]
+    place: Any = {"variables": stack.variables, "volumes": {stack.data: "/data", ROOT / "docs": "/pictures"}}
+    printed = image.run(*services["release"]["command"], **place)
+    assert "278 uploaded" in printed
+    image.run("python", "manage.py", "add_picture", "/pictures/hills.jpg", "Hills", **place)
+    with started(image.command((), stack.variables, {stack.data: "/data"})):
+        assert "ok" in read_when_up(f"http://127.0.0.1:{stack.port}/readyz")
+        page = read_when_up(f"http://127.0.0.1:{stack.port}/")
+    s3 = f"http://127.0.0.1:{stack.s3_port}"
+    (style,) = re.findall(rf'href="({s3}/acme-photos-static-k3v9qz/static/site/site\.[^"]+\.css)"', page)
+    assert status(style) == 200
+    link = re.search(rf'src="({s3}/acme-photos-media-k3v9qz/media/[^"]+)"', page)
+    assert link
+    picture = link[1].replace("&amp;", "&")
+    assert status(picture) == 200
+    assert status(picture.partition("?")[0]) == 403
+
+
+# The workflows' steps on the image, with a stand-in for docker.
+
+
+@pytest.fixture
+def stand_in(image: Image, tmp_path: Path) -> dict[str, str]:
+    """Return the variables of a runner on which `docker run` runs this image."""
+    known = {field.name: getattr(image, field.name) for field in dataclasses.fields(image)}
+    file = tmp_path / "stand-in.json"
+    file.write_text(json.dumps({"site": known | {"root": str(image.root)}}), encoding="utf-8")
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m tests.containers "$@"\n',
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    return {"PATH": path_with(program.parent), "STAND_IN": str(file), "RUNNER_TEMP": str(tmp_path)}
+
+
+def test_the_image_job_of_ci_passes(project: Path, stand_in: dict[str, str]) -> None:
+    job = workflow("ci.yml")["jobs"]["image"]
+    environment = job["env"] | stand_in
+    steps = {each["name"]: each["run"] for each in job["steps"] if "run" in each}
+    assert list(steps) == ["Build", "Variables of the site", "Checks of a deployment", "Start"]
+    run_step(steps["Variables of the site"], project, **environment)
+    assert "no issues" in run_step(steps["Checks of a deployment"], project, **environment)
+    try:
+        text = steps["Start"].replace("127.0.0.1:8000", f"127.0.0.1:{free_port()}")
+        assert '{"status": "ok"}' in run_step(text, project, **environment)
+    finally:
+        pid = Path(stand_in["STAND_IN"]).with_suffix(".pid").read_text(encoding="ascii")
+        as_root("kill", "-KILL", f"-{pid}")
+    job["env"]["DJANGO_ALLOWED_HOSTS"] = "*"
+    run_step(
+        steps["Checks of a deployment"], project, expect=1, **environment | {"DJANGO_SECRET_KEY": "short"}
+    )
+
+
+def test_the_deploy_publishes_and_migrates(stack: Stack, stand_in: dict[str, str], tmp_path: Path) -> None:
+    jobs = workflow("deploy.yml")["jobs"]
+    values = {
+        "name": "site",
+        "DJANGO_ALLOWED_HOSTS": "www.example.com",
+        "DJANGO_SITE_ORIGINS": "http://127.0.0.1:8000",
+        "AWS_S3_ENDPOINT_URL": stack.variables["AWS_S3_ENDPOINT_URL"],
+        **{name: stack.variables[name] for name in stack.variables if name.startswith("AWS_S3_REGION")},
+        **{name: stack.variables[name] for name in stack.variables if name.endswith("_BUCKET_NAME")},
+    }
+    environment = {
+        name: BLANK.sub(lambda found: values.get(found[1], ""), text)
+        for name, text in jobs["static"]["env"].items()
+    }
+    assert not [text for text in environment.values() if "${{" in text]
+    exported = tmp_path / "exported"
+    environment |= stack.key | stand_in | {"GITHUB_ENV": str(exported)}
+    # What the action for credentials does is done above; a registry is nowhere near.
+    steps = {each["name"]: each["run"] for each in jobs["static"]["steps"] if "run" in each}
+    names = [
+        "Variables of the site",
+        "The buckets are as wanted",
+        "Publish the static files",
+        "What is published works",
+    ]
+    assert list(steps) == ["Pull the image", *names]
+    run_step(steps[names[0]], tmp_path, **environment)
+    environment |= dict(line.split("=", 1) for line in exported.read_text(encoding="utf-8").splitlines())
+    named = (tmp_path / "names").read_text(encoding="utf-8")
+    assert stack.key["AWS_SECRET_ACCESS_KEY"] not in named
+    assert "=" not in named
+
+    differs = environment | {"AWS_MEDIA_VERSIONING": "true"}
+    assert "versioning" in run_step(steps[names[1]], tmp_path, expect=2, **differs)
+    run_step(steps[names[1]], tmp_path, **environment)
+    run_step(steps[names[2]], tmp_path, **environment)
+    assert "unchanged" in run_step(steps[names[2]], tmp_path, **environment)
+    printed = run_step(steps[names[3]], tmp_path, **environment)
+    assert stack.key["AWS_SECRET_ACCESS_KEY"] not in printed
+
+    from tests.postgres import running_postgres
+
+    with running_postgres() as server:
+        site = tmp_path / "site.env"
+        own = environment | {"DATABASE_URL": server.new_database()}
+        own = {name: text for name, text in own.items() if re.match("AWS_|DJANGO_|DATABASE_", name)}
+        site.write_text("".join(f"{name}={text}\n" for name, text in own.items()), encoding="utf-8")
+        migrate = step("deploy.yml", "release", "Migrate")["run"]
+        assert migrate.count("/etc/site.env") == 1
+        printed = run_step(migrate.replace("/etc/site.env", str(site)), tmp_path, **stand_in, IMAGE="site")
+        assert "migrat" in printed.lower()
+        assert (
+            server.psql("SELECT count(*) FROM gallery_picture", own["DATABASE_URL"].rsplit("/", 1)[1]) == "0"
+        )

@@ -2,8 +2,8 @@
 
 It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
 Ownership and Block Public Access. Its root keys skip all of that, and MiniStack takes ``test`` and any
-12-digit key for root too, so it listens on loopback only, unless a container confines it. The site therefore gets the key of an IAM user, who
-holds exactly the rights that `s3.policies` asks for on AWS.
+12-digit key for root too, so it listens on loopback only, unless a container confines it. The site therefore
+gets the key of an IAM user, who holds exactly the rights that `s3.policies` asks for on AWS.
 
 The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key
 in the form of an AWS shared credentials file, mode 600) and ``lock``.

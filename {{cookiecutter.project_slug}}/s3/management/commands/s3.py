@@ -73,7 +73,7 @@ class Command(BaseCommand):
             "--bind",
             choices=(embedded.HOST, "0.0.0.0"),  # noqa: S104 -- only where somebody asks for it
             default=embedded.HOST,
-            help="0.0.0.0 only in a container, its port published on 127.0.0.1 alone: anybody can be its root",
+            help="0.0.0.0 only in a container, published on 127.0.0.1 alone: anybody can be its root",
         )
 
         run = commands.add_parser("run", help="run the site on the embedded S3, both until Ctrl-C")
