@@ -31,8 +31,10 @@ mount -o remount,bind,ro "$root"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
+[ "$APART" = no ] || ip link set lo up
 while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; shift 2; done
 shift
+unset APART
 exec chroot --userspec="$user" --groups= "$root" /bin/sh -c 'cd "$0" && exec "$@"' "$folder" "$@"
 """
 
@@ -110,8 +112,19 @@ class Image:
         for target in (volumes or {}).values():
             as_root("mkdir", "-p", f"{self.root}{target}")
         assigned = [f"{name}={value}" for name, value in (self.environment | dict(variables or {})).items()]
-        apart = ["unshare", "--mount", *([] if network else ["--net"])]
-        start = [*apart, "/bin/sh", "-c", START, "sh", str(self.root), self.config["WorkingDir"], self.user]
+        apart = f"APART={'no' if network else 'yes'}"
+        names = ["unshare", "--mount", *([] if network else ["--net"])]
+        start = [
+            apart,
+            *names,
+            "/bin/sh",
+            "-c",
+            START,
+            "sh",
+            str(self.root),
+            self.config["WorkingDir"],
+            self.user,
+        ]
         return [*SUDO, "env", "-i", *assigned, *start, *bound, "--", *(command or self.config["Cmd"])]
 
     def call(self, *command: str, **more: Any) -> "subprocess.CompletedProcess[str]":
@@ -146,19 +159,35 @@ class Image:
 class Builder:
     """A store of images in a folder, which `close` empties.
 
-    It is kept in memory, about 1.5 GB of it: dpkg waits for the disk at each file, and this driver copies a
-    whole image for each layer.
+    It is kept in memory, 1 to 2 GB of it: dpkg waits for the disk at each file, and where the kernel does not
+    stack folders here, buildah copies a whole image for each layer.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         as_root("mount", "-t", "tmpfs", "-o", "mode=0711,size=6g", "images", folder)
         as_root("chown", os.getuid(), folder)
+        self.stacks = self._stacks()
+        driver = "overlay" if self.stacks else "vfs"
+        self._place = ["--root", str(folder / "store"), "--runroot", str(folder / "run")]
+        self._place += ["--storage-driver", driver]
 
-    @property
-    def _place(self) -> list[str]:
-        folder = str(self.folder)
-        return ["--root", f"{folder}/store", "--runroot", f"{folder}/run", "--storage-driver", "vfs"]
+    def _stacks(self) -> bool:
+        probe = self.folder / "probe"
+        for name in ("below", "above", "work", "both"):
+            (probe / name).mkdir(parents=True)
+        options = f"lowerdir={probe}/below,upperdir={probe}/above,workdir={probe}/work"
+        mount = [*SUDO, "mount", "-t", "overlay", "-o", options, "overlay", str(probe / "both")]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            return False
+        as_root("umount", probe / "both")
+        return True
+
+    def layers(self) -> list[str]:
+        """Return the folders that hold what the layers of all images hold."""
+        place = self.folder / "store" / ("overlay" if self.stacks else "vfs/dir")
+        names = as_root("ls", place).split()
+        return [f"{place}/{name}/diff" for name in names if name != "l"] if self.stacks else [str(place)]
 
     def buildah(self, *words: object) -> str:
         """Run buildah on the store, and return what it printed."""
@@ -189,6 +218,7 @@ class Builder:
     def build(self, context: Path, *words: str) -> str:
         """Build a folder's Dockerfile with these arguments; return what was printed, and the exit code."""
         options = ["--isolation", "chroot", "--pull-never", "--format", "docker", "--disable-compression"]
+        options += ["--layers"] * self.stacks  # the second build then finds what the first one made
         done = subprocess.run(
             [*SUDO, "buildah", *self._place, "build", *options, *self.secrets(), *words],
             cwd=context,
@@ -237,7 +267,9 @@ class Builder:
 
     def close(self) -> None:
         """Give the memory back."""
-        as_root("umount", "--lazy", self.folder)
+        for line in reversed(Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()):
+            if line.split()[1].startswith(str(self.folder)):
+                as_root("umount", "--lazy", line.split()[1])
 
 
 def needed() -> None:

@@ -13,6 +13,7 @@ from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED, PROJECT
 from tests.machine import interpreter, run
+from tests.postgres import running_postgres
 from tests.workflows import FOLDER, expressions, run_step, step, workflow, workflows
 
 JOBS = [
@@ -193,8 +194,6 @@ def test_dependabot_looks_after_everything_that_is_pinned_and_is_in_no_hurry() -
 def test_the_steps_of_ci_pass_in_a_baked_project(
     cookies_session: Cookies, template: Path, tmp_path: Path
 ) -> None:
-    from tests.postgres import running_postgres
-
     python = interpreter("3.11")
     result = cookies_session.bake(extra_context=FIXED | {"django_version": "5.2"}, template=str(template))
     assert result.exit_code == 0, result.exception
