@@ -13,6 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from tests import golden_copies as golden
 from tests.answers import FIXED, QUESTIONS, RENDERED
@@ -36,7 +37,7 @@ def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, so
 
 def test_the_layout_is_flat(baked: Path) -> None:
     folders = {path.name for path in baked.iterdir() if path.is_dir()}
-    assert folders == {"config", "docs", "gallery", "s3", "static", "templates", "tests", "users"}
+    assert folders == {".github", "config", "docs", "gallery", "s3", "static", "templates", "tests", "users"}
 
 
 def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path, source: Path) -> None:
@@ -79,7 +80,9 @@ def test_every_file_parses_as_what_it_is(baked: Path) -> None:
                 assert text.count("{") == text.count("}"), name
             case "Makefile" | ".mk":
                 subprocess.run(["make", "-n", "help"], cwd=baked, check=True, capture_output=True)
-            case ".md" | ".txt" | ".env" | ".example" | ".gitignore":
+            case ".yml" | ".yaml":
+                assert yaml.safe_load(path.read_text(encoding="utf-8")), name
+            case ".md" | ".txt" | ".env" | ".example" | ".gitignore" | ".dockerignore" | "Dockerfile":
                 assert path.read_text(encoding="utf-8").endswith("\n"), name
             case _:
                 unread.append(name)

@@ -2,8 +2,8 @@
 
 It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
 Ownership and Block Public Access. Its root keys skip all of that, and MiniStack takes ``test`` and any
-12-digit key for root too, so it listens on loopback only. The site therefore gets the key of an IAM user, who
-holds exactly the rights that `s3.policies` asks for on AWS.
+12-digit key for root too, so it listens on loopback only, unless a container confines it. The site therefore
+gets the key of an IAM user, who holds exactly the rights that `s3.policies` asks for on AWS.
 
 The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key
 in the form of an AWS shared credentials file, mode 600) and ``lock``.
@@ -168,10 +168,13 @@ def _session() -> botocore.session.Session:
 
 
 @contextlib.contextmanager
-def running(data: Path, *, port: int = 0, region: str = "us-east-1") -> Iterator[EmbeddedS3]:
+def running(
+    data: Path, *, port: int = 0, region: str = "us-east-1", bind: str = HOST
+) -> Iterator[EmbeddedS3]:
     """Run MiniStack on 127.0.0.1 with its data in the folder; leaving the context ends it, its state saved.
 
-    Port 0 takes any free one. EmbeddedS3Error, where it cannot start, says why and what to do.
+    Port 0 takes any free one. In a container, `bind` is 0.0.0.0, because published ports lead past loopback;
+    the endpoint stays on 127.0.0.1. EmbeddedS3Error, where it cannot start, says why and what to do.
     """
     if importlib.util.find_spec("ministack") is None:
         raise EmbeddedS3Error("MiniStack, a tool for development, is not installed here: run uv sync")
@@ -179,7 +182,7 @@ def running(data: Path, *, port: int = 0, region: str = "us-east-1") -> Iterator
         port = free_port(port)
         root = Key(f"ROOT{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
         with (data / "ministack.log").open("wb") as log:
-            process = _start(data, port, region, root, log, lock)
+            process = _start(data, environment(data, port, region, root, bind), log, lock)
         try:
             _wait_until_ready(process, port, data)
             yield EmbeddedS3(f"http://{HOST}:{port}", region, data, root, process)
@@ -187,12 +190,12 @@ def running(data: Path, *, port: int = 0, region: str = "us-east-1") -> Iterator
             _stop(process)
 
 
-def environment(data: Path, port: int, region: str, root: Key) -> dict[str, str]:
+def environment(data: Path, port: int, region: str, root: Key, bind: str = HOST) -> dict[str, str]:
     """Return the variables of MiniStack's process."""
     # Nothing of the shell: neither a real AWS key nor a variable that MiniStack happens to know.
     return {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
         "AUTH": "true",
-        "BIND_HOST": HOST,
+        "BIND_HOST": bind,
         "GATEWAY_PORT": str(port),
         "SERVICES": "s3,iam,sts",
         "IOT_MTLS_ENABLED": "0",  # a listener on one fixed port: two stores would collide
@@ -209,12 +212,10 @@ def environment(data: Path, port: int, region: str, root: Key) -> dict[str, str]
     }
 
 
-def _start(
-    data: Path, port: int, region: str, root: Key, log: IO[bytes], lock: int
-) -> "subprocess.Popen[bytes]":
+def _start(data: Path, variables: dict[str, str], log: IO[bytes], lock: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
         [sys.executable, "-P", "-c", CHILD],
-        env=environment(data, port, region, root),
+        env=variables,
         cwd=data,
         stdin=subprocess.PIPE,
         stdout=log,

@@ -171,6 +171,15 @@ def test_without_ministack_it_is_one_line(tmp_path: Path) -> None:
     assert message == "MiniStack, a tool for development, is not installed here: run uv sync"
 
 
+def test_it_listens_on_loopback_unless_told_and_the_site_always_asks_there(tmp_path: Path) -> None:
+    key = embedded.Key("ROOT", "secret")
+    assert embedded.environment(tmp_path, 9000, "us-east-1", key)["BIND_HOST"] == "127.0.0.1"
+    with started("s3", "serve", "--bind", "192.0.2.1", "--data", tmp_path) as serve:
+        assert serve.process.wait(60) == 2
+        serve._reader.join(60)
+    assert "invalid choice: '192.0.2.1'" in serve.output
+
+
 def test_an_aws_profile_of_the_shell_stays_out_of_it(tmp_path: Path) -> None:
     real: dict[str, Any] = {
         "AWS_PROFILE": "production",

@@ -94,6 +94,12 @@ class Command(BaseCommand):
 
         serve = commands.add_parser("serve", help="run the embedded S3 until Ctrl-C, with the site's buckets")
         serve.add_argument("--port", type=_port, default=PORT, help="its port (default: %(default)s; 0: any)")
+        serve.add_argument(
+            "--bind",
+            choices=(embedded.HOST, "0.0.0.0"),  # noqa: S104 -- only where somebody asks for it
+            default=embedded.HOST,
+            help="0.0.0.0 only in a container, published on 127.0.0.1 alone: anybody can be its root",
+        )
 
         run = commands.add_parser("run", help="run the site on the embedded S3, both until Ctrl-C")
         run.add_argument("--port", type=_port, default=8000, help="the site's port (default: %(default)s)")
@@ -256,7 +262,8 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             site = desk_site()
-            with running(options["data"].resolve(), port=options["port"], region=site.region) as store:
+            data, port, bind = options["data"].resolve(), options["port"], options["bind"]
+            with running(data, port=port, region=site.region, bind=bind) as store:
                 environment = prepare(store, site)
                 self.stdout.write(
                     f"The embedded S3 listens on {store.endpoint}, with its data in {store.data}."
