@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 # The two parts of a bucket. Fixed, because policies, permissions and CDN behaviours are written for them.
 STATIC_PREFIX = "static/"
 MEDIA_PREFIX = "media/"
+# Of the media bucket: what browsers sent straight to S3 and nobody has checked yet. Never public; it expires.
+PENDING_PREFIX = "pending/"
 
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 60  # seconds without a byte
 # One part of 16 MiB at 0.5 Mbit/s takes 270 s; obstore counts the whole request, botocore only the silence.
 REQUEST_TIMEOUT = 300
 MAX_CONNECTIONS = 50
+# While a visitor waits for the answer: a dead S3 costs a few seconds of a worker, and not minutes.
+WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 3, 10, 2
 
 _lock = threading.RLock()
 
@@ -136,10 +140,24 @@ def client() -> Any:
     return _client(place())
 
 
+def web_client() -> Any:
+    """Return `client()` with the time limits of a web request, for short calls; it is shared and kept too.
+
+    Each of WEB_ATTEMPTS ends after WEB_CONNECT_TIMEOUT seconds without a connection, or WEB_READ_TIMEOUT
+    without a byte.
+    """
+    return _client(place(), in_web=True)
+
+
 @lru_cache(maxsize=8)
-def _client(where: Place) -> Any:
+def _client(where: Place, *, in_web: bool = False) -> Any:
+    chosen = config()
+    if in_web:
+        retries = {"mode": "standard", "total_max_attempts": WEB_ATTEMPTS}
+        limits = Config(connect_timeout=WEB_CONNECT_TIMEOUT, read_timeout=WEB_READ_TIMEOUT, retries=retries)
+        chosen = chosen.merge(limits)
     with _lock:  # making clients from one session is not thread-safe
-        return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=config())
+        return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=chosen)
 
 
 # A server that loads the site and then forks must not leave two processes on one connection.

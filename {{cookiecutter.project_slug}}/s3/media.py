@@ -290,6 +290,13 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         parameters.update(self.get_object_parameters(name))
         return parameters
 
+    def write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
+        """Return what S3 is told of a file of this name: its headers, and the ACL where it has one.
+
+        `content` is what was uploaded; an UploadedFile has the user's own name for it.
+        """
+        return self._get_write_parameters(name, content)
+
     def _cache_control(self) -> str:
         # A name is never used twice, so what is cached is never wrong.
         if not self.querystring_auth:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from s3.client import MEDIA_PREFIX, STATIC_PREFIX
+from s3.client import MEDIA_PREFIX, PENDING_PREFIX, STATIC_PREFIX
 from s3.site import Site
 
 VERSION = "2012-10-17"
@@ -173,8 +173,16 @@ def web(site: Site) -> list[Grant]:
     }
     if site.access == "public-read":
         objects["s3:PutObjectAcl"] = "make an upload public"
+    pending = {
+        "s3:GetObject": "look at what a browser sent straight to S3, and copy it where it is good",
+        "s3:PutObject": "let a browser send just what the site has signed",
+        "s3:DeleteObject": "delete it once it is accepted, refused or cancelled",
+        "s3:AbortMultipartUpload": "leave no parts behind when it is cancelled",
+        "s3:ListMultipartUploadParts": "see which parts have arrived, to go on from there",
+    }
     return [
         Grant("Media", objects, site.arn(site.media_bucket, f"{MEDIA_PREFIX}*")),
+        Grant("Pending", pending, site.arn(site.media_bucket, f"{PENDING_PREFIX}*")),
         Grant("MediaBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(site.media_bucket)),
         Grant(
             "Manifest",
@@ -249,6 +257,8 @@ _ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
     "HeadObject": "GetObject",
+    "CopyObject": "PutObject",
+    "ListParts": "ListMultipartUploadParts",
     "GetBucketCors": "GetBucketCORS",
     "PutBucketCors": "PutBucketCORS",
     "DeleteBucketCors": "PutBucketCORS",
@@ -260,6 +270,7 @@ _ACTIONS = {
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
     "CreateMultipartUpload": "PutObject",
     "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
     "CompleteMultipartUpload": "PutObject",
 }
 
