@@ -23,7 +23,7 @@ from s3 import client, uploads
 from s3.models import Ticket
 from s3.uploads import Kind
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import Answer, MakeSite, SiteOnS3, anonymous
+from tests.ministack import Answer, MakeSite, SiteOnS3, anonymous, post_form
 from users.models import User
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
@@ -69,24 +69,6 @@ def proxy(s3_site: MakeSite, settings: Any) -> Iterator[FaultProxy]:
         yield running
 
 
-def form(post: dict[str, Any], body: bytes, **changed: str) -> Answer:
-    """Post the file in its form as a browser does, with fields changed or added."""
-    boundary = secrets.token_hex(8)
-    fields = post["fields"] | changed
-    lines = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in fields.items()
-    ]
-    lines.append(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x.html"\r\n'
-        "Content-Type: text/html\r\n\r\n"
-    )
-    content = "".join(lines).encode() + body + f"\r\n--{boundary}--\r\n".encode()
-    return anonymous(
-        post["url"], "POST", {"Content-Type": f"multipart/form-data; boundary={boundary}"}, content
-    )
-
-
 def put(part: dict[str, Any], content: bytes) -> Answer:
     return anonymous(part["url"], "PUT", body=content)
 
@@ -95,7 +77,7 @@ def send(ticket: Ticket, content: bytes) -> None:
     """Send the whole file as the page's script does."""
     while not (told := uploads.sending(ticket))["complete"]:
         if told["post"]:
-            assert form(told["post"], content).status == 204
+            assert post_form(told["post"], content).status == 204
         for part in told["parts"] or ():
             assert put(part, content[part["start"] : part["end"]]).status == 200
 
@@ -216,9 +198,9 @@ def test_a_form_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
         (b"1234", {}),
         (b"", {}),
     ):
-        assert form(post, body, **changed).status in {400, 403}, changed
+        assert post_form(post, body, **changed).status in {400, 403}, changed
     assert keys(site) == []
-    assert form(post, b"12345").status == 204
+    assert post_form(post, b"12345").status == 204
     assert uploads.sending(ticket)["complete"]
     # Whatever the file's own field says.
     head = site.root.head_object(Bucket=site.media_bucket, Key=ticket.key)
@@ -229,7 +211,7 @@ def test_a_form_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPa
     site = s3_site()
     monkeypatch.setattr(uploads, "LINK_LIFE", -1)
     ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
-    assert form(uploads.sending(ticket)["post"], b"12345").status == 403
+    assert post_form(uploads.sending(ticket)["post"], b"12345").status == 403
     assert keys(site) == []
 
 
