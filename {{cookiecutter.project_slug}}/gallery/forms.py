@@ -56,9 +56,7 @@ class PictureForm(DescriptionForm):
     def __init__(self, *args: Any, film_limit: int = films.MAX_BYTES_BY_FORM, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         file = self.fields["file"]
-        file.help_text = HELP.format(
-            picture=filesizeformat(images.MAX_BYTES), film=filesizeformat(film_limit)
-        )
+        file.help_text = HELP.format(picture=_size(images.MAX_BYTES), film=_size(film_limit))
         file.widget.attrs["data-max-film-bytes"] = film_limit
 
     def clean_file(self) -> UploadedFile:
@@ -69,3 +67,7 @@ class PictureForm(DescriptionForm):
         else:
             self.instance.image = images.clean_picture(upload)
         return upload
+
+
+def _size(limit: int) -> str:
+    return filesizeformat(limit).replace(".0", "")

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import JsonResponse
+from django.http import Http404, JsonResponse
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -44,10 +44,15 @@ def refusal(message: str, code: str, *, status: int, field: str = "__all__") -> 
 
 
 def answering(view: Callable[..., JsonResponse]) -> Callable[..., JsonResponse]:
-    """Turn what stops an upload into an answer: its sentence, its status, and when to come back."""
+    """Turn what stops an upload into an answer: its sentence, its status, and when to come back.
+
+    With local files there is none of this: 404.
+    """
 
     @wraps(view)
     def guarded(request: StaffRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+        if not uploads.available():
+            raise Http404("Uploads go straight to S3 only with USE_S3 on")
         try:
             return view(request, *args, **kwargs)
         except uploads.AlreadyAcceptedError as error:
@@ -107,9 +112,12 @@ def add(request: StaffRequest, ticket_id: str) -> JsonResponse:
     if not form.is_valid():
         return JsonResponse({"errors": form.errors.get_json_data()}, status=400)
     picture = form.instance
+    kind = KINDS.get(ticket.kind)
+    if kind is None:  # another app's
+        raise uploads.UnknownTicketError
     try:
-        with uploads.accepting(ticket, KINDS[ticket.kind]) as upload:
-            if ticket.kind == FILM.name:
+        with uploads.accepting(ticket, kind) as upload:
+            if kind is FILM:
                 picture.film = upload.keep()
             else:
                 try:

@@ -35,7 +35,7 @@ function remember(file, address) {
 //   watch: {signal, progress(bytes), waiting(), sent()}: sent() when S3 has all of it, and there is no way back
 export async function sendByTicket(form, file, watch) {
   try {
-    const state = await persist(async () => (await resume(form, file)) ?? begin(form, file), watch);
+    const state = await settled(async () => (await resume(form, file)) ?? begin(form, file), watch);
     if (state.url) return state;
     remember(file, state.address);
     await send(file, state, { ...watch, ask: () => ask(form, "GET", state.address, null, { patience: 30 }) });
@@ -67,14 +67,18 @@ function begin(form, file) {
 }
 
 // However often it is asked, the site adds a file once. The answer takes as long as S3 needs to copy the file.
-async function add(form, address, watch) {
+function add(form, address, watch) {
   const ticket = address.split("/").filter(Boolean).pop();
+  const body = () => new URLSearchParams({ ticket, alt: form.elements.alt.value });
+  return settled(() => ask(form, "POST", form.action, body()), watch);
+}
+
+// Asks until no other request, such as one whose answer was lost, is at the same file any more.
+async function settled(attempt, watch) {
   for (;;) {
-    const body = new URLSearchParams({ ticket, alt: form.elements.alt.value });
     try {
-      return await persist(() => ask(form, "POST", form.action, body), watch);
+      return await persist(attempt, watch);
     } catch (error) {
-      // An earlier attempt, whose answer was lost, is still at it.
       if (!(error instanceof Problem) || error.code !== "in_progress") throw error;
     }
     await pause(2, watch.signal);
@@ -96,7 +100,7 @@ function explained(error, file) {
   if (error instanceof Lost) {
     return new Problem(
       navigator.onLine
-        ? "The connection was lost, several times over. Nothing is lost: “Try again” goes on where it was."
+        ? "The connection keeps breaking off. Nothing is lost: “Try again” goes on where it was."
         : "You are offline. Nothing is lost: “Try again” goes on where it was.",
     );
   }
