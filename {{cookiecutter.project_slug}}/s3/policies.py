@@ -211,8 +211,8 @@ def setup(site: Site) -> list[Grant]:
     actions = {
         "s3:CreateBucket": "make a bucket that is not there",
         "s3:PutEncryptionConfiguration": "set what is encrypted, and how",
-        "s3:PutLifecycleConfiguration": "remove the parts of uploads that never ended",
-        "s3:PutBucketCORS": "let the site's pages load fonts and modules",
+        "s3:PutLifecycleConfiguration": "remove uploads that never ended, or that nobody accepted",
+        "s3:PutBucketCORS": "let the site's pages load fonts and modules, and send uploads",
         "s3:PutBucketAcl": "take away grants that keep ACLs from being turned off (--replace-conflicting)",
         "s3:PutBucketOwnershipControls": "turn ACLs off, or on for public-read",
         "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",

@@ -256,7 +256,9 @@ def sending(ticket: Ticket) -> dict[str, Any]:
     with _answers():
         if not ticket.part_size:
             complete = _head(ticket) is not None
-            received, post, parts = ticket.size if complete else 0, None if complete else _form(ticket), None
+            received = ticket.size if complete else 0
+            post = None if complete else signed_form(ticket.key, ticket.content_type, ticket.size)
+            parts = None
         else:
             post, there = None, _parts(ticket)
             if there is None:
@@ -411,18 +413,35 @@ def _head(ticket: Ticket) -> dict[str, Any] | None:
         raise
 
 
-def _form(ticket: Ticket) -> dict[str, Any]:
-    """Return the form that takes just this file: key, type and length are in its signed policy."""
-    exactly = {"Content-Type": ticket.content_type}
+def signed_form(key: str, content_type: str, size: int) -> dict[str, Any]:
+    """Return address and fields of a form that takes just this: the policy that it carries names all three.
+
+    A field more than those, and S3 refuses it. It must be sent within LINK_LIFE seconds.
+    """
+    exactly = {"Content-Type": content_type}
     bucket = _storage().bucket_name
     signed = client.web_client().generate_presigned_post(
         bucket,
-        ticket.key,
+        key,
         Fields=dict(exactly),
-        Conditions=[exactly, ["content-length-range", ticket.size, ticket.size]],
+        Conditions=[exactly, ["content-length-range", size, size]],
         ExpiresIn=LINK_LIFE,
     )
     return {"url": client.bucket_url(bucket), "fields": signed["fields"]}
+
+
+def signed_part(key: str, upload_id: str, number: int, size: int) -> str:
+    """Return the address to which a part of just this size can be PUT, within LINK_LIFE seconds."""
+    return signing.presign(
+        client.object_url(_storage().bucket_name, key),
+        client.credentials(),
+        region=client.place().region,
+        at=int(time.time()),
+        expires=LINK_LIFE,
+        parameters={"partNumber": str(number), "uploadId": upload_id},
+        headers={"content-length": str(size)},
+        method="PUT",
+    )
 
 
 def _all_parts(ticket: Ticket) -> list[tuple[int, int, int]]:
@@ -450,16 +469,7 @@ def _parts(ticket: Ticket) -> dict[int, str] | None:
 
 
 def _link(ticket: Ticket, number: int, start: int, end: int) -> dict[str, Any]:
-    url = signing.presign(
-        client.object_url(_storage().bucket_name, ticket.key),
-        client.credentials(),
-        region=client.place().region,
-        at=int(time.time()),
-        expires=LINK_LIFE,
-        parameters={"partNumber": str(number), "uploadId": ticket.upload_id},
-        headers={"content-length": str(end - start)},
-        method="PUT",
-    )
+    url = signed_part(ticket.key, ticket.upload_id, number, end - start)
     return {"number": number, "start": start, "end": end, "url": url}
 
 
