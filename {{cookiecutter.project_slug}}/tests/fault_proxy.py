@@ -205,6 +205,8 @@ class FaultProxy:
         handler.send_response(fault.status)
         handler.send_header("Content-Type", "application/xml")
         handler.send_header("Content-Length", str(len(body)))
+        if origin := handler.headers.get("Origin"):  # S3 lets a page read its refusals too
+            handler.send_header("Access-Control-Allow-Origin", origin)
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(body)

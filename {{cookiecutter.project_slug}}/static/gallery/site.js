@@ -2,6 +2,11 @@
 
 import { request } from "./request.js";
 
+const WORDS = {
+  403: "You are not allowed to add pictures, or this page is too old. Please load it again.",
+  413: "The server does not take files as large as this one. Please choose a smaller one.",
+};
+
 // What the user has to know. `errors` is what Django's form.errors.get_json_data() gives: lists of
 // {message, code} by field, with __all__ for those of no field.
 export class Problem extends Error {
@@ -19,17 +24,17 @@ export class Problem extends Error {
 // Resolves with the JSON of a success, and of every other answer that knows where to go next ({url}). Rejects
 // with Problem, with request.js's Lost, and with the signal's reason.
 export async function ask(form, method, address, body, watch = {}) {
+  const token = form.elements.csrfmiddlewaretoken;
   for (let renewed = false; ; renewed = true) {
-    const headers = { Accept: "application/json" };
-    if (method === "POST") headers["X-CSRFToken"] = form.elements.csrfmiddlewaretoken.value;
-    if (body instanceof FormData) body.delete("csrfmiddlewaretoken"); // it would win over the header
+    const headers = { Accept: "application/json", "X-CSRFToken": token.value };
+    if (body instanceof FormData) body.delete(token.name); // it would win over the header
     const answer = await request(method, address, body, { ...watch, headers });
     const content = parsed(answer.text);
     if (content?.url || (content && answer.status < 300 && !content.errors)) return content;
     if (content?.errors) throw new Problem(content.errors, answer.status);
-    // Whoever signed out and in again in another tab has another token by now.
-    if (answer.status === 403 && !renewed && (await renewToken(form))) continue;
-    throw new Problem(explained(answer, address), answer.status);
+    if (answer.status !== 403 || renewed) fail(answer, address);
+    // Whoever has signed in again, in another tab, has another token than this page.
+    token.value = (await freshToken(form)) ?? fail(answer, address);
   }
 }
 
@@ -41,26 +46,19 @@ function parsed(text) {
   }
 }
 
-function explained({ status, url }, address) {
-  if (new URL(url, location).pathname !== new URL(address, location).pathname) {
-    return "You are signed out by now. Please sign in again in another tab, then send this form once more.";
-  }
-  if (status === 403) return "You are not allowed to add pictures, or this page is too old. Please load it again.";
-  if (status === 413) return "The server does not take files as large as this one. Please choose a smaller one.";
-  return `The server had a problem (${status}). Please try again in a minute.`;
+function fail({ status, url }, address) {
+  const elsewhere = new URL(url, location).pathname !== new URL(address, location).pathname;
+  const words = elsewhere
+    ? "You are signed out by now. Please sign in again in another tab, then send this form once more."
+    : (WORDS[status] ?? `The server had a problem (${status}). Please try again in a minute.`);
+  throw new Problem(words, status);
 }
 
-// Takes the token of a fresh copy of the page; tells whether it is another one.
-async function renewToken(form) {
-  const field = form.elements.csrfmiddlewaretoken;
-  try {
-    const { status, text } = await request("GET", form.action, null, { patience: 10 });
-    const page = new DOMParser().parseFromString(text, "text/html");
-    const fresh = page.querySelector("[data-upload] [name=csrfmiddlewaretoken]")?.value;
-    if (status !== 200 || !fresh) return false;
-    field.value = fresh;
-    return true;
-  } catch {
-    return false;
-  }
+// Returns the token of a fresh copy of the page, or null for somebody who may not see it; rejects with Problem
+// for somebody who is signed out.
+async function freshToken(form) {
+  const answer = await request("GET", form.action, null, { patience: 30 });
+  if (answer.status === 403) return null;
+  const page = new DOMParser().parseFromString(answer.text, "text/html");
+  return page.querySelector("[data-upload] [name=csrfmiddlewaretoken]")?.value ?? fail(answer, form.action);
 }

@@ -89,7 +89,7 @@ export function enhanceUpload(form) {
 
   function count(bytes, total, pace) {
     progress.value = total ? (100 * bytes) / total : 100;
-    figures.textContent = `${megabytes(bytes)} of ${megabytes(total)} MB${left(bytes, total, pace)}`;
+    figures.textContent = `${size(bytes)} of ${size(total)}${left(bytes, total, pace)}`;
     // In steps, because every change is read out.
     say(`Sending: ${20 * Math.floor(progress.value / 20)} %`);
   }
@@ -143,7 +143,7 @@ export function enhanceUpload(form) {
     const limit = Number(isFilm(file) ? field.dataset.maxFilmBytes : field.dataset.maxBytes);
     if (file.size <= limit) return start(file);
     clear();
-    const message = `This file is too large (${megabytes(file.size)} MB). The limit is ${megabytes(limit)} MB.`;
+    const message = `This file is too large (${size(file.size)}). The limit is ${size(limit)}.`;
     fail(new Problem({ file: [{ message }] }));
   });
   giveUp.addEventListener("click", () => {
@@ -174,8 +174,9 @@ function isFilm(file) {
   return file.type.startsWith("video/");
 }
 
-function megabytes(bytes) {
-  return (bytes / 1024 / 1024).toFixed(1);
+function size(bytes) {
+  const megabytes = bytes / 1024 / 1024;
+  return megabytes < 1000 ? `${megabytes.toFixed(1)} MB` : `${(megabytes / 1024).toFixed(2)} GB`;
 }
 
 // What is left, by the pace so far; nothing while that says little.
