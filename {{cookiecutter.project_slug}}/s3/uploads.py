@@ -14,17 +14,14 @@ smaller, 10,000 at most.
 import io
 import logging
 import posixpath
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation, ValidationError
@@ -35,9 +32,10 @@ from django.db.models import Q, QuerySet, Sum
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from s3 import client, errors, signing
+from s3 import client, errors, pending
 from s3.media import MediaStorage
 from s3.models import Ticket
+from s3.pending import REFUSALS, Pending, Ranges, code_of, signed_form, signed_part
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +46,6 @@ PART = 16 * MIB  # of bytes: a cut connection costs that much at most, and 5 GB 
 MAX_PARTS = 10_000  # S3's own limit
 BATCH = 16  # parts whose links are handed out at once
 
-LINK_LIFE = 3600  # seconds, in which the sending of a form or a part must begin
 # The lifecycle rule removes what is under pending/ after a day, and not a second before it is over.
 TICKET_LIFE = timedelta(hours=23)
 KEPT_LIFE = timedelta(days=1)  # of the row after that: a late question still gets its answer
@@ -57,13 +54,6 @@ CLAIM_LIFE = timedelta(minutes=10)
 
 TICKETS_PER_HOUR = 100  # of one user
 OPEN_BYTES = 20 * 2**30  # of all tickets of a user that are under way
-
-READ_BLOCK = 1 * MIB  # of an upload that is looked at
-# S3 copies about 100 MB/s in one request; 32 parts at once take 2 GiB in a few seconds.
-COPY_FROM = COPY_PART = 64 * MIB
-COPIES = 8
-
-_REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
 
 
 class UploadError(Exception):
@@ -218,9 +208,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
     if ticket.part_size:
         try:
             with _answers():
-                ticket.upload_id = client.web_client().create_multipart_upload(
-                    **_named(ticket), ContentType=ticket.content_type
-                )["UploadId"]
+                ticket.upload_id = _pending(ticket).begin(ticket.content_type)
         except UnavailableError:
             ticket.delete()
             raise
@@ -253,22 +241,20 @@ def sending(ticket: Ticket) -> dict[str, Any]:
     Raises the UploadError that says why the ticket is not open.
     """
     _check_open(ticket)
+    post = parts = None
     with _answers():
-        if not ticket.part_size:
-            complete = _head(ticket) is not None
-            received = ticket.size if complete else 0
-            post = None if complete else signed_form(ticket.key, ticket.content_type, ticket.size)
-            parts = None
+        arrived = _arrived(ticket) if ticket.part_size else None
+        if arrived is not None:
+            missing = [(number, *span) for number, span in _parts(ticket).items() if number not in arrived]
+            complete, received = not missing, ticket.size - sum(end - start for _, start, end in missing)
+            parts = [_link(ticket, *part) for part in missing[:BATCH]] or None
         else:
-            post, there = None, _parts(ticket)
-            if there is None:
-                if _head(ticket) is None:
-                    raise ExpiredError
-                complete, received, parts = True, ticket.size, None
-            else:
-                missing = [part for part in _all_parts(ticket) if part[0] not in there]
-                complete, received = not missing, ticket.size - sum(end - start for _, start, end in missing)
-                parts = [_link(ticket, *part) for part in missing[:BATCH]] or None
+            complete = _pending(ticket).head() is not None
+            received = ticket.size if complete else 0
+            if ticket.part_size and not complete:
+                raise ExpiredError
+            if not complete:
+                post = signed_form(_storage().bucket_name, ticket.key, ticket.content_type, ticket.size)
     return {
         "id": str(ticket.id),
         "state": ticket.state,
@@ -378,7 +364,7 @@ def _answers() -> Iterator[None]:
     """Turn what boto3 raises into UnavailableError, its reason into a line of the log."""
     try:
         yield
-    except _REFUSALS as error:
+    except REFUSALS as error:
         bucket = _storage().bucket_name
         known = isinstance(error, ClientError | BotoCoreError)
         text = errors.explain(error, bucket, role="web") if known else f"{bucket}: no answer of an S3"
@@ -386,170 +372,55 @@ def _answers() -> Iterator[None]:
         raise UnavailableError from error
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _pending(ticket: Ticket) -> Pending:
+    return Pending(_storage().bucket_name, ticket.key, ticket.upload_id)
 
 
-def _in_bucket() -> dict[str, str]:
-    return {"Bucket": _storage().bucket_name} | client.owner_arguments()
+def _parts(ticket: Ticket) -> dict[int, tuple[int, int]]:
+    """Return where each part starts and ends, by number."""
+    step, starts = ticket.part_size, range(0, ticket.size, ticket.part_size)
+    return {number: (start, min(start + step, ticket.size)) for number, start in enumerate(starts, 1)}
 
 
-def _named(ticket: Ticket) -> dict[str, str]:
-    """Return boto3's arguments for the object that was sent."""
-    return _in_bucket() | {"Key": ticket.key}
-
-
-def _upload(ticket: Ticket) -> dict[str, str]:
-    return _named(ticket) | {"UploadId": ticket.upload_id}
-
-
-def _head(ticket: Ticket) -> dict[str, Any] | None:
-    """Return what S3 says of the object that was sent, or None where there is none."""
-    try:
-        return dict(client.web_client().head_object(**_named(ticket)))
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return None
-        raise
-
-
-def signed_form(key: str, content_type: str, size: int) -> dict[str, Any]:
-    """Return address and fields of a form that takes just this: the policy that it carries names all three.
-
-    A field more than those, and S3 refuses it. It must be sent within LINK_LIFE seconds.
-    """
-    exactly = {"Content-Type": content_type}
-    bucket = _storage().bucket_name
-    signed = client.web_client().generate_presigned_post(
-        bucket,
-        key,
-        Fields=dict(exactly),
-        Conditions=[exactly, ["content-length-range", size, size]],
-        ExpiresIn=LINK_LIFE,
-    )
-    return {"url": client.bucket_url(bucket), "fields": signed["fields"]}
-
-
-def signed_part(key: str, upload_id: str, number: int, size: int) -> str:
-    """Return the address to which a part of just this size can be PUT, within LINK_LIFE seconds."""
-    return signing.presign(
-        client.object_url(_storage().bucket_name, key),
-        client.credentials(),
-        region=client.place().region,
-        at=int(time.time()),
-        expires=LINK_LIFE,
-        parameters={"partNumber": str(number), "uploadId": upload_id},
-        headers={"content-length": str(size)},
-        method="PUT",
-    )
-
-
-def _all_parts(ticket: Ticket) -> list[tuple[int, int, int]]:
-    """Return all parts as number, start and end."""
-    step = ticket.part_size
-    starts = range(0, ticket.size, step)
-    return [(number, start, min(start + step, ticket.size)) for number, start in enumerate(starts, 1)]
-
-
-def _parts(ticket: Ticket) -> dict[int, str] | None:
+def _arrived(ticket: Ticket) -> dict[int, str] | None:
     """Return the ETags of the parts that S3 has, by number; None where the upload is over or given up."""
-    lengths = {number: end - start for number, start, end in _all_parts(ticket)}
-    pages = client.web_client().get_paginator("list_parts").paginate(**_upload(ticket))
-    try:
-        return {
-            part["PartNumber"]: part["ETag"]
-            for page in pages
-            for part in page.get("Parts", [])
-            if lengths.get(part["PartNumber"]) == part["Size"]
-        }
-    except ClientError as error:
-        if _code(error) == "NoSuchUpload":
-            return None
-        raise
+    return _pending(ticket).parts({number: end - start for number, (start, end) in _parts(ticket).items()})
 
 
 def _link(ticket: Ticket, number: int, start: int, end: int) -> dict[str, Any]:
-    url = signed_part(ticket.key, ticket.upload_id, number, end - start)
+    bucket = _storage().bucket_name
+    url = signed_part(bucket, ticket.key, ticket.upload_id, number, end - start)
     return {"number": number, "start": start, "end": end, "url": url}
-
-
-def _complete(ticket: Ticket) -> None:
-    """Make one object of the parts that S3 itself lists; raise IncompleteError where one is missing."""
-    there = _parts(ticket)
-    if there is None or len(there) != len(_all_parts(ticket)):
-        raise IncompleteError
-    listed = [{"PartNumber": number, "ETag": there[number]} for number in sorted(there)]
-    client.web_client().complete_multipart_upload(**_upload(ticket), MultipartUpload={"Parts": listed})
 
 
 def _remove_pending(ticket: Ticket) -> None:
     """Remove what was sent, as far as S3 answers: the rest expires."""
-    s3 = client.web_client()
     try:
-        if ticket.upload_id:
-            with suppress(s3.exceptions.NoSuchUpload):
-                s3.abort_multipart_upload(**_upload(ticket))
-        s3.delete_object(**_named(ticket))
-    except _REFUSALS as error:
+        _pending(ticket).remove()
+    except REFUSALS as error:
         logger.warning("%s stays until it expires: %s", ticket.key, error)
 
 
 def _remove_copy(ticket: Ticket) -> bool:
+    """Remove what `keep` has copied; tell whether S3 did so."""
     try:
-        _storage().delete(ticket.target)
-    except _REFUSALS as error:
+        Pending(_storage().bucket_name, _media_key(ticket)).remove()
+    except REFUSALS as error:
         logger.warning("The copy %s could not be removed: %s", ticket.target, error)
         return False
     return True
 
 
-class _Ranges(io.RawIOBase):
-    """One version of an object, read in ranges; `failed` says that S3 did not give what was asked for."""
+def _media_key(ticket: Ticket) -> str:
+    return f"{client.MEDIA_PREFIX}{ticket.target}"
 
-    def __init__(self, named: dict[str, str], etag: str, size: int) -> None:
-        super().__init__()
-        self.named, self.etag, self.size = named, etag, size
-        self.at = 0
-        self.failed = False
 
-    def readable(self) -> bool:
-        return True
+class _Answered(Ranges):
+    """An upload that is read; where S3 fails that is an UnavailableError, as everywhere here."""
 
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
-        if at < 0:
-            raise ValueError(f"negative seek position {at}")
-        self.at = at
-        return at
-
-    def readinto(self, buffer: Any, /) -> int:
-        got = self._get(len(buffer))
-        buffer[: len(got)] = got
-        return len(got)
-
-    def readall(self) -> bytes:
-        return self._get(self.size)
-
-    def _get(self, length: int) -> bytes:
-        length = min(length, self.size - self.at)
-        if length <= 0:
-            return b""
-        wanted = f"bytes={self.at}-{self.at + length - 1}"
-        try:
-            with _answers():
-                found = client.web_client().get_object(**self.named, Range=wanted, IfMatch=self.etag)
-                got: bytes = found["Body"].read()
-        except UnavailableError:
-            self.failed = True
-            raise
-        self.at += len(got)
-        return got
+    def fetch(self, length: int) -> bytes:
+        with _answers():
+            return super().fetch(length)
 
 
 # ------------------------------------------------------------------------------------------- acceptance
@@ -562,9 +433,9 @@ class Accepting:
         self.ticket = ticket
         self.done = False
         self._claim, self._etag = claim, etag
-        self._ranges = _Ranges(_named(ticket), etag, ticket.size)
+        self._ranges = _Answered(_pending(ticket), etag, ticket.size)
         self.file = UploadedFile(
-            io.BufferedReader(self._ranges, READ_BLOCK),
+            io.BufferedReader(self._ranges, pending.READ_BLOCK),
             name=ticket.name,
             content_type=ticket.content_type,
             size=ticket.size,
@@ -592,18 +463,19 @@ class Accepting:
         """
         if not self._mine().update(kept=True, claimed_at=timezone.now()):
             raise InProgressError
-        storage = _storage()
-        parameters = storage.write_parameters(self.ticket.target, self.file)
-        named = _in_bucket() | {"Key": f"{client.MEDIA_PREFIX}{self.ticket.target}"}
+        ticket = self.ticket
+        parameters = _storage().write_parameters(ticket.target, self.file)
         with _answers():
             try:
-                self._copy(named, parameters)
+                _pending(ticket).copy(
+                    _media_key(ticket), etag=self._etag, size=ticket.size, parameters=parameters
+                )
             except ClientError as error:
-                if _code(error) != "PreconditionFailed":
+                if code_of(error) != "PreconditionFailed":
                     raise
                 # The form was sent again since: what is there now has not been checked.
                 raise IncompleteError("The file changed while it was checked. Please try again.") from error
-        return self.ticket.target
+        return ticket.target
 
     def accepted(self) -> None:
         """Mark the ticket: call it in the transaction that writes the row.
@@ -616,34 +488,6 @@ class Accepting:
 
     def _mine(self) -> QuerySet[Ticket]:
         return _claimed(self.ticket, self._claim)
-
-    def _copy(self, named: dict[str, str], parameters: dict[str, Any]) -> None:
-        s3, size = client.web_client(), self.ticket.size
-        source: dict[str, Any] = {
-            "CopySource": {"Bucket": named["Bucket"], "Key": self.ticket.key},
-            "CopySourceIfMatch": self._etag,
-        }
-        if owner := named.get("ExpectedBucketOwner"):
-            source["ExpectedSourceBucketOwner"] = owner
-        if size <= COPY_FROM:
-            s3.copy_object(**named, **source, **parameters, MetadataDirective="REPLACE")
-            return
-        upload = named | {"UploadId": s3.create_multipart_upload(**named, **parameters)["UploadId"]}
-
-        def copy(number: int, start: int) -> dict[str, Any]:
-            wanted = f"bytes={start}-{min(start + COPY_PART, size) - 1}"
-            got = s3.upload_part_copy(**upload, **source, PartNumber=number, CopySourceRange=wanted)
-            return {"PartNumber": number, "ETag": got["CopyPartResult"]["ETag"]}
-
-        try:
-            with ThreadPoolExecutor(COPIES) as pool:
-                numbers, starts = zip(*enumerate(range(0, size, COPY_PART), 1), strict=True)
-                parts = list(pool.map(copy, numbers, starts))
-            s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-        except BaseException:
-            with suppress(*_REFUSALS):
-                s3.abort_multipart_upload(**upload)
-            raise
 
 
 @contextmanager
@@ -692,10 +536,15 @@ def _give_back(ticket: Ticket, claim: uuid.UUID) -> None:
 def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
     """Return the claimed ticket, after all that can be said against the file was asked."""
     with _answers():
-        found = _head(ticket)
+        pending = _pending(ticket)
+        found = pending.head()
         if found is None and ticket.part_size:
-            _complete(ticket)
-            found = _head(ticket)
+            arrived = _arrived(ticket)
+            if arrived is None or len(arrived) != len(_parts(ticket)):
+                raise IncompleteError
+            # As S3 itself lists them: nothing that the browser says of them is needed.
+            pending.complete(arrived)
+            found = pending.head()
         if found is None:
             raise IncompleteError
     held = Accepting(ticket, claim, found["ETag"])

@@ -19,7 +19,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import transaction
 from django.utils import timezone
 
-from s3 import client, uploads
+from s3 import client, pending, uploads
 from s3.models import Ticket
 from s3.uploads import Kind
 from tests.fault_proxy import Fault, FaultProxy
@@ -51,7 +51,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PART_FROM", "PART", "MIB"):
         monkeypatch.setattr(uploads, name, PART)
     for name in ("COPY_FROM", "COPY_PART"):
-        monkeypatch.setattr(uploads, name, 2 * PART)
+        monkeypatch.setattr(pending, name, 2 * PART)
     monkeypatch.setattr(uploads, "BATCH", 2)
 
 
@@ -123,13 +123,13 @@ def test_it_ends_as_if_the_storage_had_saved_it(
         "provide-client-params.s3.CreateMultipartUpload", lambda params, **_: begun.append(dict(params))
     )
     ticket = sent(user, TEXT, content, "C:\\folder\\my notes.html")
-    pending = site.url(site.media_bucket, ticket.key)
+    address = site.url(site.media_bucket, ticket.key)
     assert keys(site) == ([ticket.key] if content == b"small" else [f"parts of {ticket.key}"])
     with uploads.accepting(ticket, TEXT) as upload:
-        assert anonymous(pending).status == 403
+        assert anonymous(address).status == 403
         assert upload.file.read() == content
         name = upload.keep()
-        assert anonymous(pending).status == 403
+        assert anonymous(address).status == 403
         upload.accepted()
     assert re.fullmatch(r"texts/my_notes-[0-9a-z]{13}\.html", name)
     assert keys(site) == [f"media/{name}"]
@@ -209,7 +209,7 @@ def test_a_form_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
 
 def test_a_form_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     site = s3_site()
-    monkeypatch.setattr(uploads, "LINK_LIFE", -1)
+    monkeypatch.setattr(pending, "LINK_LIFE", -1)
     ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
     assert post_form(uploads.sending(ticket)["post"], b"12345").status == 403
     assert keys(site) == []
@@ -344,7 +344,7 @@ def test_just_the_version_that_was_checked_is_copied(
     site = s3_site()
     ticket = sent(user, CHECKED, content)
     changed = b"evil!" * (len(content) // 5)
-    monkeypatch.setattr(uploads, "READ_BLOCK", PART)
+    monkeypatch.setattr(pending, "READ_BLOCK", PART)
     with uploads.accepting(ticket, CHECKED) as upload:
         named = {"Bucket": site.media_bucket, "Key": ticket.key}
         site.root.put_object(**named, Body=changed, ContentType="text/plain")
@@ -541,7 +541,7 @@ def test_a_file_that_can_not_be_read_is_not_refused(proxy: FaultProxy, user: Use
 
 
 def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "READ_BLOCK", 2 * PART)
+    monkeypatch.setattr(pending, "READ_BLOCK", 2 * PART)
     ticket = sent(user, ANEW, LARGE)
     with uploads.accepting(ticket, ANEW) as upload:
         before = proxy.count("GET", ticket.key)

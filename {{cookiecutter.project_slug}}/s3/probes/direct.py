@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3 import client, uploads
+from s3 import client, pending
 from s3.buckets import ASPECTS
 from s3.client import PENDING_PREFIX
 from s3.probes.shared import (
@@ -51,7 +51,7 @@ def _arn(patient: Patient) -> str:
 
 
 def _form(patient: Patient, key: str) -> list[Line]:
-    form = uploads.signed_form(key, TYPE, len(BODY))
+    form = pending.signed_form(patient.site.media_bucket, key, TYPE, len(BODY))
     answer = _post(form, BODY)
     if answer.code == "AccessDenied":
         cure = f"allow s3:PutObject on {_arn(patient)}: see `manage.py s3 policy --role web`"
@@ -154,7 +154,7 @@ def _parts(patient: Patient, key: str) -> Line:
 
 def _part(patient: Patient, probe: str, target: Mapping[str, str]) -> Line:
     """Send a part in another size than was signed, and in its own."""
-    url = uploads.signed_part(target["Key"], target["UploadId"], 1, len(BODY))
+    url = pending.signed_part(target["Bucket"], target["Key"], target["UploadId"], 1, len(BODY))
     try:
         longer, exact = (fetch(url, "PUT", body=body) for body in (BODY + b"!", BODY))
         listed = patient.s3.list_parts(**target).get("Parts", [])
