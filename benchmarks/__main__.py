@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
-from benchmarks import files
+from benchmarks import files, uploads
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work" / "bench"
@@ -44,6 +45,8 @@ TREES = {
 }
 STEPS = {"first": "first deploy", "unchanged": "nothing changed", "changed": "one file changed"}
 DELAYS = (0, 20, 100)  # ms
+# What is measured besides, by the name that --only has for it.
+MORE = ("links", "uploads")
 
 # Rounds of (files, delay): for what takes minutes one, or none, so that all of it ends within ten minutes.
 DEFAULT = {
@@ -260,6 +263,23 @@ def deploys(
     return runs, admin
 
 
+def site_environment(uv: str) -> Path:
+    """Make the environment of a generated project, and return its Python."""
+    # As pyproject.toml asks, which in the template itself is none before it is rendered.
+    rendered = ROOT / "tests" / "golden" / "django-5.2" / "pyproject.toml"
+    packages = tomllib.loads(rendered.read_text(encoding="utf-8"))["project"]["dependencies"]
+    folder, constraints = WORK / "site", ROOT / "tests" / "constraints.txt"
+    python, note = folder / "venv" / "bin" / "python", folder / "packages.txt"
+    wanted = "\n".join([sys.executable, *packages, constraints.read_text(encoding="utf-8")])
+    if not note.exists() or note.read_text(encoding="utf-8") != wanted:
+        say(f"a site: installing {', '.join(packages)}")
+        subprocess.run([uv, "venv", "--quiet", "--clear", "-p", sys.executable, folder / "venv"], check=True)
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "-p", python, "-c", constraints]
+        subprocess.run([*install, *packages], check=True)
+        note.write_text(wanted, encoding="utf-8")
+    return python
+
+
 def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]:
     """Return the microseconds a signed link, by title: a list of pages for each process."""
     ways = {
@@ -281,6 +301,16 @@ def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]
             pages = json.loads(done.stdout)
             taken[title].append(pages)
             say(f"links  {title:16}{statistics.median(pages[1:]):7.1f} µs a link")
+    return taken
+
+
+def upload(size: int, uv: str) -> dict[str, uploads.Upload]:
+    """Return what an upload of so many MB takes, by way."""
+    python = site_environment(uv)
+    with server() as s3:  # another one: the first holds what was published
+        taken = uploads.measure(s3.url, size * uploads.MB, str(python))
+    for title, memory, held, *_ in uploads.rows(taken):
+        say(f"upload of {size:,} MB  {title:16}{memory:>7} MB of memory{held:>8} s of a worker")
     return taken
 
 
@@ -366,7 +396,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute: few rounds, without the slowest")
     parser.add_argument("--full", action="store_true", help="hours: three rounds of every cell")
-    parser.add_argument("--only", help=f"of {', '.join([*PEERS, 'links'])}, with commas between")
+    parser.add_argument("--only", help=f"of {', '.join([*PEERS, *MORE])}, with commas between")
     parser.add_argument("--files", choices=TREES, help="only these files")
     parser.add_argument("--delay", type=int, choices=DELAYS, help="only this delay, in ms")
     parser.add_argument("--rounds", type=int, help="as many rounds of each cell")
@@ -379,9 +409,9 @@ def main() -> None:
     uv = os.environ.get("UV") or shutil.which("uv")
     if not uv:
         raise SystemExit("uv is missing: run this as `make bench`, which finds it.")
-    only = options.only.split(",") if options.only else [*PEERS, "links"]
-    if unknown := set(only) - {*PEERS, "links"}:
-        raise SystemExit(f"--only knows {', '.join([*PEERS, 'links'])}, not {', '.join(sorted(unknown))}.")
+    only = options.only.split(",") if options.only else [*PEERS, *MORE]
+    if unknown := set(only) - {*PEERS, *MORE}:
+        raise SystemExit(f"--only knows {', '.join([*PEERS, *MORE])}, not {', '.join(sorted(unknown))}.")
     chosen = QUICK if options.quick else FULL if options.full else DEFAULT
     plan = {
         (tree, delay): {peer: options.rounds or n for peer, n in rounds.items() if peer in only}
@@ -399,6 +429,8 @@ def main() -> None:
         measured = {peer: folder for peer, folder in folders.items() if any(peer in r for r in plan.values())}
         runs, admin = deploys(plan, measured, s3) if measured else ({}, 0)
     taken = links(folders, 2 if options.quick else 5) if "links" in only else {}
+    size = uploads.SIZE // 10 if options.quick else uploads.SIZE
+    sent = upload(size, uv) if "uploads" in only else {}
 
     out = [f"{facts}. The server alone answers {rate:,} requests a second."]
     versions = sorted({package for peer in needed for package in PEERS[peer].packages})
@@ -413,6 +445,8 @@ def main() -> None:
         out.append(f"The server was at work for at most {busiest:.0%} of a run.")
     if taken:
         out += ["**Signed links**", link_table(taken)]
+    if sent:
+        out += [f"**An upload of {size:,} MB**", table(uploads.HEADING, uploads.rows(sent), texts=1)]
     sys.stdout.write("\n\n".join(out) + "\n")
     say(f"{time.monotonic() - began:.0f} s in all")
 

@@ -1,9 +1,10 @@
 """An S3 server that keeps its objects in memory, counts, and answers after a set delay.
 
 For benchmarks only: it believes every signature and knows no permissions. It speaks what clients need to
-publish and to read files: PutObject (also `If-None-Match: *`), GetObject, HeadObject, DeleteObject(s),
-ListObjects in both versions with at most 1,000 keys a page, multipart uploads and HeadBucket, path style
-only. Every bucket exists. `100 Continue` comes without the delay, in favour of clients that wait for it.
+publish, to read and to copy files: PutObject (also `If-None-Match: *`), GetObject, HeadObject,
+DeleteObject(s), CopyObject, ListObjects in both versions with at most 1,000 keys a page, multipart uploads
+(of copies too) and HeadBucket, path style only. Every bucket exists. `100 Continue` comes without the delay,
+in favour of clients that wait for it.
 
     python -m benchmarks.memory_s3        prints the port that it listens on; ends with its standard input
 
@@ -35,10 +36,33 @@ REASONS = {200: "OK", 204: "No Content", 206: "Partial Content"}
 XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
+class Body:
+    """Bytes in pieces, so that gigabytes are put together from parts, and copied, without a second copy."""
+
+    def __init__(self, *pieces: "bytes | memoryview | Body") -> None:
+        self.pieces: list[memoryview] = []
+        for piece in pieces:
+            self.pieces += piece.pieces if isinstance(piece, Body) else [memoryview(piece)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.pieces)
+
+    def cut(self, start: int, end: int) -> "Body":
+        """Return the bytes from `start` to before `end`."""
+        found, at = [], 0
+        for piece in self.pieces:
+            found.append(piece[max(start - at, 0) : max(end - at, 0)])
+            at += len(piece)
+        return Body(*filter(len, found))
+
+
 class Stored(NamedTuple):
     """An object: its bytes, its ETag with the quotes, when it was stored, and the headers it came with."""
 
-    body: bytes
+    body: Body
     etag: str
     modified: float
     headers: dict[str, str]
@@ -77,7 +101,7 @@ class Store:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Stored] = {}
-        self.uploads: dict[str, tuple[Request, dict[int, bytes]]] = {}
+        self.uploads: dict[str, tuple[Request, dict[int, tuple[Body, str]]]] = {}
         self.upload_ids = count(1)
         self.start(0)
 
@@ -134,13 +158,19 @@ class Store:
                 return "HeadObject", self._get
             case "HEAD":
                 return "HeadBucket", lambda _: Answer(200)
+            case "GET" if "uploadId" in query:
+                return "ListParts", self._list_parts
             case "GET" if request.key:
                 return "GetObject", self._get
             case "GET" if not query.keys() & {"location", "policy", "acl", "versions", "uploads"}:
                 return ("ListObjectsV2" if "list-type" in query else "ListObjects"), self._list
+            case "PUT" if "uploadId" in query and "x-amz-copy-source" in request.headers:
+                return "UploadPartCopy", self._copy_part
             case "PUT" if "uploadId" in query:
                 return "UploadPart", self._part
-            case "PUT" if request.key and "x-amz-copy-source" not in request.headers:
+            case "PUT" if "x-amz-copy-source" in request.headers:
+                return "CopyObject", self._copy
+            case "PUT" if request.key:
                 return "PutObject", self._put
             case "POST" if "uploads" in query:
                 return "CreateMultipartUpload", self._create
@@ -161,9 +191,9 @@ class Store:
         name = request.bucket, request.key
         if request.headers.get("if-none-match") == "*" and name in self.objects:
             raise RefusedError(412, "PreconditionFailed")
-        return self._keep(request, request.body, hashlib.md5(request.body, usedforsecurity=False).hexdigest())
+        return self._keep(request, Body(request.body), _md5(request.body))
 
-    def _keep(self, request: Request, body: bytes, etag: str) -> Answer:
+    def _keep(self, request: Request, body: Body, etag: str) -> Answer:
         headers = {
             name: value
             for name, value in request.headers.items()
@@ -190,11 +220,25 @@ class Store:
             end = min(int(last) + 1, size) if first and last else size
             if start >= size:
                 raise RefusedError(416, "InvalidRange")
-            body, status = body[start:end], 206
+            body, status = body.cut(start, end), 206
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
         if request.method == "HEAD":
             return Answer(status, headers=tuple(headers.items()), length=len(body))
-        return Answer(status, body, tuple(headers.items()))
+        return Answer(status, bytes(body), tuple(headers.items()))
+
+    def _source(self, request: Request) -> Stored:
+        bucket, _, key = unquote(request.headers["x-amz-copy-source"]).lstrip("/").partition("/")
+        stored = self.objects.get((bucket, key))
+        if stored is None:
+            raise RefusedError(404, "NoSuchKey")
+        if request.headers.get("x-amz-copy-source-if-match", stored.etag) != stored.etag:
+            raise RefusedError(412, "PreconditionFailed")
+        return stored
+
+    def _copy(self, request: Request) -> Answer:
+        stored = self._source(request)
+        self._keep(request, stored.body, stored.etag.strip('"'))
+        return _xml("CopyObjectResult", f"<ETag>{escape(stored.etag)}</ETag>")
 
     def _delete(self, request: Request) -> Answer:
         self.objects.pop((request.bucket, request.key), None)
@@ -264,25 +308,46 @@ class Store:
             f"<Bucket>{request.bucket}</Bucket><Key>{escape(request.key)}</Key><UploadId>{upload_id}</UploadId>",
         )
 
-    def _upload(self, request: Request) -> tuple[Request, dict[int, bytes]]:
+    def _upload(self, request: Request) -> tuple[Request, dict[int, tuple[Body, str]]]:
         try:
             return self.uploads[request.query["uploadId"]]
         except KeyError:
             raise RefusedError(404, "NoSuchUpload") from None
 
     def _part(self, request: Request) -> Answer:
-        self._upload(request)[1][int(request.query["partNumber"])] = request.body
-        digest = hashlib.md5(request.body, usedforsecurity=False).hexdigest()
+        digest = _md5(request.body)
+        self._upload(request)[1][int(request.query["partNumber"])] = Body(request.body), digest
         return Answer(200, headers=(("ETag", f'"{digest}"'),))
+
+    def _copy_part(self, request: Request) -> Answer:
+        stored, wanted = self._source(request), request.headers["x-amz-copy-source-range"]
+        first, _, last = wanted.removeprefix("bytes=").partition("-")
+        # Of the range and not of its bytes: that would take seconds for gigabytes, and nobody compares it.
+        digest = _md5(f"{stored.etag} {wanted}".encode())
+        body = stored.body.cut(int(first), int(last) + 1)
+        self._upload(request)[1][int(request.query["partNumber"])] = body, digest
+        return _xml("CopyPartResult", f"<ETag>&quot;{digest}&quot;</ETag>")
+
+    def _list_parts(self, request: Request) -> Answer:
+        parts, after = self._upload(request)[1], int(request.query.get("part-number-marker", 0))
+        numbers = sorted(number for number in parts if number > after)
+        page = numbers[:PAGE]
+        listed = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>&quot;{parts[number][1]}&quot;</ETag>"
+            f"<Size>{len(parts[number][0])}</Size></Part>"
+            for number in page
+        )
+        more = f"<NextPartNumberMarker>{page[-1]}</NextPartNumberMarker>" if page != numbers else ""
+        truncated = str(page != numbers).lower()
+        return _xml("ListPartsResult", f"<IsTruncated>{truncated}</IsTruncated>{more}{listed}")
 
     def _complete(self, request: Request) -> Answer:
         first, parts = self._upload(request)
-        bodies = [parts[number] for number in sorted(parts)]
-        if not bodies:
+        found = [parts[number] for number in sorted(parts)]
+        if not found:
             raise RefusedError(400, "MalformedXML")
-        digests = b"".join(hashlib.md5(body, usedforsecurity=False).digest() for body in bodies)
-        etag = f"{hashlib.md5(digests, usedforsecurity=False).hexdigest()}-{len(bodies)}"
-        self._keep(first, b"".join(bodies), etag)
+        etag = f"{_md5(b''.join(bytes.fromhex(digest) for _, digest in found))}-{len(found)}"
+        self._keep(first, Body(*(body for body, _ in found)), etag)
         del self.uploads[request.query["uploadId"]]
         return _xml(
             "CompleteMultipartUploadResult",
@@ -379,6 +444,10 @@ def _without_chunks(body: bytes) -> bytes:
             return b"".join(parts)
         parts.append(body[end + 2 : end + 2 + size])
         at = end + 4 + size
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def _tag(element: ET.Element) -> str:

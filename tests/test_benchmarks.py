@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from benchmarks import __main__ as bench
-from benchmarks import files
+from benchmarks import files, uploads
 
 pytestmark = pytest.mark.slow
 
@@ -132,6 +132,57 @@ def test_an_object_goes_up_in_parts(s3: Any, server: bench.Server) -> None:
     stats = server.ask("/-/stats")
     assert stats["uploads"] == 1
     assert stats["operations"]["UploadPart"] == 2
+
+
+def test_parts_are_listed_in_pages(s3: Any) -> None:
+    target = {"Bucket": BUCKET, "Key": "big"}
+    target["UploadId"] = s3.create_multipart_upload(**target)["UploadId"]
+    for number in (1, 2, 3):
+        s3.upload_part(**target, PartNumber=number, Body=b"x" * number)
+    found = s3.list_parts(**target, PartNumberMarker=1)["Parts"]
+    assert [(part["PartNumber"], part["Size"]) for part in found] == [(2, 2), (3, 3)]
+    assert found[0]["ETag"] == f'"{hashlib.md5(b"xx").hexdigest()}"'
+
+
+def test_an_object_is_copied_whole_and_in_parts(s3: Any) -> None:
+    etag = s3.put_object(Bucket=BUCKET, Key="a b", Body=b"0123456789", ContentType="text/plain")["ETag"]
+    source = {"CopySource": {"Bucket": BUCKET, "Key": "a b"}, "CopySourceIfMatch": etag}
+    s3.copy_object(Bucket=BUCKET, Key="whole", **source, ContentType="text/css", MetadataDirective="REPLACE")
+    found = s3.get_object(Bucket=BUCKET, Key="whole")
+    assert (found["Body"].read(), found["ContentType"]) == (b"0123456789", "text/css")
+
+    target = {"Bucket": BUCKET, "Key": "parts"}
+    target["UploadId"] = s3.create_multipart_upload(**target)["UploadId"]
+    parts = []
+    for number, wanted in ((1, "bytes=2-4"), (2, "bytes=0-0"), (3, "bytes=8-9")):
+        got = s3.upload_part_copy(**target, **source, PartNumber=number, CopySourceRange=wanted)
+        parts.append({"PartNumber": number, "ETag": got["CopyPartResult"]["ETag"]})
+    s3.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+    assert s3.get_object(Bucket=BUCKET, Key="parts")["Body"].read() == b"234089"
+    part = s3.get_object(Bucket=BUCKET, Key="parts", Range="bytes=2-4")
+    assert part["Body"].read() == b"408"
+
+    for call in (s3.copy_object, s3.upload_part_copy):
+        more = {"Key": "x"} if call == s3.copy_object else {"Key": "x", "PartNumber": 1, "UploadId": "x"}
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            call(Bucket=BUCKET, CopySource=source["CopySource"], CopySourceIfMatch='"other"', **more)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
+def test_an_upload_straight_to_s3_costs_the_web_process_next_to_nothing() -> None:
+    size = 64 * uploads.MB
+    with bench.server() as s3:
+        taken = uploads.measure(s3.url, size)
+        operations = s3.ask("/-/stats")["operations"]
+        stored = sorted(s3.ask("/-/objects").items())
+    direct, form = taken["direct"], taken["form"]
+    assert direct.memory < uploads.BOUND * uploads.MB
+    # A ticket with its four links, a look whether all has arrived, and the row.
+    assert (direct.requests, form.requests) == (3, 1)
+    assert operations["CopyObject"] == 1
+    films = [length for name, length in stored if "/media/films/" in name]
+    assert sorted(films) == sorted([*uploads.WARM.values(), size, size])
+    assert not any("/pending/" in name for name, _ in stored)
 
 
 def test_requests_and_bytes_are_counted(s3: Any, server: bench.Server) -> None:

@@ -91,12 +91,12 @@ def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str
     page.get_by_role("link", name="Add a picture").or_(
         page.get_by_role("link", name="Add the first picture")
     ).first.click()
-    page.get_by_label("Picture", exact=True).set_input_files(
+    page.get_by_label("Picture or film").set_input_files(
         {"name": "hills.png", "mimeType": "image/png", "buffer": picture(1600, 1000, ("#f2c9a1", "#23395b"))}
     )
     page.get_by_label("Description").fill(f"Hills, from a {name}")
     page.screenshot(path=SCREENSHOTS / f"{name}-form.png")
-    page.get_by_role("button", name="Add picture").click()
+    page.get_by_role("button", name="Add to the gallery").click()
 
     shown = page.get_by_role("img", name=f"Hills, from a {name}")
     expect(shown).to_be_visible()
@@ -133,10 +133,10 @@ def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    field = page.get_by_label("Picture", exact=True)
+    field = page.get_by_label("Picture or film")
     field.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<script>alert(1)</script>"})
     page.get_by_label("Description").fill("No picture")
-    page.get_by_role("button", name="Add picture").click()
+    page.get_by_role("button", name="Add to the gallery").click()
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_be_focused()
     expect(page.get_by_role("alert")).to_contain_text("Nothing was added yet.")
@@ -151,11 +151,11 @@ def test_without_scripts_the_same_form_works(site: Site, chromium: Browser) -> N
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Picture", exact=True).set_input_files(
+    page.get_by_label("Picture or film").set_input_files(
         {"name": "sea.png", "mimeType": "image/png", "buffer": picture(800, 600, ("#cfe8ef", "#0b3954"))}
     )
     page.get_by_label("Description").fill("The sea")
-    page.get_by_role("button", name="Add picture").click()
+    page.get_by_role("button", name="Add to the gallery").click()
     expect(page.get_by_role("img", name="The sea")).to_be_visible()
     page.get_by_role("link", name=re.compile("Delete ?: The sea")).click()
     page.get_by_role("button", name="Delete the picture").click()

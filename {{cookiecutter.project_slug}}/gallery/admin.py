@@ -1,4 +1,4 @@
-"""Pictures in the admin: to look up, to describe better, to delete."""
+"""Pictures and films in the admin: to look up, to describe better, to delete."""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -15,7 +15,7 @@ class PictureAdmin(admin.ModelAdmin):
     search_fields = ("alt",)
     date_hierarchy = "created_at"
     # A new file comes by the gallery's own form, which checks it and takes its EXIF away.
-    readonly_fields = ("image", "width", "height", "uploaded_by", "created_at")
+    readonly_fields = ("image", "film", "width", "height", "uploaded_by", "created_at")
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         """Return False: nobody adds pictures here."""

@@ -78,8 +78,15 @@ def clean_picture(upload: UploadedFile) -> ContentFile:
     # Pillow's decoders raise whatever they stumble over in a broken file.
     except Exception as error:
         raise ValidationError(DAMAGED, code="damaged") from error
-    stem = slugify(PurePath(upload.name or "").stem, allow_unicode=True)[:MAX_STEM] or "picture"
-    return ContentFile(encoded.getvalue(), name=stem + known.extension)
+    return ContentFile(encoded.getvalue(), name=short_name(upload.name or "", known.extension, "picture"))
+
+
+def short_name(name: str, extension: str, default: str) -> str:
+    """Return a user's name for a file, safe and of at most MAX_STEM characters, with an extension.
+
+    Where nothing is left of it, it is `default`.
+    """
+    return (slugify(PurePath(name).stem, allow_unicode=True)[:MAX_STEM] or default) + extension
 
 
 def _open(upload: UploadedFile) -> tuple[Image.Image, Format]:

@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from s3 import policies
+from s3.client import PENDING_PREFIX
 from s3.site import Site
 
 # What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
@@ -96,15 +97,20 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
                     "Status": "Enabled",
                     "Filter": {"Prefix": ""},
                     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-                }
+                },
+                *([_PENDING] if is_media else []),
             ],
-            "the parts of uploads that never ended cost money until they are removed",
+            "the parts of uploads that never ended cost money until they are removed"
+            + "; what browsers sent straight to S3 and nobody accepted goes after a day" * is_media,
         ),
         "cors": Want(
-            _cors(site) if is_static else [],
-            "browsers load fonts and modules from another origin only where it allows the site's"
-            if is_static
-            else "pictures and downloads need none",
+            _cors(site, is_static=is_static, is_media=is_media),
+            "browsers "
+            + " and ".join(
+                ["load fonts and modules from another origin"] * is_static
+                + ["send large uploads to another origin"] * is_media
+            )
+            + " only where it allows the site's",
         ),
         "bucket ACL": Want(
             [],
@@ -152,17 +158,32 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
     return aspects
 
 
-def _cors(site: Site) -> list[dict[str, Any]]:
+# S3 removes at the first midnight (UTC) after the day is over. Versions and markers of deletion go too, where
+# somebody has turned versioning on.
+_PENDING = {
+    "ID": f"{MARK}pending",
+    "Status": "Enabled",
+    "Filter": {"Prefix": PENDING_PREFIX},
+    "Expiration": {"Days": 1},
+    "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+}
+
+
+def _cors(site: Site, *, is_static: bool, is_media: bool) -> list[dict[str, Any]]:
     origins = [*site.origins, *(DESK_ORIGINS if site.at_desk else ())]
-    if not origins:
-        return []
+    # Uploads have no header but those that every form may have, and nothing is read from their answers.
+    methods = {"static": ["GET", "HEAD"]} if is_static else {}
+    methods |= {"uploads": ["POST", "PUT"]} if is_media else {}
     return [
         {
-            "ID": f"{MARK}static",
+            "ID": f"{MARK}{what}",
             "AllowedOrigins": origins,
-            "AllowedMethods": ["GET", "HEAD"],
+            "AllowedMethods": allowed,
             "MaxAgeSeconds": 3600,
         }
+        for what, allowed in methods.items()
+        if origins
     ]
 
 
@@ -208,8 +229,9 @@ def _join_lifecycle(live: Any, ours: Any) -> Any:
     S3 refuses a mixture: "Base level prefix cannot be used in Lifecycle V2".
     """
     if any("Filter" not in rule for rule in live):
+        prefixes = [rule["Filter"]["Prefix"] for rule in ours]
         ours = [{name: value for name, value in rule.items() if name != "Filter"} for rule in ours]
-        ours = [rule | {"Prefix": ""} for rule in ours]
+        ours = [rule | {"Prefix": prefix} for rule, prefix in zip(ours, prefixes, strict=True)]
     return _join_marked("ID", MARK)(live, ours)
 
 

@@ -291,7 +291,7 @@ def _origins() -> Iterator[CheckMessage]:
     if not settings.SITE_ORIGINS and not settings.DEBUG and not Site.from_settings().at_desk:
         yield Warning(
             "DJANGO_SITE_ORIGINS names no origin, so that no bucket allows the site's pages to load fonts and"
-            " JavaScript modules from it.",
+            " JavaScript modules from it, or to send large uploads to it.",
             hint="Set DJANGO_SITE_ORIGINS=https://www.example.com, as visitors' browsers show it.",
             id="s3.W009",
         )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # The two parts of a bucket. Fixed, because policies, permissions and CDN behaviours are written for them.
 STATIC_PREFIX = "static/"
 MEDIA_PREFIX = "media/"
+# Of the media bucket: what browsers sent straight to S3 and nobody has checked yet. Never public; it expires.
+PENDING_PREFIX = "pending/"
 
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 60  # seconds without a byte

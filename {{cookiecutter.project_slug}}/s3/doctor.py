@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
-from s3.probes import ground, rights, static_files, uploads
+from s3.probes import direct, ground, rights, static_files, uploads
 from s3.probes.shared import LATER, REFUSALS, Line, NoAnswerError, Patient, Role, Status, cant_tell, one_line
 
 Style = Callable[[Status, str], str]
@@ -79,6 +79,8 @@ class _Group(NamedTuple):
 
 _GROUPS = (
     _Group("uploads", uploads.uploads, ("web",), "media"),
+    _Group("direct uploads", direct.direct_uploads, ("web",), "media"),
+    _Group("direct expiry", direct.expiry, ("deploy",)),
     _Group("static files", static_files.static_files, ("web", "deploy"), "static"),
     _Group("static write", static_files.static_write, ("deploy",), "static"),
     _Group("listing", rights.listing, ("web", "deploy")),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from s3.client import MEDIA_PREFIX, STATIC_PREFIX
+from s3.client import MEDIA_PREFIX, PENDING_PREFIX, STATIC_PREFIX
 from s3.kept import FOLDER, MARKERS
 from s3.site import Site
 
@@ -180,8 +180,16 @@ def web(site: Site) -> list[Grant]:
     }
     if site.access == "public-read":
         objects["s3:PutObjectAcl"] = "make an upload public"
+    pending = {
+        "s3:GetObject": "look at what a browser sent straight to S3, and copy it where it is good",
+        "s3:PutObject": "let a browser send just what the site has signed",
+        "s3:DeleteObject": "delete it once it is accepted, refused or cancelled",
+        "s3:AbortMultipartUpload": "leave no parts behind when it is cancelled",
+        "s3:ListMultipartUploadParts": "see which parts have arrived, to go on from there",
+    }
     return [
         Grant("Media", objects, site.arn(site.media_bucket, f"{MEDIA_PREFIX}*")),
+        Grant("Pending", pending, site.arn(site.media_bucket, f"{PENDING_PREFIX}*")),
         Grant("MediaBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(site.media_bucket)),
         Grant(
             "Manifest",
@@ -231,8 +239,8 @@ def setup(site: Site) -> list[Grant]:
     actions = {
         "s3:CreateBucket": "make a bucket that is not there",
         "s3:PutEncryptionConfiguration": "set what is encrypted, and how",
-        "s3:PutLifecycleConfiguration": "remove the parts of uploads that never ended",
-        "s3:PutBucketCORS": "let the site's pages load fonts and modules",
+        "s3:PutLifecycleConfiguration": "remove uploads that never ended, or that nobody accepted",
+        "s3:PutBucketCORS": "let the site's pages load fonts and modules, and send uploads",
         "s3:PutBucketAcl": "take away grants that keep ACLs from being turned off (--replace-conflicting)",
         "s3:PutBucketOwnershipControls": "turn ACLs off, or on for public-read",
         "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",
@@ -278,6 +286,8 @@ _ACTIONS = {
     "ListObjectsV2": "ListBucket",
     "HeadObject": "GetObject",
     "DeleteObjects": "DeleteObject",
+    "CopyObject": "PutObject",
+    "ListParts": "ListMultipartUploadParts",
     "GetBucketCors": "GetBucketCORS",
     "PutBucketCors": "PutBucketCORS",
     "DeleteBucketCors": "PutBucketCORS",
@@ -289,6 +299,7 @@ _ACTIONS = {
     "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
     "CreateMultipartUpload": "PutObject",
     "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
     "CompleteMultipartUpload": "PutObject",
 }
 

@@ -65,13 +65,15 @@ def presign(
     at: int,
     expires: int,
     parameters: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
     method: str = "GET",
 ) -> str:
     """Return `url` with a signature that is valid from `at` (Unix seconds) on for `expires` seconds.
 
     `url` is the plain address of an object, percent-encoded and without a query, as client.object_url gives
     it. `parameters` are further ones of the request as S3 names them, not encoded: response-content-type,
-    response-content-disposition, versionId. With a session token the link also ends with the session.
+    response-content-disposition, versionId. `headers` are those that the request must have with just these
+    values, in lower case: content-length. With a session token the link also ends with the session.
     """
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
@@ -84,14 +86,17 @@ def presign(
     )
     if credentials.token:
         query += f"&X-Amz-Security-Token={_encoded(credentials.token)}"
-    query += "&X-Amz-SignedHeaders=host"
+    # What a browser sends: lower case, and no port where it is the scheme's own.
+    signed_host = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+    signed = {"host": signed_host} | dict(headers or {})
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
+    query += f"&X-Amz-SignedHeaders={quote(names, safe='')}"
     if parameters:
         pairs = [pair.split("=", 1) for pair in query.split("&")]
         pairs += [[quote(name, safe=""), quote(value, safe="")] for name, value in parameters.items()]
         query = "&".join(f"{name}={value}" for name, value in sorted(pairs))
-    # What a browser sends: lower case, and no port where it is the scheme's own.
-    signed_host = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
-    request = f"{method}\n{slash or '/'}{path}\n{query}\nhost:{signed_host}\n\nhost\nUNSIGNED-PAYLOAD"
+    request = f"{method}\n{slash or '/'}{path}\n{query}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
     digest = hashlib.sha256(request.encode()).hexdigest()
     to_sign = f"{_ALGORITHM}\n{stamp}\n{scope}\n{digest}"
     key = _signing_key(credentials.secret_key, date, region)

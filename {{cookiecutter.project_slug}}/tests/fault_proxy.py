@@ -44,8 +44,9 @@ class Fault:
     # What is answered in the place of an error of that code.
     body: str = ""
     # "before" nothing reaches the server; "after" the server has done its work, and the client is not told;
-    # "reset" is "before" with a TCP reset, as from a peer that has forgotten the connection.
-    cut: Literal["", "before", "after", "reset"] = ""
+    # "reset" is "before" with a TCP reset, as from a peer that has forgotten the connection; "middle" is a
+    # reset after the first half of the body.
+    cut: Literal["", "before", "middle", "after", "reset"] = ""
     delay: float = 0  # seconds
     # Until it is set, the request hangs, and nothing of it has reached the server.
     hold: threading.Event | None = None
@@ -160,16 +161,22 @@ class FaultProxy:
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         size = int(handler.headers.get("Content-Length") or 0)
-        body = handler.rfile.read(size)
-        if len(body) < size:  # the client was killed in the middle
-            handler.close_connection = True
-            return
+        body = handler.rfile.read(size // 2)
         path = unquote(handler.path)
         names = {name.lower() for name in handler.headers}
         with self._lock:
+            early = [f for f in self.faults if f.cut == "middle"]
+            fault = next((f for f in early if f.strikes(handler.command, path, names)), None)
+        if not fault:
+            body += handler.rfile.read(size - len(body))
+            if len(body) < size:  # the client was killed in the middle
+                handler.close_connection = True
+                return
+        with self._lock:
             self.busy += 1
             self.busiest = max(self.busiest, self.busy)
-            fault = next((f for f in self.faults if f.strikes(handler.command, path, names)), None)
+            late = (f for f in self.faults if f.cut != "middle")
+            fault = fault or next((f for f in late if f.strikes(handler.command, path, names)), None)
         status = 0
         try:
             if fault and fault.delay:
@@ -178,8 +185,8 @@ class FaultProxy:
                 with self._lock:
                     self.hanging += 1
                 fault.hold.wait(60)
-            if fault and fault.cut in {"before", "reset"}:
-                if fault.cut == "reset":
+            if fault and fault.cut in {"before", "middle", "reset"}:
+                if fault.cut != "before":
                     linger = struct.pack("ii", 1, 0)
                     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     os.close(handler.connection.detach())  # close() would wait for the files made of it
@@ -206,6 +213,8 @@ class FaultProxy:
         handler.send_response(fault.status)
         handler.send_header("Content-Type", "application/xml")
         handler.send_header("Content-Length", str(len(body)))
+        if origin := handler.headers.get("Origin"):  # S3 lets a page read its refusals too
+            handler.send_header("Access-Control-Allow-Origin", origin)
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(body)

@@ -41,7 +41,7 @@ def test_if_empty_adds_the_first_one_only(hills: Path) -> None:
         (b"<script>alert(1)</script>", "x", "This file is not a picture we can show."),
         (b"", "x", "This file is empty."),
         (None, "x", "Cannot read"),
-        (b"x", "", "Please describe the picture in a few words."),
+        (b"x", "", "Please describe it in a few words."),
     ],
 )
 def test_what_is_no_picture_is_one_line(

@@ -68,16 +68,42 @@ def test_behind_cloudfront_every_block_stays_on() -> None:
     assert open_blocks(site, "acme-static") == open_blocks(site, "acme-media") == set()
 
 
-def test_cors_is_for_the_sites_origins_on_static_files() -> None:
+def test_cors_is_for_the_sites_origins() -> None:
     site = replace(SITE, origins=("https://www.example.com", "https://example.com"))
-    (rule,) = value(site, "acme-static", "cors")
-    assert rule["AllowedOrigins"] == ["https://www.example.com", "https://example.com"]
-    assert rule["AllowedMethods"] == ["GET", "HEAD"]
-    assert value(site, "acme-media", "cors") == []
-    assert value(SITE, "acme-static", "cors") == []
+    (static,), (media,) = value(site, "acme-static", "cors"), value(site, "acme-media", "cors")
+    for rule, methods in ((static, ["GET", "HEAD"]), (media, ["POST", "PUT"])):
+        assert rule["AllowedOrigins"] == ["https://www.example.com", "https://example.com"]
+        assert rule["AllowedMethods"] == methods
+        assert not {"AllowedHeaders", "ExposeHeaders"} & set(rule)
+    assert value(replace(site, media_bucket="acme-static"), "acme-static", "cors") == [static, media]
     desk = replace(site, endpoint="http://127.0.0.1:9000")
-    (rule,) = value(desk, "acme-static", "cors")
-    assert rule["AllowedOrigins"][2:] == ["http://127.0.0.1:*", "http://localhost:*"]
+    for bucket in ("acme-static", "acme-media"):
+        assert value(SITE, bucket, "cors") == []
+        (rule,) = value(desk, bucket, "cors")
+        assert rule["AllowedOrigins"][2:] == ["http://127.0.0.1:*", "http://localhost:*"]
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_what_nobody_accepted_expires_and_is_never_public(access: str) -> None:
+    site = replace(SITE, access=access)
+    for each in (site, replace(site, media_bucket="acme-static")):
+        rules = {rule["ID"]: rule for rule in value(each, each.media_bucket, "lifecycle")}
+        assert rules["django-s3-pending"] == {
+            "ID": "django-s3-pending",
+            "Status": "Enabled",
+            "Filter": {"Prefix": "pending/"},
+            "Expiration": {"Days": 1},
+            "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+        }
+        # Nothing else of ours deletes an object, and nothing opens these.
+        assert not any("Expiration" in rule for name, rule in rules.items() if name != "django-s3-pending")
+        for statement in value(each, each.media_bucket, "policy"):
+            if statement["Effect"] == "Allow":
+                assert statement["Resource"].endswith(("/static/*", "/media/*"))
+    assert [rule["ID"] for rule in value(site, "acme-static", "lifecycle")] == [
+        "django-s3-incomplete-uploads"
+    ]
 
 
 def test_versioning_is_wanted_on_media_where_it_is_on() -> None:
@@ -142,11 +168,12 @@ def test_the_buckets_are_as_wanted_and_stay_so(s3_site: MakeSite, access: str, o
         assert blocks["RestrictPublicBuckets"] is not (is_static or access == "public-policy")
         (encryption,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
         assert encryption["ApplyServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-        (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        rule, *more = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         assert (rule["Status"], rule["AbortIncompleteMultipartUpload"]) == (
             "Enabled",
             {"DaysAfterInitiation": 7},
         )
+        assert [each["Filter"] for each in more] == [{"Prefix": "pending/"}] * is_media
         assert s3.get_bucket_versioning(Bucket=bucket).get("Status") == ("Enabled" if is_media else None)
     assert apply.prepare(s3, Site.from_settings()) == []
 

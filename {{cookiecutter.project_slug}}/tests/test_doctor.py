@@ -21,7 +21,7 @@ from django.core.management import CommandError, call_command
 from s3 import client, policies
 from s3.doctor import diagnose
 from s3.probes import uploads
-from s3.probes.shared import fetch, over_plain_http
+from s3.probes.shared import Line, fetch, over_plain_http
 from s3.site import Site
 from tests.doctored import Doctored, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
@@ -78,15 +78,17 @@ EVERY_PROBE = [
     *("endpoint", "clock", "credentials", "static bucket", "media bucket", "static domain", "media domain"),
     *("media write", "media head", "missing key", "media read", "media acl", "media visitors"),
     *("signed link", "tampered link", "expired link", "media tls", "media parts", "media list"),
-    *("media delete", "manifest", "static objects", "static tls", "static visitors", "static types"),
+    *("media delete", "direct form", "direct read", "direct limits", "direct closed", "direct cors"),
+    *("direct delete", "direct parts", "direct expiry"),
+    *("manifest", "static objects", "static tls", "static visitors", "static types"),
     *("static cache", "static encoding", "static cors", "static write", "listing", "outside"),
     "account block",
 ]
 LINKS = ["signed link", "tampered link", "expired link"]
-ONLY_WEB = {"media bucket", "media domain", "missing key", *LINKS} | {
-    probe for probe in EVERY_PROBE if probe.startswith("media ")
+ONLY_DEPLOY = {"static objects", "static write", "direct expiry"}
+ONLY_WEB = {"missing key", *LINKS} | {
+    probe for probe in EVERY_PROBE if probe.startswith(("media ", "direct ")) and probe not in ONLY_DEPLOY
 }
-ONLY_DEPLOY = {"static objects", "static write"}
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,8 @@ def test_the_session_of_a_role(well: Any, monkeypatch: pytest.MonkeyPatch) -> No
 NEW_KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
 EVERYTHING = [
     "uploads",
+    "direct uploads",
+    "direct expiry",
     "static files",
     "static write",
     "listing",
@@ -212,7 +216,7 @@ def test_a_missing_bucket_leaves_the_other_to_be_probed(well: Any) -> None:
     assert set(found) == {"media bucket"}
     assert found["media bucket"].text == f"there is no bucket {doctored.media}"
     assert found["media bucket"].cure == f"{APPLY}, or correct AWS_MEDIA_BUCKET_NAME"
-    assert report.not_probed == ["uploads"]
+    assert report.not_probed == ["uploads", "direct uploads"]
     assert "static objects" in {line.probe for line in report.lines}
 
 
@@ -235,10 +239,12 @@ def test_a_bucket_in_another_region(well: Any, settings: Any) -> None:
     [
         (
             "s3:GetObject",
-            {"media head", "media read", "signed link"},
+            {"media head", "media read", "signed link", "direct read"},
         ),
-        ("s3:PutObject", {"media write", "media parts", "static write"}),
-        ("s3:AbortMultipartUpload", {"media parts", "static write"}),
+        ("s3:PutObject", {"media write", "media parts", "direct form", "direct parts", "static write"}),
+        ("s3:AbortMultipartUpload", {"media parts", "direct parts", "static write"}),
+        ("s3:ListMultipartUploadParts", {"direct parts"}),
+        ("s3:DeleteObject", {"media delete", "direct delete"}),
         ("s3:ListBucket", {"media list", "static objects"}),
     ],
 )
@@ -253,7 +259,7 @@ def test_an_action_less(
     found = troubles(examined())
     assert set(found) == probes
     for probe in probes - {"signed link"}:
-        assert found[probe].text == f"no right to {action}"
+        assert found[probe].text.endswith(f"no right to {action}")
         bucket = doctored.static if probe.startswith("static") else doctored.media
         assert f"allow {action} on arn:aws:s3:::{bucket}" in found[probe].cure
     for probe in probes & {"media list"}:
@@ -265,19 +271,21 @@ def test_an_action_less(
                 doctored.root.abort_multipart_upload(
                     Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
                 )
+    for key in doctored.left():
+        doctored.root.delete_object(Bucket=doctored.media, Key=key)
 
 
 def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     doctored = well()
     use_user(monkeypatch, doctored, *without("s3:DeleteObject"))
-    status, text, cure = trouble("media delete")
-    (key,) = doctored.left()
-    assert (status, text) == ("not ok", "no right to s3:DeleteObject")
-    assert cure == (
-        f"allow s3:DeleteObject on arn:aws:s3:::{doctored.media}/media/*: see"
-        f" `manage.py s3 policy --role web`; then delete {key}"
-    )
-    doctored.root.delete_object(Bucket=doctored.media, Key=key)
+    found = troubles(examined())
+    key, pending = doctored.left()
+    right = f"allow s3:DeleteObject on arn:aws:s3:::{doctored.media}"
+    see = "see `manage.py s3 policy --role web`"
+    assert found["media delete"].cure == f"{right}/media/*: {see}; then delete {key}"
+    assert found["direct delete"].cure == f"{right}/pending/*: {see}; {pending} expires in a day"
+    for each in (key, pending):
+        doctored.root.delete_object(Bucket=doctored.media, Key=each)
 
 
 def test_an_explicit_deny(well: Any) -> None:
@@ -285,8 +293,9 @@ def test_an_explicit_deny(well: Any) -> None:
     arn = f"arn:aws:s3:::{doctored.media}/*"
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": arn}
     put_policy(doctored, doctored.media, deny)
-    status, text, _ = trouble("media delete")
-    assert (status, text) == ("not ok", "a policy denies s3:DeleteObject")
+    found = troubles(examined())
+    assert set(found) == {"media delete", "direct delete"}
+    assert {line.text for line in found.values()} == {"a policy denies s3:DeleteObject"}
     doctored.root.delete_bucket_policy(Bucket=doctored.media)
     for key in doctored.left():
         doctored.root.delete_object(Bucket=doctored.media, Key=key)
@@ -342,7 +351,9 @@ def test_public_read_on_a_new_default_bucket(well: Any) -> None:
     line = found["media acl"]
     assert line.text == f"AWS_MEDIA_ACCESS=public-read, but {doctored.media} has ACLs disabled"
     assert line.cure == f"{APPLY}, or set AWS_MEDIA_ACCESS=public-policy"
-    assert set(found) == {"media acl", "media visitors", "static visitors", "static cors"}
+    assert set(found) == {
+        *("media acl", "media visitors", "static visitors", "static cors", "direct cors", "direct expiry"),
+    }
 
 
 def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
@@ -381,9 +392,18 @@ def test_private_uploads_that_anybody_can_read(well: Any) -> None:
         EVERYBODY | {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{doctored.media}/*"},
     )
     host = doctored.site.store.endpoint.removeprefix("http://")
-    assert trouble("media visitors") == (
+    found = troubles(examined())
+    assert set(found) == {"media visitors", "direct closed"}
+    assert found["media visitors"] == Line(
+        "media visitors",
         "not ok",
         f"anybody can read uploads at {host}, which are to be private",
+        f"{APPLY}; `--replace-conflicting` removes what others opened",
+    )
+    assert found["direct closed"] == Line(
+        "direct closed",
+        "not ok",
+        "anybody can read what nobody has checked: pending/* answers 200",
         f"{APPLY}; `--replace-conflicting` removes what others opened",
     )
 
@@ -541,7 +561,37 @@ def test_no_cors(well: Any) -> None:
 def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
     well()
     settings.SITE_ORIGINS = ["https://www.example.com"]
-    assert "load on https://www.example.com" in trouble("static cors")[1]
+    found = troubles(examined())
+    assert set(found) == {"static cors", "direct cors"}
+    assert "load on https://www.example.com" in found["static cors"].text
+    assert "pages of https://www.example.com can send nothing" in found["direct cors"].text
+
+
+def test_no_cors_for_uploads(well: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket_cors(Bucket=doctored.media)
+    assert trouble("direct cors") == (
+        "not ok",
+        "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow POST",
+        f"set DJANGO_SITE_ORIGINS, then {APPLY}",
+    )
+
+
+@pytest.mark.parametrize("role", [None, "deploy"])
+def test_uploads_that_never_expire(well: Any, role: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket_lifecycle(Bucket=doctored.media)
+    line = troubles(examined(role))["direct expiry"]
+    assert line.status == "warning"
+    assert line.text == "what is sent and never accepted stays, and costs, for ever"
+    assert line.cure == APPLY
+
+
+def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_user(monkeypatch, well(), *without("s3:GetLifecycleConfiguration"))
+    status, text, cure = trouble("direct expiry")
+    assert (status, text) == ("can't tell", "no right to s3:GetLifecycleConfiguration")
+    assert "`manage.py s3 doctor --role deploy`" in cure
 
 
 # ---------------------------------------------------------------------------------- TLS and domains
@@ -632,12 +682,12 @@ def test_an_upload_whose_answer_was_lost_is_deleted(well: Any, settings: Any) ->
     doctored = well()
     with FaultProxy(doctored.site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
-        proxy.faults.append(Fault("PUT", r"\.doctor-", cut="after"))
+        proxy.faults.append(Fault("PUT", r"/media/\.doctor-", cut="after"))
         found = troubles(examined())
         assert set(found) == {"media write"}
         assert found["media write"].text == "Connection was closed before we received a valid response"
-        assert proxy.count("PUT", r"\.doctor-") == 2, "it was tried again, and not for minutes"
-        assert proxy.count("DELETE", r"\.doctor-[0-9a-f]{32}\.txt$") == 1
+        assert proxy.count("PUT", r"/media/\.doctor-") == 2, "it was tried again, and not for minutes"
+        assert proxy.count("DELETE", r"/media/\.doctor-[0-9a-f]{32}\.txt$") == 1
 
 
 def test_what_a_killed_doctor_left_is_deleted(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -709,7 +759,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     code, text = run()
     assert code == 0
     assert text.splitlines()[0] == f"ok          endpoint         {doctored.site.store.endpoint} answers"
-    assert text.splitlines()[-1] == "31 ok, 1 can't tell."
+    assert text.splitlines()[-1] == "39 ok, 1 can't tell."
     assert "\x1b" not in text
 
     doctored.root.delete_object(Bucket=doctored.static, Key=policies.MANIFEST)

@@ -49,6 +49,61 @@ def faulty(well: Any, settings: Any) -> Iterator[Faulty]:
         proxy.__exit__(None, None, None)
 
 
+FORM, PART = "^/media-[0-9a-f]+$", r"^/media-[0-9a-f]+/pending/.*partNumber"
+STRICT = "use a store that checks what is signed, as S3 does"
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (
+            Fault("POST", FORM, status=501, code="NotImplemented"),
+            (
+                "direct form",
+                "not ok",
+                "a browser's upload is refused: 501 NotImplemented",
+                "use a store that takes forms (POST Object), as S3 does",
+            ),
+        ),
+        (
+            Fault("POST", FORM, cut="before"),
+            ("direct form", "can't tell", "no answer: Remote end closed connection without response", LATER),
+        ),
+        (
+            Fault("HEAD", r"/pending/", status=500),
+            ("direct read", "not ok", "S3 answers 500 500", LATER),
+        ),
+        (
+            Fault("POST", FORM, first=3, status=204),
+            (
+                "direct limits",
+                "not ok",
+                "a browser can send another type and another key than the site has signed",
+                STRICT,
+            ),
+        ),
+        (
+            Fault("PUT", PART, times=1, status=200),
+            ("direct parts", "not ok", "a browser can send a larger part than the site has signed", STRICT),
+        ),
+        (
+            Fault("PUT", PART, first=2, status=403, code="AccessDenied"),
+            ("direct parts", "not ok", "a browser's part is refused: 403 AccessDenied", STRICT),
+        ),
+        (
+            Fault("PUT", PART, cut="before"),
+            ("direct parts", "can't tell", "no answer: Remote end closed connection without response", LATER),
+        ),
+    ],
+    ids=lambda value: f"{value[0]}, {value[1]}" if isinstance(value, tuple) else "",
+)
+def test_simulated_store_that_takes_uploads_otherwise(
+    faulty: Faulty, fault: Fault, line: tuple[str, str, str, str]
+) -> None:
+    faulty(fault)
+    assert (line[0], *trouble(line[0])) == line
+
+
 def test_simulated_403_for_a_missing_key(faulty: Faulty) -> None:
     doctored = faulty(Fault("HEAD", r"\.missing$", status=403))
     assert trouble("missing key") == (

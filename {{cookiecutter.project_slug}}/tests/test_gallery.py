@@ -80,7 +80,7 @@ def send(staff: Client) -> Send:
 
     def post(data: bytes, name: str = "photo.jpg", alt: str = "A test", **extra: Any) -> Any:
         file = SimpleUploadedFile(name, data, content_type=extra.pop("content_type", "image/jpeg"))
-        return staff.post("/pictures/add/", {"image": file, "alt": alt}, **extra)
+        return staff.post("/pictures/add/", {"file": file, "alt": alt}, **extra)
 
     return post
 
@@ -146,7 +146,7 @@ def test_a_bad_upload_is_told_on_the_form_and_leaves_nothing(send: Send, case: s
     page = answer.content.decode()
     assert answer.status_code == 200
     assert message.replace("'", "&#x27;") in page
-    assert 'id="id_image_error"' in page
+    assert 'id="id_file_error"' in page
     assert 'aria-invalid="true"' in page
     assert "Nothing was added yet" in page
     assert 'value="Something dear"' in page
@@ -178,8 +178,8 @@ def test_the_size_is_checked_before_anything_is_decoded(send: Send, monkeypatch:
 def test_a_picture_needs_a_description_and_a_file(staff: Client) -> None:
     page = staff.post("/pictures/add/", {"alt": "  "}).content.decode()
 
-    assert "Please choose a picture." in page
-    assert "Please describe the picture in a few words." in page
+    assert "Please choose a picture or a film." in page
+    assert "Please describe it in a few words." in page
 
 
 # What an upload becomes
@@ -414,7 +414,7 @@ def test_adding_and_deleting_need_the_csrf_token_that_the_forms_carry() -> None:
     picture = add()[0]
     file = SimpleUploadedFile("photo.jpg", encoded(plain(), "JPEG"))
 
-    assert client.post("/pictures/add/", {"image": file, "alt": "A test"}).status_code == 403
+    assert client.post("/pictures/add/", {"file": file, "alt": "A test"}).status_code == 403
     assert client.post(f"/pictures/{picture.pk}/delete/").status_code == 403
     assert Picture.objects.count() == 1
 
@@ -423,7 +423,7 @@ def test_adding_and_deleting_need_the_csrf_token_that_the_forms_carry() -> None:
         return dict(re.findall(r'name="(csrfmiddlewaretoken)" value="(\w+)"', form))
 
     file.seek(0)
-    client.post("/pictures/add/", {"image": file, "alt": "A test"} | token("/pictures/add/"))
+    client.post("/pictures/add/", {"file": file, "alt": "A test"} | token("/pictures/add/"))
     assert Picture.objects.count() == 2
     address = f"/pictures/{picture.pk}/delete/"
     client.post(address, token(address))
@@ -450,8 +450,8 @@ def test_a_script_gets_json(send: Send) -> None:
     bad = send(b"text", alt="", headers={"accept": "application/json"})
     assert bad.json() == {
         "errors": {
-            "image": [{"message": images.NOT_A_PICTURE, "code": "not_a_picture"}],
-            "alt": [{"message": "Please describe the picture in a few words.", "code": "required"}],
+            "file": [{"message": images.NOT_A_PICTURE, "code": "not_a_picture"}],
+            "alt": [{"message": "Please describe it in a few words.", "code": "required"}],
         }
     }
 
@@ -718,4 +718,9 @@ def test_every_static_file_that_a_page_or_a_file_names_is_there(staff: Client) -
             for reference in re.findall(r'(?:url\(|from )"([^"]+)"', file.read()):
                 folder = name.rpartition("/")[0]
                 wanted.add(re.sub(r"[^/]+/\.\./", "", f"{folder}/{reference}").replace("/./", "/"))
-    assert {"gallery/upload.js", "gallery/loop.svg", "fonts/bricolage-grotesque-ext.woff2"} <= seen
+    assert {
+        "gallery/send.js",
+        "gallery/loop.svg",
+        "gallery/play.svg",
+        "fonts/bricolage-grotesque-ext.woff2",
+    } <= seen

@@ -235,7 +235,7 @@ def test_rules_of_others_stay_and_one_that_deletes_uploads_is_told() -> None:
     ]
     found = lines(compared(lifecycle=theirs))["lifecycle"]
     assert found.goal[:2] == theirs
-    assert len(found.goal) == 3
+    assert len(found.goal) == 4
     assert found.left_alone == (
         "old: Expiration on * -- it deletes files of the site in time",
         "tmp: Expiration on tmp/*",
@@ -245,7 +245,7 @@ def test_rules_of_others_stay_and_one_that_deletes_uploads_is_told() -> None:
 def test_rules_of_the_old_form_get_ours_in_the_old_form() -> None:
     theirs = {"ID": "old", "Status": "Enabled", "Prefix": "tmp/", "Expiration": {"Days": 1}}
     goal = lines(compared(lifecycle=[theirs]))["lifecycle"].goal
-    assert [rule.get("Prefix") for rule in goal] == ["tmp/", ""]
+    assert [rule.get("Prefix") for rule in goal] == ["tmp/", "", "pending/"]
     assert not any("Filter" in rule for rule in goal)
     assert compared(lifecycle=goal).is_as_wanted
 
@@ -515,10 +515,15 @@ def test_the_text() -> None:
         "acme-media: uploads (private)",
         "  = bucket               is in eu-central-1",
         "  = encryption           what is stored is encrypted, with keys that S3 keeps",
-        "  + lifecycle            the parts of uploads that never ended cost money until they are removed",
+        "  + lifecycle            the parts of uploads that never ended cost money until they are removed;"
+        " what browsers sent straight to S3 and nobody accepted goes after a day",
         '      + {"ID": "django-s3-incomplete-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},'
         ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}',
-        "  = cors                 pictures and downloads need none",
+        '      + {"ID": "django-s3-pending", "Status": "Enabled", "Filter": {"Prefix": "pending/"},'
+        ' "Expiration": {"Days": 1}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1},'
+        ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}',
+        "  = cors                 browsers send large uploads to another origin only where it allows the"
+        " site's",
         "  = bucket ACL           a grant to others would keep ACLs from being turned off",
         "  ~ ownership            no ACL can open anything",
         "      - ObjectWriter",

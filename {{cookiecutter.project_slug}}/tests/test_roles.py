@@ -21,15 +21,17 @@ from django.core.files import storage as django_storage
 from django.core.files.base import ContentFile, File
 from django.core.management import CommandError, call_command
 
-from s3 import apply, client, kept, plan, policies
+from s3 import apply, client, kept, plan, policies, uploads
 from s3.buckets import BLOCKS, BucketError
-from s3.client import STATIC_PREFIX
+from s3.client import MEDIA_PREFIX, STATIC_PREFIX
+from s3.models import Ticket
 from s3.site import Site
 from s3.static import StaticStorage
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user, post_form
+from users.models import User
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 ACCESS = ["private", "public-read", "public-policy"]
 SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
@@ -38,7 +40,7 @@ DESK = replace(SITE, endpoint="http://127.0.0.1:9000")
 THROUGH_CLOUDFRONT: dict[str, Any] = {
     "AWS_CLOUDFRONT_DISTRIBUTION_ARN": "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 }
-FAILURES = (ClientError, BucketError, ImproperlyConfigured, CommandError, AssertionError)
+FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured, CommandError, AssertionError)
 
 default_storage: Any = django_storage.default_storage
 
@@ -76,6 +78,12 @@ def failing(doings: dict[str, Callable[[], object]]) -> set[str]:
 # web
 
 
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PART_FROM", "PART"):
+        monkeypatch.setattr(uploads, name, 1024)
+
+
 class Torn(io.BytesIO):
     """An upload whose sender goes away after the first part."""
 
@@ -104,14 +112,54 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
     def leave_no_parts() -> None:
         with suppress(ConnectionResetError, ClientError):
             default_storage.save("torn.bin", File(Torn(bytes(10 * 2**20)), "torn.bin"))
-        left = site.root.list_multipart_uploads(Bucket=site.media_bucket).get("Uploads", [])
+        named = {"Bucket": site.media_bucket, "Prefix": MEDIA_PREFIX}
+        left = site.root.list_multipart_uploads(**named).get("Uploads", [])
         for upload in left:
             site.root.abort_multipart_upload(
                 Bucket=site.media_bucket, Key=upload["Key"], UploadId=upload["UploadId"]
             )
         assert not left
 
+    kind = uploads.Kind("tests.text", ("txt",), 2**30)
+
+    def send(size: int) -> Ticket:
+        user, _ = User.objects.get_or_create(username="editor")
+        ticket = uploads.begin(user, kind, name="a.txt", size=size)
+        told = uploads.sending(ticket)
+        for part in told["parts"] or ():
+            body = bytes(part["end"] - part["start"])
+            assert anonymous(part["url"], "PUT", body=body).status == 200
+        if told["post"]:
+            assert post_form(told["post"], bytes(size)).status == 204
+        return ticket
+
+    def look() -> None:
+        with uploads.accepting(send(5), kind) as upload:
+            assert upload.file.read() == bytes(5)
+
+    def complete() -> None:
+        with uploads.accepting(send(uploads.PART_FROM + 1), kind):
+            pass
+
+    def cancel(size: int, *, left: str) -> None:
+        ticket = send(size)
+        uploads.cancel(ticket)
+        try:
+            named = {"Bucket": site.media_bucket, "Prefix": ticket.key}
+            assert not getattr(site.root, left)(**named).get("Contents")
+            assert not getattr(site.root, left)(**named).get("Uploads")
+        finally:
+            for each in site.root.list_multipart_uploads(Bucket=site.media_bucket).get("Uploads", []):
+                site.root.abort_multipart_upload(
+                    Bucket=site.media_bucket, Key=each["Key"], UploadId=each["UploadId"]
+                )
+
     return {
+        "send": lambda: send(5),
+        "look": look,
+        "complete": complete,
+        "cancel": lambda: cancel(5, left="list_objects_v2"),
+        "cancel parts": lambda: cancel(uploads.PART_FROM + 1, left="list_multipart_uploads"),
         "save": lambda: default_storage.save("new.txt", ContentFile(b"x")),
         "save in parts": lambda: default_storage.save("large.bin", ContentFile(bytes(9 * 2**20))),
         "read": read,
@@ -128,6 +176,11 @@ WEB = {
     ("Media", "s3:PutObject"): {"save", "save in parts"},
     ("Media", "s3:DeleteObject"): {"delete"},
     ("Media", "s3:AbortMultipartUpload"): {"leave no parts"},
+    ("Pending", "s3:GetObject"): {"send", "look", "complete", "cancel"},
+    ("Pending", "s3:PutObject"): {"send", "look", "complete", "cancel", "cancel parts"},
+    ("Pending", "s3:DeleteObject"): {"cancel"},
+    ("Pending", "s3:AbortMultipartUpload"): {"cancel parts"},
+    ("Pending", "s3:ListMultipartUploadParts"): {"complete", "cancel parts"},
     ("MediaBucket", "s3:ListBucket"): {"list"},
     ("Manifest", "s3:GetObject"): {"manifest"},
 }

@@ -210,14 +210,16 @@ def _opener(bundle: str | None, *, proxies: bool) -> urllib.request.OpenerDirect
     return urllib.request.build_opener(*handlers)
 
 
-def fetch(url: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
+def fetch(
+    url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> Answer:
     """Ask as a visitor's browser does; raise NoAnswerError where nothing comes back.
 
     Proxies are the environment's, but none is asked for this machine's own addresses.
     """
     bundle = client._core().get_config_variable("ca_bundle")
     opener = _opener(bundle, proxies=urlsplit(url).hostname not in LOOPBACK)
-    request = urllib.request.Request(url, method=method, headers=dict(headers or {}))  # noqa: S310 -- http(s) only
+    request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310 -- http(s) only
     try:
         try:
             got = opener.open(request, timeout=READ)

@@ -1,7 +1,7 @@
-// Opens the pictures of a list large, in a dialog with arrows, instead of by following their links.
+// Opens the pictures and films of a list large, in a dialog with arrows, instead of by following their links.
 
 export function enhancePictures(list) {
-  const links = [...list.querySelectorAll("a:has(> img)")];
+  const links = [...list.querySelectorAll("a:has(> img, > video)")];
   const dialog = document.createElement("dialog");
   dialog.className = "viewer";
   dialog.setAttribute("aria-label", "Picture");
@@ -11,7 +11,7 @@ export function enhancePictures(list) {
       <button class="quiet" type="button" data-step="1">Next</button>
       <button class="quiet" type="button" data-close autofocus>Close</button>
     </div>
-    <img>
+    <div data-shown></div>
     <p aria-hidden="true"></p>`;
   document.body.append(dialog);
 
@@ -19,11 +19,10 @@ export function enhancePictures(list) {
 
   function show(index) {
     current = index;
-    const small = links[index].querySelector("img");
-    const large = small.cloneNode();
-    large.loading = "eager";
-    dialog.querySelector("img").replaceWith(large);
-    dialog.querySelector("p").textContent = small.alt;
+    const small = links[index].querySelector("img, video");
+    const words = small.alt ?? small.dataset.alt;
+    dialog.querySelector("[data-shown]").replaceChildren(enlarged(small, links[index].href, words));
+    dialog.querySelector("p").textContent = words;
     for (const button of dialog.querySelectorAll("[data-step]")) {
       // Not disabled, which would take the focus away from the button that was just pressed.
       button.setAttribute("aria-disabled", String(!links[index + Number(button.dataset.step)]));
@@ -49,9 +48,19 @@ export function enhancePictures(list) {
     if ("close" in event.target.dataset) dialog.close();
   });
   dialog.addEventListener("keydown", (event) => {
+    if (event.target.localName === "video") return; // there the arrows wind on and back
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });
-  // The focus goes back to the picture that was seen last.
-  dialog.addEventListener("close", () => links[current].focus());
+  dialog.addEventListener("close", () => {
+    dialog.querySelector("[data-shown]").replaceChildren(); // or a film would play on
+    links[current].focus(); // what was seen last
+  });
+}
+
+function enlarged(small, address, words) {
+  if (small.localName === "img") return Object.assign(small.cloneNode(), { loading: "eager" });
+  const film = Object.assign(document.createElement("video"), { src: address, controls: true, playsInline: true });
+  film.setAttribute("aria-label", words);
+  return film;
 }

@@ -13,9 +13,9 @@ from gallery.models import NotStoredError, Picture
 
 
 class Command(BaseCommand):
-    """Add a picture to the gallery, checked and prepared as an upload is."""
+    """Add a picture or a film to the gallery, checked and prepared as an upload is."""
 
-    help = "Add a picture to the gallery."
+    help = "Add a picture or a film to the gallery."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the file, its description, and the switch for demonstrations."""
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             upload = SimpleUploadedFile(file.name, file.read_bytes())
         except OSError as error:
             raise CommandError(f"Cannot read {file}: {error.strerror}") from error
-        form = PictureForm({"alt": options["description"]}, MultiValueDict({"image": [upload]}))
+        form = PictureForm({"alt": options["description"]}, MultiValueDict({"file": [upload]}))
         if not form.is_valid():
             reasons = " ".join(str(reason) for reasons in form.errors.values() for reason in reasons)
             raise CommandError(f"{file} was not added: {reasons}")

@@ -1,0 +1,164 @@
+"""Whatever is uploaded: what a browser is given takes just that, and has botocore's own signature."""
+
+import base64
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from unittest import mock
+from urllib.parse import parse_qsl, urlsplit
+
+import botocore.auth
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from django.conf import settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.answers import ROOT
+
+sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
+
+if not settings.configured:
+    settings.configure(
+        AWS_S3_REGION_NAME="eu-central-1",
+        AWS_S3_ENDPOINT_URL="",
+        AWS_EXPECTED_BUCKET_OWNER="",
+        AWS_MEDIA_BUCKET_NAME="a-bucket",
+        AWS_MEDIA_ACCESS="public-policy",
+        AWS_MEDIA_CUSTOM_DOMAIN="m.example.com",
+        AWS_QUERYSTRING_EXPIRE=3600,
+    )
+
+from s3 import client, pending
+
+SECRET = "not a real one"
+with mock.patch.dict(
+    os.environ,
+    {
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    },
+):
+    SIGNER = botocore.session.get_session().create_client(
+        "s3",
+        region_name="eu-central-1",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}),
+    )
+
+KEYS = st.uuids().map(lambda value: f"pending/{value.hex}")
+TYPES = st.sampled_from(["video/mp4", "image/jpeg", "text/plain", "application/octet-stream"])
+SIZES = st.integers(1, 5 * 2**40)
+TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)
+FIELDS = st.dictionaries(
+    st.one_of(
+        TEXT,
+        st.sampled_from(
+            ["acl", "key", "Content-Type", "Cache-Control", "x-amz-meta-a", "x-amz-tagging", "bucket"]
+        ),
+    ),
+    TEXT,
+    max_size=3,
+)
+
+# Fields that no condition need name: S3 API reference, "POST Policy", "Conditions".
+EXEMPT = {"policy", "x-amz-signature", "file"}
+
+
+def takes(policy: dict[str, object], bucket: str, fields: dict[str, str], size: int) -> bool:
+    """Tell whether a policy takes a form, by the rules of the S3 API reference, "POST Policy"."""
+    values = {name.lower(): value for name, value in fields.items()} | {"bucket": bucket}
+    named = set(EXEMPT)
+    for condition in policy["conditions"]:  # type: ignore[attr-defined]
+        if isinstance(condition, list):
+            operator, first, second = condition
+            assert operator == "content-length-range"
+            if not first <= size <= second:
+                return False
+            continue
+        ((name, value),) = condition.items()
+        named.add(name.lower())
+        if values.get(name.lower()) != value:
+            return False
+    return all(name in named or name.startswith("x-ignore-") for name in values)
+
+
+@given(
+    key=KEYS, content_type=TYPES, size=SIZES, other=st.tuples(KEYS, TYPES, SIZES), changed=FIELDS, bucket=TEXT
+)
+def test_a_form_takes_just_its_file(
+    key: str,
+    content_type: str,
+    size: int,
+    other: tuple[str, str, int],
+    changed: dict[str, str],
+    bucket: str,
+) -> None:
+    with mock.patch.object(client, "web_client", return_value=SIGNER):
+        form = pending.signed_form("a-bucket", key, content_type, size)
+    fields = form["fields"]
+    policy = json.loads(base64.b64decode(fields["policy"]))
+    assert form["url"] == "https://a-bucket.s3.eu-central-1.amazonaws.com"
+    assert takes(policy, "a-bucket", fields, size)
+    other_key, other_type, other_size = other
+    assert takes(policy, "a-bucket", fields | {"key": other_key}, size) is (other_key == key)
+    assert takes(policy, "a-bucket", fields | {"Content-Type": other_type}, size) is (
+        other_type == content_type
+    )
+    assert takes(policy, "a-bucket", fields, other_size) is (other_size == size)
+    for near in (size - 1, size + 1):
+        assert not takes(policy, "a-bucket", fields, near)
+    assert takes(policy, bucket, fields, size) is (bucket == "a-bucket")
+    # Any field that is changed or added, but for what S3 ignores, is refused.
+    known = {name.lower(): value for name, value in fields.items()} | {"bucket": "a-bucket"}
+    harmless = all(
+        known.get(name.lower()) == value or name.lower() in EXEMPT or name.lower().startswith("x-ignore-")
+        for name, value in changed.items()
+    )
+    assert takes(policy, "a-bucket", fields | changed, size) is harmless
+    # It ends, and nothing in it tells the secret.
+    left = datetime.fromisoformat(policy["expiration"]) - datetime.now(UTC)
+    assert 0 < left.total_seconds() <= pending.LINK_LIFE
+    assert SECRET not in json.dumps(form)
+
+
+@given(
+    key=KEYS,
+    upload_id=TEXT,
+    number=st.integers(1, 10_000),
+    size=st.integers(1, 5 * 2**30),
+    token=st.none() | TEXT,
+    at=st.integers(0, 4_000_000_000),
+)
+def test_a_parts_signature_is_botocores_and_covers_its_length(
+    key: str, upload_id: str, number: int, size: int, token: str | None, at: int
+) -> None:
+    moment = datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+    with (
+        mock.patch.object(SIGNER._request_signer, "_credentials", Credentials("AKIDEXAMPLE", SECRET, token)),
+        mock.patch.object(botocore.auth, "get_current_datetime", return_value=moment),
+    ):
+        theirs = SIGNER.generate_presigned_url(
+            "upload_part",
+            {
+                "Bucket": "a-bucket",
+                "Key": key,
+                "UploadId": upload_id,
+                "PartNumber": number,
+                "ContentLength": size,
+            },
+            ExpiresIn=pending.LINK_LIFE,
+        )
+    frozen = ReadOnlyCredentials("AKIDEXAMPLE", SECRET, token)
+    with (
+        mock.patch.object(client, "credentials", return_value=frozen),
+        mock.patch.object(pending.time, "time", return_value=at),
+    ):
+        ours = pending.signed_part("a-bucket", key, upload_id, number, size)
+    assert ours.partition("?")[0] == theirs.partition("?")[0]
+    query = dict(parse_qsl(urlsplit(ours).query, strict_parsing=True))
+    assert query == dict(parse_qsl(urlsplit(theirs).query, strict_parsing=True))
+    assert query["X-Amz-SignedHeaders"] == "content-length;host"
