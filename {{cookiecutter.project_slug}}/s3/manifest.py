@@ -13,9 +13,9 @@ from s3.static import StaticStorage
 def write_manifest(target: Path | None = None) -> str:
     """Write the source tree's manifest to `target` (default: STATICFILES_MANIFEST); return a summary line.
 
-    Needs neither network nor credentials, bucket or database. `paths` and `hash` are those that collectstatic
-    publishes from the same tree; what it records about objects is missing. Raises CommandError on a reference
-    to a missing file, OSError where the file can't be written.
+    Needs neither network nor credentials, bucket or database. `paths`, `hash` and `integrity` are those that
+    collectstatic publishes from the same tree; what it records about objects is missing. Raises CommandError
+    on a reference to a missing file, OSError where the file can't be written.
     """
     target = Path(target or settings.STATICFILES_MANIFEST)
     storage = StaticStorage()

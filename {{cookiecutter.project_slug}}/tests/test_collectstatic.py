@@ -722,4 +722,5 @@ def test_the_local_manifest_is_the_published_one(
     assert str(len(published["paths"])) in run.stdout
     written = json.loads(local.read_text())
     assert len(written["paths"]) > 100, "the admin's files are among them"
-    assert {key: published[key] for key in ("paths", "version", "hash")} == written
+    assert {key: published[key] for key in ("paths", "version", "hash", "integrity")} == written
+    assert written["integrity"]
