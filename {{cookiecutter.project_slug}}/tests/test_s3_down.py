@@ -31,8 +31,7 @@ from django.core.management import call_command
 from django.test import Client
 from PIL import Image
 
-from gallery.models import Picture
-from gallery.views import NOT_STORED
+from gallery.models import NOT_STORED, Picture
 from s3 import client, patience
 from s3.manifest import write_manifest
 from tests.fault_proxy import Fault, FaultProxy
