@@ -132,7 +132,7 @@ def sign_in(page: Page, site: Site) -> None:
 def add_picture(page: Page, site: Site, description: str) -> None:
     page.goto(f"{site.address}pictures/add/")
     expect(page.locator("html")).to_have_attribute("data-enhanced", "true")
-    page.get_by_label("Picture", exact=True).set_input_files(
+    page.get_by_label("Picture or film", exact=True).set_input_files(
         {"name": "hills.png", "mimeType": "image/png", "buffer": picture(800, 500, ("#f2c9a1", "#23395b"))}
     )
     shown = page.locator("[data-preview] img")

@@ -108,7 +108,9 @@ def test_what_is_said_of_release() -> None:
     parser = release.Command().create_parser("manage.py", "release")
     texts = [document.read_text("utf-8") for document in DOCUMENTS]
     words = [
-        shlex.split(found) for text in texts for found in re.findall(r"manage\.py release ([^`#\n'\"]*)", text)
+        shlex.split(found)
+        for text in texts
+        for found in re.findall(r"manage\.py release ([^`#\n'\"]*)", text)
     ]
     assert any(words)
     assert not [option for each in words for option in wrong_options(parser, each)]
