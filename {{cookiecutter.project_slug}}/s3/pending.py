@@ -23,9 +23,11 @@ from s3 import client, signing
 LINK_LIFE = 3600  # seconds, in which the sending of a form or a part must begin
 
 READ_BLOCK = 2**20  # bytes, of an object that is looked at
-# S3 copies about 100 MB/s in one request; so many at once take 2 GiB in a few seconds.
+# AWS copies about 100 MB/s in one request; so many at once take 2 GiB in a few seconds. Another store may
+# read all of the object for each part, as the embedded S3 does: it gets one request, as far as that may go.
 COPY_FROM = COPY_PART = 64 * 2**20
 COPIES = 8
+COPY_MOST = 5 * 2**30
 
 # What the calls raise: refused, not answered, or answered by something that is no S3.
 REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
@@ -136,14 +138,14 @@ class Pending:
 
         A large one is copied in parts, several at once; no part of it is left behind when that fails.
         """
-        s3, target = client.web_client(), self._bucket | {"Key": key}
+        s3, target = client.web_client(client.WORK_READ_TIMEOUT), self._bucket | {"Key": key}
         source: dict[str, Any] = {
             "CopySource": {"Bucket": self.bucket, "Key": self.key},
             "CopySourceIfMatch": etag,
         }
         if owner := target.get("ExpectedBucketOwner"):
             source["ExpectedSourceBucketOwner"] = owner
-        if size <= COPY_FROM:
+        if size <= (COPY_MOST if client.place().endpoint else COPY_FROM):
             s3.copy_object(**target, **source, **parameters, MetadataDirective="REPLACE")
             return
         upload = target | {"UploadId": s3.create_multipart_upload(**target, **parameters)["UploadId"]}
@@ -166,7 +168,8 @@ class Pending:
 
 def _complete(upload: Mapping[str, str], etags: Mapping[int, str]) -> None:
     parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-    client.web_client().complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    s3 = client.web_client(client.WORK_READ_TIMEOUT)
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
 
 class Ranges(io.RawIOBase):
