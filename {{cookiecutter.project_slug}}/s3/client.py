@@ -38,8 +38,6 @@ REQUEST_TIMEOUT = 300
 MAX_CONNECTIONS = 50
 # While a visitor waits for the answer: a dead S3 costs a few seconds of a worker, and not minutes.
 WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 3, 10, 2
-# S3 is silent while it puts gigabytes together, or copies them.
-WORK_READ_TIMEOUT = 60
 
 _lock = threading.RLock()
 
@@ -142,21 +140,21 @@ def client() -> Any:
     return _client(place())
 
 
-def web_client(read_timeout: int = WEB_READ_TIMEOUT) -> Any:
-    """Return `client()` with the time limits of a web request; it is shared and kept too.
+def web_client() -> Any:
+    """Return `client()` with the time limits of a web request, for short calls; it is shared and kept too.
 
-    Each of WEB_ATTEMPTS ends after WEB_CONNECT_TIMEOUT seconds without a connection, or `read_timeout`
-    seconds without a byte.
+    Each of WEB_ATTEMPTS ends after WEB_CONNECT_TIMEOUT seconds without a connection, or WEB_READ_TIMEOUT
+    without a byte.
     """
-    return _client(place(), read_timeout)
+    return _client(place(), in_web=True)
 
 
 @lru_cache(maxsize=8)
-def _client(where: Place, read_timeout: int | None = None) -> Any:
+def _client(where: Place, *, in_web: bool = False) -> Any:
     chosen = config()
-    if read_timeout:
+    if in_web:
         retries = {"mode": "standard", "total_max_attempts": WEB_ATTEMPTS}
-        limits = Config(connect_timeout=WEB_CONNECT_TIMEOUT, read_timeout=read_timeout, retries=retries)
+        limits = Config(connect_timeout=WEB_CONNECT_TIMEOUT, read_timeout=WEB_READ_TIMEOUT, retries=retries)
         chosen = chosen.merge(limits)
     with _lock:  # making clients from one session is not thread-safe
         return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=chosen)

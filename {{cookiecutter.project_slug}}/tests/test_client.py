@@ -16,8 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import NoCredentialsError
 from django.core.exceptions import ImproperlyConfigured
 
-from s3 import client
-from s3.pending import Pending
+from s3 import client, pending
 
 KEYS = ["static/css/base.css", "static/a b+c~d*(e)'é%25#?&=@:,;!$.css", "media/[x]/{y}^`|\\.png"]
 
@@ -304,20 +303,6 @@ def test_arns_name_the_partition(settings: Any) -> None:
     assert client.bucket_arn("b", "static/*") == "arn:aws-cn:s3:::b/static/*"
 
 
-def test_limits_of_a_web_request(settings: Any) -> None:
-    settings.AWS_S3_REGION_NAME = "eu-central-1"
-    for made, seconds in (
-        (client.web_client(), client.WEB_READ_TIMEOUT),
-        (client.web_client(client.WORK_READ_TIMEOUT), client.WORK_READ_TIMEOUT),
-    ):
-        config = made.meta.config
-        assert (config.connect_timeout, config.read_timeout) == (client.WEB_CONNECT_TIMEOUT, seconds)
-        assert config.retries["total_max_attempts"] == client.WEB_ATTEMPTS
-        assert config.s3["addressing_style"] == "virtual"
-    assert client.web_client() is client.web_client()
-    assert client.client().meta.config.read_timeout == client.READ_TIMEOUT
-
-
 def test_only_aws_copies_side_by_side(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     made: list[str] = []
@@ -337,8 +322,8 @@ def test_only_aws_copies_side_by_side(settings: Any, monkeypatch: pytest.MonkeyP
         def complete_multipart_upload(self, *, MultipartUpload: Any, **_: Any) -> None:  # noqa: N803
             made.append(str(len(MultipartUpload["Parts"])))
 
-    monkeypatch.setattr(client, "web_client", lambda *_: S3())
-    sent, size = Pending("a-bucket", "pending/x"), 2 * 64 * 2**20 + 1
+    monkeypatch.setattr(pending, "working_client", S3)
+    sent, size = pending.Pending("a-bucket", "pending/x"), 2 * 64 * 2**20 + 1
     sent.copy("media/x", etag="e", size=size, parameters={})
     ranges = {"bytes=0-67108863", "bytes=67108864-134217727", "bytes=134217728-134217728"}
     assert (made[0], set(made[1:4]), made[4:]) == ("begin", ranges, ["3"])

@@ -106,7 +106,7 @@ def keys(site: SiteOnS3) -> list[str]:
 
 def on_requests(event: str, call: Any) -> None:
     """Have botocore call this for the requests of the site."""
-    for made in (client.web_client(), client.web_client(client.WORK_READ_TIMEOUT)):
+    for made in (client.web_client(), pending.working_client()):
         made.meta.events.register(event, call)
 
 
@@ -543,6 +543,23 @@ def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, p
     proxy.faults.append(Fault("POST", path, cut="after", times=1))
     accept(ticket, TEXT)
     assert proxy.faults[0].struck == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", r"/pending/.*uploadId"), ("PUT", r"/media/.*partNumber")]
+)
+def test_silence_is_not_waited_for_twice(
+    proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(pending, "WORK_TIMEOUT", 1)
+    pending._working_client.cache_clear()
+    ticket = sent(user, TEXT, LARGE)
+    proxy.faults.append(Fault(method, path, delay=2))
+    with pytest.raises(uploads.UnavailableError):
+        accept(ticket, TEXT)
+    pending._working_client.cache_clear()
+    assert proxy.faults[0].seen == (1 if method == "POST" else 3)
+    assert state(ticket) == "open"
 
 
 def test_a_file_that_can_not_be_read_is_not_refused(proxy: FaultProxy, user: User) -> None:
