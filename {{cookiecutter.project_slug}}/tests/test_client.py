@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import NoCredentialsError
 from django.core.exceptions import ImproperlyConfigured
 
-from s3 import client
+from s3 import client, pending
 
 KEYS = ["static/css/base.css", "static/a b+c~d*(e)'é%25#?&=@:,;!$.css", "media/[x]/{y}^`|\\.png"]
 
@@ -301,3 +301,33 @@ def test_arns_name_the_partition(settings: Any) -> None:
     settings.AWS_S3_REGION_NAME = "cn-north-1"
     assert client.bucket_arn("b") == "arn:aws-cn:s3:::b"
     assert client.bucket_arn("b", "static/*") == "arn:aws-cn:s3:::b/static/*"
+
+
+def test_only_aws_copies_side_by_side(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    made: list[str] = []
+
+    class S3:
+        def copy_object(self, **_: Any) -> None:
+            made.append("whole")
+
+        def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+            made.append("begin")
+            return {"UploadId": "u"}
+
+        def upload_part_copy(self, *, CopySourceRange: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+            made.append(CopySourceRange)
+            return {"CopyPartResult": {"ETag": "e"}}
+
+        def complete_multipart_upload(self, *, MultipartUpload: Any, **_: Any) -> None:  # noqa: N803
+            made.append(str(len(MultipartUpload["Parts"])))
+
+    monkeypatch.setattr(pending, "working_client", S3)
+    sent, size = pending.Pending("a-bucket", "pending/x"), 2 * 64 * 2**20 + 1
+    sent.copy("media/x", etag="e", size=size, parameters={})
+    ranges = {"bytes=0-67108863", "bytes=67108864-134217727", "bytes=134217728-134217728"}
+    assert (made[0], set(made[1:4]), made[4:]) == ("begin", ranges, ["3"])
+    made.clear()
+    settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9000"
+    sent.copy("media/x", etag="e", size=5 * 2**30, parameters={})
+    assert made == ["whole"]

@@ -50,7 +50,7 @@ ANEW = Kind("tests.anew", ("txt",), 10_000)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PART_FROM", "PART", "MIB"):
         monkeypatch.setattr(uploads, name, PART)
-    for name in ("COPY_FROM", "COPY_PART"):
+    for name in ("COPY_MOST", "COPY_PART"):
         monkeypatch.setattr(pending, name, 2 * PART)
     monkeypatch.setattr(uploads, "BATCH", 2)
 
@@ -104,6 +104,12 @@ def keys(site: SiteOnS3) -> list[str]:
     return listed + [f"parts of {each['Key']}" for each in under_way]
 
 
+def on_requests(event: str, call: Any) -> None:
+    """Have botocore call this for the requests of the site."""
+    for made in (client.web_client(), pending.working_client()):
+        made.meta.events.register(event, call)
+
+
 def state(ticket: Ticket) -> str:
     ticket.refresh_from_db()
     return str(ticket.state)
@@ -119,7 +125,7 @@ def test_it_ends_as_if_the_storage_had_saved_it(
 ) -> None:
     site = s3_site(access)
     begun: list[dict[str, Any]] = []
-    client.web_client().meta.events.register(
+    on_requests(
         "provide-client-params.s3.CreateMultipartUpload", lambda params, **_: begun.append(dict(params))
     )
     ticket = sent(user, TEXT, content, "C:\\folder\\my notes.html")
@@ -161,9 +167,7 @@ def test_one_bucket_for_both(s3_site: MakeSite, user: User) -> None:
 def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -> None:
     s3_site(AWS_EXPECTED_BUCKET_OWNER="000000000000")
     made: dict[str, dict[str, Any]] = {}
-    client.web_client().meta.events.register(
-        "before-call.s3", lambda params, model, **_: made.update({model.name: params["headers"]})
-    )
+    on_requests("before-call.s3", lambda params, model, **_: made.update({model.name: params["headers"]}))
     accept(sent(user, TEXT, LARGE), TEXT)
     accept(sent(user, TEXT, b"small"), TEXT)
     with uploads.accepting(sent(user, ANEW, b"small"), ANEW) as upload:
@@ -229,6 +233,22 @@ def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
     assert uploads.sending(ticket)["received"] == 0
     assert put(second, LARGE[PART : 2 * PART]).status == 200
     assert uploads.sending(ticket)["received"] == PART
+
+
+def test_a_part_of_another_size_is_none(s3_site: MakeSite, user: User) -> None:
+    """S3 takes none from a browser; somebody with rights to the bucket can still put it there."""
+    site = s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
+    named = {"Bucket": site.media_bucket, "Key": ticket.key, "UploadId": ticket.upload_id}
+    for number in range(1, 7):
+        site.root.upload_part(**named, PartNumber=number, Body=bytes(PART + (number == 2)))
+    told = uploads.sending(ticket)
+    assert ([part["number"] for part in told["parts"]], told["received"]) == ([2], 4 * PART)
+    with pytest.raises(uploads.IncompleteError):
+        accept(ticket, TEXT)
+    assert put(told["parts"][0], bytes(PART)).status == 200
+    accept(ticket, TEXT)
+    assert len(keys(site)) == 1
 
 
 def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
@@ -523,6 +543,23 @@ def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, p
     proxy.faults.append(Fault("POST", path, cut="after", times=1))
     accept(ticket, TEXT)
     assert proxy.faults[0].struck == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", r"/pending/.*uploadId"), ("PUT", r"/media/.*partNumber")]
+)
+def test_silence_is_not_waited_for_twice(
+    proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(pending, "WORK_TIMEOUT", 1)
+    pending._working_client.cache_clear()
+    ticket = sent(user, TEXT, LARGE)
+    proxy.faults.append(Fault(method, path, delay=2))
+    with pytest.raises(uploads.UnavailableError):
+        accept(ticket, TEXT)
+    pending._working_client.cache_clear()
+    assert proxy.faults[0].seen == (1 if method == "POST" else 3)
+    assert state(ticket) == "open"
 
 
 def test_a_file_that_can_not_be_read_is_not_refused(proxy: FaultProxy, user: User) -> None:
