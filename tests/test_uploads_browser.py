@@ -459,7 +459,8 @@ def hills(tmp_path: Path) -> Path:
     return file
 
 
-def test_a_lost_answer_adds_no_second_row(served: Served, page: Page, hills: Path) -> None:
+@pytest.mark.parametrize("instead", ["nothing", "a load balancer's own answer"])
+def test_a_lost_answer_adds_no_second_row(served: Served, page: Page, hills: Path, instead: str) -> None:
     """The browser is not told that the picture was added, and asks again."""
     lost = []
 
@@ -468,7 +469,10 @@ def test_a_lost_answer_adds_no_second_row(served: Served, page: Page, hills: Pat
             route.continue_()
             return
         lost.append(route.fetch().status)
-        route.abort()
+        if instead == "nothing":
+            route.abort()
+        else:
+            route.fulfill(status=504, content_type="text/html", body="<h1>504 Gateway Time-out</h1>")
 
     page.route("**/pictures/add/", lose)
     choose(page, hills)

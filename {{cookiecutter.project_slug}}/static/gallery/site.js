@@ -1,7 +1,8 @@
 // Asks the site, in the name of a form, and makes what it answers a result or a Problem.
 
-import { request } from "./request.js";
+import { Lost, request } from "./request.js";
 
+const GATEWAYS = [502, 503, 504];
 const WORDS = {
   403: "You are not allowed to add pictures, or this page is too old. Please load it again.",
   413: "The server does not take files as large as this one. Please choose a smaller one.",
@@ -32,6 +33,8 @@ export async function ask(form, method, address, body, watch = {}) {
     const content = parsed(answer.text);
     if (content?.url || (content && answer.status < 300 && !content.errors)) return content;
     if (content?.errors) throw new Problem(content.errors, answer.status);
+    // What stands before the site has lost its patience, or does not reach it: it may well have done its work.
+    if (GATEWAYS.includes(answer.status)) throw new Lost();
     if (answer.status !== 403 || renewed) fail(answer, address);
     // Whoever has signed in again, in another tab, has another token than this page.
     token.value = (await freshToken(form)) ?? fail(answer, address);
