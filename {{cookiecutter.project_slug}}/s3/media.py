@@ -70,6 +70,7 @@ _INLINE_TYPES = {
     "mp4": "video/mp4",
     "pdf": "application/pdf",
     "png": "image/png",
+    "webm": "video/webm",
     "webp": "image/webp",
 }
 # What is downloaded under a type of its own, so that a device knows the program and <audio> and <video> play.
@@ -89,7 +90,6 @@ _DOWNLOAD_TYPES = {
     "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
     "txt": "text/plain",
     "wav": "audio/wav",
-    "webm": "video/webm",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "zip": "application/zip",
 }
