@@ -253,6 +253,11 @@ def test_no_page_has_anything_inline(on_aws: Any, visitor: Client, address: str,
     assert_nothing_inline(answer)
 
 
+def test_the_page_to_sign_in_has_nothing_inline(on_aws: Any, visitor: Client) -> None:
+    del on_aws
+    assert_nothing_inline(visitor.get("/accounts/login/", secure=True))
+
+
 def test_the_check_for_inline_code_finds_it() -> None:
     found = Page(
         '<p style="x"><a href="JavaScript:x" onclick="x">'
