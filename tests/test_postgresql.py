@@ -23,7 +23,9 @@ from tests.test_generated_project import (  # noqa: F401 -- fixtures
 pytestmark = pytest.mark.slow
 
 # The tests for which a database matters.
-NEAR_A_DATABASE = [f"tests/test_{name}.py" for name in ("add_picture", "gallery", "health", "logs", "users")]
+NEAR_A_DATABASE = [
+    f"tests/test_{name}.py" for name in ("gallery", "gallery_add_picture", "health", "logs", "users")
+]
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,7 @@ def upload_fails(staff: Client) -> float:
     started = time.monotonic()
     answer = staff.post(
         "/pictures/add/",
-        {"image": SimpleUploadedFile("a.png", picture()), "alt": "Noise"},
+        {"file": SimpleUploadedFile("a.png", picture()), "alt": "Noise"},
         headers={"accept": "application/json"},
     )
     took = time.monotonic() - started
@@ -364,7 +364,7 @@ def post_picture(host: str, port: int, session: str) -> tuple[dict[str, Any], fl
         f'--{boundary}\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode()
         for n, v in fields.items()
     ]
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     body = b"".join([*parts, head.encode(), picture(), f"\r\n--{boundary}--\r\n".encode()])
     headers = {
         "Accept": "application/json",
