@@ -10,7 +10,7 @@ own clock, and everything outside `static/`. The manifest of a past deploy goes 
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3 import client, errors, kept, policies
+from s3.progress import Progress
 from s3.publish import NAMED_FAILURES
 from s3.static import static_bucket
 
@@ -35,9 +36,6 @@ THREADS = 16
 # How stores that know no DeleteObjects say so, or that they want a checksum which AWS no longer does.
 _NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
 _PASSING = {"InternalError", "SlowDown", "ServiceUnavailable", "500", "503"}
-
-# (done, all, what was done just now)
-Progress = Callable[[int, int, str], None]
 
 
 class PruneError(Exception):

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from django.conf import settings
 
 from s3 import client, kept
+from s3.progress import Progress
 from s3.static import CHUNK, Source, Stage, static_bucket
 
 if TYPE_CHECKING:
@@ -106,9 +107,6 @@ _python_types = mimetypes.MimeTypes()
 _TEXT = re.compile(r"text/.*|.*[/+](json|xml|yaml)")
 
 _log = logging.getLogger(__name__)
-
-# (done, all, what was done just now)
-Progress = Callable[[int, int, str], None]
 
 
 class PublishError(Exception):

@@ -24,6 +24,7 @@ from django.core.exceptions import SuspiciousFileOperation
 
 from s3 import client, errors
 from s3.media import MediaStorage
+from s3.progress import Progress
 from s3.publish import GIVE_UP_AFTER, NAMED_FAILURES
 from s3.static import CHUNK
 
@@ -34,9 +35,6 @@ CONCURRENCY_LARGE = 4
 AHEAD = 4  # tasks that wait for each that runs: a million files are not a million tasks
 
 SHA256 = "sha256"  # the metadata's name, as for static files
-
-# (done, all, what was done just now)
-Progress = Callable[[int, int, str], None]
 
 
 class PushError(Exception):

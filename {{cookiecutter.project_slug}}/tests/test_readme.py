@@ -1,4 +1,4 @@
-"""What README.md says about variables is what the settings read."""
+"""What README.md says about variables is what the settings read, and what it says of s3/ is what is there."""
 
 import os
 import re
@@ -78,3 +78,23 @@ def test_plain_defaults_are_those_of_the_settings() -> None:
             assert str(value) == plain[1], name
         elif default == "none":
             assert not value, name
+
+
+def modules() -> list[tuple[str, str]]:
+    """Return what the list on s3/ names, modules and folders, each with its words."""
+    text = (
+        (ROOT / "README.md").read_text("utf-8").partition("\nIn `s3/`, by idea:\n")[2].partition("\n## ")[0]
+    )
+    return re.findall(r"`([a-z0-9_]+(?:\.py|/))` \(([^)]+)\)", text)
+
+
+def test_every_module_of_s3_is_named_once() -> None:
+    top = (ROOT / "s3").iterdir()
+    folders = [f"{path.name}/" for path in top if path.is_dir() and any(path.rglob("*.py"))]
+    files = [path.name for path in (ROOT / "s3").glob("*.py") if path.name != "__init__.py"]
+    assert len(files) > 20
+    assert sorted(name for name, _words in modules()) == sorted(folders + files)
+
+
+def test_each_module_is_told_in_a_few_words() -> None:
+    assert {name: words for name, words in modules() if not 3 <= len(words.split()) <= 6} == {}

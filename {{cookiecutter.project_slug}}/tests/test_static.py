@@ -23,8 +23,9 @@ from django.forms import Media
 from django.template import Context, Template
 
 from s3 import client, static
-from s3.management.commands.collectstatic import Command, Progress
+from s3.management.commands.collectstatic import Command
 from s3.manifest import write_manifest
+from s3.progress import ProgressBar
 from s3.publish import Headers, content_type, planned
 from s3.static import Source, StaticStorage, require_manifest
 from tests.fault_proxy import Fault, FaultProxy
@@ -454,7 +455,7 @@ class Terminal(io.StringIO):
 
 def test_a_bar_on_a_terminal() -> None:
     out = Terminal()
-    progress = Progress(OutputWrapper(out), verbose=False)
+    progress = ProgressBar(OutputWrapper(out), verbose=False)
     progress(1, 4, "Uploaded static/a")
     progress(4, 4, "Uploaded static/b")
     progress.close()
@@ -463,7 +464,7 @@ def test_a_bar_on_a_terminal() -> None:
 
 def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
-    progress = Progress(OutputWrapper(out), verbose=False)
+    progress = ProgressBar(OutputWrapper(out), verbose=False)
     progress(1, 4, "Uploaded static/a")
     assert out.getvalue() == ""
     monkeypatch.setattr(progress, "next", 0.0)

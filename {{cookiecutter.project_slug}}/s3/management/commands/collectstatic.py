@@ -1,44 +1,15 @@
 """Django's collectstatic; where static files live on S3, it also publishes them."""
 
 import io
-import time
 from typing import Any
 
 from django.contrib.staticfiles.management.commands import collectstatic
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandError, CommandParser, OutputWrapper
+from django.core.management.base import CommandError, CommandParser
 
+from s3.progress import ProgressBar
 from s3.publish import Publisher, PublishError
 from s3.static import StaticStorage
-
-SECONDS_BETWEEN_LINES = 5.0
-BAR = 40  # characters
-
-
-class Progress:
-    """A bar on a terminal, elsewhere a line now and then; with `verbose` a line for each object."""
-
-    def __init__(self, out: OutputWrapper, *, verbose: bool) -> None:
-        self.out, self.verbose = out, verbose
-        self.bar = out.isatty() and not verbose
-        self.next = time.monotonic() + SECONDS_BETWEEN_LINES
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Show that `done` of `total` objects are done, `what` being the latest."""
-        if self.verbose:
-            self.out.write(what)
-        elif self.bar:
-            filled = BAR * done // total
-            self.out.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}", ending="")
-            self.out.flush()
-        elif time.monotonic() >= self.next:
-            self.next = time.monotonic() + SECONDS_BETWEEN_LINES
-            self.out.write(f"{done} of {total} objects")
-
-    def close(self) -> None:
-        """Wipe the bar out."""
-        if self.bar:
-            self.out.write("\r\x1b[K", ending="")
 
 
 class Command(collectstatic.Command):
@@ -69,7 +40,7 @@ class Command(collectstatic.Command):
         self.set_options(**options)
         # Staging changes nothing, and has to be done to tell what a run would do.
         dry_run, self.dry_run = self.dry_run, False
-        progress = Progress(self.stdout, verbose=self.verbosity >= (1 if dry_run else 2))
+        progress = ProgressBar(self.stdout, verbose=self.verbosity >= (1 if dry_run else 2))
         try:
             publisher = Publisher(storage.manifest_name)
             with storage.staging() as stage:
