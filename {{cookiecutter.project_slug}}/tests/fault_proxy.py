@@ -15,7 +15,7 @@ import struct
 import threading
 import time
 from collections.abc import Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -177,7 +177,9 @@ class FaultProxy:
             self.busiest = max(self.busiest, self.busy)
             late = (f for f in self.faults if f.cut != "middle")
             fault = fault or next((f for f in late if f.strikes(handler.command, path, names)), None)
-        status = 0
+        came = Request(
+            handler.command, path, size, {name.lower(): value for name, value in handler.headers.items()}, 0
+        )
         try:
             if fault and fault.delay:
                 time.sleep(fault.delay)
@@ -192,15 +194,27 @@ class FaultProxy:
                     os.close(handler.connection.detach())  # close() would wait for the files made of it
                 self._cut(handler)
             elif fault and fault.status:
-                status = fault.status
+                came = self._note(came, fault.status)
                 self._refuse(handler, fault)
             else:
-                status = self._forward(handler, body, answer=not (fault and fault.cut == "after"))
+                got, content = self._forward(handler, body)
+                if fault and fault.cut == "after":
+                    self._cut(handler)
+                else:
+                    came = self._note(came, got.status)
+                    self._answer(handler, got, content)
         finally:
-            headers = {name.lower(): value for name, value in handler.headers.items()}
             with self._lock:
                 self.busy -= 1
-                self.requests.append(Request(handler.command, path, size, headers, status))
+            if not came.status:
+                self._note(came, 0)
+
+    def _note(self, came: Request, status: int) -> Request:
+        """Note a request before it is answered: who has the answer may count at once."""
+        noted = replace(came, status=status)
+        with self._lock:
+            self.requests.append(noted)
+        return noted
 
     def _cut(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
@@ -219,7 +233,9 @@ class FaultProxy:
         if handler.command != "HEAD":
             handler.wfile.write(body)
 
-    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, *, answer: bool) -> int:
+    def _forward(
+        self, handler: BaseHTTPRequestHandler, body: bytes
+    ) -> tuple[http.client.HTTPResponse, bytes]:
         upstream = http.client.HTTPConnection(*self.upstream, timeout=30)
         try:
             upstream.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
@@ -229,12 +245,11 @@ class FaultProxy:
             upstream.putheader("Connection", "close")
             upstream.endheaders(body or None)
             got = upstream.getresponse()
-            content = self._age(handler, got.status, got.read())
+            return got, self._age(handler, got.status, got.read())
         finally:
             upstream.close()
-        if not answer:
-            self._cut(handler)
-            return 0
+
+    def _answer(self, handler: BaseHTTPRequestHandler, got: http.client.HTTPResponse, content: bytes) -> None:
         handler.send_response_only(got.status)
         for name, value in got.getheaders():
             if name.lower() == "last-modified" and (days := self.aged.get(unquote(handler.path))):
@@ -246,7 +261,6 @@ class FaultProxy:
         handler.end_headers()
         with contextlib.suppress(OSError):
             handler.wfile.write(content)
-        return got.status
 
     def _age(self, handler: BaseHTTPRequestHandler, status: int, content: bytes) -> bytes:
         """Return a listing in which objects are as old as `aged` says."""
