@@ -140,7 +140,7 @@ def add_picture(page: Page, site: Site, description: str) -> None:
     assert str(shown.get_attribute("src")).startswith("blob:")
     assert violations(page) == []
     page.get_by_label("Description").fill(description)
-    page.get_by_role("button", name="Add picture").click()
+    page.get_by_role("button", name="Add to the gallery").click()
     expect(page.get_by_text("The picture was added.")).to_be_visible()
 
 
