@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.answers import ROOT
 from tests.machine import chromium
@@ -48,12 +48,16 @@ class Console:
         self.errors: list[str] = []
         page.on("console", lambda message: self._note(message.type, message.text))
         page.on("pageerror", lambda error: self.errors.append(f"script: {error}"))
-        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        page.on("requestfailed", lambda request: self._fail(str(request.failure), request.url))
         page.on("response", lambda response: self._answer(response.status, response.url))
 
     def _note(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
             self.errors.append(f"{kind}: {text}")
+
+    def _fail(self, reason: str, url: str) -> None:
+        if reason != "net::ERR_ABORTED":  # as when a page is left while it loads
+            self.errors.append(f"failed: {url}: {reason}")
 
     def _answer(self, status: int, url: str) -> None:
         if status >= 400:
@@ -80,3 +84,9 @@ def picture(width: int, height: int, colours: tuple[str, str]) -> bytes:
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
+
+
+def wait_for_focus(element: Locator) -> None:
+    """Return when a page has its focus on an element, be its window in front or not; fail after 5 seconds."""
+    script = "element => document.activeElement === element"
+    element.page.wait_for_function(script, arg=element.element_handle(), timeout=5000)

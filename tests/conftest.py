@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED, ROOT
+from tests.installed import PYTHONS, Installed
+from tests.machine import interpreter, run
 
 # A busy machine is no finding.
 hypothesis.settings.register_profile("without-deadline", deadline=None)
@@ -64,6 +67,34 @@ def baked(cookies_session: Cookies, template: Path) -> Path:
     if result.exception:
         raise result.exception
     return result.project_path
+
+
+@pytest.fixture(scope="session")
+def install(cookies_session: Cookies, template: Path) -> Callable[[str], Installed]:
+    """Return a function that bakes and installs a project on a line of Django, once."""
+
+    @cache
+    def install_once(django: str) -> Installed:
+        python = interpreter(PYTHONS[django])
+        answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
+        result = cookies_session.bake(extra_context=answers, template=str(template))
+        assert result.exit_code == 0, result.exception
+        run("make", ".venv", cwd=result.project_path, PYTHON=python, UV_PYTHON=python)
+        return Installed(result.project_path, django, python)
+
+    return install_once
+
+
+@pytest.fixture(params=PYTHONS, ids=lambda django: f"django-{django}")
+def installed(request: pytest.FixtureRequest, install: Callable[[str], Installed]) -> Installed:
+    """Return a project on each line of Django."""
+    return install(request.param)
+
+
+@pytest.fixture
+def on_lts(install: Callable[[str], Installed]) -> Installed:
+    """Return a project on the long-term release, for what does not depend on the line of Django."""
+    return install("5.2")
 
 
 # A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails.

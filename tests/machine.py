@@ -177,7 +177,33 @@ def running(*command: object, cwd: Path, **environment: str) -> Iterator[Running
     try:
         yield started
     finally:
+        # The embedded S3 has a session of its own and ends when its parent is gone: it is waited for too, or
+        # it would write into a folder that the test removes.
+        below = descendants(process.pid)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
         started.close()
+        until = time.monotonic() + 15
+        while any(map(is_running, below)) and time.monotonic() < until:
+            time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the processes that a process has started, and those that these have."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    found = [pid]
+    for parent in found:  # grows meanwhile
+        found += [child for child, its_parent in pairs if its_parent == parent]
+    return found[1:]
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether there is such a process, other than one that has ended and is not yet reaped."""
+    state = subprocess.run(
+        ["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return state.stdout.strip()[:1] not in {"", "Z"}

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from benchmarks import __main__ as bench
 from benchmarks import files, uploads
+from tests.installed import Installed
 
 pytestmark = pytest.mark.slow
 
@@ -169,17 +170,18 @@ def test_an_object_is_copied_whole_and_in_parts(s3: Any) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
-def test_an_upload_straight_to_s3_costs_the_web_process_next_to_nothing() -> None:
+@pytest.mark.slow
+def test_an_upload_straight_to_s3_costs_the_web_process_next_to_nothing(on_lts: Installed) -> None:
     size = 64 * uploads.MB
     with bench.server() as s3:
-        taken = uploads.measure(s3.url, size)
+        taken = uploads.measure(s3.url, size, str(on_lts.path / ".venv" / "bin" / "python"))
         operations = s3.ask("/-/stats")["operations"]
         stored = sorted(s3.ask("/-/objects").items())
     direct, form = taken["direct"], taken["form"]
     assert direct.memory < uploads.BOUND * uploads.MB
     # A ticket with its four links, a look whether all has arrived, and the row.
     assert (direct.requests, form.requests) == (3, 1)
-    assert operations["CopyObject"] == 1
+    assert operations["CopyObject"] == 2  # the first one warms the process up
     films = [length for name, length in stored if "/media/films/" in name]
     assert sorted(films) == sorted([*uploads.WARM.values(), size, size])
     assert not any("/pending/" in name for name, _ in stored)

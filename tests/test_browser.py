@@ -1,7 +1,7 @@
 """The page in a real browser: seen, signed in to, uploaded to, at the width of a desk and of a phone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +10,9 @@ from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED
-from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser, picture
-from tests.machine import free_port, interpreter, read_when_up, run, running
+from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser, picture, wait_for_focus
+from tests.installed import Installed
+from tests.machine import free_port, read_when_up, running
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +29,11 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(cookies_session: Cookies, template: Path) -> Iterator[Site]:
+def site(cookies_session: Cookies, template: Path, install: Callable[[str], Installed]) -> Iterator[Site]:
     """Bake a project, make a staff user, and run it with debug off on the embedded S3."""
-    python = interpreter("3.11")
     answers = FIXED | {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
-    run("make", ".venv", cwd=project, PYTHON=python)
+    (project / ".venv").symlink_to(install("5.2").path / ".venv")
     command = (
         ".venv/bin/python",
         "manage.py",
@@ -138,7 +138,7 @@ def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser
     page.get_by_label("Description").fill("No picture")
     page.get_by_role("button", name="Add to the gallery").click()
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(field).to_be_focused()
+    wait_for_focus(field)
     expect(page.get_by_role("alert")).to_contain_text("Nothing was added yet.")
     page.screenshot(path=SCREENSHOTS / "refused.png")
     context.close()

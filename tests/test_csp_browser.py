@@ -8,16 +8,15 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
-from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED
 from tests.browser import DESKTOP, Console, browser, picture
-from tests.machine import free_port, interpreter, read_when_up, run, running
+from tests.installed import Installed
+from tests.machine import free_port, read_when_up, run, running
 
 pytestmark = pytest.mark.slow
 
@@ -44,21 +43,6 @@ class Site:
     address: str
     media: str
     on_s3: bool
-
-
-@pytest.fixture(scope="module")
-def install(cookies_session: Cookies, template: Path) -> Callable[[str, str], Path]:
-    """Return a function that bakes and installs a project on a line of Django and of Python, once."""
-
-    @cache
-    def install_once(django: str, version: str) -> Path:
-        python = interpreter(version)
-        answers = FIXED | {"django_version": django}
-        project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
-        run("make", ".venv", cwd=project, PYTHON=python, UV_PYTHON=python)
-        return project
-
-    return install_once
 
 
 @contextmanager
@@ -94,12 +78,12 @@ def serving(project: Path, folder: Path, mode: str) -> Iterator[Site]:
 @pytest.fixture(scope="module", params=MODES)
 def site(
     request: pytest.FixtureRequest,
-    install: Callable[[str, str], Path],
+    install: Callable[[str], Installed],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     # Each line of Django has an admin of its own, and one of the two is seen in each surrounding.
-    project = install("5.2", "3.11") if request.param == "local" else install("6.1", "3.12")
-    with serving(project, tmp_path_factory.mktemp("site"), request.param) as running_site:
+    project = install("5.2") if request.param == "local" else install("6.1")
+    with serving(project.path, tmp_path_factory.mktemp("site"), request.param) as running_site:
         yield running_site
 
 

@@ -9,16 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.installed import PRODUCTION, Installed, fetch
 from tests.machine import free_port, run, running
 from tests.postgres import Postgres, running_postgres
-from tests.test_generated_project import (  # noqa: F401 -- fixtures
-    PRODUCTION,
-    Installed,
-    fetch,
-    install,
-    installed,
-    on_lts,
-)
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +28,7 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:  # noqa: F811
+def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:
     # On one line of Django all that take seconds, on the other those for which a database matters.
     which = [] if installed.django == "5.2" else NEAR_A_DATABASE
     options = ["-n", "2", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "-m", "not slow"]
@@ -48,7 +41,7 @@ def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:  
     assert int(postgres.psql("SELECT count(*) FROM django_migrations", kept)) > 10
 
 
-def test_releases_wait_for_each_other(on_lts: Installed, postgres: Postgres) -> None:  # noqa: F811
+def test_releases_wait_for_each_other(on_lts: Installed, postgres: Postgres) -> None:
     words = [".venv/bin/pytest", "-n", "2", "-p", "no:cacheprovider", "tests/test_release.py"]
     printed = run(*words, cwd=on_lts.path, TEST_DATABASE_URL=postgres.url())
     assert re.search(r"\d+ passed", printed)
@@ -69,7 +62,7 @@ print(*tcp, of_libpq, *django)
 
 
 def test_a_connection_gives_up_on_a_server_that_is_gone(
-    on_lts: Installed,  # noqa: F811
+    on_lts: Installed,
     postgres: Postgres,
 ) -> None:
     def settings(url: str) -> str:
@@ -81,7 +74,7 @@ def test_a_connection_gives_up_on_a_server_that_is_gone(
 
 
 def test_a_migration_waits_for_a_lock_as_long_as_it_is_told(
-    on_lts: Installed,  # noqa: F811
+    on_lts: Installed,
     postgres: Postgres,
 ) -> None:
     code = "from django.db import connection as c; k = c.cursor(); k.execute('SHOW lock_timeout'); print(*k)"
@@ -89,7 +82,7 @@ def test_a_migration_waits_for_a_lock_as_long_as_it_is_told(
     assert on_lts.manage("shell", "-c", code, **told).splitlines()[-1] == "('5s',)"
 
 
-def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: Postgres) -> None:  # noqa: F811
+def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: Postgres) -> None:
     port = free_port()
     variables = PRODUCTION | {
         "DATABASE_URL": postgres.new_database(),

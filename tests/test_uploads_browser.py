@@ -8,7 +8,7 @@ import importlib.util
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,9 @@ from playwright.sync_api import Browser, Page, Request, expect
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED
-from tests.browser import DESKTOP, SCREENSHOTS, browser, picture
-from tests.machine import free_port, interpreter, read_when_up, run, running
+from tests.browser import DESKTOP, SCREENSHOTS, browser, picture, wait_for_focus
+from tests.installed import Installed
+from tests.machine import free_port, read_when_up, run, running
 
 pytestmark = pytest.mark.slow
 
@@ -151,12 +152,11 @@ def serve(project: Path, python: Path) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def served(cookies_session: Cookies, template: Path) -> Iterator[Served]:
+def served(cookies_session: Cookies, template: Path, install: Callable[[str], Installed]) -> Iterator[Served]:
     """Bake, install and serve a project."""
-    python = interpreter("3.11")
     answers = FIXED | {"project_name": "Studio Nord", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
-    run("make", ".venv", cwd=project, PYTHON=python)
+    (project / ".venv").symlink_to(install("5.2").path / ".venv")
     with serve(project, project / ".venv" / "bin" / "python") as site:
         yield site
 
@@ -316,7 +316,7 @@ def test_a_film_goes_to_s3_in_parts_and_plays(
     served.proxy.wait_for_hanging()
     expect(page.get_by_role("progressbar", name="Upload")).to_be_visible()
     expect(page.locator("[data-figures]")).to_contain_text("of 40.0 MB")
-    expect(page.get_by_role("button", name="Cancel the upload")).to_be_focused()
+    wait_for_focus(page.get_by_role("button", name="Cancel the upload"))
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "sending.png")
     said = page.evaluate("window.said")
@@ -343,7 +343,7 @@ def test_a_film_goes_to_s3_in_parts_and_plays(
     page.screenshot(path=SCREENSHOTS / "film.png")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    expect(page.get_by_role("link", name="Film: Ships leaving the harbour")).to_be_focused()
+    wait_for_focus(page.get_by_role("link", name="Film: Ships leaving the harbour"))
     expect(page.locator("dialog video")).to_have_count(0)
 
 
@@ -428,7 +428,7 @@ def stopped(served: Served, page: Page, film: Path) -> None:
 def test_after_several_attempts_it_can_be_gone_on_with(served: Served, page: Page, film: Path) -> None:
     stopped(served, page, film)
     expect_alert(page, "Nothing is lost: “Try again” goes on where it was.")
-    expect(page.get_by_role("alert")).to_be_focused()
+    wait_for_focus(page.get_by_role("alert"))
     expect(page.get_by_label("Description")).to_have_value("Ships leaving the harbour")
     page.screenshot(path=SCREENSHOTS / "try-again.png")
     page.get_by_role("button", name="Try again").click()
@@ -591,7 +591,7 @@ def test_what_is_no_good_is_said_at_its_field(
 
     field = page.get_by_label("Picture or film")
     expect(field).to_have_attribute("aria-invalid", "true")
-    expect(field).to_be_focused()
+    wait_for_focus(field)
     expect(page.locator("#id_file_error")).to_contain_text(message)
     expect_alert(page, "Nothing was added yet.")
     page.screenshot(path=SCREENSHOTS / "refused-film.png")

@@ -1,0 +1,45 @@
+"""A baked project with its own virtual environment, as a new user has it after `make .venv`."""
+
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.machine import run
+
+# What a server would set; the values say nothing to anybody.
+PRODUCTION = {
+    "DJANGO_DEBUG": "false",
+    "DJANGO_SECRET_KEY": "only-for-this-test-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
+    "DJANGO_ALLOWED_HOSTS": "www.example.com",
+    "DJANGO_SITE_ORIGINS": "https://www.example.com",
+}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A baked project with its virtual environment."""
+
+    path: Path
+    django: str
+    python: str
+
+    def manage(self, *words: str, expect: int = 0, **environment: str) -> str:
+        """Run a command of manage.py and return what it printed."""
+        return run(".venv/bin/python", "manage.py", *words, cwd=self.path, expect=expect, **environment)
+
+
+PYTHONS = {"5.2": "3.11", "6.1": "3.12"}
+
+
+def fetch(address: str) -> tuple[int, dict[str, str], str]:
+    """Return status, headers (in lower case) and body of an address."""
+    try:
+        with urllib.request.urlopen(address, timeout=30) as response:
+            return (
+                response.status,
+                {k.lower(): v for k, v in response.headers.items()},
+                response.read().decode(errors="replace"),
+            )
+    except urllib.error.HTTPError as error:
+        return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read().decode()
