@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pytest_cookies.plugin import Cookies
 
+import tests.in_place  # noqa: F401 -- for the tests that import what is in the project
 from tests.answers import FIXED, ROOT
 from tests.installed import PYTHONS, Installed
 from tests.machine import interpreter, run

@@ -1,32 +1,14 @@
 """Whatever a file is called, and in every mode: its headers can be sent, and none lets a browser run it."""
 
 import re
-import sys
 from email.message import Message
 from typing import Any
 
-from django.conf import settings
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from tests.answers import ROOT
-
-sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
-
-if not settings.configured:
-    settings.configure(
-        AWS_S3_REGION_NAME="eu-central-1",
-        AWS_S3_ENDPOINT_URL="",
-        AWS_EXPECTED_BUCKET_OWNER="",
-        AWS_MEDIA_BUCKET_NAME="a-bucket",
-        AWS_MEDIA_ACCESS="public-policy",
-        AWS_MEDIA_CUSTOM_DOMAIN="m.example.com",
-        AWS_QUERYSTRING_EXPIRE=3600,
-    )
-
 from s3 import publish
 from s3.media import MediaStorage
 
@@ -38,7 +20,7 @@ STORAGES = [MediaStorage(access=access, custom_domain=domain) for access, domain
 SENDABLE = re.compile(r"[\x21-\x7e]+( +[\x21-\x7e]+)*")
 MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=utf-8)?")
 
-INLINE = {"avif", "gif", "jpeg", "jpg", "mp4", "pdf", "png", "webp"}
+INLINE = {"avif", "gif", "jpeg", "jpg", "mp4", "pdf", "png", "webm", "webp"}
 # What a browser runs, or may take for what it runs: types that scripts, documents and styles have.
 ACTIVE = re.compile(r"html|xml|svg|script|css|json|wasm|flash|manifest")
 

@@ -1,36 +1,18 @@
 """Whatever a user calls a file: its name in S3, its link and its headers are safe."""
 
 import re
-import sys
 import unicodedata
 from email.message import Message
 from urllib.parse import unquote, urlsplit
 
-from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.utils import validate_file_name
 from hypothesis import example, given
 from hypothesis import strategies as st
-from storages.utils import clean_name
-
-from tests.answers import ROOT
-
-sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
-
-if not settings.configured:
-    settings.configure(
-        AWS_S3_REGION_NAME="eu-central-1",
-        AWS_S3_ENDPOINT_URL="",
-        AWS_EXPECTED_BUCKET_OWNER="",
-        AWS_MEDIA_BUCKET_NAME="a-bucket",
-        AWS_MEDIA_ACCESS="public-policy",
-        AWS_MEDIA_CUSTOM_DOMAIN="m.example.com",
-        AWS_QUERYSTRING_EXPIRE=3600,
-    )
-
 from s3.media import MediaStorage
+from storages.utils import clean_name
 
 STORAGE = MediaStorage()
 

@@ -2,16 +2,10 @@
 
 import json
 import random
-import sys
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-
-from tests.answers import ROOT
-
-sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
-
 from s3 import bucket_names, buckets, policies
 from s3.site import Site
 

@@ -1,6 +1,5 @@
 """Whatever the name, key, token and parameters: a link has botocore's own signature for the same time."""
 
-import sys
 from datetime import UTC, datetime
 from typing import Any
 from unittest import mock
@@ -12,10 +11,6 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tests.answers import ROOT
-
-sys.path.append(str(ROOT / "{{cookiecutter.project_slug}}"))
 from s3 import signing
 
 # By style: AWS's hosts, a path on an endpoint, an endpoint with a port and a folder of its own.
