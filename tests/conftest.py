@@ -19,8 +19,8 @@ from tests.machine import interpreter, run
 
 Bake = Callable[..., Path]
 
-# A machine that is busy with other things has found no counterexample. In CI the examples are the same each time,
-# so that what fails there is of the change; elsewhere each run looks for new ones.
+# A machine that is busy with other things has found no counterexample. In CI the examples are the same each
+# time, so that what fails there is of the change; elsewhere each run looks for new ones.
 settings.register_profile(
     "unhurried",
     deadline=None,
