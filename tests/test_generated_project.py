@@ -57,27 +57,32 @@ def test_its_own_tests_are_not_moved_by_an_environment(on_lts: Installed) -> Non
     assert "skipped" not in printed
 
 
-# Slow tests in which Django does not take part: what they look at is the same on each line of it.
-S3_ALONE = (
-    "apply",
-    "buckets",
-    "doctor",
-    "https",
-    "media_strict",
-    "plan",
-    "prune",
-    "push",
-    "roles",
-    "uploads_strict",
-)
-
-
 def test_its_slow_tests_pass(installed: Installed) -> None:
-    left_out = [f"--ignore=tests/test_{name}.py" for name in S3_ALONE if installed.django == "5.2"]
-    assert all((installed.path / option.removeprefix("--ignore=")).exists() for option in left_out)
-    printed = run(".venv/bin/pytest", "-n", "4", "-m", "slow", *left_out, cwd=installed.path)
+    printed = run(".venv/bin/pytest", "-n", "4", "-m", "slow", cwd=installed.path)
     assert re.search(r"\d+ passed", printed)
     assert "skipped" not in printed
+
+
+def test_its_documents_count_its_static_files(on_lts: Installed, tmp_path: Path) -> None:
+    printed = on_lts.manage("s3", "manifest", "--output", str(tmp_path / "staticfiles.json"))
+    count = int(re.search(r": ([\d,]+) files\.", printed)[1].replace(",", ""))  # type: ignore[index]
+    shown = [
+        (int(files), int(objects))
+        for page in (on_lts.path / "README.md", *(on_lts.path / "docs").glob("*.md"))
+        for files, objects in re.findall(r"(\d+) files as (\d+) objects", page.read_text("utf-8"))
+    ]
+    assert shown == [(count, 2 * count)] * len(shown)
+    assert len(shown) > 2
+
+
+def test_its_documents_tell_the_same_of_plan_and_apply(on_lts: Installed) -> None:
+    for pattern in (r"To do: .*", r"\d+ steps done, and read back\."):
+        readme, walk = (
+            set(re.findall(pattern, (on_lts.path / name).read_text("utf-8")))
+            for name in ("README.md", "docs/aws.md")
+        )
+        assert readme
+        assert readme == walk
 
 
 def test_the_linters_pass_over_the_uv_that_make_put_there(on_lts: Installed, tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 import os
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.answers import PROJECT
-from tests.machine import clean_environment
+from tests.machine import run
 
 FOLDER = PROJECT / ".github" / "workflows"
 
@@ -34,19 +33,8 @@ def step(name: str, job: str, title: str) -> dict[str, Any]:
 
 def run_step(text: str, cwd: Path, *, expect: int = 0, **environment: str) -> str:
     """Run a step's text as GitHub does, and return what it printed on both streams."""
-    done = subprocess.run(
-        ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", text],
-        cwd=cwd,
-        env=clean_environment(**environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == expect, f"{text} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+    words = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", text]
+    return run(*words, cwd=cwd, expect=expect, **environment)
 
 
 def path_with(folder: Path) -> str:

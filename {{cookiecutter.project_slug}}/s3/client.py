@@ -7,6 +7,7 @@ name, so that they cannot disagree. Every function reads the settings when it is
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
 from pathlib import Path
@@ -142,8 +143,7 @@ def config(*, patient: bool = True) -> Config:
 
 def client() -> Any:
     """Return the boto3 S3 client of the settings; it is shared by threads and kept for the process."""
-    with _lock:  # or threads that come at once would each make one; and one session makes one at a time
-        return _client(place(), patient=True)
+    return _shared(_patient)
 
 
 def web_client() -> Any:
@@ -151,18 +151,54 @@ def web_client() -> Any:
 
     Its calls also raise s3.patience.NotAnsweringError, a BotoCoreError.
     """
-    with _lock:
-        return _client(place(), patient=False)
+    return _shared(_in_web)
 
 
-@lru_cache(maxsize=8)
-def _client(where: Place, *, patient: bool) -> Any:
-    made = session().client(
-        "s3", region_name=where.region, endpoint_url=where.endpoint, config=config(patient=patient)
-    )
-    if not patient:
-        patience.Limits().attach(made)
+def working_client() -> Any:
+    """Return the client for what takes S3 long while a web request waits: completing and copying gigabytes.
+
+    A refusal or a lost connection is tried again at once, silence for READ_TIMEOUT seconds is not.
+    """
+    return _shared(_working)
+
+
+def client_that_asks_once() -> Any:
+    """Return the client for what must not be sent again after a while: botocore tries nothing twice."""
+    return _shared(_once)
+
+
+def _shared(make: Callable[[Place], Any]) -> Any:
+    with _lock:  # or threads that come at once would each make one; and one session makes one at a time
+        return _client(place(), make)
+
+
+@lru_cache(maxsize=16)
+def _client(where: Place, make: Callable[[Place], Any]) -> Any:
+    return make(where)
+
+
+def _made(where: Place, options: Config) -> Any:
+    return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=options)
+
+
+def _patient(where: Place) -> Any:
+    return _made(where, config())
+
+
+def _in_web(where: Place) -> Any:
+    made = _made(where, config(patient=False))
+    patience.Limits().attach(made)
     return made
+
+
+def _working(where: Place) -> Any:
+    made = _made(where, config(patient=False).merge(Config(read_timeout=READ_TIMEOUT)))
+    made.meta.events.register_first("needs-retry.s3", patience.not_after_silence)
+    return made
+
+
+def _once(where: Place) -> Any:
+    return _made(where, config().merge(Config(retries={"mode": "standard", "total_max_attempts": 1})))
 
 
 # A server that loads the site and then forks must not leave two processes on one connection.

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ReadTimeoutError
 
 RETRY_WITHIN = 5.0  # seconds
 GRACE = 10.0  # seconds
@@ -102,3 +102,8 @@ class Limits:
         with self._changed:
             self._calls.pop(threading.get_ident(), None)
             self._changed.notify_all()
+
+
+def not_after_silence(caught_exception: Any, **_kwargs: Any) -> bool | None:
+    """Return False, for no further try, after silence; else None, which leaves the answer to botocore."""
+    return False if isinstance(caught_exception, ReadTimeoutError) else None

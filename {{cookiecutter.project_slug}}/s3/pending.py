@@ -8,17 +8,14 @@ Parameters" and "CopyObject"; S3 User Guide, "Amazon S3 multipart upload limits"
 """
 
 import io
-import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from s3 import client, signing
@@ -31,7 +28,6 @@ READ_BLOCK = 2**20  # bytes, of an object that is looked at
 COPY_FROM = COPY_PART = 64 * 2**20
 COPIES = 8
 COPY_MOST = 5 * 2**30
-WORK_TIMEOUT = 60  # seconds of silence, while S3 puts gigabytes together or copies them
 
 # What the calls raise: refused, not answered, or answered by something that is no S3.
 REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
@@ -40,41 +36,6 @@ REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
 def code_of(error: ClientError) -> str:
     """Return S3's code of an error; other servers may answer without one."""
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def working_client() -> Any:
-    """Return the client for completing and copying, which take S3 longer than a web request's other calls.
-
-    A refusal or a lost connection is tried again at once, silence for WORK_TIMEOUT seconds is not.
-    """
-    with client._lock:
-        return _working_client(client.place(), client.session())
-
-
-@lru_cache(maxsize=8)
-def _working_client(where: client.Place, session: Any) -> Any:
-    limits = Config(
-        connect_timeout=client.WEB_CONNECT_TIMEOUT,
-        read_timeout=WORK_TIMEOUT,
-        retries={"mode": "standard", "total_max_attempts": client.WEB_ATTEMPTS},
-    )
-    made = session.client(
-        "s3",
-        region_name=where.region,
-        endpoint_url=where.endpoint,
-        config=client.config().merge(limits),
-    )
-    made.meta.events.register_first("needs-retry.s3", _unless_silent)
-    return made
-
-
-def _unless_silent(caught_exception: Any, **_kwargs: Any) -> bool | None:
-    """Return False, for no further try, after silence; else None, which leaves the answer to botocore."""
-    return False if isinstance(caught_exception, ReadTimeoutError) else None
-
-
-# As in s3.client: two processes must not share a connection.
-os.register_at_fork(after_in_child=_working_client.cache_clear)
 
 
 def signed_form(bucket: str, key: str, content_type: str, size: int) -> dict[str, Any]:
@@ -177,7 +138,7 @@ class Pending:
 
         A large one is copied in parts, several at once; no part of it is left behind when that fails.
         """
-        s3, target = working_client(), self._bucket | {"Key": key}
+        s3, target = client.working_client(), self._bucket | {"Key": key}
         source: dict[str, Any] = {
             "CopySource": {"Bucket": self.bucket, "Key": self.key},
             "CopySourceIfMatch": etag,
@@ -207,7 +168,7 @@ class Pending:
 
 def _complete(upload: Mapping[str, str], etags: Mapping[int, str]) -> None:
     parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-    working_client().complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    client.working_client().complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
 
 class Ranges(io.RawIOBase):

@@ -17,7 +17,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3 import client, errors, kept, policies
@@ -185,18 +184,11 @@ def prune(*, keep: int = KEEP, days: int = DAYS, delete: bool = False, progress:
 
 class _Pruner:
     def __init__(self, bucket: str, *, keep: int, days: int) -> None:
-        where = client.place()
         self.bucket = {"Bucket": bucket, **client.owner_arguments()}
         self.keep, self.days = keep, days
         self.s3 = client.client()
         # What deletes is not sent again by botocore, which would not look at the time.
-        once = Config(retries={"mode": "standard", "total_max_attempts": 1})
-        self.once = client.session().client(
-            "s3",
-            region_name=where.region,
-            endpoint_url=where.endpoint,
-            config=client.config().merge(once),
-        )
+        self.once = client.client_that_asks_once()
         self.now = self._clock()
         self.old = self.now - timedelta(days=days)
         self._copies: dict[Object, _Copy] = {}

@@ -322,7 +322,7 @@ def test_only_aws_copies_side_by_side(settings: Any, monkeypatch: pytest.MonkeyP
         def complete_multipart_upload(self, *, MultipartUpload: Any, **_: Any) -> None:  # noqa: N803
             made.append(str(len(MultipartUpload["Parts"])))
 
-    monkeypatch.setattr(pending, "working_client", S3)
+    monkeypatch.setattr(client, "working_client", S3)
     sent, size = pending.Pending("a-bucket", "pending/x"), 2 * 64 * 2**20 + 1
     sent.copy("media/x", etag="e", size=size, parameters={})
     ranges = {"bytes=0-67108863", "bytes=67108864-134217727", "bytes=134217728-134217728"}

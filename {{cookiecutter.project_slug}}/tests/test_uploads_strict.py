@@ -106,7 +106,7 @@ def keys(site: SiteOnS3) -> list[str]:
 
 def on_requests(event: str, call: Any) -> None:
     """Have botocore call this for the requests of the site."""
-    for made in (client.web_client(), pending.working_client()):
+    for made in (client.web_client(), client.working_client()):
         made.meta.events.register(event, call)
 
 
@@ -551,13 +551,13 @@ def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, p
 def test_silence_is_not_waited_for_twice(
     proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    monkeypatch.setattr(pending, "WORK_TIMEOUT", 1)
-    pending._working_client.cache_clear()
+    monkeypatch.setattr(client, "READ_TIMEOUT", 1)
+    client._client.cache_clear()
     ticket = sent(user, TEXT, LARGE)
     proxy.faults.append(Fault(method, path, delay=2))
     with pytest.raises(uploads.UnavailableError):
         accept(ticket, TEXT)
-    pending._working_client.cache_clear()
+    client._client.cache_clear()
     assert proxy.faults[0].seen == (1 if method == "POST" else 3)
     assert state(ticket) == "open"
 

@@ -28,8 +28,9 @@ class Command(BaseCommand):
     """Dispatch to a subcommand; each is a module of its name in `s3.commands`."""
 
     help = (
-        "Buckets as the settings want them (plan, apply), the rights that it takes (policy), the embedded S3"
-        " of the desk (serve, run), and the list of static files (manifest)."
+        "Buckets as the settings want them (plan, apply, doctor), the rights that it takes (policy), local"
+        " uploads copied and old static files removed (push, prune), the embedded S3 of the desk (serve,"
+        " run), and the list of static files (manifest)."
     )
     # A setting that is wrong for AWS must not keep the desk from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012
