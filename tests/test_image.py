@@ -193,7 +193,9 @@ def test_its_size(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
     base, *own = image.layers
     with capsys.disabled():  # for the README
         sys.stdout.write(f"\nimage: {sum(own) / 1e6:.0f} MB on a base of {base / 1e6:.0f} MB, uncompressed\n")
-    assert sum(own) < 200e6
+    told = re.search(r"(\d+) MB on top", (PROJECT / "README.md").read_text(encoding="utf-8"))
+    assert told
+    assert abs(sum(own) / 1e6 - int(told[1])) < 10, "the README says otherwise"
 
 
 def test_its_manifest_depends_on_no_bucket_and_no_domain(image: Image) -> None:
