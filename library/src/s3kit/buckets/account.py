@@ -1,0 +1,49 @@
+"""What the credentials' account is, and whether it blocks public access for all its buckets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3kit.clients import session
+from s3kit.deployment import Site
+
+
+@dataclass(frozen=True)
+class Account:
+    """What is known; `blocks` is the account's Block Public Access, or None where `unknown` says why."""
+
+    id: str = ""
+    blocks: Mapping[str, bool] | None = None
+    unknown: str = ""
+
+
+def account(site: Site) -> Account:
+    """Ask AWS for the account; nothing is known of an endpoint's, and nothing is asked.
+
+    No failure is an error: a network may let S3 through and nothing else, and few may read the account.
+    """
+    if site.endpoint:
+        return Account()
+    try:
+        number = str(_client("sts", site).get_caller_identity()["Account"])
+    except (ClientError, BotoCoreError) as error:
+        return Account(unknown=f"GetCallerIdentity of STS failed: {_reason(error)}")
+    try:
+        blocks = _client("s3control", site).get_public_access_block(AccountId=number)
+    except (ClientError, BotoCoreError) as error:
+        if _reason(error) == "NoSuchPublicAccessBlockConfiguration":
+            return Account(number, {})
+        return Account(number, None, f"s3:GetAccountPublicAccessBlock failed: {_reason(error)}")
+    return Account(number, blocks["PublicAccessBlockConfiguration"])
+
+
+def _client(service: str, site: Site) -> Any:
+    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+    return session().client(service, region_name=site.region, config=config)
+
+
+def _reason(error: ClientError | BotoCoreError) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else str(error)

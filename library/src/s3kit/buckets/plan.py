@@ -1,0 +1,333 @@
+"""What it takes to bring live buckets to the wanted state. Nothing here writes; `s3kit.buckets.apply` does.
+
+What other people put into a bucket stays: rules and statements without our mark, and grants. Where it
+contradicts the wanted state it is a conflict, and what depends on it stays as it is, unless conflicts are
+planned to be replaced.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as but
+from typing import Any, Literal
+
+import botocore
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3kit.naming import buckets as bucket_names
+from s3kit.buckets import wanted as buckets
+from s3kit import errors
+from s3kit.buckets import policies
+from s3kit.buckets.account import Account
+from s3kit.buckets.wanted import ASPECTS, BLOCKS, NEW, Bucket, BucketError, Want
+from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX
+from s3kit.deployment import Site
+
+State = Literal["as wanted", "missing", "different", "waiting", "conflict"]
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Something of somebody else's that contradicts the wanted state, and what it hinders.
+
+    `old` is the document as it is, None where replacing is not ours; `cure` says then what to do.
+    """
+
+    says: str
+    old: Any
+    hinders: tuple[str, ...]
+    cure: str = "apply --replace-conflicting removes just this"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One aspect of one bucket: what is there, what shall be there, and why."""
+
+    aspect: str
+    state: State
+    live: Any
+    goal: Any
+    reason: str
+    left_alone: tuple[str, ...] = ()
+    left_out: str = ""
+    conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether `apply` writes it."""
+        return bool(self.goal != self.live)
+
+
+@dataclass(frozen=True)
+class BucketPlan:
+    """All aspects of one bucket, in the order of `ASPECTS`."""
+
+    name: str
+    holds: str
+    exists: bool
+    lines: tuple[Line, ...]
+    unknown: str = ""
+    opens: tuple[str, ...] = ()
+    closes: tuple[str, ...] = ()
+
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether nothing is to be done, and nothing hinders."""
+        return self.exists and all(line.state == "as wanted" for line in self.lines)
+
+    @property
+    def conflicts(self) -> list[Conflict]:
+        """What contradicts the wanted state, whether it is to be replaced or not."""
+        return [conflict for line in self.lines for conflict in line.conflicts]
+
+    @property
+    def hindered(self) -> bool:
+        """Whether something stays undone because of a conflict."""
+        return any(line.state in {"waiting", "conflict"} for line in self.lines)
+
+
+def plan(
+    client: Any, site: Site, account: Account | None = None, *, replace: bool = False
+) -> list[BucketPlan]:
+    """Return what differs from the wanted state, bucket by bucket; nothing is written.
+
+    `replace` plans for the replacement of conflicts. Raises BucketError where a bucket is not to be had:
+    another account's, another region's, credentials or rights that are missing.
+    """
+    account = account or Account()
+    found = []
+    for bucket in buckets.wanted(site):
+        with explained(bucket.name):
+            live = read(client, site, bucket)
+        if live is None:
+            _check_namespace(client, site, bucket.name, account)
+        found.append(compare(bucket, live, account, replace=replace))
+    return found
+
+
+class explained:  # noqa: N801 -- used like a function
+    """Turn errors of botocore into BucketError, with what was done before."""
+
+    def __init__(self, bucket: str, done: Sequence[str] = ()) -> None:
+        self.bucket, self.done = bucket, done
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, ClientError | BotoCoreError):
+            raise BucketError(errors.explain(error, self.bucket), self.done) from error
+        if isinstance(error, BucketError):
+            raise BucketError(str(error), self.done) from error
+
+
+def arguments(site: Site, name: str) -> dict[str, str]:
+    """Return the arguments of boto3's calls that name a bucket, and whose it must be."""
+    return {"Bucket": name} | ({"ExpectedBucketOwner": site.owner} if site.owner else {})
+
+
+def read(client: Any, site: Site, bucket: Bucket) -> dict[str, Any] | None:
+    """Return the live state of the aspects that count, or None where there is no such bucket."""
+    try:
+        # Unlike HeadBucket it answers in words, so that a clock that is off can be told from a missing right.
+        answer = client.get_bucket_location(**arguments(site, bucket.name))
+    except ClientError as error:
+        if error.response["Error"].get("Code") == "NoSuchBucket":
+            return None
+        raise
+    region = {None: "us-east-1", "EU": "eu-west-1"}.get(
+        answer["LocationConstraint"], answer["LocationConstraint"]
+    )
+    if region != site.region:
+        raise BucketError(
+            f"{bucket.name}: the bucket is in {region}, and AWS_S3_REGION_NAME says {site.region}: correct"
+            " the variable, or choose another name."
+        )
+    named = arguments(site, bucket.name)
+    return {title: aspect.read(client, named) for title, aspect in ASPECTS.items() if title in bucket.aspects}
+
+
+def _check_namespace(client: Any, site: Site, name: str, account: Account) -> None:
+    """Refuse a name of the account regional namespace that cannot be created; it does not exist yet."""
+    if not bucket_names.is_account_regional(name):
+        return
+    if "BucketNamespace" not in shape_of_create(client):
+        raise BucketError(
+            f"{name}: botocore {botocore.__version__} does not know the account regional namespace that a"
+            " name with -an at its end belongs to: upgrade boto3, or choose a name without it."
+        )
+    belongs_to = name.removesuffix(f"-{site.region}-an").rpartition("-")[2]
+    if account.id and belongs_to != account.id:
+        raise BucketError(
+            f"{name}: names account {belongs_to}, and the credentials are of account {account.id}: put that"
+            " number into the name, or use that account's credentials."
+        )
+
+
+def shape_of_create(client: Any) -> Any:
+    """Return the parameters of CreateBucket that this botocore knows."""
+    return client.meta.service_model.operation_model("CreateBucket").input_shape.members
+
+
+# Comparing
+
+
+def compare(bucket: Bucket, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
+    """Compare a bucket with its live state, None for one that does not exist. Reads and writes nothing."""
+    state = dict(NEW if live is None else live)
+    conflicts = {title: list(_conflicts(bucket, title, state, account)) for title in bucket.aspects}
+    stand = [each for found in conflicts.values() for each in found if not (replace and each.old is not None)]
+    hindered = {title for conflict in stand for title in conflict.hinders}
+    lines = [
+        _line(title, want, state[title], conflicts[title], hindered, replace=replace)
+        for title, want in bucket.aspects.items()
+    ]
+    block = next(line for line in lines if line.aspect == "public access block")
+    blocks = [block.goal, account.blocks]
+    if any(found and found.get("BlockPublicPolicy") for found in blocks):
+        lines = [_as_blocked(line) if line.aspect == "policy" else line for line in lines]
+    before, after = _public(state), _public({line.aspect: line.goal for line in lines})
+    needs_account = not all(bucket.aspects["public access block"].value.values())
+    return BucketPlan(
+        bucket.name,
+        bucket.holds,
+        live is not None,
+        tuple(lines),
+        account.unknown if needs_account and account.blocks is None else "",
+        tuple(text for text in after if text not in before),
+        tuple(text for text in before if text not in after),
+    )
+
+
+def _line(
+    title: str, want: Want, live: Any, conflicts: list[Conflict], hindered: set[str], *, replace: bool
+) -> Line:
+    kept = _without(title, live, conflicts) if replace else live
+    goal = ASPECTS[title].join(kept, want.value)
+    state: State = "as wanted" if goal == live else "missing" if live in (None, []) else "different"
+    if title in hindered and (state != "as wanted" or conflicts):
+        state = "conflict" if conflicts else "waiting"
+        # Even then nothing of our own stays open that shall be closed.
+        goal = [each for each in live if not _is_stale(each, want)] if title == "policy" else live
+    return Line(
+        title,
+        state,
+        live,
+        goal,
+        want.reason,
+        tuple(_left_alone(title, live, want.value, conflicts)),
+        want.left_out,
+        tuple(conflicts),
+    )
+
+
+def _without(title: str, live: Any, conflicts: list[Conflict]) -> Any:
+    if title in {"policy", "bucket ACL"}:
+        gone = [conflict.old for conflict in conflicts]
+        return [each for each in live if each not in gone]
+    return None if conflicts else live
+
+
+def _is_stale(statement: Mapping[str, Any], want: Want) -> bool:
+    """Tell whether a statement is ours, lets everybody in, and is wanted no longer."""
+    same = {policies.canonical(ours) for ours in want.value}
+    ours = str(statement.get("Sid", "")).startswith(policies.MARK)
+    return ours and policies.is_public(statement) and policies.canonical(statement) not in same
+
+
+def _as_blocked(line: Line) -> Line:
+    """Return the line of the policy as it can be where every policy is refused that lets everybody in."""
+    goal = [each for each in line.goal if each in line.live or not policies.is_public(each)]
+    if any(policies.is_public(each) for each in goal):
+        goal = line.live
+    if goal == line.goal:
+        return line
+    return but(line, goal=goal, state=line.state if line.conflicts else "waiting")
+
+
+def _conflicts(bucket: Bucket, title: str, live: Mapping[str, Any], account: Account) -> Iterator[Conflict]:
+    """Yield what contradicts the wanted state of an aspect, with all that depends on it."""
+    ours = bucket.aspects["policy"].value
+    public = any(policies.is_public(statement) for statement in ours)
+    acls = bucket.aspects["ownership"].value != "BucketOwnerEnforced"
+    if title == "policy":
+        for statement in live["policy"]:
+            if not str(statement.get("Sid", "")).startswith(policies.MARK) and policies.goes_beyond(
+                statement, ours
+            ):
+                yield Conflict(policies.in_words(statement), statement, ("policy", "public access block"))
+    elif title == "bucket ACL":
+        for grant in live["bucket ACL"]:
+            if not acls or buckets.is_public_grant(grant):
+                hinders = ("bucket ACL", "ownership", "public access block")
+                yield Conflict(grant_in_words(grant), grant, hinders)
+    elif title == "encryption" and public and buckets.is_kms(live["encryption"]):
+        yield Conflict(
+            "everybody shall read, and nobody can read without a signature what a KMS key encrypts",
+            live["encryption"],
+            ("encryption",),
+        )
+    elif title == "public access block" and account.blocks:
+        goal = bucket.aspects[title].value
+        closed = [name for name in BLOCKS if account.blocks.get(name) and not goal[name]]
+        if closed:
+            yield Conflict(
+                f"the account blocks this for all its buckets: {', '.join(closed)}",
+                None,
+                ("public access block", *(("ownership",) if acls else ())),
+                "lift it for the account (aws s3control delete-public-access-block --account-id"
+                f" {account.id}), or serve static files through CloudFront"
+                " (AWS_CLOUDFRONT_DISTRIBUTION_ARN) and keep uploads private",
+            )
+
+
+def grant_in_words(grant: Mapping[str, Any]) -> str:
+    """Return a grant of an ACL as a few words: who may what."""
+    grantee = grant["Grantee"]
+    who = grantee.get("URI", "").rpartition("/")[2] or grantee.get("DisplayName") or grantee.get("ID")
+    return f"the bucket's ACL grants {grant['Permission']} to {who or grantee.get('EmailAddress')}"
+
+
+def _left_alone(title: str, live: Any, wanted: Any, conflicts: list[Conflict]) -> Iterator[str]:
+    """Yield what other people put there and what stays, in words."""
+    if title == "encryption" and buckets.is_kms(live) and not conflicts:
+        yield f"{live}, which is stricter: who reads or writes objects needs rights for that key too"
+    if not isinstance(live, list):
+        return
+    old = [conflict.old for conflict in conflicts]
+    for each in live:
+        if each in wanted or each in old:
+            continue
+        if title == "policy" and not str(each.get("Sid", "")).startswith(policies.MARK):
+            yield policies.in_words(each)
+        elif title == "bucket ACL":
+            yield grant_in_words(each)
+        elif title in {"cors", "lifecycle"} and not str(each.get("ID", "")).startswith(buckets.MARK):
+            yield _rule_in_words(each)
+
+
+def _rule_in_words(rule: Mapping[str, Any]) -> str:
+    name = rule.get("ID") or "a rule without a name"
+    if "AllowedOrigins" in rule:
+        return f"{name}: {', '.join(rule['AllowedMethods'])} for {', '.join(rule['AllowedOrigins'])}"
+    where = rule.get("Prefix", rule.get("Filter", {}).get("Prefix", rule.get("Filter", {}).get("And", {})))
+    prefix = where if isinstance(where, str) else where.get("Prefix", "")
+    what = ", ".join(key for key in rule if key not in {"ID", "Status", "Filter", "Prefix"})
+    ours = [
+        ours for ours in (STATIC_PREFIX, MEDIA_PREFIX) if ours.startswith(prefix) or prefix.startswith(ours)
+    ]
+    kills = rule.get("Status") == "Enabled" and ("Expiration" in rule) and ours
+    return f"{name}: {what} on {prefix}*" + (" -- it deletes files of the site in time" if kills else "")
+
+
+def _public(state: Mapping[str, Any]) -> list[str]:
+    """Return what everybody may do with a bucket in this state, in words."""
+    block = state["public access block"] or {}
+    found = []
+    if not block.get("RestrictPublicBuckets"):
+        public = [each for each in state["policy"] if policies.is_public(each)]
+        found += [policies.in_words({**each, "Sid": ""}) for each in public]
+    if not block.get("IgnorePublicAcls") and state["ownership"] != "BucketOwnerEnforced":
+        found.append("everybody may read each object that was uploaded with a public ACL")
+        grants = [grant for grant in state["bucket ACL"] if buckets.is_public_grant(grant)]
+        found += [grant_in_words(grant) for grant in grants]
+    return found

@@ -1,0 +1,144 @@
+"""A plan as text, like a diff with reasons, and as data for machines."""
+
+import json
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from s3kit.buckets import policies
+from s3kit.buckets.plan import BucketPlan, Line, grant_in_words
+from s3kit.deployment import Site
+
+# Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
+Paint = Callable[[str, str], str]
+
+_SIGNS = {"as wanted": "=", "missing": "+", "different": "~", "waiting": "!", "conflict": "!"}
+_KINDS = {"=": "quiet", "+": "add", "~": "change", "!": "conflict"}
+_WIDTH = 20  # of the longest title
+
+
+def as_text(
+    site: Site, plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0
+) -> str:
+    """Return the plan to read, in lines of at most a width where one is given."""
+
+    def put(kind: str, text: str) -> str:
+        return "\n".join(paint(kind, part) for part in _folded(text, width))
+
+    lines = [line for bucket in plans for line in _bucket(site, bucket, put)]
+    return "\n".join([*lines, _sum(plans, put)])
+
+
+def _folded(text: str, width: int) -> list[str]:
+    """Return the text in lines, what follows the first being indented as far as its reason or value is."""
+    if not width or len(text) <= width:
+        return [text]
+    titled = re.match(r"  [=+~!] .{20} ", text)
+    indent = titled.end() if titled else len(text) - len(text.lstrip()) + 4
+    return textwrap.wrap(
+        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def as_json(site: Site, plans: Sequence[BucketPlan]) -> str:
+    """Return the plan as JSON: everything that the text says."""
+    found = {
+        "region": site.region,
+        "as_wanted": all(bucket.is_as_wanted for bucket in plans),
+        "buckets": [
+            {
+                "name": bucket.name,
+                "holds": bucket.holds,
+                "exists": bucket.exists,
+                "aspects": [_data(line) for line in bucket.lines],
+                "opens": bucket.opens,
+                "closes": bucket.closes,
+                "cannot_tell": bucket.unknown,
+            }
+            for bucket in plans
+        ],
+    }
+    return json.dumps(found, indent=2)
+
+
+def _data(line: Line) -> dict[str, Any]:
+    return {
+        "aspect": line.aspect,
+        "state": line.state,
+        "is": line.live,
+        "becomes": line.goal,
+        "reason": line.reason,
+        "left_alone": line.left_alone,
+        "left_out": line.left_out,
+        "conflicts": [
+            {"says": conflict.says, "cure": conflict.cure, "document": conflict.old}
+            for conflict in line.conflicts
+        ],
+    }
+
+
+def _bucket(site: Site, bucket: BucketPlan, paint: Paint) -> Iterator[str]:
+    yield paint("heading", f"{bucket.name}: {bucket.holds}")
+    if bucket.exists:
+        yield paint("quiet", f"  = {'bucket':{_WIDTH}} is in {site.region}")
+    else:
+        yield paint("add", f"  + {'bucket':{_WIDTH}} is made in {site.region}, closed as AWS makes new ones")
+    for line in bucket.lines:
+        yield from _aspect(line, paint)
+    for text in bucket.opens:
+        yield paint("change", f"  opens: {text}")
+    for text in bucket.closes:
+        yield paint("change", f"  closes, no longer: {text}")
+    if bucket.unknown:
+        yield paint(
+            "change",
+            f"  ? can't tell whether the whole account blocks public access ({bucket.unknown})",
+        )
+    yield ""
+
+
+def _aspect(line: Line, paint: Paint) -> Iterator[str]:
+    sign = _SIGNS[line.state]
+    waits = " -- waits for the conflict to be solved" if line.state == "waiting" else ""
+    yield paint(_KINDS[sign], f"  {sign} {line.aspect:{_WIDTH}} {line.reason}{waits}")
+    live, goal = _parts(line.aspect, line.live), _parts(line.aspect, line.goal)
+    yield from (paint("remove", f"      - {text}") for text in live if text not in goal)
+    yield from (paint("add", f"      + {text}") for text in goal if text not in live)
+    if line.state == "conflict":
+        for conflict in line.conflicts:
+            yield paint("conflict", f"      ! conflict: {conflict.says}")
+            yield paint("plain", f"        {conflict.cure}")
+    yield from (paint("quiet", f"      . left alone: {text}") for text in line.left_alone)
+    if line.left_out:
+        yield paint("quiet", f"      . left out: {line.left_out}")
+
+
+def _parts(aspect: str, value: Any) -> list[str]:
+    """Return the value of an aspect in lines that can be compared."""
+    if isinstance(value, Mapping):
+        return [f"{name}: {'on' if each else 'off'}" for name, each in value.items()]
+    if isinstance(value, list):
+        words: dict[str, Callable[[Any], str]] = {"policy": policies.in_words, "bucket ACL": grant_in_words}
+        return [words.get(aspect, json.dumps)(each) for each in value]
+    return [str(value)] if value else []
+
+
+def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
+    writes = sum(line.changes for bucket in plans for line in bucket.lines)
+    new = sum(not bucket.exists for bucket in plans)
+    conflicts = sum(
+        len(line.conflicts) for bucket in plans for line in bucket.lines if line.state == "conflict"
+    )
+    if all(bucket.is_as_wanted for bucket in plans):
+        return paint("add", "Nothing to do: everything is as wanted.")
+    parts = [
+        _count(new, "bucket to make", "buckets to make"),
+        _count(writes, "change", "changes"),
+        _count(conflicts, "conflict to solve", "conflicts to solve"),
+    ]
+    return paint("plain", f"To do: {', '.join(filter(None, parts))}.")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}" if number else ""

@@ -1,0 +1,26 @@
+"""The subcommands of `manage.py s3`, each a module of its name; `desk` and `shared` hold what several need.
+
+`s3kit.management.commands.s3` builds a parser of each, runs the one that was asked for, and turns what stops it
+into a line. It imports all of them each time, so what a single one needs and takes long to import (boto3,
+storages, probes) is imported where it runs.
+"""
+
+from typing import Any, Protocol
+
+from django.core.management.base import BaseCommand, CommandParser
+
+
+class Subcommand(Protocol):
+    """What a module of a subcommand has."""
+
+    HELP: str  # its line in the help of `manage.py s3`
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add its options."""
+
+    def run(self, command: BaseCommand, options: dict[str, Any]) -> None:
+        """Run it; `command` has the streams and the colours, `options` are the parsed ones.
+
+        Raises CommandError, BucketError, BotoCoreError or EmbeddedS3Error, which end it with exit code 1;
+        any other code by sys.exit.
+        """

@@ -1,0 +1,52 @@
+"""`manage.py s3 apply`: the buckets made and changed as the settings want them."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from s3kit.buckets import account
+from s3kit.buckets import apply
+from s3kit import clients
+from s3kit.buckets import plan
+from s3kit.commands.plan import as_text
+from s3kit.commands.shared import checked_site
+
+HELP = "make and change the buckets as the settings want them"
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add its options."""
+    parser.add_argument(
+        "--no-input", "--noinput", action="store_false", dest="interactive", help="do not ask"
+    )
+    parser.add_argument(
+        "--replace-conflicting",
+        action="store_true",
+        help="remove what contradicts the settings: public statements and grants of other people",
+    )
+
+
+def run(command: BaseCommand, options: dict[str, Any]) -> None:
+    """Show the plan, ask, and do it; exit code 1 where a conflict hinders something."""
+    site, replace_conflicts = checked_site(), options["replace_conflicting"]
+    s3, whose = clients.client(), account.account(site)
+    found = plan.plan(s3, site, whose, replace=replace_conflicts)
+    tell = command.stdout.write
+    tell(as_text(command, site, found))
+    if any(not bucket.exists or any(line.changes for line in bucket.lines) for bucket in found):
+        if options["interactive"] and not _agreed():
+            raise CommandError("Nothing was changed.")
+        if replace_conflicts:
+            for document in apply.old_documents(s3, site, found):
+                tell(document)
+        done = apply.apply(s3, site, found, whose, replace=replace_conflicts, tell=tell)
+        tell(f"{len(done)} steps done, and read back.")
+    if any(bucket.hindered for bucket in found):
+        raise CommandError("Conflicts, marked with ! above, hinder the rest.")
+
+
+def _agreed() -> bool:
+    try:
+        return input("Do this? [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError:
+        return False

@@ -1,0 +1,31 @@
+"""`manage.py s3 policy`: the IAM policy of a role, to attach it or to read it."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from s3kit.buckets import policies
+from s3kit.commands.shared import checked_site
+
+HELP = "print the IAM policy of a role, to attach it"
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add its options."""
+    parser.add_argument(
+        "--role",
+        required=True,
+        choices=policies.ROLES,
+        help="web: the running site; deploy: collectstatic and plan; prune; setup: plan and apply",
+    )
+    parser.add_argument("--explain", action="store_true", help="with what each action is for, to read")
+
+
+def run(command: BaseCommand, options: dict[str, Any]) -> None:
+    """Print the policy of a role."""
+    grants = policies.ROLES[options["role"]](checked_site())
+    explain = options["explain"]
+    command.stdout.write(
+        policies.explained(grants) if explain else json.dumps(policies.document(grants), indent=2)
+    )

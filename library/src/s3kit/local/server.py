@@ -1,0 +1,290 @@
+"""An S3 for the desk and for tests: MiniStack as a child process, with its data in one folder.
+
+It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
+Ownership and Block Public Access. Its root keys skip all of that, and MiniStack takes ``test`` and any
+12-digit key for root too, so it listens on loopback only, unless a container confines it. The site therefore
+gets the key of an IAM user, who holds exactly the rights that `s3kit.buckets.policies` asks for on AWS.
+
+The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key
+in the form of an AWS shared credentials file, mode 600) and ``lock``.
+"""
+
+import configparser
+import contextlib
+import errno
+import fcntl
+import http.client
+import importlib.util
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+HOST = "127.0.0.1"
+USER = "site"
+
+# Seconds: to start, to end with its state written, and for a predecessor on the same folder to end.
+_START, _STOP, _LOCK = 60, 20, 5
+
+# MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
+# however that one ends. os.read, because a thread that waits in sys.stdin would hold up the exit.
+CHILD = """
+import os, signal, threading
+
+def end_with_parent():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+threading.Thread(target=end_with_parent, daemon=True).start()
+from ministack.app import main
+main()
+"""
+
+
+class EmbeddedS3Error(Exception):
+    """The embedded S3 could not start or did not go on; the text is one line for a person."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """An access key; its secret stays out of `repr`."""
+
+    id: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Key({self.id!r})"
+
+
+@dataclass(frozen=True)
+class EmbeddedS3:
+    """A running embedded S3."""
+
+    endpoint: str
+    region: str
+    data: Path
+    root: Key
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def credentials(self) -> Path:
+        """The file with the site's key, as AWS_SHARED_CREDENTIALS_FILE takes it."""
+        return self.data / "credentials"
+
+    def client(self, service: str = "s3", key: Key | None = None) -> Any:
+        """Return a client for this store, as boto3 makes them, with a key, by default root's.
+
+        Nothing of the shell's AWS_* counts.
+        """
+        key = key or self.root
+        # proxies: a proxy of the shell cannot reach this machine's loopback.
+        config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={})
+        return _session().create_client(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            aws_access_key_id=key.id,
+            aws_secret_access_key=key.secret,
+            config=config,
+        )
+
+    def site_key(self, *policies: Mapping[str, Any]) -> Key:
+        """Return the key of the site's IAM user, who has the rights of these policy documents from now on.
+
+        The user and the key are made at the first start, and made anew when MiniStack was killed before it
+        could save them; the key is kept in `credentials`.
+        """
+        iam = self.client("iam")
+        with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_user(UserName=USER)
+        for name in iam.list_user_policies(UserName=USER)["PolicyNames"]:
+            iam.delete_user_policy(UserName=USER, PolicyName=name)
+        for number, policy in enumerate(policies, 1):
+            iam.put_user_policy(UserName=USER, PolicyName=f"site-{number}", PolicyDocument=json.dumps(policy))
+        if (key := self._kept_key()) and self._is_valid(key):
+            return key
+        for old in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
+            iam.delete_access_key(UserName=USER, AccessKeyId=old["AccessKeyId"])
+        made = iam.create_access_key(UserName=USER)["AccessKey"]
+        key = Key(made["AccessKeyId"], made["SecretAccessKey"])
+        self._keep(key)
+        return key
+
+    def _is_valid(self, key: Key) -> bool:
+        try:
+            self.client("sts", key).get_caller_identity()
+        except ClientError:
+            return False
+        return True
+
+    def _kept_key(self) -> Key | None:
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read(self.credentials)
+            section = parser["default"]
+            return Key(section["aws_access_key_id"], section["aws_secret_access_key"])
+        except (configparser.Error, KeyError):
+            return None
+
+    def _keep(self, key: Key) -> None:
+        new = self.data / "credentials.new"
+        new.unlink(missing_ok=True)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n")
+        new.replace(self.credentials)
+
+    def wait(self) -> None:
+        """Return when MiniStack has ended by itself, which it should not, with an error."""
+        code = self.process.wait()
+        raise EmbeddedS3Error(
+            f"MiniStack ended by itself with code {code}: see {self.data / 'ministack.log'}"
+        )
+
+    def stay_with(self) -> None:
+        """Let the store go on when this process becomes another program, and end with that one."""
+        assert self.process.stdin  # noqa: S101 -- for the type checker: it is a pipe
+        os.set_inheritable(self.process.stdin.fileno(), True)
+
+
+@cache
+def _session() -> botocore.session.Session:
+    """Return a session that knows no profile and reads none of AWS's files: what they name may not exist."""
+    nothing: dict[str, Any] = {"profile": (None, None, None, None)}
+    nothing |= dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
+    return botocore.session.Session(session_vars=nothing)
+
+
+@contextlib.contextmanager
+def running(
+    data: Path, *, port: int = 0, region: str = "us-east-1", bind: str = HOST
+) -> Iterator[EmbeddedS3]:
+    """Run MiniStack on 127.0.0.1 with its data in the folder; leaving the context ends it, its state saved.
+
+    Port 0 takes any free one. In a container, `bind` is 0.0.0.0, because published ports lead past loopback;
+    the endpoint stays on 127.0.0.1. EmbeddedS3Error, where it cannot start, says why and what to do.
+    """
+    if importlib.util.find_spec("ministack") is None:
+        raise EmbeddedS3Error("MiniStack, a tool for development, is not installed here: run uv sync")
+    with _locked(data) as lock:
+        port = free_port(port)
+        root = Key(f"ROOT{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
+        with (data / "ministack.log").open("wb") as log:
+            process = _start(data, environment(data, port, region, root, bind), log, lock)
+        try:
+            _wait_until_ready(process, port, data)
+            yield EmbeddedS3(f"http://{HOST}:{port}", region, data, root, process)
+        finally:
+            _stop(process)
+
+
+def environment(data: Path, port: int, region: str, root: Key, bind: str = HOST) -> dict[str, str]:
+    """Return the variables of MiniStack's process."""
+    # Nothing of the shell: neither a real AWS key nor a variable that MiniStack happens to know.
+    return {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
+        "AUTH": "true",
+        "BIND_HOST": bind,
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3,iam,sts",
+        "IOT_MTLS_ENABLED": "0",  # a listener on one fixed port: two stores would collide
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{data / 'none'}",  # it would clear away other MiniStacks' containers
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(data / "objects"),
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(data / "state"),
+        "TMPDIR": str(data),
+        "MINISTACK_REGION": region,
+        "AWS_ACCESS_KEY_ID": root.id,
+        "AWS_SECRET_ACCESS_KEY": root.secret,
+    }
+
+
+def _start(data: Path, variables: dict[str, str], log: IO[bytes], lock: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
+        [sys.executable, "-P", "-c", CHILD],
+        env=variables,
+        cwd=data,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        pass_fds=(lock,),
+        umask=0o077,
+        start_new_session=True,  # Ctrl-C reaches the site first, and the store only after it
+    )
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin  # noqa: S101 -- for the type checker: it is a pipe
+    process.stdin.close()
+    try:
+        process.wait(_STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def _locked(data: Path) -> Iterator[int]:
+    """Hold the folder for one MiniStack; yield the lock, which falls with the last process that has it."""
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (data / "lock").open("w")
+    except OSError as error:
+        raise EmbeddedS3Error(f"The embedded S3 cannot write to {data}: {error.strerror}") from error
+    with lock:
+        end = time.monotonic() + _LOCK
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    raise EmbeddedS3Error(f"Another embedded S3 is running on {data}: end it first") from None
+                time.sleep(0.1)
+        yield lock.fileno()
+
+
+def free_port(port: int) -> int:
+    """Return the port, or a free one for 0; raise EmbeddedS3Error where it is taken."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MiniStack does
+        try:
+            listener.bind((HOST, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise EmbeddedS3Error(
+                    f"Port {port} of {HOST} is taken: name another, or 0 for any free one"
+                ) from error
+            raise EmbeddedS3Error(f"Port {port} of {HOST} cannot be used: {error.strerror}") from error
+        return int(listener.getsockname()[1])
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, data: Path) -> None:
+    log = data / "ministack.log"
+    end = time.monotonic() + _START
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise EmbeddedS3Error(f"MiniStack ended at its start with code {process.returncode}: see {log}")
+        connection = http.client.HTTPConnection(HOST, port, timeout=5)
+        try:
+            connection.request("GET", "/_ministack/health")
+            if connection.getresponse().status == 200:
+                return
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.02)
+        finally:
+            connection.close()
+    raise EmbeddedS3Error(f"MiniStack did not answer within {_START} seconds: see {log}")

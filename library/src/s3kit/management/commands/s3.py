@@ -1,0 +1,54 @@
+"""`manage.py s3 ...`: buckets and rights on AWS, the embedded S3 of the desk, the list of static files."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from s3kit import errors
+from s3kit.buckets.wanted import BucketError
+from s3kit.commands import Subcommand, apply, doctor, manifest, plan, policy, prune, push, run, serve
+from s3kit.local.server import EmbeddedS3Error
+
+# In the order of the help.
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "plan": plan,
+    "apply": apply,
+    "policy": policy,
+    "serve": serve,
+    "run": run,
+    "doctor": doctor,
+    "push": push,
+    "prune": prune,
+    "manifest": manifest,
+}
+
+
+class Command(BaseCommand):
+    """Dispatch to a subcommand; each is a module of its name in `s3kit.commands`."""
+
+    help = (
+        "Buckets as the settings want them (plan, apply, doctor), the rights that it takes (policy), local"
+        " uploads copied and old static files removed (push, prune), the embedded S3 of the desk (serve,"
+        " run), and the list of static files (manifest)."
+    )
+    # A setting that is wrong for AWS must not keep the desk from starting.
+    requires_system_checks: list[str] = []  # noqa: RUF012
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Add the subcommands and their options."""
+        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+        for name, subcommand in SUBCOMMANDS.items():
+            subcommand.add_arguments(commands.add_parser(name, help=subcommand.HELP))
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the subcommand; what stops it is one line on stderr and exit code 1."""
+        try:
+            SUBCOMMANDS[options["subcommand"]].run(self, options)
+        except BucketError as error:
+            done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
+            raise CommandError("\n".join([str(error), *done])) from error
+        except BotoCoreError as error:
+            raise CommandError(errors.explain(error)) from error
+        except EmbeddedS3Error as error:
+            raise CommandError(str(error)) from error

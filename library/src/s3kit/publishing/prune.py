@@ -1,0 +1,357 @@
+"""Removing the static objects that no page asks for any more: `manage.py s3 prune`.
+
+What stays, whatever its age: all that the live manifest names, the last `keep` kept manifests, and those that
+were in force or replaced within the last `days` days. What is younger than `days` days stays too, by S3's
+own clock, and everything outside `static/`. The manifest of a past deploy goes when it need not be kept.
+
+`s3/kept.py` says why this does no harm to a deploy that runs at the same time.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3kit import clients
+from s3kit import errors
+from s3kit.publishing import history
+from s3kit.buckets import policies
+from s3kit.progress import Progress
+from s3kit.publishing.publish import NAMED_FAILURES
+from s3kit.storages.static import static_bucket
+
+KEEP = 10  # manifests
+DAYS = 30
+BATCH = 1000  # keys: as many as S3 takes in one DeleteObjects
+IN_TIME = 60  # seconds: a batch that has not asked for its deletions by then is begun anew
+TRIES = 3
+PAUSE = 2  # seconds
+THREADS = 16
+
+# How stores that know no DeleteObjects say so, or that they want a checksum which AWS no longer does.
+_NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
+_PASSING = {"InternalError", "SlowDown", "ServiceUnavailable", "500", "503"}
+
+
+class PruneError(Exception):
+    """Nothing more could be removed. The message is one line for people: what happened, and the cure."""
+
+
+class Object(NamedTuple):
+    """An object of the static bucket; `size` in bytes."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class _Copy(NamedTuple):
+    """What a kept manifest says: the names that it is in need of, and the hash of the one that it replaced.
+
+    The latter is history.NOTHING where there was none, and "" where it is not on record; then it was in force
+    since `since`, or, for None, since the copy was written.
+    """
+
+    names: set[str]
+    replaces: str
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What has to stay: names below `static/`, and the keys of the manifests to be kept.
+
+    `unknown_before`: what was in force until then is not on record, though it may have been of late.
+    """
+
+    names: set[str]
+    manifests: set[str]
+    unknown_before: datetime | None
+
+
+@dataclass
+class Report:
+    """What was found, and with `delete` done. Sizes in bytes."""
+
+    bucket: str
+    keep: int
+    days: int
+    delete: bool
+    needed: Needed
+    found: list[Object]
+    removed: int = 0
+    removed_bytes: int = 0
+    spared: int = 0
+    """Needed by a deploy that came in between."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    has_versions: bool = False
+
+    def as_text(self) -> str:
+        """Return what is to be read; with `delete` off a line for each object."""
+        lines = [
+            f"{each.size:>12,}  {each.modified:%Y-%m-%d}  {each.key}"
+            for each in self.found
+            if not self.delete
+        ]
+        files, manifests = len(self.needed.names), len(self.needed.manifests)
+        lines.append(
+            f"What stays in {self.bucket}: {_count(files, 'file')} that the live manifest and"
+            f" {_count(manifests, 'kept one')} name, and all that is younger than {_count(self.days, 'day')}."
+        )
+        size = sum(each.size for each in self.found)
+        if since := self.needed.unknown_before:
+            until = f"{since + timedelta(days=self.days):%Y-%m-%d %H:%M} UTC"
+            lines.append(
+                f"What was in force before {since:%Y-%m-%d %H:%M} UTC is not on record, so nothing can be"
+                f" told to be unused for {_count(self.days, 'day')}: run this again after {until}."
+            )
+        elif not self.found:
+            lines.append("Nothing can go.")
+        elif self.delete:
+            spared = f", {self.spared:,} spared for a new deploy" if self.spared else ""
+            count = f"{self.removed:,} of {_count(len(self.found), 'object')} removed{spared}"
+            lines.append(f"{count}, {self.removed_bytes:,} bytes.")
+        else:
+            lines.append(
+                f"{_count(len(self.found), 'object')} can go, {size:,} bytes. With --delete they do."
+            )
+        if self.has_versions:
+            lines.append(
+                "The bucket keeps versions: what was removed is still stored, and paid for, until a lifecycle"
+                " rule for noncurrent versions ends that."
+            )
+        return "\n".join(lines)
+
+    def failures(self) -> str:
+        """Return what failed, "" for nothing: the first NAMED_FAILURES by key, and the cure."""
+        if not self.failed:
+            return ""
+        lines = [f"{_count(len(self.failed), 'object')} could not be removed:"]
+        lines += [f"  {key}: {code}" for key, code in sorted(self.failed)[:NAMED_FAILURES]]
+        if len(self.failed) > NAMED_FAILURES:
+            lines.append(f"  and {len(self.failed) - NAMED_FAILURES:,} more")
+        denied = any(code == "AccessDenied" for _, code in self.failed)
+        lines.append(
+            "Attach what `manage.py s3 policy --role prune` prints."
+            if denied
+            else "Another run does the rest."
+        )
+        return "\n".join(lines)
+
+    def as_json(self) -> str:
+        """Return the report for machines."""
+        unknown = self.needed.unknown_before
+        found: dict[str, Any] = {
+            "bucket": self.bucket,
+            "delete": self.delete,
+            "keep": self.keep,
+            "days": self.days,
+            "manifests": sorted(self.needed.manifests),
+            "unknown_before": unknown.isoformat() if unknown else None,
+            "found": [
+                {"key": each.key, "bytes": each.size, "modified": each.modified.isoformat()}
+                for each in self.found
+            ],
+            "removed": self.removed,
+            "removed_bytes": self.removed_bytes,
+            "spared": self.spared,
+            "failed": dict(self.failed),
+            "has_versions": self.has_versions,
+        }
+        return json.dumps(found, indent=2)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def prune(*, keep: int = KEEP, days: int = DAYS, delete: bool = False, progress: Progress) -> Report:
+    """Find the static objects that nothing is in need of, and with `delete` remove them.
+
+    `keep` and `days` are 1 at least. Raises PruneError where there is no live manifest, or S3 refuses; what
+    was refused of single objects is in the report. ImproperlyConfigured where settings are missing.
+    """
+    bucket = static_bucket()
+    try:
+        return _Pruner(bucket, keep=keep, days=days).run(delete=delete, progress=progress)
+    except (ClientError, BotoCoreError) as error:
+        raise PruneError(errors.explain(error, bucket, role="prune")) from error
+
+
+class _Pruner:
+    def __init__(self, bucket: str, *, keep: int, days: int) -> None:
+        self.bucket = {"Bucket": bucket, **clients.owner_arguments()}
+        self.keep, self.days = keep, days
+        self.s3 = clients.client()
+        # What deletes is not sent again by botocore, which would not look at the time.
+        self.once = clients.client_that_asks_once()
+        self.now = self._clock()
+        self.old = self.now - timedelta(days=days)
+        self._copies: dict[Object, _Copy] = {}
+
+    def run(self, *, delete: bool, progress: Progress) -> Report:
+        needed = self._needed()
+        found = [each for each in self._list(clients.STATIC_PREFIX) if self._can_go(each, needed)]
+        report = Report(str(self.bucket["Bucket"]), self.keep, self.days, delete, needed, found)
+        for start in range(0, len(found) if delete else 0, BATCH):
+            self._remove(found[start : start + BATCH], report)
+            done = min(start + BATCH, len(found))
+            progress(done, len(found), f"Removed up to {found[done - 1].key}")
+        return report
+
+    # What there is
+
+    def _clock(self) -> datetime:
+        """Return S3's time, by which objects are dated."""
+        answer = self.s3.list_objects_v2(**self.bucket, Prefix=clients.STATIC_PREFIX, MaxKeys=1)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    def _list(self, prefix: str, first: str = "", last: str = "") -> Iterator[Object]:
+        """List the objects with a prefix in the order of their keys, or of those a range."""
+        # S3 begins after a key, which need not be there.
+        after = {"StartAfter": first[:-1]} if first else {}
+        for page in self.s3.get_paginator("list_objects_v2").paginate(**self.bucket, Prefix=prefix, **after):
+            for entry in page.get("Contents", ()):
+                yield Object(entry["Key"], entry["Size"], entry["LastModified"])
+            if last and page.get("Contents") and page["Contents"][-1]["Key"] >= last:
+                return
+
+    def _needed(self) -> Needed:
+        """Read the manifests; raise PruneError where one that counts can't be read."""
+        listed = [each for each in self._list(history.FOLDER) if history.hash_in(each.key)]
+        # By S3's clock; the one in the key is that of a machine which deployed.
+        copies = sorted(listed, key=lambda each: (each.modified, each.key))
+        young = [each for each in copies if each.modified > self.old]
+        by_hash = {history.hash_in(each.key): each for each in copies}
+        stays = dict.fromkeys([*copies[-self.keep :], *young])
+        live, written = self._live()
+        unknown = []
+        if written > self.old and not any(history.hash_in(each.key) == history.hash_of(live) for each in young):
+            unknown.append(written)  # by a version of this project that kept no copies
+        for each, copy in zip(young, self._read(young), strict=True):
+            replaced = by_hash.get(copy.replaces)
+            if replaced:
+                stays[replaced] = None
+            elif copy.replaces != history.NOTHING and (copy.since or each.modified) > self.old:
+                unknown.append(copy.since or each.modified)
+        names = history.names(live).union(*(copy.names for copy in self._read(list(stays))))
+        return Needed(names, {each.key for each in stays}, max(unknown, default=None))
+
+    def _live(self) -> tuple[dict[str, Any], datetime]:
+        try:
+            answer = self.s3.get_object(**self.bucket, Key=policies.MANIFEST)
+            manifest = json.loads(answer["Body"].read())
+            history.names(manifest)
+        except self.s3.exceptions.NoSuchKey:
+            raise PruneError(
+                f"{policies.MANIFEST} is not there, so nothing tells what the site is in need of: run"
+                " `manage.py collectstatic`. Nothing was removed."
+            ) from None
+        except ValueError as error:
+            raise PruneError(
+                f"{policies.MANIFEST} can't be understood ({error}): run `manage.py collectstatic`."
+                " Nothing was removed."
+            ) from error
+        return manifest, answer["LastModified"]
+
+    def _read(self, copies: list[Object]) -> list[_Copy]:
+        """Return what kept manifests say; each is asked for once."""
+        new = [each for each in copies if each not in self._copies]
+        with ThreadPoolExecutor(THREADS) as pool:
+            self._copies.update(zip(new, pool.map(self._read_one, new), strict=True))
+        return [self._copies[each] for each in copies]
+
+    def _read_one(self, copy: Object) -> _Copy:
+        answer = self.s3.get_object(**self.bucket, Key=copy.key)
+        try:
+            names = history.names(json.loads(answer["Body"].read()))
+            since = answer["Metadata"].get(history.SINCE)
+            in_force = datetime.fromisoformat(since).astimezone(UTC) if since else None
+        except ValueError as error:
+            raise PruneError(
+                f"{copy.key} can't be understood ({error}): delete it if nobody will roll back to it."
+            ) from error
+        return _Copy(names, answer["Metadata"].get(history.REPLACES, ""), in_force)
+
+    def _can_go(self, each: Object, needed: Needed) -> bool:
+        if history.is_marker(each.key):
+            return each.modified < self.now - history.LAPSE
+        if needed.unknown_before or each.modified > self.old:
+            return False
+        if each.key == policies.MANIFEST or each.key.endswith("/"):  # a folder, as consoles make them
+            return False
+        if history.hash_in(each.key):
+            return each.key not in needed.manifests
+        return each.key.removeprefix(clients.STATIC_PREFIX) not in needed.names
+
+    # What goes
+
+    def _remove(self, batch: list[Object], report: Report) -> None:
+        """Remove a batch of objects, sorted by key, under a marker of its own."""
+        for attempt in range(TRIES):
+            time.sleep(PAUSE * attempt)
+            marker, began = f"{history.MARKERS}{secrets.token_hex(8)}", time.monotonic()
+            self.s3.put_object(**self.bucket, Key=marker, Body=b"")
+            answered = True
+            try:
+                needed = self._needed()
+                keys = {each.key for each in batch}
+                again = self._list(clients.STATIC_PREFIX, batch[0].key, batch[-1].key)
+                going = [each for each in again if each.key in keys and self._can_go(each, needed)]
+                if time.monotonic() - began > IN_TIME:
+                    continue
+                answered = False
+                removed = self._delete(going, began + IN_TIME, report) if going else set()
+                answered = True
+            except ClientError as error:
+                answered = True
+                if error.response["Error"]["Code"] not in _PASSING or attempt == TRIES - 1:
+                    raise
+            else:
+                gone = [each for each in going if each.key in removed]
+                report.needed = needed
+                report.removed += len(gone)
+                report.removed_bytes += sum(each.size for each in gone)
+                report.spared += len(batch) - len(going)
+                return
+            finally:
+                if answered:  # else it may still be at work: the marker lapses
+                    self.s3.delete_object(**self.bucket, Key=marker)
+        raise PruneError(
+            f"S3 took more than {IN_TIME} seconds to list a part of {self.bucket['Bucket']}: try again later."
+        )
+
+    def _delete(self, going: list[Object], until: float, report: Report) -> set[str]:
+        """Delete the objects, those that are late excepted; return the keys that are gone."""
+        objects = [{"Key": each.key} for each in going]
+        try:
+            answer = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_BULK:
+                raise
+            with ThreadPoolExecutor(THREADS) as pool:
+                told = list(pool.map(lambda each: self._delete_one(each.key, until), going))
+        else:
+            told = [*answer.get("Deleted", ()), *answer.get("Errors", ())]
+        report.failed += [(each["Key"], each["Code"]) for each in told if "Code" in each]
+        report.has_versions |= any(each.get("DeleteMarker") for each in told)
+        return {each["Key"] for each in told if "Code" not in each}
+
+    def _delete_one(self, key: str, until: float) -> dict[str, Any]:
+        """Do what DeleteObjects does, and return what it answers of a key."""
+        if time.monotonic() > until:
+            return {"Key": key, "Code": "not tried, for want of time"}
+        try:
+            return {
+                "Key": key,
+                "DeleteMarker": self.once.delete_object(**self.bucket, Key=key).get("DeleteMarker"),
+            }
+        except ClientError as error:
+            return {"Key": key, "Code": error.response["Error"]["Code"]}

@@ -1,0 +1,690 @@
+"""Publishing the static files that were collected, in an order that never breaks the live site.
+
+One listing of the bucket and one look at the live manifest tell what is missing. Hashed names go up first,
+plain names after all of them, the manifest last. No object is ever deleted, and no hashed one replaced while
+its content is right. Whatever fails or is killed on the way, the old manifest stays in force, and the next
+run uploads the rest. Before a manifest goes live, a copy of it is kept: `s3/kept.py` says what for.
+
+What decides whether an object is right:
+- a hashed name: that it is there, with the size of the file or the size that the live manifest records (gzip
+  differs between builds of zlib, and compression between deploys with and without a CDN domain);
+- a plain name: its fingerprint in the live manifest, as long as the listing shows the ETag that S3 gave us
+  for it. The ETag is a token: it tells that somebody else has written the object since, and is never compared
+  with a hash of ours;
+- where these don't tell, as after a run that was killed: the SHA-256 that each object carries as metadata.
+"""
+
+import hashlib
+import json
+import logging
+import mimetypes
+import re
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from django.conf import settings
+
+from s3kit import clients
+from s3kit.publishing import history
+from s3kit.progress import Progress
+from s3kit.storages.static import CHUNK, Source, Stage, static_bucket
+
+if TYPE_CHECKING:
+    from obstore import PutResult
+    from obstore.store import S3Store
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+# A plain name changes its content; five minutes are what a page may be behind.
+SHORT = "public, max-age=300"
+ALWAYS_ASK = "no-cache"
+
+# Small files are limited by the way to S3 and back, large ones by the line and by memory.
+CONCURRENCY = 64
+LARGE = 1024 * 1024  # bytes: from here on a file is streamed from disk, CONCURRENCY_LARGE at a time
+CONCURRENCY_LARGE = 2
+PART = 8 * 1024 * 1024  # bytes: a longer file goes up in parts of this size, PARTS_AT_ONCE at a time
+PARTS_AT_ONCE = 2
+RESENT_AFTER = (0.1, 0.5, 2)  # seconds
+# A bucket that refuses this many files refuses the others too.
+GIVE_UP_AFTER = 50
+NAMED_FAILURES = 20
+# A prune at work is looked for again after this many seconds.
+LOOK_AGAIN_AFTER = 0.5
+
+# What browsers are strict about, and what versions of Python's table differ in. All else is Python's table,
+# never the machine's mime.types.
+CONTENT_TYPES = {
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+    ".css": "text/css",
+    ".csv": "text/csv",
+    ".eot": "application/vnd.ms-fontobject",
+    ".geojson": "application/geo+json",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".ico": "image/vnd.microsoft.icon",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".jsonld": "application/ld+json",
+    ".m4a": "audio/mp4",
+    ".map": "application/json",
+    ".md": "text/markdown",
+    ".mjs": "text/javascript",
+    ".mp4": "video/mp4",
+    ".oga": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".ogv": "video/ogg",
+    ".opus": "audio/ogg",
+    ".otf": "font/otf",
+    ".rss": "application/rss+xml",
+    ".svg": "image/svg+xml",
+    ".svgz": "image/svg+xml",
+    ".ttc": "font/collection",
+    ".ttf": "font/ttf",
+    ".txt": "text/plain",
+    ".vtt": "text/vtt",
+    ".wasm": "application/wasm",
+    ".weba": "audio/webm",
+    ".webm": "video/webm",
+    ".webmanifest": "application/manifest+json",
+    ".webp": "image/webp",
+    ".woff": "font/woff",
+    ".woff2": "font/woff2",
+    ".xhtml": "application/xhtml+xml",
+    ".xml": "application/xml",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+}
+_python_types = mimetypes.MimeTypes()
+_TEXT = re.compile(r"text/.*|.*[/+](json|xml|yaml)")
+
+_log = logging.getLogger(__name__)
+
+
+class PublishError(Exception):
+    """Static files could not be published. The message is for people: what happened, and the cure."""
+
+
+def content_type(name: str) -> str:
+    """Return the Content-Type of a file by its name, the same on every machine; text is taken as UTF-8."""
+    suffix = PurePosixPath(name).suffix.lower()
+    found = CONTENT_TYPES.get(suffix)
+    if found is None:
+        guessed, encoding = _python_types.guess_type(f"file{suffix}")
+        found = "application/octet-stream" if encoding or not guessed else guessed
+    return f"{found}; charset=utf-8" if found.startswith("text/") else found
+
+
+class Headers(NamedTuple):
+    """How an object is stored.
+
+    `encoding`: "gzip" is a wish, granted where it makes the file smaller; "gzipped" is compressed already.
+    """
+
+    content_type: str
+    cache_control: str
+    encoding: Literal["", "gzip", "gzipped"]
+
+    @classmethod
+    def of(cls, name: str, cache_control: str) -> "Headers":
+        """Return the headers of a name. With a CDN domain nothing is compressed: the CDN does it better."""
+        kind = content_type(name)
+        if name.lower().endswith(".svgz"):
+            return cls(kind, cache_control, "gzipped")
+        text = _TEXT.fullmatch(kind) and not settings.AWS_STATIC_CUSTOM_DOMAIN.strip()
+        return cls(kind, cache_control, "gzip" if text else "")
+
+
+class Stored(NamedTuple):
+    """An object in the bucket: its size in bytes as stored (compressed, if it is), its ETag as a token."""
+
+    size: int
+    etag: str | None
+
+
+@dataclass
+class Item:
+    """One object to be: its name below `static/`, its content and headers.
+
+    `state`: "right" needs nothing, "missing" and "outdated" an upload, "unclear" a look at its metadata.
+    """
+
+    name: str
+    source: Source
+    headers: Headers
+    immutable: bool
+    state: Literal["right", "missing", "outdated", "unclear"] = "missing"
+    stored: Stored | None = None
+
+    @property
+    def key(self) -> str:
+        """Return the object's key."""
+        return clients.STATIC_PREFIX + self.name
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what changes when the content, its encoding or a header changes."""
+        return hashlib.sha256("\n".join((self.source.digest, *self.headers)).encode()).hexdigest()[:24]
+
+
+@dataclass
+class Live:
+    """What the bucket holds: objects by their name below `static/`, and the manifest, {} for none."""
+
+    objects: dict[str, Stored]
+    manifest: dict[str, Any]
+    written: datetime | None = None
+
+    @property
+    def names(self) -> set[str]:
+        """Return the names below `static/` that the manifest is in need of."""
+        try:
+            return history.names(self.manifest)
+        except ValueError:
+            return set()
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether there is a copy of the manifest."""
+        digest = history.hash_of(self.manifest)
+        return any(history.hash_in(clients.STATIC_PREFIX + name) == digest for name in self.objects)
+
+    def judge(self, item: Item) -> None:
+        """Set the item's state."""
+        records = self.manifest.get("s3", {})
+        stored = item.stored = self.objects.get(item.name)
+        if stored is None:
+            item.state = "missing"
+        elif item.immutable:
+            sizes = (item.source.size, records.get("hashed", {}).get(item.name))
+            item.state = "right" if stored.size in sizes else "unclear"
+        else:
+            fingerprint, etag = records.get("plain", {}).get(item.name, (None, None))
+            if etag is None or etag != stored.etag:
+                item.state = "unclear"
+            else:
+                item.state = "right" if fingerprint == item.fingerprint else "outdated"
+
+
+@dataclass
+class Summary:
+    """What a run did, or with `dry_run` would do. Bytes are those sent."""
+
+    files: int
+    dry_run: bool
+    uploaded: int = 0
+    unchanged: int = 0
+    bytes: int = 0
+    manifest: Literal["unchanged", "new", "none"] = "unchanged"
+    started: float = field(default_factory=time.monotonic)
+
+    def __str__(self) -> str:
+        verb = "to upload" if self.dry_run else "uploaded"
+        return (
+            f"{self.files:,} files as {self.uploaded + self.unchanged:,} objects: {self.uploaded:,} {verb}, "
+            f"{self.unchanged:,} unchanged, {self.bytes:,} bytes in {time.monotonic() - self.started:.1f} s; "
+            f"manifest: {self.manifest}."
+        )
+
+
+def planned(stage: Stage, paths: dict[str, str]) -> list[Item]:
+    """Return the objects that the collected files become, hashed ones first.
+
+    `paths` are the final names by plain name; what post-processing derived on the way there is left out.
+    """
+    # A storage whose file_hash returns None for a file keeps its name: nothing of that is immutable.
+    hashed = {final for name, final in paths.items() if final != name}
+    items = [
+        Item(name, stage.source(name), Headers.of(name, IMMUTABLE), immutable=True) for name in sorted(hashed)
+    ]
+    for name in sorted(stage.plain.keys() - hashed):
+        source = stage.source(name) if paths.get(name) == name else stage.plain[name]
+        items.append(Item(name, source, Headers.of(name, SHORT), immutable=False))
+    return items
+
+
+def read_live(manifest_name: str) -> Live:
+    """Return what the bucket holds: a request per 1,000 objects, and one for the manifest.
+
+    Raises PublishError with the cure where there are no credentials, no bucket or no permission to list it.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+    from obstore.exceptions import BaseError
+
+    bucket = static_bucket()
+    try:
+        store = clients.obstore_store(bucket)
+        with ThreadPoolExecutor(1) as pool:
+            manifest = pool.submit(_live_manifest, store, manifest_name)
+            objects = _listed(store, bucket)
+            return Live(objects, *manifest.result())
+    except (BotoCoreError, BaseError, ClientError, OSError) as error:
+        raise PublishError(_explained(error, bucket)) from error
+
+
+def _listed(store: "S3Store", bucket: str) -> dict[str, Stored]:
+    import obstore
+    from obstore.exceptions import InvalidPathError
+
+    try:
+        return {
+            meta["path"].removeprefix(clients.STATIC_PREFIX): Stored(meta["size"], _token(meta["e_tag"]))
+            for batch in obstore.list(store, clients.STATIC_PREFIX, chunk_size=1000)
+            for meta in batch
+        }
+    except InvalidPathError:
+        return _listed_by_boto3(bucket)
+
+
+def _listed_by_boto3(bucket: str) -> dict[str, Stored]:
+    """Return a bucket's objects where keys are among them, like `static//x`, that obstore can't read."""
+    pages = clients.client().get_paginator("list_objects_v2")
+    return {
+        meta["Key"].removeprefix(clients.STATIC_PREFIX): Stored(meta["Size"], _token(meta["ETag"]))
+        for page in pages.paginate(Bucket=bucket, Prefix=clients.STATIC_PREFIX, **clients.owner_arguments())
+        for meta in page.get("Contents", ())
+    }
+
+
+def _live_manifest(store: "S3Store", manifest_name: str) -> tuple[dict[str, Any], datetime | None]:
+    import obstore
+
+    try:
+        answer = obstore.get(store, clients.STATIC_PREFIX + manifest_name)
+        found = json.loads(bytes(answer.bytes()))
+    except FileNotFoundError:
+        return {}, None
+    except ValueError:  # not ours, or broken: published anew
+        return {}, None
+    return (found, answer.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
+
+
+def _token(etag: str | None) -> str | None:
+    return etag.strip('"') if etag else None
+
+
+class Publisher:
+    """One run: reads the live state in the background while Django collects, then uploads."""
+
+    def __init__(self, manifest_name: str) -> None:
+        self.manifest_name = manifest_name
+        self._pool = ThreadPoolExecutor(1)
+        self._live = self._pool.submit(read_live, manifest_name)
+        self._started = time.monotonic()
+
+    def publish(self, stage: Stage, *, dry_run: bool = False, progress: Progress) -> Summary:
+        """Upload what the bucket lacks of the staged files; with `dry_run` only say so.
+
+        Raises PublishError, which names the files that failed and S3's code, and then writes no manifest.
+        """
+        live = self._live.result()
+        manifest = None
+        if self.manifest_name in stage.derived:
+            manifest = json.loads(stage.derived.pop(self.manifest_name).body)  # type: ignore[arg-type]
+        items = planned(stage, manifest["paths"] if manifest else {})
+        for item in items:
+            live.judge(item)
+
+        summary = Summary(files=len(stage.plain), dry_run=dry_run, started=self._started)
+        upload = _Upload(
+            static_bucket(), summary, progress, total=sum(item.state != "right" for item in items)
+        )
+        upload.run([item for item in items if item.immutable])
+        upload.run([item for item in items if not item.immutable])
+
+        if manifest is None:
+            summary.manifest = "unchanged" if live.manifest else "none"
+            return summary
+        _record(manifest, items)
+        if manifest != live.manifest:
+            summary.manifest = "new"
+            if not dry_run:
+                upload.copies(manifest, live)
+                unnamed = live.objects.keys() - live.names
+                if upload.rescue([item for item in items if item.name in unnamed]):
+                    _record(manifest, items)
+                upload.manifest(self.manifest_name, manifest)
+        return summary
+
+
+def _record(manifest: dict[str, Any], items: list[Item]) -> None:
+    """Put into the manifest what the next deploy compares with."""
+    manifest["paths"] = dict(sorted(manifest["paths"].items()))
+    manifest["s3"] = {
+        "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
+        "plain": {
+            item.name: [item.fingerprint, item.stored.etag]
+            for item in items
+            if not item.immutable and item.stored
+        },
+    }
+
+
+class _Upload:
+    """The uploads of one run."""
+
+    def __init__(self, bucket: str, summary: Summary, progress: Progress, total: int) -> None:
+        self.bucket = bucket
+        self.store = clients.obstore_store(bucket)
+        self.summary = summary
+        self.progress = progress
+        self.total = total
+        self.done = 0
+
+    def run(self, items: Iterable[Item]) -> None:
+        """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
+        from botocore.exceptions import BotoCoreError
+        from obstore.exceptions import BaseError
+
+        failures: list[tuple[str, str]] = []
+        with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
+            running: dict[Future[int | None], Item] = {}
+            for item in items:
+                if item.state == "right":
+                    self.summary.unchanged += 1
+                else:
+                    pool = large if item.source.size >= LARGE else small
+                    running[pool.submit(self._settle, item)] = item
+            try:
+                for future in as_completed(running):
+                    try:
+                        self._count(running[future], future.result())
+                    except (BaseError, BotoCoreError, OSError, ValueError) as error:
+                        failures.append((running[future].key, _reason(error)))
+                        if len(failures) >= GIVE_UP_AFTER:
+                            break
+            finally:  # also on Ctrl-C
+                small.shutdown(wait=False, cancel_futures=True)
+                large.shutdown(wait=False, cancel_futures=True)
+        if failures:
+            raise PublishError(_failed(failures, given_up=len(failures) >= GIVE_UP_AFTER))
+
+    def _count(self, item: Item, sent: int | None) -> None:
+        self.done += 1
+        if sent is None:
+            self.summary.unchanged += 1
+            self.progress(self.done, self.total, f"Unchanged {item.key}")
+        else:
+            self.summary.uploaded += 1
+            self.summary.bytes += sent
+            verb = "Would upload" if self.summary.dry_run else "Uploaded"
+            self.progress(self.done, self.total, f"{verb} {item.key}")
+
+    def _settle(self, item: Item) -> int | None:
+        """Upload an item if it is needed; return the bytes sent, or None where it was right."""
+        if item.state == "unclear" and self._is_right(item):
+            item.state = "right"
+            return None
+        if self.summary.dry_run:
+            return 0
+        return self._put(item)
+
+    def _is_right(self, item: Item) -> bool:
+        import obstore
+
+        try:
+            found = obstore.get(self.store, item.key, options={"head": True})
+        except FileNotFoundError:  # deleted since the listing
+            return False
+        headers = found.attributes
+        item.stored = Stored(found.meta["size"], _token(found.meta["e_tag"]))
+        same = headers.get("sha256") == item.source.digest
+        if item.immutable:
+            return same
+        kind, cache_control, encoding = item.headers
+        encodings = {"gzip": {"gzip", ""}, "gzipped": {"gzip"}, "": {""}}[encoding]
+        return (
+            same
+            and headers.get("Content-Type") == kind
+            and headers.get("Cache-Control") == cache_control
+            and headers.get("Content-Encoding", "") in encodings
+        )
+
+    def _put(self, item: Item) -> int | None:
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with _body(item) as (body, size, encoding):
+            attributes = {
+                "Content-Type": item.headers.content_type,
+                "Cache-Control": item.headers.cache_control,
+                "sha256": item.source.digest,
+            }
+            if encoding:
+                attributes["Content-Encoding"] = encoding
+            # Another deploy may have uploaded the same hashed name since the listing: it is not replaced. (A
+            # multipart upload can't be told so; it would write the same bytes.)
+            create = item.immutable and item.state == "missing" and size <= PART
+            try:
+                result = _insist(
+                    lambda: obstore.put(
+                        self.store,
+                        item.key,
+                        body,
+                        attributes=attributes,
+                        mode="create" if create else "overwrite",
+                        use_multipart=None if size > PART else False,
+                        chunk_size=PART,
+                        max_concurrency=PARTS_AT_ONCE,
+                    )
+                )
+            except AlreadyExistsError:
+                item.stored = Stored(size, None)
+                return None
+            item.stored = Stored(size, _token(result["e_tag"]))
+            return size
+
+    def copies(self, manifest: dict[str, Any], live: Live) -> None:
+        """Keep a copy of the manifest to be, and of the live one where there is none yet."""
+        told = {}
+        if live.names:
+            told = {history.REPLACES: history.hash_of(live.manifest)}
+            if not live.is_kept:
+                since = live.written or datetime.now(UTC)
+                noted = {"Cache-Control": IMMUTABLE, history.SINCE: since.isoformat()}
+                self._write(history.copy_key(live.manifest, since), live.manifest, noted)
+        elif not live.objects:
+            told = {history.REPLACES: history.NOTHING}
+        self._write(history.copy_key(manifest, datetime.now(UTC)), manifest, {"Cache-Control": IMMUTABLE} | told)
+
+    def rescue(self, items: list[Item]) -> bool:
+        """Upload again what a prune has deleted of these objects, which were there; return whether any was.
+
+        Called when the copy of the manifest is kept; `s3/kept.py` says why this is enough.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+        from obstore.exceptions import BaseError
+
+        if not items:
+            return False
+        try:
+            self._await_prune()
+            objects = _listed(self.store, self.bucket)
+        except (BotoCoreError, BaseError, ClientError, OSError) as error:
+            raise PublishError(_explained(error, self.bucket)) from error
+        gone = [item for item in items if item.name not in objects]
+        for item in gone:
+            if item.state == "right":
+                self.summary.unchanged -= 1
+            else:
+                self.summary.uploaded -= 1
+            item.state, item.stored = "missing", None
+        self.total += len(gone)
+        self.run(gone)
+        return bool(gone)
+
+    def _await_prune(self) -> None:
+        """Return when no batch of a prune is at work that may have begun before this call."""
+        seen: set[str] | None = None
+        while True:
+            answer = clients.client().list_objects_v2(
+                Bucket=self.bucket, Prefix=history.MARKERS, **clients.owner_arguments()
+            )
+            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            until = {
+                entry["Key"]: entry["LastModified"] + history.LAPSE
+                for entry in answer.get("Contents", ())
+                if history.is_marker(entry["Key"])
+            }
+            at_work = {key for key, end in until.items() if now < end}
+            if seen is None and at_work:
+                _log.warning(
+                    "Waiting for `manage.py s3 prune`, whose marker is %s; if that was killed, until %s.",
+                    " and ".join(sorted(at_work)),
+                    f"{max(until[key] for key in at_work):%H:%M} UTC",
+                )
+            # Batches that begin from now on will read the copy of the manifest.
+            seen = at_work if seen is None else seen & at_work
+            if not seen:
+                return
+            time.sleep(LOOK_AGAIN_AFTER)
+
+    def manifest(self, name: str, manifest: dict[str, Any]) -> None:
+        """Write the manifest, which is what makes the new files live."""
+        self._write(clients.STATIC_PREFIX + name, manifest, {"Cache-Control": ALWAYS_ASK})
+
+    def _write(self, key: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
+        import obstore
+        from obstore.exceptions import BaseError
+
+        body = json.dumps(manifest).encode()
+        attributes = {"Content-Type": "application/json"} | attributes
+        try:
+            obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise PublishError(_failed([(key, _reason(error))], given_up=False)) from error
+        self.summary.bytes += len(body)
+
+
+def _insist(put: "Callable[[], PutResult]") -> "PutResult":
+    """Return what `put` does; a request that got no answer is sent again, after each pause of RESENT_AFTER.
+
+    obstore itself does so only where a second request could not be refused. One with If-None-Match can, as
+    AlreadyExistsError, if S3 has done the first: the name is made of the content, so that nothing is lost.
+    """
+    from obstore.exceptions import GenericError
+
+    for pause in RESENT_AFTER:
+        try:
+            return put()
+        except GenericError as error:
+            if _code(error):  # an answer
+                raise
+            time.sleep(pause)
+    return put()
+
+
+@contextmanager
+def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
+    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path."""
+    source, wish = item.source, item.headers.encoding
+    body = source.body
+    if isinstance(body, Path) and source.size < LARGE:
+        body = body.read_bytes()
+    if wish != "gzip":
+        yield body, source.size, "gzip" if wish == "gzipped" else ""
+    elif isinstance(body, bytes):
+        packed = b"".join(_gzip([body]))
+        if len(packed) < len(body):
+            yield packed, len(packed), "gzip"
+        else:
+            yield body, len(body), ""
+    else:
+        with tempfile.NamedTemporaryFile(prefix="collectstatic-") as file:
+            with body.open("rb") as original:
+                for chunk in _gzip(iter(lambda: original.read(CHUNK), b"")):
+                    file.write(chunk)
+            file.flush()
+            size = file.tell()
+            if size < source.size:
+                yield Path(file.name), size, "gzip"
+            else:
+                yield body, source.size, ""
+
+
+def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    # zlib's own gzip header holds neither a name nor a time, so that the bytes are the same on every run.
+    packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    for chunk in chunks:
+        yield packer.compress(chunk)
+    yield packer.flush()
+
+
+# --------------------------------------------------------------------------------------- errors, for people
+
+
+def _code(error: BaseException) -> str:
+    """Return S3's own code of an error, or its HTTP status, or ""."""
+    from botocore.exceptions import ClientError
+
+    if isinstance(error, ClientError):
+        return str(error.response["Error"]["Code"])
+    text = str(error)
+    if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
+        return found[1]
+    if "redirect without LOCATION" in text:  # obstore keeps S3's answer to itself
+        return "PermanentRedirect"
+    if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
+        return found[1].strip()
+    return ""
+
+
+def _reason(error: BaseException) -> str:
+    if code := _code(error):
+        return code
+    text = str(error) or type(error).__name__
+    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
+    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
+
+
+def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
+    lines = [f"{len(failures)} of the static files could not be uploaded:"]
+    lines += [f"  {key}: {reason}" for key, reason in sorted(failures)[:NAMED_FAILURES]]
+    if len(failures) > NAMED_FAILURES:
+        lines.append(f"  and {len(failures) - NAMED_FAILURES} more")
+    if given_up:
+        lines.append("The others were not tried.")
+    lines.append(
+        "The manifest was not written, so the site goes on with the old one; another run uploads the rest."
+    )
+    return "\n".join(lines)
+
+
+def _explained(error: BaseException, bucket: str) -> str:
+    from botocore.exceptions import BotoCoreError
+
+    code, place = _code(error), clients.place()
+    where = f"bucket {bucket} in {place.region}" + (f" at {place.endpoint}" if place.endpoint else "")
+    if isinstance(error, BotoCoreError):
+        return (
+            f"No usable AWS credentials ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or run where a role is attached."
+        )
+    if code == "NoSuchBucket":
+        return f"There is no {where}: create it, or correct AWS_STATIC_BUCKET_NAME and AWS_S3_REGION_NAME."
+    if code in {"AccessDenied", "AllAccessDisabled"} or code.startswith("403"):
+        owner = f"; check that account {place.owner} owns it" if place.owner else ""
+        return (
+            f"S3 denies a look into {where} ({code}): allow who deploys s3:ListBucket on the bucket, "
+            f"and s3:GetObject and s3:PutObject on its {clients.STATIC_PREFIX}*{owner}."
+        )
+    if code in {
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "ExpiredToken",
+        "InvalidToken",
+        "TokenRefreshRequired",
+    }:
+        return f"S3 refuses the credentials for {where} ({code}): renew or correct them."
+    if code in {"PermanentRedirect", "AuthorizationHeaderMalformed"} or code.startswith("301"):
+        return f"{bucket} is not in {place.region} ({code}): correct AWS_S3_REGION_NAME."
+    return f"S3 can't be asked what {where} holds: {_reason(error)}"

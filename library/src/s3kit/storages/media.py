@@ -1,0 +1,492 @@
+"""The storage of uploads: who may read them, what they are called and how a browser treats them.
+
+django-storages carries the bytes. Decided here:
+
+- Access (AWS_MEDIA_ACCESS). `private`: no ACL is sent, links are signed. `public-read`: the canned ACL on
+  each object, plain links. `public-policy`: no ACL, plain links; the bucket's policy makes objects public.
+- Names: the user's own, made unique by 65 random bits, so that nothing is overwritten, nobody guesses a
+  neighbour's address, and S3 need not be asked whether a name is free.
+- Content types: from the extension alone. The browser that uploads declares what it likes, and S3 would serve
+  it as declared.
+"""
+
+import base64
+import json
+import posixpath
+import re
+import secrets
+import threading
+import time
+import unicodedata
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import ClientError
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.utils import validate_file_name
+from django.core.signals import setting_changed
+from django.utils.deconstruct import deconstructible
+from storages.backends.s3 import S3Storage
+from storages.utils import clean_name
+
+from s3kit import clients
+from s3kit.storages import signing
+
+ACCESS = ("private", "public-read", "public-policy")
+
+MAX_KEY = 1024  # bytes of UTF-8, S3's own limit, the prefix included
+
+# One part of 8 MiB at a time, in the thread of the request: 9 MiB of memory for a file of any size, where
+# boto3's ten threads took 110, were no faster in the data centre and cost small files 3 ms each.
+_TRANSFER = TransferConfig(use_threads=False, preferred_transfer_client="classic")
+
+# Lower case without i, l, o and u: 32 characters, 5 bits each, none to be mistaken for another.
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_UNIQUE_LENGTH = 13
+_UNIQUE = re.compile(f"-{f'[{_ALPHABET}]' * _UNIQUE_LENGTH}$")
+
+_EXTENSION = re.compile(r"(?:\.tar)?\.[a-z0-9]{1,16}$", re.IGNORECASE | re.ASCII)
+
+# What a browser may show under the address of the media. None of these can run a script with the rights of
+# that address, and no browser takes an image or a video for HTML, whatever the bytes are. A PDF's scripts run
+# inside the viewer, apart from the page's origin.
+_INLINE_TYPES = {
+    "avif": "image/avif",
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "mp4": "video/mp4",
+    "pdf": "application/pdf",
+    "png": "image/png",
+    "webm": "video/webm",
+    "webp": "image/webp",
+}
+# What is downloaded under a type of its own, so that a device knows the program and <audio> and <video> play.
+# All else, SVG, HTML, XML and scripts above all, is downloaded as plain bytes: S3 cannot send
+# X-Content-Type-Options: nosniff, and browsers never look for HTML in application/octet-stream, while they do
+# in an answer that has no type, or none that they understand.
+_DOWNLOAD_TYPES = {
+    "csv": "text/csv",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "heic": "image/heic",
+    "m4a": "audio/mp4",
+    "mov": "video/quicktime",
+    "mp3": "audio/mpeg",
+    "odt": "application/vnd.oasis.opendocument.text",
+    "ods": "application/vnd.oasis.opendocument.spreadsheet",
+    "ogg": "audio/ogg",
+    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    "txt": "text/plain",
+    "wav": "audio/wav",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "zip": "application/zip",
+}
+
+# boto3's names of what a link may ask of S3, and S3's own.
+LINK_PARAMETERS = {
+    "ResponseCacheControl": "response-cache-control",
+    "ResponseContentDisposition": "response-content-disposition",
+    "ResponseContentEncoding": "response-content-encoding",
+    "ResponseContentLanguage": "response-content-language",
+    "ResponseContentType": "response-content-type",
+    "ResponseExpires": "response-expires",
+    "VersionId": "versionId",
+}
+
+_lock = threading.Lock()
+
+
+@deconstructible
+class MediaStorage(S3Storage):  # type: ignore[misc]
+    """Django's storage of uploads in AWS_MEDIA_BUCKET_NAME, below `media/`; all names are relative to that.
+
+    Settings are read when a storage is made, and again when a test overrides them. Raises
+    ImproperlyConfigured where they cannot work together.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.access not in ACCESS:
+            raise ImproperlyConfigured(
+                f"AWS_MEDIA_ACCESS is {self.access!r}: choose one of {', '.join(ACCESS)}."
+            )
+        if not self.bucket_name:
+            raise ImproperlyConfigured("AWS_MEDIA_BUCKET_NAME is not set: name the bucket of the uploads.")
+        self.querystring_auth = self.access == "private"
+        self.default_acl = "public-read" if self.access == "public-read" else None
+        self._cloudfront: tuple[str, str] | None = None
+        if self.querystring_auth and self.custom_domain:
+            self._cloudfront = (_setting("AWS_CLOUDFRONT_KEY_ID"), _setting("AWS_CLOUDFRONT_KEY"))
+            if not all(self._cloudfront):
+                raise ImproperlyConfigured(
+                    "AWS_MEDIA_CUSTOM_DOMAIN with private media needs CloudFront's signatures: set"
+                    " AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY."
+                )
+            try:
+                cloudfront_key(self._cloudfront[1])
+            except ValueError as error:
+                raise ImproperlyConfigured(str(error)) from None
+        setting_changed.connect(self._read_settings_again)
+
+    def get_default_settings(self) -> dict[str, Any]:
+        """Return django-storages' options, all of them independent of its other settings and variables."""
+        where = clients.place()
+        options: dict[str, Any] = super().get_default_settings() | {
+            "access": _setting("AWS_MEDIA_ACCESS") or "private",
+            "bucket_name": _setting("AWS_MEDIA_BUCKET_NAME"),
+            "location": clients.MEDIA_PREFIX,
+            "custom_domain": _setting("AWS_MEDIA_CUSTOM_DOMAIN"),
+            "querystring_expire": settings.AWS_QUERYSTRING_EXPIRE,
+            "region_name": where.region,
+            "endpoint_url": where.endpoint,
+            "client_config": clients.config(patient=False),
+            "transfer_config": _TRANSFER,
+            # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
+            "max_memory_size": settings.FILE_UPLOAD_MAX_MEMORY_SIZE,
+            "object_parameters": {},
+            "file_overwrite": False,
+            "gzip": False,
+            # Credentials are boto3's to find, and links are signed here.
+            "access_key": None,
+            "secret_key": None,
+            "security_token": None,
+            "session_profile": None,
+            "cloudfront_key_id": None,
+            "cloudfront_key": None,
+        }
+        return options
+
+    def _read_settings_again(self, *, setting: str, **_kwargs: Any) -> None:
+        if setting.startswith("AWS_"):
+            # Where a test's settings are gone again and the rest is not enough, the storage stays as it is.
+            with suppress(ImproperlyConfigured):
+                self.__dict__.update(type(self)(**self._constructor_args[1]).__dict__)
+
+    @property
+    def connection(self) -> Any:
+        """Return boto3's resource over the process's one client.
+
+        Threads may share a client but not a resource. django-storages makes a session, a client and a pool of
+        connections for each thread, 75 ms and 13 MiB every time; this way only the resource is made anew.
+        """
+        shared = clients.web_client()
+        with _lock:
+            resource = _resource_class(shared)
+        return resource(client=shared)
+
+    @property
+    def bucket(self) -> Any:
+        """Return boto3's resource of the bucket."""
+        return self.connection.Bucket(self.bucket_name)
+
+    # Names
+
+    def get_valid_name(self, name: str) -> str:
+        """Return a user's file name without what confuses people, paths or links; the extension is kept.
+
+        Letters, marks and digits of every script stay, in NFC, since transliteration would leave nothing of
+        most of them. Spaces and all other characters become one underscore; leading dots go.
+        """
+        base = unicodedata.normalize("NFC", str(name)).replace("\\", "/").rsplit("/", 1)[-1]
+        safe = "".join(
+            c if c.isalnum() or unicodedata.category(c)[0] == "M" or c in ".-" else "_" for c in base.strip()
+        )
+        safe = re.sub(r"_{2,}", "_", re.sub(r"\.{2,}", ".", safe)).rstrip("._-")
+        root, extension = _split(safe)
+        return (root.strip("._-") or "file") + extension
+
+    def get_alternative_name(self, file_root: str, file_ext: str) -> str:
+        """Return the name with 13 random characters before its extension: photo-7k2m0a9xw4pqz.jpg."""
+        unique = "".join(secrets.choice(_ALPHABET) for _ in range(_UNIQUE_LENGTH))
+        return f"{file_root}-{unique}{file_ext}"
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return a name that is free, without asking S3: every call returns another one.
+
+        It has at most `max_length` characters and its key at most MAX_KEY bytes: the user's part is cut,
+        never the random one or the extension. Raises SuspiciousFileOperation for an absolute name, for `..`,
+        and where nothing of the user's part would be left.
+        """
+        name = str(name).replace("\\", "/")
+        validate_file_name(name, allow_relative_path=True)
+        folder, file_name = posixpath.split(name)
+        root, extension = _split(self.get_valid_name(file_name))
+        bare = posixpath.join(folder, self.get_alternative_name("", extension))
+        room = MAX_KEY - len(self._normalize_name(clean_name(bare), check=False).encode())
+        if max_length is not None:
+            root = root[: max(max_length - len(bare), 0)]
+        root = _cut(root, max(room, 0)).rstrip("._-")
+        if not root:
+            raise SuspiciousFileOperation(
+                f"No room for a name like {file_name[:40]!r} in {max_length} characters and {MAX_KEY} bytes:"
+                " give the file field a greater max_length or a shorter upload_to."
+            )
+        return posixpath.join(folder, self.get_alternative_name(root, extension))
+
+    def _normalize_name(self, name: str, *, check: bool = True) -> str:
+        """Return the key of a name; raise SuspiciousFileOperation for one outside `media/` or beyond S3."""
+        try:
+            # Without a name it is the folder itself, for listdir; an absolute name falls outside.
+            key = posixpath.normpath(posixpath.join(self.location, name))
+            if name.endswith("/") or not name:
+                key += "/"
+            size = len(key.encode())
+        except ValueError:
+            raise SuspiciousFileOperation(f"The file name {name!r} has no form in UTF-8.") from None
+        if not key.startswith(f"{self.location.rstrip('/')}/"):
+            raise SuspiciousFileOperation(f"The file name {name!r} lies outside of {self.location!r}.")
+        if check and size > MAX_KEY:
+            raise SuspiciousFileOperation(f"The file name {name[:40]!r}... exceeds S3's {MAX_KEY} bytes.")
+        return key
+
+    def key(self, name: str) -> str:
+        """Return the key of a name, which need not be one of get_available_name().
+
+        Raises SuspiciousFileOperation for one outside `media/`, beyond S3's limit or without a form in UTF-8.
+        """
+        return self._normalize_name(clean_name(name))
+
+    # Writing
+
+    def _save(self, name: str, content: Any) -> str:
+        if isinstance(content.read(0), str):
+            # Text is measured in characters by the code that then sends bytes, and the request would break.
+            content.seek(0)
+            content = ContentFile(content.read().encode(), name=content.name)
+        try:
+            return str(super()._save(name, content))
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code")
+            if code == "AccessControlListNotSupported":
+                raise ImproperlyConfigured(
+                    f"AWS_MEDIA_ACCESS=public-read, but bucket {self.bucket_name!r} has ACLs disabled"
+                    " (AccessControlListNotSupported): enable ACLs on the bucket, or choose public-policy."
+                ) from error
+            if code == "AccessDenied" and self.default_acl:
+                error.add_note(
+                    f"AWS_MEDIA_ACCESS=public-read: bucket {self.bucket_name!r} may block public ACLs"
+                    " (BlockPublicAcls), or the key may lack s3:PutObjectAcl."
+                )
+            raise
+
+    def _get_write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
+        """Return the headers of an upload; those of get_object_parameters(), for subclasses, come first."""
+        kind = _split(name)[1].rpartition(".")[2].lower()
+        inline = kind in _INLINE_TYPES
+        parameters: dict[str, Any] = {
+            "ContentType": _INLINE_TYPES.get(kind) or _DOWNLOAD_TYPES.get(kind) or self.default_content_type,
+            "ContentDisposition": _disposition(
+                "inline" if inline else "attachment", _shown_name(name, content)
+            ),
+            "CacheControl": self._cache_control(),
+        }
+        if self.default_acl:
+            parameters["ACL"] = self.default_acl
+        parameters.update(self.get_object_parameters(name))
+        return parameters
+
+    def write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
+        """Return what S3 is told of a file of this name: its headers, and the ACL where it has one.
+
+        `content` is what was uploaded; an UploadedFile has the user's own name for it.
+        """
+        return self._get_write_parameters(name, content)
+
+    def _cache_control(self) -> str:
+        # A name is never used twice, so what is cached is never wrong.
+        if not self.querystring_auth:
+            return "public, max-age=31536000, immutable"
+        # CloudFront checks the signature before it answers from its cache, and "private" would keep it from
+        # caching; S3's own links are for the one browser they were made for.
+        return f"{'' if self.custom_domain else 'private, '}max-age={self.querystring_expire}, immutable"
+
+    def delete(self, name: str) -> None:
+        """Delete the file; one that does not exist is no error."""
+        if not name:
+            raise ValueError("The name must be given to delete().")
+        super().delete(name)
+
+    # Reading
+
+    def get_modified_time(self, name: str) -> Any:
+        """Return when the file was stored: aware with USE_TZ, else naive, in the local time zone."""
+        try:
+            return super().get_modified_time(name)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                raise FileNotFoundError(f"File does not exist: {name}") from error
+            raise
+
+    def url(
+        self,
+        name: str,
+        parameters: Mapping[str, str] | None = None,
+        expire: int | None = None,
+        http_method: str | None = None,
+    ) -> str:
+        """Return the address of a file for a browser, signed where media are private. No request is made.
+
+        `parameters` are boto3's of GetObject: ResponseContentDisposition and its like, VersionId; S3 takes
+        the former on signed links only. `expire` is in seconds, AWS_QUERYSTRING_EXPIRE by default, and a link
+        that is handed out has at least half of it left. `http_method` is the one that the link allows, GET
+        by default. Raises ValueError for parameters or an `expire` that S3 would refuse.
+        """
+        key = self.key(name)
+        query = self._link_parameters(parameters) if parameters else {}
+        url = self._key_url(key)
+        if self.querystring_auth:
+            life: int = self.querystring_expire if expire is None else expire
+            at = signing.window_start(time.time(), life, key)
+            if not self._cloudfront:
+                return signing.presign(
+                    url,
+                    clients.credentials(),
+                    region=self.region_name,
+                    at=at,
+                    expires=life,
+                    parameters=query,
+                    method=http_method or "GET",
+                )
+        if query:
+            url += "?" + urlencode(query, quote_via=quote, safe="")
+        return _cloudfront_link(*self._cloudfront, url, at + life) if self._cloudfront else url
+
+    def plain_url(self, name: str) -> str:
+        """Return the address of a file without a signature, on the custom domain if there is one.
+
+        An empty name, or one that ends in a slash, is a folder.
+        """
+        return self._key_url(self._normalize_name(clean_name(name)))
+
+    def _key_url(self, key: str) -> str:
+        if self.custom_domain:
+            return f"https://{self.custom_domain}/{quote(key, safe='/~')}"
+        return clients.object_url(self.bucket_name, key)
+
+    def _link_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        if unknown := [name for name in parameters if name not in LINK_PARAMETERS]:
+            raise ValueError(f"A link takes {', '.join(LINK_PARAMETERS)}, not {', '.join(unknown)}.")
+        if not self.querystring_auth and (refused := [name for name in parameters if name != "VersionId"]):
+            raise ValueError(
+                f"S3 takes {', '.join(refused)} on signed links only, and media are {self.access}."
+            )
+        return {LINK_PARAMETERS[name]: str(value) for name, value in parameters.items()}
+
+
+@lru_cache(maxsize=8)
+def cloudfront_key(text: str) -> RSAPrivateKey:
+    r"""Return the private key in AWS_CLOUDFRONT_KEY: a PEM, with line ends or `\n` for them, or base64 of it.
+
+    Raises ValueError, with one line that says nothing of the key itself. CloudFront verifies RSA of 2,048
+    bits; its other kind, ECDSA, would sign the same link differently every time.
+    """
+    hint = "AWS_CLOUDFRONT_KEY must be the PEM of an RSA private key of 2048 bits, or base64 of that PEM"
+    try:
+        pem = text.strip().strip("'\"").replace("\\n", "\n").replace("\\r", "").encode("ascii")
+        if not pem.startswith(b"-----BEGIN"):
+            pem = base64.b64decode(b"".join(pem.split()), validate=True)
+        key = load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise ValueError(f"{hint}; this one is locked with a passphrase.") from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError(f"{hint}; this is none that can be read.") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError(f"{hint}; this one is not RSA.")  # noqa: TRY004 - the setting is wrong, not the caller
+    if key.key_size != 2048:
+        raise ValueError(f"{hint}; this one has {key.key_size}.")
+    return key
+
+
+@lru_cache(maxsize=4096)
+def _cloudfront_link(key_id: str, key: str, url: str, expires: int) -> str:
+    """Return `url` signed for CloudFront until `expires` (Unix seconds), with a canned policy.
+
+    A signature takes the best part of a millisecond, so those of the objects and windows last asked for are
+    kept. RSA with SHA-1 is what CloudFront verifies.
+    """
+    until = {"DateLessThan": {"AWS:EpochTime": expires}}
+    policy = json.dumps({"Statement": [{"Resource": url, "Condition": until}]}, separators=(",", ":"))
+    signature = cloudfront_key(key).sign(policy.encode(), padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
+    encoded = base64.b64encode(signature).decode().translate(str.maketrans("+=/", "-_~"))
+    return f"{url}{'&' if '?' in url else '?'}Expires={expires}&Signature={encoded}&Key-Pair-Id={key_id}"
+
+
+def _setting(name: str) -> str:
+    return str(getattr(settings, name)).strip()
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return a name's root and its extension with the dot; `.tar.gz` is one, a long or foreign one none."""
+    found = _EXTENSION.search(name)
+    return (name[: found.start()], found.group()) if found else (name, "")
+
+
+def _cut(text: str, size: int) -> str:
+    """Return the beginning of a text that has at most `size` bytes in UTF-8."""
+    return text.encode()[:size].decode(errors="ignore")
+
+
+def _shown_name(name: str, content: Any) -> str:
+    """Return the name for the download: the one the user's file had, where the kind is still the same."""
+    root, extension = _split(posixpath.basename(name))
+    if isinstance(content, UploadedFile) and content.name:
+        # Control characters, and those that turn the direction of writing to disguise an extension, go.
+        original = "".join(
+            c for c in unicodedata.normalize("NFC", content.name) if c.isprintable() and c not in '"/\\'
+        )
+        original_root, original_extension = _split(original.strip())
+        if original_root.strip(" .") and original_extension.lower() == extension.lower():
+            return _cut(original_root.strip(" ."), 240) + original_extension
+    # Only a file that did not come by an upload can have what does not print in its name.
+    root = "".join(c for c in _UNIQUE.sub("", root) if c.isprintable())
+    return _cut(root, 240) + extension
+
+
+def _disposition(kind: str, name: str) -> str:
+    """Return Content-Disposition by RFC 6266: an ASCII name for all, the real one in RFC 5987's encoding.
+
+    S3 holds at most 2 KB of a PUT's system metadata, so `name` has to be short: 240 bytes are 720 here.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    root, extension = _split(re.sub(r'["\\%;]', "_", plain))
+    plain = (root.strip(" .") or "file") + extension
+    encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'{kind}; filename="{plain}"{encoded}'
+
+
+class _SharingSession(boto3.Session):  # type: ignore[misc]
+    """A session that makes resources over the client that is there, where boto3's makes another one."""
+
+    def client(self, *_args: Any, **_kwargs: Any) -> Any:
+        return clients.web_client()
+
+
+@cache
+def _sharing_session() -> _SharingSession:
+    return _SharingSession()
+
+
+@lru_cache(maxsize=8)
+def _resource_class(shared: Any) -> Any:
+    """Return the class of boto3's S3 resource, and have every call of the client name the bucket's owner."""
+    shared.meta.events.register("provide-client-params.s3", _name_owner, unique_id="expected-bucket-owner")
+    return type(_sharing_session().resource("s3"))
+
+
+def _name_owner(params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any]:
+    """Add the bucket's expected owner to every call that takes it; django-storages has it on a few only."""
+    takes = model.input_shape is not None and "ExpectedBucketOwner" in model.input_shape.members
+    return clients.owner_arguments() | params if takes else params

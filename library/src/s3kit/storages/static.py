@@ -1,0 +1,399 @@
+"""Static files on S3: names by Django's own hashing code, addresses by the manifest.
+
+`collectstatic` collects into a `Stage` instead of a storage: nothing is uploaded while Django hashes and
+rewrites, and `s3/publish.py` uploads the outcome at the end. A web process only reads the manifest, once.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from django.conf import settings
+from django.contrib.staticfiles.storage import ManifestFilesMixin
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import Storage, storages
+
+from s3kit import clients
+
+CHUNK = 256 * 1024  # bytes read at once
+# A site whose manifest can't be read asks again after this many seconds, not at each page.
+ASK_AGAIN_AFTER = 10.0
+SCRIPTS = (".js", ".mjs")
+
+
+class Source(NamedTuple):
+    """The content of a file: on disk, or held because it was rewritten. `digest` is its SHA-256."""
+
+    body: Path | bytes
+    size: int
+    digest: str
+
+    def open(self) -> "File[Any]":
+        """Return the content as a file of Django's."""
+        return ContentFile(self.body) if isinstance(self.body, bytes) else File(self.body.open("rb"))
+
+
+class Stage:
+    """What Django has collected: plain names, and the names that its post-processing derived from them.
+
+    Django's code takes it for the storage that it writes to. A file on disk stays there and is read again
+    at its upload; text that was rewritten is held.
+    """
+
+    def __init__(self) -> None:
+        self.plain: dict[str, Source] = {}
+        self.derived: dict[str, Source] = {}
+        self._folders = {"."}
+        self._on_disk: dict[str, Source] = {}
+
+    def add(self, name: str, content: "File[Any]", *, derived: bool) -> None:
+        """Note a name and its content."""
+        name = name.replace("\\", "/")
+        (self.derived if derived else self.plain)[name] = self._source(content)
+        if not derived:
+            self._folders.update(str(folder) for folder in PurePosixPath(name).parents)
+
+    def _source(self, content: "File[Any]") -> Source:
+        path = getattr(content.file, "name", None)
+        if not isinstance(path, str):  # held text, or a finder whose files are not on disk
+            content.seek(0)
+            body = content.read()
+            return Source(body, len(body), hashlib.sha256(body).hexdigest())
+        if path not in self._on_disk:
+            digest, size = hashlib.sha256(), 0
+            for chunk in content.chunks(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+            self._on_disk[path] = Source(Path(path).absolute(), size, digest.hexdigest())
+        return self._on_disk[path]
+
+    def exists(self, name: str) -> bool:
+        """Return whether a file or a folder of that name was collected."""
+        return name in self.derived or name in self.plain or name in self._folders
+
+    def source(self, name: str) -> Source:
+        """Return what a name holds; a folder raises IsADirectoryError, as on disk."""
+        found = self.derived.get(name) or self.plain.get(name)
+        if found is None:
+            raise (IsADirectoryError if name in self._folders else FileNotFoundError)(name)
+        return found
+
+    def delete(self, name: str) -> None:
+        """Forget a derived name; plain ones are the sources."""
+        self.derived.pop(name, None)
+
+
+def static_bucket() -> str:
+    """Return the name of the bucket for static files."""
+    if bucket := settings.AWS_STATIC_BUCKET_NAME.strip():
+        return str(bucket)
+    raise ImproperlyConfigured("AWS_STATIC_BUCKET_NAME is not set: name the bucket for static files.")
+
+
+def static_address() -> str:
+    """Return the address of `static/`: on AWS_STATIC_CUSTOM_DOMAIN if there is one, else on the bucket."""
+    if domain := settings.AWS_STATIC_CUSTOM_DOMAIN.strip():
+        return f"https://{domain}/{clients.STATIC_PREFIX}"
+    return clients.object_url(static_bucket(), clients.STATIC_PREFIX)
+
+
+# By a part of a pattern of Django's: what a text must hold, in lower case, for the pattern to match anywhere.
+_PARTS = (
+    (r"\s*from\s*", re.compile(r"""from\s*["'][./]""")),
+    (r"import\(", re.compile(r"""import\(["']""")),
+    (r"import\s*", re.compile(r"""import\s*["']""")),
+    (r"url\(", re.compile(r"url\(")),
+    ("sourceMappingURL", re.compile("sourcemappingurl=")),
+)
+
+
+def _needed() -> dict[str, re.Pattern[str]]:
+    """Return, by each of Django's own patterns, what it needs."""
+    mixin: Any = ManifestFilesMixin
+    modules = getattr(mixin, "_js_module_import_aggregation_patterns", ("", ()))
+    own = [pattern for _, patterns in (*mixin.patterns, modules) for pattern in patterns]
+    texts = [pattern if isinstance(pattern, str) else pattern[0] for pattern in own]
+    return {text: needed for text in texts for part, needed in reversed(_PARTS) if part in text}
+
+
+@lru_cache(maxsize=1)
+def _lower(text: str) -> str:
+    # Kept, because a text is searched for up to six patterns in a row.
+    return text.lower()
+
+
+class _Quick(NamedTuple):
+    """A pattern of Django's that passes over a text in which it can't match.
+
+    Django searches each script and style sheet for up to six patterns, several times over. For the admin's
+    files that is most of the work of collecting them: one pattern reads on from each "export" to a "from"
+    that never comes.
+    """
+
+    pattern: re.Pattern[str]
+    needed: re.Pattern[str]
+
+    def sub(self, replacement: Callable[[re.Match[str]], str], text: str) -> str:
+        return self.pattern.sub(replacement, text) if self.needed.search(_lower(text)) else text
+
+    def search(self, text: str) -> re.Match[str] | None:
+        return self.pattern.search(text) if self.needed.search(_lower(text)) else None
+
+
+_NEEDED = _needed()
+
+
+def _quick(pattern: re.Pattern[str]) -> "re.Pattern[str] | _Quick":
+    needed = _NEEDED.get(pattern.pattern)
+    return _Quick(pattern, needed) if needed else pattern
+
+
+class _RelativeAddresses(Storage):
+    """What Django's mixin asks for an address, which it then unquotes and adds a fragment to."""
+
+    def url(self, name: str | None) -> str:
+        return quote(name or "", safe="/~")
+
+
+class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
+    """Django's manifest storage on S3.
+
+    Turns names into addresses by the manifest, which is read once: from STATICFILES_MANIFEST if that file
+    exists, else from the bucket. With DEBUG on, `url` returns plain names below STATIC_URL as Django's own
+    storage does; `runserver` serves them from the source. Files get in only by `collectstatic`.
+    """
+
+    support_js_module_import_aggregation = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._stage: Stage | None = None
+        self._failure: tuple[float, ImproperlyConfigured] | None = None
+        self._lock = threading.Lock()
+        super().__init__(*args, **kwargs)
+        self._manifest: tuple[dict[str, str], str] | None = None
+        self._manifest_text = ""
+        self._patterns: dict[str, list[tuple[Any, ...]]] = {
+            extension: [(_quick(compiled), *rest) for compiled, *rest in patterns]
+            for extension, patterns in self._patterns.items()
+        }
+
+    # The manifest
+
+    def load_manifest(self) -> Any:
+        """Return nothing: a storage is also made where no page is, as in checks and in collectstatic."""
+        return {}, ""
+
+    def _loaded(self) -> tuple[dict[str, str], str]:
+        with self._lock:
+            if self._manifest is None:
+                self._manifest = self._read()
+            return self._manifest
+
+    @property
+    def has_manifest(self) -> bool:
+        """Tell whether the manifest has been read; does not read it."""
+        return self._manifest is not None
+
+    def _read(self) -> tuple[dict[str, str], str]:
+        if self._failure and time.monotonic() < self._failure[0]:
+            raise self._failure[1].with_traceback(None)
+        try:
+            found: Any = super().load_manifest()
+            return found[0], found[1]
+        except (
+            ImproperlyConfigured,
+            ValueError,
+        ) as error:  # ValueError is Django's: no JSON, another version
+            cause = ImproperlyConfigured(f"{str(error).rstrip('.')}. {_cure()}")
+            self._failure = (time.monotonic() + ASK_AGAIN_AFTER, cause)
+            raise cause from error
+
+    def read_manifest(self) -> str:
+        """Return the manifest's text; raise ImproperlyConfigured where no place has it."""
+        self._manifest_text = self._find_manifest()
+        return self._manifest_text
+
+    def _find_manifest(self) -> str:
+        local = settings.STATICFILES_MANIFEST
+        if local and Path(local).exists():
+            try:
+                return Path(local).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ImproperlyConfigured(
+                    f"The manifest of static files {local} can't be read: {error}"
+                ) from error
+        # boto3, not obstore: its threads would not survive the fork of a server that loads the site first.
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        bucket, key = static_bucket(), clients.STATIC_PREFIX + self.manifest_name
+        try:
+            answer = clients.web_client().get_object(Bucket=bucket, Key=key, **clients.owner_arguments())
+            return str(answer["Body"].read().decode())
+        except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
+            raise ImproperlyConfigured(
+                f"No manifest of static files: {local} does not exist, and {key} of bucket {bucket} "
+                f"can't be read: {error}"
+            ) from error
+
+    @property
+    def hashed_files(self) -> dict[str, str]:
+        """Return hashed names by plain name."""
+        return self._loaded()[0]
+
+    @hashed_files.setter
+    def hashed_files(self, value: dict[str, str]) -> None:
+        self._manifest = (value, "")
+
+    @property
+    def manifest_hash(self) -> str:
+        """Return the hash that changes with every change of the manifest."""
+        return self._loaded()[1]
+
+    @manifest_hash.setter
+    def manifest_hash(self, value: str) -> None:
+        self._manifest = (self.hashed_files, value)
+
+    def save_manifest(self) -> None:
+        """Write the manifest, with the hashes of scripts in it besides what Django puts there."""
+        super().save_manifest()
+        staged = self._staged()
+        manifest = json.loads(staged.source(self.manifest_name).open().read())
+        manifest["integrity"] = {
+            name: _integrity(staged.source(hashed).digest)
+            for name, hashed in sorted(manifest["paths"].items())
+            if name.endswith(SCRIPTS)
+        }
+        self._save(self.manifest_name, ContentFile(json.dumps(manifest).encode()))
+
+    @cached_property
+    def _integrities(self) -> dict[str, str]:
+        self._loaded()
+        return dict(json.loads(self._manifest_text or "{}").get("integrity", {}))
+
+    # Names and addresses
+
+    def integrity(self, name: str) -> str:
+        """Return what a browser shall find a script to be, in the form of the attribute `integrity`.
+
+        It is empty with DEBUG on, for what is no script, and with a manifest of an older version.
+        """
+        return "" if settings.DEBUG else self._integrities.get(self.hash_key(unquote(name)), "")
+
+    def stored_name(self, name: str) -> str:
+        """Return the hashed name; where `manifest_strict` is off, a name without one stays as it is."""
+        if not self.manifest_strict and self.hash_key(urlsplit(unquote(name)).path) not in self.hashed_files:
+            return name  # Django would look for the file, which here means a request at each page
+        return super().stored_name(name)
+
+    def url(self, name: str | None, force: bool = False) -> str:
+        """Return a file's address, percent-encoded; with DEBUG on and not `force`, the one of runserver."""
+        if settings.DEBUG and not force:
+            return str(settings.STATIC_URL) + _quoted(unquote(name or "").lstrip("/"))
+        return static_address() + _quoted(super().url(name or "", force))
+
+    # Files
+
+    @contextmanager
+    def staging(self) -> Iterator[Stage]:
+        """Collect into the stage that is handed out, as long as the context lasts."""
+        self._stage = Stage()
+        try:
+            yield self._stage
+        finally:
+            self._stage = None
+
+    def _staged(self) -> Stage:
+        if self._stage is None:
+            raise NotImplementedError("Static files are written by `manage.py collectstatic` alone.")
+        return self._stage
+
+    def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+        """Note a collected file (called by collectstatic)."""
+        del max_length  # the keys of S3 are long enough for every path
+        self._staged().add(str(name), content, derived=False)
+        return str(name)
+
+    def _save(self, name: str, content: "File[Any]") -> str:
+        self._staged().add(name, content, derived=True)
+        return name
+
+    def delete(self, name: str) -> None:
+        """Forget what post-processing derived; no object is ever deleted."""
+        self._staged().delete(name)
+
+    def exists(self, name: str) -> bool:
+        """Return whether the file was collected; outside of collectstatic, whether the object exists."""
+        if self._stage is not None:
+            return self._stage.exists(name)
+        from botocore.exceptions import ClientError
+
+        key = clients.STATIC_PREFIX + name
+        try:
+            clients.client().head_object(Bucket=static_bucket(), Key=key, **clients.owner_arguments())
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return False
+            raise
+        return True
+
+    def _open(self, name: str, mode: str = "rb") -> "File[Any]":
+        del mode
+        if self._stage is not None:
+            return self._stage.source(name).open()
+        from botocore.exceptions import ClientError
+
+        key = clients.STATIC_PREFIX + name
+        try:
+            answer = clients.client().get_object(Bucket=static_bucket(), Key=key, **clients.owner_arguments())
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                raise FileNotFoundError(key) from error
+            raise
+        body = answer["Body"].read()
+        return ContentFile(
+            gzip.decompress(body) if answer.get("ContentEncoding") == "gzip" else body, name=name
+        )
+
+
+def _integrity(digest: str) -> str:
+    """Return a SHA-256, which comes in hexadecimal, as Subresource Integrity writes it."""
+    return "sha256-" + base64.b64encode(bytes.fromhex(digest)).decode()
+
+
+def _quoted(address: str) -> str:
+    """Return a relative address with its path percent-encoded, and query and fragment as they are."""
+    path, rest = re.fullmatch(r"([^?#]*)(.*)", address, re.DOTALL).groups()  # type: ignore[union-attr]
+    return quote(path, safe="/~") + str(rest)
+
+
+def _cure() -> str:
+    return "Run `manage.py collectstatic`, or `manage.py s3 manifest` when the image is built."
+
+
+def require_manifest() -> None:
+    """Read the manifest if pages need it; raise ImproperlyConfigured, in one line, where there is none.
+
+    For wsgi.py and asgi.py: a server that could only answer with errors does not start.
+    """
+    storage = storages["staticfiles"]
+    if not settings.DEBUG and isinstance(storage, StaticStorage):
+        _ = storage.hashed_files
+
+
+def manifest_is_loaded() -> bool:
+    """Tell whether pages can name their static files; asks nothing of S3."""
+    storage = storages["staticfiles"]
+    if settings.DEBUG or not isinstance(storage, ManifestFilesMixin):
+        return True
+    return storage.has_manifest if isinstance(storage, StaticStorage) else bool(storage.hashed_files)

@@ -1,0 +1,129 @@
+"""What the tests of the doctor share: a site that is well, and looking at what is wrong with it."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.loaders import create_loader
+from django.core.management import call_command
+
+from s3kit.doctor.report import Report, diagnose
+from s3kit.local.server import EmbeddedS3
+from s3kit.doctor.shared import Line, Role
+from ministack import MakeSite, SiteOnS3
+
+TEXT = "/* text that shrinks when it is compressed, so that it is */\n" * 30
+_random = random.Random(7)
+FILES = {
+    "site.css": ("@font-face { src: url('font.woff2') }\n" + TEXT).encode(),
+    "page.js": TEXT.encode(),
+    "logo.svg": f"<svg xmlns='http://www.w3.org/2000/svg'><!-- {TEXT} --></svg>".encode(),
+    "font.woff2": _random.randbytes(2000),
+    "dot.png": _random.randbytes(1000),
+    "sub folder/ü+.txt": b"short",
+}
+# On AWS it can be told; nobody else has accounts.
+BY_DESIGN = {"account block"}
+
+
+_loader = cache(create_loader)
+
+
+@dataclass(frozen=True)
+class Doctored:
+    """A site on S3 with its static files deployed, to be broken by a test."""
+
+    site: SiteOnS3
+
+    @property
+    def root(self) -> Any:
+        return _root(self.site.store)
+
+    @property
+    def static(self) -> str:
+        return self.site.static_bucket
+
+    @property
+    def media(self) -> str:
+        return self.site.media_bucket
+
+    def left(self) -> list[str]:
+        """Return what a doctor has left behind, of objects and of uploads in parts."""
+        found = []
+        for bucket in {self.static, self.media}:
+            try:
+                found += self.root.list_objects_v2(Bucket=bucket).get("Contents", [])
+                found += self.root.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+            except self.root.exceptions.NoSuchBucket:
+                continue
+        return [entry["Key"] for entry in found if ".doctor-" in entry["Key"]]
+
+    def hashed(self, name: str) -> str:
+        """Return the key of a static file's hashed name."""
+        listed = self.root.list_objects_v2(Bucket=self.static, Prefix="static/")["Contents"]
+        stem, _, suffix = name.rpartition(".")
+        found = [entry["Key"] for entry in listed if entry["Key"].startswith(f"static/{stem}.")]
+        return str(next(key for key in found if key.endswith(suffix) and key != f"static/{name}"))
+
+
+def examined(role: Role | None = None) -> Report:
+    """Return a report, whose text must be fit for a terminal and hold no secret."""
+    report = diagnose(role)
+    for width in (80, 100):
+        text = report.as_text(width)
+        assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
+        assert "Signature=" not in text
+    assert all("\n" not in line.text + line.cure for line in report.lines)
+    assert all(line.cure for line in report.lines if line.status in {"not ok", "warning"})
+    assert not any(line.cure for line in report.lines if line.status == "ok")
+    return report
+
+
+def troubles(report: Report) -> dict[str, Line]:
+    """Return the lines that are not ok, without those that cannot be at the desk."""
+    return {
+        line.probe: line
+        for line in report.lines
+        if line.status != "ok" and not (line.probe in BY_DESIGN and line.status == "can't tell")
+    }
+
+
+def trouble(probe: str, role: Role | None = None) -> tuple[str, str, str]:
+    """Return status, text and cure of the one line that is not ok."""
+    found = troubles(examined(role))
+    assert set(found) == {probe}, found
+    return found[probe].status, found[probe].text, found[probe].cure
+
+
+@cache
+def _root(store: EmbeddedS3) -> Any:
+    return store.client()
+
+
+@pytest.fixture
+def well(s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a function that makes a site which is well; what the doctor made must be gone in the end."""
+    # Each test has a session of its own; the descriptions of AWS's services are read once for all.
+    monkeypatch.setattr("botocore.session.create_loader", _loader)
+    made: list[Doctored] = []
+    for name, content in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    settings.STATICFILES_DIRS = [tmp_path]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    settings.STATICFILES_MANIFEST = tmp_path.parent / "no-manifest.json"
+    settings.DEBUG = False
+
+    def make(access: str = "private", *, deployed: bool = True, **more: Any) -> Doctored:
+        site = s3_site(access, **more)
+        if deployed:
+            call_command("collectstatic", interactive=False, verbosity=0)
+        made.append(Doctored(site))
+        return made[-1]
+
+    yield make
+    assert [doctored.left() for doctored in made] == [[]] * len(made)

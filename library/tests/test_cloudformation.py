@@ -1,0 +1,759 @@
+"""The CloudFormation template, read back by a reader of its own, is the wanted state; what a visitor gets."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import jmespath  # type: ignore[import-untyped]
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.core.management import CommandError, call_command
+
+from s3kit.buckets import wanted as buckets
+from s3kit import clients
+from s3kit.buckets import cloudformation
+from s3kit.local import server as embedded
+from s3kit.storages import media
+from s3kit.buckets import plan
+from s3kit.buckets import policies
+from s3kit.buckets.wanted import Bucket, Want
+from s3kit.buckets.cloudformation import CloudFormationError, template
+from s3kit.local.server import EmbeddedS3
+from s3kit.deployment import Site
+from ministack import REGION
+
+ACCOUNT = "123456789012"
+CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/11111111-2222-3333-4444-555555555555"
+ARN = f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1ABCDEFGHIJKL"
+SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
+ACCESS = ("private", "public-read", "public-policy")
+CDN = "cdn.example.com"
+DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "cloudformation.md").read_text("utf-8")
+
+
+@cache
+def key() -> str:
+    """Return a private key as AWS_CLOUDFRONT_KEY takes it."""
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return made.private_bytes(*form).decode()
+
+
+# A reader: intrinsic functions give way to values, and CloudFormation's words to those of the wanted state.
+# It refuses each property that it does not know, and shares no table with the writer.
+
+
+class Stack:
+    """A template with the values that a stack in a region and an account gives it."""
+
+    def __init__(self, made: Mapping[str, Any], region: str, stays_open: str = "no") -> None:
+        self.made, self.region = made, region
+        self.parameters = {"CertificateArn": CERTIFICATE, "BucketsStayOpen": stays_open}
+
+    def resources(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the properties of all resources of a type, with values in the place of functions."""
+        found = {name: each for name, each in self.made["Resources"].items() if each["Type"] == kind}
+        return {name: self.value(each["Properties"]) for name, each in found.items()}
+
+    def value(self, part: Any) -> Any:
+        if isinstance(part, list):
+            return [self.value(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        match list(part.items()):
+            case [("Ref", name)]:
+                return self.reference(name)
+            case [("Fn::GetAtt", [name, attribute])]:
+                return self.attribute(name, attribute)
+            case [("Fn::FindInMap", [name, first, second])]:
+                return self.made["Mappings"][name][self.value(first)][second]
+            case [("Fn::If", [name, yes, no])]:
+                return self.value(yes if self.value(self.made["Conditions"][name]) else no)
+            case [("Fn::Equals", [first, second])]:
+                return self.value(first) == self.value(second)
+            case [("Fn::Sub", text)]:
+                return re.sub(r"\$\{([^}]+)\}", lambda found: str(self.reference(found[1])), text)
+        assert not any(name.startswith("Fn::") or name == "Ref" for name in part), part
+        return {name: self.value(each) for name, each in part.items()}
+
+    def reference(self, name: str) -> str:
+        known = {"AWS::Region": self.region, "AWS::AccountId": ACCOUNT}
+        known |= {name: self.parameters[name] for name in self.made.get("Parameters", {})}
+        if name in known:
+            return known[name]
+        resource = self.made["Resources"][name]
+        if resource["Type"] == "AWS::S3::Bucket":
+            return str(self.value(resource["Properties"]["BucketName"]))
+        return "E1ABCDEFGHIJKL" if resource["Type"] == "AWS::CloudFront::Distribution" else f"id-of-{name}"
+
+    def attribute(self, name: str, attribute: str) -> str:
+        assert name in self.made["Resources"]
+        if attribute == "RegionalDomainName":
+            return f"{self.reference(name)}.s3.{self.region}.amazonaws.com"
+        return f"{attribute} of {name}"
+
+
+def renamed(rule: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    assert set(rule) <= set(names), rule
+    return {names[name]: value for name, value in rule.items()}
+
+
+def lifecycle(rule: dict[str, Any]) -> dict[str, Any]:
+    same = ("Status", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+    found = renamed(
+        {name: value for name, value in rule.items() if name not in {"ExpirationInDays", "Prefix"}},
+        {"Id": "ID"} | dict.fromkeys(same, "") | {name: name for name in same},
+    )
+    if "ExpirationInDays" in rule:
+        found["Expiration"] = {"Days": rule["ExpirationInDays"]}
+    return found | {"Filter": {"Prefix": rule.get("Prefix", "")}}
+
+
+def cors(rule: dict[str, Any]) -> dict[str, Any]:
+    same = ("AllowedOrigins", "AllowedMethods", "AllowedHeaders")
+    names = {name: name for name in same} | {
+        "Id": "ID",
+        "MaxAge": "MaxAgeSeconds",
+        "ExposedHeaders": "ExposeHeaders",
+    }
+    return renamed(rule, names)
+
+
+def only(found: Mapping[str, Any], name: str) -> Any:
+    """Return the one value of a mapping that has no other."""
+    assert set(found) == {name}, found
+    return found[name]
+
+
+Buckets = list[tuple[str, dict[str, Any]]]
+
+
+def read_back(made: Mapping[str, Any], region: str, stays_open: str = "no") -> Buckets:
+    """Return the buckets of a template with the values of their aspects, as `wanted` says them."""
+    stack = Stack(made, region, stays_open)
+    found = []
+    for resource in made["Resources"].values():
+        if resource["Type"].startswith("AWS::S3::"):
+            stays = (resource["DeletionPolicy"], resource["UpdateReplacePolicy"])
+            assert stays == ("RetainExceptOnCreate", "Retain")
+    documents = {each["Bucket"]: each for each in stack.resources("AWS::S3::BucketPolicy").values()}
+    for bucket in stack.resources("AWS::S3::Bucket").values():
+        bucket_name = bucket.pop("BucketName")
+        regional = bucket.pop("BucketNamespace", None)
+        assert regional == ("account-regional" if bucket_name.endswith("-an") else None)
+        (encryption,) = only(bucket.pop("BucketEncryption"), "ServerSideEncryptionConfiguration")
+        (ownership,) = only(bucket.pop("OwnershipControls"), "Rules")
+        rules = only(bucket.pop("LifecycleConfiguration", {"Rules": []}), "Rules")
+        origins = only(bucket.pop("CorsConfiguration", {"CorsRules": []}), "CorsRules")
+        policy = documents.pop(bucket_name)
+        document = policy.pop("PolicyDocument")
+        assert list(policy) == ["Bucket"]
+        assert document.pop("Version") == "2012-10-17"
+        aspects = {
+            "encryption": only(only(encryption, "ServerSideEncryptionByDefault"), "SSEAlgorithm"),
+            "lifecycle": [lifecycle(rule) for rule in rules],
+            "cors": [cors(rule) for rule in origins],
+            "bucket ACL": [],  # what CloudFormation makes where no AccessControl is named
+            "ownership": only(ownership, "ObjectOwnership"),
+            "public access block": bucket.pop("PublicAccessBlockConfiguration"),
+            "policy": only(document, "Statement"),
+        }
+        if "VersioningConfiguration" in bucket:
+            aspects["versioning"] = only(bucket.pop("VersioningConfiguration"), "Status")
+        assert not bucket, bucket
+        found.append((bucket_name, aspects))
+    assert not documents
+    return found
+
+
+def values(site: Site) -> Buckets:
+    found = buckets.wanted(site)
+    return [(each.name, {title: want.value for title, want in each.aspects.items()}) for each in found]
+
+
+def beside_the_cdn(site: Site) -> Buckets:
+    """Return what buckets are while they are open beside the distribution: as without it, and it may read."""
+    found = []
+    for (name, behind), (_, aspects) in zip(
+        values(site), values(replace(site, distribution="")), strict=True
+    ):
+        sids = [each["Sid"] for each in aspects["policy"]]
+        for each in behind["policy"]:
+            if each not in aspects["policy"]:
+                aspects["policy"].append(
+                    {**each, "Sid": each["Sid"] + ("Cdn" if each["Sid"] in sids else "")}
+                )
+        assert len({each["Sid"] for each in aspects["policy"]}) == len(aspects["policy"])
+        found.append((name, aspects))
+    return found
+
+
+REGIONS = ("eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1")
+ORIGINS: tuple[tuple[str, ...], ...] = ((), ("https://www.example.com", "https://example.com"))
+DOMAINS = (("", ""), (CDN, ""), (CDN, CDN), ("static.example.com", "media.example.com"))
+
+
+def modes() -> Iterator[tuple[Site, str]]:
+    """Yield every site that there is a template of, with the static files' domain."""
+    for access, one, versioning, origins, regional, region, (static, uploads) in product(
+        ACCESS, (False, True), (False, True), ORIGINS, (False, True), REGIONS, DOMAINS
+    ):
+        if static and region != "eu-central-1":
+            continue
+        end = f"-{ACCOUNT}-{region}-an" if regional else ""
+        names = (f"acme-static{end}", f"acme-static{end}" if one else f"acme-media{end}")
+        site = Site(
+            region, *names, access=access, origins=origins, versioning=versioning, media_domain=uploads
+        )
+        yield site, static
+
+
+def test_read_back_the_template_is_the_wanted_state() -> None:
+    seen = 0
+    for site, static in modes():
+        made = template(site, static, key())
+        wanted = replace(site, distribution=ARN if static else "")
+        assert read_back(made, site.region) == values(wanted), (site, static)
+        if static:
+            assert read_back(made, site.region, "yes") == beside_the_cdn(wanted)
+        reasons: dict[str, str] = {}
+        for each in made["Resources"].values():
+            reasons |= each.get("Metadata", {}).get("Reasons", {})
+        assert set(reasons) == {title for bucket in buckets.wanted(wanted) for title in bucket.aspects}
+        assert len(json.dumps(made, indent=2)) < 51_200  # bytes, of a template in the request itself
+        assert len(made["Description"]) < 1024
+        seen += 1
+    assert seen == 3 * 2 * 2 * 2 * 2 * (4 + 3)
+
+
+def test_in_another_region_there_is_no_name_for_a_bucket() -> None:
+    """CloudFormation: "Template error: Unable to get mapping for BucketByRegion::us-east-1::StaticBucket"."""
+    with pytest.raises(KeyError, match="us-east-1"):
+        read_back(template(SITE), "us-east-1")
+
+
+def test_a_distribution_of_somebody_elses_stays_in_the_policy() -> None:
+    site = replace(SITE, distribution=ARN)
+    made = template(site)
+    assert read_back(made, REGION) == values(site)
+    assert ARN in json.dumps(made)
+    assert "Outputs" not in made
+
+
+# Every value of the template, and the ways to get it wrong.
+
+
+def leaves(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for name, each in items:
+        yield (*path, name)
+        yield from leaves(each, (*path, name))
+
+
+def changed(
+    made: dict[str, Any], path: tuple[Any, ...], change: Callable[[Any, Any], None]
+) -> dict[str, Any]:
+    copy = json.loads(json.dumps(made))
+    parent = copy
+    for name in path[:-1]:
+        parent = parent[name]
+    change(parent, path[-1])
+    return dict(copy)
+
+
+def drop(parent: Any, name: Any) -> None:
+    del parent[name]
+
+
+def alter(parent: Any, name: Any) -> None:
+    value = parent[name]
+    if isinstance(value, bool):
+        parent[name] = not value
+    elif isinstance(value, int):
+        parent[name] = value + 1
+    elif isinstance(value, str):
+        parent[name] = value + "x"
+    elif isinstance(value, list):
+        value.append(value[0] if value else "x")
+    else:
+        value["Unknown"] = "x"
+
+
+def test_each_change_of_a_property_is_seen() -> None:
+    site = replace(SITE, origins=ORIGINS[1], versioning=True, media_domain=CDN, access="public-policy")
+    made = template(site, CDN)
+    behind = replace(site, distribution=ARN)
+    wanted = (values(behind), beside_the_cdn(behind))
+    assert (read_back(made, REGION), read_back(made, REGION, "yes")) == wanted
+    paths = [
+        ("Resources", name, "Properties", *path)
+        for name, each in made["Resources"].items()
+        if each["Type"].startswith("AWS::S3::")
+        for path in leaves(each["Properties"])
+    ]
+    assert len(paths) > 80
+    unseen = []
+    for path, change in product(paths, (drop, alter)):
+        try:
+            wrong = changed(made, path, change)
+            if (read_back(wrong, REGION), read_back(wrong, REGION, "yes")) == wanted:
+                unseen.append((path, change.__name__))
+        except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError):
+            continue  # the reader refuses it
+    assert not unseen
+
+
+# What wanted() may hold one day
+
+
+def with_value(monkeypatch: pytest.MonkeyPatch, title: str, value: Any) -> None:
+    """Let the wanted state have another value of an aspect."""
+    real = buckets.wanted
+
+    def wanted(site: Site) -> list[Bucket]:
+        return [replace(each, aspects={**each.aspects, title: Want(value, "why")}) for each in real(site)]
+
+    monkeypatch.setattr(cloudformation, "wanted", wanted)
+
+
+RULES: dict[str, dict[str, Any]] = {
+    "lifecycle": {
+        "ID": "a",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "pending/"},
+        "Expiration": {"Days": 1},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 2, "NewerNoncurrentVersions": 3},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 4},
+    },
+    "cors": {
+        "ID": "a",
+        "AllowedOrigins": ["https://www.example.com"],
+        "AllowedMethods": ["POST", "PUT"],
+        "AllowedHeaders": ["*"],
+        "ExposeHeaders": ["ETag"],
+        "MaxAgeSeconds": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("title", RULES)
+def test_each_part_of_a_rule_has_its_word(monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+    with_value(monkeypatch, title, [RULES[title]])
+    for _name, aspects in read_back(template(SITE), REGION):
+        assert aspects[title] == [RULES[title]]
+
+
+@pytest.mark.parametrize(
+    ("title", "value", "word"),
+    [
+        ("lifecycle", [RULES["lifecycle"] | {"Transitions": [{"Days": 1}]}], "Transitions"),
+        (
+            "lifecycle",
+            [RULES["lifecycle"] | {"Filter": {"Tag": {"Key": "a", "Value": "b"}}}],
+            "Filter.Tag.Key",
+        ),
+        ("lifecycle", [RULES["lifecycle"] | {"Expiration": {"Date": "2030-01-01"}}], "Expiration.Date"),
+        ("lifecycle", [RULES["lifecycle"] | {"Filter": {}}], "Filter"),
+        ("cors", [RULES["cors"] | {"New": 1}], "New"),
+        ("public access block", {"BlockPublicAcls": True, "BlockAll": True}, "BlockAll"),
+        ("logging", {"TargetBucket": "b"}, "logging"),
+    ],
+)
+def test_what_has_no_word_is_refused_and_never_left_out(
+    monkeypatch: pytest.MonkeyPatch, title: str, value: Any, word: str
+) -> None:
+    with_value(monkeypatch, title, value)
+    with pytest.raises(
+        CloudFormationError, match=rf"no word of CloudFormation's for {re.escape(word)}: add it"
+    ):
+        template(SITE)
+
+
+def test_a_grant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_value(monkeypatch, "bucket ACL", [{"Permission": "READ"}])
+    with pytest.raises(CloudFormationError, match="bucket ACL"):
+        template(SITE)
+
+
+# CloudFront, as its guide says it goes by behaviours, and S3 by the bucket's policy
+
+
+def normalized(path: str) -> str:
+    """Return a path without dot segments, by which CloudFront finds the behavior; S3 gets it as it came."""
+    found: list[str] = []
+    for segment in path.split("/")[1:]:
+        if segment == "..":
+            found = found[:-1]
+        elif segment != ".":
+            found.append(segment)
+    return "/" + "/".join(found)
+
+
+def visit(made: Mapping[str, Any], path: str, *, signed: bool = False) -> int | tuple[str, str]:
+    """Return the bucket and key that a visitor gets through the distribution, or the status of a refusal."""
+    stack = Stack(made, REGION)
+    (distribution,) = stack.resources("AWS::CloudFront::Distribution").values()
+    config = distribution["DistributionConfig"]
+    named = [
+        each for each in config["CacheBehaviors"] if fnmatchcase(normalized(path), f"/{each['PathPattern']}")
+    ]
+    behavior = (named or [config["DefaultCacheBehavior"]])[0]
+    if behavior.get("TrustedKeyGroups") and not signed:
+        return 403
+    for association in behavior.get("FunctionAssociations", []):
+        name = association["FunctionARN"].removeprefix("FunctionARN of ")
+        function = made["Resources"][name]["Properties"]
+        assert function["AutoPublish"]
+        return int(re.findall(r"return \{statusCode: (\d+),", function["FunctionCode"])[0])
+    (origin,) = (each for each in config["Origins"] if each["Id"] == behavior["TargetOriginId"])
+    bucket, object_key = origin["DomainName"].partition(".")[0], path.lstrip("/")
+    (policy,) = (
+        each for each in stack.resources("AWS::S3::BucketPolicy").values() if each["Bucket"] == bucket
+    )
+    for statement in policy["PolicyDocument"]["Statement"]:
+        lets_in = statement["Principal"] == {"Service": "cloudfront.amazonaws.com"} and (
+            statement["Condition"] == {"StringEquals": {"AWS:SourceArn": ARN}}
+        )
+        names = statement["Action"] == "s3:GetObject" and fnmatchcase(
+            f"arn:aws:s3:::{bucket}/{object_key}", str(statement["Resource"])
+        )
+        if "OriginAccessControlId" in origin and lets_in and names:
+            return bucket, object_key
+    # Uploads have an ACL of their own then, for requests without a signature too.
+    acls = "BucketOwnerPreferred" in json.dumps(made) and object_key.startswith("media/")
+    return (bucket, object_key) if acls and "OriginAccessControlId" not in origin else 403
+
+
+@pytest.mark.parametrize("one", [False, True])
+@pytest.mark.parametrize("access", ACCESS)
+def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, one: bool) -> None:
+    uploads = "acme-static" if one else "acme-media"
+    site = replace(SITE, access=access, media_bucket=uploads, media_domain=CDN)
+    made = template(site, CDN, key())
+    assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
+    assert visit(made, "/media/a.jpg", signed=True) == (uploads, "media/a.jpg")
+    assert visit(made, "/media/a.jpg") == (403 if access == "private" else (uploads, "media/a.jpg"))
+    for path in (
+        *(
+            "/",
+            "/index.html",
+            "/pending/a.jpg",
+            "/static",
+            "/media",
+            "/Static/site.css",
+            "/staticx/a",
+            "/other/a",
+        ),
+        *("/static/../pending/a.jpg", "/media/../pending/a.jpg", "/static/./../../pending/a"),
+    ):
+        assert visit(made, path) == visit(made, path, signed=True) == 404, path
+    # What slips by the comparison is no key that there is, and the policy knows no dots.
+    for path in ("/pending/../static/site.css", "/x/../media/a.jpg"):
+        assert visit(made, path, signed=True) == 403
+
+
+def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
+    made = template(replace(SITE, media_domain=CDN, access="public-policy"), CDN)
+    assert made["Parameters"]["BucketsStayOpen"]["Default"] == "no"
+    for (_, behind), (_, beside) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
+        assert all(behind["public access block"].values())
+        assert not beside["public access block"]["RestrictPublicBuckets"]
+        assert not any(policies.is_public(statement) for statement in behind["policy"])
+        assert sum(policies.is_public(statement) for statement in beside["policy"]) == 1
+    # What is private does not open meanwhile, and CloudFront reads it.
+    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
+
+
+def test_one_name_in_two_spellings_is_one_alias() -> None:
+    made = template(replace(SITE, media_domain="CDN.example.com"), CDN, key())
+    assert config(made)["Aliases"] == [CDN]
+
+
+def test_a_domain_for_static_files_alone_shows_no_uploads() -> None:
+    made = template(replace(SITE, media_bucket="acme-static"), CDN, "")
+    assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
+    assert visit(made, "/media/a.jpg") == visit(made, "/media/a.jpg", signed=True) == 404
+    assert "PublicKey" not in json.dumps(made)
+
+
+def config(made: Mapping[str, Any]) -> dict[str, Any]:
+    (distribution,) = Stack(made, REGION).resources("AWS::CloudFront::Distribution").values()
+    return dict(only(distribution, "DistributionConfig"))
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_the_distribution_speaks_https_and_signs_what_it_asks_of_s3(access: str) -> None:
+    site = replace(SITE, access=access, media_domain="media.example.com", origins=ORIGINS[1])
+    made = template(site, "static.example.com", key())
+    stack, found = Stack(made, REGION), config(made)
+    assert found["Aliases"] == ["static.example.com", "media.example.com"]
+    assert found["ViewerCertificate"] == {
+        "AcmCertificateArn": CERTIFICATE,
+        "MinimumProtocolVersion": "TLSv1.2_2021",
+        "SslSupportMethod": "sni-only",
+    }
+    assert found["Enabled"] is True
+    assert found["HttpVersion"] == "http2and3"
+    behaviors = [found["DefaultCacheBehavior"], *found["CacheBehaviors"]]
+    headers = stack.resources("AWS::CloudFront::ResponseHeadersPolicy")
+    for behavior in behaviors:
+        assert behavior["ViewerProtocolPolicy"] == "https-only"
+        assert behavior["AllowedMethods"] == behavior["CachedMethods"] == ["GET", "HEAD"]
+        assert behavior["Compress"] is True
+        sent = headers[behavior["ResponseHeadersPolicyId"].removeprefix("id-of-")][
+            "ResponseHeadersPolicyConfig"
+        ]
+        assert sent["SecurityHeadersConfig"]["ContentTypeOptions"] == {"Override": True}
+        assert (
+            sent["SecurityHeadersConfig"]["StrictTransportSecurity"]["AccessControlMaxAgeSec"] == 31_536_000
+        )
+    assert [origin.get("OriginAccessControlId") for origin in found["Origins"]] == [
+        "Id of OriginAccessControl",
+        None if access == "public-read" else "Id of OriginAccessControl",
+    ]
+    (control,) = stack.resources("AWS::CloudFront::OriginAccessControl").values()
+    assert control["OriginAccessControlConfig"] == {
+        "Name": "acme-static",
+        "OriginAccessControlOriginType": "s3",
+        "SigningBehavior": "always",
+        "SigningProtocol": "sigv4",
+    }
+
+
+def test_cors_of_static_files_is_the_buckets_and_uploads_have_none() -> None:
+    made = template(replace(SITE, media_domain=CDN, origins=ORIGINS[1], access="public-policy"), CDN)
+    headers = Stack(made, REGION).resources("AWS::CloudFront::ResponseHeadersPolicy")
+    given = {name: each["ResponseHeadersPolicyConfig"].get("CorsConfig") for name, each in headers.items()}
+    assert given == {
+        "StaticHeaders": {
+            "AccessControlAllowCredentials": False,
+            "AccessControlAllowHeaders": {"Items": ["*"]},
+            "AccessControlAllowMethods": {"Items": ["GET", "HEAD"]},
+            "AccessControlAllowOrigins": {"Items": list(ORIGINS[1])},
+            "AccessControlMaxAgeSec": 3600,
+            "OriginOverride": True,
+        },
+        "MediaHeaders": None,
+    }
+    # No origin of a page goes on to S3, so that no answer to it is cached for others.
+    assert all("OriginRequestPolicyId" not in each for each in config(made)["CacheBehaviors"])
+    assert '"CorsConfig"' not in json.dumps(template(replace(SITE, media_domain=CDN), CDN, key()))
+
+
+def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_value(monkeypatch, "cors", [RULES["cors"]])  # such as that of uploads from the browser
+    assert '"CorsConfig"' not in json.dumps(template(SITE, CDN))
+
+
+def test_only_signed_links_may_tell_s3_what_to_answer() -> None:
+    site = replace(SITE, media_domain=CDN)
+    signed, public = template(site, CDN, key()), template(replace(site, access="public-policy"), CDN)
+    (cache_policy,) = Stack(signed, REGION).resources("AWS::CloudFront::CachePolicy").values()
+    asked = cache_policy["CachePolicyConfig"]["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert config(signed)["CacheBehaviors"][1]["CachePolicyId"] == "id-of-MediaCache"
+    assert set(asked["QueryStringsConfig"]["QueryStrings"]) == set(media.LINK_PARAMETERS.values())
+    assert len(media.LINK_PARAMETERS) <= 10  # CloudFront's quota for a policy
+    managed = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+    assert {each["CachePolicyId"] for each in config(public)["CacheBehaviors"]} == {managed}
+    assert config(signed)["CacheBehaviors"][0]["CachePolicyId"] == managed
+
+
+def test_the_public_half_of_the_key_and_nothing_of_the_private_one() -> None:
+    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    stack = Stack(made, REGION)
+    ((name, found),) = stack.resources("AWS::CloudFront::PublicKey").items()
+    encoded = found["PublicKeyConfig"]["EncodedKey"]
+    numbers = media.cloudfront_key(key()).public_key().public_numbers()
+    public = serialization.load_pem_public_key(encoded.encode())
+    assert isinstance(public, rsa.RSAPublicKey)
+    assert public.public_numbers() == numbers
+    text = json.dumps(made)
+    assert "PRIVATE" not in text
+    assert not any(line in text for line in key().splitlines()[1:-1])
+    (group,) = stack.resources("AWS::CloudFront::KeyGroup").values()
+    assert group["KeyGroupConfig"]["Items"] == [f"id-of-{name}"]
+    assert config(made)["CacheBehaviors"][1]["TrustedKeyGroups"] == ["id-of-KeyGroup"]
+    assert "TrustedKeyGroups" not in config(made)["CacheBehaviors"][0]
+    # CloudFront changes no key: another one is another resource, and the group follows.
+    key.cache_clear()
+    other = template(replace(SITE, media_domain=CDN), CDN, key())
+    assert name not in other["Resources"]
+
+
+def test_names_of_resources_fit_the_longest_bucket() -> None:
+    longest = "a" * 63
+    site = replace(SITE, static_bucket=longest, media_domain=CDN)
+    stack = Stack(template(site, CDN, key()), REGION)
+    (control,) = stack.resources("AWS::CloudFront::OriginAccessControl").values()
+    (function,) = stack.resources("AWS::CloudFront::Function").values()
+    assert len(control["OriginAccessControlConfig"]["Name"]) <= 64
+    assert re.fullmatch(r"[a-zA-Z0-9-_]{1,64}", function["Name"])
+
+
+# The command
+
+
+@pytest.fixture
+def acme(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Describe SITE in the settings, on a machine without credentials."""
+
+    def nobody() -> None:
+        raise AssertionError("asked for credentials")
+
+    monkeypatch.setattr(client, "_core", nobody)
+    settings.AWS_S3_REGION_NAME = REGION
+    settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"
+    return settings
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> str:
+    call_command("s3", "plan", "--format", "cloudformation")
+    return capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("acme")
+def test_the_command_prints_the_template(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys)
+    assert json.loads(text) == template(SITE)
+    assert printed(capsys) == text
+
+
+def test_the_template_stays_when_the_stack_has_told_its_ids(
+    acme: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    acme.AWS_STATIC_CUSTOM_DOMAIN = acme.AWS_MEDIA_CUSTOM_DOMAIN = CDN
+    acme.AWS_CLOUDFRONT_KEY = key()
+    before = printed(capsys)  # the id of the key is not known yet
+    acme.AWS_CLOUDFRONT_DISTRIBUTION_ARN, acme.AWS_CLOUDFRONT_KEY_ID = ARN, "K2JCJMDEHXQW5F"
+    assert printed(capsys) == before
+    assert json.loads(before) == template(replace(SITE, media_domain=CDN), CDN, key())
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"AWS_S3_ENDPOINT_URL": "https://s3.example.com"}, "AWS_S3_ENDPOINT_URL is set .* unset it"),
+        ({"AWS_MEDIA_CUSTOM_DOMAIN": CDN, "AWS_CLOUDFRONT_KEY": "-"}, "AWS_CLOUDFRONT_KEY must be"),
+        ({"AWS_MEDIA_CUSTOM_DOMAIN": CDN, "AWS_STATIC_CUSTOM_DOMAIN": CDN}, "AWS_CLOUDFRONT_KEY is not set"),
+        (
+            {"AWS_MEDIA_CUSTOM_DOMAIN": CDN, "AWS_MEDIA_ACCESS": "public-policy"},
+            "AWS_STATIC_CUSTOM_DOMAIN is not",
+        ),
+        (
+            {"AWS_STATIC_CUSTOM_DOMAIN": "d1.cloudfront.net"},
+            "AWS_STATIC_CUSTOM_DOMAIN: 'd1.cloudfront.net' cannot",
+        ),
+        ({"AWS_STATIC_CUSTOM_DOMAIN": "a.s3.amazonaws.com"}, "cannot be another name"),
+        ({"AWS_STATIC_CUSTOM_DOMAIN": "cdn.example.com:8443"}, "cannot be another name"),
+        ({"AWS_STATIC_CUSTOM_DOMAIN": "127.0.0.1"}, "cannot be another name"),
+        (
+            {"AWS_STATIC_CUSTOM_DOMAIN": CDN, "AWS_S3_REGION_NAME": "cn-north-1"},
+            "'aws-cn' of cn-north-1 has no",
+        ),
+        ({"AWS_STATIC_CUSTOM_DOMAIN": CDN, "AWS_S3_REGION_NAME": "us-gov-west-1"}, "'aws-us-gov' of us-gov"),
+        ({"AWS_STATIC_CUSTOM_DOMAIN": CDN, "AWS_S3_REGION_NAME": "eusc-de-east-1"}, "'aws-eusc' of eusc"),
+        ({"AWS_STATIC_BUCKET_NAME": ""}, "Not set: AWS_STATIC_BUCKET_NAME"),
+        ({"AWS_STATIC_BUCKET_NAME": "Acme"}, "lower case only"),
+    ],
+)
+def test_refusals_are_one_line(
+    acme: Any, capsys: pytest.CaptureFixture[str], variables: Mapping[str, str], says: str
+) -> None:
+    for name, value in variables.items():
+        setattr(acme, name, value)
+    with pytest.raises(CommandError, match=says) as raised:
+        printed(capsys)
+    assert len(str(raised.value).splitlines()) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_json_has_two_ways_to_be_asked_for() -> None:
+    from s3kit.management.commands.s3 import Command
+
+    parser = Command().create_parser("manage.py", "s3")
+    formats = [["plan"], ["plan", "--json"], ["plan", "--format", "json"], ["plan", "--format", "text"]]
+    assert [parser.parse_args(words).format for words in formats] == ["text", "json", "json", "text"]
+
+
+def test_the_document_turns_outputs_into_lines_of_the_environment() -> None:
+    """The query of `aws cloudformation describe-stacks` is JMESPath, as in the AWS CLI."""
+    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    outputs = [
+        {
+            "OutputKey": name,
+            "OutputValue": Stack(made, REGION).value(each["Value"]),
+            "Description": each["Description"],
+        }
+        for name, each in made["Outputs"].items()
+    ]
+    (query,) = re.findall(r'--query "([^"]+)"', DOCUMENT)
+    found = jmespath.search(query, {"Stacks": [{"Outputs": outputs}]})
+    (key_name,) = (name for name in made["Resources"] if name.startswith("PublicKey"))
+    assert found == [
+        [f"AWS_CLOUDFRONT_DISTRIBUTION_ARN={ARN}"],
+        [f"AWS_CLOUDFRONT_KEY_ID=id-of-{key_name}"],
+    ]
+
+
+# The embedded S3's own CloudFormation
+
+
+# What it does not do with a bucket's properties; the template has them, as the tests above say.
+IGNORED = {"lifecycle", "ownership"}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
+    """Return an embedded S3 that has CloudFormation and CloudFront as well."""
+    real = embedded.environment
+
+    def environment(*arguments: Any) -> dict[str, str]:
+        found = real(*arguments)
+        return found | {"SERVICES": f"{found['SERVICES']},cloudformation,cloudfront"}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "environment", environment)
+        with embedded.running(tmp_path_factory.mktemp("cloud"), region=REGION) as store:
+            yield store
+
+
+def deployed(cloud: EmbeddedS3, made: Mapping[str, Any]) -> dict[str, str]:
+    """Make a stack of a template and return its outputs."""
+    stacks = cloud.client("cloudformation")
+    given = (
+        [{"ParameterKey": "CertificateArn", "ParameterValue": CERTIFICATE}] if "Parameters" in made else []
+    )
+    name = f"acme-{len(stacks.list_stacks()['StackSummaries'])}"
+    stacks.create_stack(StackName=name, TemplateBody=json.dumps(made), Parameters=given)
+    stacks.get_waiter("stack_create_complete").wait(
+        StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 20}
+    )
+    (stack,) = stacks.describe_stacks(StackName=name)["Stacks"]
+    assert stack["StackStatus"] == "CREATE_COMPLETE"
+    return {each["Description"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", ["", CDN])
+@pytest.mark.parametrize("access", ACCESS)
+def test_a_stack_makes_what_plan_wants(cloud: EmbeddedS3, access: str, domain: str) -> None:
+    names = (f"static-{access}-{len(domain)}", f"media-{access}-{len(domain)}")
+    site = replace(
+        Site(REGION, *names, access=access, origins=ORIGINS[1], versioning=True),
+        # It knows no key groups, so private uploads stay on S3 here.
+        media_domain=domain if access != "private" else "",
+    )
+    outputs = deployed(cloud, template(site, domain))
+    site = replace(site, distribution=outputs.get("AWS_CLOUDFRONT_DISTRIBUTION_ARN", ""))
+    assert bool(site.distribution) == bool(domain)
+    for bucket in plan.plan(cloud.client(), site):
+        assert bucket.exists
+        assert {line.aspect for line in bucket.lines if line.state != "as wanted"} <= IGNORED

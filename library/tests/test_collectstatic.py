@@ -1,0 +1,726 @@
+"""`manage.py collectstatic` as a process, against a strict S3 and through a proxy that fails as told.
+
+After each deploy, fault, kill and race, every entry of the live manifest is fetched as a visitor does, and
+compared with the source.
+"""
+
+import gzip
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from s3kit.publishing import history
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import MakeSite, SiteOnS3, anonymous
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).resolve().parent.parent
+LONG = "/* " + "text that shrinks " * 20 + "*/\n"
+_random = random.Random(7)
+SOURCES = {
+    "css/base.css": ('@import url("theme.css");\nbody { src: url("../img/dot.png") }\n' + LONG).encode(),
+    "css/theme.css": ('@font-face { src: url("../fonts/a.woff2") }\n' + LONG).encode(),
+    "js/app.js": ('import { one } from "./one.js";\n' + LONG).encode(),
+    "js/one.js": f"export const one = 1;\n{LONG}".encode(),
+    "img/dot.png": _random.randbytes(3000),
+    "fonts/a.woff2": _random.randbytes(2000),
+    "docs/read me ü+*~.txt": LONG.encode(),
+    "docs/100%.png": _random.randbytes(100),
+    "docs/tiny.txt": b"too small to shrink",
+}
+OBJECTS = 2 * len(SOURCES)
+# What a list of uploads says in the place of the kept copy of a manifest.
+COPY = "static/manifests/(copy)"
+SETTINGS = """
+import os
+from config.settings import *
+STATICFILES_DIRS = [os.environ["TEST_SOURCES"]]
+if not os.environ.get("TEST_ALL_APPS"):
+    INSTALLED_APPS = ["s3", "django.contrib.staticfiles"]
+    STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+"""
+
+
+@dataclass
+class Deploy:
+    """A source tree, and the environment of the process that deploys it."""
+
+    site: SiteOnS3
+    proxy: FaultProxy
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> Path:
+        return self.folder / "sources"
+
+    def write(self, **files: bytes) -> None:
+        for name, content in files.items():
+            path = self.sources / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def start(
+        self,
+        *arguments: str,
+        command: str = "collectstatic",
+        launcher: Sequence[str] = (),
+        **environment: str,
+    ) -> "subprocess.Popen[str]":
+        kept = {
+            name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPYCACHEPREFIX") if name in os.environ
+        }
+        return subprocess.Popen(
+            [*launcher, sys.executable, str(PROJECT / "manage.py"), *command.split(), *arguments],
+            cwd=self.folder,
+            env=kept
+            | {
+                "PYTHONPATH": str(self.folder),
+                "DJANGO_SETTINGS_MODULE": "settings_of_test",
+                "DJANGO_ENV_FILE": os.devnull,
+                "TEST_SOURCES": str(self.sources),
+                "USE_S3": "true",
+                "AWS_S3_REGION_NAME": "eu-central-1",
+                "AWS_STATIC_BUCKET_NAME": self.site.static_bucket,
+                "AWS_MEDIA_BUCKET_NAME": self.site.media_bucket,
+                "AWS_S3_ENDPOINT_URL": self.proxy.endpoint,
+                "AWS_ACCESS_KEY_ID": self.site.key.id,
+                "AWS_SECRET_ACCESS_KEY": self.site.key.secret,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_EC2_METADATA_DISABLED": "true",
+            }
+            | self.environment
+            | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, command: str = "collectstatic", **environment: str) -> "Outcome":
+        process = self.start(*arguments, command=command, **environment)
+        out, err = process.communicate(timeout=120)
+        # botocore says where it found the keys
+        err = "".join(line for line in err.splitlines(keepends=True) if "botocore.credentials" not in line)
+        return Outcome(process.returncode, out, err)
+
+    def deployed(self, *arguments: str, **environment: str) -> str:
+        """Deploy, which must go well; return the last line."""
+        outcome = self.run(*arguments, **environment)
+        assert outcome.code == 0, outcome
+        assert not outcome.err, outcome
+        return outcome.out.strip().splitlines()[-1]
+
+    def manifest(self) -> dict[str, Any] | None:
+        """Return the live manifest as a visitor gets it; None if there is none."""
+        answer = anonymous(f"{self.site.store.endpoint}/{self.site.static_bucket}/static/staticfiles.json")
+        return json.loads(answer.body) if answer.status == 200 else None
+
+    def fetch(self, name: str) -> tuple[bytes, dict[str, str]]:
+        """Return a file's content, unpacked, and its headers, as a visitor gets them."""
+        answer = anonymous(f"{self.site.store.endpoint}/{self.site.static_bucket}/static/{quote(name)}")
+        assert answer.status == 200, (name, answer)
+        packed = answer.headers.get("content-encoding") == "gzip"
+        return gzip.decompress(answer.body) if packed else answer.body, dict(answer.headers)
+
+    def check_live(self, *versions: dict[str, bytes]) -> int:
+        """Check that the live manifest is entirely that of one of the source trees; return which."""
+        manifest = self.manifest()
+        assert manifest
+        live = {name: without_hashes(self.fetch(hashed)[0]) for name, hashed in manifest["paths"].items()}
+        assert live in versions
+        return versions.index(live)
+
+    def uploads(self, pattern: str = "") -> list[str]:
+        """Return the keys of all uploads that reached the server and were taken."""
+        prefix = f"/{self.site.static_bucket}/"
+        taken = [r for r in self.proxy.matching("PUT", pattern) if r.status == 200]
+        keys = [r.path.removeprefix(prefix) for r in taken]
+        return sorted(COPY if history.hash_in(key) else key for key in keys)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+def without_hashes(content: bytes) -> bytes:
+    """Return a rewritten file as its source was."""
+    return re.sub(rb"(?<=\w)\.[0-9a-f]{12}(?=\.\w)", b"", content)
+
+
+@pytest.fixture
+def deploy(s3_site: MakeSite, tmp_path: Path) -> Iterator[Deploy]:
+    site = s3_site()
+    (tmp_path / "settings_of_test.py").write_text(SETTINGS)
+    with FaultProxy(site.store.endpoint) as proxy:
+        made = Deploy(site, proxy, tmp_path)
+        made.write(**SOURCES)
+        yield made
+
+
+# ------------------------------------------------------------------------------------------------- counts
+
+
+def test_a_deploy_uploads_what_is_new_and_an_unchanged_one_makes_two_requests(deploy: Deploy) -> None:
+    line = deploy.deployed()
+    assert line.startswith(f"{len(SOURCES)} files as {OBJECTS} objects: {OBJECTS} uploaded, 0 unchanged, ")
+    assert deploy.check_live(SOURCES) == 0
+    keys = [request.path for request in deploy.proxy.matching("PUT")]
+    assert len(keys) == OBJECTS + 2
+    hashed = [re.search(r"\.[0-9a-f]{12}\.", key) is not None for key in keys]
+    assert hashed == [True] * len(SOURCES) + [False] * (len(SOURCES) + 2), "hashed names, then plain ones"
+    assert "/static/manifests/" in keys[-2], "then the copy of the manifest"
+    assert keys[-1].endswith("/static/staticfiles.json"), "and the manifest last"
+
+    deploy.proxy.clear()
+    line = deploy.deployed()
+    assert f"0 uploaded, {OBJECTS} unchanged, 0 bytes" in line
+    assert [request.method for request in deploy.proxy.requests] == ["GET", "GET"]
+
+    deploy.proxy.clear()
+    changed = SOURCES | {"docs/100%.png": b"new"}
+    deploy.write(**changed)
+    line = deploy.deployed()
+    assert f"2 uploaded, {OBJECTS - 2} unchanged" in line
+    assert [request.method for request in deploy.proxy.requests] == ["GET"] * 2 + ["PUT"] * 4
+    assert deploy.check_live(changed) == 0
+    assert deploy.fetch("docs/100%.png")[0] == b"new"
+
+
+def test_files_that_others_refer_to_change_those_too(deploy: Deploy) -> None:
+    deploy.deployed()
+    old = deploy.manifest()
+    deploy.proxy.clear()
+    changed = SOURCES | {"fonts/a.woff2": b"another font"}
+    deploy.write(**changed)
+    deploy.deployed()
+    assert deploy.check_live(changed) == 0
+    new = deploy.manifest()
+    assert old
+    assert new
+    differ = {name for name in SOURCES if old["paths"][name] != new["paths"][name]}
+    assert differ == {"fonts/a.woff2", "css/theme.css", "css/base.css"}
+    # The old page's files are all still there.
+    for name, hashed in old["paths"].items():
+        assert without_hashes(deploy.fetch(hashed)[0]) == SOURCES[name]
+
+
+def test_a_listing_of_more_than_a_thousand_objects_is_read_by_pages(deploy: Deploy) -> None:
+    deploy.write(**{f"many/{number}.txt": b"%d" % number for number in range(510)})
+    deploy.deployed()
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.proxy.count("GET", "list-type") == 2
+    assert deploy.proxy.count() == 3
+
+
+def test_headers(deploy: Deploy) -> None:
+    deploy.deployed()
+    manifest = deploy.manifest()
+    assert manifest
+    for name in SOURCES:
+        for key, cache in (
+            (name, "public, max-age=300"),
+            (manifest["paths"][name], "public, max-age=31536000, immutable"),
+        ):
+            headers = deploy.fetch(key)[1]
+            assert headers["cache-control"] == cache
+            packed = not name.endswith(("png", "woff2", "tiny.txt"))
+            assert headers.get("content-encoding") == ("gzip" if packed else None)
+    assert deploy.fetch("css/base.css")[1]["content-type"] == "text/css; charset=utf-8"
+    assert deploy.fetch("js/app.js")[1]["content-type"] == "text/javascript; charset=utf-8"
+    assert deploy.fetch("fonts/a.woff2")[1]["content-type"] == "font/woff2"
+    assert deploy.fetch("img/dot.png")[1]["content-type"] == "image/png"
+    headers = deploy.fetch("staticfiles.json")[1]
+    assert (headers["content-type"], headers["cache-control"]) == ("application/json", "no-cache")
+    acls = [r for r in deploy.proxy.requests if "x-amz-acl" in r.headers]
+    assert not acls
+
+
+def test_with_a_cdn_domain_nothing_is_compressed_and_no_hashed_object_replaced(deploy: Deploy) -> None:
+    deploy.deployed()
+    deploy.proxy.clear()
+    deploy.deployed(AWS_STATIC_CUSTOM_DOMAIN="static.example.com")
+    text = [f"static/{name}" for name in SOURCES if not name.endswith(("png", "woff2"))]
+    assert deploy.uploads() == sorted([*text, COPY, "static/staticfiles.json"])
+    for name in SOURCES:
+        assert "content-encoding" not in deploy.fetch(name)[1]
+    assert deploy.check_live(SOURCES) == 0
+    # And a file that is new then is not compressed under either name.
+    deploy.write(**{"new.css": LONG.encode()})
+    deploy.proxy.clear()
+    deploy.deployed(AWS_STATIC_CUSTOM_DOMAIN="static.example.com")
+    assert len(deploy.uploads(r"/new\.")) == 2
+    assert all(r.size == len(LONG) for r in deploy.proxy.matching("PUT", r"/new\."))
+
+
+def test_compressed_bytes_are_the_same_on_every_run(deploy: Deploy) -> None:
+    deploy.deployed()
+    key = "static/css/base.css"
+    first = deploy.site.root.get_object(Bucket=deploy.site.static_bucket, Key=key)["Body"].read()
+    deploy.site.root.delete_object(Bucket=deploy.site.static_bucket, Key=key)
+    os.utime(deploy.sources / "css/base.css", (1, 1))
+    deploy.deployed()
+    assert deploy.site.root.get_object(Bucket=deploy.site.static_bucket, Key=key)["Body"].read() == first
+
+
+# ------------------------------------------------------------------------------------------------ failures
+
+
+def test_a_refused_upload_fails_the_command_and_leaves_the_old_manifest(deploy: Deploy) -> None:
+    deploy.deployed()
+    changed = SOURCES | {"img/dot.png": b"changed", "docs/100%.png": b"too"}
+    deploy.write(**changed)
+    deploy.proxy.clear()
+    deploy.proxy.faults.append(Fault("PUT", r"/img/dot", status=403, code="AccessDenied"))
+    outcome = deploy.run()
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    assert re.search(r"static/img/dot\.[0-9a-f]{12}\.png: AccessDenied\n", outcome.err)
+    assert not deploy.proxy.count("PUT", "staticfiles.json")
+    assert not deploy.uploads(r"static/docs/100%\.png"), "plain names wait for all hashed ones"
+    assert deploy.check_live(SOURCES, changed) == 0
+
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.check_live(changed) == 0
+    # The hashed 100%.png and base.css, which refers to dot.png, are there from the failed run.
+    assert not [key for key in deploy.uploads() if re.search(r"(100%|base)\.[0-9a-f]{12}", key)]
+    assert len(deploy.uploads(r"dot\.[0-9a-f]{12}")) == 1
+
+
+def test_after_a_failed_plain_name_only_the_rest_is_uploaded(deploy: Deploy) -> None:
+    deploy.proxy.faults.append(Fault("PUT", r"/static/img/dot\.png", status=403, code="AccessDenied"))
+    outcome = deploy.run()
+    assert outcome.code == 1
+    assert "  static/img/dot.png: AccessDenied\n" in outcome.err
+    assert deploy.manifest() is None
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.uploads() == ["static/img/dot.png", COPY, "static/staticfiles.json"]
+    assert deploy.check_live(SOURCES) == 0
+
+
+def test_the_last_failure_of_all_is_the_manifest(deploy: Deploy) -> None:
+    deploy.proxy.faults.append(Fault("PUT", "staticfiles.json", status=403, code="AccessDenied"))
+    outcome = deploy.run()
+    assert outcome.code == 1
+    assert "  static/staticfiles.json: AccessDenied\n" in outcome.err
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.uploads() == [COPY, "static/staticfiles.json"]
+    assert deploy.check_live(SOURCES) == 0
+
+
+def test_an_upload_that_answers_500_for_good_is_given_up(deploy: Deploy) -> None:
+    deploy.proxy.faults.append(Fault("PUT", r"/static/img/dot\.png", status=500, code="InternalError"))
+    outcome = deploy.run()
+    assert outcome.code == 1
+    assert "  static/img/dot.png: InternalError\n" in outcome.err
+    assert deploy.manifest() is None
+    assert deploy.proxy.count("PUT", r"/static/img/dot\.png") > 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("PUT", status=503, code="SlowDown", every=2),
+        Fault("PUT", status=500, every=3),
+        Fault("PUT", cut="before", every=3),
+        Fault("PUT", cut="after", every=3),
+        Fault("PUT", cut="reset", every=3),
+        Fault("GET", status=503, code="SlowDown", times=2),
+        Fault("GET", cut="before", times=2),
+    ],
+    ids=["503", "500", "cut before", "cut after", "reset", "503 of a read", "cut read"],
+)
+def test_passing_faults_are_tried_again(deploy: Deploy, fault: Fault) -> None:
+    deploy.proxy.faults.append(fault)
+    deploy.deployed()
+    assert fault.struck
+    assert deploy.check_live(SOURCES) == 0
+
+
+def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -> None:
+    deploy.write(**{f"many/{number:03}.png": b"%d" % number for number in range(300)})
+    deploy.proxy.faults.append(Fault("PUT", "/many/", status=403, code="AccessDenied"))
+    outcome = deploy.run()
+    assert outcome.code == 1
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) < 30
+    assert "  and 30 more" in lines
+    assert deploy.proxy.count("PUT", "/many/") < 200
+
+
+@pytest.mark.parametrize(
+    ("environment", "fault", "expected"),
+    [
+        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "There is no bucket static-"),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "No usable AWS credentials"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, None, "SignatureDoesNotMatch"),
+        ({"AWS_PROFILE": "nobody", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "nobody"),
+        ({}, Fault("GET", "list-type", status=403, code="AccessDenied"), "s3:ListBucket"),
+        ({}, Fault("GET", "staticfiles.json", status=403, code="AccessDenied"), "s3:GetObject"),
+        ({}, Fault("GET", "list-type", status=301, code="PermanentRedirect"), "AWS_S3_REGION_NAME"),
+    ],
+    ids=["bucket", "credentials", "secret", "profile", "listing", "manifest", "region"],
+)
+def test_what_is_wrong_from_the_start_is_one_line(
+    deploy: Deploy, environment: dict[str, str], fault: Fault | None, expected: str
+) -> None:
+    deploy.proxy.faults += [fault] if fault else []
+    outcome = deploy.run(**environment)
+    assert outcome.code == 1
+    assert expected in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert not deploy.proxy.count("PUT")
+
+
+def test_a_reference_to_a_missing_file_uploads_nothing(deploy: Deploy) -> None:
+    deploy.write(**{"css/broken.css": b'a { background: url("missing.png") }'})
+    outcome = deploy.run()
+    assert outcome.code == 1
+    assert "css/broken.css" in outcome.err
+    assert "css/missing.png" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert not deploy.proxy.count("PUT")
+
+
+# ---------------------------------------------------------------------------------------- kills and races
+
+
+@pytest.mark.parametrize("after", [0, 3, len(SOURCES) + 2, OBJECTS])
+def test_killed_and_run_again(deploy: Deploy, after: int) -> None:
+    deploy.deployed()
+    changed = {name: content + b"\n" for name, content in SOURCES.items()}
+    deploy.write(**changed)
+    deploy.proxy.clear()
+    # So many uploads go through, the others hang until the process is dead.
+    hanging = threading.Event()
+    deploy.proxy.faults.append(Fault("PUT", first=after + 1, hold=hanging, cut="before"))
+    process = deploy.start()
+    deploy.proxy.wait_for(after, "PUT")
+    deploy.proxy.wait_for_hanging()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    hanging.set()
+    assert deploy.check_live(SOURCES, changed) == 0
+
+    before = set(deploy.uploads())
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.check_live(changed) == 0
+    assert not before & set(deploy.uploads()), "nothing is uploaded twice"
+    for name, content in changed.items():
+        assert deploy.fetch(name)[0] == content
+
+
+def test_two_deploys_at_once(deploy: Deploy, tmp_path: Path) -> None:
+    deploy.deployed()
+    other = Deploy(deploy.site, deploy.proxy, tmp_path / "other")
+    other.folder.mkdir()
+    (other.folder / "settings_of_test.py").write_text(SETTINGS)
+    ours = {name: content + b"\n" for name, content in SOURCES.items()}
+    theirs = SOURCES | {"img/dot.png": b"theirs", "new.txt": b"only theirs"}
+    deploy.write(**ours)
+    other.write(**theirs)
+    deploy.proxy.faults.append(Fault("PUT", delay=0.02))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda one: one.deployed(), [deploy, other]))
+    deploy.check_live(ours, theirs)
+    # Whoever deploys next puts the plain names right, although the manifest may be its own.
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.check_live(ours) == 0
+    for name, content in ours.items():
+        assert deploy.fetch(name)[0] == content
+
+
+def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy) -> None:
+    both_have_looked = threading.Event()
+    deploy.proxy.faults.append(Fault("PUT", hold=both_have_looked))
+    with ThreadPoolExecutor(2) as pool:
+        deploys = [pool.submit(deploy.deployed) for _ in range(2)]
+        deploy.proxy.wait_for(2, "GET", "list-type")
+        both_have_looked.set()
+        for one in deploys:
+            one.result()
+    assert deploy.check_live(SOURCES) == 0
+    hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
+    assert len(hashed) == len(set(hashed)) == len(SOURCES)
+    # Both tried, or the above says nothing.
+    assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
+
+
+def test_what_somebody_else_wrote_over_a_plain_name_is_noticed(deploy: Deploy) -> None:
+    deploy.deployed()
+    bucket = deploy.site.static_bucket
+    deploy.site.root.put_object(Bucket=bucket, Key="static/img/dot.png", Body=SOURCES["img/dot.png"][::-1])
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.uploads("/img/") == ["static/img/dot.png"]
+    assert not deploy.uploads("/(css|js|fonts|docs)/")
+    assert deploy.fetch("img/dot.png")[0] == SOURCES["img/dot.png"]
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.proxy.count() == 2
+
+
+def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy) -> None:
+    deploy.deployed()
+    manifest = deploy.manifest()
+    assert manifest
+    bucket, root = deploy.site.static_bucket, deploy.site.root
+    # As another build of zlib would have stored it, and unknown to the manifest.
+    same = f"static/{manifest['paths']['css/base.css']}"
+    head = root.head_object(Bucket=bucket, Key=same)
+    body = gzip.decompress(root.get_object(Bucket=bucket, Key=same)["Body"].read())
+    root.put_object(
+        Bucket=bucket,
+        Key=same,
+        Body=gzip.compress(body, 1) + gzip.compress(b""),
+        ContentType=head["ContentType"],
+        ContentEncoding="gzip",
+        Metadata=head["Metadata"],
+    )
+    wrong = f"static/{manifest['paths']['img/dot.png']}"
+    root.put_object(Bucket=bucket, Key=wrong, Body=b"cut off")
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.uploads() == sorted([wrong, COPY, "static/staticfiles.json"])
+    assert deploy.check_live(SOURCES) == 0
+
+
+def test_a_lost_or_broken_manifest_is_written_anew_without_uploads(deploy: Deploy) -> None:
+    deploy.deployed()
+    for body in (None, b"{", b"[]", b'{"version": "9"}'):
+        if body is None:
+            deploy.site.root.delete_object(Bucket=deploy.site.static_bucket, Key="static/staticfiles.json")
+        else:
+            deploy.site.root.put_object(
+                Bucket=deploy.site.static_bucket, Key="static/staticfiles.json", Body=body
+            )
+        deploy.proxy.clear()
+        deploy.deployed()
+        assert deploy.uploads() == [COPY, "static/staticfiles.json"]
+        assert deploy.check_live(SOURCES) == 0
+
+
+def test_strange_keys_in_the_bucket_do_no_harm(deploy: Deploy) -> None:
+    for key in ("static/", "static/a//b", "static/./c", "static/css/"):
+        deploy.site.root.put_object(Bucket=deploy.site.static_bucket, Key=key, Body=b"")
+    deploy.deployed()
+    deploy.proxy.clear()
+    assert f"0 uploaded, {OBJECTS} unchanged" in deploy.deployed()
+
+
+# ------------------------------------------------------------------------------------------------- options
+
+
+def test_dry_run_tells_and_uploads_nothing(deploy: Deploy) -> None:
+    outcome = deploy.run("--dry-run")
+    assert outcome.code == 0
+    assert not deploy.proxy.count("PUT")
+    lines = outcome.out.splitlines()
+    assert "Would upload static/css/base.css" in lines
+    assert len([line for line in lines if line.startswith("Would upload ")]) == OBJECTS
+    assert f"{OBJECTS} to upload" in lines[-1]
+    deploy.deployed()
+    assert "Would upload" not in deploy.run("--dry-run").out
+
+
+def test_without_post_processing_only_plain_names_go_up(deploy: Deploy) -> None:
+    outcome = deploy.run("--no-post-process")
+    assert outcome.code == 0
+    assert "no manifest" in outcome.err
+    assert deploy.uploads() == sorted(f"static/{name}" for name in SOURCES)
+    assert deploy.manifest() is None
+
+    deploy.deployed()
+    manifest = deploy.manifest()
+    changed = SOURCES | {"img/dot.png": b"changed"}
+    deploy.write(**changed)
+    deploy.proxy.clear()
+    deploy.deployed("--no-post-process")
+    assert deploy.uploads() == ["static/img/dot.png"]
+    assert deploy.manifest() == manifest, "as with Django's own storage, it is left as it is"
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert "static/img/dot.png" not in deploy.uploads()
+    assert deploy.check_live(changed) == 0
+
+
+@pytest.mark.parametrize("option", ["--clear", "--link"])
+def test_options_that_make_no_sense_are_refused_in_one_line(deploy: Deploy, option: str) -> None:
+    outcome = deploy.run(option)
+    assert outcome.code == 1
+    assert option in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert not deploy.proxy.count()
+
+
+def test_ignored_files(deploy: Deploy) -> None:
+    deploy.write(**{".hidden": b"1", "css/.secret.css": b"2", "CVS/x": b"3", "y~": b"4"})
+    deploy.deployed("-i", "*.png", "--ignore", "docs", "-i", "css", "--no-input")
+    manifest = deploy.manifest()
+    assert manifest
+    assert set(manifest["paths"]) == {"js/app.js", "js/one.js", "fonts/a.woff2"}
+    deploy.deployed("--no-default-ignore")
+    manifest = deploy.manifest()
+    assert manifest
+    assert set(manifest["paths"]) == {*SOURCES, ".hidden", "css/.secret.css", "CVS/x", "y~"}
+
+
+def test_verbosity(deploy: Deploy) -> None:
+    outcome = deploy.run("-v", "2")
+    assert "Uploaded static/css/base.css\n" in outcome.out
+    assert outcome.out.count("Uploaded ") == OBJECTS
+    assert deploy.run("-v", "0").out == ""
+    assert "Uploaded static" not in deploy.run().out
+
+
+def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) -> None:
+    (tmp_path / "settings_of_test.py").write_text(SETTINGS + f"STATIC_ROOT = {str(tmp_path / 'root')!r}\n")
+    outcome = deploy.run("--noinput", "--clear", USE_S3="false")
+    assert outcome.code == 0
+    assert f"copied to '{tmp_path / 'root'}'" in outcome.out
+    assert (tmp_path / "root/css/base.css").read_bytes() == SOURCES["css/base.css"]
+    assert not deploy.proxy.count()
+
+
+def test_many_uploads_at_a_time(deploy: Deploy) -> None:
+    deploy.write(**{f"many/{number}.png": b"%d" % number for number in range(60)})
+    deploy.proxy.faults.append(Fault("PUT", "/many/", delay=0.2))
+    deploy.deployed()
+    assert deploy.proxy.busiest > 30
+
+
+class Sink(BaseHTTPRequestHandler):
+    """An empty S3 that takes everything, by parts or whole, and keeps nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do(self) -> None:
+        left = int(self.headers.get("Content-Length") or 0)
+        self.server.taken.append((self.command, self.path, left))  # type: ignore[attr-defined]
+        while left:
+            left -= len(self.rfile.read(min(left, 65536)))
+        status, body = 200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        if self.command == "GET" and "list-type" not in self.path:
+            status, body = 404, b"<Error><Code>NoSuchKey</Code></Error>"
+        elif self.command == "PUT":
+            body = b""
+        elif self.command == "POST" and "uploads" in self.path:
+            body = b"<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+        elif self.command == "POST":
+            body = b'<CompleteMultipartUploadResult><ETag>"x-1"</ETag></CompleteMultipartUploadResult>'
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", '"x"')
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+# Starts a command from a small process: a child's peak includes that of the process it was forked from.
+PEAK = """
+import os
+import sys
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+print(f"peak {usage.ru_maxrss} KiB")
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_large_files_are_streamed(deploy: Deploy) -> None:
+    film, data = 300 * 1024 * 1024, 50 * 1024 * 1024
+    for name, size in (("film.mp4", film), ("data.json", data)):
+        with (deploy.sources / name).open("wb") as file:
+            file.truncate(size)  # zeros, which take no room on disk
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    server.daemon_threads = True
+    server.taken = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        launcher = (sys.executable, "-S", "-c", PEAK)
+        out, err = deploy.start(launcher=launcher, AWS_S3_ENDPOINT_URL=endpoint).communicate()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    taken = server.taken  # type: ignore[attr-defined]
+    films = [length for method, path, length in taken if method == "PUT" and "/film." in path]
+    assert sum(films) == 2 * film
+    assert max(films) < 20 * 1024 * 1024
+    packed = [length for method, path, length in taken if method == "PUT" and "/data." in path]
+    assert len(packed) == 2
+    assert max(packed) < data // 100
+    peak = re.search(r"^peak (\d+) KiB$", out, re.MULTILINE)
+    assert peak, out + err
+    assert int(peak[1]) * 1024 < 150 * 1024 * 1024, f"{int(peak[1]) // 1024} MiB at the peak"
+
+
+# ------------------------------------------------------------------------------------------------ manifest
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"DJANGO_SECRET_KEY": "x", "DJANGO_ALLOWED_HOSTS": "x", "DJANGO_DEBUG": "false", "USE_S3": "false"},
+    ],
+    ids=["nothing set", "debug off"],
+)
+def test_the_local_manifest_is_the_published_one(
+    deploy: Deploy, tmp_path: Path, extra: dict[str, str]
+) -> None:
+    deploy.deployed(TEST_ALL_APPS="1")
+    published = deploy.manifest()
+    assert published
+    local = tmp_path / "staticfiles.json"
+    # No bucket, no key, no secret, no network, debug left to its default: what the build of an image has.
+    run = subprocess.run(
+        [sys.executable, str(PROJECT / "manage.py"), "s3", "manifest", "--output", str(local)],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(tmp_path),
+            "DJANGO_SETTINGS_MODULE": "settings_of_test",
+            "DJANGO_ENV_FILE": os.devnull,
+            "TEST_SOURCES": str(deploy.sources),
+            "TEST_ALL_APPS": "1",
+        }
+        | extra,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(len(published["paths"])) in run.stdout
+    written = json.loads(local.read_text())
+    assert len(written["paths"]) > 100, "the admin's files are among them"
+    assert {key: published[key] for key in ("paths", "version", "hash", "integrity")} == written
+    assert written["integrity"]

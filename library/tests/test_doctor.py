@@ -1,0 +1,826 @@
+"""The doctor on a strict S3: a site that is well, and each way to be ill, produced for real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest import mock
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from s3kit import clients
+from s3kit.buckets import policies
+from s3kit.doctor.report import diagnose
+from s3kit.doctor import uploads
+from s3kit.doctor.shared import Line, fetch, over_plain_http
+from s3kit.deployment import Site
+from tests.doctored import Doctored, examined, trouble, troubles
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import REGION, new_user
+from tests.tls_front import certificate, tls_front
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).resolve().parent.parent
+APPLY = "run `manage.py s3 apply`"
+COLLECT = "run `manage.py collectstatic`"
+EVERYBODY = {"Effect": "Allow", "Principal": "*"}
+NO_BLOCK = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), False
+)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, key_id: str, secret: str, token: str = "") -> None:
+    """Have the site use other credentials."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    if token:
+        monkeypatch.setenv("AWS_SESSION_TOKEN", token)
+    for cached in (clients._core, clients.session, clients._client):
+        cached.cache_clear()
+
+
+def use_user(monkeypatch: pytest.MonkeyPatch, doctored: Doctored, *documents: Any) -> None:
+    """Have the site use a new user with these policies."""
+    key = new_user(doctored.site.store, *documents)
+    use(monkeypatch, key.id, key.secret)
+
+
+def without(action: str) -> list[dict[str, Any]]:
+    """Return the policies of both roles without an action."""
+    site = Site.from_settings()
+    documents = [policies.document(policies.web(site)), policies.document(policies.deploy(site))]
+    for document in documents:
+        for statement in document["Statement"]:
+            statement["Action"] = [name for name in statement["Action"] if name != action] or [
+                "s3:GetBucketTagging"
+            ]
+    return documents
+
+
+def put_policy(doctored: Doctored, bucket: str, *statements: dict[str, Any]) -> None:
+    document = {"Version": policies.VERSION, "Statement": list(statements)}
+    doctored.root.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
+
+
+# ---------------------------------------------------------------------------------------------- well
+
+EVERY_PROBE = [
+    *("endpoint", "clock", "credentials", "static bucket", "media bucket", "static domain", "media domain"),
+    *("media write", "media head", "missing key", "media read", "media acl", "media visitors"),
+    *("signed link", "tampered link", "expired link", "media tls", "media parts", "media list"),
+    *("media delete", "direct form", "direct read", "direct limits", "direct closed", "direct cors"),
+    *("direct delete", "direct parts", "direct expiry"),
+    *("manifest", "static objects", "static tls", "static visitors", "static types"),
+    *("static cache", "static encoding", "static cors", "static write", "listing", "outside"),
+    "account block",
+]
+LINKS = ["signed link", "tampered link", "expired link"]
+ONLY_DEPLOY = {"static objects", "static write", "direct expiry"}
+ONLY_WEB = {"missing key", *LINKS} | {
+    probe for probe in EVERY_PROBE if probe.startswith(("media ", "direct ")) and probe not in ONLY_DEPLOY
+}
+
+
+@pytest.mark.parametrize(
+    ("access", "one_bucket"),
+    [("private", False), ("private", True), ("public-read", False), ("public-policy", False)],
+)
+def test_a_site_that_is_well(well: Any, access: str, one_bucket: bool) -> None:
+    well(access, one_bucket=one_bucket)
+    report = examined()
+    assert troubles(report) == {}
+    assert not report.failed
+    assert report.not_probed == []
+    expected = [probe for probe in EVERY_PROBE if access == "private" or probe not in LINKS]
+    assert [line.probe for line in report.lines] == expected
+
+
+def test_each_role_alone_is_well_and_probes_what_it_may(
+    well: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doctored = well()
+    site = Site.from_settings()
+    for role, grants, left_out in (
+        ("web", policies.web(site), ONLY_DEPLOY),
+        ("deploy", policies.deploy(site), ONLY_WEB),
+    ):
+        use_user(monkeypatch, doctored, policies.document(grants))
+        report = examined(role)  # type: ignore[arg-type]
+        assert troubles(report) == {}
+        assert [line.probe for line in report.lines] == [p for p in EVERY_PROBE if p not in left_out]
+
+
+def test_the_origins_of_the_settings_are_asked_for(well: Any) -> None:
+    well(SITE_ORIGINS=["https://www.example.com"])
+    lines = {line.probe: line.text for line in examined().lines}
+    assert lines["static cors"].endswith("on https://www.example.com, http://127.0.0.1:8000")
+
+
+def test_the_session_of_a_role(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = well()
+    site, store = Site.from_settings(), doctored.site.store
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    iam = store.client("iam")
+    name = f"role-{doctored.media}"
+    arn = iam.create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=json.dumps({"Version": policies.VERSION, "Statement": [trust]}),
+    )["Role"]["Arn"]
+    for grants in (policies.web(site), policies.deploy(site)):
+        document = json.dumps(policies.document(grants))
+        iam.put_role_policy(RoleName=name, PolicyName=grants[0].sid, PolicyDocument=document)
+    got = store.client("sts").assume_role(RoleArn=arn, RoleSessionName="probe")["Credentials"]
+    use(monkeypatch, got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
+    report = examined()
+    assert troubles(report) == {}
+    (line,) = [line for line in report.lines if line.probe == "credentials"]
+    assert f"assumed-role/{name}/probe of account 000000000000, key ASIA..." in line.text
+    assert line.text.endswith("of a session: signed links end with it")
+    assert got["SecretAccessKey"] not in report.as_json()
+    assert got["SessionToken"] not in report.as_json()
+
+
+# ------------------------------------------------------------------------------ what all else rests on
+
+NEW_KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
+EVERYTHING = [
+    "uploads",
+    "direct uploads",
+    "direct expiry",
+    "static files",
+    "static write",
+    "listing",
+    "outside",
+    "account block",
+]
+
+
+def test_a_dead_endpoint_is_one_line(well: Any, settings: Any) -> None:
+    well(deployed=False)
+    settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
+    report = examined()
+    (line,) = report.lines
+    assert (line.probe, line.status) == ("endpoint", "not ok")
+    assert line.text == "http://127.0.0.1:9 does not answer: [Errno 111] Connection refused"
+    assert line.cure == "start it (at the desk: `manage.py s3 serve`), or correct AWS_S3_ENDPOINT_URL"
+    assert report.not_probed == EVERYTHING
+
+
+def test_a_wrong_secret(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = well(deployed=False).site.key
+    use(monkeypatch, key.id, "wrong" * 8)
+    shown = f"key {key.id[:4]}...{key.id[-4:]} from env"
+    assert trouble("credentials") == (
+        "not ok",
+        f"the secret does not belong to this access key ({shown})",
+        NEW_KEYS,
+    )
+    assert diagnose().not_probed == EVERYTHING
+
+
+def test_a_deleted_user(well: Any) -> None:
+    doctored = well(deployed=False)
+    key, iam = doctored.site.key, doctored.site.store.client("iam")
+    user = iam.get_access_key_last_used(AccessKeyId=key.id)["UserName"]
+    iam.delete_access_key(UserName=user, AccessKeyId=key.id)
+    status, text, cure = trouble("credentials")
+    assert status == "not ok"
+    assert text.startswith("AWS does not know this access key: it was deleted, or is another S3's (key AKIA")
+    assert cure == NEW_KEYS
+
+
+def test_no_credentials(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    well(deployed=False)
+    use(monkeypatch, "", "")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert trouble("credentials") == ("not ok", "Unable to locate credentials", NEW_KEYS)
+
+
+def test_a_missing_bucket_leaves_the_other_to_be_probed(well: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket(Bucket=doctored.media)
+    report = examined()
+    found = troubles(report)
+    assert set(found) == {"media bucket"}
+    assert found["media bucket"].text == f"there is no bucket {doctored.media}"
+    assert found["media bucket"].cure == f"{APPLY}, or correct AWS_MEDIA_BUCKET_NAME"
+    assert report.not_probed == ["uploads", "direct uploads"]
+    assert "static objects" in {line.probe for line in report.lines}
+
+
+def test_a_bucket_in_another_region(well: Any, settings: Any) -> None:
+    doctored = well()
+    settings.AWS_S3_REGION_NAME = "us-west-2"
+    found = troubles(examined())
+    assert set(found) == {"static bucket", "media bucket"}
+    assert found["media bucket"].text == (
+        f"{doctored.media} is in {REGION}, not in us-west-2 (301 PermanentRedirect)"
+    )
+    assert found["media bucket"].cure == f"set AWS_S3_REGION_NAME={REGION}, or correct AWS_MEDIA_BUCKET_NAME"
+
+
+# --------------------------------------------------------------------------------------------- rights
+
+
+@pytest.mark.parametrize(
+    ("action", "probes"),
+    [
+        (
+            "s3:GetObject",
+            {"media head", "media read", "signed link", "direct read"},
+        ),
+        ("s3:PutObject", {"media write", "media parts", "direct form", "direct parts", "static write"}),
+        ("s3:AbortMultipartUpload", {"media parts", "direct parts", "static write"}),
+        ("s3:ListMultipartUploadParts", {"direct parts"}),
+        ("s3:DeleteObject", {"media delete", "direct delete"}),
+        ("s3:ListBucket", {"media list", "static objects"}),
+    ],
+)
+def test_an_action_less(
+    well: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    probes: set[str],
+) -> None:
+    doctored = well()
+    use_user(monkeypatch, doctored, *without(action))
+    found = troubles(examined())
+    assert set(found) == probes
+    for probe in probes - {"signed link"}:
+        assert found[probe].text.endswith(f"no right to {action}")
+        bucket = doctored.static if probe.startswith("static") else doctored.media
+        assert f"allow {action} on arn:aws:s3:::{bucket}" in found[probe].cure
+    for probe in probes & {"media list"}:
+        role = "`manage.py s3 policy --role web`"
+        assert found[probe].cure == f"allow {action} on arn:aws:s3:::{doctored.media}: see {role}"
+    if action == "s3:AbortMultipartUpload":
+        for bucket in (doctored.static, doctored.media):
+            for upload in doctored.root.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+                doctored.root.abort_multipart_upload(
+                    Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                )
+    for key in doctored.left():
+        doctored.root.delete_object(Bucket=doctored.media, Key=key)
+
+
+def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = well()
+    use_user(monkeypatch, doctored, *without("s3:DeleteObject"))
+    found = troubles(examined())
+    key, pending = doctored.left()
+    right = f"allow s3:DeleteObject on arn:aws:s3:::{doctored.media}"
+    see = "see `manage.py s3 policy --role web`"
+    assert found["media delete"].cure == f"{right}/media/*: {see}; then delete {key}"
+    assert found["direct delete"].cure == f"{right}/pending/*: {see}; {pending} expires in a day"
+    for each in (key, pending):
+        doctored.root.delete_object(Bucket=doctored.media, Key=each)
+
+
+def test_an_explicit_deny(well: Any) -> None:
+    doctored = well()
+    arn = f"arn:aws:s3:::{doctored.media}/*"
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": arn}
+    put_policy(doctored, doctored.media, deny)
+    found = troubles(examined())
+    assert set(found) == {"media delete", "direct delete"}
+    assert {line.text for line in found.values()} == {"a policy denies s3:DeleteObject"}
+    doctored.root.delete_bucket_policy(Bucket=doctored.media)
+    for key in doctored.left():
+        doctored.root.delete_object(Bucket=doctored.media, Key=key)
+
+
+def test_rights_beyond_the_prefixes_are_a_warning_and_no_failure(
+    well: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doctored = well()
+    everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    use_user(monkeypatch, doctored, {"Version": policies.VERSION, "Statement": [everything]})
+    assert trouble("outside") == (
+        "warning",
+        f"these credentials can write to {doctored.static}/*, where the site has nothing to write",
+        "give them no more than `manage.py s3 policy --role web` prints",
+    )
+    assert not diagnose().failed
+
+
+def test_rights_beyond_the_prefixes_show_without_the_right_to_take_back(
+    well: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = well()
+    put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    use_user(monkeypatch, doctored, {"Version": policies.VERSION, "Statement": [put]})
+    assert troubles(examined())["outside"].status == "warning"
+    for bucket in (doctored.static, doctored.media):
+        for upload in doctored.root.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
+            found = {"Key": upload["Key"], "UploadId": upload["UploadId"]}
+            doctored.root.abort_multipart_upload(Bucket=bucket, **found)
+    for key in doctored.left():
+        doctored.root.delete_object(Bucket=doctored.media, Key=key)
+
+
+@pytest.mark.parametrize(("role", "place"), [("web", "static"), ("deploy", "media")])
+def test_a_role_with_the_rights_of_the_other(well: Any, role: Any, place: str) -> None:
+    doctored = well()
+    bucket = getattr(doctored, place)
+    assert trouble("outside", role) == (
+        "warning",
+        f"these credentials can write to {bucket}/{place}/*, where the role {role} has nothing to write",
+        f"give them no more than `manage.py s3 policy --role {role}` prints",
+    )
+
+
+# ------------------------------------------------------------------------------------------- uploads
+
+
+def test_public_read_on_a_new_default_bucket(well: Any) -> None:
+    doctored = well("public-read", prepared=False)
+    found = troubles(examined())
+    line = found["media acl"]
+    assert line.text == f"AWS_MEDIA_ACCESS=public-read, but {doctored.media} has ACLs disabled"
+    assert line.cure == f"{APPLY}, or set AWS_MEDIA_ACCESS=public-policy"
+    assert set(found) == {
+        *("media acl", "media visitors", "static visitors", "static cors", "direct cors", "direct expiry"),
+    }
+
+
+def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
+    doctored = well("public-read")
+    block = {**NO_BLOCK, "BlockPublicAcls": True}
+    doctored.root.put_public_access_block(Bucket=doctored.media, PublicAccessBlockConfiguration=block)
+    found = troubles(examined())
+    assert set(found) == {"media acl", "media visitors"}
+    assert found["media acl"].text == (
+        "the ACL public-read is refused: BlockPublicAcls is on, or s3:PutObjectAcl is missing"
+    )
+    assert found["media acl"].cure.startswith(f"{APPLY}, or allow ")
+
+
+@pytest.mark.parametrize("block", ["RestrictPublicBuckets", "BlockPublicPolicy"])
+def test_public_policy_behind_block_public_access(well: Any, block: str) -> None:
+    doctored = well("public-policy")
+    if block == "BlockPublicPolicy":  # which only keeps a policy from being set
+        doctored.root.delete_bucket_policy(Bucket=doctored.media)
+    doctored.root.put_public_access_block(
+        Bucket=doctored.media, PublicAccessBlockConfiguration={**NO_BLOCK, block: True}
+    )
+    assert trouble("media visitors") == (
+        "not ok",
+        "visitors can't read uploads, although AWS_MEDIA_ACCESS=public-policy: they get 403 AccessDenied",
+        f"{APPLY}; see `account block` too",
+    )
+
+
+def test_private_uploads_that_anybody_can_read(well: Any) -> None:
+    doctored = well()
+    doctored.root.put_public_access_block(Bucket=doctored.media, PublicAccessBlockConfiguration=NO_BLOCK)
+    put_policy(
+        doctored,
+        doctored.media,
+        EVERYBODY | {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{doctored.media}/*"},
+    )
+    host = doctored.site.store.endpoint.removeprefix("http://")
+    found = troubles(examined())
+    assert set(found) == {"media visitors", "direct closed"}
+    assert found["media visitors"] == Line(
+        "media visitors",
+        "not ok",
+        f"anybody can read uploads at {host}, which are to be private",
+        f"{APPLY}; `--replace-conflicting` removes what others opened",
+    )
+    assert found["direct closed"] == Line(
+        "direct closed",
+        "not ok",
+        "anybody can read what nobody has checked: pending/* answers 200",
+        f"{APPLY}; `--replace-conflicting` removes what others opened",
+    )
+
+
+def test_a_bucket_that_anybody_can_list(well: Any) -> None:
+    doctored = well()
+    doctored.root.put_public_access_block(Bucket=doctored.media, PublicAccessBlockConfiguration=NO_BLOCK)
+    put_policy(
+        doctored,
+        doctored.media,
+        EVERYBODY | {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{doctored.media}"},
+    )
+    assert trouble("listing") == (
+        "not ok",
+        f"anybody can list {doctored.media}",
+        f"{APPLY}; `--replace-conflicting` removes what others opened",
+    )
+
+
+# -------------------------------------------------------------------------------------- static files
+
+
+def test_a_missing_manifest(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = well()
+    doctored.root.delete_object(Bucket=doctored.static, Key=policies.MANIFEST)
+    text = "static/staticfiles.json is not there: pages have no static files"
+    assert trouble("manifest") == ("not ok", text, COLLECT)
+    use_user(monkeypatch, doctored, policies.document(policies.deploy(Site.from_settings())))
+    assert trouble("manifest", "deploy") == ("not ok", text, COLLECT)
+
+
+def test_before_the_first_deploy_the_deploy_role_is_only_warned(
+    well: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doctored = well(deployed=False)
+    use_user(monkeypatch, doctored, policies.document(policies.deploy(Site.from_settings())))
+    assert trouble("manifest", "deploy") == ("warning", "nothing has been deployed yet", COLLECT)
+
+
+def test_a_broken_manifest(well: Any) -> None:
+    doctored = well()
+    for body in (b"<html>", b"[]", b'{"version": "1.1"}', b'{"paths": [1]}', b"\xff"):
+        doctored.root.put_object(Bucket=doctored.static, Key=policies.MANIFEST, Body=body)
+        assert trouble("manifest") == (
+            "not ok",
+            "static/staticfiles.json is no manifest of Django's",
+            COLLECT,
+        )
+
+
+def test_the_manifest_of_another_checkout(well: Any, settings: Any, tmp_path: Path) -> None:
+    doctored = well()
+    settings.STATICFILES_MANIFEST = tmp_path / "staticfiles.json"
+    deployed = doctored.root.get_object(Bucket=doctored.static, Key=policies.MANIFEST)["Body"].read()
+    settings.STATICFILES_MANIFEST.write_bytes(deployed)
+    assert troubles(examined()) == {}
+    settings.STATICFILES_MANIFEST.write_text('{"paths": {}, "version": "1.1", "hash": "other"}')
+    assert trouble("manifest") == (
+        "warning",
+        "staticfiles.json of this checkout, which its pages use, is not what is deployed",
+        f"{COLLECT} from here, or delete the file",
+    )
+
+
+def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
+    doctored = well()
+    gone = doctored.hashed("dot.png")
+    doctored.root.delete_object(Bucket=doctored.static, Key=gone)
+    found = troubles(examined())
+    assert set(found) == {"static objects", "static visitors"}
+    name = gone.removeprefix("static/")
+    assert found["static objects"].text == f"1 files that the manifest names are missing: {name}"
+    assert found["static objects"].cure == COLLECT
+    # AWS answers 403 to who may not list the bucket.
+    assert found["static visitors"].text == (
+        f"visitors can't read 1 of 7 static files: {name}: 404 NoSuchKey"
+    )
+
+
+ENCODING = "Content-Encoding {}"
+WRONG_HEADERS: list[tuple[str, str, dict[str, str], str]] = [
+    ("site.css", "static types", {"ContentType": "text/plain"}, "Content-Type {} is text/plain"),
+    ("font.woff2", "static types", {"ContentType": "font/ttf"}, "Content-Type {} is font/ttf"),
+    ("page.js", "static cache", {"CacheControl": "no-store"}, "Cache-Control {} has no-store"),
+    ("dot.png", "static cache", {"CacheControl": ""}, "Cache-Control {} has none"),
+    (
+        "logo.svg",
+        "static encoding",
+        {"ContentEncoding": ""},
+        "Content-Encoding {} is gzip and does not say so",
+    ),
+    ("dot.png", "static encoding", {"ContentEncoding": "gzip"}, f"{ENCODING} says gzip and is not"),
+]
+
+
+def test_wrong_headers(well: Any) -> None:
+    doctored = well()
+    for name, probe, headers, expected in WRONG_HEADERS:
+        key = doctored.hashed(name)
+        found = doctored.root.get_object(Bucket=doctored.static, Key=key)
+        names = ("ContentType", "CacheControl", "ContentEncoding")
+        kept = {header: found[header] for header in names if header in found} | headers
+        kept = {header: value for header, value in kept.items() if value}
+        doctored.root.put_object(Bucket=doctored.static, Key=key, Body=found["Body"].read(), **kept)
+        text = expected.format(f"is wrong on 1 of 7: {key.removeprefix('static/')}")
+        cure = f"delete the object (`aws s3 rm`), then {COLLECT}"
+        assert trouble(probe) == ("not ok", text, cure)
+        # And the cure helps.
+        doctored.root.delete_object(Bucket=doctored.static, Key=key)
+        call_command("collectstatic", interactive=False, verbosity=0)
+    assert troubles(examined()) == {}
+
+
+def test_text_that_is_not_compressed(well: Any) -> None:
+    doctored = well()
+    key = doctored.hashed("page.js")
+    doctored.root.put_object(
+        Bucket=doctored.static,
+        Key=key,
+        Body=b"x" * 2000,
+        ContentType="text/javascript; charset=utf-8",
+        CacheControl="public, max-age=31536000, immutable",
+    )
+    assert trouble("static encoding")[1].endswith("is not compressed")
+
+
+def test_static_files_without_the_policy(well: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket_policy(Bucket=doctored.static)
+    status, text, cure = trouble("static visitors")
+    assert status == "not ok"
+    assert text.startswith("visitors can't read 7 of 7 static files: ")
+    assert text.endswith(": 403 AccessDenied and 4 more")
+    assert cure == f"{APPLY}; see `account block` too"
+
+
+def test_static_files_behind_block_public_access(well: Any) -> None:
+    doctored = well()
+    block = {**NO_BLOCK, "RestrictPublicBuckets": True}
+    doctored.root.put_public_access_block(Bucket=doctored.static, PublicAccessBlockConfiguration=block)
+    assert trouble("static visitors")[2] == f"{APPLY}; see `account block` too"
+
+
+def test_no_cors(well: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket_cors(Bucket=doctored.static)
+    assert trouble("static cors") == (
+        "not ok",
+        "fonts and modules will not load on http://127.0.0.1:8000: CORS does not allow it",
+        f"set DJANGO_SITE_ORIGINS, then {APPLY}",
+    )
+
+
+def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
+    well()
+    settings.SITE_ORIGINS = ["https://www.example.com"]
+    found = troubles(examined())
+    assert set(found) == {"static cors", "direct cors"}
+    assert "load on https://www.example.com" in found["static cors"].text
+    assert "pages of https://www.example.com can send nothing" in found["direct cors"].text
+
+
+def test_no_cors_for_uploads(well: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket_cors(Bucket=doctored.media)
+    assert trouble("direct cors") == (
+        "not ok",
+        "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow POST",
+        f"set DJANGO_SITE_ORIGINS, then {APPLY}",
+    )
+
+
+@pytest.mark.parametrize("role", [None, "deploy"])
+def test_uploads_that_never_expire(well: Any, role: Any) -> None:
+    doctored = well()
+    doctored.root.delete_bucket_lifecycle(Bucket=doctored.media)
+    line = troubles(examined(role))["direct expiry"]
+    assert line.status == "warning"
+    assert line.text == "what is sent and never accepted stays, and costs, for ever"
+    assert line.cure == APPLY
+
+
+def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_user(monkeypatch, well(), *without("s3:GetLifecycleConfiguration"))
+    status, text, cure = trouble("direct expiry")
+    assert (status, text) == ("can't tell", "no right to s3:GetLifecycleConfiguration")
+    assert "`manage.py s3 doctor --role deploy`" in cure
+
+
+# ---------------------------------------------------------------------------------- TLS and domains
+
+
+@pytest.fixture
+def over_tls(
+    well: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Doctored]]:
+    """Return a function that makes a site which reaches S3 over TLS, so that its policies demand that."""
+    trusted, served = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
+    with tls_front(store.endpoint, served) as host:
+        yield partial(well, AWS_S3_ENDPOINT_URL=f"https://{host}", SITE_ORIGINS=["https://www.example.com"])
+
+
+def test_a_site_that_is_well_over_tls(over_tls: Callable[..., Doctored]) -> None:
+    over_tls()
+    report = examined()
+    assert troubles(report) == {}
+    told = {line.probe: line.text for line in report.lines if line.probe.endswith(" tls")}
+    assert told == dict.fromkeys(["media tls", "static tls"], "plain http is refused (403)")
+
+
+def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Doctored]) -> None:
+    doctored = over_tls()
+    for bucket in (doctored.static, doctored.media):
+        found = json.loads(doctored.root.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+        kept = [statement for statement in found if statement["Effect"] == "Allow"]
+        if kept:
+            put_policy(doctored, bucket, *kept)
+        else:
+            doctored.root.delete_bucket_policy(Bucket=bucket)
+    found = troubles(examined())
+    assert set(found) == {"media tls", "static tls"}
+    for line in found.values():
+        assert line.text == "plain http is answered: what is read and signed can be seen on the way"
+        assert line.cure == APPLY
+
+
+def test_plain_http_is_for_this_machine_only() -> None:
+    line = over_plain_http("media tls", "http://store.internal:9000/acme-media/media/a")
+    assert line.status == "not ok"
+    assert line.cure == "set AWS_S3_ENDPOINT_URL to an https address"
+
+
+def test_a_certificate_that_nobody_trusts(
+    over_tls: Callable[..., Doctored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = over_tls(deployed=False)
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    use(monkeypatch, doctored.site.key.id, doctored.site.key.secret)
+    status, text, cure = trouble("endpoint")
+    assert status == "not ok"
+    assert "certificate verify failed" in text
+    assert cure == "set AWS_CA_BUNDLE to a file with the certificate of who signed it"
+
+
+def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
+    well()
+    settings.AWS_STATIC_CUSTOM_DOMAIN = "127.0.0.1:9"
+    assert trouble("static domain") == (
+        "not ok",
+        "127.0.0.1:9 does not answer: [Errno 111] Connection refused",
+        "point its DNS at the distribution, with a certificate for it, or correct AWS_STATIC_CUSTOM_DOMAIN",
+    )
+    assert diagnose().not_probed == ["static files through their domain"]
+
+
+def test_a_custom_domain_of_uploads_that_does_not_answer(well: Any, settings: Any) -> None:
+    well("public-policy")
+    settings.AWS_MEDIA_CUSTOM_DOMAIN = "127.0.0.1:9"
+    settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
+    found = troubles(examined())
+    # The buckets are still open to all, as they were made before there was a distribution.
+    assert set(found) == {"media domain", "media bypass", "static bypass"}
+    assert {found[probe].status for probe in ("media bypass", "static bypass")} == {"warning"}
+    assert found["media bypass"].text == (
+        "the bucket's own address is open, although only CloudFront is to read it"
+    )
+    assert diagnose().not_probed == ["uploads through their domain"]
+
+
+# ------------------------------------------------------------------------------------------ clean-up
+
+
+def test_an_upload_whose_answer_was_lost_is_deleted(well: Any, settings: Any) -> None:
+    doctored = well()
+    with FaultProxy(doctored.site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        proxy.faults.append(Fault("PUT", r"/media/\.doctor-", cut="after"))
+        found = troubles(examined())
+        assert set(found) == {"media write"}
+        assert found["media write"].text == "Connection was closed before we received a valid response"
+        assert proxy.count("PUT", r"/media/\.doctor-") == 2, "it was tried again, and not for minutes"
+        assert proxy.count("DELETE", r"/media/\.doctor-[0-9a-f]{32}\.txt$") == 1
+
+
+def test_what_a_killed_doctor_left_is_deleted(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = well()
+    doctored.root.put_object(Bucket=doctored.media, Key="media/.doctor-0123.txt", Body=b"")
+    assert troubles(examined()) == {}
+    assert doctored.left() == ["media/.doctor-0123.txt"], "it may be another doctor's, at work"
+    monkeypatch.setattr(uploads, "LEFT_OVER", timedelta(seconds=-5))
+    assert troubles(examined()) == {}
+
+
+# Where the tests run in the background, SIGINT is ignored, and a child would inherit that.
+AS_FROM_A_TERMINAL = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["manage.py", "s3", "doctor"]
+from manage import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_doctor_cleans_up(well: Any, number: int) -> None:
+    doctored = well()
+    with FaultProxy(doctored.site.store.endpoint) as proxy:
+        proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", delay=1, times=1))
+        process = subprocess.Popen(
+            [sys.executable, "-c", AS_FROM_A_TERMINAL],
+            cwd=PROJECT,
+            env={
+                "PATH": os.environ["PATH"],
+                "DJANGO_ENV_FILE": os.devnull,
+                "USE_S3": "true",
+                "AWS_S3_REGION_NAME": REGION,
+                "AWS_STATIC_BUCKET_NAME": doctored.static,
+                "AWS_MEDIA_BUCKET_NAME": doctored.media,
+                "AWS_S3_ENDPOINT_URL": proxy.endpoint,
+                "AWS_ACCESS_KEY_ID": doctored.site.key.id,
+                "AWS_SECRET_ACCESS_KEY": doctored.site.key.secret,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_CONFIG_FILE": os.devnull,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        proxy.wait_for(1, "PUT", r"\.doctor-")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+# ---------------------------------------------------------------------------------------- the command
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    out = StringIO()
+    try:
+        with mock.patch.dict(os.environ, {"COLUMNS": "100"}):
+            call_command("s3", "doctor", *arguments, stdout=out)
+    except SystemExit as end:
+        return int(str(end.code)), out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_exit_code_text_and_json(well: Any) -> None:
+    doctored = well()
+    code, text = run()
+    assert code == 0
+    assert text.splitlines()[0] == f"ok          endpoint         {doctored.site.store.endpoint} answers"
+    assert text.splitlines()[-1] == "39 ok, 1 can't tell."
+    assert "\x1b" not in text
+
+    doctored.root.delete_object(Bucket=doctored.static, Key=policies.MANIFEST)
+    code, text = run()
+    assert code == 1
+    assert (
+        "\nnot ok      manifest         static/staticfiles.json is not there: pages have no static files\n"
+        "                             -> run `manage.py collectstatic`\n"
+    ) in text
+    code, text = run("--json", "--role", "web")
+    found = json.loads(text)
+    assert code == 1
+    assert (found["role"], found["ok"]) == ("web", False)
+    assert found["not_probed"] == ["static files as visitors see them"]
+    assert {
+        "probe": "endpoint",
+        "status": "ok",
+        "text": f"{doctored.site.store.endpoint} answers",
+        "cure": "",
+    } in (found["lines"])
+
+
+def test_a_terminal_gets_colours(well: Any) -> None:
+    well(deployed=False)
+    out = StringIO()
+    with pytest.raises(SystemExit):
+        call_command("s3", "doctor", stdout=out, force_color=True)
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("\x1b[32;1mok\x1b[0m          endpoint   ")
+
+
+def test_without_s3_it_says_so() -> None:
+    with pytest.raises(CommandError, match=r"^The site is not on S3: set USE_S3=true .*\.$"):
+        call_command("s3", "doctor")
+
+
+def test_no_proxy_is_asked_for_this_machine(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = well(deployed=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert fetch(doctored.site.store.endpoint).status in {200, 403}
+
+
+def test_an_endpoint_that_is_no_s3(well: Any, settings: Any) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do(self) -> None:
+            self.send_response(403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    well(deployed=False)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{server.server_port}"
+        report = examined()
+        server.shutdown()
+    assert report.failed
+    assert {"credentials", "media write", "manifest", "static write"} <= set(troubles(report))

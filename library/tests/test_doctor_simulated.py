@@ -1,0 +1,362 @@
+"""The doctor on what the strict S3 does not do: answers as AWS's documentation says, given by a proxy."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+import boto3
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from moto import mock_aws
+
+from s3kit.buckets import policies
+from s3kit.buckets.account import Account
+from s3kit.doctor.report import diagnose
+from s3kit.local.server import EmbeddedS3
+from s3kit.doctor import rights
+from s3kit.doctor.shared import Patient
+from tests.doctored import Doctored, examined, trouble, troubles
+from tests.fault_proxy import Fault, FaultProxy
+from tests.tls_front import certificate, tls_front
+
+pytestmark = pytest.mark.slow  # a site of its own for each: half a second, many times
+
+LATER = "run the doctor again; if it stays, it is the network or S3 itself"
+PROBE = r"/media/\.doctor-[0-9a-f]{32}\.txt"
+Faulty = Callable[..., Doctored]
+
+
+@pytest.fixture
+def faulty(well: Any, settings: Any) -> Iterator[Faulty]:
+    """Return a function that makes a site whose S3 has these faults."""
+    proxies: list[FaultProxy] = []
+
+    def make(*faults: Fault, access: str = "private", **more: Any) -> Doctored:
+        doctored: Doctored = well(access, **more)
+        proxies.append(FaultProxy(doctored.site.store.endpoint).__enter__())
+        proxies[-1].faults.extend(faults)
+        settings.AWS_S3_ENDPOINT_URL = proxies[-1].endpoint
+        return doctored
+
+    yield make
+    for proxy in proxies:
+        proxy.__exit__(None, None, None)
+
+
+FORM, PART = "^/media-[0-9a-f]+$", r"^/media-[0-9a-f]+/pending/.*partNumber"
+STRICT = "use a store that checks what is signed, as S3 does"
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (
+            Fault("POST", FORM, status=501, code="NotImplemented"),
+            (
+                "direct form",
+                "not ok",
+                "a browser's upload is refused: 501 NotImplemented",
+                "use a store that takes forms (POST Object), as S3 does",
+            ),
+        ),
+        (
+            Fault("POST", FORM, cut="before"),
+            ("direct form", "can't tell", "no answer: Remote end closed connection without response", LATER),
+        ),
+        (
+            Fault("HEAD", r"/pending/", status=500),
+            ("direct read", "not ok", "S3 answers 500 500", LATER),
+        ),
+        (
+            Fault("POST", FORM, first=3, status=204),
+            (
+                "direct limits",
+                "not ok",
+                "a browser can send another type and another key than the site has signed",
+                STRICT,
+            ),
+        ),
+        (
+            Fault("PUT", PART, times=1, status=200),
+            ("direct parts", "not ok", "a browser can send a larger part than the site has signed", STRICT),
+        ),
+        (
+            Fault("PUT", PART, first=2, status=403, code="AccessDenied"),
+            ("direct parts", "not ok", "a browser's part is refused: 403 AccessDenied", STRICT),
+        ),
+        (
+            Fault("PUT", PART, cut="before"),
+            ("direct parts", "can't tell", "no answer: Remote end closed connection without response", LATER),
+        ),
+    ],
+    ids=lambda value: f"{value[0]}, {value[1]}" if isinstance(value, tuple) else "",
+)
+def test_simulated_store_that_takes_uploads_otherwise(
+    faulty: Faulty, fault: Fault, line: tuple[str, str, str, str]
+) -> None:
+    faulty(fault)
+    assert (line[0], *trouble(line[0])) == line
+
+
+def test_simulated_403_for_a_missing_key(faulty: Faulty) -> None:
+    doctored = faulty(Fault("HEAD", r"\.missing$", status=403))
+    assert trouble("missing key") == (
+        "not ok",
+        "an upload that does not exist answers 403 instead of 404: no right to s3:ListBucket",
+        f"allow s3:ListBucket on arn:aws:s3:::{doctored.media}: see `manage.py s3 policy --role web`",
+    )
+
+
+def test_simulated_bucket_of_another_account(faulty: Faulty, settings: Any) -> None:
+    doctored = faulty(Fault("GET", r"encoding-type=url", status=403, code="AccessDenied"))
+    settings.AWS_EXPECTED_BUCKET_OWNER = "123456789012"
+    found = troubles(examined())
+    assert set(found) == {"static bucket", "media bucket"}
+    assert found["media bucket"].text == (
+        f"{doctored.media} is not account 123456789012's, as AWS_EXPECTED_BUCKET_OWNER demands"
+    )
+    assert found["media bucket"].cure == "correct AWS_MEDIA_BUCKET_NAME or AWS_EXPECTED_BUCKET_OWNER"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "status", "text"),
+    [
+        (20, "not ok", "this machine's clock is 1200 seconds ahead of S3's"),
+        (-20, "not ok", "this machine's clock is 1200 seconds behind S3's"),
+        (2, "warning", "this machine's clock is 120 seconds ahead of S3's"),
+    ],
+)
+def test_simulated_clock(
+    well: Any, monkeypatch: pytest.MonkeyPatch, minutes: int, status: str, text: str
+) -> None:
+    well()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 60 * minutes)
+    report = diagnose()
+    (line,) = [line for line in report.lines if line.probe == "clock"]
+    # Where a second goes by in between, it is one more or less.
+    told = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
+    assert line.status == status
+    assert line.text in told
+    assert "S3 refuses what is 15 minutes off" in line.cure
+    assert bool(report.not_probed) == (status == "not ok")
+
+
+def test_simulated_busy_s3(faulty: Faulty) -> None:
+    faulty(Fault("PUT", PROBE, status=503, code="SlowDown"))
+    assert trouble("media write") == ("not ok", "S3 answers 503 SlowDown", LATER)
+
+
+def test_simulated_end_of_a_session(faulty: Faulty) -> None:
+    faulty(Fault("GET", r"list-type=2&max-keys=0|max-keys=0.*list-type=2", status=400, code="ExpiredToken"))
+    status, text, _ = trouble("credentials")
+    assert (status, text) == ("not ok", "S3 refuses them: the session has expired")
+
+
+def test_simulated_silence_of_sts(faulty: Faulty) -> None:
+    faulty(Fault("POST", "^/$", status=501, code="NotImplemented"))
+    status, text, cure = trouble("credentials")
+    assert status == "can't tell"
+    assert "STS does not say whose it is" in text
+    assert cure == "let this machine reach STS; the site itself does without"
+
+
+def test_simulated_link_that_does_not_work(faulty: Faulty) -> None:
+    doctored = faulty(Fault("GET", f"{PROBE}.*X-Amz-Expires=3600", status=403, code="AccessDenied"))
+    assert trouble("signed link") == (
+        "not ok",
+        "does not work: 403 AccessDenied",
+        f"allow s3:GetObject on arn:aws:s3:::{doctored.media}/media/*",
+    )
+
+
+@pytest.mark.parametrize(
+    ("probe", "fault", "what"),
+    [
+        ("tampered link", Fault("GET", f"{PROBE}.*X-Amz-Expires=3600", first=2, status=200), "signature was"),
+        ("expired link", Fault("GET", f"{PROBE}.*X-Amz-Expires=60", status=200), "time is over"),
+    ],
+)
+def test_simulated_link_that_works_and_should_not(
+    faulty: Faulty, probe: str, fault: Fault, what: str
+) -> None:
+    faulty(fault)
+    status, text, _ = trouble(probe)
+    assert status == "not ok"
+    assert what in text
+    assert " answers 200" in text
+
+
+def test_simulated_manifest_behind_403(faulty: Faulty) -> None:
+    doctored = faulty(Fault("GET", "staticfiles.json", status=403, code="AccessDenied"))
+    assert trouble("manifest") == (
+        "not ok",
+        "no right to s3:GetObject",
+        f"allow s3:GetObject on arn:aws:s3:::{doctored.static}/{policies.MANIFEST}: see `manage.py s3 policy"
+        " --role web`; or it is missing, which looks the same without s3:ListBucket: run `manage.py"
+        " collectstatic`",
+    )
+
+
+# --------------------------------------------------------------------------------- the account's block
+
+
+@pytest.fixture
+def on_aws(settings: Any) -> Iterator[Any]:
+    """Return the account's administrator, of a site on AWS as moto has it."""
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"
+    settings.STORAGES = {"default": {"BACKEND": "s3kit.storages.media.MediaStorage"}}
+    with mock_aws():
+        yield boto3.client("s3control", region_name="eu-central-1")
+
+
+def block_line() -> tuple[str, str, str]:
+    (line,) = rights.account_block(Patient.of_settings(None))
+    return line.status, line.text, line.cure
+
+
+@pytest.mark.usefixtures("on_aws")
+def test_simulated_account_without_a_block() -> None:
+    assert block_line() == ("ok", "the account blocks nothing that the settings want public", "")
+
+
+def test_simulated_account_that_blocks_public_access(on_aws: Any, settings: Any) -> None:
+    names = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    on_aws.put_public_access_block(
+        AccountId="123456789012", PublicAccessBlockConfiguration=dict.fromkeys(names, True)
+    )
+    status, text, cure = block_line()
+    assert (status, text) == (
+        "not ok",
+        "account 123456789012 blocks what the settings want public: BlockPublicPolicy, RestrictPublicBuckets",
+    )
+    assert cure.endswith("turn these off: BlockPublicPolicy, RestrictPublicBuckets")
+    settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
+    assert block_line() == ("ok", "nothing is to be public, so it may be on", "")
+
+
+@pytest.mark.usefixtures("on_aws")
+def test_simulated_account_that_may_not_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = Account("1", None, "s3:GetAccountPublicAccessBlock failed: AccessDenied")
+    monkeypatch.setattr(rights, "account", lambda _site: unknown)
+    assert block_line() == (
+        "can't tell",
+        "s3:GetAccountPublicAccessBlock failed: AccessDenied",
+        "allow s3:GetAccountPublicAccessBlock on *, or have the account's administrator look",
+    )
+
+
+# ------------------------------------------------------------------------------------------ CloudFront
+
+DISTRIBUTION = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
+
+
+class Distribution:
+    """CloudFront as its documentation says: it alone reads the buckets, and checks signed links."""
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.host = ""
+        self.doctored: Doctored | None = None
+        self.checks = True
+
+    @property
+    def pem(self) -> str:
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode()
+
+    def route(self, path: str) -> str | int:
+        assert self.doctored
+        parts = urlsplit(path)
+        site = self.doctored.site
+        if parts.path.startswith("/media/") and self.checks and not self._is_signed(parts):
+            return 403
+        bucket = site.static_bucket if parts.path.startswith("/static/") else site.media_bucket
+        link = site.root.generate_presigned_url(
+            "get_object", {"Bucket": bucket, "Key": unquote(parts.path[1:])}
+        )
+        return str(link).removeprefix(site.store.endpoint)
+
+    def _is_signed(self, parts: SplitResult) -> bool:
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if "Signature" not in query or int(query["Expires"]) < time.time():
+            return False
+        until = {"DateLessThan": {"AWS:EpochTime": int(query["Expires"])}}
+        policy = {"Statement": [{"Resource": f"https://{self.host}{parts.path}", "Condition": until}]}
+        text = json.dumps(policy, separators=(",", ":")).encode()
+        try:
+            signature = base64.b64decode(query["Signature"].translate(str.maketrans("-_~", "+=/")))
+            self.key.public_key().verify(signature, text, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - what CloudFront verifies
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+@pytest.fixture
+def cdn(
+    store: EmbeddedS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> Iterator[Distribution]:
+    """Return a distribution on its own domain, which the settings name."""
+    trusted, served = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
+    distribution = Distribution()
+    with tls_front(store.endpoint, served, distribution.route, compresses=True) as host:
+        distribution.host = host
+        settings.AWS_STATIC_CUSTOM_DOMAIN = settings.AWS_MEDIA_CUSTOM_DOMAIN = host
+        settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = DISTRIBUTION
+        settings.AWS_CLOUDFRONT_KEY_ID, settings.AWS_CLOUDFRONT_KEY = "K1", distribution.pem
+        yield distribution
+
+
+@pytest.mark.parametrize("access", ["private", "public-policy"])
+def test_simulated_distribution_that_is_well(well: Any, cdn: Distribution, access: str) -> None:
+    cdn.checks = access == "private"
+    cdn.doctored = well(access)
+    report = examined()
+    assert troubles(report) == {}
+    told = {line.probe: line.text for line in report.lines}
+    assert told["static domain"] == told["media domain"] == f"{cdn.host} answers"
+    assert told["static bypass"] == "only CloudFront reads the bucket"
+    if access == "private":
+        assert told["signed link"] == "works, for up to 3600 seconds"
+    else:
+        assert told["media bypass"] == "only CloudFront reads the bucket"
+    assert told["account block"] == "nothing is to be public, so it may be on"
+
+
+def test_simulated_distribution_that_checks_no_signature(well: Any, cdn: Distribution) -> None:
+    cdn.checks = False
+    cdn.doctored = well()
+    found = troubles(examined())
+    assert set(found) == {"media visitors", "tampered link", "expired link"}
+    assert found["media visitors"].text == f"anybody can read uploads at {cdn.host}, which are to be private"
+
+
+def test_simulated_distribution_with_another_key(well: Any, cdn: Distribution) -> None:
+    cdn.doctored = well()
+    cdn.key = Distribution().key
+    assert trouble("signed link") == (
+        "not ok",
+        "does not work: 403",
+        "check AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY against the distribution's key group",
+    )
+
+
+def test_simulated_bucket_that_is_open_beside_the_distribution(
+    well: Any, cdn: Distribution, settings: Any
+) -> None:
+    cdn.doctored = well(AWS_CLOUDFRONT_DISTRIBUTION_ARN="")
+    settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = DISTRIBUTION
+    assert trouble("static bypass") == (
+        "warning",
+        "the bucket's own address is open, although only CloudFront is to read it",
+        "run `manage.py s3 apply`",
+    )

@@ -1,0 +1,133 @@
+"""From nothing to a running site over https, with only the printed policies and the TLS-only statement."""
+
+import io
+import json
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from django.core.files import storage as django_storage
+from django.core.files.base import ContentFile
+from django.core.management import call_command
+
+from s3kit import clients
+from s3kit.local.server import CHILD, EmbeddedS3, Key, environment, free_port
+from s3kit.storages.static import StaticStorage
+from ministack import REGION, STORAGES, ActAs, new_user
+from tests.tls_front import certificate
+
+pytestmark = pytest.mark.slow
+
+default_storage: Any = django_storage.default_storage
+
+
+@pytest.fixture
+def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedS3]:
+    """Return an empty MiniStack that speaks https only."""
+    trusted, served = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
+    port, root = free_port(0), Key("ROOTROOTROOTROOT", "a secret of the tests")
+    ssl_variables = {"USE_SSL": "1", "MINISTACK_SSL_CERT": str(served), "MINISTACK_SSL_KEY": str(served)}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", CHILD],
+            env=environment(tmp_path, port, REGION, root) | ssl_variables,
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        store = EmbeddedS3(f"https://127.0.0.1:{port}", REGION, tmp_path, root, process)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                visit(f"{store.endpoint}/_ministack/health", trusted)
+                break
+            except urllib.error.URLError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        yield store
+    finally:
+        process.kill()  # nothing is to be kept, and it would wait for half a minute for open connections
+        process.communicate()
+
+
+def visit(url: str, trusted: Path, **headers: str) -> tuple[int, bytes]:
+    """Ask as a visitor who trusts the tests' authority."""
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(
+            request, timeout=30, context=ssl.create_default_context(cafile=str(trusted))
+        ) as got:
+            return got.status, got.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def printed(*words: str) -> str:
+    out = io.StringIO()
+    call_command("s3", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_the_whole_path(
+    https_store: EmbeddedS3, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
+) -> None:
+    trusted = tmp_path / "authority.pem"
+    settings.USE_S3 = True
+    settings.STORAGES = STORAGES
+    settings.AWS_S3_REGION_NAME = REGION
+    settings.AWS_S3_ENDPOINT_URL = https_store.endpoint
+    settings.AWS_STATIC_BUCKET_NAME = f"{bucket_name}-static"
+    settings.AWS_MEDIA_BUCKET_NAME = f"{bucket_name}-media"
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    (sources / "a.css").write_text("a {}")
+    settings.STATICFILES_DIRS = [sources]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+
+    def become(role: str) -> None:
+        act_as(new_user(https_store, json.loads(printed("policy", "--role", role))))
+
+    become("setup")
+    with pytest.raises(SystemExit, match="2"):
+        printed("plan")
+    told = printed("apply", "--no-input")
+    assert told.count("DjangoS3TlsOnly: everybody may not s3:*") == 2
+    assert "left out" not in told
+    assert "Nothing to do: everything is as wanted." in printed("plan")
+
+    become("deploy")
+    call_command("collectstatic", interactive=False, verbosity=0)
+    assert "Nothing to do: everything is as wanted." in printed("plan")
+    static = StaticStorage().url("a.css")
+    assert static.startswith("https://127.0.0.1:")
+    assert visit(static, trusted) == (200, b"a {}")
+
+    become("web")
+    name = default_storage.save("a.txt", ContentFile(b"upload"))
+    link = default_storage.url(name)
+    assert visit(link, trusted) == (200, b"upload")
+    assert visit(link.partition("?")[0], trusted)[0] == 403
+
+    # What came to a proxy over plain http is refused, to visitors and to the site itself.
+    plain = {"X-Forwarded-Proto": "http"}
+    assert visit(static, trusted, **plain)[0] == 403
+    assert visit(link, trusted, **plain)[0] == 403
+    s3 = clients.client()
+    s3.meta.events.register(
+        "before-sign.s3", lambda request, **_: request.headers.add_header("X-Forwarded-Proto", "http")
+    )
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.list_objects_v2(Bucket=settings.AWS_MEDIA_BUCKET_NAME)

@@ -1,0 +1,972 @@
+"""The storage of uploads, by the requests it makes; what S3 says to them stands in test_media_strict.py."""
+
+import base64
+import io
+import os
+import pickle
+import re
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
+from django.core.files import storage as django_storage
+from django.core.files.base import ContentFile, File
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.db import models
+from django.test import override_settings
+from moto import mock_aws
+
+from s3kit import clients
+from s3kit.storages import media
+from s3kit.storages import signing
+from s3kit.storages.media import MediaStorage, cloudfront_key
+
+# Any: what MediaStorage has beyond Django's storages.
+default_storage: Any = django_storage.default_storage
+
+BUCKET = "a-media-bucket"
+UNIQUE = "-[0-9a-hjkmnp-tv-z]{13}"
+
+
+@dataclass
+class Request:
+    operation: str
+    method: str
+    url: str
+    headers: dict[str, str]
+
+
+class Requests(list[Request]):
+    @property
+    def operations(self) -> list[str]:
+        return [request.operation for request in self]
+
+    def only(self, operation: str) -> Request:
+        (found,) = [request for request in self if request.operation == operation]
+        return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def session() -> Iterator[None]:
+    """Look for credentials anew, once for all tests here: a session takes a tenth of a second to make."""
+
+    def forget() -> None:
+        for cached in (clients._core, clients.session, clients._client):
+            cached.cache_clear()
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture(autouse=True)
+def bucket(settings: Any) -> Iterator[None]:
+    settings.USE_S3 = True
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    settings.AWS_MEDIA_BUCKET_NAME = BUCKET
+    settings.STORAGES = {
+        "default": {"BACKEND": "s3kit.storages.media.MediaStorage"},
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    clients._client.cache_clear()  # with what the last test watched
+    with mock_aws():
+        clients.client().create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        yield
+
+
+@pytest.fixture
+def requests(bucket: None) -> Requests:  # noqa: ARG001
+    """Return the requests that leave from now on."""
+    return watch()
+
+
+def watch() -> Requests:
+    seen = Requests()
+
+    def note(request: Any, event_name: str, **_kwargs: Any) -> None:
+        headers = {
+            name.lower(): value.decode() if isinstance(value, bytes) else str(value)
+            for name, value in request.headers.items()
+        }
+        seen.append(Request(event_name.rpartition(".")[2], request.method, request.url, headers))
+
+    clients.web_client().meta.events.register_first("before-send.s3", note)
+    return seen
+
+
+def stored(name: str) -> Any:
+    return clients.client().get_object(Bucket=BUCKET, Key=f"media/{name}")
+
+
+def at(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
+    """Set the time that links are made at."""
+    monkeypatch.setattr(media, "time", SimpleNamespace(time=lambda: now))
+
+
+def query_of(url: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+# Settings
+
+
+def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings() -> None:
+    storage = django_storage.storages["default"]
+    assert type(storage) is MediaStorage
+    assert storage.bucket_name == BUCKET
+    assert storage.location == "media/"
+    assert storage.file_overwrite is False
+    assert storage.region_name == "eu-central-1"
+    assert storage.client_config.signature_version == "s3v4"
+    assert storage.client_config.s3["addressing_style"] == "virtual"
+    assert storage.connection.meta.client is clients.web_client()
+
+
+@override_settings(
+    AWS_LOCATION="elsewhere",
+    AWS_STORAGE_BUCKET_NAME="other",
+    AWS_DEFAULT_ACL="public-read",
+    AWS_S3_FILE_OVERWRITE=True,
+    AWS_QUERYSTRING_AUTH=False,
+    AWS_S3_CUSTOM_DOMAIN="other.example.com",
+    AWS_S3_ACCESS_KEY_ID="other",
+    AWS_S3_OBJECT_PARAMETERS={"CacheControl": "no-store"},
+    AWS_IS_GZIPPED=True,
+    GZIP_CONTENT_TYPES=("application/octet-stream",),
+)
+def test_other_settings_of_django_storages_have_no_say(requests: Requests) -> None:
+    name = default_storage.save("a.css", ContentFile(b"a" * 2000))
+    put = requests.only("PutObject")
+    assert unquote(put.url) == f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/media/{name}"
+    assert put.headers["cache-control"] != "no-store"
+    assert "x-amz-acl" not in put.headers
+    assert "gzip" not in put.headers.get("content-encoding", "")
+    assert "X-Amz-Signature" in default_storage.url(name)
+
+
+def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "AWS_ACCESS_KEY_ID": "an-id",
+        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_SESSION_TOKEN": "a-token",
+        "AWS_S3_SESSION_PROFILE": "a-profile",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert not set(variables.values()) & {str(value) for value in vars(MediaStorage()).values()}
+
+
+def test_a_storage_obeys_settings_that_tests_override(settings: Any) -> None:
+    storage = default_storage._wrapped if default_storage.url("a") else None
+    with override_settings(AWS_MEDIA_ACCESS="public-policy", AWS_MEDIA_CUSTOM_DOMAIN="m.example.com"):
+        assert default_storage.url("a") == "https://m.example.com/media/a"
+        assert default_storage._wrapped is storage
+    assert "X-Amz-Signature" in default_storage.url("a")
+    made_within: list[MediaStorage] = []
+    settings.AWS_MEDIA_BUCKET_NAME = "made-within"
+    made_within.append(MediaStorage())
+    settings.AWS_MEDIA_BUCKET_NAME = ""
+    assert made_within[0].bucket_name == "made-within"
+
+
+def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
+    second = MediaStorage(bucket_name="second", access="public-policy")
+    with override_settings(AWS_QUERYSTRING_EXPIRE=60):
+        assert (second.bucket_name, second.access, second.querystring_expire) == (
+            "second",
+            "public-policy",
+            60,
+        )
+    with pytest.raises(ImproperlyConfigured, match="bucket_nam"):
+        MediaStorage(bucket_nam="second")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"AWS_MEDIA_ACCESS": "public"}, "'public': choose one of private, public-read, public-policy"),
+        ({"AWS_MEDIA_BUCKET_NAME": " "}, "AWS_MEDIA_BUCKET_NAME is not set"),
+        ({"AWS_S3_REGION_NAME": ""}, "AWS_S3_REGION_NAME is not set"),
+        ({"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com"}, "set AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY"),
+        (
+            {"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com", "AWS_CLOUDFRONT_KEY_ID": "K1"},
+            "set AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY",
+        ),
+        (
+            {
+                "AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com",
+                "AWS_CLOUDFRONT_KEY_ID": "K1",
+                "AWS_CLOUDFRONT_KEY": "not a key",
+            },
+            "AWS_CLOUDFRONT_KEY must be the PEM",
+        ),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_in_one_line(wrong: dict[str, str], message: str) -> None:
+    with override_settings(**wrong), pytest.raises(ImproperlyConfigured) as caught:
+        MediaStorage()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+# Access
+
+
+@pytest.mark.parametrize(
+    ("access", "acl"), [("private", None), ("public-policy", None), ("public-read", "public-read")]
+)
+def test_an_acl_is_sent_in_one_mode_only(requests: Requests, access: str, acl: str | None) -> None:
+    with override_settings(AWS_MEDIA_ACCESS=access):
+        default_storage.save("small.png", ContentFile(b"x"))
+        default_storage.save("large.mp4", ContentFile(bytes(9 * 2**20)))
+        with default_storage.open("written.txt", "wb") as file:
+            file.write(b"x")
+    first = [r for r in requests if r.operation in ("PutObject", "CreateMultipartUpload")]
+    assert [r.headers.get("x-amz-acl") for r in first] == [acl] * 3
+    acl_headers = {
+        name for r in requests for name in r.headers if name.startswith(("x-amz-acl", "x-amz-grant"))
+    }
+    assert acl_headers == ({"x-amz-acl"} if acl else set())
+
+
+def test_links_to_private_files_are_signed_with_the_key_and_the_life_of_the_settings() -> None:
+    with override_settings(AWS_QUERYSTRING_EXPIRE=600):
+        url = default_storage.url("pictures/a b.jpg")
+    plain, _, _ = url.partition("?")
+    assert plain == f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/media/pictures/a%20b.jpg"
+    query = query_of(url)
+    assert query["X-Amz-Expires"] == "600"
+    signed = datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    assert timedelta(0) <= datetime.now(UTC) - signed < timedelta(seconds=301)
+    assert "X-Amz-Signature" in query
+
+
+def test_a_link_is_the_same_from_page_to_page_and_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    at(monkeypatch, 1_800_000_000.0)
+    url = default_storage.url("a.jpg")
+    at(monkeypatch, 1_800_000_001.5)
+    assert default_storage.url("a.jpg") == MediaStorage().url("a.jpg") == url
+    at(monkeypatch, 1_800_001_801.0)
+    assert default_storage.url("a.jpg") != url
+
+
+def test_a_link_can_have_a_life_a_method_and_headers_of_its_own() -> None:
+    wanted = {"ResponseContentDisposition": 'attachment; filename="a b.jpg"', "VersionId": "v+1"}
+    query = query_of(default_storage.url("a.jpg", parameters=wanted, expire=90))
+    assert query["X-Amz-Expires"] == "90"
+    assert query["response-content-disposition"] == 'attachment; filename="a b.jpg"'
+    assert query["versionId"] == "v+1"
+    get, head = (query_of(default_storage.url("a.jpg", http_method=method)) for method in (None, "HEAD"))
+    assert get["X-Amz-Date"] == head["X-Amz-Date"]
+    assert get["X-Amz-Signature"] != head["X-Amz-Signature"]
+    assert get == query_of(default_storage.url("a.jpg", http_method="GET"))
+
+
+@pytest.mark.parametrize("expire", [0, 604801])
+def test_a_link_that_s3_would_refuse_is_not_made(expire: int) -> None:
+    with pytest.raises(ValueError, match="1 to 604800"):
+        default_storage.url("a.jpg", expire=expire)
+    with pytest.raises(ValueError, match="not Bucket"):
+        default_storage.url("a.jpg", parameters={"Bucket": "other"})
+
+
+@pytest.mark.parametrize("access", ["public-read", "public-policy"])
+def test_links_to_public_files_are_plain(access: str) -> None:
+    name = "pictures/사진 (1)+&?#%.jpg"
+    encoded = "pictures/%EC%82%AC%EC%A7%84%20%281%29%2B%26%3F%23%25.jpg"
+    with override_settings(AWS_MEDIA_ACCESS=access):
+        assert default_storage.url(name) == (
+            f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/media/{encoded}"
+        )
+        assert default_storage.url("a", parameters={"VersionId": "v+1"}).endswith("/media/a?versionId=v%2B1")
+        with pytest.raises(ValueError, match="on signed links only"):
+            default_storage.url("a", parameters={"ResponseContentType": "text/html"})
+        with override_settings(AWS_MEDIA_CUSTOM_DOMAIN="m.example.com"):
+            assert default_storage.url(name) == f"https://m.example.com/media/{encoded}"
+
+
+def test_links_on_an_endpoint_have_its_address() -> None:
+    with override_settings(AWS_S3_ENDPOINT_URL="http://127.0.0.1:9000"):
+        assert default_storage.url("a.jpg").startswith(f"http://127.0.0.1:9000/{BUCKET}/media/a.jpg?X-Amz-")
+
+
+def test_a_page_of_links_makes_no_request_and_asks_for_the_address_in_advance(requests: Requests) -> None:
+    for number in range(100):
+        default_storage.url(f"{number}.jpg")
+    assert not requests
+
+
+# CloudFront
+
+
+@pytest.fixture(scope="session")
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def pem_of(key: Any, form: Any = serialization.PrivateFormat.PKCS8, password: bytes | None = None) -> str:
+    lock = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return str(key.private_bytes(serialization.Encoding.PEM, form, lock).decode())
+
+
+@pytest.fixture
+def cloudfront(settings: Any, rsa_key: rsa.RSAPrivateKey) -> rsa.RSAPublicKey:
+    settings.AWS_MEDIA_CUSTOM_DOMAIN = "m.example.com"
+    settings.AWS_CLOUDFRONT_KEY_ID = "K2EXAMPLE"
+    settings.AWS_CLOUDFRONT_KEY = pem_of(rsa_key)
+    return rsa_key.public_key()
+
+
+def test_private_files_on_a_domain_of_their_own_have_cloudfront_signatures(
+    cloudfront: rsa.RSAPublicKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(monkeypatch, 1_800_000_000.0)
+    url = default_storage.url("pictures/사 진.jpg")
+    resource, _, _ = url.partition("?")
+    assert resource == "https://m.example.com/media/pictures/%EC%82%AC%20%EC%A7%84.jpg"
+    query = query_of(url)
+    assert list(query) == ["Expires", "Signature", "Key-Pair-Id"]
+    assert query["Key-Pair-Id"] == "K2EXAMPLE"
+    # Signed at the start of the window, as S3's links are.
+    start = signing.window_start(1_800_000_000, 3600, "media/pictures/사 진.jpg")
+    assert int(query["Expires"]) == start + 3600
+    # Its form: CloudFront's developer guide, "Create a signed URL using a canned policy".
+    policy = (
+        ('{"Statement":[{"Resource":"RESOURCE","Condition":{"DateLessThan":{"AWS:EpochTime":EXPIRES}}}]}')
+        .replace("RESOURCE", resource)
+        .replace("EXPIRES", query["Expires"])
+    )
+    signature = base64.b64decode(query["Signature"].translate(str.maketrans("-_~", "+=/")), validate=True)
+    cloudfront.verify(signature, policy.encode(), padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - what CloudFront verifies
+
+
+@pytest.mark.usefixtures("cloudfront")
+def test_cloudfront_signs_the_parameters_of_a_link_too() -> None:
+    url = default_storage.url("a.jpg", parameters={"ResponseContentType": "image/jpeg"})
+    assert url.startswith("https://m.example.com/media/a.jpg?response-content-type=image%2Fjpeg&Expires=")
+
+
+@pytest.mark.usefixtures("cloudfront")
+def test_cloudfront_signatures_are_kept_for_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    media._cloudfront_link.cache_clear()
+    at(monkeypatch, 1_800_000_000.0)
+    first = [default_storage.url(f"{number}.jpg") for number in range(10)]
+    at(monkeypatch, 1_800_000_000.9)
+    assert [default_storage.url(f"{number}.jpg") for number in range(10)] == first
+    assert media._cloudfront_link.cache_info().misses == 10
+    assert media._cloudfront_link.cache_info().maxsize
+    at(monkeypatch, 1_800_001_800.0)
+    assert not set(first) & {default_storage.url(f"{number}.jpg") for number in range(10)}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda pem: pem,
+        lambda pem: pem.replace("\n", "\\n"),
+        lambda pem: pem.replace("\n", "\\r\\n"),
+        lambda pem: f'"{pem.strip()}"'.replace("\n", "\\n"),
+        lambda pem: base64.b64encode(pem.encode()).decode(),
+        lambda pem: base64.encodebytes(pem.encode()).decode(),
+    ],
+    ids=["pem", "backslash-n", "backslash-r-n", "quoted", "base64", "base64-lines"],
+)
+@pytest.mark.parametrize(
+    "form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
+)
+def test_the_forms_of_a_cloudfront_key(
+    rsa_key: rsa.RSAPrivateKey, write: Callable[[str], str], form: Any
+) -> None:
+    read = cloudfront_key(write(pem_of(rsa_key, form)))
+    assert read.private_numbers() == rsa_key.private_numbers()
+
+
+def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
+    good = pem_of(rsa_key)
+    wrong = {
+        "none that can be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
+        "a passphrase": [pem_of(rsa_key, password=b"secret")],
+        "not RSA": [pem_of(ec.generate_private_key(ec.SECP256R1()))],
+        "this one has 3072": [pem_of(rsa.generate_private_key(public_exponent=65537, key_size=3072))],
+    }
+    public = rsa_key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    wrong["none that can be read"].append(public.decode())
+    for message, texts in wrong.items():
+        for text in texts:
+            with pytest.raises(ValueError, match=message) as caught:
+                cloudfront_key(text)
+            assert "\n" not in str(caught.value)
+            assert len(str(caught.value)) < 200
+            assert caught.value.__cause__ is None
+            assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("given", "valid"),
+    [
+        ("photo.jpg", "photo.jpg"),
+        ("My Photo (1).JPG", "My_Photo_1.JPG"),
+        ("사진 한 장.png", "사진_한_장.png"),
+        (unicodedata.normalize("NFD", "café 사진.jpg"), "café_사진.jpg"),
+        ("हिन्दी.pdf", "हिन्दी.pdf"),
+        ("Ünïcödé.tar.gz", "Ünïcödé.tar.gz"),
+        ("v1.2 final.pdf", "v1.2_final.pdf"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("/etc/shadow", "shadow"),
+        (".htaccess", "file.htaccess"),
+        ("...", "file"),
+        ("..jpg", "file.jpg"),
+        ("   .png", "file.png"),
+        ("a\x00b\r\nc\t.jpg", "a_b_c.jpg"),
+        ("exe.\u202egpj", "exe._gpj"),
+        ("a\u202ejpg.exe", "a_jpg.exe"),
+        ("a<b>\"c'd&e?f#g%h;i:j*k|l.jpg", "a_b_c_d_e_f_g_h_i_j_k_l.jpg"),
+        ("🦊.jpg", "file.jpg"),
+        ("a\ud800b.jpg", "a_b.jpg"),
+        ("", "file"),
+        ("-rf.txt", "rf.txt"),
+        ("a.жпг", "a.жпг"),
+        ("a." + "b" * 40, "a." + "b" * 40),
+        ("{ % now %}.txt".replace(" ", "", 1), "now.txt"),
+    ],
+)
+def test_a_users_name_is_kept_readable_and_safe(given: str, valid: str) -> None:
+    storage = MediaStorage()
+    assert storage.get_valid_name(given) == valid
+    assert storage.get_valid_name(valid) == valid
+
+
+def test_the_unguessable_part_stands_before_the_extension(requests: Requests) -> None:
+    for given, pattern in {
+        "photo.jpg": rf"photo{UNIQUE}\.jpg",
+        "pictures/2026/a.tar.gz": rf"pictures/2026/a{UNIQUE}\.tar\.gz",
+        "README": rf"README{UNIQUE}",
+        "사진.JPG": rf"사진{UNIQUE}\.JPG",
+        "pictures\\a b.png": rf"pictures/a_b{UNIQUE}\.png",
+    }.items():
+        assert re.fullmatch(pattern, default_storage.get_available_name(given))
+    assert len({default_storage.get_available_name("photo.jpg") for _ in range(1000)}) == 1000
+    assert not requests
+
+
+def test_the_unguessable_part_is_drawn_from_the_systems_randomness(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def choice(alphabet: str) -> str:
+        drawn.append(alphabet)
+        return alphabet[0]
+
+    monkeypatch.setattr("secrets.choice", choice)
+    MediaStorage().get_available_name("a.jpg")
+    combinations = 1
+    for alphabet in drawn:
+        assert len(set(alphabet)) == len(alphabet)
+        combinations *= len(alphabet)
+    assert combinations >= 2**64
+
+
+@pytest.mark.parametrize("length", [100, 40, 21])
+def test_max_length_cuts_the_users_part_and_nothing_else(length: int) -> None:
+    name = default_storage.get_available_name("p/" + "사" * 300 + ".jpg", max_length=length)
+    assert len(name) == length
+    assert re.fullmatch(rf"p/사+{UNIQUE}\.jpg", name)
+    short = default_storage.get_available_name("p/a.jpg", max_length=length)
+    assert re.fullmatch(rf"p/a{UNIQUE}\.jpg", short)
+
+
+def test_a_key_has_at_most_1024_bytes() -> None:
+    for letter in ("a", "é", "사", "𐍈"):
+        name = default_storage.get_available_name(letter * 2000 + ".jpg")
+        size = len(f"media/{name}".encode())
+        assert 1024 - 3 <= size <= 1024
+        assert re.fullmatch(rf"{letter}+{UNIQUE}\.jpg", name)
+    assert len(default_storage.get_available_name("a." + "b" * 2000).encode()) <= 1018
+
+
+def test_no_room_for_a_name_is_an_error_of_one_line() -> None:
+    """Django: "If a free unique filename cannot be found, a SuspiciousFileOperation [...] will be raised"."""
+    for name, length in (
+        ("a.jpg", 18),
+        ("a.jpg", 0),
+        ("d" * 1024 + "/a.jpg", None),
+        ("d" * 90 + "/a.jpg", 100),
+    ):
+        with pytest.raises(SuspiciousFileOperation, match="No room for a name like") as caught:
+            default_storage.get_available_name(name, max_length=length)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.jpg", "a/../../b.jpg", "/a.jpg", "\\a.jpg", "a\\..\\b.jpg", "..", "a/..", "", "a/", "."]
+)
+def test_a_path_is_never_taken_from_a_name_to_save(requests: Requests, name: str) -> None:
+    with pytest.raises(SuspiciousFileOperation):
+        default_storage.save(name, ContentFile(b"x"))
+    with pytest.raises(SuspiciousFileOperation):
+        default_storage.get_available_name(name)
+    assert not requests
+
+
+OUTSIDE = [
+    "../a",
+    "..",
+    "a/../../static/x",
+    "/etc/passwd",
+    "/media/a",
+    "..\\a",
+    "../media2/a",
+    "\ud800",
+    "é" * 510,
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda name: default_storage.open(name),
+        lambda name: default_storage.open(name, "wb"),
+        lambda name: default_storage.delete(name),
+        lambda name: default_storage.exists(name),
+        lambda name: default_storage.size(name),
+        lambda name: default_storage.url(name),
+        lambda name: default_storage.listdir(name),
+        lambda name: default_storage.get_modified_time(name),
+    ],
+    ids=["open", "write", "delete", "exists", "size", "url", "listdir", "get_modified_time"],
+)
+def test_what_lies_outside_is_out_of_reach(requests: Requests, name: str, use: Callable[[str], Any]) -> None:
+    with pytest.raises(SuspiciousFileOperation) as caught:
+        use(name)
+    assert "\n" not in str(caught.value)
+    assert not requests
+
+
+def test_a_way_that_stays_inside_is_allowed() -> None:
+    assert default_storage.url("a/../b.jpg").partition("?")[0].endswith("/media/b.jpg")
+    assert default_storage.url(PurePosixPath("a/b.jpg")).partition("?")[0].endswith("/media/a/b.jpg")
+
+
+def test_a_file_field_stores_within_its_length() -> None:
+    field: Any = models.FileField(upload_to="pictures/%Y/")
+    name = field.generate_filename(None, "é" * 200 + " photo.jpg")
+    saved = default_storage.save(name, ContentFile(b"x"), max_length=field.max_length)
+    assert len(saved) == 100
+    assert re.fullmatch(rf"pictures/20\d\d/é+{UNIQUE}\.jpg", saved)
+    assert stored(saved)["Body"].read() == b"x"
+
+
+# What a browser is told
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "kind"),
+    [
+        ("a.png", "image/png", "inline"),
+        ("a.jpg", "image/jpeg", "inline"),
+        ("a.JPEG", "image/jpeg", "inline"),
+        ("a.gif", "image/gif", "inline"),
+        ("a.webp", "image/webp", "inline"),
+        ("a.avif", "image/avif", "inline"),
+        ("a.mp4", "video/mp4", "inline"),
+        ("a.pdf", "application/pdf", "inline"),
+        ("a.txt", "text/plain", "attachment"),
+        ("a.zip", "application/zip", "attachment"),
+        ("a.mp3", "audio/mpeg", "attachment"),
+        ("a.svg", "application/octet-stream", "attachment"),
+        ("a.SVG", "application/octet-stream", "attachment"),
+        ("a.svgz", "application/octet-stream", "attachment"),
+        ("a.html", "application/octet-stream", "attachment"),
+        ("a.xhtml", "application/octet-stream", "attachment"),
+        ("a.xml", "application/octet-stream", "attachment"),
+        ("a.js", "application/octet-stream", "attachment"),
+        ("a.css", "application/octet-stream", "attachment"),
+        ("a.png.html", "application/octet-stream", "attachment"),
+        ("a.html.png", "image/png", "inline"),
+        ("a.tar.gz", "application/octet-stream", "attachment"),
+        ("a.gz", "application/octet-stream", "attachment"),
+        ("a.unknown", "application/octet-stream", "attachment"),
+        ("png", "application/octet-stream", "attachment"),
+        ("a.png ", "image/png", "inline"),
+        ("a.png.", "image/png", "inline"),
+    ],
+)
+def test_the_extension_alone_decides_how_a_browser_takes_a_file(
+    requests: Requests, name: str, content_type: str, kind: str
+) -> None:
+    default_storage.save(name, SimpleUploadedFile(name.strip(), b"<script>", content_type="text/html"))
+    headers = requests.only("PutObject").headers
+    assert headers["content-type"] == content_type
+    assert headers["content-disposition"].split(";")[0] == kind
+    assert headers.get("content-encoding") in (None, "aws-chunked")  # the latter is of the request alone
+
+
+def test_the_machines_table_of_types_has_no_say(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mimetypes.guess_type", lambda *_args, **_kwargs: ("text/html", None))
+    default_storage.save("a.png", ContentFile(b"x"))
+    default_storage.save("a.bin", ContentFile(b"x"))
+    with default_storage.open("b.png", "wb") as file:
+        file.write(b"x")
+    sent = [r.headers["content-type"] for r in requests if "content-type" in r.headers and r.method != "HEAD"]
+    assert sent[:3] == ["image/png", "application/octet-stream", "image/png"]
+
+
+def disposition_of(requests: Requests) -> str:
+    return [r.headers["content-disposition"] for r in requests if "content-disposition" in r.headers][-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ("report.txt", 'attachment; filename="report.txt"'),
+        ("my photo (1).jpg", 'inline; filename="my photo (1).jpg"'),
+        ("é.txt", "attachment; filename=\"e.txt\"; filename*=UTF-8''%C3%A9.txt"),
+        ("사진.png", "inline; filename=\"file.png\"; filename*=UTF-8''%EC%82%AC%EC%A7%84.png"),
+        ("a\"b;c%41'.txt", "attachment; filename=\"ab_c_41'.txt\"; filename*=UTF-8''ab%3Bc%2541%27.txt"),
+        ("a\r\nSet-Cookie: x.txt", 'attachment; filename="aSet-Cookie: x.txt"'),
+        ("a\u202etxt.exe", 'attachment; filename="atxt.exe"'),
+        (".hidden.txt", 'attachment; filename="hidden.txt"'),
+    ],
+)
+def test_a_download_has_the_name_that_the_users_file_had(requests: Requests, given: str, header: str) -> None:
+    upload: Any = SimpleUploadedFile("placeholder", b"x")
+    upload._name = given  # what a name looks like where a parser was less careful than Django's
+    field: Any = models.FileField(upload_to="files/")
+    default_storage.save(field.generate_filename(None, given.replace("\r\n", "")), upload)
+    assert disposition_of(requests) == header
+
+
+def test_a_download_of_a_file_that_is_no_upload_has_the_name_it_was_saved_under(
+    requests: Requests, tmp_path: Path
+) -> None:
+    (tmp_path / "tmp123.csv").write_bytes(b"x")
+    with (tmp_path / "tmp123.csv").open("rb") as file:
+        default_storage.save("exports/Yearly report.csv", File(file))
+    assert disposition_of(requests) == 'attachment; filename="Yearly_report.csv"'
+    # The same where the application chose a name of another kind than the user's file.
+    default_storage.save("avatar.txt", SimpleUploadedFile("evil.exe", b"x"))
+    assert disposition_of(requests) == 'attachment; filename="avatar.txt"'
+
+
+def test_system_metadata_stay_below_s3s_2_kilobytes(requests: Requests) -> None:
+    for letter in ("a", "é", "사", "𐍈"):
+        name = letter * 250 + ".txt"
+        default_storage.save(name, SimpleUploadedFile(name, b"x"))
+        default_storage.save(letter * 1000 + ".txt", ContentFile(b"x"))
+    for put in requests:
+        held = ("content-type", "content-disposition", "cache-control")
+        assert sum(len(name) + len(put.headers[name]) for name in held) < 2048
+        assert put.headers["content-disposition"].isascii()
+
+
+def test_what_browsers_may_keep(requests: Requests, settings: Any, request: pytest.FixtureRequest) -> None:
+    def cache_control() -> str:
+        default_storage.save("a.jpg", ContentFile(b"x"))
+        return requests[-1].headers["cache-control"]
+
+    assert cache_control() == "private, max-age=3600, immutable"
+    settings.AWS_QUERYSTRING_EXPIRE = 60
+    assert cache_control() == "private, max-age=60, immutable"
+    request.getfixturevalue("cloudfront")
+    assert cache_control() == "max-age=60, immutable"
+    settings.AWS_MEDIA_ACCESS = "public-policy"
+    assert cache_control() == "public, max-age=31536000, immutable"
+
+
+def test_a_subclass_can_add_to_an_upload(requests: Requests) -> None:
+    class Archive(MediaStorage):
+        def get_object_parameters(self, name: str) -> dict[str, str]:  # noqa: ARG002
+            return {"StorageClass": "STANDARD_IA", "CacheControl": "no-store"}
+
+    Archive().save("a.jpg", ContentFile(b"x"))
+    headers = requests.only("PutObject").headers
+    assert headers["x-amz-storage-class"] == "STANDARD_IA"
+    assert headers["cache-control"] == "no-store"
+    assert headers["content-type"] == "image/jpeg"
+
+
+# Uploads
+
+
+class Measured(io.BytesIO):
+    """A file that knows how much was asked of it at once."""
+
+    largest = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.largest = max(self.largest, len(data))
+        return data
+
+
+def test_a_save_is_one_request(requests: Requests) -> None:
+    default_storage.save("a.jpg", ContentFile(b"x"))
+    assert requests.operations == ["PutObject"]
+
+
+def test_a_large_file_goes_up_in_parts_and_is_never_read_as_a_whole(requests: Requests) -> None:
+    content = Measured(os.urandom(20 * 2**20))
+    name = default_storage.save("a.mp4", File(content, "a.mp4"))
+    assert requests.operations == [
+        "CreateMultipartUpload",
+        *["UploadPart"] * 3,
+        "CompleteMultipartUpload",
+    ]
+    assert content.largest <= 8 * 2**20
+    assert stored(name)["Body"].read() == content.getvalue()
+    created = requests.only("CreateMultipartUpload").headers
+    assert created["content-type"] == "video/mp4"
+    assert created["content-disposition"] == 'inline; filename="a.mp4"'
+    assert created["cache-control"].startswith("private")
+
+
+def half_read() -> File:
+    content = io.BytesIO("bytes é".encode())
+    content.read(4)
+    return File(content)
+
+
+def half_read_text() -> File:
+    content = io.StringIO("bytes é")
+    content.read(4)
+    return File(content)
+
+
+def on_disk() -> File:
+    upload = TemporaryUploadedFile("a.txt", "text/plain", 8, None)
+    upload.write("bytes é".encode())
+    return upload
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ContentFile("bytes é".encode()),
+        lambda: ContentFile("bytes é"),
+        lambda: File(io.StringIO("bytes é")),
+        lambda: io.BytesIO("bytes é".encode()),
+        lambda: SimpleUploadedFile("a.txt", "bytes é".encode()),
+        half_read,
+        half_read_text,
+        on_disk,
+    ],
+    ids=[
+        "bytes",
+        "text",
+        "text-file",
+        "no-django-file",
+        "upload",
+        "half-read",
+        "half-read-text",
+        "upload-on-disk",
+    ],
+)
+def test_every_kind_of_content_arrives_and_stays_open(make: Callable[[], Any]) -> None:
+    content = make()
+    name = default_storage.save("a.txt", content)
+    assert stored(name)["Body"].read() == "bytes é".encode()
+    assert not content.closed
+    content.close()
+
+
+def test_the_name_of_the_content_is_taken_where_none_is_given() -> None:
+    """Django: "If name is None, the storage system will use content.name"."""
+    assert re.fullmatch(rf"b{UNIQUE}\.txt", default_storage.save(None, ContentFile(b"x", name="b.txt")))
+
+
+def test_the_name_that_save_returns_is_the_files() -> None:
+    """Django: "the actual name of the stored file will be returned"; "free and available for new content"."""
+    first, second = (default_storage.save("a.txt", ContentFile(text)) for text in (b"1", b"2"))
+    assert first != second
+    assert stored(first)["Body"].read() == b"1"
+    assert stored(second)["Body"].read() == b"2"
+
+
+def test_writing_with_open_is_as_django_storages_does() -> None:
+    with default_storage.open("a/b.txt", "wb") as file:
+        file.write(b"1")
+        file.write(b"2")
+    assert stored("a/b.txt")["Body"].read() == b"12"
+    with default_storage.open("a/empty.txt", "wb"):
+        pass
+    assert default_storage.size("a/empty.txt") == 0
+
+
+# Reading
+
+
+def test_reading_back_as_the_storage_api_says() -> None:
+    name = default_storage.save("a/b.bin", ContentFile(bytes(range(256))))
+    assert default_storage.exists(name)
+    assert not default_storage.exists("a/none.bin")
+    assert default_storage.size(name) == 256
+    with default_storage.open(name) as file:
+        assert isinstance(file, File)
+        assert file.name == name
+        assert file.size == 256
+        assert file.read(2) == b"\x00\x01"
+        file.seek(-2, os.SEEK_END)
+        assert file.tell() == 254
+        assert file.read() == b"\xfe\xff"
+        file.seek(0)
+        assert b"".join(file.chunks(100)) == bytes(range(256))
+    with default_storage.open(default_storage.save("t.txt", ContentFile("é\n2"))) as file:
+        assert list(file) == ["é\n".encode(), b"2"]
+
+
+def test_a_large_file_that_is_read_goes_to_disk() -> None:
+    name = default_storage.save("a.bin", ContentFile(bytes(3 * 2**20)))
+    with default_storage.open(name) as file:
+        file.read(1)
+        assert file.file._rolled
+    with default_storage.open(default_storage.save("b.bin", ContentFile(bytes(1000)))) as file:
+        file.read(1)
+        assert not file.file._rolled
+
+
+def test_listdir_returns_folders_and_files() -> None:
+    """Django: "a 2-tuple of lists; the first item being directories, the second item being files"."""
+    for name in ("a.txt", "d/b.txt", "d/e/c.txt", "d/사진 1.txt"):
+        default_storage.open(name, "wb").close()
+    clients.client().put_object(Bucket=BUCKET, Key="static/x.css")
+    assert default_storage.listdir("") == (["d"], ["a.txt"])
+    folders, files = default_storage.listdir("d")
+    assert (folders, sorted(files)) == (["e"], ["b.txt", "사진 1.txt"])
+    assert default_storage.listdir("d/") == (folders, files)
+    assert default_storage.listdir("none") == ([], [])
+
+
+def test_the_time_of_a_change(settings: Any) -> None:
+    """Django: "If USE_TZ is True, returns an aware datetime, otherwise returns a naive datetime"."""
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    aware = default_storage.get_modified_time(name)
+    assert abs(aware - datetime.now(UTC)) < timedelta(minutes=1)
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Asia/Seoul"
+    naive = default_storage.get_modified_time(name)
+    assert naive.tzinfo is None
+    assert naive.replace(tzinfo=timezone(timedelta(hours=9))) == aware
+
+
+@pytest.mark.parametrize("use", ["open", "size", "get_modified_time"])
+def test_a_file_that_is_not_there(use: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.txt"):
+        getattr(default_storage, use)("none.txt")
+
+
+def test_deleting() -> None:
+    """Django's own storage takes it the same way: a missing file is no error, a missing name is one."""
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    default_storage.delete(name)
+    assert not default_storage.exists(name)
+    default_storage.delete(name)
+    with pytest.raises(ValueError, match="name must be given"):
+        default_storage.delete("")
+
+
+@pytest.mark.parametrize("missing", ["path", "get_accessed_time", "get_created_time"])
+def test_what_s3_does_not_have_is_not_implemented(missing: str) -> None:
+    """Django: "this will raise NotImplementedError instead"."""
+    with pytest.raises(NotImplementedError):
+        getattr(default_storage, missing)("a.txt")
+
+
+def test_a_storage_in_a_migration_and_in_a_pickle() -> None:
+    storage = MediaStorage(bucket_name="second")
+    assert storage.deconstruct() == ("s3kit.storages.media.MediaStorage", (), {"bucket_name": "second"})
+    again = pickle.loads(pickle.dumps(storage))  # noqa: S301 - its own bytes
+    assert again.bucket_name == "second"
+    assert again.url("a").partition("?")[0] == storage.url("a").partition("?")[0]
+
+
+# Calls in common
+
+
+def test_every_call_names_the_owner_of_the_bucket(settings: Any) -> None:
+    settings.AWS_EXPECTED_BUCKET_OWNER = "123456789012"
+    requests = watch()
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    default_storage.save("b.mp4", ContentFile(bytes(9 * 2**20)))
+    with default_storage.open("w.txt", "wb") as file:
+        file.write(b"x")
+    default_storage.open("empty.txt", "wb").close()
+    with default_storage.open(name) as file:
+        file.read()
+    default_storage.exists(name)
+    default_storage.size(name)
+    default_storage.listdir("")
+    default_storage.get_modified_time(name)
+    default_storage.delete(name)
+    operations = {
+        *("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"),
+        *("HeadObject", "GetObject", "ListObjects", "DeleteObject"),
+    }
+    assert set(requests.operations) == operations
+    unnamed = [
+        r.operation for r in requests if r.headers.get("x-amz-expected-bucket-owner") != "123456789012"
+    ]
+    assert unnamed == []
+
+
+def test_no_owner_is_named_where_none_is_set(requests: Requests) -> None:
+    default_storage.save("a.txt", ContentFile(b"x"))
+    assert "x-amz-expected-bucket-owner" not in requests[0].headers
+
+
+def test_threads_share_one_client(requests: Requests) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        clients = set(pool.map(lambda _: id(default_storage.connection.meta.client), range(32)))
+        names = set(pool.map(lambda _: default_storage.save("a.txt", ContentFile(b"x")), range(32)))
+    assert clients == {id(clients.web_client())}
+    assert len(names) == 32
+    assert requests.operations == ["PutObject"] * 32
+
+
+FORK = """
+import os
+from django.conf import settings
+names = "AWS_S3_ENDPOINT_URL AWS_EXPECTED_BUCKET_OWNER AWS_MEDIA_CUSTOM_DOMAIN AWS_MEDIA_ACCESS"
+settings.configure(
+    AWS_S3_REGION_NAME="eu-central-1",
+    AWS_MEDIA_BUCKET_NAME="a",
+    AWS_QUERYSTRING_EXPIRE=60,
+    **dict.fromkeys(names.split(), ""),
+)
+from s3kit.storages.media import MediaStorage
+storage = MediaStorage()
+before = storage.connection.meta.client
+if child := os.fork():
+    status = os.waitpid(child, 0)[1]
+    assert storage.connection.meta.client is before
+    raise SystemExit(os.waitstatus_to_exitcode(status))
+os._exit(storage.connection.meta.client is before)
+"""
+
+
+def test_a_forked_process_has_connections_of_its_own() -> None:
+    """A server that loads the site before it forks would else let two processes read from one socket."""
+    folder = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,390 @@
+"""Uploads on a strict S3 over real HTTP: who gets them, and what is left when requests fail."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import botocore.endpoint
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files import storage as django_storage
+from django.core.files.base import ContentFile, File
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from s3kit import clients
+from s3kit.storages import media
+from s3kit.storages.media import MediaStorage
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import MakeSite, SiteOnS3, anonymous, new_user
+
+pytestmark = pytest.mark.slow
+
+# Any: what MediaStorage has beyond Django's storages.
+default_storage: Any = django_storage.default_storage
+
+PART = 8 * 2**20
+
+
+def keys(site: SiteOnS3) -> list[str]:
+    listed = site.root.list_objects_v2(Bucket=site.media_bucket).get("Contents", [])
+    return [entry["Key"] for entry in listed]
+
+
+def parts_left(site: SiteOnS3) -> list[Any]:
+    return list(site.root.list_multipart_uploads(Bucket=site.media_bucket).get("Uploads", []))
+
+
+def plain(site: SiteOnS3, name: str) -> str:
+    return site.url(site.media_bucket, quote(f"media/{name}"))
+
+
+# Who gets a file
+
+
+@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+def test_each_mode_on_a_bucket_prepared_for_it(s3_site: MakeSite, access: str) -> None:
+    site = s3_site(access)
+    name = default_storage.save("pictures/photo.jpg", SimpleUploadedFile("my photo.jpg", b"picture"))
+    got = anonymous(default_storage.url(name))
+    assert (got.status, got.body) == (200, b"picture")
+    assert got.headers["content-type"] == "image/jpeg"
+    assert got.headers["content-disposition"] == 'inline; filename="my photo.jpg"'
+    assert got.headers["cache-control"].startswith("private" if access == "private" else "public")
+    without_signature = anonymous(plain(site, name)).status
+    assert without_signature == (403 if access == "private" else 200)
+    # Nobody may see what else there is, whatever the mode.
+    assert anonymous(f"{site.store.endpoint}/{site.media_bucket}?list-type=2").status == 403
+    assert anonymous(plain(site, "other.jpg"), "PUT", body=b"x").status == 403
+    default_storage.delete(name)
+    assert keys(site) == []
+
+
+def test_private_files_on_a_new_default_bucket(s3_site: MakeSite) -> None:
+    site = s3_site("private", prepared=False)
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    assert anonymous(default_storage.url(name)).status == 200
+    assert anonymous(plain(site, name)).status == 403
+
+
+def test_public_policy_on_a_new_default_bucket_shows_nothing_to_visitors(s3_site: MakeSite) -> None:
+    s3_site("public-policy", prepared=False)
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    assert anonymous(default_storage.url(name)).status == 403
+    with default_storage.open(name) as file:
+        assert file.read() == b"x"
+
+
+@pytest.mark.parametrize("size", [1, PART + 1], ids=["small", "in-parts"])
+def test_public_read_on_a_new_default_bucket_is_an_error_that_says_so(s3_site: MakeSite, size: int) -> None:
+    site = s3_site("public-read", prepared=False)
+    with pytest.raises(ImproperlyConfigured) as caught:
+        default_storage.save("a.txt", ContentFile(bytes(size)))
+    message = str(caught.value)
+    for word in ("AWS_MEDIA_ACCESS=public-read", site.media_bucket, "ACLs", "public-policy"):
+        assert word in message
+    assert "\n" not in message
+    assert isinstance(caught.value.__cause__, ClientError)
+    assert keys(site) == parts_left(site) == []
+
+
+def test_public_read_behind_a_block_of_public_acls_says_what_to_look_for(s3_site: MakeSite) -> None:
+    site = s3_site("public-read")
+    blocked = dict.fromkeys(
+        ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+    )
+    site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=blocked)
+    with pytest.raises(ClientError, match="AccessDenied") as caught:
+        default_storage.save("a.txt", ContentFile(b"x"))
+    (note,) = caught.value.__notes__
+    assert "BlockPublicAcls" in note
+    assert site.media_bucket in note
+    assert keys(site) == []
+
+
+def test_private_and_static_share_a_bucket_and_stay_apart(s3_site: MakeSite) -> None:
+    site = s3_site("private", one_bucket=True)
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    site.root.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"x")
+    assert anonymous(plain(site, name)).status == 403
+    assert anonymous(site.url(site.static_bucket, "static/a.css")).status == 200
+    assert default_storage.listdir("") == ([], [name])
+
+
+@pytest.mark.parametrize("name", ["a.svg", "a.html", "a.xml", "a.js"])
+def test_what_could_run_is_downloaded(s3_site: MakeSite, name: str) -> None:
+    s3_site("public-policy")
+    upload = SimpleUploadedFile(name, b"<script>alert(1)</script>", content_type="text/html")
+    got = anonymous(default_storage.url(default_storage.save(name, upload)))
+    assert got.headers["content-type"] == "application/octet-stream"
+    assert got.headers["content-disposition"] == f'attachment; filename="{name}"'
+
+
+@pytest.mark.parametrize("access", ["private", "public-policy"])
+@pytest.mark.parametrize(
+    "name", ["a b+c.txt", "사진/한 장.png", "a&b=c?d#e%20f.txt", "~(x)'!*@,;:$.txt", "𐍈/é.txt"]
+)
+def test_links_reach_a_file_of_any_name(s3_site: MakeSite, access: str, name: str) -> None:
+    s3_site(access)
+    with default_storage.open(name, "wb") as file:
+        file.write(name.encode())
+    got = anonymous(default_storage.url(name))
+    assert (got.status, got.body.decode()) == (200, name)
+
+
+# Signed links
+
+
+def test_a_link_ends_when_its_time_is_over(s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3_site("private")
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    now = time.time()
+
+    def handed_out(seconds_ago: float, expire: int) -> int:
+        monkeypatch.setattr(media, "time", SimpleNamespace(time=lambda: now - seconds_ago))
+        return anonymous(default_storage.url(name, expire=expire)).status
+
+    assert handed_out(0, 60) == 200
+    assert handed_out(3600, 60) == 403
+    # Half the life is left when a link is handed out, whenever in its window that is.
+    assert {handed_out(seconds, 7200) for seconds in range(0, 3500, 500)} == {200}
+    assert {handed_out(seconds, 7200) for seconds in (7201, 10000)} == {403}
+
+
+def test_a_link_that_was_changed_opens_nothing(s3_site: MakeSite) -> None:
+    s3_site("private")
+    name, other = (default_storage.save("a.txt", ContentFile(b"x")) for _ in range(2))
+    url = default_storage.url(name, parameters={"ResponseContentDisposition": "attachment"})
+    assert anonymous(url).headers["content-disposition"] == "attachment"
+    changed = {
+        "file": url.replace(name, other),
+        "life": re.sub(r"X-Amz-Expires=\d+", "X-Amz-Expires=604800", url),
+        "date": re.sub(r"(X-Amz-Date=\d+T)\d+", r"\g<1>235959", url),
+        "header": url.replace("disposition=attachment", "disposition=inline"),
+        "more": url + "&response-content-type=text%2Fhtml",
+        "signature": url[:-1] + ("0" if url[-1] != "0" else "1"),
+        "none": url.partition("&X-Amz-Signature")[0],
+    }
+    assert url not in changed.values()
+    assert {what: anonymous(link).status in (400, 403) for what, link in changed.items()} == dict.fromkeys(
+        changed, True
+    )
+    assert anonymous(url, "DELETE").status == 403
+    assert anonymous(url).status == 200
+
+
+def test_a_link_for_one_method_is_for_no_other(s3_site: MakeSite) -> None:
+    s3_site("private")
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    head = default_storage.url(name, http_method="HEAD")
+    assert anonymous(head, "HEAD").status == 200
+    assert anonymous(head).status == 403
+
+
+def test_a_part_of_a_file_can_be_asked_for(s3_site: MakeSite) -> None:
+    s3_site("private")
+    url = default_storage.url(default_storage.save("a.mp4", ContentFile(bytes(range(200)))))
+    got = anonymous(url, headers={"Range": "bytes=100-109"})
+    assert (got.status, got.body) == (206, bytes(range(100, 110)))
+    assert got.headers["content-range"] == "bytes 100-109/200"
+
+
+def test_links_of_a_session_carry_its_token(s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = s3_site("private")
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    session = site.store.client("sts", site.key).get_session_token()["Credentials"]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", session["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", session["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", session["SessionToken"])
+    for cached in (clients._core, clients.session, clients._client):
+        cached.cache_clear()
+    url = default_storage.url(name)
+    assert f"X-Amz-Security-Token={quote(session['SessionToken'], safe='')}" in url
+    assert default_storage.url(name) == url
+    assert anonymous(url).status == 200
+
+
+# Uploads
+
+
+def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: MakeSite, settings: Any) -> None:
+    site = s3_site("private")
+    storage = MediaStorage()
+    start = threading.Barrier(20)
+
+    def save(number: int) -> str:
+        if number < 20:
+            start.wait()
+        return str(storage.save("photo.jpg", ContentFile(b"%d" % number)))
+
+    with FaultProxy(site.store.endpoint) as proxy, ThreadPoolExecutor(20) as pool:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        names = list(pool.map(save, range(100)))
+        proxy.wait_for(100)
+        assert [request.method for request in proxy.requests] == ["PUT"] * 100
+        assert proxy.busiest > 1
+    assert len(set(names)) == 100
+    assert sorted(keys(site)) == sorted(f"media/{name}" for name in names)
+    root = site.root
+    for number, name in enumerate(names):
+        found = root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
+        assert found["Body"].read() == b"%d" % number
+
+
+def test_a_save_needs_the_right_to_put_and_no_other(
+    s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = s3_site("private")
+    statement = {
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": f"arn:aws:s3:::{site.media_bucket}/media/*",
+    }
+    key = new_user(site.store, {"Version": "2012-10-17", "Statement": [statement]})
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
+    for cached in (clients._core, clients.session, clients._client):
+        cached.cache_clear()
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    assert keys(site) == [f"media/{name}"]
+    with pytest.raises(ClientError):
+        default_storage.delete(name)
+
+
+def test_reading_back_what_was_written(s3_site: MakeSite) -> None:
+    s3_site("private")
+    data = os.urandom(2 * PART + 5)
+    name = default_storage.save("a/large.bin", ContentFile(data))
+    assert default_storage.exists(name)
+    assert not default_storage.exists("a/none.bin")
+    assert default_storage.size(name) == len(data)
+    assert default_storage.listdir("a") == ([], [name.removeprefix("a/")])
+    with default_storage.open(name) as file:
+        file.seek(PART - 2)
+        assert file.read(4) == data[PART - 2 : PART + 2]
+        file.seek(0)
+        assert file.read() == data
+    default_storage.delete(name)
+    default_storage.delete(name)
+    assert not default_storage.exists(name)
+
+
+def test_text_arrives_whole(s3_site: MakeSite) -> None:
+    """Its bytes are more than its characters: a length in characters breaks the request."""
+    site = s3_site("private")
+    name = default_storage.save("a.txt", ContentFile("é" * 1000))
+    found = site.root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
+    assert found["Body"].read().decode() == "é" * 1000
+
+
+# Failures
+
+
+@pytest.fixture
+def failing(s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """Return a private site and the proxy that stands between it and S3; retries don't wait."""
+    monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
+    site = s3_site("private")
+    with FaultProxy(site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        yield site, proxy
+        clients.web_client().close()
+
+
+TROUBLE: list[dict[str, Any]] = [
+    {"status": 503, "code": "SlowDown"},
+    {"status": 500},
+    {"cut": "before"},
+    {"cut": "after"},
+]
+TROUBLE_IDS = ["503", "500", "cut-before", "cut-after"]
+
+
+@pytest.mark.parametrize("trouble", TROUBLE, ids=TROUBLE_IDS)
+@pytest.mark.parametrize("size", [10, PART + 7], ids=["small", "in-parts"])
+def test_a_passing_trouble_is_got_over(failing: Any, trouble: dict[str, Any], size: int) -> None:
+    site, proxy = failing
+    proxy.faults.append(Fault("PUT", r"media/a", times=2, **trouble))
+    data = os.urandom(size)
+    name = default_storage.save("a.bin", ContentFile(data))
+    assert proxy.faults[0].struck == 2
+    assert site.root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")["Body"].read() == data
+    assert len(keys(site)) == 1
+    assert parts_left(site) == []
+
+
+@pytest.mark.parametrize("trouble", TROUBLE[::2], ids=TROUBLE_IDS[::2])
+@pytest.mark.parametrize(
+    ("size", "method", "path"),
+    [
+        (10, "PUT", r"media/a"),
+        (2 * PART, "POST", r"uploads"),
+        (2 * PART, "PUT", r"partNumber=1"),
+        (2 * PART, "PUT", r"partNumber=2"),
+        (2 * PART, "POST", r"uploadId="),
+    ],
+    ids=["small", "begin", "first-part", "last-part", "complete"],
+)
+def test_an_upload_that_fails_for_good_raises_and_leaves_nothing(
+    failing: Any, trouble: dict[str, Any], size: int, method: str, path: str
+) -> None:
+    site, proxy = failing
+    proxy.faults.append(Fault(method, path, **trouble))
+    content = ContentFile(bytes(size))
+    with pytest.raises((ClientError, BotoCoreError)):
+        default_storage.save("a.bin", content)
+    assert proxy.faults[0].struck > 1
+    assert not content.closed
+    assert keys(site) == []
+    assert parts_left(site) == []
+
+
+def test_a_refusal_is_not_tried_again(failing: Any) -> None:
+    site, proxy = failing
+    proxy.faults.append(Fault("PUT", r"partNumber=2", status=403, code="AccessDenied"))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        default_storage.save("a.bin", ContentFile(bytes(2 * PART)))
+    assert proxy.faults[0].struck == 1
+    assert keys(site) == parts_left(site) == []
+
+
+def test_a_file_that_breaks_while_it_is_read_leaves_nothing(failing: Any) -> None:
+    site, _ = failing
+
+    class Broken(File):
+        def read(self, size: int = -1) -> bytes:
+            assert self.file
+            if self.file.tell() > PART:
+                raise OSError("the disk is gone")
+            return bytes(self.file.read(size))
+
+    content = Broken(ContentFile(bytes(4 * PART)), "a.bin")
+    with pytest.raises(OSError, match="the disk is gone"):
+        default_storage.save("a.bin", content)
+    assert keys(site) == parts_left(site) == []
+
+
+def test_a_trouble_with_reading_is_got_over(failing: Any) -> None:
+    _, proxy = failing
+    name = default_storage.save("a.bin", ContentFile(b"x" * 100))
+    proxy.faults.append(Fault("", r"media/a", times=2, status=503, code="SlowDown"))
+    with default_storage.open(name) as file:
+        assert file.read() == b"x" * 100
+    proxy.faults.append(Fault("", r"media/a", times=2, cut="before"))
+    assert default_storage.size(name) == 100
+    assert default_storage.exists(name)
+
+
+def test_a_refused_look_up_is_not_taken_for_a_missing_file(failing: Any) -> None:
+    """Without s3:ListBucket S3 answers 403 for a missing key: that must never read as "the name is free"."""
+    _, proxy = failing
+    proxy.faults.append(Fault("HEAD", status=403, code="AccessDenied"))
+    for use in (default_storage.exists, default_storage.size, default_storage.open):
+        with pytest.raises(ClientError, match="403"):
+            use("a.txt")

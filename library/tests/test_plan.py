@@ -1,0 +1,581 @@
+"""What a plan says of every kind of bucket, from data alone, and of what keeps it from being made."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+
+from s3kit.buckets import account
+from s3kit.buckets import wanted as buckets
+from s3kit import errors
+from s3kit.buckets import plan
+from s3kit.buckets import policies
+from s3kit.buckets import show
+from s3kit.buckets.account import Account
+from s3kit.buckets.apply import steps
+from s3kit.buckets.wanted import BLOCKS, NEW, BucketError
+from s3kit.buckets.plan import BucketPlan, Line
+from s3kit.deployment import Site
+from ministack import REGION
+
+pytestmark = pytest.mark.slow
+
+SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
+ACCOUNT = "123456789012"
+DISTRIBUTION = f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1ABCDEFGHIJKL"
+OPEN = dict.fromkeys(BLOCKS, False)
+SHUT = dict.fromkeys(BLOCKS, True)
+
+
+def statement(**more: Any) -> dict[str, Any]:
+    """Return what guides of old paste into a bucket's policy."""
+    return {
+        "Sid": "PublicReadGetObject",
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": "arn:aws:s3:::acme-media/*",
+    } | more
+
+
+def grant(who: str, permission: str = "READ") -> dict[str, Any]:
+    group = {"Type": "Group", "URI": f"http://acs.amazonaws.com/groups/{who}"}
+    return {"Grantee": group, "Permission": permission}
+
+
+def as_wanted(site: Site, name: str) -> dict[str, Any]:
+    (bucket,) = (bucket for bucket in buckets.wanted(site) if bucket.name == name)
+    return {title: want.value for title, want in bucket.aspects.items()}
+
+
+def compared(
+    site: Site = SITE,
+    name: str = "acme-media",
+    *,
+    account: Account | None = None,
+    replace: bool = False,
+    **live: Any,
+) -> BucketPlan:
+    """Compare a bucket that is as wanted but for the aspects given, with _ for spaces in their titles."""
+    (bucket,) = (bucket for bucket in buckets.wanted(site) if bucket.name == name)
+    state = as_wanted(site, name) | {title.replace("_", " "): value for title, value in live.items()}
+    return plan.compare(bucket, state, account or Account(), replace=replace)
+
+
+def lines(found: BucketPlan) -> dict[str, Line]:
+    return {line.aspect: line for line in found.lines}
+
+
+def states(found: BucketPlan) -> dict[str, str]:
+    return {line.aspect: line.state for line in found.lines if line.state != "as wanted"}
+
+
+@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+@pytest.mark.parametrize("one_bucket", [False, True])
+def test_a_bucket_as_wanted_needs_nothing(access: str, one_bucket: bool) -> None:
+    site = replace(SITE, access=access, static_bucket="acme-media" if one_bucket else "acme-static")
+    for name in {site.static_bucket, site.media_bucket}:
+        found = compared(site, name)
+        assert found.is_as_wanted
+        assert not found.opens + found.closes
+        assert steps(found) == []
+
+
+def test_every_line_has_its_reason() -> None:
+    found = plan.compare(buckets.wanted(SITE)[0], None, Account(), replace=False)
+    assert list(lines(found)) == [title for title in buckets.ASPECTS if title != "versioning"]
+    assert all(line.reason for line in found.lines)
+
+
+def test_a_bucket_that_is_not_there_is_compared_with_a_new_one() -> None:
+    found = plan.compare(buckets.wanted(SITE)[1], None, Account(), replace=False)
+    assert not found.exists
+    assert not found.is_as_wanted
+    assert states(found) == {"lifecycle": "missing", "policy": "missing"}
+
+
+def test_missing_and_different() -> None:
+    found = compared(lifecycle=[], ownership="ObjectWriter", public_access_block=None)
+    assert states(found) == {
+        "lifecycle": "missing",
+        "ownership": "different",
+        "public access block": "missing",
+    }
+
+
+def test_closed_for_good_is_said() -> None:
+    site = replace(SITE, access="public-policy")
+    found = compared(policy=as_wanted(site, "acme-media")["policy"], public_access_block=OPEN)
+    assert found.closes == ("everybody may s3:GetObject on acme-media/media/*",)
+    assert compared(site, public_access_block=SHUT).opens == found.closes
+
+
+# What other people put there
+
+
+FOREIGN_PUBLIC = {
+    "everybody": statement(),
+    "everybody with an account": statement(Principal={"AWS": "*"}),
+    "one of several": statement(Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:root", "*"]}),
+    "all but one": {k: v for k, v in statement(NotPrincipal={"AWS": ACCOUNT}).items() if k != "Principal"},
+    "a condition that is no limit": statement(
+        Condition={"StringLike": {"aws:Referer": "https://a.example/*"}}
+    ),
+    "half the internet": statement(Condition={"IpAddress": {"aws:SourceIp": "0.0.0.0/1"}}),
+    "any organization": statement(Condition={"StringLike": {"aws:PrincipalOrgID": "*"}}),
+    "not from there": statement(Condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
+    "list": statement(Action=["s3:ListBucket"], Resource="arn:aws:s3:::acme-media"),
+}
+
+FOREIGN_LIMITED = {
+    "one account": statement(Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"}),
+    "a service": statement(Principal={"Service": "logging.s3.amazonaws.com"}),
+    "one network": statement(Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
+    "one organization": statement(Condition={"StringEquals": {"aws:PrincipalOrgID": "o-abc"}}),
+    "one endpoint": statement(Condition={"StringEquals": {"AWS:SourceVpce": "vpce-1"}}),
+    "a denial": statement(Effect="Deny"),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN_PUBLIC.values(), ids=FOREIGN_PUBLIC)
+def test_a_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, Any]) -> None:
+    ours = as_wanted(SITE, "acme-media")["policy"]
+    found = compared(policy=[foreign, *ours], public_access_block=OPEN, ownership="ObjectWriter")
+    # What has nothing to do with it is done.
+    assert states(found) == {
+        "ownership": "different",
+        "public access block": "waiting",
+        "policy": "conflict",
+    }
+    assert [step.aspect for step in steps(found)] == ["ownership"]
+    assert [conflict.old for conflict in found.conflicts] == [foreign]
+
+    replaced = compared(replace=True, policy=[foreign, *ours], public_access_block=OPEN)
+    assert not replaced.hindered
+    assert lines(replaced)["policy"].goal == ours
+    assert lines(replaced)["public access block"].goal == SHUT
+
+
+@pytest.mark.parametrize("foreign", FOREIGN_LIMITED.values(), ids=FOREIGN_LIMITED)
+def test_other_statements_are_left_alone_and_named(foreign: dict[str, Any]) -> None:
+    found = compared(policy=[foreign], replace=True)
+    assert lines(found)["policy"].goal == [foreign, *as_wanted(SITE, "acme-media")["policy"]]
+    assert lines(found)["policy"].left_alone == (policies.in_words(foreign),)
+    assert not found.conflicts
+
+
+def test_a_public_statement_within_what_is_public_anyway_is_none() -> None:
+    site, name = replace(SITE, access="public-policy"), "acme-media"
+    ours = as_wanted(site, name)["policy"]
+    within = statement(Resource="arn:aws:s3:::acme-media/media/photos/*")
+    assert not compared(site, policy=[within, *ours]).conflicts
+    for beyond in (
+        statement(),
+        statement(Resource=["arn:aws:s3:::acme-media/media/*", "arn:aws:s3:::acme-media/backup"]),
+        within | {"Action": ["s3:GetObject", "s3:PutObject"]},
+        within | {"Action": "s3:*"},
+    ):
+        assert compared(site, policy=[beyond, *ours]).conflicts
+
+
+def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
+    stale = as_wanted(replace(SITE, access="public-policy"), "acme-media")["policy"]
+    found = compared(policy=[statement(), *stale], public_access_block=OPEN)
+    assert [step.aspect for step in steps(found)] == ["policy"]
+    assert steps(found)[0].value == [statement(), *as_wanted(SITE, "acme-media")["policy"]]
+    assert found.hindered
+    # Where the block refuses each public policy, it keeps this one from having an effect as well.
+    assert steps(compared(policy=[statement(), *stale], public_access_block=SHUT)) == []
+
+
+@pytest.mark.parametrize(
+    ("access", "who", "conflicts"),
+    [
+        ("private", "global/AllUsers", True),
+        ("private", "global/AuthenticatedUsers", True),
+        ("private", "s3/LogDelivery", True),  # it keeps ACLs from being turned off
+        ("public-policy", "s3/LogDelivery", True),
+        ("public-read", "global/AllUsers", True),  # it would list the bucket
+        ("public-read", "s3/LogDelivery", False),
+    ],
+)
+def test_grants_of_the_bucket(access: str, who: str, conflicts: bool) -> None:
+    site = replace(SITE, access=access)
+    found = compared(site, bucket_ACL=[grant(who)], ownership="ObjectWriter", public_access_block=OPEN)
+    if conflicts:
+        assert states(found) == {
+            "bucket ACL": "conflict",
+            "ownership": "waiting",
+            "public access block": "waiting",
+        }
+        assert steps(found) == []
+    else:
+        assert lines(found)["bucket ACL"].left_alone == ("the bucket's ACL grants READ to LogDelivery",)
+        assert [step.aspect for step in steps(found)] == ["public access block", "ownership"]
+    replaced = compared(
+        site, replace=True, bucket_ACL=[grant(who)], ownership="ObjectWriter", public_access_block=OPEN
+    )
+    assert lines(replaced)["bucket ACL"].goal == ([] if conflicts else [grant(who)])
+    assert not replaced.hindered
+
+
+def test_a_key_of_kms_is_stricter_and_stays_where_nobody_reads_without_signature() -> None:
+    found = compared(encryption="aws:kms")
+    assert found.is_as_wanted
+    assert "aws:kms" in lines(found)["encryption"].left_alone[0]
+    public = compared(name="acme-static", encryption="aws:kms")
+    assert states(public) == {"encryption": "conflict"}
+    assert (
+        lines(compared(name="acme-static", encryption="aws:kms", replace=True))["encryption"].goal == "AES256"
+    )
+
+
+def test_rules_of_others_stay_and_one_that_deletes_uploads_is_told() -> None:
+    theirs = [
+        {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}},
+        {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 1}},
+    ]
+    found = lines(compared(lifecycle=theirs))["lifecycle"]
+    assert found.goal[:2] == theirs
+    assert len(found.goal) == 4
+    assert found.left_alone == (
+        "old: Expiration on * -- it deletes files of the site in time",
+        "tmp: Expiration on tmp/*",
+    )
+
+
+def test_rules_of_the_old_form_get_ours_in_the_old_form() -> None:
+    theirs = {"ID": "old", "Status": "Enabled", "Prefix": "tmp/", "Expiration": {"Days": 1}}
+    goal = lines(compared(lifecycle=[theirs]))["lifecycle"].goal
+    assert [rule.get("Prefix") for rule in goal] == ["tmp/", "", "pending/"]
+    assert not any("Filter" in rule for rule in goal)
+    assert compared(lifecycle=goal).is_as_wanted
+
+
+def test_the_size_from_which_rules_of_others_move_objects_stays_simulated() -> None:
+    """MiniStack knows one such size only; left out of the request, AWS would set its default."""
+    made: list[dict[str, Any]] = []
+
+    class Client:
+        def get_bucket_lifecycle_configuration(self, **_: Any) -> dict[str, Any]:
+            return {"Rules": [], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"}
+
+        def put_bucket_lifecycle_configuration(self, **arguments: Any) -> None:
+            made.append(arguments)
+
+    buckets.ASPECTS["lifecycle"].write(Client(), {"Bucket": "b"}, [{"ID": "a"}])
+    assert made == [
+        {
+            "Bucket": "b",
+            "LifecycleConfiguration": {"Rules": [{"ID": "a"}]},
+            "TransitionDefaultMinimumObjectSize": "varies_by_storage_class",
+        }
+    ]
+
+
+def test_s3_may_write_a_statement_differently() -> None:
+    ours = as_wanted(SITE, "acme-static")["policy"]
+    for each in ours:
+        each["Action"] = [each["Action"]]
+        if isinstance(each["Resource"], list):
+            each["Resource"].reverse()
+    assert compared(name="acme-static", policy=list(reversed(ours))).is_as_wanted
+
+
+# The account
+
+
+def test_an_account_that_blocks_is_a_conflict_that_is_not_ours_to_replace() -> None:
+    blocking = Account(ACCOUNT, SHUT)
+    found = compared(
+        name="acme-static", account=blocking, replace=True, policy=[], public_access_block=SHUT, cors=[]
+    )
+    assert states(found) == {"public access block": "conflict", "policy": "waiting"}
+    # The statement that demands TLS is none of the account's business.
+    assert [each["Sid"] for each in lines(found)["policy"].goal] == ["DjangoS3TlsOnly"]
+    assert not found.opens
+    (conflict,) = found.conflicts
+    assert "BlockPublicPolicy, RestrictPublicBuckets" in conflict.says
+    assert f"delete-public-access-block --account-id {ACCOUNT}" in conflict.cure
+    assert compared(account=blocking).is_as_wanted  # private uploads need nothing lifted
+
+
+def test_what_is_not_known_of_the_account_is_said_where_it_matters() -> None:
+    unknown = Account(ACCOUNT, None, "AccessDenied")
+    assert compared(name="acme-static", account=unknown).unknown == "AccessDenied"
+    assert compared(account=unknown).unknown == ""
+    assert compared(replace(SITE, distribution=DISTRIBUTION), "acme-static", account=unknown).unknown == ""
+
+
+class Service:
+    """An AWS service that answers with a value, or fails."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def __getattr__(self, _operation: str) -> Any:
+        def call(**_arguments: Any) -> Any:
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+        return call
+
+
+def refusal(code: str, operation: str = "GetBucketCors", message: str = "No.", **more: Any) -> ClientError:
+    return ClientError(
+        {"Error": {"Code": code, "Message": message, **more}, "ResponseMetadata": {}},
+        operation,
+    )
+
+
+IDENTITY = {"Account": ACCOUNT}
+
+
+@pytest.mark.parametrize(
+    ("sts", "control", "expected"),
+    [
+        (IDENTITY, {"PublicAccessBlockConfiguration": SHUT}, Account(ACCOUNT, SHUT)),
+        (IDENTITY, refusal("NoSuchPublicAccessBlockConfiguration"), Account(ACCOUNT, {})),
+        (
+            IDENTITY,
+            refusal("AccessDenied"),
+            Account(ACCOUNT, None, "s3:GetAccountPublicAccessBlock failed: AccessDenied"),
+        ),
+        (refusal("AccessDenied"), None, Account("", None, "GetCallerIdentity of STS failed: AccessDenied")),
+        (
+            exceptions.EndpointConnectionError(endpoint_url="https://sts"),
+            None,
+            Account(
+                "",
+                None,
+                'GetCallerIdentity of STS failed: Could not connect to the endpoint URL: "https://sts"',
+            ),
+        ),
+    ],
+)
+def test_the_account_simulated(
+    monkeypatch: pytest.MonkeyPatch, sts: Any, control: Any, expected: Account
+) -> None:
+    services = {"sts": Service(sts), "s3control": Service(control)}
+    monkeypatch.setattr(account, "_client", lambda name, _site: services[name])
+    assert account.account(SITE) == expected
+
+
+def test_an_endpoint_has_no_account_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "_client", None)
+    assert account.account(replace(SITE, endpoint="http://127.0.0.1:9000")) == Account()
+
+
+# Names
+
+
+class NoBucket(Service):
+    """A client of S3 that finds no bucket; `parameters` are those that its CreateBucket knows."""
+
+    def __init__(self, *parameters: str) -> None:
+        super().__init__(refusal("NoSuchBucket", "GetBucketLocation"))
+        self.parameters = parameters
+
+    @property
+    def meta(self) -> Any:
+        return self
+
+    service_model = input_shape = meta
+
+    def operation_model(self, _name: str) -> Any:
+        return self
+
+    @property
+    def members(self) -> Any:
+        return self.parameters
+
+
+REGIONAL = replace(
+    SITE, static_bucket=f"acme-{ACCOUNT}-{REGION}-an", media_bucket=f"acme-{ACCOUNT}-{REGION}-an"
+)
+
+
+def test_a_regional_name_of_another_account_is_refused_before_it_is_tried() -> None:
+    plan.plan(NoBucket("BucketNamespace"), REGIONAL, Account(ACCOUNT))
+    plan.plan(NoBucket("BucketNamespace"), REGIONAL, Account(unknown="no STS"))
+    with pytest.raises(BucketError, match=f"names account {ACCOUNT}, and the credentials are of account 9"):
+        plan.plan(NoBucket("BucketNamespace"), REGIONAL, Account("9" * 12))
+
+
+def test_a_regional_name_needs_a_botocore_that_knows_it() -> None:
+    with pytest.raises(BucketError, match="upgrade boto3"):
+        plan.plan(NoBucket("Bucket"), REGIONAL, Account(ACCOUNT))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            # S3 names the action only to callers of the bucket's own account.
+            refusal("AccessDenied", "GetBucketLocation", "User: a is not authorized to perform: s3:Get..."),
+            "b: these credentials may not s3:GetBucketLocation: attach what `manage.py s3 policy --role"
+            " setup` prints.",
+        ),
+        (
+            refusal("BucketAlreadyExists", "CreateBucket"),
+            "b: this name belongs to another account: choose another name in AWS_STATIC_BUCKET_NAME or"
+            " AWS_MEDIA_BUCKET_NAME.",
+        ),
+        (
+            refusal("AccessDenied", "GetBucketLocation", "Access Denied"),
+            "b: these credentials may not s3:GetBucketLocation, or the bucket belongs to another account:"
+            " attach what `manage.py s3 policy --role setup` prints, or choose another name in"
+            " AWS_STATIC_BUCKET_NAME or AWS_MEDIA_BUCKET_NAME.",
+        ),
+        (
+            refusal(
+                "AccessDenied", "PutBucketCors", "User: a is not authorized to perform: s3:PutBucketCORS"
+            ),
+            "b: these credentials may not s3:PutBucketCORS: attach what `manage.py s3 policy --role setup`"
+            " prints.",
+        ),
+        (
+            refusal(
+                "AccessDenied", "PutBucketPolicy", "... with an explicit deny in a service control policy"
+            ),
+            "b: a policy denies these credentials s3:PutBucketPolicy explicitly (... with an explicit deny in"
+            " a service control policy): change that policy.",
+        ),
+        (
+            refusal("AccessDenied", "PutBucketPolicy", "... prevented by the BlockPublicPolicy setting ..."),
+            "b: Block Public Access refused PutBucketPolicy; where the bucket's own is lifted, that is the"
+            " account's or the organization's: have that lifted, or choose AWS_MEDIA_ACCESS=private with"
+            " AWS_CLOUDFRONT_DISTRIBUTION_ARN, which need nothing public.",
+        ),
+        (
+            refusal("PermanentRedirect", Region="us-west-2"),
+            "b: the bucket is in us-west-2: correct AWS_S3_REGION_NAME, or choose another name.",
+        ),
+        (
+            refusal("ExpiredToken"),
+            "The credentials have expired (ExpiredToken): sign in again (aws sso login), or set the new"
+            " keys.",
+        ),
+        (
+            refusal("InvalidAccessKeyId"),
+            "AWS does not accept the credentials (InvalidAccessKeyId): correct AWS_ACCESS_KEY_ID,"
+            " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE.",
+        ),
+        (
+            refusal("RequestTimeTooSkewed", ServerTime="2026-11-22T10:00:00Z"),
+            "The clock of this machine is off by more than S3 accepts (15 minutes): there it is"
+            " 2026-11-22T10:00:00Z. Set it right.",
+        ),
+        (
+            refusal(
+                "SignatureDoesNotMatch", message="Signature expired: 20261122T080000Z is now earlier than"
+            ),
+            "The clock of this machine is off by more than S3 accepts (15 minutes). Set it right.",
+        ),
+        (
+            refusal("OperationAborted"),
+            "b: somebody else is changing it (OperationAborted): run this again in a minute.",
+        ),
+        (
+            refusal("MalformedPolicy", "PutBucketPolicy", "Invalid\nprincipal"),
+            "b: PutBucketPolicy was refused: MalformedPolicy: Invalid principal",
+        ),
+        (
+            exceptions.NoCredentialsError(),
+            "No AWS credentials were found: set AWS_PROFILE, sign in (aws sso login), or set"
+            " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        ),
+        (
+            exceptions.ProfileNotFound(profile="acme"),
+            "The config profile (acme) could not be found: correct AWS_PROFILE.",
+        ),
+        (
+            exceptions.UnauthorizedSSOTokenError(),
+            "The credentials could not be renewed (The SSO session associated with this profile has expired"
+            " or is otherwise invalid. To refresh this SSO session run aws sso login with the corresponding"
+            " profile): sign in again (aws sso login), or set the new keys.",
+        ),
+    ],
+    ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
+)
+def test_errors_are_one_line_with_the_cure(error: ClientError | BotoCoreError, line: str) -> None:
+    assert errors.explain(error, "b") == line
+
+
+# Shown
+
+
+def test_the_text() -> None:
+    site = replace(SITE, endpoint="http://127.0.0.1:9000")
+    theirs = statement(Sid="Theirs")
+    found = compared(site, policy=[theirs], lifecycle=[], ownership="ObjectWriter")
+    assert show.as_text(site, [found]).splitlines() == [
+        "acme-media: uploads (private)",
+        "  = bucket               is in eu-central-1",
+        "  = encryption           what is stored is encrypted, with keys that S3 keeps",
+        "  + lifecycle            the parts of uploads that never ended cost money until they are removed;"
+        " what browsers sent straight to S3 and nobody accepted goes after a day",
+        '      + {"ID": "django-s3-incomplete-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},'
+        ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}',
+        '      + {"ID": "django-s3-pending", "Status": "Enabled", "Filter": {"Prefix": "pending/"},'
+        ' "Expiration": {"Days": 1}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1},'
+        ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}',
+        "  = cors                 browsers send large uploads to another origin only where it allows the"
+        " site's",
+        "  = bucket ACL           a grant to others would keep ACLs from being turned off",
+        "  ~ ownership            no ACL can open anything",
+        "      - ObjectWriter",
+        "      + BucketOwnerEnforced",
+        "  = public access block  no public ACL; no public policy",
+        "  ! policy               nobody but the account",
+        "      ! conflict: Theirs: everybody may s3:GetObject on acme-media/*",
+        "        apply --replace-conflicting removes just this",
+        "      . left out: the statement that demands TLS: this endpoint is plain http on this machine",
+        "",
+        "To do: 2 changes, 1 conflict to solve.",
+    ]
+
+
+def test_only_a_terminal_gets_colours() -> None:
+    found = [compared(lifecycle=[])]
+    assert "\x1b" not in show.as_text(SITE, found)
+    painted = show.as_text(SITE, found, lambda kind, text: f"<{kind}>{text}</>")
+    assert "<heading>acme-media: uploads (private)</>" in painted
+    assert "<add>  + lifecycle " in painted
+
+
+def test_long_lines_are_folded_for_a_terminal() -> None:
+    found = [compared(lifecycle=[])]
+    whole, folded = show.as_text(SITE, found), show.as_text(SITE, found, width=70)
+    assert max(map(len, whole.splitlines())) > 120
+    assert max(map(len, folded.splitlines())) <= 70
+    assert folded.split() == whole.split()
+    assert f"cost\n{' ' * 25}money" in folded
+
+
+def test_json_says_what_the_text_says() -> None:
+    found = compared(policy=[statement()], lifecycle=[])
+    data = json.loads(show.as_json(SITE, [found]))
+    (bucket,) = data["buckets"]
+    assert (data["region"], data["as_wanted"], bucket["exists"]) == (REGION, False, True)
+    aspects = {each["aspect"]: each for each in bucket["aspects"]}
+    assert {title: each["state"] for title, each in aspects.items()} == dict.fromkeys(
+        aspects, "as wanted"
+    ) | (states(found))
+    assert aspects["policy"]["conflicts"][0]["document"] == statement()
+    assert aspects["lifecycle"]["is"] == []
+    assert aspects["lifecycle"]["becomes"][0]["ID"] == "django-s3-incomplete-uploads"
+
+
+def test_a_new_bucket_is_as_the_data_says(store: Any, bucket_name: str) -> None:
+    s3 = store.client()
+    s3.create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    site = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint, versioning=True)
+    assert plan.read(s3, site, buckets.wanted(site)[0]) == NEW

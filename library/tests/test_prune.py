@@ -1,0 +1,729 @@
+"""`manage.py s3 prune`: what nobody asks for any more goes, and nothing else, whoever deploys meanwhile.
+
+Days pass by the proxy, which makes objects look older (`FaultProxy.aged`); S3 itself knows no other age.
+"""
+
+import io
+import json
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from django.core.management import CommandError, call_command
+
+from s3kit.publishing import history
+from s3kit.buckets import policies
+from s3kit.publishing import prune
+from s3kit.deployment import Site
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
+
+pytestmark = pytest.mark.slow
+
+MANIFEST = policies.MANIFEST
+A = {"site.css": b"a { color: red }", "logo.png": b"the old logo", "gone.txt": b"only in A"}
+B = {"site.css": b"b { color: blue }", "logo.png": b"the new logo"}
+C = {"site.css": b"c { color: green }", "logo.png": b"the new logo", "more.txt": b"only in C"}
+
+
+@dataclass
+class House:
+    """A site whose static files are deployed from a source tree, again and again."""
+
+    site: SiteOnS3
+    proxy: FaultProxy
+    sources: Path
+    first_copy: str = ""
+
+    def write(self, tree: dict[str, bytes]) -> None:
+        """Make this the source tree."""
+        shutil.rmtree(self.sources)
+        for name, content in tree.items():
+            path = self.sources / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def deploy(self, tree: dict[str, bytes]) -> str:
+        """Deploy a source tree; return the closing line."""
+        self.write(tree)
+        out = io.StringIO()
+        call_command("collectstatic", interactive=False, stdout=out)
+        return out.getvalue().strip()
+
+    def pass_days(self, days: int) -> None:
+        """Make all that is in the bucket so many days older."""
+        for key in self.names():
+            path = f"/{self.site.static_bucket}/{key}"
+            self.proxy.aged[path] = self.proxy.aged.get(path, 0) + days
+
+    def methods(self) -> list[str]:
+        """Return the methods of the requests, when the last one has been noted."""
+        while self.proxy.busy:
+            time.sleep(0.005)
+        return [request.method for request in self.proxy.requests]
+
+    def forget(self) -> None:
+        self.methods()
+        self.proxy.clear()
+
+    def names(self) -> set[str]:
+        pages = self.site.root.get_paginator("list_objects_v2").paginate(Bucket=self.site.static_bucket)
+        return {each["Key"] for page in pages for each in page.get("Contents", ())}
+
+    def copies(self) -> list[str]:
+        return sorted(filter(history.hash_in, self.names()))
+
+    def markers(self) -> set[str]:
+        return set(filter(history.is_marker, self.names()))
+
+    def prune(self, *arguments: str) -> dict[str, Any]:
+        """Prune, which must go well; return what it says to machines."""
+        out = io.StringIO()
+        call_command("s3", "prune", "--json", *arguments, stdout=out, stderr=io.StringIO())
+        found: dict[str, Any] = json.loads(out.getvalue())
+        return found
+
+    def text(self, *arguments: str) -> str:
+        out = io.StringIO()
+        call_command("s3", "prune", *arguments, stdout=out, stderr=io.StringIO())
+        return out.getvalue()
+
+    def fails(self, *arguments: str) -> str:
+        with pytest.raises(CommandError) as raised:
+            self.text(*arguments)
+        assert raised.value.returncode == 1
+        return str(raised.value)
+
+    def live(self) -> dict[str, str]:
+        answer = anonymous(self.site.url(self.site.static_bucket, MANIFEST))
+        assert answer.status == 200
+        return dict(json.loads(answer.body)["paths"])
+
+    def check(self, tree: dict[str, bytes], *, plain: bool = True) -> None:
+        """Check that a tree is live, each of its files there, under its plain name too unless told not to."""
+        paths = self.live()
+        assert set(paths) == set(tree)
+        for name, hashed in paths.items():
+            for stored in (name, hashed) if plain else (hashed,):
+                answer = anonymous(self.site.url(self.site.static_bucket, f"static/{stored}"))
+                assert (answer.status, answer.body) == (200, tree[name]), stored
+
+
+@pytest.fixture
+def house(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> Iterator[House]:
+    site = s3_site()
+    wanted = Site.from_settings()
+    both = [policies.document(policies.deploy(wanted)), policies.document(policies.prune(wanted))]
+    act_as(new_user(site.store, *both))
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    settings.STATICFILES_DIRS = [sources]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    with FaultProxy(site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        yield House(site, proxy, sources)
+
+
+def only_in(old: dict[str, str], new: dict[str, str]) -> set[str]:
+    """Return the keys of the hashed objects of a manifest's paths that another does not name."""
+    return {f"static/{name}" for name in set(old.values()) - set(new.values())}
+
+
+# ------------------------------------------------------------------------------------- kept manifests
+
+
+def test_each_deploy_keeps_a_copy_of_its_manifest_before_it_goes_live(house: House) -> None:
+    house.deploy(A)
+    (first,) = house.copies()
+    root, bucket = house.site.root, house.site.static_bucket
+    there = root.get_object(Bucket=bucket, Key=first)
+    assert there["Body"].read() == root.get_object(Bucket=bucket, Key=MANIFEST)["Body"].read()
+    assert there["Metadata"] == {"replaces": "none"}
+    puts = [r.path.partition("/static/")[2] for r in house.proxy.matching("PUT")]
+    assert puts[-2:] == [first.removeprefix("static/"), "staticfiles.json"]
+
+    house.deploy(A)
+    assert house.copies() == [first], "an unchanged deploy writes nothing"
+    house.deploy(B)
+    (second,) = set(house.copies()) - {first}
+    metadata = root.head_object(Bucket=bucket, Key=second)["Metadata"]
+    assert metadata == {"replaces": history.hash_in(first)}
+
+
+def test_a_manifest_of_which_there_is_no_copy_is_kept_when_it_is_replaced(house: House) -> None:
+    house.deploy(A)
+    lose_copies(house)
+    house.pass_days(40)
+    house.deploy(B)
+    first, second = house.copies()
+    root, bucket = house.site.root, house.site.static_bucket
+    paths = json.loads(root.get_object(Bucket=bucket, Key=first)["Body"].read())["paths"]
+    assert set(paths) == set(A)
+    assert "since" in root.head_object(Bucket=bucket, Key=first)["Metadata"]
+    assert root.head_object(Bucket=bucket, Key=second)["Metadata"] == {"replaces": history.hash_in(first)}
+    house.pass_days(40)
+    house.deploy(C)
+    assert len(house.copies()) == 3
+
+
+def lose_copies(house: House) -> None:
+    for key in house.copies():
+        house.site.root.delete_object(Bucket=house.site.static_bucket, Key=key)
+
+
+# --------------------------------------------------------------------------------------- what goes
+
+
+def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
+    house.deploy(A)
+    old = house.live()
+    (copy,) = house.copies()
+    house.pass_days(10)
+    house.deploy(B)
+    new = house.live()
+    house.pass_days(31)
+    before = house.names()
+    house.forget()
+    text = house.text("--keep", "1")
+    assert {r.method for r in house.proxy.requests} == {"GET"}
+    assert house.names() == before
+    going = only_in(old, new) | {"static/gone.txt", copy}
+    assert set(re.findall(r"^ +[0-9,]+  \d{4}-\d\d-\d\d  (.+)$", text, re.MULTILINE)) == going
+    root, bucket = house.site.root, house.site.static_bucket
+    size = sum(root.head_object(Bucket=bucket, Key=key)["ContentLength"] for key in going)
+    assert f"\n{len(going)} objects can go, {size:,} bytes. With --delete they do." in text
+    assert house.prune("--keep", "1", "--delete")["removed_bytes"] == size
+    assert house.names() == before - going
+    house.check(B)
+
+
+def test_what_was_in_force_within_the_days_stays_although_it_is_old(house: House) -> None:
+    house.deploy(A)
+    a = house.live()
+    house.pass_days(5)
+    house.deploy(B)
+    b = house.live()
+    house.pass_days(35)
+    house.deploy(C)
+    c = house.live()
+    # A was replaced 35 days ago, B just now: a page of B may still be open somewhere.
+    found = house.prune("--keep", "1", "--delete")
+    assert found["removed"] == len(found["found"]) == len(only_in(a, b)) + 2
+    assert only_in(b, c) <= house.names()
+    house.check(C)
+    house.pass_days(29)
+    assert not house.prune("--keep", "1", "--delete")["found"]
+    house.pass_days(2)
+    assert not house.prune("--keep", "2", "--delete")["found"]
+    found = house.prune("--keep", "1", "--delete")
+    assert {each["key"] for each in found["found"]} == only_in(b, c) | {found["found"][0]["key"]}
+    assert len(house.copies()) == 1
+    house.check(C)
+
+
+def test_the_last_manifests_stay_however_old_they_are(house: House) -> None:
+    trees = [A, B, C]
+    paths = []
+    for tree in trees:
+        house.deploy(tree)
+        paths.append(house.live())
+        house.pass_days(100)
+    assert not house.prune("--keep", "3")["found"]
+    house.prune("--keep", "2", "--delete")
+    assert {f"static/{name}" for each in paths[1:] for name in each.values()} <= house.names()
+    assert not only_in(paths[0], paths[1]) & house.names()
+
+
+def test_the_last_manifests_are_counted_by_deploy(house: House) -> None:
+    house.deploy(A)
+    house.pass_days(50)
+    house.deploy(B)
+    house.pass_days(50)
+    time.sleep(1)  # the copy's name has seconds
+    house.deploy(A)
+    house.pass_days(50)
+    assert len(house.copies()) == 3
+    house.deploy(C)
+    house.pass_days(50)
+    found = house.prune("--keep", "2", "--delete")
+    # The last two are A, deployed again, and C: what goes is B's.
+    assert len(house.copies()) == 2
+    assert found["removed"] == 2 + 1
+    house.check(C)
+    assert house.deploy(A).startswith("3 files as 6 objects: 2 uploaded, 4 unchanged, ")
+    house.check(A)
+
+
+def test_young_objects_stay_although_nothing_names_them(house: House) -> None:
+    house.deploy(A)
+    house.pass_days(60)
+    house.site.root.put_object(Bucket=house.site.static_bucket, Key="static/by-hand.txt", Body=b"x")
+    assert not house.prune("--days", "1")["found"]
+    house.pass_days(2)
+    assert [each["key"] for each in house.prune("--days", "1")["found"]] == ["static/by-hand.txt"]
+    assert not house.prune("--days", "3")["found"]
+
+
+def test_nothing_outside_of_static_and_no_folder_is_touched(
+    s3_site: MakeSite, house: House, act_as: ActAs, settings: Any
+) -> None:
+    site = s3_site(one_bucket=True)
+    documents = [role(Site.from_settings()) for role in (policies.deploy, policies.prune)]
+    act_as(new_user(site.store, *map(policies.document, documents)))
+    house.site = site
+    with FaultProxy(site.store.endpoint) as proxy:
+        house.proxy = proxy
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        house.deploy(A)
+        others = {"media/a.jpg", "static", "staticfiles.json", "static-old/a.css", "pending/b", "static/"}
+        others |= {"static/admin/"}
+        for key in others:
+            site.root.put_object(Bucket=site.static_bucket, Key=key, Body=b"")
+        strange = {"static/a//b", "static/ü +%.txt", "static/manifests/site.webmanifest"}
+        for key in strange:
+            site.root.put_object(Bucket=site.static_bucket, Key=key, Body=b"")
+        before = house.names()
+        house.pass_days(400)
+        found = house.prune("--delete", "--keep", "1")
+        assert {each["key"] for each in found["found"]} == strange
+        assert house.names() == before - strange
+        house.check(A)
+
+
+def test_batches_are_listed_anew_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.deploy(A)
+    for number in range(7):
+        house.site.root.put_object(
+            Bucket=house.site.static_bucket, Key=f"static/old/{number}.txt", Body=b"12"
+        )
+    house.pass_days(50)
+    monkeypatch.setattr(prune, "BATCH", 3)
+    house.forget()
+    found = house.prune("--delete")
+    assert (found["removed"], found["removed_bytes"]) == (7, 14)
+    assert house.proxy.count("POST", "delete") == 3
+    assert house.proxy.count("PUT", "/pruning-") == house.proxy.count("DELETE", "/pruning-") == 3
+    assert not house.markers()
+    house.check(A)
+
+
+# ------------------------------------------------------------------------------------------ refusals
+
+
+def test_without_a_live_manifest_nothing_goes(house: House) -> None:
+    house.deploy(A)
+    house.deploy(B)
+    root, bucket = house.site.root, house.site.static_bucket
+    house.pass_days(100)
+    before = house.names() - {MANIFEST}
+    for body in (None, b"{", b"[]", b"{}", b'{"paths": []}', b'{"paths": {"a": 1}}', b"\xff"):
+        if body is None:
+            root.delete_object(Bucket=bucket, Key=MANIFEST)
+        else:
+            root.put_object(Bucket=bucket, Key=MANIFEST, Body=body)
+        text = house.fails("--delete", "--keep", "1")
+        assert text.startswith(MANIFEST), body
+        assert "collectstatic" in text
+        assert len(text.splitlines()) == 1
+        assert house.names() - {MANIFEST} == before
+    assert not house.proxy.count("POST")
+
+
+def test_a_kept_manifest_that_can_not_be_read_is_named(house: House) -> None:
+    house.deploy(A)
+    house.deploy(B)
+    copy = house.copies()[0]
+    house.site.root.put_object(Bucket=house.site.static_bucket, Key=copy, Body=b"{")
+    text = house.fails("--delete")
+    assert text.startswith(f"{copy} can't be understood")
+    assert len(text.splitlines()) == 1
+
+
+def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> None:
+    house.deploy(A)
+    house.site.root.put_object(Bucket=house.site.static_bucket, Key="static/unknown.txt", Body=b"x")
+    house.pass_days(60)
+    house.deploy(B)
+    # Deployed 5 days ago by a version of this project that kept no copies: nobody knows what came before.
+    house.pass_days(5)
+    lose_copies(house)
+    found = house.prune("--delete", "--keep", "1")
+    assert found["unknown_before"]
+    assert found["found"] == []
+    assert "is not on record, so nothing can be told to be unused for 30 days" in house.text()
+    house.deploy(C)
+    assert house.prune("--delete", "--keep", "1")["found"] == [], "the copy made now says so too"
+    house.pass_days(26)
+    age_metadata(house, 26)
+    found = house.prune("--delete", "--keep", "1")
+    assert found["unknown_before"] is None
+    assert "static/unknown.txt" in {each["key"] for each in found["found"]}
+
+
+def test_a_deploy_over_a_lost_manifest_does_not_know_what_it_replaced(house: House) -> None:
+    house.deploy(A)
+    house.pass_days(60)
+    house.site.root.delete_object(Bucket=house.site.static_bucket, Key=MANIFEST)
+    house.deploy(B)
+    found = house.prune("--delete", "--keep", "1")
+    assert found["unknown_before"]
+    assert found["found"] == []
+
+
+def age_metadata(house: House, days: int) -> None:
+    """Let the time in the metadata of a copy pass as well."""
+    root, bucket = house.site.root, house.site.static_bucket
+    for key in house.copies():
+        there = root.get_object(Bucket=bucket, Key=key)
+        if since := there["Metadata"].get("since"):
+            older = datetime.fromisoformat(since) - timedelta(days)
+            body = there["Body"].read()
+            root.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"since": older.isoformat()})
+
+
+def test_a_copy_that_somebody_deleted_is_missed(house: House) -> None:
+    house.deploy(A)
+    (copy,) = house.copies()
+    house.pass_days(60)
+    house.deploy(B)
+    house.site.root.delete_object(Bucket=house.site.static_bucket, Key=copy)
+    found = house.prune("--delete", "--keep", "1")
+    assert found["unknown_before"]
+    assert found["found"] == []
+
+
+def test_less_than_one_is_refused(house: House) -> None:
+    for arguments in (["--keep", "0"], ["--days", "0"], ["--days", "-1"], ["--keep", "x"]):
+        with pytest.raises(CommandError, match="is not a number from 1 to 36500"):
+            house.text(*arguments)
+    assert not house.proxy.count()
+
+
+def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
+    act_as(new_user(house.site.store))
+    text = house.fails()
+    assert "these credentials may not s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert len(text.splitlines()) == 1
+    settings.AWS_STATIC_BUCKET_NAME = ""
+    assert house.fails() == "Not set: AWS_STATIC_BUCKET_NAME. Set them in .env or in the environment."
+
+
+# ------------------------------------------------------------------------------------------- deletions
+
+
+def unused(house: House) -> set[str]:
+    """Deploy, and put two old objects into the bucket that nothing names; return their keys."""
+    house.deploy(A)
+    keys = {"static/old.css", "static/old.js"}
+    for key in keys:
+        house.site.root.put_object(Bucket=house.site.static_bucket, Key=key, Body=b"old")
+    house.pass_days(60)
+    return keys
+
+
+def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
+    unused(house)
+    assert "versions" not in house.text("--delete")
+    keys = unused(house)
+    house.site.root.put_bucket_versioning(
+        Bucket=house.site.static_bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    text = house.text("--delete")
+    assert "2 of 2 objects removed, 6 bytes." in text
+    assert "what was removed is still stored, and paid for" in text
+    assert not keys & house.names()
+
+
+def test_a_store_that_deletes_no_lists_is_asked_one_by_one(house: House) -> None:
+    for status, code in ((501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "MissingContentMD5")):
+        keys = unused(house)
+        house.proxy.faults[:] = [Fault("POST", "delete", status=status, code=code)]
+        assert house.prune("--delete")["removed"] == 2
+        assert not keys & house.names()
+        assert not house.markers()
+
+
+def test_one_by_one_a_refusal_is_named(house: House) -> None:
+    unused(house)
+    house.proxy.faults += [
+        Fault("POST", "delete", status=501, code="NotImplemented"),
+        Fault("DELETE", "old.css", status=403, code="AccessDenied"),
+    ]
+    text = house.fails("--delete")
+    assert "  static/old.css: AccessDenied" in text
+    assert "static/old.css" in house.names()
+    assert "static/old.js" not in house.names()
+
+
+def test_what_is_refused_of_some_is_named_simulated(house: House) -> None:
+    """AWS says of each object of the list that it may not be deleted; MiniStack refuses the whole list."""
+    keys = unused(house)
+    refused = "<Error><Key>static/old.css</Key><Code>AccessDenied</Code><Message>No.</Message></Error>"
+    answer = f"<DeleteResult><Deleted><Key>static/old.js</Key></Deleted>{refused}</DeleteResult>"
+    house.proxy.faults.append(Fault("POST", "delete", status=200, body=answer))
+    text = house.fails("--delete")
+    assert "1 object could not be removed:" in text
+    assert "  static/old.css: AccessDenied" in text
+    assert "policy --role prune" in text
+    assert keys <= house.names()
+    assert not house.markers()
+
+
+def test_without_the_right_to_delete_one_line_says_so(house: House, act_as: ActAs) -> None:
+    keys = unused(house)
+    document = policies.document(policies.prune(Site.from_settings()))
+    document["Statement"][0]["Resource"] += "manifests/*"
+    document["Statement"][0]["Resource"] = document["Statement"][0]["Resource"].replace(
+        "*manifests", "manifests"
+    )
+    act_as(new_user(house.site.store, document))
+    text = house.fails("--delete")
+    assert "these credentials may not s3:DeleteObject: attach" in text
+    assert "policy --role prune" in text
+    assert keys <= house.names()
+    assert not house.markers()
+
+
+def test_a_passing_fault_is_tried_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "PAUSE", 0)
+    unused(house)
+    house.proxy.faults.append(Fault("POST", "delete", status=503, code="SlowDown", times=2))
+    assert house.prune("--delete")["removed"] == 2
+    assert house.proxy.count("PUT", "/pruning-") == 3, "each time under a new marker"
+    assert not house.markers()
+
+
+def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
+    """It may still be at work: deploys wait for it until it must be over."""
+    unused(house)
+    house.proxy.faults.append(Fault("POST", "delete", cut="before"))
+    text = house.fails("--delete")
+    assert len(text.splitlines()) == 1
+    assert len(house.markers()) == 1
+    house.forget()
+    house.prune("--delete")
+    assert len(house.markers()) == 1
+    house.pass_days(1)
+    house.prune("--delete")
+    assert not house.markers(), "the next one clears it away"
+
+
+def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "PAUSE", 0)
+    monkeypatch.setattr(prune, "IN_TIME", 0)
+    keys = unused(house)
+    assert "took more than 0 seconds" in house.fails("--delete")
+    assert not house.proxy.count("POST")
+    assert keys <= house.names()
+    assert not house.markers()
+
+
+# ---------------------------------------------------------------------------------- prune beside a deploy
+
+
+@pytest.fixture
+def due(house: House) -> House:
+    """Return a house in which A's objects are about to go: B was live for long, and only one is kept."""
+    house.deploy(A)
+    (house.first_copy,) = house.copies()
+    house.pass_days(50)
+    house.deploy(B)
+    house.pass_days(50)
+    assert len(house.prune("--keep", "1")["found"]) == 5
+    house.forget()
+    return house
+
+
+def pruned() -> prune.Report:
+    """Prune as the command does, in a thread, which can take no signals."""
+    return prune.prune(keep=1, delete=True, progress=lambda *_: None)
+
+
+# A file of A that has changed, too: its object is there, and is replaced.
+AGAIN = A | {"gone.txt": b"not the same"}
+
+
+@dataclass
+class Meanwhile:
+    """Something that runs while the test goes on."""
+
+    future: "Future[Any]"
+    go_on: threading.Event
+
+    def finish(self) -> Any:
+        self.go_on.set()
+        return self.future.result(60)
+
+
+@pytest.fixture
+def begin(house: House) -> Iterator[Callable[..., Meanwhile]]:
+    """Return a function that starts something, and returns when its request of this kind hangs."""
+    with ThreadPoolExecutor(2) as pool:
+        started = []
+
+        def start(do: Callable[[], Any], method: str, path: str) -> Meanwhile:
+            hold = threading.Event()
+            house.proxy.faults.append(Fault(method, path, hold=hold, times=1))
+            started.append(Meanwhile(pool.submit(do), hold))
+            house.proxy.wait_for_hanging()
+            return started[-1]
+
+        yield start
+        for each in started:
+            each.go_on.set()
+
+
+@pytest.mark.parametrize("tree", [A, AGAIN], ids=["same", "changed"])
+def test_a_deploy_uploads_again_what_a_prune_took_from_it(
+    due: House, begin: Callable[..., Meanwhile], tree: dict[str, bytes]
+) -> None:
+    """The deploy has looked, and relies on what the prune then removes before the copy is written."""
+    deploy = begin(lambda: due.deploy(tree), "PUT", "/static/manifests/[0-9]")
+    found = due.prune("--keep", "1", "--delete")
+    assert found["removed"] == len(found["found"]) >= 3
+    line = deploy.finish()
+    due.check(tree)
+    assert re.match(r"3 files as 6 objects: \d uploaded, ", line)
+    sent = len({r.path for r in due.proxy.matching("PUT", r"/static/(?!manifests|staticfiles)")})
+    uploaded, unchanged = re.search(r"(\d) uploaded, (\d) unchanged", line).groups()  # type: ignore[union-attr]
+    assert (int(uploaded), int(unchanged)) == (sent, 6 - sent)
+
+
+@pytest.mark.parametrize("tree", [A, AGAIN], ids=["same", "changed"])
+def test_a_deploy_waits_for_the_batch_that_is_at_work(
+    due: House, begin: Callable[..., Meanwhile], tree: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The prune has read the manifests; the deploy comes, and its manifest names what is about to go."""
+    pruning = begin(pruned, "POST", "delete")
+    due.write(tree)
+    with ThreadPoolExecutor(1) as pool:
+        deploy = pool.submit(lambda: due.deploy(tree))
+        due.proxy.wait_for(3, "GET", "prefix=static/manifests/pruning-")
+        assert not due.proxy.count("PUT", MANIFEST)
+        assert not deploy.done()
+        assert pruning.finish().removed >= 3
+        deploy.result(60)
+    due.check(tree)
+    assert "Waiting for `manage.py s3 prune`" in caplog.text
+
+
+def test_a_prune_spares_what_a_deploy_is_about_to_make_live(
+    due: House, begin: Callable[..., Meanwhile]
+) -> None:
+    copy = due.first_copy
+    deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
+    # But for the old copy of the same manifest, which the new one makes superfluous.
+    assert {each["key"] for each in due.prune("--keep", "1", "--delete")["found"]} <= {copy}
+    deploy.finish()
+    due.check(A)
+
+
+def test_of_two_deploys_at_once_both_are_spared(due: House, begin: Callable[..., Meanwhile]) -> None:
+    """The one whose manifest comes last may have written its copy first."""
+    deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
+    due.deploy(C)
+    pruned()
+    due.check(C)
+    deploy.finish()
+    due.check(A, plain=False)
+
+
+def test_a_prune_looks_again_before_it_deletes(due: House, begin: Callable[..., Meanwhile]) -> None:
+    """It has decided what can go, and a deploy begins and ends before the marker is put."""
+    pruning = begin(pruned, "PUT", "/pruning-")
+    due.deploy(AGAIN)
+    found = pruning.finish()
+    assert found.spared == len(found.found) - found.removed
+    assert found.spared >= 3
+    due.check(AGAIN)
+
+
+def test_what_was_written_since_the_list_was_made_is_young_again(
+    due: House, begin: Callable[..., Meanwhile]
+) -> None:
+    """A deploy that replaces an object may be far from its manifest yet."""
+    pruning = begin(pruned, "PUT", "/pruning-")
+    with ThreadPoolExecutor(1) as pool:
+        hold = threading.Event()
+        due.proxy.faults.append(Fault("PUT", "/static/manifests/[0-9]", hold=hold))
+        deploy = pool.submit(lambda: due.deploy(AGAIN))
+        due.proxy.wait_for(1, "PUT", "/static/gone.txt")
+        pruning.finish()
+        assert "static/gone.txt" in due.names()
+        hold.set()
+        deploy.result(60)
+    due.check(AGAIN)
+
+
+def test_only_batches_from_before_are_waited_for(due: House) -> None:
+    """A later one reads the copy of the manifest before it deletes; a long prune holds no deploy up."""
+    first, second = (f"{history.MARKERS}{secrets.token_hex(8)}" for _ in range(2))
+    bucket, root = due.site.static_bucket, due.site.root
+    root.put_object(Bucket=bucket, Key=first, Body=b"")
+    with ThreadPoolExecutor(1) as pool:
+        deploy = pool.submit(lambda: due.deploy(A))
+        due.proxy.wait_for(1, "GET", "prefix=static/manifests/pruning-")
+        root.put_object(Bucket=bucket, Key=second, Body=b"")
+        root.delete_object(Bucket=bucket, Key=first)
+        try:
+            deploy.result(20)
+        finally:
+            root.delete_object(Bucket=bucket, Key=second)
+    due.check(A)
+
+
+def test_a_marker_that_was_left_behind_lapses(
+    due: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    marker = f"{history.MARKERS}{secrets.token_hex(8)}"
+    due.site.root.put_object(Bucket=due.site.static_bucket, Key=marker, Body=b"")
+    monkeypatch.setattr(kept, "LAPSE", timedelta(seconds=2))
+    due.deploy(A)
+    assert marker in caplog.text
+    due.check(A)
+    assert due.markers() == {marker}
+    # Longer ago than that, it holds nobody up.
+    caplog.clear()
+    due.pass_days(1)
+    due.deploy(B)
+    assert not caplog.text
+
+
+def test_a_deploy_that_relies_on_nothing_old_asks_no_more_than_before(house: House) -> None:
+    house.deploy(B)
+    house.forget()
+    house.deploy(B | {"new.txt": b"new"})
+    assert house.methods() == ["GET"] * 2 + ["PUT"] * 4
+    house.forget()
+    # And one that does asks for markers and lists once more.
+    house.deploy(B | {"other.txt": b"x"})
+    house.forget()
+    house.deploy(B | {"new.txt": b"new"})
+    assert sorted(house.methods()) == ["GET"] * 4 + ["HEAD"] + ["PUT"] * 2
+
+
+def test_prune_may_not_do_anything_else(house: House) -> None:
+    grants = policies.document(policies.prune(Site.from_settings()))
+    s3 = house.site.store.client(key=new_user(house.site.store, grants))
+    bucket = house.site.static_bucket
+    house.deploy(A)
+    for call, arguments in (
+        (s3.put_object, {"Bucket": bucket, "Key": MANIFEST, "Body": b"{}"}),
+        (s3.put_object, {"Bucket": bucket, "Key": "static/site.css", "Body": b""}),
+        (s3.put_object, {"Bucket": bucket, "Key": "static/manifests/x.json", "Body": b""}),
+        (s3.delete_object, {"Bucket": bucket, "Key": "elsewhere"}),
+        (s3.list_objects_v2, {"Bucket": house.site.media_bucket}),
+        (s3.put_bucket_policy, {"Bucket": bucket, "Policy": "{}"}),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            call(**arguments)

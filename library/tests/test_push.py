@@ -1,0 +1,520 @@
+"""`manage.py s3 push`: local uploads that become the site's, by the web role's rights and nothing more."""
+
+import hashlib
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files import storage as django_storage
+from django.core.files.base import ContentFile
+from django.core.management import CommandError, call_command
+
+from s3kit.buckets import policies
+from s3kit.publishing import push
+from s3kit.storages.media import MediaStorage
+from s3kit.deployment import Site
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).resolve().parent.parent
+FILES = {
+    "photos/2019/lake.jpg": b"\xff\xd8 a lake",
+    "photos/2019/lake_Xy12abc.jpg": b"Django's own way to make a name unique",
+    "notes.txt": b"text",
+    "page.html": b"<script>alert(1)</script>",
+    "icon.SVG": b"<svg/>",
+    "empty.bin": b"",
+    "no-extension": b"1",
+    ".hidden": b"2",
+    "a b/ü 名前+%~;\"'.pdf": b"3",
+    "spaces  at the end .png": b"4",
+    "tab\tand bell\x07.txt": b"5",
+}
+
+
+@dataclass
+class Moving:
+    """A folder of uploads, and the site that they move to."""
+
+    site: SiteOnS3
+    folder: Path
+    proxy: FaultProxy
+
+    def write(self, **files: bytes) -> None:
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+    def push(self, **options: Any) -> str:
+        """Push, which must go well; return the closing line."""
+        out = io.StringIO()
+        call_command("s3", "push", source=self.folder, stdout=out, stderr=io.StringIO(), **options)
+        return out.getvalue().strip()
+
+    def fails(self, **options: Any) -> str:
+        with pytest.raises(CommandError) as raised:
+            self.push(**options)
+        assert raised.value.returncode == 1
+        return str(raised.value)
+
+    def objects(self) -> dict[str, bytes]:
+        """Return what is stored, by key."""
+        bucket = self.site.media_bucket
+        listed = self.site.root.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {
+            each["Key"]: self.site.root.get_object(Bucket=bucket, Key=each["Key"])["Body"].read()
+            for each in listed
+        }
+
+    def head(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.site.root.head_object(Bucket=self.site.media_bucket, Key=f"media/{name}")
+        return found
+
+    def put(self, name: str, body: bytes, **more: Any) -> None:
+        self.site.root.put_object(Bucket=self.site.media_bucket, Key=f"media/{name}", Body=body, **more)
+
+    def sent(self) -> int:
+        return self.proxy.count("PUT") + self.proxy.count("POST")
+
+
+@pytest.fixture
+def moving(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> Any:
+    proxies = []
+
+    def make(access: str = "private", **more: Any) -> Moving:
+        site = s3_site(access, **more)
+        # USE_S3 is off yet, and the credentials are the running site's.
+        settings.USE_S3 = False
+        settings.STORAGES = settings.STORAGES | {
+            "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+        }
+        act_as(new_user(site.store, policies.document(policies.web(Site.from_settings()))))
+        proxies.append(FaultProxy(site.store.endpoint).__enter__())
+        settings.AWS_S3_ENDPOINT_URL = proxies[-1].endpoint
+        folder = tmp_path / "uploads"
+        folder.mkdir()
+        return Moving(site, folder, proxies[-1])
+
+    yield make
+    for proxy in proxies:
+        proxy.__exit__(None, None, None)
+
+
+# ------------------------------------------------------------------------------------------ what is stored
+
+
+@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, access: str) -> None:
+    one: Moving = moving(access)
+    one.write(**FILES)
+    total = sum(map(len, FILES.values()))
+    line = one.push()
+    count = len(FILES)
+    assert line.startswith(f"{count} files: {count} uploaded, 0 unchanged, 0 not right; {total} bytes in ")
+    assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
+    storage = MediaStorage()
+    for name, content in FILES.items():
+        wanted = storage.write_parameters(f"media/{name}")
+        there = one.head(name)
+        for header in ("ContentType", "ContentDisposition", "CacheControl"):
+            assert there[header] == wanted[header], name
+        assert there["Metadata"] == {"sha256": hashlib.sha256(content).hexdigest()}
+        with storage.open(name) as file:
+            assert file.read() == content
+    for name in ("page.html", "icon.SVG"):  # what a browser could run
+        assert one.head(name)["ContentType"] == "application/octet-stream"
+        assert one.head(name)["ContentDisposition"].startswith("attachment;")
+    assert not isinstance(django_storage.default_storage, MediaStorage), "USE_S3 is off"
+    puts = one.proxy.matching("PUT")
+    assert {r.headers.get("x-amz-acl") for r in puts} == {"public-read" if access == "public-read" else None}
+    assert {r.headers.get("if-none-match") for r in puts} == {"*"}
+    visitor = anonymous(one.site.url(one.site.media_bucket, "media/notes.txt"))
+    assert visitor.status == (403 if access == "private" else 200)
+
+
+def test_headers_are_those_of_an_upload_through_the_site(moving: Any) -> None:
+    """What a file gets that the storage itself saves and then a folder brings, is the same."""
+    one: Moving = moving()
+    saved = MediaStorage().save("photos/lake.jpg", ContentFile(b"x"))
+    mine = one.head(saved)
+    one.site.root.delete_object(Bucket=one.site.media_bucket, Key=f"media/{saved}")
+    one.write(**{saved: b"x"})
+    one.push()
+    names = ("ContentType", "ContentDisposition", "CacheControl", "ContentLength", "ETag")
+    assert {name: one.head(saved)[name] for name in names} == {name: mine[name] for name in names}
+
+
+def test_large_files_go_up_in_parts(moving: Any) -> None:
+    one: Moving = moving()
+    film = os.urandom(1024 * 1024) * 20
+    one.write(**{"film.mp4": film, "a.txt": b"a"})
+    assert one.push(verify=True).startswith("2 files: 2 uploaded, 0 unchanged, 2 read back and the same")
+    parts = one.proxy.matching("PUT", "film.mp4.*partNumber")
+    assert sorted(r.size for r in parts) == [4 * 2**20, 8 * 2**20, 8 * 2**20]
+    assert one.objects()["media/film.mp4"] == film
+    assert one.head("film.mp4")["ContentType"] == "video/mp4"
+    one.proxy.clear()
+    assert "0 uploaded, 2 unchanged" in one.push()
+    assert not one.sent()
+
+
+def test_the_source_is_only_read(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**FILES)
+
+    def state() -> dict[str, tuple[int, int]]:
+        return {str(path): (path.stat().st_mtime_ns, path.stat().st_ino) for path in one.folder.rglob("*")}
+
+    before = state()
+    one.push(verify=True)
+    one.push(overwrite=True)
+    assert state() == before
+    assert {path for path in one.folder.rglob("*") if path.is_file()} == {one.folder / name for name in FILES}
+
+
+# ----------------------------------------------------------------------------------------- what is there
+
+
+def test_a_second_run_sends_nothing(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**FILES)
+    one.push()
+    one.proxy.clear()
+    assert f"0 uploaded, {len(FILES)} unchanged, 0 not right; 0 bytes" in one.push()
+    assert not one.sent()
+    assert one.proxy.count("GET", "list-type") == 2, "one listing before and one after"
+    assert one.proxy.count("HEAD") == len(FILES)
+    assert one.proxy.count() == 2 + len(FILES)
+
+
+def test_dry_run_writes_nothing(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**FILES)
+    one.put("notes.txt", b"text", **headers_of("notes.txt"))
+    line = one.push(dry_run=True)
+    assert f"{len(FILES) - 1} to upload, 1 unchanged, 0 not right" in line
+    assert not one.sent()
+    assert set(one.objects()) == {"media/notes.txt"}
+
+
+def headers_of(name: str) -> dict[str, Any]:
+    return MediaStorage().write_parameters(f"media/{name}")
+
+
+def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"longer.txt": b"here", "other.txt": b"here", "typed.html": b"here", "right.txt": b"here"})
+    one.put("longer.txt", b"in the bucket", **headers_of("longer.txt"))
+    one.put("other.txt", b"HERE", **headers_of("other.txt"))
+    one.put("typed.html", b"here", ContentType="text/html")
+    # By another tool, which keeps no SHA-256: it is read, and sent again only if it is wrong.
+    one.put("right.txt", b"here", **headers_of("right.txt"))
+    before = one.objects()
+    text = one.fails()
+    assert "3 files are not in" in text
+    assert "longer.txt: 13 bytes in the bucket, 4 here" in text
+    assert "other.txt: other content in the bucket" in text
+    assert "typed.html: the same content, but ContentType is 'text/html'" in text
+    assert "--overwrite" in text
+    assert not one.sent()
+    assert one.objects() == before
+
+    assert "3 uploaded, 1 unchanged, 0 not right" in one.push(overwrite=True)
+    assert set(one.objects().values()) == {b"here"}
+    assert one.head("typed.html")["ContentType"] == "application/octet-stream"
+    assert "0 uploaded, 4 unchanged" in one.push()
+
+
+def test_what_others_have_in_the_bucket_stays(moving: Any) -> None:
+    one: Moving = moving()
+    one.put("new/from-the-site.jpg", b"x")
+    one.site.root.put_object(Bucket=one.site.media_bucket, Key="elsewhere/a.txt", Body=b"y")
+    one.write(**{"a.txt": b"a"})
+    one.push(overwrite=True)
+    assert set(one.objects()) == {"media/new/from-the-site.jpg", "elsewhere/a.txt", "media/a.txt"}
+
+
+def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"mine", "b.txt": b"same"})
+    hold = threading.Event()
+    one.proxy.faults.append(Fault("PUT", hold=hold))
+
+    def meanwhile() -> None:
+        one.proxy.wait_for_hanging()
+        one.put("a.txt", b"theirs")
+        one.put("b.txt", b"same", **headers_of("b.txt"))
+        hold.set()
+
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    text = one.fails()
+    thread.join()
+    assert "1 file is not in" in text
+    assert "a.txt: other content in the bucket" in text
+    assert one.objects() == {"media/a.txt": b"theirs", "media/b.txt": b"same"}
+
+
+def test_verify_reads_every_object_back(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**FILES)
+    one.push()
+    assert f"{len(FILES)} read back and the same" in one.push(verify=True)
+    # Damaged, with the size and the metadata that it had.
+    there = one.head("notes.txt")
+    one.put("notes.txt", b"TEXT", Metadata=there["Metadata"], **headers_of("notes.txt"))
+    assert "0 not right" in one.push(dry_run=True)
+    one.proxy.clear()
+    text = one.fails(dry_run=True, verify=True)
+    assert "  notes.txt: other content in the bucket" in text
+    assert "1 file is" in text
+    assert not one.sent()
+    assert one.proxy.count("GET", "/media/") == len(FILES)
+
+
+# ------------------------------------------------------------------------------------------------ failures
+
+
+def test_a_failed_file_is_named_and_another_run_does_the_rest(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**FILES)
+    one.proxy.faults.append(Fault("PUT", "notes.txt", status=403, code="AccessDenied"))
+    text = one.fails()
+    assert "  notes.txt: AccessDenied" in text
+    assert "another run does the rest" in text
+    assert len(one.objects()) == len(FILES) - 1
+    one.proxy.clear()
+    assert f"1 uploaded, {len(FILES) - 1} unchanged, 0 not right; 4 bytes" in one.push()
+    assert one.sent() == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("PUT", status=503, code="SlowDown", every=3),
+        Fault("PUT", cut="before", every=3),
+        Fault("PUT", cut="after", every=3),
+        Fault("GET", "list-type", status=500, times=1),
+    ],
+    ids=["503", "cut before", "cut after", "listing"],
+)
+def test_passing_faults_are_tried_again(moving: Any, fault: Fault) -> None:
+    one: Moving = moving()
+    one.write(**FILES)
+    one.proxy.faults.append(fault)
+    assert f"{len(FILES)} uploaded, 0 unchanged, 0 not right" in one.push()
+    assert fault.struck
+    assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
+
+
+def test_a_bucket_that_refuses_all_is_given_up(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**{f"{number:03}.txt": b"%d" % number for number in range(400)})
+    one.proxy.faults.append(Fault("PUT", status=403, code="AccessDenied"))
+    text = one.fails()
+    assert len(text.splitlines()) < 30
+    assert re.search(r"^  and \d+ more$", text, re.MULTILINE)
+    assert "The others were not tried." in text
+    assert one.sent() < 300
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_cut_off_and_run_again(moving: Any, how: signal.Signals) -> None:
+    one: Moving = moving()
+    one.write(**{f"{number:03}.txt": b"%d" % number for number in range(100)})
+    hanging = threading.Event()
+    one.proxy.faults.append(Fault("PUT", first=41, hold=hanging, cut="before"))
+    site = one.site
+    process = subprocess.Popen(
+        [sys.executable, str(PROJECT / "manage.py"), "s3", "push", "--source", str(one.folder)],
+        env={
+            "PATH": os.environ["PATH"],
+            "DJANGO_ENV_FILE": os.devnull,
+            "AWS_S3_REGION_NAME": "eu-central-1",
+            "AWS_STATIC_BUCKET_NAME": site.static_bucket,
+            "AWS_MEDIA_BUCKET_NAME": site.media_bucket,
+            "AWS_S3_ENDPOINT_URL": one.proxy.endpoint,
+            "AWS_ACCESS_KEY_ID": site.key.id,
+            "AWS_SECRET_ACCESS_KEY": site.key.secret,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    one.proxy.wait_for(40, "PUT")
+    one.proxy.wait_for_hanging()
+    process.send_signal(how)
+    if how == signal.SIGKILL:
+        process.wait()
+    one.proxy.faults.clear()
+    hanging.set()
+    err = process.communicate(timeout=60)[1]
+    assert process.returncode == (-how if how == signal.SIGKILL else 130)
+    assert "Traceback" not in err
+    there = len(one.objects())
+    assert 40 <= there < 100
+    one.proxy.clear()
+    assert f"100 files: {100 - there} uploaded, {there} unchanged, 0 not right" in one.push()
+    assert one.sent() == 100 - there
+
+
+def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a", "b.txt": b"b"})
+    hold = threading.Event()
+    one.proxy.faults.append(Fault("GET", "list-type", first=2, hold=hold))
+
+    def meanwhile() -> None:
+        one.proxy.wait_for_hanging()
+        one.site.root.delete_object(Bucket=one.site.media_bucket, Key="media/a.txt")
+        hold.set()
+
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    text = one.fails()
+    thread.join()
+    assert "a.txt: not in the bucket after all" in text
+
+
+def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a", "sub/b.txt": b"b", "locked.txt": b"c", "back\\slash.txt": b"d"})
+    deep = "/".join(["x" * 200] * 6)
+    one.write(**{f"{deep}.txt": b"too long"})
+    (tmp_path / "secret.txt").write_text("secret")
+    (one.folder / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (one.folder / "up").symlink_to(tmp_path)
+    (one.folder / "in.txt").symlink_to("a.txt")
+    (one.folder / "folder").symlink_to("sub")
+    (one.folder / "sub" / "loop").symlink_to("..")
+    (one.folder / "broken").symlink_to("nowhere")
+    (one.folder / "self").symlink_to("self")
+    os.mkfifo(one.folder / "pipe")
+    (one.folder / os.fsdecode(b"not-utf8-\xff.txt")).write_bytes(b"e")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(one.folder / "socket"))
+        read = push._Push._digest
+
+        def digest(self: Any, file: push.File) -> Any:
+            if file.name == "locked.txt":  # root may read everything
+                raise PermissionError(13, "Permission denied")
+            return read(self, file)
+
+        monkeypatch.setattr(push._Push, "_digest", digest)
+        text = one.fails()
+    told = dict(re.findall(r"^  (.+?): (.+)$", text, re.MULTILINE))
+    assert told.pop(f"{deep}.txt").endswith("exceeds S3's 1024 bytes.")
+    assert told.pop("self")
+    assert told == {
+        "out.txt": "a link that leaves the folder",
+        "up": "a link that leaves the folder",
+        "folder/loop": "a link to a folder that it is in",
+        "sub/loop": "a link to a folder that it is in",
+        "broken": "can't be read: No such file or directory",
+        "pipe": "no file: a socket, a pipe or a device",
+        "socket": "no file: a socket, a pipe or a device",
+        "locked.txt": "can't be read: Permission denied",
+        "back\\slash.txt": "the site would look for media/back/slash.txt: rename it, also in the row",
+        "not-utf8-\\udcff.txt": told["not-utf8-\\udcff.txt"],
+    }
+    assert "UTF-8" in told["not-utf8-\\udcff.txt"]
+    assert one.objects() == {
+        "media/a.txt": b"a",
+        "media/in.txt": b"a",
+        "media/sub/b.txt": b"b",
+        "media/folder/b.txt": b"b",
+    }
+
+
+def test_a_file_that_changes_meanwhile_is_told(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"before"})
+    hold = threading.Event()
+    one.proxy.faults.append(Fault("PUT", hold=hold))
+
+    def meanwhile() -> None:
+        one.proxy.wait_for_hanging()
+        one.write(**{"a.txt": b"after!"})
+        hold.set()
+
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    text = one.fails()
+    thread.join()
+    assert "a.txt: changed while it was copied" in text
+
+
+# ------------------------------------------------------------------------------------------- the command
+
+
+def test_the_default_is_media_root_and_json_is_for_machines(moving: Any, settings: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"abc"})
+    settings.MEDIA_ROOT = one.folder
+    out = io.StringIO()
+    call_command("s3", "push", "--json", stdout=out)
+    found = json.loads(out.getvalue())
+    assert found.pop("seconds") >= 0
+    assert found == {
+        "bucket": one.site.media_bucket,
+        "dry_run": False,
+        "verify": False,
+        "files": 1,
+        "uploaded": 1,
+        "unchanged": 0,
+        "verified": 0,
+        "bytes": 3,
+        "conflicts": 0,
+        "given_up": False,
+        "troubles": {},
+    }
+
+
+def test_progress_is_a_line_for_each_file_where_asked(moving: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a", "b\x1b[2J.txt": b"b"})
+    lines = one.push(verbosity=2).splitlines()
+    assert sorted(lines[:-1]) == ["a.txt: uploaded", "b\\x1b[2J.txt: uploaded"]
+
+
+def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a"})
+    for setting, value, expected in (
+        ("AWS_MEDIA_BUCKET_NAME", "", "Not set: AWS_MEDIA_BUCKET_NAME."),
+        ("AWS_S3_REGION_NAME", "", "Not set: AWS_S3_REGION_NAME."),
+        ("AWS_MEDIA_ACCESS", "everybody", "AWS_MEDIA_ACCESS"),
+        ("AWS_MEDIA_BUCKET_NAME", "there-is-no-such-bucket-here", "s3:ListBucket"),
+    ):
+        before = getattr(settings, setting)
+        setattr(settings, setting, value)
+        text = one.fails()
+        setattr(settings, setting, before)
+        assert expected in text
+        assert len(text.splitlines()) == 1
+
+
+def test_a_missing_folder_and_missing_rights_are_one_line(moving: Any, act_as: ActAs) -> None:
+    one: Moving = moving()
+    with pytest.raises(
+        CommandError, match=r"^.*nowhere is no folder: name that of the uploads with --source\.$"
+    ):
+        call_command("s3", "push", source=one.folder / "nowhere")
+    act_as(new_user(one.site.store))
+    text = one.fails()
+    assert "these credentials may not s3:ListBucket" in text
+    assert "policy --role web" in text
+    assert len(text.splitlines()) == 1

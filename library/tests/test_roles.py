@@ -1,0 +1,612 @@
+"""The policies that `manage.py s3 policy` prints, on a strict S3 with IAM enforced.
+
+Everything that the site, a deploy and the set-up do works with just the role's policy, and with one action
+less exactly what was promised for it fails.
+"""
+
+import io
+import json
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files import storage as django_storage
+from django.core.files.base import ContentFile, File
+from django.core.management import CommandError, call_command
+
+from s3kit.buckets import apply
+from s3kit import clients
+from s3kit.publishing import history
+from s3kit.buckets import plan
+from s3kit.buckets import policies
+from s3kit.uploads import uploads
+from s3kit.buckets.wanted import BLOCKS, BucketError
+from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX
+from s3kit.uploads.models import Ticket
+from s3kit.deployment import Site
+from s3kit.storages.static import StaticStorage
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user, post_form
+from users.models import User
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+
+ACCESS = ["private", "public-read", "public-policy"]
+SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
+DESK = replace(SITE, endpoint="http://127.0.0.1:9000")
+# With it no bucket's policy lets everybody read static files, and so the role itself must be allowed to.
+THROUGH_CLOUDFRONT: dict[str, Any] = {
+    "AWS_CLOUDFRONT_DISTRIBUTION_ARN": "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
+}
+FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured, CommandError, AssertionError)
+
+default_storage: Any = django_storage.default_storage
+
+
+def document(role: str, *, without: str = "", of: str = "") -> dict[str, Any]:
+    """Return a role's policy less an action, in all statements or only in that with the Sid `of`."""
+    grants = policies.ROLES[role](Site.from_settings())
+    found = policies.document(grants)
+    kept = []
+    for statement in found["Statement"]:
+        if of in {"", statement["Sid"]}:
+            statement["Action"] = [action for action in statement["Action"] if action != without]
+        if statement["Action"]:
+            history.append(statement)
+    assert not without or kept != policies.document(grants)["Statement"], without
+    return found | {"Statement": kept}
+
+
+def actions(role: str, site: Site) -> list[tuple[str, str]]:
+    """Return the actions of a role, each with the Sid of its statement."""
+    return [(grant.sid, action) for grant in policies.ROLES[role](site) for action in grant.actions]
+
+
+def failing(doings: dict[str, Callable[[], object]]) -> set[str]:
+    """Do each; return those that failed."""
+    failed = set()
+    for name, do in doings.items():
+        try:
+            do()
+        except FAILURES:
+            failed.add(name)
+    return failed
+
+
+# web
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PART_FROM", "PART"):
+        monkeypatch.setattr(uploads, name, 1024)
+
+
+class Torn(io.BytesIO):
+    """An upload whose sender goes away after the first part."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        got = super().read(size)
+        if self.tell() > 9 * 2**20:
+            raise ConnectionResetError
+        return got
+
+
+def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
+    """Return everything that the running site does on S3."""
+    site.root.put_object(Bucket=site.media_bucket, Key="media/old.txt", Body=b"old")
+    site.root.put_object(
+        Bucket=site.static_bucket, Key=policies.MANIFEST, Body=b'{"paths": {}, "version": "1.1", "hash": ""}'
+    )
+
+    def read() -> None:
+        with default_storage.open("old.txt") as file:
+            assert file.read() == b"old"
+        assert default_storage.size("old.txt") == 3
+
+    def link() -> None:
+        assert anonymous(default_storage.url("old.txt")).status == 200
+
+    def leave_no_parts() -> None:
+        with suppress(ConnectionResetError, ClientError):
+            default_storage.save("torn.bin", File(Torn(bytes(10 * 2**20)), "torn.bin"))
+        named = {"Bucket": site.media_bucket, "Prefix": MEDIA_PREFIX}
+        left = site.root.list_multipart_uploads(**named).get("Uploads", [])
+        for upload in left:
+            site.root.abort_multipart_upload(
+                Bucket=site.media_bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+        assert not left
+
+    kind = uploads.Kind("tests.text", ("txt",), 2**30)
+
+    def send(size: int) -> Ticket:
+        user, _ = User.objects.get_or_create(username="editor")
+        ticket = uploads.begin(user, kind, name="a.txt", size=size)
+        told = uploads.sending(ticket)
+        for part in told["parts"] or ():
+            body = bytes(part["end"] - part["start"])
+            assert anonymous(part["url"], "PUT", body=body).status == 200
+        if told["post"]:
+            assert post_form(told["post"], bytes(size)).status == 204
+        return ticket
+
+    def look() -> None:
+        with uploads.accepting(send(5), kind) as upload:
+            assert upload.file.read() == bytes(5)
+
+    def complete() -> None:
+        with uploads.accepting(send(uploads.PART_FROM + 1), kind):
+            pass
+
+    def cancel(size: int, *, left: str) -> None:
+        ticket = send(size)
+        uploads.cancel(ticket)
+        try:
+            named = {"Bucket": site.media_bucket, "Prefix": ticket.key}
+            assert not getattr(site.root, left)(**named).get("Contents")
+            assert not getattr(site.root, left)(**named).get("Uploads")
+        finally:
+            for each in site.root.list_multipart_uploads(Bucket=site.media_bucket).get("Uploads", []):
+                site.root.abort_multipart_upload(
+                    Bucket=site.media_bucket, Key=each["Key"], UploadId=each["UploadId"]
+                )
+
+    return {
+        "send": lambda: send(5),
+        "look": look,
+        "complete": complete,
+        "cancel": lambda: cancel(5, left="list_objects_v2"),
+        "cancel parts": lambda: cancel(uploads.PART_FROM + 1, left="list_multipart_uploads"),
+        "save": lambda: default_storage.save("new.txt", ContentFile(b"x")),
+        "save in parts": lambda: default_storage.save("large.bin", ContentFile(bytes(9 * 2**20))),
+        "read": read,
+        "link": link,
+        "list": lambda: default_storage.listdir(""),
+        "leave no parts": leave_no_parts,
+        "manifest": lambda: StaticStorage().read_manifest(),
+        "delete": lambda: default_storage.delete("old.txt"),
+    }
+
+
+WEB = {
+    ("Media", "s3:GetObject"): {"read", "link"},
+    ("Media", "s3:PutObject"): {"save", "save in parts"},
+    ("Media", "s3:DeleteObject"): {"delete"},
+    ("Media", "s3:AbortMultipartUpload"): {"leave no parts"},
+    ("Pending", "s3:GetObject"): {"send", "look", "complete", "cancel"},
+    ("Pending", "s3:PutObject"): {"send", "look", "complete", "cancel", "cancel parts"},
+    ("Pending", "s3:DeleteObject"): {"cancel"},
+    ("Pending", "s3:AbortMultipartUpload"): {"cancel parts"},
+    ("Pending", "s3:ListMultipartUploadParts"): {"complete", "cancel parts"},
+    ("MediaBucket", "s3:ListBucket"): {"list"},
+    ("Manifest", "s3:GetObject"): {"manifest"},
+}
+
+
+@pytest.mark.parametrize("one_bucket", [False, True])
+@pytest.mark.parametrize("access", ACCESS)
+def test_web_suffices(s3_site: MakeSite, act_as: ActAs, access: str, one_bucket: bool) -> None:
+    site = s3_site(access, one_bucket=one_bucket)
+    doings = doings_of_web(site)
+    if access == "public-read":
+        site.root.put_object(Bucket=site.media_bucket, Key="media/old.txt", Body=b"old", ACL="public-read")
+    act_as(new_user(site.store, document("web")))
+    assert failing(doings) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sid", "action"), WEB)
+def test_web_with_one_action_less(s3_site: MakeSite, act_as: ActAs, sid: str, action: str) -> None:
+    site = s3_site(**THROUGH_CLOUDFRONT)
+    doings = doings_of_web(site)
+    act_as(new_user(site.store, document("web", without=action, of=sid)))
+    assert failing(doings) == WEB[sid, action]
+
+
+def test_web_has_no_other_actions() -> None:
+    assert set(actions("web", SITE)) == set(WEB)
+    assert set(actions("web", replace(SITE, access="public-read"))) == {*WEB, ("Media", "s3:PutObjectAcl")}
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_web_without_put_object_acl_simulated(
+    s3_site: MakeSite, act_as: ActAs, settings: Any, granted: bool
+) -> None:
+    """MiniStack does not ask for s3:PutObjectAcl; AWS refuses a PutObject with an ACL without it."""
+    site = s3_site("public-read")
+    role = document("web", without="" if granted else "s3:PutObjectAcl")
+    with FaultProxy(site.store.endpoint) as proxy:
+        if "s3:PutObjectAcl" not in json.dumps(role):
+            proxy.faults.append(Fault("PUT", r"/media/", header="x-amz-acl", status=403, code="AccessDenied"))
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        act_as(new_user(site.store, role))
+        doings = {"save": lambda: default_storage.save("new.txt", ContentFile(b"x"))}
+        assert failing(doings) == (set() if granted else {"save"})
+        proxy.wait_for(1, "PUT")
+        assert proxy.count("PUT") == 1
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_without_list_bucket_a_missing_upload_is_an_error_simulated(
+    s3_site: MakeSite, act_as: ActAs, settings: Any, granted: bool
+) -> None:
+    """MiniStack answers 404 in any case; AWS answers 403 to those who may not list."""
+    site = s3_site()
+    role = document("web", without="" if granted else "s3:ListBucket")
+    with FaultProxy(site.store.endpoint) as proxy:
+        if "s3:ListBucket" not in json.dumps(role):
+            proxy.faults.append(Fault("HEAD", r"/media/missing", status=403, code="AccessDenied"))
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        act_as(new_user(site.store, role))
+        if granted:
+            assert default_storage.exists("missing") is False
+        else:
+            with pytest.raises(ClientError, match="403"):
+                default_storage.exists("missing")
+
+
+# deploy
+
+
+@pytest.fixture
+def sources(settings: Any, tmp_path: Path) -> Path:
+    """Return the folder of the only static files that there are."""
+    settings.STATICFILES_DIRS = [tmp_path]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    (tmp_path / "a.css").write_text("a {}")
+    return tmp_path
+
+
+def collect(sources: Path) -> None:
+    """Deploy one new file."""
+    (sources / f"{secrets.token_hex(4)}.txt").write_text("new")
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+def doings_of_deploy(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
+    def abort() -> None:
+        named = {"Bucket": site.static_bucket, "Key": f"{STATIC_PREFIX}large.bin"}
+        upload = site.root.create_multipart_upload(**named)["UploadId"]
+        clients.client().abort_multipart_upload(**named, UploadId=upload)
+
+    return {
+        "collectstatic": lambda: collect(sources),
+        "leave no parts": abort,
+        "plan": lambda: plan.plan(clients.client(), Site.from_settings()),
+    }
+
+
+DEPLOY = {
+    ("Static", "s3:GetObject"): {"collectstatic"},
+    ("Static", "s3:PutObject"): {"collectstatic"},
+    ("Static", "s3:AbortMultipartUpload"): {"leave no parts"},
+    ("StaticBucket", "s3:ListBucket"): {"collectstatic"},
+} | {
+    ("ReadBuckets", action): {"plan"}
+    for sid, action in actions("deploy", replace(DESK, versioning=True))
+    if sid == "ReadBuckets"
+}
+
+
+@pytest.mark.parametrize("one_bucket", [False, True])
+def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bucket: bool) -> None:
+    site = s3_site(one_bucket=one_bucket, AWS_MEDIA_VERSIONING=True)
+    act_as(new_user(site.store, document("deploy")))
+    assert failing(doings_of_deploy(site, sources)) == set()
+    collect(sources)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        clients.client().delete_object(Bucket=site.static_bucket, Key=policies.MANIFEST)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        clients.client().put_bucket_cors(
+            Bucket=site.static_bucket,
+            CORSConfiguration={"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sid", "action"), DEPLOY)
+def test_deploy_with_one_action_less(
+    s3_site: MakeSite, act_as: ActAs, sources: Path, sid: str, action: str
+) -> None:
+    site = s3_site(AWS_MEDIA_VERSIONING=True, **THROUGH_CLOUDFRONT)
+    collect(sources)
+    act_as(new_user(site.store, document("deploy", without=action, of=sid)))
+    assert failing(doings_of_deploy(site, sources)) == DEPLOY[sid, action]
+    if sid == "ReadBuckets":
+        with pytest.raises(BucketError, match=f"these credentials may not {action}[:,]"):
+            plan.plan(clients.client(), Site.from_settings())
+
+
+def test_deploy_has_no_other_actions() -> None:
+    assert set(actions("deploy", replace(DESK, versioning=True))) == set(DEPLOY)
+    assert set(actions("deploy", replace(SITE, versioning=True))) == {
+        *DEPLOY,
+        ("ReadAccount", "s3:GetAccountPublicAccessBlock"),
+    }
+
+
+# prune
+
+
+def doings_of_prune(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
+    """Return all that prune does; an old object that nothing names is there to be removed."""
+    collect(sources)
+    collect(sources)
+    site.root.put_object(Bucket=site.static_bucket, Key="static/old.css", Body=b"old")
+
+    def find() -> None:
+        call_command("s3", "prune", "--days", "1", stdout=io.StringIO())
+
+    def delete() -> None:
+        call_command("s3", "prune", "--days", "1", "--delete", stdout=io.StringIO())
+        listed = site.root.list_objects_v2(Bucket=site.static_bucket, Prefix="static/")["Contents"]
+        assert not [each for each in listed if each["Key"] == "static/old.css" or history.is_marker(each["Key"])]
+
+    return {"find": find, "delete": delete}
+
+
+PRUNE = {
+    ("Static", "s3:DeleteObject"): {"delete"},
+    ("Manifests", "s3:GetObject"): {"find", "delete"},
+    ("Marker", "s3:PutObject"): {"delete"},
+    ("StaticBucket", "s3:ListBucket"): {"find", "delete"},
+}
+
+
+def prune_as(
+    s3_site: MakeSite,
+    act_as: ActAs,
+    settings: Any,
+    sources: Path,
+    sid: str = "",
+    action: str = "",
+    **more: Any,
+) -> set[str]:
+    """Return what prune can't do with its policy, less an action where one is given."""
+    site = s3_site(**THROUGH_CLOUDFRONT, **more)
+    doings = doings_of_prune(site, sources)
+    with FaultProxy(site.store.endpoint) as proxy:
+        proxy.aged = {f"/{site.static_bucket}/static/old.css": 2}
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        act_as(new_user(site.store, document("prune", without=action, of=sid)))
+        return failing(doings)
+
+
+@pytest.mark.parametrize("one_bucket", [False, True])
+def test_prune_suffices(
+    s3_site: MakeSite, act_as: ActAs, settings: Any, sources: Path, one_bucket: bool
+) -> None:
+    assert prune_as(s3_site, act_as, settings, sources, one_bucket=one_bucket) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sid", "action"), PRUNE)
+def test_prune_with_one_action_less(
+    s3_site: MakeSite, act_as: ActAs, settings: Any, sources: Path, sid: str, action: str
+) -> None:
+    assert prune_as(s3_site, act_as, settings, sources, sid, action) == PRUNE[sid, action]
+
+
+def test_prune_has_no_other_actions() -> None:
+    assert set(actions("prune", SITE)) == set(PRUNE)
+
+
+# setup
+
+
+@dataclass(frozen=True)
+class Break:
+    """Something to put right: how to break it, and the actions that its repair needs."""
+
+    do: Callable[[SiteOnS3], object]
+    needs: frozenset[str]
+
+
+def shut(site: SiteOnS3, bucket: str) -> None:
+    block = dict.fromkeys(BLOCKS, True)
+    site.root.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
+
+
+def with_acls(site: SiteOnS3) -> None:
+    site.root.put_bucket_ownership_controls(
+        Bucket=site.media_bucket, OwnershipControls={"Rules": [{"ObjectOwnership": "ObjectWriter"}]}
+    )
+
+
+def with_grant(site: SiteOnS3) -> None:
+    with_acls(site)
+    site.root.put_public_access_block(
+        Bucket=site.media_bucket, PublicAccessBlockConfiguration=dict.fromkeys(BLOCKS, False)
+    )
+    site.root.put_bucket_acl(Bucket=site.media_bucket, ACL="public-read")
+    shut(site, site.media_bucket)
+
+
+def with_kms(site: SiteOnS3) -> None:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
+    site.root.put_bucket_encryption(
+        Bucket=site.static_bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+    )
+
+
+def with_stale_policy(site: SiteOnS3) -> None:
+    """Leave the statement of another access mode in the policy: the only one, so that none is left."""
+    stale = policies.bucket_policy(replace(Site.from_settings(), access="public-policy"), site.media_bucket)
+    site.root.put_public_access_block(
+        Bucket=site.media_bucket, PublicAccessBlockConfiguration=dict.fromkeys(BLOCKS, False)
+    )
+    document = {"Version": policies.VERSION, "Statement": stale}
+    site.root.put_bucket_policy(Bucket=site.media_bucket, Policy=json.dumps(document))
+    shut(site, site.media_bucket)
+
+
+def without_buckets(site: SiteOnS3) -> None:
+    for bucket in (site.static_bucket, site.media_bucket):
+        site.root.delete_bucket(Bucket=bucket)
+
+
+BREAKS = {
+    "s3:PutEncryptionConfiguration": Break(with_kms, frozenset()),
+    "s3:PutLifecycleConfiguration": Break(
+        lambda site: site.root.delete_bucket_lifecycle(Bucket=site.media_bucket), frozenset()
+    ),
+    "s3:PutBucketVersioning": Break(
+        lambda site: site.root.put_bucket_versioning(
+            Bucket=site.media_bucket, VersioningConfiguration={"Status": "Suspended"}
+        ),
+        frozenset(),
+    ),
+    "s3:PutBucketCORS": Break(
+        lambda site: site.root.delete_bucket_cors(Bucket=site.static_bucket), frozenset()
+    ),
+    "s3:PutBucketAcl": Break(with_grant, frozenset({"s3:PutBucketOwnershipControls"})),
+    "s3:PutBucketOwnershipControls": Break(with_acls, frozenset()),
+    "s3:PutBucketPublicAccessBlock": Break(lambda site: shut(site, site.static_bucket), frozenset()),
+    "s3:PutBucketPolicy": Break(
+        lambda site: site.root.delete_bucket_policy(Bucket=site.static_bucket), frozenset()
+    ),
+    "s3:DeleteBucketPolicy": Break(with_stale_policy, frozenset()),
+}
+CREATES = {"s3:CreateBucket": Break(without_buckets, frozenset(BREAKS))}
+
+
+def set_up() -> None:
+    """Plan and apply as the command does, conflicts replaced; nothing must be left to do."""
+    s3, site = clients.client(), Site.from_settings()
+    apply.apply(s3, site, plan.plan(s3, site, replace=True), replace=True)
+    assert all(bucket.is_as_wanted for bucket in plan.plan(s3, site))
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_setup_suffices_from_an_empty_store(s3_site: MakeSite, act_as: ActAs, access: str) -> None:
+    site = s3_site(access, AWS_MEDIA_VERSIONING=True)
+    without_buckets(site)
+    act_as(new_user(site.store, document("setup")))
+    set_up()
+
+
+def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActAs) -> None:
+    site = s3_site(AWS_MEDIA_VERSIONING=True)
+    for each in BREAKS.values():
+        each.do(site)
+    act_as(new_user(site.store, document("setup")))
+    set_up()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", BREAKS | CREATES)
+def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: str) -> None:
+    site = s3_site(AWS_MEDIA_VERSIONING=True)
+    less = new_user(site.store, document("setup", without=action))
+    # All the rest can be put right,
+    for name, each in BREAKS.items():
+        if action not in {name, *each.needs}:
+            each.do(site)
+    act_as(less)
+    set_up()
+    # and just this can not.
+    (BREAKS | CREATES)[action].do(site)
+    with pytest.raises(BucketError, match=f"these credentials may not {action}:"):
+        set_up()
+    act_as(new_user(site.store, document("setup")))
+    set_up()
+
+
+def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> None:
+    site = replace(DESK, versioning=True)
+    reads = {action for sid, action in actions("deploy", site) if sid == "ReadBuckets"}
+    assert {action for _, action in actions("setup", site)} == reads | set(BREAKS) | set(CREATES)
+    # On AWS there is always the statement that demands TLS, so that no policy has to go.
+    on_aws = {action for _, action in actions("setup", replace(site, endpoint=""))}
+    assert on_aws == (reads | set(BREAKS) | set(CREATES) | {"s3:GetAccountPublicAccessBlock"}) - {
+        "s3:DeleteBucketPolicy"
+    }
+
+
+@pytest.mark.parametrize("role", ["deploy", "setup"])
+def test_versioning_is_asked_for_where_it_is_wanted(role: str) -> None:
+    names = {action for _, action in actions(role, replace(SITE, versioning=True))}
+    assert {name for name in names if "Versioning" in name} == names - {
+        action for _, action in actions(role, SITE)
+    }
+
+
+def test_setup_touches_no_object(s3_site: MakeSite) -> None:
+    site = s3_site()
+    s3 = site.store.client(key=new_user(site.store, document("setup")))
+    site.root.put_object(Bucket=site.media_bucket, Key="media/a", Body=b"a")
+    for call, more in (("get_object", {}), ("put_object", {"Body": b""}), ("delete_object", {})):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            getattr(s3, call)(Bucket=site.media_bucket, Key="media/a", **more)
+
+
+# One after the other
+
+
+@pytest.mark.usefixtures("sources")
+def test_an_empty_store_and_nothing_but_the_printed_policies(s3_site: MakeSite, act_as: ActAs) -> None:
+    site = s3_site("public-policy")
+    without_buckets(site)
+
+    def printed(role: str) -> dict[str, Any]:
+        out = io.StringIO()
+        call_command("s3", "policy", role=role, stdout=out)
+        found: dict[str, Any] = json.loads(out.getvalue())
+        return found
+
+    act_as(new_user(site.store, printed("setup")))
+    call_command("s3", "apply", interactive=False, stdout=io.StringIO())
+    act_as(new_user(site.store, printed("deploy")))
+    call_command("s3", "plan", stdout=io.StringIO())
+    call_command("collectstatic", interactive=False, verbosity=0)
+    act_as(new_user(site.store, printed("web")))
+    name = default_storage.save("a.txt", ContentFile(b"upload"))
+    assert anonymous(default_storage.url(name)).body == b"upload"
+    assert anonymous(StaticStorage().url("a.css")).body == b"a {}"
+
+
+# Printed
+
+
+@pytest.fixture(params=["web", "deploy", "prune", "setup"])
+def role(request: pytest.FixtureRequest, settings: Any) -> str:
+    settings.AWS_S3_REGION_NAME = "cn-north-1"
+    settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"
+    return str(request.param)
+
+
+def test_it_prints_what_can_be_pasted(role: str) -> None:
+    out = io.StringIO()
+    call_command("s3", "policy", role=role, stdout=out)
+    found = json.loads(out.getvalue())
+    assert found["Version"] == "2012-10-17"
+    for statement in found["Statement"]:
+        assert statement["Effect"] == "Allow"
+        assert all(re.fullmatch(r"s3:[A-Za-z]+", action) for action in statement["Action"])
+        resources = statement["Resource"]
+        for resource in [resources] if isinstance(resources, str) else resources:
+            # The account has no ARN of its own in this namespace; see the Service Authorization Reference.
+            assert resource.startswith("arn:aws-cn:s3:::acme-") or statement["Sid"] == "ReadAccount"
+
+
+def test_explain_has_a_reason_beside_each_action(role: str) -> None:
+    out = io.StringIO()
+    call_command("s3", "policy", "--explain", role=role, stdout=out)
+    lines = out.getvalue().splitlines()
+    named = [line for line in lines if '"s3:' in line]
+    assert all(re.search(r"// \w.{10,}", line) for line in named)
+    assert len({line.index("//") for line in named}) == 1
+    # Without the reasons it is the same document.
+    bare = "\n".join(line.partition("  //")[0].rstrip() for line in lines)
+    assert json.loads(bare) == policies.document(policies.ROLES[role](Site.from_settings()))
+    missing_is_404 = [line for line in named if "ListBucket" in line]
+    assert all("403 instead of 404" in line for line in missing_is_404)
+    assert bool(missing_is_404) == (role != "setup")

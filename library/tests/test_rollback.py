@@ -1,0 +1,157 @@
+"""Rolling back: the earlier version's pages find their files, weeks of deploys and a prune later."""
+
+import gzip
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin
+
+import pytest
+from django.conf import settings as project
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+
+from s3kit.buckets import policies
+from s3kit.management.commands.collectstatic import Command
+from s3kit.deployment import Site
+from s3kit.storages.static import StaticStorage
+from tests.fault_proxy import FaultProxy
+from ministack import STORAGES, ActAs, MakeSite, SiteOnS3, anonymous, new_user
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+
+PAGES = ["login", "admin:login"]
+# What all pages show; the versions below differ in it.
+CHANGED = ("site/site.css", "site/logo.svg")
+
+
+@dataclass
+class Versions:
+    """A site, and the source tree of its static files, which is that of one version after another."""
+
+    site: SiteOnS3
+    proxy: FaultProxy
+    tree: Path
+    settings: Any
+
+    def check_out(self, version: str) -> dict[str, bytes]:
+        """Put a version's files into the tree; return the content by hashed name."""
+        shutil.rmtree(self.tree, ignore_errors=True)
+        shutil.copytree(Path(project.BASE_DIR) / "static", self.tree)
+        for name in CHANGED:
+            path = self.tree / name
+            kind = "/* {} */" if name.endswith("css") else "<!-- {} -->"
+            path.write_text(path.read_text("utf-8") + kind.format(version) + "\n", "utf-8")
+        storage = StaticStorage()
+        with storage.staging() as stage:
+            Command.collect_into(storage)
+            names = [name for name in stage.derived if name != storage.manifest_name]
+            content = {}
+            for name in names:
+                with stage.source(name).open() as file:
+                    content[name] = file.read()
+            return content
+
+    def deploy(self) -> str:
+        out = io.StringIO()
+        call_command("collectstatic", interactive=False, stdout=out)
+        return out.getvalue().strip()
+
+    def pass_days(self, days: int) -> None:
+        for key in self.keys():
+            path = f"/{self.site.static_bucket}/{key}"
+            self.proxy.aged[path] = self.proxy.aged.get(path, 0) + days
+
+    def keys(self) -> set[str]:
+        pages = self.site.root.get_paginator("list_objects_v2").paginate(Bucket=self.site.static_bucket)
+        return {each["Key"] for page in pages for each in page["Contents"]}
+
+    def run(self, manifest: Path) -> dict[str, bytes]:
+        """Run the site with a manifest; return all that its pages load from S3, by hashed name."""
+        self.settings.STATICFILES_MANIFEST = manifest
+        self.settings.STORAGES = dict(STORAGES)  # a new process has read nothing yet
+        address = self.site.url(self.site.static_bucket, "static/").replace(
+            self.site.store.endpoint, self.proxy.endpoint
+        )
+        found: dict[str, bytes] = {}
+        for page in PAGES:
+            answer = Client().get(reverse(page))
+            assert answer.status_code == 200
+            urls = re.findall(r'(?:href|src)="([^"]+)"', answer.content.decode())
+            todo = [url for url in urls if url.startswith(address)]
+            assert todo
+            while todo:
+                url = todo.pop().partition("#")[0]
+                name = unquote(url.removeprefix(address))
+                if name in found:
+                    continue
+                got = anonymous(url, headers={"Accept-Encoding": "gzip"})
+                assert got.status == 200, url
+                found[name] = unpacked(got.body) if "content-encoding" in got.headers else got.body
+                if name.endswith(".css"):
+                    more = re.findall(r'url\("?([^)"]+)"?\)', found[name].decode())
+                    todo += [urljoin(url, each) for each in more if not each.startswith("data:")]
+        return found
+
+
+def unpacked(body: bytes) -> bytes:
+    return gzip.decompress(body)
+
+
+@pytest.fixture
+def versions(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> Iterator[Versions]:
+    site = s3_site()
+    wanted = Site.from_settings()
+    roles = (policies.web, policies.deploy, policies.prune)
+    act_as(new_user(site.store, *(policies.document(role(wanted)) for role in roles)))
+    settings.DEBUG = False
+    settings.STATICFILES_DIRS = [tmp_path / "static"]
+    with FaultProxy(site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        yield Versions(site, proxy, tmp_path / "static", settings)
+
+
+def test_an_earlier_version_runs_after_later_ones_and_a_prune(versions: Versions, tmp_path: Path) -> None:
+    content, manifests = {}, {}
+    for version in ("zero", "A", "B"):
+        content[version] = versions.check_out(version)
+        manifests[version] = tmp_path / f"{version}.json"
+        call_command("s3", "manifest", output=manifests[version], stdout=io.StringIO())
+        versions.deploy()
+        versions.pass_days(100)
+    assert versions.run(manifests["B"]).items() <= content["B"].items()
+
+    out = io.StringIO()
+    call_command("s3", "prune", "--keep", "2", "--delete", stdout=out)
+    assert f"\n{len(CHANGED) + 1} of {len(CHANGED) + 1} objects removed" in out.getvalue()
+    gone = {f"static/{name}" for name in content["zero"].keys() - content["A"].keys()}
+    assert len(gone) == len(CHANGED)
+    assert not gone & versions.keys()
+
+    # What is older than the manifests that are kept is gone, or the rest would say nothing.
+    with pytest.raises(AssertionError, match=r"static/site/(site|logo)\."):
+        versions.run(manifests["zero"])
+
+    # The image of version A: its list of static files is in it.
+    loaded = versions.run(manifests["A"])
+    assert loaded.items() <= content["A"].items()
+    assert {name for name in loaded if re.match(r"site/(site|logo)\.", name)} & (
+        content["A"].keys() - content["B"].keys()
+    )
+    # And B's pages, which some processes may still serve.
+    assert versions.run(manifests["B"]).items() <= content["B"].items()
+
+    # The checkout of version A, deployed again: plain names that B changed go up, and A is live.
+    versions.check_out("A")
+    line = versions.deploy()
+    assert re.search(rf": {len(CHANGED)} uploaded, \d+ unchanged, .* manifest: new\.$", line), line
+    assert versions.run(tmp_path / "no-manifest.json") == loaded
+    for name in CHANGED:
+        plain = anonymous(versions.site.url(versions.site.static_bucket, f"static/{name}"))
+        body = unpacked(plain.body) if "content-encoding" in plain.headers else plain.body
+        assert body.rstrip().endswith(b"A */" if name.endswith("css") else b"A -->")

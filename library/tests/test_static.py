@@ -1,0 +1,609 @@
+"""The storage of static files: what Django documents of its manifest storage holds for ours on S3."""
+
+import io
+import json
+import mimetypes
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles.finders import get_finder
+from django.contrib.staticfiles.management.commands.collectstatic import Command as DjangosCommand
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
+from django.core.management import call_command
+from django.core.management.base import CommandError, OutputWrapper
+from django.forms import Media
+from django.template import Context, Template
+
+from s3kit import clients
+from s3kit.storages import static
+from s3kit.management.commands.collectstatic import Command
+from s3kit.publishing.manifest import write_manifest
+from s3kit.progress import ProgressBar
+from s3kit.publishing.publish import Headers, content_type, planned
+from s3kit.storages.static import Source, StaticStorage, require_manifest
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import STORAGES, MakeSite
+
+BUCKET_URL = "https://example-static.s3.eu-central-1.amazonaws.com/static/"
+# Spelled so that no other template engine takes the tags for its own.
+PAGE = "<load static><static 'css/base.css'>".replace("<", "{" + "% ").replace(">", " %" + "}")
+PATHS = {
+    "css/base.css": "css/base.27e20196a850.css",
+    "fonts/a.eot": "fonts/a.b8d603e42714.eot",
+    "img/a b é+100%.png": "img/a b é+100%.000011112222.png",
+}
+
+
+@pytest.fixture
+def manifest(settings: Any, tmp_path: Path) -> Path:
+    """Point the settings to a site on AWS with a local manifest; return the manifest."""
+    path = tmp_path / "staticfiles.json"
+    path.write_text(json.dumps({"paths": PATHS, "version": "1.1", "hash": "abc123"}))
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    settings.AWS_STATIC_BUCKET_NAME = "example-static"
+    settings.STATICFILES_MANIFEST = path
+    settings.STORAGES = STORAGES
+    settings.DEBUG = False
+    return path
+
+
+@pytest.fixture
+def no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise AssertionError("a request to S3")
+
+    monkeypatch.setattr(client, "client", refuse)
+    monkeypatch.setattr(client, "web_client", refuse)
+
+
+@pytest.fixture
+def tree(settings: Any, tmp_path: Path) -> Iterator[Path]:
+    """Return a folder that is all there is of static files."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    settings.STATICFILES_DIRS = [folder]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    forget: Any = get_finder
+    forget.cache_clear()
+    yield folder
+    forget.cache_clear()
+
+
+def write(folder: Path, **files: str | bytes) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+# ----------------------------------------------------------------------------------------------- addresses
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+@pytest.mark.parametrize(
+    ("name", "address"),
+    [
+        ("css/base.css", "css/base.27e20196a850.css"),
+        ("css/base.css#top", "css/base.27e20196a850.css#top"),
+        ("css/base.css?v=1", "css/base.27e20196a850.css?v=1"),
+        ("css/base.css?v=1#top", "css/base.27e20196a850.css?v=1#top"),
+        ("fonts/a.eot?#iefix", "fonts/a.b8d603e42714.eot?#iefix"),
+        ("img/a b é+100%.png", "img/a%20b%20%C3%A9%2B100%25.000011112222.png"),
+        ("img/a%20b%20%C3%A9+100%25.png", "img/a%20b%20%C3%A9%2B100%25.000011112222.png"),
+        ("img/", "img/"),
+    ],
+)
+def test_addresses_are_those_of_the_bucket(name: str, address: str) -> None:
+    assert isinstance(storages["staticfiles"], StaticStorage)
+    assert storages["staticfiles"].url(name) == BUCKET_URL + address
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+def test_addresses_of_a_custom_domain_an_endpoint_and_other_partitions(settings: Any) -> None:
+    hashed = "css/base.27e20196a850.css"
+    url = storages["staticfiles"].url
+    settings.AWS_S3_REGION_NAME = "cn-north-1"
+    assert url("css/base.css") == f"https://example-static.s3.cn-north-1.amazonaws.com.cn/static/{hashed}"
+    settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
+    assert url("css/base.css") == f"http://127.0.0.1:9/example-static/static/{hashed}"
+    settings.AWS_STATIC_CUSTOM_DOMAIN = "static.example.com"
+    assert url("css/base.css") == f"https://static.example.com/static/{hashed}"
+    # The address is the same that the client has for the object.
+    settings.AWS_STATIC_CUSTOM_DOMAIN = settings.AWS_S3_ENDPOINT_URL = ""
+    key = f"static/{PATHS['img/a b é+100%.png']}"
+    assert url("img/a b é+100%.png") == clients.object_url("example-static", key)
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+def test_templates_and_form_media() -> None:
+    page = Template(PAGE).render(Context())
+    assert page == f"{BUCKET_URL}css/base.27e20196a850.css"
+    media = str(Media(css={"all": ["css/base.css"]}))
+    assert f'href="{BUCKET_URL}css/base.27e20196a850.css"' in media
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+def test_with_debug_on_addresses_are_plain_and_local(settings: Any) -> None:
+    settings.DEBUG = True
+    url = StaticStorage().url
+    assert url("css/base.css") == "/static/css/base.css"
+    assert url("not/in/the/manifest.css") == "/static/not/in/the/manifest.css"
+    assert url("a b é.css?v=1#x") == "/static/a%20b%20%C3%A9.css?v=1#x"
+    assert Template(PAGE).render(Context()) == "/static/css/base.css"
+    assert url("css/base.css", force=True) == f"{BUCKET_URL}css/base.27e20196a850.css"
+
+
+@pytest.mark.usefixtures("manifest")
+def test_a_missing_bucket_name_is_one_clear_error(settings: Any) -> None:
+    settings.AWS_STATIC_BUCKET_NAME = " "
+    with pytest.raises(ImproperlyConfigured, match="AWS_STATIC_BUCKET_NAME"):
+        storages["staticfiles"].url("css/base.css")
+
+
+# ------------------------------------------------------------------------------------------- the manifest
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+def test_a_name_that_is_not_in_the_manifest() -> None:
+    with pytest.raises(ValueError, match=r"Missing staticfiles manifest entry for 'nothing\.css'"):
+        storages["staticfiles"].url("nothing.css")
+
+    class Lenient(StaticStorage):
+        manifest_strict = False
+
+    assert Lenient().url("nothing.css") == f"{BUCKET_URL}nothing.css"
+    assert Lenient().url("css/base.css") == f"{BUCKET_URL}css/base.27e20196a850.css"
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+def test_manifest_hash_is_that_of_the_manifest() -> None:
+    assert StaticStorage().manifest_hash == "abc123"
+    assert StaticStorage().hashed_files == PATHS
+
+
+@pytest.mark.usefixtures("no_requests")
+def test_making_the_storage_needs_no_setting(settings: Any) -> None:
+    settings.STORAGES = STORAGES
+    settings.AWS_STATIC_BUCKET_NAME = settings.AWS_S3_REGION_NAME = ""
+    assert isinstance(storages["staticfiles"], StaticStorage)
+
+
+@pytest.mark.usefixtures("no_requests")
+def test_a_server_without_a_manifest_does_not_start(manifest: Path, settings: Any) -> None:
+    manifest.write_text("{")
+    with pytest.raises(ImproperlyConfigured, match=r"manage\.py s3 manifest"):
+        require_manifest()
+    settings.DEBUG = True
+    require_manifest()
+    settings.DEBUG = False
+    settings.STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+    require_manifest()
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"version": "9"}', b"\xff"])
+@pytest.mark.usefixtures("no_requests")
+def test_a_broken_local_manifest_is_named(manifest: Path, text: str | bytes) -> None:
+    manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ImproperlyConfigured) as caught:
+        StaticStorage().url("css/base.css")
+    assert "staticfiles.json" in str(caught.value)
+    assert "manage.py s3 manifest" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_manifest_of_the_bucket_is_read_once(
+    s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = s3_site()
+    settings.STATICFILES_MANIFEST = tmp_path / "none.json"
+    settings.DEBUG = False
+    key = "static/staticfiles.json"
+    with FaultProxy(site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        storage = StaticStorage()
+        proxy.faults.append(Fault(delay=0.1))
+
+        # Nothing there yet: one request, one error for all who ask, and no further request for a while.
+        def asked(_: int) -> str:
+            with pytest.raises(ImproperlyConfigured) as caught:
+                storage.url("css/base.css")
+            return str(caught.value)
+
+        with ThreadPoolExecutor(8) as pool:
+            messages = set(pool.map(asked, range(16)))
+        assert len(messages) == 1
+        message = messages.pop()
+        assert site.static_bucket in message
+        assert key in message
+        assert "none.json" in message
+        assert "collectstatic" in message
+        assert "\n" not in message
+        assert proxy.count() == 1
+
+        body = json.dumps({"paths": PATHS, "version": "1.1", "hash": ""})
+        site.root.put_object(Bucket=site.static_bucket, Key=key, Body=body)
+        assert asked(0) == message
+        monkeypatch.setattr(static, "ASK_AGAIN_AFTER", 0)
+        storage._failure = None
+        with ThreadPoolExecutor(8) as pool:
+            urls = set(pool.map(lambda _: storage.url("css/base.css"), range(16)))
+        assert urls == {f"{proxy.endpoint}/{site.static_bucket}/static/css/base.27e20196a850.css"}
+        assert proxy.count() == 2
+
+
+def test_the_local_manifest_comes_before_the_one_of_the_bucket(
+    manifest: Path, s3_site: MakeSite, settings: Any
+) -> None:
+    site = s3_site()
+    body = json.dumps({"paths": {"css/base.css": "other.css"}, "version": "1.1", "hash": ""})
+    site.root.put_object(Bucket=site.static_bucket, Key="static/staticfiles.json", Body=body)
+    settings.DEBUG = False
+    assert StaticStorage().url("css/base.css").endswith("/css/base.27e20196a850.css")
+    manifest.unlink()
+    assert StaticStorage().url("css/base.css").endswith("/static/other.css")
+
+
+# --------------------------------------------------------------- collecting, as Django's own storage does it
+
+NASTY: dict[str, str | bytes] = {
+    "css/base.css": """
+        @import url("theme.css"); @import 'sub/other.css';
+        a { background: url(../img/dot.png) } b { background: url('../img/a b.png') }
+        c { src: url("../fonts/f.eot?#iefix"), url('../fonts/f.svg#name') }
+        d { background: url("/static/img/dot.png"), url(data:image/png;base64,AAAA), url(#local) }
+        e { background: url("https://example.com/x.png"), url(//cdn.example.com/y.png), url("/other/z.png") }
+        f { background: url("../img/dot.png?v=1"), URL("../img/dot.png") } g { src: url("../img/") }
+        /*# sourceMappingURL=base.css.map */
+""",
+    "css/theme.css": '@import url("sub/other.css");',
+    "css/sub/other.css": "a { background: url(../../img/dot.png) }",
+    "css/none.css": "a { color: red }",
+    "css/ascii.css": "é { color: red }",
+    "css/base.css.map": "{}",
+    "img/dot.png": b"\x89PNG\x00\xff",
+    "img/a b.png": b"ab",
+    "fonts/f.eot": b"eot",
+    "fonts/f.svg": "<svg/>",
+    "js/app.js": """
+import { one } from "./one.js";
+import * as two from './sub/two.js';
+import "./three.js";
+const later = () => import("./sub/two.js");
+const text = "no import at all";
+//# sourceMappingURL=app.js.map
+""",
+    "js/again.js": 'export { x } from "./one.js";',
+    "js/one.js": "export const one = 1, x = 2;",
+    "js/three.js": "IMPORT; important(); exported = 1;",
+    "js/sub/two.js": "import { one } from '../one.js';\n",
+    "js/app.js.map": "{}",
+    "staticfiles.txt": "x",
+    "empty.txt": "",
+    "empty.css": "",
+}
+
+
+class Djangos(ManifestStaticFilesStorage):
+    support_js_module_import_aggregation = True
+
+
+def content_of(source: Source) -> bytes:
+    with source.open() as file:
+        return bytes(file.read())
+
+
+def by_django(folder: Path) -> dict[str, Any]:
+    """Collect with Django's own command and storage; return what the command says."""
+    command = DjangosCommand()
+    command.storage = Djangos(location=folder, base_url="/static/")
+    command.set_options(
+        interactive=False,
+        verbosity=0,
+        link=False,
+        clear=False,
+        dry_run=False,
+        ignore_patterns=[],
+        use_default_ignore_patterns=True,
+        post_process=True,
+    )
+    return command.collect()
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_names_and_bytes_are_those_of_djangos_storage(
+    settings: Any, tree: Path, tmp_path: Path, *, admin: bool
+) -> None:
+    if admin:  # the largest tree of scripts at hand
+        settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder"]
+    write(tree, **NASTY)
+    theirs = tmp_path / "theirs"
+    by_django(theirs)
+    expected = json.loads((theirs / "staticfiles.json").read_text())
+
+    storage = StaticStorage()
+    with storage.staging() as stage:
+        Command.collect_into(storage)
+        ours = json.loads(content_of(stage.source("staticfiles.json")))
+        del stage.derived["staticfiles.json"]
+        items = planned(stage, ours["paths"])
+        assert ours | {"integrity": None} == expected | {"integrity": None}
+        # What Django's has not: a browser's check of each script, on the bytes that it will get.
+        scripts = {name: hashed for name, hashed in expected["paths"].items() if name.endswith(".js")}
+        assert scripts
+        assert ours["integrity"] == {
+            name: "sha256-" + b64encode(sha256((theirs / hashed).read_bytes()).digest()).decode()
+            for name, hashed in scripts.items()
+        }
+        assert len(expected["paths"]) == (len(NASTY) if not admin else len(stage.plain))
+        for item in items:
+            assert content_of(item.source) == (theirs / item.name).read_bytes(), item.name
+    # What Django leaves behind of its passes is not published.
+    assert {item.name for item in items} == set(expected["paths"]) | set(expected["paths"].values())
+
+
+def collected(tree: Path, storage: StaticStorage | None = None) -> dict[str, str]:
+    """Collect the tree; return the rewritten and renamed content by plain name."""
+    del tree
+    storage = storage or StaticStorage()
+    with storage.staging() as stage:
+        Command.collect_into(storage)
+        return {
+            name: content_of(stage.source(hashed)).decode("latin-1")
+            for name, hashed in storage.hashed_files.items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.css", 'a { background: url("missing.png") }'),
+        ("a.css", '@import "missing.css";'),
+        ("a.css", "/*# sourceMappingURL=missing.map */"),
+        ("a.js", 'import { x } from "./missing.js";'),
+        ("a.js", "//# sourceMappingURL=missing.map"),
+    ],
+)
+def test_a_reference_to_a_missing_file_fails(tree: Path, name: str, content: str) -> None:
+    write(tree, **{name: content})
+    with pytest.raises(CommandError, match="missing"):
+        collected(tree)
+
+
+def test_references_in_a_circle_fail_after_max_post_process_passes(tree: Path) -> None:
+    write(tree, **{"a.css": '@import "b.css";', "b.css": '@import "a.css";'})
+    with pytest.raises(CommandError, match="Max post-process passes exceeded"):
+        collected(tree)
+
+
+def test_a_chain_of_references_needs_passes(tree: Path) -> None:
+    write(
+        tree, **{f"{number}.css": f'@import "{number + 1}.css";' for number in range(4)}, **{"4.css": "a {}"}
+    )
+    before = collected(tree)
+    write(tree, **{"4.css": "b {}"})
+    after = collected(tree)
+    assert all(before[name] != after[name] for name in before)
+
+    class Impatient(StaticStorage):
+        max_post_process_passes = 1
+
+    with pytest.raises(CommandError, match="Max post-process passes exceeded"):
+        collected(tree, Impatient())
+
+
+def test_style_sheets_that_are_not_utf8_fail(tree: Path) -> None:
+    write(tree, **{"a.css": b"a { content: '\xe9' }"})
+    with pytest.raises(CommandError, match="utf-8"):
+        collected(tree)
+
+
+def test_file_hash_may_be_overridden(tree: Path) -> None:
+    write(tree, **{"a.txt": "a", "b.txt": "b"})
+
+    class Own(StaticStorage):
+        def file_hash(self, name: str, content: Any = None) -> Any:  # noqa: ARG002
+            return None if name == "b.txt" else "0wn"
+
+    storage = Own()
+    with storage.staging() as stage:
+        Command.collect_into(storage)
+        paths = dict(storage.hashed_files)
+        stage.derived.pop("staticfiles.json")
+        items = {item.name: item for item in planned(stage, paths)}
+    assert paths == {"a.txt": "a.0wn.txt", "b.txt": "b.txt"}
+    assert {name: item.immutable for name, item in items.items()} == {
+        "a.0wn.txt": True,
+        "a.txt": False,
+        "b.txt": False,  # without a hash in its name it must not be kept for a year
+    }
+
+
+def test_files_get_in_by_collectstatic_alone(tree: Path) -> None:
+    write(tree, **{"a.txt": "a"})
+    storage = StaticStorage()
+    with (tree / "a.txt").open("rb") as file, pytest.raises(NotImplementedError, match="collectstatic"):
+        storage.save("a.txt", file)
+    with pytest.raises(NotImplementedError, match="collectstatic"):
+        storage.delete("a.txt")
+
+
+def test_reading_published_files(s3_site: MakeSite) -> None:
+    site = s3_site()
+    site.root.put_object(Bucket=site.static_bucket, Key="static/a b.txt", Body=b"content")
+    storage = StaticStorage()
+    assert storage.exists("a b.txt")
+    assert not storage.exists("b.txt")
+    assert storage.open("a b.txt").read() == b"content"
+    with pytest.raises(FileNotFoundError):
+        storage.open("b.txt")
+
+
+# ------------------------------------------------------------------------------------------------ progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal() -> None:
+    out = Terminal()
+    progress = ProgressBar(OutputWrapper(out), verbose=False)
+    progress(1, 4, "Uploaded static/a")
+    progress(4, 4, "Uploaded static/b")
+    progress.close()
+    assert out.getvalue() == f"\r[{'#' * 10}{'.' * 30}] 1/4\r[{'#' * 40}] 4/4\r\x1b[K"
+
+
+def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    progress = ProgressBar(OutputWrapper(out), verbose=False)
+    progress(1, 4, "Uploaded static/a")
+    assert out.getvalue() == ""
+    monkeypatch.setattr(progress, "next", 0.0)
+    progress(2, 4, "Uploaded static/b")
+    progress(3, 4, "Uploaded static/c")
+    progress.close()
+    assert out.getvalue() == "2 of 4 objects\n"
+
+
+# ---------------------------------------------------------------------------------------------- s3 manifest
+
+
+def test_write_manifest(tree: Path, tmp_path: Path, settings: Any) -> None:
+    write(tree, **NASTY)
+    settings.STATICFILES_MANIFEST = tmp_path / "new" / "staticfiles.json"
+    assert f"{len(NASTY)} files" in write_manifest()
+    assert set(json.loads(settings.STATICFILES_MANIFEST.read_text())["paths"]) == set(NASTY)
+    assert [path.name for path in settings.STATICFILES_MANIFEST.parent.iterdir()] == ["staticfiles.json"]
+    assert settings.STATICFILES_MANIFEST.stat().st_mode & 0o777 == 0o644
+
+
+def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: Path) -> None:
+    target = tmp_path / "staticfiles.json"
+    target.write_text("old")
+    write(tree, **{"a.css": "@import 'missing.css';"})
+    with pytest.raises(CommandError, match="missing"):
+        write_manifest(target)
+    assert target.read_text() == "old"
+    write(tree, **{"a.css": ""})
+    with pytest.raises(OSError, match="file"):
+        write_manifest(target / "below" / "a" / "file")
+
+
+def test_the_subcommand(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tree, **{"a.css": "a {}"})
+    call_command("s3", "manifest", "--output", str(tmp_path / "out.json"))
+    assert "1 files" in capsys.readouterr().out
+    assert set(json.loads((tmp_path / "out.json").read_text())["paths"]) == {"a.css"}
+
+
+# ------------------------------------------------------------------------------------------- content types
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.css", "text/css; charset=utf-8"),
+        ("a.js", "text/javascript; charset=utf-8"),
+        ("a.mjs", "text/javascript; charset=utf-8"),
+        ("A.MIN.JS", "text/javascript; charset=utf-8"),
+        ("a.html", "text/html; charset=utf-8"),
+        ("LICENSE.txt", "text/plain; charset=utf-8"),
+        ("a.csv", "text/csv; charset=utf-8"),
+        ("a.vtt", "text/vtt; charset=utf-8"),
+        ("a.js.map", "application/json"),
+        ("a.json", "application/json"),
+        ("site.webmanifest", "application/manifest+json"),
+        ("a.xml", "application/xml"),
+        ("a.svg", "image/svg+xml"),
+        ("a.png", "image/png"),
+        ("a.jpg", "image/jpeg"),
+        ("a.jpeg", "image/jpeg"),
+        ("a.gif", "image/gif"),
+        ("a.webp", "image/webp"),
+        ("a.avif", "image/avif"),
+        ("favicon.ico", "image/vnd.microsoft.icon"),
+        ("a.woff", "font/woff"),
+        ("a.woff2", "font/woff2"),
+        ("a.ttf", "font/ttf"),
+        ("a.otf", "font/otf"),
+        ("a.eot", "application/vnd.ms-fontobject"),
+        ("a.wasm", "application/wasm"),
+        ("a.pdf", "application/pdf"),
+        ("a.zip", "application/zip"),
+        ("a.mp4", "video/mp4"),
+        ("a.webm", "video/webm"),
+        ("a.mp3", "audio/mpeg"),
+        ("a.tar.gz", "application/octet-stream"),
+        ("a.unknown", "application/octet-stream"),
+        ("LICENSE", "application/octet-stream"),
+        ("dir.css/file", "application/octet-stream"),
+    ],
+)
+def test_content_types(name: str, expected: str) -> None:
+    assert content_type(name) == expected
+
+
+def test_content_types_do_not_depend_on_the_machine() -> None:
+    mimetypes.init()
+    kept = mimetypes.types_map.copy()
+    try:
+        for suffix in (".js", ".css", ".pdf", ".mp3", ".zip"):
+            mimetypes.add_type("text/wrong", suffix)
+        for suffix in (".js", ".css", ".pdf", ".mp3", ".zip"):
+            assert "wrong" not in content_type(f"a{suffix}")
+    finally:
+        mimetypes.types_map.clear()
+        mimetypes.types_map.update(kept)
+        mimetypes.init()
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("a.css", "gzip"),
+        ("a.js", "gzip"),
+        ("a.json", "gzip"),
+        ("a.svg", "gzip"),
+        ("a.xml", "gzip"),
+        ("a.webmanifest", "gzip"),
+        ("a.svgz", "gzipped"),
+        ("a.png", ""),
+        ("a.woff2", ""),
+        ("a.zip", ""),
+        ("a.mp4", ""),
+        ("a", ""),
+    ],
+)
+def test_only_text_is_compressed_and_not_for_a_cdn(settings: Any, name: str, encoding: str) -> None:
+    settings.AWS_STATIC_CUSTOM_DOMAIN = " "
+    assert Headers.of(name, "x").encoding == encoding
+    settings.AWS_STATIC_CUSTOM_DOMAIN = "static.example.com"
+    assert Headers.of(name, "x").encoding == ("gzipped" if encoding == "gzipped" else "")
+
+
+def test_threads_wait_for_one_reading(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, reads, all_wait = StaticStorage(), [], threading.Barrier(8)
+
+    def read() -> str:
+        reads.append(1)
+        return manifest.read_text()
+
+    monkeypatch.setattr(storage, "read_manifest", read)
+
+    def ask(_: int) -> str:
+        all_wait.wait(10)
+        return storage.url("css/base.css")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
+    assert reads == [1]

@@ -1,0 +1,158 @@
+"""Tickets for uploads straight to S3: who gets one for what. No S3 is asked."""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+
+from s3kit.uploads import uploads
+from s3kit.uploads.models import Ticket
+from s3kit.uploads.uploads import Kind
+from ministack import STORAGES
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+TEXT = Kind("tests.text", ("txt", "html", "mp4"), 10_000, folder="texts/")
+ANEW = Kind("tests.anew", ("txt",), 10_000)
+
+
+@pytest.fixture
+def user() -> User:
+    return User.objects.create_user("editor")
+
+
+@pytest.fixture
+def nowhere(settings: Any) -> None:
+    """Have a site on an S3 that is not there."""
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+    settings.AWS_MEDIA_BUCKET_NAME = "acme-media"
+    settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
+    settings.STORAGES = STORAGES
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_it_is_available_where_uploads_are_on_s3(settings: Any) -> None:
+    assert uploads.available()
+    settings.STORAGES = STORAGES | {"default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+    assert not uploads.available()
+    with pytest.raises(ImproperlyConfigured, match="USE_S3"):
+        uploads.begin(User(), TEXT, name="a.txt", size=1)
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("name", "size", "says"),
+    [
+        ("", 5, "needs a name"),
+        ("a/b/", 5, "needs a name"),
+        ("\x00\ud800\n", 5, "needs a name"),
+        ("x" * 256 + ".txt", 5, "1 to 255 characters"),
+        ("page.svg", 5, r"choose one of .txt, .html, .mp4\.$"),
+        ("txt", 5, "Files of this type"),
+        ("a.txt.exe", 5, "Files of this type"),
+        ("a.txt", 0, "is empty"),
+        ("a.txt", -1, "is empty"),
+        ("a.txt", True, "is empty"),
+        ("a.txt", "5", "is empty"),
+        ("a.txt", 10_001, r"too large \(9.8.KB\). The limit is 9.8.KB"),
+    ],
+)
+def test_no_ticket_for(user: User, name: str, size: Any, says: str) -> None:
+    with pytest.raises(uploads.RefusedError, match=says):
+        uploads.begin(user, TEXT, name=name, size=size)
+    assert not Ticket.objects.exists()
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("name", "stored", "content_type"),
+    [
+        ("a.txt", "a.txt", "text/plain"),
+        ("../../etc/a.TXT", "a.TXT", "text/plain"),
+        ("C:\\x\\한\u202e글.html", "한글.html", "application/octet-stream"),
+        ("x" * 251 + ".mp4", "x" * 251 + ".mp4", "video/mp4"),
+    ],
+)
+def test_the_server_decides_all_but_the_name(user: User, name: str, stored: str, content_type: str) -> None:
+    ticket = uploads.begin(user, TEXT, name=name, size=5)
+    assert (ticket.name, ticket.content_type, ticket.user) == (stored, content_type, user)
+    assert re.fullmatch(r"pending/[0-9a-f]{32}", ticket.key)
+    assert ticket.target.startswith("texts/")
+    assert len(ticket.target) <= TEXT.max_length
+    assert uploads.begin(user, ANEW, name="a.txt", size=5).target == ""
+    assert str(ticket) == f"{stored} (open)"
+
+
+def test_a_kind_is_found_by_the_extension() -> None:
+    assert uploads.kind_of("A.HTML", [ANEW, TEXT]) is TEXT
+    assert uploads.kind_of("a.txt", [ANEW, TEXT]) is ANEW
+    assert uploads.kind_of("a", [ANEW, TEXT]) is None
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_so_many_an_hour(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "TICKETS_PER_HOUR", 2)
+    first = uploads.begin(user, TEXT, name="a.txt", size=1)
+    uploads.begin(user, TEXT, name="a.txt", size=1)
+    Ticket.objects.filter(pk=first.pk).update(created_at=timezone.now() - timedelta(minutes=49, seconds=30))
+    with pytest.raises(uploads.RateLimitedError, match=r"2 uploads within an hour.*in 11 minutes") as caught:
+        uploads.begin(user, TEXT, name="a.txt", size=1)
+    assert 600 < caught.value.retry_after <= 631  # type: ignore[operator]
+    uploads.begin(User.objects.create_user("other"), TEXT, name="a.txt", size=1)
+    Ticket.objects.filter(pk=first.pk).update(created_at=timezone.now() - timedelta(hours=1))
+    uploads.begin(user, TEXT, name="a.txt", size=1)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_so_many_bytes_at_once(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "OPEN_BYTES", 1000)
+    first = uploads.begin(user, TEXT, name="a.txt", size=600)
+    with pytest.raises(uploads.RateLimitedError, match=r"exceed 1000.bytes\. Please finish") as caught:
+        uploads.begin(user, TEXT, name="a.txt", size=401)
+    assert caught.value.retry_after == pytest.approx(23 * 3600, abs=60)
+    uploads.begin(user, TEXT, name="a.txt", size=400)
+    for change in ({"state": "accepted"}, {"state": "cancelled"}, {"expires_at": timezone.now()}):
+        Ticket.objects.filter(pk=first.pk).update(
+            state="open", expires_at=timezone.now() + timedelta(hours=1)
+        )
+        with pytest.raises(uploads.RateLimitedError):
+            uploads.begin(user, TEXT, name="a.txt", size=1)
+        Ticket.objects.filter(pk=first.pk).update(**change)
+        uploads.begin(user, TEXT, name="a.txt", size=600).delete()
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_dead_s3_is_told(user: User, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(uploads.UnavailableError, match="does not answer just now"):
+        uploads.begin(user, replace(TEXT, max_bytes=2**30), name="a.txt", size=2**30)
+    assert not Ticket.objects.exists()
+    assert "check the network, HTTPS_PROXY and AWS_S3_ENDPOINT_URL" in caplog.text
+
+
+@pytest.mark.parametrize("size", [16 * 2**20 + 1, 5 * 2**30, 5 * 2**40, 10_000 * 16 * 2**20 + 1])
+def test_any_size_fits_into_the_parts_that_s3_takes(size: int) -> None:
+    step = uploads.part_size(size)
+    assert -(-size // step) <= 10_000
+    assert step % 2**20 == 0
+    assert 5 * 2**20 <= step <= 5 * 2**30
+    assert step == 16 * 2**20 or -(-size // (step - 2**20)) > 10_000
+
+
+def test_errors_have_a_status_a_code_and_a_sentence() -> None:
+    found = {each.code: each().status for each in uploads.UploadError.__subclasses__()}
+    assert found == {
+        "refused": 400,
+        "unknown": 404,
+        "expired": 410,
+        "accepted": 409,
+        "in_progress": 409,
+        "incomplete": 409,
+        "rate_limited": 429,
+        "unavailable": 503,
+    }
+    assert all(str(each()).endswith(".") for each in uploads.UploadError.__subclasses__())

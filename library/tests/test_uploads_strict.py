@@ -1,0 +1,638 @@
+"""Uploads that go straight to S3: what S3 takes, what is accepted, and what is left when something fails.
+
+The S3 is strict, and the browser is played by plain HTTP requests. Parts are of a kilobyte here; the embedded
+S3 does not ask for AWS's 5 MiB.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files import storage as django_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import transaction
+from django.utils import timezone
+
+from s3kit import clients
+from s3kit.uploads import pending
+from s3kit.uploads import uploads
+from s3kit.uploads.models import Ticket
+from s3kit.uploads.uploads import Kind
+from tests.fault_proxy import Fault, FaultProxy
+from ministack import Answer, MakeSite, SiteOnS3, anonymous, post_form
+from users.models import User
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+
+# Any: what MediaStorage has beyond Django's storages.
+default_storage: Any = django_storage.default_storage
+
+PART = 1024
+LARGE = bytes(range(256)) * 20  # 5,120 bytes: 5 parts, and 3 of the copy
+GOOD = b"good "
+
+
+def starts_well(file: Any) -> None:
+    if file.read(len(GOOD)) != GOOD:
+        raise ValidationError("This is no good file.")
+
+
+TEXT = Kind("tests.text", ("txt", "html", "mp4"), 10_000, folder="texts/")
+CHECKED = Kind("tests.checked", ("txt",), 10_000, folder="checked/", check=starts_well)
+ANEW = Kind("tests.anew", ("txt",), 10_000)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PART_FROM", "PART", "MIB"):
+        monkeypatch.setattr(uploads, name, PART)
+    for name in ("COPY_MOST", "COPY_PART"):
+        monkeypatch.setattr(pending, name, 2 * PART)
+    monkeypatch.setattr(uploads, "BATCH", 2)
+
+
+@pytest.fixture
+def user() -> User:
+    return User.objects.create_user("editor")
+
+
+@pytest.fixture
+def proxy(s3_site: MakeSite, settings: Any) -> Iterator[FaultProxy]:
+    """Return a proxy before the S3 of a site; root's client goes past it."""
+    site = s3_site()
+    with FaultProxy(site.store.endpoint) as running:
+        settings.AWS_S3_ENDPOINT_URL = running.endpoint
+        yield running
+
+
+def put(part: dict[str, Any], content: bytes) -> Answer:
+    return anonymous(part["url"], "PUT", body=content)
+
+
+def send(ticket: Ticket, content: bytes) -> None:
+    """Send the whole file as the page's script does."""
+    while not (told := uploads.sending(ticket))["complete"]:
+        if told["post"]:
+            assert post_form(told["post"], content).status == 204
+        for part in told["parts"] or ():
+            assert put(part, content[part["start"] : part["end"]]).status == 200
+
+
+def sent(user: User, kind: Kind, content: bytes, name: str = "my notes.txt") -> Ticket:
+    ticket = uploads.begin(user, kind, name=name, size=len(content))
+    send(ticket, content)
+    return ticket
+
+
+def accept(ticket: Ticket, kind: Kind) -> str:
+    with uploads.accepting(ticket, kind) as upload:
+        name = upload.keep()
+        with transaction.atomic():
+            upload.accepted()
+    return name
+
+
+def keys(site: SiteOnS3) -> list[str]:
+    """Return what is in the media bucket, uploads in parts with their own mark."""
+    named = {"Bucket": site.media_bucket}
+    listed = [each["Key"] for each in site.root.list_objects_v2(**named).get("Contents", [])]
+    under_way = site.root.list_multipart_uploads(**named).get("Uploads", [])
+    return listed + [f"parts of {each['Key']}" for each in under_way]
+
+
+def on_requests(event: str, call: Any) -> None:
+    """Have botocore call this for the requests of the site."""
+    for made in (clients.web_client(), clients.working_client()):
+        made.meta.events.register(event, call)
+
+
+def state(ticket: Ticket) -> str:
+    ticket.refresh_from_db()
+    return str(ticket.state)
+
+
+# The way of an upload
+
+
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=["form", "parts"])
+@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+def test_it_ends_as_if_the_storage_had_saved_it(
+    s3_site: MakeSite, user: User, access: str, content: bytes
+) -> None:
+    site = s3_site(access)
+    begun: list[dict[str, Any]] = []
+    on_requests(
+        "provide-client-params.s3.CreateMultipartUpload", lambda params, **_: begun.append(dict(params))
+    )
+    ticket = sent(user, TEXT, content, "C:\\folder\\my notes.html")
+    address = site.url(site.media_bucket, ticket.key)
+    assert keys(site) == ([ticket.key] if content == b"small" else [f"parts of {ticket.key}"])
+    with uploads.accepting(ticket, TEXT) as upload:
+        assert anonymous(address).status == 403
+        assert upload.file.read() == content
+        name = upload.keep()
+        assert anonymous(address).status == 403
+        upload.accepted()
+    assert re.fullmatch(r"texts/my_notes-[0-9a-z]{13}\.html", name)
+    assert keys(site) == [f"media/{name}"]
+    assert state(ticket) == "accepted"
+
+    plain = default_storage.save("texts/my notes.html", SimpleUploadedFile("my notes.html", content))
+    ours, theirs = (
+        site.root.head_object(Bucket=site.media_bucket, Key=f"media/{each}") for each in (name, plain)
+    )
+    same = ("ContentLength", "ContentType", "ContentDisposition", "CacheControl", "Metadata")
+    assert {each: ours[each] for each in same} == {each: theirs[each] for each in same}
+    assert ours["ContentDisposition"] == 'attachment; filename="my notes.html"'
+    if access == "public-read" and content == LARGE:
+        assert begun[-1].get("ACL") == "public-read"  # the embedded S3 forgets it
+        return
+    assert not any("ACL" in each for each in begun)
+    statuses = [anonymous(site.url(site.media_bucket, f"media/{each}")).status for each in (name, plain)]
+    assert statuses == [403 if access == "private" else 200] * 2
+    assert anonymous(default_storage.url(name)).body == content
+
+
+def test_one_bucket_for_both(s3_site: MakeSite, user: User) -> None:
+    site = s3_site("public-policy", one_bucket=True)
+    ticket = sent(user, TEXT, LARGE)
+    accept(ticket, TEXT)
+    assert [key.split("/")[0] for key in keys(site)] == ["media"]
+
+
+def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -> None:
+    s3_site(AWS_EXPECTED_BUCKET_OWNER="000000000000")
+    made: dict[str, dict[str, Any]] = {}
+    on_requests("before-call.s3", lambda params, model, **_: made.update({model.name: params["headers"]}))
+    accept(sent(user, TEXT, LARGE), TEXT)
+    accept(sent(user, TEXT, b"small"), TEXT)
+    with uploads.accepting(sent(user, ANEW, b"small"), ANEW) as upload:
+        upload.file.read()
+    assert set(made) == {
+        *("CreateMultipartUpload", "ListParts", "HeadObject", "CompleteMultipartUpload", "UploadPartCopy"),
+        *("AbortMultipartUpload", "DeleteObject", "CopyObject", "GetObject"),
+    }
+    owners = {name: headers.get("x-amz-expected-bucket-owner") for name, headers in made.items()}
+    assert set(owners.values()) == {"000000000000"}, owners
+    for name in ("CopyObject", "UploadPartCopy"):
+        assert made[name]["x-amz-source-expected-bucket-owner"] == "000000000000"
+
+
+# What S3 takes of a browser
+
+
+def test_a_form_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
+    post = uploads.sending(ticket)["post"]
+    other = f"pending/{secrets.token_hex(16)}"
+    for body, changed in (
+        (b"12345", {"key": other}),
+        (b"12345", {"key": "media/a.txt"}),
+        (b"12345", {"Content-Type": "text/html"}),
+        (b"12345", {"acl": "public-read"}),
+        (b"12345", {"Cache-Control": "max-age=99"}),
+        (b"12345", {"x-amz-meta-a": "b"}),
+        (b"12345", {"success_action_redirect": "https://example.com/"}),
+        (b"123456", {}),
+        (b"1234", {}),
+        (b"", {}),
+    ):
+        assert post_form(post, body, **changed).status in {400, 403}, changed
+    assert keys(site) == []
+    assert post_form(post, b"12345").status == 204
+    assert uploads.sending(ticket)["complete"]
+    # Whatever the file's own field says.
+    head = site.root.head_object(Bucket=site.media_bucket, Key=ticket.key)
+    assert head["ContentType"] == "text/plain"
+
+
+def test_a_form_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = s3_site()
+    monkeypatch.setattr(pending, "LINK_LIFE", -1)
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
+    assert post_form(uploads.sending(ticket)["post"], b"12345").status == 403
+    assert keys(site) == []
+
+
+def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
+    s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
+    first, second = uploads.sending(ticket)["parts"]
+    assert (first["number"], first["start"], first["end"]) == (1, 0, PART)
+    for content in (LARGE[: PART + 1], LARGE[: PART - 1], b""):
+        assert put(first, content).status == 403
+    for pattern, other in (("partNumber=1", "partNumber=3"), (ticket.key, "media/x"), ("=3600", "=3601")):
+        assert pattern in first["url"]
+        assert put({"url": first["url"].replace(pattern, other)}, LARGE[:PART]).status == 403
+    assert anonymous(first["url"], "GET").status == 403
+    assert uploads.sending(ticket)["received"] == 0
+    assert put(second, LARGE[PART : 2 * PART]).status == 200
+    assert uploads.sending(ticket)["received"] == PART
+
+
+def test_a_part_of_another_size_is_none(s3_site: MakeSite, user: User) -> None:
+    """S3 takes none from a browser; somebody with rights to the bucket can still put it there."""
+    site = s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
+    named = {"Bucket": site.media_bucket, "Key": ticket.key, "UploadId": ticket.upload_id}
+    for number in range(1, 7):
+        site.root.upload_part(**named, PartNumber=number, Body=bytes(PART + (number == 2)))
+    told = uploads.sending(ticket)
+    assert ([part["number"] for part in told["parts"]], told["received"]) == ([2], 4 * PART)
+    with pytest.raises(uploads.IncompleteError):
+        accept(ticket, TEXT)
+    assert put(told["parts"][0], bytes(PART)).status == 200
+    accept(ticket, TEXT)
+    assert len(keys(site)) == 1
+
+
+def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
+    s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE) + 1)
+    for part in uploads.sending(ticket)["parts"]:
+        put(part, LARGE[part["start"] : part["end"]])
+    again = uploads.sending(uploads.ticket(user, str(ticket.id)))
+    assert [part["number"] for part in again["parts"]] == [3, 4]
+    assert (again["received"], again["complete"], again["post"]) == (2 * PART, False, None)
+    put(again["parts"][1], LARGE[3 * PART : 4 * PART])
+    rest = uploads.sending(ticket)
+    assert [(part["number"], part["end"] - part["start"]) for part in rest["parts"]] == [(3, PART), (5, PART)]
+    with pytest.raises(uploads.IncompleteError), uploads.accepting(ticket, TEXT):
+        pass
+    send(ticket, LARGE + b"!")
+    done = uploads.sending(ticket)
+    assert (done["complete"], done["parts"], done["received"]) == (True, None, len(LARGE) + 1)
+    with uploads.accepting(ticket, TEXT) as upload:
+        upload.file.seek(-2, 2)
+        assert upload.file.read() == b"\xff!"
+    # Completed, and not accepted: there is one object by now.
+    assert uploads.sending(ticket)["complete"]
+    accept(ticket, TEXT)
+
+
+def test_what_a_browser_is_told_is_json(s3_site: MakeSite, user: User) -> None:
+    s3_site()
+    small = uploads.begin(user, TEXT, name="a.txt", size=5)
+    told = json.loads(json.dumps(uploads.sending(small)))
+    assert set(told) == {"id", "state", "expires", "size", "received", "complete", "post", "parts"}
+    assert (told["id"], told["size"], told["parts"]) == (str(small.id), 5, None)
+    assert next(iter(told["post"]["fields"])) != "file"
+    assert "user" not in json.dumps(told)
+
+
+def test_a_preflight_is_answered_for_the_sites_origin_only(s3_site: MakeSite, user: User) -> None:
+    s3_site(SITE_ORIGINS=["https://www.example.com"])
+    form_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5))["post"]["url"]
+    part_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5000))["parts"][0]["url"]
+    for url, method in ((form_url, "POST"), (part_url, "PUT")):
+        for origin, status in (("https://www.example.com", 200), ("https://example.org", 403)):
+            asked = {"Origin": origin, "Access-Control-Request-Method": method}
+            assert anonymous(url, "OPTIONS", asked).status == status
+        asked = {"Origin": "https://www.example.com", "Access-Control-Request-Method": "DELETE"}
+        assert anonymous(url, "OPTIONS", asked).status == 403
+
+
+# Acceptance
+
+
+def test_nothing_is_accepted_that_is_not_there(s3_site: MakeSite, user: User) -> None:
+    s3_site()
+    for size in (5, 5000):
+        ticket = uploads.begin(user, TEXT, name="a.txt", size=size)
+        with pytest.raises(uploads.IncompleteError), uploads.accepting(ticket, TEXT):
+            pass
+        assert state(ticket) == "open"
+
+
+def test_a_ticket_of_another_kind_is_not_known(s3_site: MakeSite, user: User) -> None:
+    s3_site()
+    ticket = sent(user, TEXT, b"bad")
+    with pytest.raises(uploads.UnknownTicketError), uploads.accepting(ticket, CHECKED):
+        pass
+    assert state(ticket) == "open"
+
+
+@pytest.mark.parametrize("content", [b"bad text", b"bad" * PART], ids=["form", "parts"])
+def test_a_file_that_is_no_good_goes_at_once(s3_site: MakeSite, user: User, content: bytes) -> None:
+    site = s3_site()
+    ticket = sent(user, CHECKED, content)
+    for _ in range(2):
+        with pytest.raises(uploads.RefusedError, match="This is no good file"):
+            accept(ticket, CHECKED)
+        assert keys(site) == []
+    assert state(ticket) == "refused"
+    with pytest.raises(uploads.RefusedError, match="This is no good file"):
+        uploads.sending(ticket)
+    uploads.cancel(ticket)
+    assert state(ticket) == "refused"
+
+
+def test_a_caller_can_refuse(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = sent(user, ANEW, b"x")
+
+    def refuse() -> None:
+        with uploads.accepting(ticket, ANEW) as upload:
+            upload.refuse("No picture." * 100)
+
+    with pytest.raises(uploads.RefusedError, match="No picture") as caught:
+        refuse()
+    assert len(str(caught.value)) == 500
+    assert (state(ticket), keys(site)) == ("refused", [])
+
+
+def test_another_size_or_type_than_announced_is_refused(s3_site: MakeSite, user: User) -> None:
+    """S3 takes nothing of the kind; somebody with rights to the bucket can still put it there."""
+    site = s3_site()
+    for body, content_type in ((b"123456", "text/plain"), (b"12345", "text/html")):
+        ticket = sent(user, TEXT, b"12345")
+        site.root.put_object(Bucket=site.media_bucket, Key=ticket.key, Body=body, ContentType=content_type)
+        with pytest.raises(uploads.RefusedError, match="not the file that was announced"):
+            accept(ticket, TEXT)
+        assert keys(site) == []
+
+
+@pytest.mark.parametrize("content", [GOOD, GOOD * PART], ids=["form", "parts"])
+def test_just_the_version_that_was_checked_is_copied(
+    s3_site: MakeSite, user: User, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = s3_site()
+    ticket = sent(user, CHECKED, content)
+    changed = b"evil!" * (len(content) // 5)
+    monkeypatch.setattr(pending, "READ_BLOCK", PART)
+    with uploads.accepting(ticket, CHECKED) as upload:
+        named = {"Bucket": site.media_bucket, "Key": ticket.key}
+        site.root.put_object(**named, Body=changed, ContentType="text/plain")
+        if len(content) > PART:  # else it was read to its end
+            with pytest.raises(uploads.UnavailableError):
+                upload.file.read()
+        with pytest.raises(uploads.IncompleteError, match="changed"):
+            upload.keep()
+    assert (state(ticket), keys(site)) == ("open", [ticket.key])
+    with pytest.raises(uploads.RefusedError):
+        accept(ticket, CHECKED)
+
+
+def test_once(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = sent(user, TEXT, LARGE)
+    with uploads.accepting(ticket, TEXT) as upload:
+        late = Ticket.objects.get()
+        for use in (lambda: accept(late, TEXT), lambda: uploads.sending(late), lambda: uploads.cancel(late)):
+            with pytest.raises(uploads.InProgressError) as caught:
+                use()
+            assert caught.value.retry_after == 2
+        upload.keep()
+        upload.accepted()
+    for use in (lambda: accept(late, TEXT), lambda: uploads.sending(late), lambda: uploads.cancel(late)):
+        late.refresh_from_db()
+        with pytest.raises(uploads.AlreadyAcceptedError):
+            use()
+    assert len(keys(site)) == 1
+
+
+def test_a_claim_that_died_is_taken_up_again_and_cannot_come_back(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = sent(user, TEXT, LARGE)
+
+    def with_row(slow: uploads.Accepting) -> None:
+        with transaction.atomic():
+            User.objects.create_user("its row")
+            slow.accepted()
+
+    with uploads.accepting(ticket, TEXT) as slow:
+        slow.keep()
+        Ticket.objects.update(claimed_at=timezone.now() - uploads.CLAIM_LIFE - timedelta(seconds=1))
+        name = accept(Ticket.objects.get(), TEXT)
+        with pytest.raises(uploads.InProgressError):
+            with_row(slow)
+        with pytest.raises(uploads.InProgressError):
+            slow.keep()
+    # The row is rolled back, and the copy of the one that was quicker stays: it is the same key.
+    assert not User.objects.filter(username="its row").exists()
+    assert (state(ticket), keys(site)) == ("accepted", [f"media/{name}"])
+
+
+def test_without_a_row_no_copy_stays_and_it_can_be_tried_again(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = sent(user, TEXT, LARGE)
+    names = []
+
+    def fail() -> None:
+        with uploads.accepting(ticket, TEXT) as upload:
+            names.append(upload.keep())
+            with transaction.atomic():
+                upload.accepted()
+                raise RuntimeError("no row")
+
+    with pytest.raises(RuntimeError, match="no row"):
+        fail()
+    assert (state(ticket), keys(site)) == ("open", [ticket.key])
+    # Left without a word, as where the form that came with it is not valid.
+    with uploads.accepting(ticket, TEXT) as upload:
+        names.append(upload.keep())
+    assert (state(ticket), keys(site)) == ("open", [ticket.key])
+    names.append(accept(ticket, TEXT))
+    assert len(set(names)) == 1
+    assert keys(site) == [f"media/{names[0]}"]
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=["form", "parts"])
+def test_cancel_leaves_nothing(s3_site: MakeSite, user: User, content: bytes, claimed: bool) -> None:
+    site = s3_site()
+    ticket = sent(user, TEXT, content)
+    if claimed:  # by a process that was killed
+        old = timezone.now() - uploads.CLAIM_LIFE
+        Ticket.objects.update(state=Ticket.State.CLAIMED, claim=secrets.token_hex(16), claimed_at=old)
+    uploads.cancel(ticket)
+    assert (state(ticket), keys(site)) == ("cancelled", [])
+    uploads.cancel(ticket)
+    for use in (lambda: uploads.sending(ticket), lambda: accept(ticket, TEXT)):
+        with pytest.raises(uploads.ExpiredError, match="was cancelled"):
+            use()
+
+
+def test_a_ticket_is_its_users_own(s3_site: MakeSite, user: User) -> None:
+    s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
+    assert uploads.ticket(user, ticket.id) == uploads.ticket(user, str(ticket.id)) == ticket
+    with pytest.raises(uploads.UnknownTicketError):
+        uploads.ticket(User.objects.create_user("other"), ticket.id)
+    for wrong in ("", "x", "0" * 32):
+        with pytest.raises(uploads.UnknownTicketError):
+            uploads.ticket(user, wrong)
+
+
+def test_a_ticket_ends_before_the_lifecycle_rule_removes_the_file(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = sent(user, TEXT, b"12345")
+    rules = site.root.get_bucket_lifecycle_configuration(Bucket=site.media_bucket)["Rules"]
+    (days,) = (rule["Expiration"]["Days"] for rule in rules if rule["Filter"]["Prefix"] == "pending/")
+    assert timedelta(hours=12) < ticket.expires_at - ticket.created_at < timedelta(days=days)
+    Ticket.objects.update(expires_at=timezone.now())
+    ticket.refresh_from_db()
+    for use in (lambda: uploads.sending(ticket), lambda: accept(ticket, TEXT)):
+        with pytest.raises(uploads.ExpiredError, match="took too long"):
+            use()
+    uploads.cancel(ticket)
+    assert keys(site) == []
+
+
+def test_an_upload_in_parts_that_is_gone_has_ended(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
+    named = {"Bucket": site.media_bucket, "Key": ticket.key}
+    site.root.abort_multipart_upload(**named, UploadId=ticket.upload_id)
+    with pytest.raises(uploads.ExpiredError):
+        uploads.sending(ticket)
+    with pytest.raises(uploads.IncompleteError):
+        accept(ticket, TEXT)
+
+
+# S3 that fails
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "use"),
+    [
+        ("POST", r"\?uploads$", "begin"),
+        ("HEAD", r"/pending/", "accept"),
+        ("POST", r"/pending/.*uploadId", "accept"),
+        ("PUT", r"/media/.*partNumber=2", "accept"),
+        ("POST", r"/media/.*\?uploads", "accept"),
+        ("POST", r"/media/.*uploadId", "accept"),
+        ("GET", r"uploadId", "sending"),
+        ("GET", r"uploadId", "accept"),
+    ],
+)
+def test_it_is_told_and_tried_again_when_s3_fails(
+    proxy: FaultProxy, user: User, store: Any, settings: Any, method: str, path: str, use: str
+) -> None:
+    ticket = sent(user, TEXT, LARGE) if use != "begin" else None
+    proxy.clear()
+    proxy.faults.append(Fault(method, path, status=503, code="SlowDown"))
+    doings: dict[str, Any] = {
+        "begin": lambda: uploads.begin(user, TEXT, name="a.txt", size=len(LARGE)),
+        "accept": lambda: accept(ticket, TEXT),  # type: ignore[arg-type]
+        "sending": lambda: uploads.sending(ticket),  # type: ignore[arg-type]
+    }
+    with pytest.raises(uploads.UnavailableError) as caught:
+        doings[use]()
+    assert caught.value.retry_after == 60
+    assert proxy.faults[0].struck == clients.WEB_ATTEMPTS
+    proxy.clear()
+    if ticket is None:
+        assert not Ticket.objects.exists()
+        return
+    assert state(ticket) == "open"
+    name = accept(ticket, TEXT)
+    root, bucket = store.client(), settings.AWS_MEDIA_BUCKET_NAME
+    assert [each["Key"] for each in root.list_objects_v2(Bucket=bucket)["Contents"]] == [f"media/{name}"]
+    assert not root.list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
+@pytest.mark.parametrize("path", [r"/pending/.*uploadId", r"/media/.*uploadId"])
+def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, path: str) -> None:
+    ticket = sent(user, TEXT, LARGE)
+    proxy.faults.append(Fault("POST", path, cut="after", times=1))
+    accept(ticket, TEXT)
+    assert proxy.faults[0].struck == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", r"/pending/.*uploadId"), ("PUT", r"/media/.*partNumber")]
+)
+def test_silence_is_not_waited_for_twice(
+    proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(client, "READ_TIMEOUT", 1)
+    clients._client.cache_clear()
+    ticket = sent(user, TEXT, LARGE)
+    proxy.faults.append(Fault(method, path, delay=2))
+    with pytest.raises(uploads.UnavailableError):
+        accept(ticket, TEXT)
+    clients._client.cache_clear()
+    assert proxy.faults[0].seen == (1 if method == "POST" else 3)
+    assert state(ticket) == "open"
+
+
+def test_a_file_that_can_not_be_read_is_not_refused(proxy: FaultProxy, user: User) -> None:
+    ticket = sent(user, ANEW, b"x")
+    proxy.faults.append(Fault("GET", r"/pending/", status=500))
+
+    def look() -> None:
+        with uploads.accepting(ticket, ANEW) as upload:
+            with suppress(Exception):  # as who asks Pillow must
+                upload.file.read()
+            upload.refuse("This is no picture.")
+
+    with pytest.raises(uploads.UnavailableError):
+        look()
+    assert state(ticket) == "open"
+
+
+def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "READ_BLOCK", 2 * PART)
+    ticket = sent(user, ANEW, LARGE)
+    with uploads.accepting(ticket, ANEW) as upload:
+        before = proxy.count("GET", ticket.key)
+        assert [upload.file.read(10) for _ in range(5)] == [LARGE[at : at + 10] for at in range(0, 50, 10)]
+        upload.file.seek(-1, 2)
+        assert upload.file.read(10) == LARGE[-1:]
+        assert (upload.file.tell(), upload.file.read()) == (len(LARGE), b"")
+        assert proxy.count("GET", ticket.key) - before == 2
+        assert b"".join(upload.file.chunks(100)) == LARGE
+    asked = [each.headers["range"] for each in proxy.matching("GET", ticket.key) if "range" in each.headers]
+    assert asked[0] == f"bytes=0-{2 * PART - 1}"
+    with pytest.raises(ValueError, match="negative"):
+        upload.file.seek(-1)
+
+
+def test_cancel_and_refusal_need_no_s3(proxy: FaultProxy, user: User) -> None:
+    cancelled, refused = sent(user, TEXT, LARGE), sent(user, CHECKED, b"bad")
+    proxy.faults.append(Fault("DELETE", status=503))
+    uploads.cancel(cancelled)
+    with pytest.raises(uploads.RefusedError):
+        accept(refused, CHECKED)
+    assert (state(cancelled), state(refused)) == ("cancelled", "refused")
+    assert proxy.faults[0].struck == 2 * clients.WEB_ATTEMPTS
+
+
+def test_a_copy_that_can_not_be_removed_is_removed_later(
+    proxy: FaultProxy, user: User, store: Any, settings: Any
+) -> None:
+    ticket = sent(user, TEXT, b"small")
+    proxy.faults.append(Fault("DELETE", r"/media/", status=503))
+    with uploads.accepting(ticket, TEXT) as upload:
+        name = upload.keep()
+    ticket.refresh_from_db()
+    assert (ticket.state, ticket.kept) == ("open", True)
+    long_ago = timezone.now() - uploads.KEPT_LIFE - timedelta(seconds=1)
+    Ticket.objects.update(expires_at=long_ago)
+    uploads.begin(user, TEXT, name="a.txt", size=1)
+    assert Ticket.objects.filter(pk=ticket.pk).exists()
+    proxy.clear()
+    uploads.begin(user, TEXT, name="a.txt", size=1)
+    assert not Ticket.objects.filter(pk=ticket.pk).exists()
+    listed = store.client().list_objects_v2(Bucket=settings.AWS_MEDIA_BUCKET_NAME).get("Contents", [])
+    assert f"media/{name}" not in [each["Key"] for each in listed]
+
+
+def test_old_tickets_go_and_what_was_accepted_stays(s3_site: MakeSite, user: User) -> None:
+    site = s3_site()
+    accepted = sent(user, TEXT, b"small")
+    name = accept(accepted, TEXT)
+    young = uploads.begin(user, TEXT, name="a.txt", size=1)
+    Ticket.objects.filter(pk=accepted.pk).update(expires_at=timezone.now() - timedelta(days=2))
+    uploads.begin(user, TEXT, name="b.txt", size=1)
+    assert {each.name for each in Ticket.objects.all()} == {"a.txt", "b.txt"}
+    assert young in Ticket.objects.all()
+    assert keys(site) == [f"media/{name}"]
