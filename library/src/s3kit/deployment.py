@@ -214,7 +214,7 @@ def location_problems(locations: tuple[Location, ...]) -> list[str]:
             if nested and (not same or one.kind == "static"):
                 found.append(
                     f"STORAGES[{one.alias!r}] and STORAGES[{other.alias!r}] share {one.bucket}/{one.prefix}"
-                    f" and {other.bucket}/{other.prefix}, but not who may read them: give each its own location."
+                    f" and {other.bucket}/{other.prefix}, but not who may read them: separate their locations."
                 )
     return found
 

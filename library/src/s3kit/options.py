@@ -121,7 +121,7 @@ class Rejection:
 
 
 def _addressing(value: Any, options: Mapping[str, Any]) -> bool:
-    return value == "auto" or value == ("path" if options.get("endpoint_url") else "virtual")
+    return value in ("auto", "path" if options.get("endpoint_url") else "virtual")
 
 
 REJECTIONS = (

@@ -133,12 +133,12 @@ class OnS3:
         return f"The storage {type(self).__module__}.{type(self).__qualname__}"
 
     def described(self, alias: str) -> Location:
-        """Return where the files are; raise ImproperlyConfigured where the bucket or the region is not set."""
+        """Return where the files are; raise ImproperlyConfigured without a bucket or a region."""
         _ = self.named_bucket
         return replace(self._location, alias=alias, target=self.target)
 
     def bound(self, *, local: bool | None) -> Self:
-        """Return the storage with the local server (True), the real target (False), or as USE_S3 says (None)."""
+        """Return the storage with the local server (True), the real target (False), or by USE_S3 (None)."""
         if local is None or local == self.is_local:
             return self
         other = copy.copy(self)
