@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, EndpointProviderError, NoCredenti
 from botocore.loaders import create_loader
 from django.core.exceptions import ImproperlyConfigured
 
-from s3kit.deployment import Target
+from s3kit.deployment import Key, Target
 
 if TYPE_CHECKING:
     import boto3
@@ -74,13 +74,13 @@ def _core(profile: str | None) -> botocore.session.Session:
 
 
 @lru_cache(maxsize=16)
-def _session(target: Target) -> "boto3.Session":
+def _session(profile: str | None, key: Key | None) -> "boto3.Session":
     import boto3
 
-    if target.key is None:
-        return boto3.Session(botocore_session=_core(target.profile))
+    if key is None:
+        return boto3.Session(botocore_session=_core(profile))
     core = botocore.session.get_session()
-    core.set_credentials(target.key.id, target.key.secret, target.key.token)
+    core.set_credentials(key.id, key.secret, key.token)
     return boto3.Session(botocore_session=core)
 
 
@@ -95,7 +95,7 @@ def session(target: Target) -> "boto3.Session":
 
         current()
     with _lock:
-        return _session(target)
+        return _session(target.profile, target.key)
 
 
 def credentials(target: Target) -> Any:
@@ -228,6 +228,12 @@ def _once(target: Target) -> Any:
 # A server that loads the site and then forks must not leave two processes on one connection.
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_client.cache_clear)
+
+
+def forget() -> None:
+    """Make sessions and clients anew at the next call: for tests, which change the environment."""
+    for cached in (_core, _session, _client, bucket_url, _rules):
+        cached.cache_clear()
 
 
 def owner_arguments(target: Target) -> dict[str, str]:

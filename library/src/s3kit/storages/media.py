@@ -202,6 +202,8 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         never the random one or the extension. Raises SuspiciousFileOperation for an absolute name, for `..`,
         and where nothing of the user's part would be left.
         """
+        if self.file_overwrite:
+            return str(super().get_available_name(name, max_length))
         name = str(name).replace("\\", "/")
         validate_file_name(name, allow_relative_path=True)
         folder, file_name = posixpath.split(name)
@@ -289,6 +291,8 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return self._get_write_parameters(name, content)
 
     def _cache_control(self) -> str:
+        if self.file_overwrite:
+            return "no-cache"
         # A name is never used twice, so what is cached is never wrong.
         if not self.querystring_auth:
             return "public, max-age=31536000, immutable"
