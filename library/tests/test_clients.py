@@ -228,7 +228,9 @@ def test_the_settings_win_over_what_boto3_reads_by_itself(
 def test_links_are_signed_with_v4_in_every_region(settings: Any) -> None:
     for region in ("us-east-1", "eu-west-1", "eu-central-1"):  # by itself boto3 uses SigV2 in the first two
         settings.AWS_S3_REGION_NAME = region
-        link = clients.command(here()).generate_presigned_url("get_object", Params={"Bucket": "example", "Key": "x"})
+        link = clients.command(here()).generate_presigned_url(
+            "get_object", Params={"Bucket": "example", "Key": "x"}
+        )
         assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
 
 

@@ -170,7 +170,9 @@ def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert not set(variables.values()) & {str(value) for value in vars(MediaStorage(bucket_name="b")).values()}
+    assert not set(variables.values()) & {
+        str(value) for value in vars(MediaStorage(bucket_name="b")).values()
+    }
 
 
 def test_a_storage_obeys_settings_that_tests_override() -> None:
@@ -194,7 +196,9 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             "public-policy",
             60,
         )
-    with pytest.raises(ImproperlyConfigured, match="the option .bucket_nam. is not supported: there is no such option"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: there is no such option"
+    ):
         MediaStorage(bucket_nam="second")
 
 

@@ -71,9 +71,13 @@ conf = Conf()
 
 @dataclass(frozen=True)
 class Option:
-    """An option that is obeyed. `default` is its value where neither OPTIONS, class nor setting has one."""
+    """An option that is obeyed. `default` is its value where neither OPTIONS, class nor setting has one.
+
+    `meaning` is a sentence for the documentation.
+    """
 
     name: str
+    meaning: str
     settings: tuple[str, ...] = ()
     default: Any = None
     kinds: tuple[Kind, ...] = ("static", "media")
@@ -85,25 +89,110 @@ class Option:
 
 
 OPTIONS = (
-    Option("bucket_name", ("AWS_STORAGE_BUCKET_NAME",), ""),
-    Option("location", ("AWS_LOCATION",), by_kind={"static": "static/", "media": "media/"}),
-    Option("region_name", ("AWS_S3_REGION_NAME",), ""),
-    Option("endpoint_url", ("AWS_S3_ENDPOINT_URL",)),
-    Option("custom_domain", ("AWS_S3_CUSTOM_DOMAIN",), ""),
-    Option("access_key", ("AWS_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID")),
-    Option("secret_key", ("AWS_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY")),
-    Option("security_token", ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")),
-    Option("session_profile", ("AWS_S3_SESSION_PROFILE",)),
-    Option("expected_bucket_owner", ("AWS_EXPECTED_BUCKET_OWNER",)),
-    Option("cloudfront_distribution", ("AWS_CLOUDFRONT_DISTRIBUTION_ARN",), ""),
-    Option("access", (), "private", kinds=("media",)),
-    Option("querystring_expire", ("AWS_QUERYSTRING_EXPIRE",), 3600, kinds=("media",)),
-    Option("cloudfront_key_id", ("AWS_CLOUDFRONT_KEY_ID",), "", kinds=("media",)),
-    Option("cloudfront_key", ("AWS_CLOUDFRONT_KEY",), "", kinds=("media",)),
-    Option("object_parameters", ("AWS_S3_OBJECT_PARAMETERS",), {}, kinds=("media",)),
-    Option("file_overwrite", ("AWS_S3_FILE_OVERWRITE",), default=False, kinds=("media",)),
-    Option("max_memory_size", ("AWS_S3_MAX_MEMORY_SIZE",), kinds=("media",)),
-    Option("versioning", (), default=False, kinds=("media",)),
+    Option("bucket_name", "The bucket.", ("AWS_STORAGE_BUCKET_NAME",), ""),
+    Option(
+        "location",
+        "The prefix in the bucket; never empty.",
+        ("AWS_LOCATION",),
+        by_kind={"static": "static/", "media": "media/"},
+    ),
+    Option("region_name", "The bucket's region.", ("AWS_S3_REGION_NAME",), ""),
+    Option(
+        "endpoint_url",
+        "The address of another S3 server than AWS: scheme, host and port.",
+        ("AWS_S3_ENDPOINT_URL",),
+    ),
+    Option(
+        "custom_domain", "The host name of the CDN in front of the bucket.", ("AWS_S3_CUSTOM_DOMAIN",), ""
+    ),
+    Option(
+        "access_key",
+        "An access key. Better leave it out: boto3 finds credentials in the usual places (environment,"
+        " profile, role).",
+        ("AWS_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+    ),
+    Option(
+        "secret_key",
+        "The secret of `access_key`.",
+        ("AWS_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
+    ),
+    Option(
+        "security_token",
+        "The session token of `access_key`.",
+        ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    ),
+    Option(
+        "session_profile",
+        "A profile of AWS's configuration files, instead of `access_key`.",
+        ("AWS_S3_SESSION_PROFILE",),
+    ),
+    Option(
+        "expected_bucket_owner",
+        "The number of the account that owns the bucket; S3 rejects requests to anybody else's.",
+        ("AWS_EXPECTED_BUCKET_OWNER",),
+    ),
+    Option(
+        "cloudfront_distribution",
+        "The ARN of the CloudFront distribution that reads the bucket, and that alone does.",
+        ("AWS_CLOUDFRONT_DISTRIBUTION_ARN",),
+        "",
+    ),
+    Option(
+        "access",
+        "Who reads the files: `private` (signed links), `public-policy` (the bucket's policy) or"
+        " `public-read` (an ACL on each object).",
+        (),
+        "private",
+        kinds=("media",),
+    ),
+    Option(
+        "querystring_expire",
+        "How long a signed link is valid, in seconds: 1 to 604800 (7 days).",
+        ("AWS_QUERYSTRING_EXPIRE",),
+        3600,
+        kinds=("media",),
+    ),
+    Option(
+        "cloudfront_key_id",
+        "The ID of the public key with which CloudFront verifies signed links.",
+        ("AWS_CLOUDFRONT_KEY_ID",),
+        "",
+        kinds=("media",),
+    ),
+    Option(
+        "cloudfront_key",
+        "Its private key: the PEM, or base64 of it. Needs `django-s3-kit[cloudfront]`.",
+        ("AWS_CLOUDFRONT_KEY",),
+        "",
+        kinds=("media",),
+    ),
+    Option(
+        "object_parameters",
+        "Arguments of boto3's `put_object` for each upload; they win over the library's own.",
+        ("AWS_S3_OBJECT_PARAMETERS",),
+        {},
+        kinds=("media",),
+    ),
+    Option(
+        "file_overwrite",
+        "Whether a file replaces another one of its name. Uploads of two users can then collide.",
+        ("AWS_S3_FILE_OVERWRITE",),
+        default=False,
+        kinds=("media",),
+    ),
+    Option(
+        "max_memory_size",
+        "From how many bytes on a file that is read is kept on disk: FILE_UPLOAD_MAX_MEMORY_SIZE.",
+        ("AWS_S3_MAX_MEMORY_SIZE",),
+        kinds=("media",),
+    ),
+    Option(
+        "versioning",
+        "Whether the bucket keeps the versions of files that are overwritten or deleted.",
+        (),
+        default=False,
+        kinds=("media",),
+    ),
 )
 
 
