@@ -29,9 +29,10 @@ from django.test import override_settings
 from moto import mock_aws
 
 from s3kit import clients
-from s3kit.storages import media
-from s3kit.storages import signing
-from s3kit.storages.media import MediaStorage, cloudfront_key
+from s3kit.storages import cloudfront as cloudfront_links
+from s3kit.storages import media, signing
+from s3kit.storages.cloudfront import private_key
+from s3kit.storages.media import MediaStorage
 
 # Any: what MediaStorage has beyond Django's storages.
 default_storage: Any = django_storage.default_storage
@@ -58,31 +59,32 @@ class Requests(list[Request]):
         return found
 
 
+def with_options(**options: Any) -> dict[str, Any]:
+    """Return STORAGES with a media storage of these options, in BUCKET."""
+    options = {"bucket_name": BUCKET} | options
+    return {
+        "default": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": options},
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+
 @pytest.fixture(scope="module", autouse=True)
 def session() -> Iterator[None]:
     """Look for credentials anew, once for all tests here: a session takes a tenth of a second to make."""
 
-    def forget() -> None:
-        for cached in (clients._core, clients.session, clients._client):
-            cached.cache_clear()
-
-    forget()
+    clients.forget()
     yield
-    forget()
+    clients.forget()
 
 
 @pytest.fixture(autouse=True)
 def bucket(settings: Any) -> Iterator[None]:
     settings.USE_S3 = True
     settings.AWS_S3_REGION_NAME = "eu-central-1"
-    settings.AWS_MEDIA_BUCKET_NAME = BUCKET
-    settings.STORAGES = {
-        "default": {"BACKEND": "s3kit.storages.media.MediaStorage"},
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
+    settings.STORAGES = with_options()
     clients._client.cache_clear()  # with what the last test watched
     with mock_aws():
-        clients.client().create_bucket(
+        clients.command(default_storage.target).create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
         )
         yield
@@ -104,12 +106,12 @@ def watch() -> Requests:
         }
         seen.append(Request(event_name.rpartition(".")[2], request.method, request.url, headers))
 
-    clients.web_client().meta.events.register_first("before-send.s3", note)
+    clients.web(default_storage.target).meta.events.register_first("before-send.s3", note)
     return seen
 
 
 def stored(name: str) -> Any:
-    return clients.client().get_object(Bucket=BUCKET, Key=f"media/{name}")
+    return clients.command(default_storage.target).get_object(Bucket=BUCKET, Key=f"media/{name}")
 
 
 def at(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
@@ -131,31 +133,32 @@ def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings()
     assert storage.location == "media/"
     assert storage.file_overwrite is False
     assert storage.region_name == "eu-central-1"
-    assert storage.client_config.signature_version == "s3v4"
-    assert storage.client_config.s3["addressing_style"] == "virtual"
-    assert storage.connection.meta.client is clients.web_client()
+    config = storage.connection.meta.client.meta.config
+    assert (config.signature_version, config.s3["addressing_style"]) == ("s3v4", "virtual")
+    assert storage.connection.meta.client is clients.web(default_storage.target)
 
 
-@override_settings(
-    AWS_LOCATION="elsewhere",
-    AWS_STORAGE_BUCKET_NAME="other",
-    AWS_DEFAULT_ACL="public-read",
-    AWS_S3_FILE_OVERWRITE=True,
-    AWS_QUERYSTRING_AUTH=False,
-    AWS_S3_CUSTOM_DOMAIN="other.example.com",
-    AWS_S3_ACCESS_KEY_ID="other",
-    AWS_S3_OBJECT_PARAMETERS={"CacheControl": "no-store"},
-    AWS_IS_GZIPPED=True,
-    GZIP_CONTENT_TYPES=("application/octet-stream",),
-)
-def test_other_settings_of_django_storages_have_no_say(requests: Requests) -> None:
+@override_settings(AWS_S3_OBJECT_PARAMETERS={"CacheControl": "no-store"}, AWS_LOCATION="files")
+def test_shared_settings_of_django_storages_are_obeyed(requests: Requests) -> None:
     name = default_storage.save("a.css", ContentFile(b"a" * 2000))
     put = requests.only("PutObject")
-    assert unquote(put.url) == f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/media/{name}"
-    assert put.headers["cache-control"] != "no-store"
+    assert unquote(put.url) == f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/files/{name}"
+    assert put.headers["cache-control"] == "no-store"
     assert "x-amz-acl" not in put.headers
     assert "gzip" not in put.headers.get("content-encoding", "")
     assert "X-Amz-Signature" in default_storage.url(name)
+
+
+def test_an_overwriting_storage_keeps_names_and_lets_nobody_cache_them_for_long(
+    requests: Requests, settings: Any
+) -> None:
+    settings.STORAGES = with_options(file_overwrite=True)
+    assert default_storage.save("feed.xml", ContentFile(b"1")) == "feed.xml"
+    assert default_storage.save("feed.xml", ContentFile(b"2")) == "feed.xml"
+    assert requests.operations == ["PutObject"] * 2
+    assert requests[0].headers["cache-control"] == "no-cache"
+    with default_storage.open("feed.xml") as file:
+        assert file.read() == b"2"
 
 
 def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,20 +170,22 @@ def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert not set(variables.values()) & {str(value) for value in vars(MediaStorage()).values()}
+    assert not set(variables.values()) & {
+        str(value) for value in vars(MediaStorage(bucket_name="b")).values()
+    }
 
 
-def test_a_storage_obeys_settings_that_tests_override(settings: Any) -> None:
+def test_a_storage_obeys_settings_that_tests_override() -> None:
     storage = default_storage._wrapped if default_storage.url("a") else None
-    with override_settings(AWS_MEDIA_ACCESS="public-policy", AWS_MEDIA_CUSTOM_DOMAIN="m.example.com"):
-        assert default_storage.url("a") == "https://m.example.com/media/a"
+    with override_settings(AWS_S3_ENDPOINT_URL="http://127.0.0.1:9"):
+        assert default_storage.url("a").startswith(f"http://127.0.0.1:9/{BUCKET}/media/a?X-Amz-")
         assert default_storage._wrapped is storage
-    assert "X-Amz-Signature" in default_storage.url("a")
-    made_within: list[MediaStorage] = []
-    settings.AWS_MEDIA_BUCKET_NAME = "made-within"
-    made_within.append(MediaStorage())
-    settings.AWS_MEDIA_BUCKET_NAME = ""
-    assert made_within[0].bucket_name == "made-within"
+    assert default_storage.url("a").startswith(f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/media/a?")
+    with override_settings(STORAGES=with_options(access="public-policy", custom_domain="m.example.com")):
+        assert default_storage.url("a") == "https://m.example.com/media/a"
+    with override_settings(AWS_STORAGE_BUCKET_NAME="made-within"):
+        made_within = MediaStorage()
+    assert made_within.bucket_name == ""
 
 
 def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
@@ -191,36 +196,98 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             "public-policy",
             60,
         )
-    with pytest.raises(ImproperlyConfigured, match="bucket_nam"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: there is no such option"
+    ):
         MediaStorage(bucket_nam="second")
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"AWS_MEDIA_ACCESS": "public"}, "'public': choose one of private, public-read, public-policy"),
-        ({"AWS_MEDIA_BUCKET_NAME": " "}, "AWS_MEDIA_BUCKET_NAME is not set"),
-        ({"AWS_S3_REGION_NAME": ""}, "AWS_S3_REGION_NAME is not set"),
-        ({"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com"}, "set AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY"),
+        ({"access": "public"}, "'public': choose one of private, public-read, public-policy"),
+        ({"bucket_name": " "}, "set its option 'bucket_name'"),
+        ({"region_name": " ", "settings": {"AWS_S3_REGION_NAME": ""}}, "set AWS_S3_REGION_NAME"),
+        ({"custom_domain": "m.example.com"}, "set cloudfront_key_id and cloudfront_key"),
+        ({"custom_domain": "m.example.com", "cloudfront_key_id": "K1"}, "set cloudfront_key_id and"),
         (
-            {"AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com", "AWS_CLOUDFRONT_KEY_ID": "K1"},
-            "set AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY",
+            {"custom_domain": "m.example.com", "cloudfront_key_id": "K1", "cloudfront_key": "not a key"},
+            "cloudfront_key must be the PEM",
         ),
-        (
-            {
-                "AWS_MEDIA_CUSTOM_DOMAIN": "m.example.com",
-                "AWS_CLOUDFRONT_KEY_ID": "K1",
-                "AWS_CLOUDFRONT_KEY": "not a key",
-            },
-            "AWS_CLOUDFRONT_KEY must be the PEM",
-        ),
+        ({"access_key": "a"}, "'access_key' and 'secret_key' need each other"),
+        ({"access_key": "a", "secret_key": "b", "session_profile": "c"}, "not both"),
+        ({"location": "/media"}, "is not a prefix"),
+        ({"location": "media/../static"}, "is not a prefix"),
+        ({"location": "/"}, "is not a prefix"),
+        ({"location": "pending/mine"}, "unchecked uploads"),
+        ({"location": "a*"}, "policy"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_in_one_line(wrong: dict[str, str], message: str) -> None:
-    with override_settings(**wrong), pytest.raises(ImproperlyConfigured) as caught:
-        MediaStorage()
+def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any], message: str) -> None:
+    options = {"bucket_name": BUCKET} | wrong
+    with override_settings(**options.pop("settings", {})), pytest.raises(ImproperlyConfigured) as caught:
+        MediaStorage(**options).url("a")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "setting", "value", "same"),
+    [
+        ("querystring_auth", "AWS_QUERYSTRING_AUTH", False, True),
+        ("default_acl", "AWS_DEFAULT_ACL", "public-read", None),
+        ("gzip", "AWS_IS_GZIPPED", True, False),
+        ("signature_version", "AWS_S3_SIGNATURE_VERSION", "s3", "s3v4"),
+        ("addressing_style", "AWS_S3_ADDRESSING_STYLE", "path", "virtual"),
+        ("url_protocol", "AWS_S3_URL_PROTOCOL", "http:", "https:"),
+        ("use_ssl", "AWS_S3_USE_SSL", False, True),
+        ("verify", "AWS_S3_VERIFY", False, True),
+        ("proxies", "AWS_S3_PROXIES", {"https": "proxy"}, None),
+        ("client_config", "AWS_S3_CLIENT_CONFIG", object(), None),
+        ("use_threads", "AWS_S3_USE_THREADS", False, True),
+        ("file_name_charset", "AWS_S3_FILE_NAME_CHARSET", "latin-1", "utf-8"),
+    ],
+)
+def test_what_is_not_obeyed_is_rejected_as_an_option_and_as_a_setting(
+    option: str, setting: str, value: Any, same: Any
+) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"the option '{option}' is .*not supported"):
+        MediaStorage(bucket_name=BUCKET, **{option: value})
+    with override_settings(**{setting: value}), pytest.raises(ImproperlyConfigured, match=f"^{setting} is"):
+        MediaStorage(bucket_name=BUCKET)
+    attribute = type("Mine", (MediaStorage,), {option: value, "__module__": "somebodys"})
+    with pytest.raises(ImproperlyConfigured, match=f"Mine.{option} is"):
+        attribute(bucket_name=BUCKET)
+    MediaStorage(bucket_name=BUCKET, **{option: same})  # what changes nothing is accepted
+
+
+def test_class_attributes_and_options_count_alike() -> None:
+    class Avatars(MediaStorage):
+        bucket_name = "avatars"
+        location = "people"
+        access = "public-policy"
+
+    assert Avatars().url("a").endswith("avatars.s3.eu-central-1.amazonaws.com/people/a")
+    assert Avatars(bucket_name="other").described("avatars").bucket == "other"
+
+
+def test_with_use_s3_local_every_entry_uses_the_local_server(settings: Any, tmp_path: Path) -> None:
+    settings.S3KIT_LOCAL_DIR = tmp_path
+    settings.USE_S3 = "local"
+    options = {"endpoint_url": "https://s3.example.com", "access_key": "a", "secret_key": "b"}
+    storage: Any = MediaStorage(**options, custom_domain="m.example.com", access="public-policy")
+    assert storage.url("a") == "http://127.0.0.1:9000/local-media/media/a"
+    private: Any = MediaStorage(**options, bucket_name=BUCKET)
+    with pytest.raises(ImproperlyConfigured, match="The local S3 server is not running: start it with"):
+        private.url("a")
+    (tmp_path / "endpoint").write_text("http://127.0.0.1:9321\n")
+    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = L\naws_secret_access_key = s\n")
+    assert private.url("a").startswith(f"http://127.0.0.1:9321/{BUCKET}/media/a?")
+    assert query_of(private.url("a"))["X-Amz-Credential"].startswith("L/")
+    real = private.bound(local=False)
+    assert real.url("a").startswith(f"https://s3.example.com/{BUCKET}/media/a?")
+    assert query_of(real.url("a"))["X-Amz-Credential"].startswith("a/")
+    assert real.bound(local=True).url("a") == private.url("a")
 
 
 # Access
@@ -230,7 +297,7 @@ def test_settings_that_cannot_work_are_refused_in_one_line(wrong: dict[str, str]
     ("access", "acl"), [("private", None), ("public-policy", None), ("public-read", "public-read")]
 )
 def test_an_acl_is_sent_in_one_mode_only(requests: Requests, access: str, acl: str | None) -> None:
-    with override_settings(AWS_MEDIA_ACCESS=access):
+    with override_settings(STORAGES=with_options(access=access)):
         default_storage.save("small.png", ContentFile(b"x"))
         default_storage.save("large.mp4", ContentFile(bytes(9 * 2**20)))
         with default_storage.open("written.txt", "wb") as file:
@@ -259,7 +326,7 @@ def test_a_link_is_the_same_from_page_to_page_and_in_another_process(monkeypatch
     at(monkeypatch, 1_800_000_000.0)
     url = default_storage.url("a.jpg")
     at(monkeypatch, 1_800_000_001.5)
-    assert default_storage.url("a.jpg") == MediaStorage().url("a.jpg") == url
+    assert default_storage.url("a.jpg") == MediaStorage(bucket_name=BUCKET).url("a.jpg") == url
     at(monkeypatch, 1_800_001_801.0)
     assert default_storage.url("a.jpg") != url
 
@@ -288,14 +355,14 @@ def test_a_link_that_s3_would_refuse_is_not_made(expire: int) -> None:
 def test_links_to_public_files_are_plain(access: str) -> None:
     name = "pictures/사진 (1)+&?#%.jpg"
     encoded = "pictures/%EC%82%AC%EC%A7%84%20%281%29%2B%26%3F%23%25.jpg"
-    with override_settings(AWS_MEDIA_ACCESS=access):
+    with override_settings(STORAGES=with_options(access=access)):
         assert default_storage.url(name) == (
             f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/media/{encoded}"
         )
         assert default_storage.url("a", parameters={"VersionId": "v+1"}).endswith("/media/a?versionId=v%2B1")
         with pytest.raises(ValueError, match="on signed links only"):
             default_storage.url("a", parameters={"ResponseContentType": "text/html"})
-        with override_settings(AWS_MEDIA_CUSTOM_DOMAIN="m.example.com"):
+        with override_settings(STORAGES=with_options(access=access, custom_domain="m.example.com")):
             assert default_storage.url(name) == f"https://m.example.com/media/{encoded}"
 
 
@@ -325,9 +392,9 @@ def pem_of(key: Any, form: Any = serialization.PrivateFormat.PKCS8, password: by
 
 @pytest.fixture
 def cloudfront(settings: Any, rsa_key: rsa.RSAPrivateKey) -> rsa.RSAPublicKey:
-    settings.AWS_MEDIA_CUSTOM_DOMAIN = "m.example.com"
     settings.AWS_CLOUDFRONT_KEY_ID = "K2EXAMPLE"
     settings.AWS_CLOUDFRONT_KEY = pem_of(rsa_key)
+    settings.STORAGES = with_options(custom_domain="m.example.com")
     return rsa_key.public_key()
 
 
@@ -362,13 +429,13 @@ def test_cloudfront_signs_the_parameters_of_a_link_too() -> None:
 
 @pytest.mark.usefixtures("cloudfront")
 def test_cloudfront_signatures_are_kept_for_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    media._cloudfront_link.cache_clear()
+    cloudfront_links.signed.cache_clear()
     at(monkeypatch, 1_800_000_000.0)
     first = [default_storage.url(f"{number}.jpg") for number in range(10)]
     at(monkeypatch, 1_800_000_000.9)
     assert [default_storage.url(f"{number}.jpg") for number in range(10)] == first
-    assert media._cloudfront_link.cache_info().misses == 10
-    assert media._cloudfront_link.cache_info().maxsize
+    assert cloudfront_links.signed.cache_info().misses == 10
+    assert cloudfront_links.signed.cache_info().maxsize
     at(monkeypatch, 1_800_001_800.0)
     assert not set(first) & {default_storage.url(f"{number}.jpg") for number in range(10)}
 
@@ -391,14 +458,14 @@ def test_cloudfront_signatures_are_kept_for_the_window(monkeypatch: pytest.Monke
 def test_the_forms_of_a_cloudfront_key(
     rsa_key: rsa.RSAPrivateKey, write: Callable[[str], str], form: Any
 ) -> None:
-    read = cloudfront_key(write(pem_of(rsa_key, form)))
+    read = private_key(write(pem_of(rsa_key, form)))
     assert read.private_numbers() == rsa_key.private_numbers()
 
 
 def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
     good = pem_of(rsa_key)
     wrong = {
-        "none that can be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
+        "cannot be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
         "a passphrase": [pem_of(rsa_key, password=b"secret")],
         "not RSA": [pem_of(ec.generate_private_key(ec.SECP256R1()))],
         "this one has 3072": [pem_of(rsa.generate_private_key(public_exponent=65537, key_size=3072))],
@@ -406,11 +473,11 @@ def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key
     public = rsa_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    wrong["none that can be read"].append(public.decode())
+    wrong["cannot be read"].append(public.decode())
     for message, texts in wrong.items():
         for text in texts:
             with pytest.raises(ValueError, match=message) as caught:
-                cloudfront_key(text)
+                private_key(text)
             assert "\n" not in str(caught.value)
             assert len(str(caught.value)) < 200
             assert caught.value.__cause__ is None
@@ -689,7 +756,7 @@ def test_what_browsers_may_keep(requests: Requests, settings: Any, request: pyte
     assert cache_control() == "private, max-age=60, immutable"
     request.getfixturevalue("cloudfront")
     assert cache_control() == "max-age=60, immutable"
-    settings.AWS_MEDIA_ACCESS = "public-policy"
+    settings.STORAGES = with_options(access="public-policy")
     assert cache_control() == "public, max-age=31536000, immutable"
 
 
@@ -698,7 +765,7 @@ def test_a_subclass_can_add_to_an_upload(requests: Requests) -> None:
         def get_object_parameters(self, name: str) -> dict[str, str]:  # noqa: ARG002
             return {"StorageClass": "STANDARD_IA", "CacheControl": "no-store"}
 
-    Archive().save("a.jpg", ContentFile(b"x"))
+    Archive(bucket_name=BUCKET).save("a.jpg", ContentFile(b"x"))
     headers = requests.only("PutObject").headers
     assert headers["x-amz-storage-class"] == "STANDARD_IA"
     assert headers["cache-control"] == "no-store"
@@ -848,7 +915,7 @@ def test_listdir_returns_folders_and_files() -> None:
     """Django: "a 2-tuple of lists; the first item being directories, the second item being files"."""
     for name in ("a.txt", "d/b.txt", "d/e/c.txt", "d/사진 1.txt"):
         default_storage.open(name, "wb").close()
-    clients.client().put_object(Bucket=BUCKET, Key="static/x.css")
+    clients.command(default_storage.target).put_object(Bucket=BUCKET, Key="static/x.css")
     assert default_storage.listdir("") == (["d"], ["a.txt"])
     folders, files = default_storage.listdir("d")
     assert (folders, sorted(files)) == (["e"], ["b.txt", "사진 1.txt"])
@@ -893,7 +960,7 @@ def test_what_s3_does_not_have_is_not_implemented(missing: str) -> None:
 
 def test_a_storage_in_a_migration_and_in_a_pickle() -> None:
     storage = MediaStorage(bucket_name="second")
-    assert storage.deconstruct() == ("s3kit.storages.media.MediaStorage", (), {"bucket_name": "second"})
+    assert storage.deconstruct() == ("s3kit.storages.MediaStorage", (), {"bucket_name": "second"})
     again = pickle.loads(pickle.dumps(storage))  # noqa: S301 - its own bytes
     assert again.bucket_name == "second"
     assert again.url("a").partition("?")[0] == storage.url("a").partition("?")[0]
@@ -935,9 +1002,9 @@ def test_no_owner_is_named_where_none_is_set(requests: Requests) -> None:
 
 def test_threads_share_one_client(requests: Requests) -> None:
     with ThreadPoolExecutor(8) as pool:
-        clients = set(pool.map(lambda _: id(default_storage.connection.meta.client), range(32)))
+        used = set(pool.map(lambda _: id(default_storage.connection.meta.client), range(32)))
         names = set(pool.map(lambda _: default_storage.save("a.txt", ContentFile(b"x")), range(32)))
-    assert clients == {id(clients.web_client())}
+    assert used == {id(clients.web(default_storage.target))}
     assert len(names) == 32
     assert requests.operations == ["PutObject"] * 32
 
@@ -945,15 +1012,9 @@ def test_threads_share_one_client(requests: Requests) -> None:
 FORK = """
 import os
 from django.conf import settings
-names = "AWS_S3_ENDPOINT_URL AWS_EXPECTED_BUCKET_OWNER AWS_MEDIA_CUSTOM_DOMAIN AWS_MEDIA_ACCESS"
-settings.configure(
-    AWS_S3_REGION_NAME="eu-central-1",
-    AWS_MEDIA_BUCKET_NAME="a",
-    AWS_QUERYSTRING_EXPIRE=60,
-    **dict.fromkeys(names.split(), ""),
-)
-from s3kit.storages.media import MediaStorage
-storage = MediaStorage()
+settings.configure(AWS_S3_REGION_NAME="eu-central-1")
+from s3kit.storages import MediaStorage
+storage = MediaStorage(bucket_name="a")
 before = storage.connection.meta.client
 if child := os.fork():
     status = os.waitpid(child, 0)[1]

@@ -3,10 +3,11 @@
 from django.apps import AppConfig
 
 
-class S3Config(AppConfig):
-    """Static files and uploads on Amazon S3."""
+class S3KitConfig(AppConfig):
+    """Static files and uploads on Amazon S3. The app has no models."""
 
-    name = "s3"
+    name = "s3kit"
+    verbose_name = "Amazon S3"
 
     def ready(self) -> None:
         """Register the system checks."""

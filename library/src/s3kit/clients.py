@@ -1,109 +1,126 @@
-"""The S3 settings as one botocore Config, and the same for obstore.
+"""The clients of S3: one complete configuration for botocore, and the same for obstore.
 
 Region, endpoint, addressing, retries and time limits are decided here and nowhere else. botocore speaks for
 the site (media, buckets), obstore uploads static files; both are given the address that botocore's own rules
-name, so that they cannot disagree. Every function reads the settings when it is called.
+name, so that they cannot disagree. Every function takes the `Target` that it is for.
+
+Clients are made once per target and process, and shared by its threads, which boto3 supports. A process that
+is forked makes its own.
 """
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import botocore.session
 from botocore.config import Config
 from botocore.endpoint_provider import EndpointProvider
-from botocore.exceptions import EndpointProviderError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, EndpointProviderError, NoCredentialsError
 from botocore.loaders import create_loader
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from s3kit import patience
+from s3kit.deployment import Key, Target
 
 if TYPE_CHECKING:
     import boto3
     from obstore.store import ClientConfig, S3Store
 
-# The two parts of a bucket. Fixed, because policies, permissions and CDN behaviours are written for them.
-STATIC_PREFIX = "static/"
-MEDIA_PREFIX = "media/"
-# Of the media bucket: what browsers sent straight to S3 and nobody has checked yet. Never public; it expires.
-PENDING_PREFIX = "pending/"
-
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 60  # seconds without a byte
 # One part of 16 MiB at 0.5 Mbit/s takes 270 s; obstore counts the whole request, botocore only the silence.
 REQUEST_TIMEOUT = 300
-# Of a call that a visitor waits for; s3/patience.py has more. In a data centre S3 is connected to in
-# milliseconds, and answers in less than a second.
-WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 3, 10, 3
+# Of a call that a visitor waits for. In a data center, S3 is connected to in milliseconds and answers in less
+# than a second; with S3 hanging, a page fails in seconds.
+WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 2, 5, 2
+# Of a call that takes S3 itself long, such as completing or copying gigabytes.
+WORKING_READ_TIMEOUT = 30
 MAX_CONNECTIONS = 50
 
+# So many uploads of a process may wait for S3 at once, so that with S3 hanging a worker's other threads still
+# answer pages; a further one waits TURN seconds and then fails.
+UPLOADS_AT_ONCE, TURN = 3, 5
+
 _lock = threading.RLock()
+_turns = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
 
-class Place(NamedTuple):
-    """Which S3 the settings mean. `endpoint` is None for AWS itself; `owner` is an account number or None."""
+class NotAnsweringError(BotoCoreError):  # type: ignore[misc]
+    """As many uploads as may wait for S3 do so already, and none of them came to an end."""
 
-    region: str
-    endpoint: str | None
-    owner: str | None
+    fmt = "S3 does not answer: {waiting} uploads of this process are waiting for it already"
 
 
-def place() -> Place:
-    """Return the S3 that the settings name; a blank setting counts as unset."""
-    region = settings.AWS_S3_REGION_NAME.strip()
-    if not region:
-        raise ImproperlyConfigured(
-            "AWS_S3_REGION_NAME is not set: name the region of the buckets, as in eu-central-1."
-        )
-    return Place(
-        region,
-        settings.AWS_S3_ENDPOINT_URL.strip() or None,
-        settings.AWS_EXPECTED_BUCKET_OWNER.strip() or None,
-    )
+@contextmanager
+def in_turn() -> Iterator[None]:
+    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError where none becomes free."""
+    if not _turns.acquire(timeout=TURN):
+        raise NotAnsweringError(waiting=UPLOADS_AT_ONCE)
+    try:
+        yield
+    finally:
+        _turns.release()
 
 
 @cache
-def _core() -> botocore.session.Session:
+def _core(profile: str | None) -> botocore.session.Session:
     """Return the process's botocore session, which finds credentials and reads AWS's configuration files."""
-    return botocore.session.get_session()
+    return botocore.session.Session(profile=profile)
 
 
-@cache
-def session() -> "boto3.Session":
-    """Return the process's boto3 session: keys, profile, role or web identity by boto3's default chain."""
+@lru_cache(maxsize=16)
+def _session(profile: str | None, key: Key | None) -> "boto3.Session":
     import boto3
 
-    return boto3.Session(botocore_session=_core())
+    if key is None:
+        return boto3.Session(botocore_session=_core(profile))
+    core = botocore.session.get_session()
+    core.set_credentials(key.id, key.secret, key.token)
+    return boto3.Session(botocore_session=core)
 
 
-def credentials() -> Any:
-    """Return botocore's frozen credentials (`access_key`, `secret_key`, `token`), renewed when they run out.
+def session(target: Target) -> "boto3.Session":
+    """Return the process's boto3 session of a target.
 
-    Raises botocore.exceptions.NoCredentialsError where the default chain finds none.
+    It has the target's key or profile, else what boto3 finds in the usual places (environment, profile,
+    role, web identity). Raises LocalServerNotRunningError where the local server is needed and not running.
     """
+    if target.is_local and target.key is None:
+        from s3kit.local import current
+
+        current()
+    with _lock:
+        return _session(target.profile, target.key)
+
+
+def credentials(target: Target) -> Any:
+    """Return botocore's frozen credentials (`access_key`, `secret_key`, `token`), renewed when they expire.
+
+    Raises botocore.exceptions.NoCredentialsError where there are none.
+    """
+    made = session(target)
     with _lock:  # the first look-up can mean a request, and botocore does not guard it
-        found = _core().get_credentials()
+        found = made.get_credentials()
     frozen = found.get_frozen_credentials() if found else None
     if frozen is None or not frozen.access_key:
         raise NoCredentialsError
     return frozen
 
 
-def _variants() -> dict[str, bool]:
+def _variants(target: Target) -> dict[str, bool]:
     """Return whether the environment or AWS's configuration file asks for dual-stack or FIPS hosts."""
-    if place().endpoint:  # botocore ignores both for an endpoint
-        return {"use_dualstack_endpoint": False, "use_fips_endpoint": False}
     names = ("use_dualstack_endpoint", "use_fips_endpoint")
-    return {name: bool(_core().get_config_variable(name)) for name in names}
+    if target.endpoint:  # botocore ignores both for an endpoint
+        return dict.fromkeys(names, False)
+    return {name: bool(_core(target.profile).get_config_variable(name)) for name in names}
 
 
-def config(*, patient: bool = True) -> Config:
+def config(target: Target, *, patient: bool = True) -> Config:
     """Return the complete botocore configuration: nothing is left to defaults that differ between machines.
 
     Commands are `patient`: they wait for minutes rather than fail. A web request is not.
@@ -112,20 +129,21 @@ def config(*, patient: bool = True) -> Config:
     - Virtual addressing on AWS, with the region in the host; path style on an endpoint, which has no
       wildcard name.
     - On an endpoint no checksums beyond those required: boto3's newer ones are refused by some stores.
-    - The settings' endpoint counts, never AWS_ENDPOINT_URL(_S3).
+    - The target's endpoint counts, never AWS_ENDPOINT_URL(_S3).
     - Proxies and the CA bundle are the environment's, as for boto3: HTTPS_PROXY, NO_PROXY, AWS_CA_BUNDLE.
     """
-    region, endpoint, _ = place()
-    variants = _variants()
-    checksums: dict[str, Any] = {}
-    if endpoint:
-        checksums["request_checksum_calculation"] = "when_required"
-        checksums["response_checksum_validation"] = "when_required"
+    variants = _variants(target)
+    extra: dict[str, Any] = {}
+    if target.endpoint:
+        extra["request_checksum_calculation"] = "when_required"
+        extra["response_checksum_validation"] = "when_required"
+    if target.is_local:
+        extra["proxies"] = {}  # no proxy reaches this machine's loopback
     return Config(
-        region_name=region,
+        region_name=target.region,
         signature_version="s3v4",
         s3={
-            "addressing_style": "path" if endpoint else "virtual",
+            "addressing_style": "path" if target.endpoint else "virtual",
             "us_east_1_regional_endpoint": "regional",
             "use_accelerate_endpoint": False,
             "use_dualstack_endpoint": variants["use_dualstack_endpoint"],
@@ -137,78 +155,90 @@ def config(*, patient: bool = True) -> Config:
         read_timeout=READ_TIMEOUT if patient else WEB_READ_TIMEOUT,
         max_pool_connections=MAX_CONNECTIONS,
         tcp_keepalive=True,
-        **checksums,
+        **extra,
     )
 
 
-def client() -> Any:
-    """Return the boto3 S3 client of the settings; it is shared by threads and kept for the process."""
-    return _shared(_patient)
+def command(target: Target) -> Any:
+    """Return the boto3 S3 client for commands, which wait for S3 for minutes."""
+    return _shared(target, _patient)
 
 
-def web_client() -> Any:
-    """Return the client for what a web request waits for: it fails in seconds where S3 is down or slow.
-
-    Its calls also raise s3.patience.NotAnsweringError, a BotoCoreError.
-    """
-    return _shared(_in_web)
+def web(target: Target) -> Any:
+    """Return the client for what a web request waits for: it fails in seconds where S3 is down or slow."""
+    return _shared(target, _in_web)
 
 
-def working_client() -> Any:
-    """Return the client for what takes S3 long while a web request waits: completing and copying gigabytes.
-
-    A refusal or a lost connection is tried again at once, silence for READ_TIMEOUT seconds is not.
-    """
-    return _shared(_working)
+def working(target: Target) -> Any:
+    """Return the client for what takes S3 long while a web request waits, such as copying gigabytes."""
+    return _shared(target, _working)
 
 
-def client_that_asks_once() -> Any:
+def once(target: Target) -> Any:
     """Return the client for what must not be sent again after a while: botocore tries nothing twice."""
-    return _shared(_once)
+    return _shared(target, _once)
 
 
-def _shared(make: Callable[[Place], Any]) -> Any:
+def _shared(target: Target, make: Callable[[Target], Any]) -> Any:
     with _lock:  # or threads that come at once would each make one; and one session makes one at a time
-        return _client(place(), make)
+        return _client(target, make)
 
 
-@lru_cache(maxsize=16)
-def _client(where: Place, make: Callable[[Place], Any]) -> Any:
-    return make(where)
+@lru_cache(maxsize=64)
+def _client(target: Target, make: Callable[[Target], Any]) -> Any:
+    return make(target)
 
 
-def _made(where: Place, options: Config) -> Any:
-    return session().client("s3", region_name=where.region, endpoint_url=where.endpoint, config=options)
-
-
-def _patient(where: Place) -> Any:
-    return _made(where, config())
-
-
-def _in_web(where: Place) -> Any:
-    made = _made(where, config(patient=False))
-    patience.Limits().attach(made)
+def _made(target: Target, options: Config) -> Any:
+    made = session(target).client(
+        "s3", region_name=target.region, endpoint_url=target.endpoint, config=options
+    )
+    if target.owner:
+        # Every call names the account that the bucket must belong to; django-storages does so on a few only.
+        made.meta.events.register("provide-client-params.s3", _Owner(target.owner))
     return made
 
 
-def _working(where: Place) -> Any:
-    made = _made(where, config(patient=False).merge(Config(read_timeout=READ_TIMEOUT)))
-    made.meta.events.register_first("needs-retry.s3", patience.not_after_silence)
-    return made
+class _Owner:
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+    def __call__(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any]:
+        takes = model.input_shape is not None and "ExpectedBucketOwner" in model.input_shape.members
+        return {"ExpectedBucketOwner": self.owner} | params if takes else params
 
 
-def _once(where: Place) -> Any:
-    return _made(where, config().merge(Config(retries={"mode": "standard", "total_max_attempts": 1})))
+def _patient(target: Target) -> Any:
+    return _made(target, config(target))
+
+
+def _in_web(target: Target) -> Any:
+    return _made(target, config(target, patient=False))
+
+
+def _working(target: Target) -> Any:
+    return _made(target, config(target, patient=False).merge(Config(read_timeout=WORKING_READ_TIMEOUT)))
+
+
+def _once(target: Target) -> Any:
+    retries = {"mode": "standard", "total_max_attempts": 1}
+    return _made(target, config(target).merge(Config(retries=retries)))
 
 
 # A server that loads the site and then forks must not leave two processes on one connection.
-os.register_at_fork(after_in_child=_client.cache_clear)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_client.cache_clear)
 
 
-def owner_arguments() -> dict[str, str]:
+def forget() -> None:
+    """Make sessions and clients anew at the next call: for tests, which change the environment."""
+    for cached in (_core, _session, _client, bucket_url, _rules):
+        cached.cache_clear()
+
+
+def owner_arguments(target: Target) -> dict[str, str]:
     """Return the argument of boto3's S3 calls that refuses a bucket which another account has taken over."""
-    owner = place().owner
-    return {"ExpectedBucketOwner": owner} if owner else {}
+    return {"ExpectedBucketOwner": target.owner} if target.owner else {}
 
 
 @cache
@@ -219,53 +249,51 @@ def _rules() -> EndpointProvider:
     )
 
 
+@cache
 def partition(region: str) -> str:
     """Return the partition of a region (aws, aws-cn, aws-us-gov, aws-eusc, ...); of an unknown one, aws."""
     return str(_rules().ruleset.rule_lib.aws_partition(region)["name"])
 
 
-def bucket_arn(bucket: str, key: str = "") -> str:
-    """Return the ARN of a bucket in the settings' region, or of objects: `bucket_arn("b", "static/*")`."""
-    return f"arn:{partition(place().region)}:s3:::{bucket}" + (f"/{key}" if key else "")
-
-
-def bucket_url(bucket: str) -> str:
+@lru_cache(maxsize=64)
+def bucket_url(target: Target, bucket: str) -> str:
     """Return the address of a bucket by botocore's rules, without a slash at its end.
 
     Virtual style on AWS (path style for a name with dots, which no TLS wildcard covers), path style on an
     endpoint.
     """
-    return _bucket_url(place(), bucket)
-
-
-@lru_cache(maxsize=32)
-def _bucket_url(where: Place, bucket: str) -> str:
-    variants = _variants()
+    variants = _variants(target)
     try:
         resolved = _rules().resolve_endpoint(
             Bucket=bucket,
-            Region=where.region,
+            Region=target.region,
             UseFIPS=variants["use_fips_endpoint"],
             UseDualStack=variants["use_dualstack_endpoint"],
-            ForcePathStyle=bool(where.endpoint),
+            ForcePathStyle=bool(target.endpoint),
             Accelerate=False,
             UseGlobalEndpoint=False,
-            **({"Endpoint": where.endpoint} if where.endpoint else {}),
+            **({"Endpoint": target.endpoint} if target.endpoint else {}),
         )
     except EndpointProviderError as error:
         raise ImproperlyConfigured(
-            f"No address for bucket {bucket!r} in region {where.region!r}: {error}"
+            f"No address for bucket {bucket!r} in region {target.region!r}: {error}"
         ) from error
     return str(resolved.url).rstrip("/")
 
 
-def object_url(bucket: str, key: str) -> str:
+def object_url(target: Target, bucket: str, key: str) -> str:
     """Return the plain address of an object, percent-encoded as S3 signs it."""
-    return f"{bucket_url(bucket)}/{quote(key, safe='/~')}"
+    return f"{bucket_url(target, bucket)}/{quote(key, safe='/~')}"
 
 
-def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
-    """Return an obstore store of a bucket: the address, credentials, owner and CA of `client()`.
+def ca_bundle(target: Target) -> str | None:
+    """Return the file of certificate authorities that the environment or AWS's configuration names."""
+    found = _core(target.profile).get_config_variable("ca_bundle")
+    return str(found) if found else None
+
+
+def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3Store":
+    """Return an obstore store of a bucket: the address, credentials, owner and CA of the botocore clients.
 
     Keys are given to it in full, `static/` included. Answers 500 and 503 and cut connections are tried
     again up to `max_retries` times, with growing pauses of at most 3 seconds. It finds the proxies of the
@@ -274,18 +302,17 @@ def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
     """
     from obstore.store import S3Store
 
-    region, _, owner = place()
-    url = bucket_url(bucket)
-    credentials()  # obstore would bury the error in its own
+    url = bucket_url(target, bucket)
+    credentials(target)  # obstore would bury the error in its own
     options: ClientConfig = {
         "allow_http": url.startswith("http:"),
         "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT),
         "read_timeout": timedelta(seconds=READ_TIMEOUT),
         "timeout": timedelta(seconds=REQUEST_TIMEOUT),
     }
-    if owner:
-        options["default_headers"] = {"x-amz-expected-bucket-owner": owner}
-    if bundle := _core().get_config_variable("ca_bundle"):
+    if target.owner:
+        options["default_headers"] = {"x-amz-expected-bucket-owner": target.owner}
+    if bundle := ca_bundle(target):
         try:
             options["root_certificate"] = Path(bundle).read_bytes()
         except OSError as error:
@@ -298,7 +325,7 @@ def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
             "aws_endpoint_url_s3": url,
             # That is: the endpoint names the bucket already, be it in the host or in the path.
             "virtual_hosted_style_request": True,
-            "region": region,
+            "region": target.region,
             "skip_signature": False,
             "s3_express": False,
         },
@@ -312,12 +339,12 @@ def obstore_store(bucket: str, *, max_retries: int = 8) -> "S3Store":
                 "base": 2,
             },
         },
-        credential_provider=_for_obstore,
+        credential_provider=partial(_for_obstore, target),
     )
 
 
-def _for_obstore() -> Any:
-    frozen = credentials()
+def _for_obstore(target: Target) -> Any:
+    frozen = credentials(target)
     return {
         "access_key_id": frozen.access_key,
         "secret_access_key": frozen.secret_key,

@@ -7,12 +7,15 @@ endpoint, one CDN), an upload is still no script.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from botocore.exceptions import BotoCoreError
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponseBase
 
 # The settings import this module, so it imports the storages, which read settings, where it needs them.
 
@@ -51,46 +54,75 @@ def _addresses(word: str) -> tuple[str, ...]:
 
 
 def static_files() -> tuple[str, ...]:
-    """Return the source of static files: `static/` on S3 or its CDN; the site itself for local files."""
-    from django.core.files.storage import storages
-
-    from s3kit.storages.static import StaticStorage, static_address
-
+    """Return the source of static files: their prefix on S3 or its CDN; the site itself for local files."""
+    storage = _storages().get("staticfiles")
     # With debug on, runserver serves them, as StaticStorage.url says.
-    if settings.DEBUG or not isinstance(storages["staticfiles"], StaticStorage):
+    if settings.DEBUG or storage is None:
         return (_of_local(settings.STATIC_URL),)
-    return (static_address(),)
+    return (storage.address(),)
 
 
 def uploads() -> tuple[str, ...]:
-    """Return the source of uploads: `media/` on S3 or its CDN; the site itself for local files.
+    """Return the sources of uploads: their prefixes on S3 or its CDN; the site itself for local files.
 
-    AWS_MEDIA_ACCESS makes no difference: a signature is in a link's query, which sources don't look at.
+    The access makes no difference: a signature is in a link's query, which sources don't look at.
     """
-    storage = _media_storage()
-    return (storage.plain_url("") if storage else _of_local(settings.MEDIA_URL),)
+    found = _storages()
+    media = [storage.plain_url("") for storage in found.values() if storage.kind == "media"]
+    return tuple(media if "default" in found else [_of_local(settings.MEDIA_URL), *media])
 
 
 def direct_uploads() -> tuple[str, ...]:
-    """Return where a browser may upload to: the media bucket, behind a CDN too; nothing for local files."""
+    """Return where a browser may upload to: the media buckets, behind a CDN too; nothing for local files."""
     from s3kit import clients
 
-    storage = _media_storage()
-    if storage is None:
-        return ()
-    address = clients.bucket_url(storage.bucket_name)
-    # A form is posted to the bare address, parts go to keys below it; in path style that takes two sources.
-    return (address, f"{address}/") if urlsplit(address).path else (address,)
+    found: dict[str, None] = {}
+    for storage in _storages().values():
+        if storage.kind == "media":
+            address = clients.bucket_url(storage.target, storage.named_bucket)
+            # A form is posted to the bare address, parts go to keys below it: two sources in path style.
+            found.update(dict.fromkeys((address, f"{address}/") if urlsplit(address).path else (address,)))
+    return tuple(found)
 
 
-def _media_storage() -> Any:
-    """Return the storage of uploads if it is on S3, else None."""
-    from django.core.files.storage import storages
+def _storages() -> dict[str, Any]:
+    from s3kit.deployment import s3_storages
 
-    storage = storages["default"]
-    return storage if hasattr(storage, "plain_url") else None
+    return s3_storages()
 
 
 def _of_local(url: str) -> str:
     """Return the source of files that a server beside the site has: on the site's own host, or another."""
     return url if urlsplit(url).netloc else "'self'"
+
+
+class SourcesMiddleware:
+    """Put the addresses in the place of the three words, in the policy that another middleware has set.
+
+    Its place is before that one in MIDDLEWARE: django-csp's, or Django's own from 6.0 on.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[..., Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer the request."""
+        if self.is_async:
+            return self._answer(request)
+        return _filled_in(self.get_response(request))
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        return _filled_in(await self.get_response(request))
+
+
+def _filled_in(response: HttpResponseBase) -> HttpResponseBase:
+    for header in ("Content-Security-Policy", "Content-Security-Policy-Report-Only"):
+        if header in response:
+            response[header] = fill_in(response[header])
+    return response

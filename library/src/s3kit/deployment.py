@@ -1,57 +1,250 @@
-"""The site as its buckets and policies see it: the settings on which they depend, as data."""
+"""`STORAGES` as data: which buckets a site has, what each holds, under which prefix and for whom.
 
-from dataclasses import dataclass
+Everything that looks at a site as a whole (`plan`, `apply`, `doctor`, `policy`, `push`, `prune`, the checks,
+the CSP sources) works from a `Deployment` and from nothing else.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
-from s3kit.clients import partition
+from s3kit.options import conf
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+# In a bucket with media: what browsers sent straight to S3 and nobody has checked. Never public; it expires.
+PENDING_PREFIX = "pending/"
+
+
+class NotOnS3Error(ImproperlyConfigured):
+    """No storage of the site is on S3."""
+
 
 @dataclass(frozen=True)
-class Site:
-    """All that the buckets and policies depend on; blank texts are unset."""
+class Key:
+    """An access key; its secret stays out of `repr`."""
+
+    id: str
+    secret: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which S3 a storage uses. `endpoint` is None for AWS itself; `owner` is an account number or None.
+
+    Without `key` and `profile`, boto3 finds credentials in the usual places (environment, profile, role).
+    """
 
     region: str
-    static_bucket: str
-    media_bucket: str
-    access: str = "private"
-    endpoint: str = ""
-    origins: tuple[str, ...] = ()
-    distribution: str = ""
-    media_domain: str = ""
-    versioning: bool = False
-    owner: str = ""
-
-    @classmethod
-    def from_settings(cls) -> "Site":
-        """Return the site that Django's settings describe, whether or not USE_S3 is on."""
-        return cls(
-            region=settings.AWS_S3_REGION_NAME,
-            static_bucket=settings.AWS_STATIC_BUCKET_NAME,
-            media_bucket=settings.AWS_MEDIA_BUCKET_NAME,
-            access=settings.AWS_MEDIA_ACCESS,
-            endpoint=settings.AWS_S3_ENDPOINT_URL,
-            origins=tuple(settings.SITE_ORIGINS),
-            distribution=settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN,
-            media_domain=settings.AWS_MEDIA_CUSTOM_DOMAIN,
-            versioning=settings.AWS_MEDIA_VERSIONING,
-            owner=settings.AWS_EXPECTED_BUCKET_OWNER,
-        )
+    endpoint: str | None = None
+    owner: str | None = None
+    profile: str | None = None
+    key: Key | None = None
+    is_local: bool = False
 
     @property
-    def at_desk(self) -> bool:
-        """Whether the endpoint is plain http on this machine: nothing else goes without TLS."""
-        parts = urlsplit(self.endpoint)
+    def is_loopback(self) -> bool:
+        """Whether the endpoint is plain http on this machine: everything else has to use TLS."""
+        parts = urlsplit(self.endpoint or "")
         return parts.scheme == "http" and parts.hostname in LOOPBACK
 
     @property
-    def media_through_cdn(self) -> bool:
-        """Whether visitors get uploads from the CloudFront distribution, and only from there."""
-        return bool(self.distribution and self.media_domain) and self.access != "public-read"
+    def where(self) -> tuple[str, str | None]:
+        """The region and endpoint, which two storages of one bucket share."""
+        return self.region, self.endpoint
 
-    def arn(self, bucket: str, key: str = "") -> str:
-        """Return the ARN of a bucket, or of its objects, in the region's partition."""
-        return f"arn:{partition(self.region)}:s3:::{bucket}" + (f"/{key}" if key else "")
+
+@dataclass(frozen=True)
+class Location:
+    """What one entry of STORAGES keeps on S3: a bucket, a prefix in it, and who may read it."""
+
+    alias: str
+    kind: Literal["static", "media"]
+    bucket: str
+    prefix: str
+    target: Target
+    access: str = "private"
+    custom_domain: str = ""
+    distribution: str = ""
+    versioning: bool = False
+    expire: int = 3600
+    cloudfront_key_id: str = ""
+
+    @property
+    def through_cdn(self) -> bool:
+        """Whether visitors get the files from the CloudFront distribution, and only from there."""
+        if self.kind == "static":
+            return bool(self.distribution)
+        return bool(self.distribution and self.custom_domain) and self.access != "public-read"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether a link has to be signed."""
+        return self.kind == "media" and self.access == "private"
+
+    def arn(self, key: str = "*") -> str:
+        """Return the ARN of objects, by default of all, below the prefix."""
+        return arn(self.target, self.bucket, f"{self.prefix}{key}")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket, and what the site keeps there."""
+
+    name: str
+    target: Target
+    locations: tuple[Location, ...]
+
+    @property
+    def static(self) -> tuple[Location, ...]:
+        """The locations of static files."""
+        return tuple(location for location in self.locations if location.kind == "static")
+
+    @property
+    def media(self) -> tuple[Location, ...]:
+        """The locations of uploads."""
+        return tuple(location for location in self.locations if location.kind == "media")
+
+    @property
+    def versioning(self) -> bool:
+        """Whether the bucket is to keep versions."""
+        return any(location.versioning for location in self.locations)
+
+    def arn(self, key: str = "") -> str:
+        """Return the ARN of the bucket, or of objects in it."""
+        return arn(self.target, self.name, key)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a site keeps on S3."""
+
+    locations: tuple[Location, ...]
+    origins: tuple[str, ...] = ()
+    storages: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """The storages by alias, bound to the same target as the locations."""
+
+    @classmethod
+    def load(cls, *, local: bool | None = None) -> "Deployment":
+        """Return what STORAGES says; the storages' constructors do no I/O.
+
+        `local` is True for the local server, False for the real target, None for what USE_S3 says. Raises
+        NotOnS3Error where no entry is on S3, ImproperlyConfigured where entries contradict each other.
+        """
+        found = s3_storages()
+        if not found or conf.use_s3 is False:
+            raise NotOnS3Error(_not_on_s3(bool(found)))
+        bound = {alias: storage.bound(local=local) for alias, storage in found.items()}
+        locations = tuple(storage.described(alias) for alias, storage in bound.items())
+        check_locations(locations)
+        return cls(locations, conf.origins, bound)
+
+    @property
+    def static(self) -> Location | None:
+        """The location of the site's static files."""
+        found = [location for location in self.locations if location.kind == "static"]
+        return min(found, key=lambda location: location.alias != "staticfiles", default=None)
+
+    @property
+    def media(self) -> tuple[Location, ...]:
+        """The locations of uploads, that of the default storage first."""
+        found = [location for location in self.locations if location.kind == "media"]
+        return tuple(sorted(found, key=lambda location: location.alias != "default"))
+
+    @property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """The buckets, those with static files first, each once."""
+        grouped: dict[tuple[str, tuple[str, str | None]], list[Location]] = {}
+        for location in sorted(self.locations, key=lambda each: each.kind != "static"):
+            grouped.setdefault((location.bucket, location.target.where), []).append(location)
+        return tuple(Bucket(name, found[0].target, tuple(found)) for (name, _), found in grouped.items())
+
+
+def s3_storages() -> dict[str, Any]:
+    """Return the storages of STORAGES that are the library's, by alias.
+
+    Raises ImproperlyConfigured where one of them cannot be made.
+    """
+    from django.conf import settings
+    from django.core.files.storage import storages
+    from django.utils.module_loading import import_string
+
+    found = {}
+    for alias, entry in settings.STORAGES.items():
+        try:
+            backend = import_string(entry["BACKEND"])
+        except (ImportError, KeyError):
+            continue  # Django's own error, where somebody uses it
+        if isinstance(backend, type) and hasattr(backend, "described"):
+            found[alias] = storages[alias]
+    return found
+
+
+def arn(target: Target, bucket: str, key: str = "") -> str:
+    """Return the ARN of a bucket, or of its objects, in the region's partition."""
+    from s3kit.clients import partition
+
+    return f"arn:{partition(target.region)}:s3:::{bucket}" + (f"/{key}" if key else "")
+
+
+def check_locations(locations: tuple[Location, ...]) -> None:
+    """Raise ImproperlyConfigured, in one line, where locations contradict each other."""
+    if problems := location_problems(locations):
+        raise ImproperlyConfigured(problems[0])
+
+
+def location_problems(locations: tuple[Location, ...]) -> list[str]:
+    """Return what is wrong with locations side by side in one bucket.
+
+    Whoever may read a prefix may read all below it, so locations of different kind or access must not be
+    nested; one that is nested in another of the same kind and access is a prefix of a tenant, which is fine.
+    """
+    found = []
+    for number, one in enumerate(locations):
+        for other in locations[number + 1 :]:
+            if (one.bucket, one.target.where) != (other.bucket, other.target.where):
+                continue
+            nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+            same = (one.kind, one.access, one.distribution) == (other.kind, other.access, other.distribution)
+            if nested and (not same or one.kind == "static"):
+                found.append(
+                    f"STORAGES[{one.alias!r}] and STORAGES[{other.alias!r}] share {one.bucket}/{one.prefix}"
+                    f" and {other.bucket}/{other.prefix}, but not who may read them: separate their locations."
+                )
+    return found
+
+
+def location_prefix(location: Any) -> str:
+    """Return a location as a prefix that ends with a slash; raise ImproperlyConfigured for what is none."""
+    text = str(location or "").strip()
+    prefix = text.rstrip("/") + "/"
+    parts = prefix.split("/")[:-1]
+    if not text.strip("/") or text.startswith("/") or any(part in {"", ".", ".."} for part in parts):
+        raise ImproperlyConfigured(
+            f"The location {text!r} is not a prefix: write it as 'media/', without a slash at its beginning."
+        )
+    if re.search(r"[\\*?\x00-\x1f\x7f]", prefix) or "${" in prefix:
+        raise ImproperlyConfigured(
+            f"The location {text!r} has characters that a policy cannot name literally."
+        )
+    if prefix.startswith(PENDING_PREFIX):
+        raise ImproperlyConfigured(
+            f"The location {text!r} is where unchecked uploads wait until they expire: choose another one."
+        )
+    return prefix
+
+
+def _not_on_s3(has_entries: bool) -> str:
+    from django.conf import settings
+
+    if has_entries or hasattr(settings, "USE_S3"):
+        return f"The site is not on S3: USE_S3 is {getattr(settings, 'USE_S3', None)!r}, not true or local."
+    return (
+        "The site is not on S3: no entry of STORAGES has the BACKEND s3kit.storages.StaticStorage or"
+        " s3kit.storages.MediaStorage."
+    )

@@ -36,7 +36,7 @@ from django.conf import settings
 from s3kit import clients
 from s3kit.publishing import history
 from s3kit.progress import Progress
-from s3kit.storages.static import CHUNK, Source, Stage, static_bucket
+from s3kit.publishing.collect import CHUNK, Source, Stage
 
 if TYPE_CHECKING:
     from obstore import PutResult

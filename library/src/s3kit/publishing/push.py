@@ -27,7 +27,7 @@ from s3kit import errors
 from s3kit.storages.media import MediaStorage
 from s3kit.progress import Progress
 from s3kit.publishing.publish import GIVE_UP_AFTER, NAMED_FAILURES
-from s3kit.storages.static import CHUNK
+from s3kit.publishing.collect import CHUNK
 
 # Small files are limited by the way to S3 and back, large ones by the line and by memory.
 CONCURRENCY = 32

@@ -2,7 +2,7 @@
 
 django-storages carries the bytes. Decided here:
 
-- Access (AWS_MEDIA_ACCESS). `private`: no ACL is sent, links are signed. `public-read`: the canned ACL on
+- Access. `private`: no ACL is sent, links are signed. `public-read`: the canned ACL on
   each object, plain links. `public-policy`: no ACL, plain links; the bucket's policy makes objects public.
 - Names: the user's own, made unique by 65 random bits, so that nothing is overwritten, nobody guesses a
   neighbour's address, and S3 need not be asked whether a name is free.
@@ -10,8 +10,6 @@ django-storages carries the bytes. Decided here:
   it as declared.
 """
 
-import base64
-import json
 import posixpath
 import re
 import secrets
@@ -19,39 +17,44 @@ import threading
 import time
 import unicodedata
 from collections.abc import Mapping
-from contextlib import suppress
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
 from botocore.exceptions import ClientError
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.utils import validate_file_name
-from django.core.signals import setting_changed
 from django.utils.deconstruct import deconstructible
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
 from s3kit import clients
-from s3kit.storages import signing
-
-ACCESS = ("private", "public-read", "public-policy")
+from s3kit.storages import cloudfront, signing
+from s3kit.storages.base import OnS3
 
 MAX_KEY = 1024  # bytes of UTF-8, S3's own limit, the prefix included
 
 # One part of 8 MiB at a time, in the thread of the request: 9 MiB of memory for a file of any size, where
 # boto3's ten threads took 110, were no faster in the data centre and cost small files 3 ms each.
 _TRANSFER = TransferConfig(use_threads=False, preferred_transfer_client="classic")
+
+# django-storages' own options. Clients come from `s3kit.clients` and links are signed here, so that most of
+# them are never looked at.
+_FIXED: dict[str, Any] = {
+    "client_config": Config(),
+    "transfer_config": _TRANSFER,
+    "use_threads": True,
+    "gzip": False,
+    "gzip_content_types": (),
+    "file_name_charset": "utf-8",
+    "url_protocol": "https:",
+}
 
 # Lower case without i, l, o and u: 32 characters, 5 bits each, none to be mistaken for another.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -109,71 +112,50 @@ LINK_PARAMETERS = {
 _lock = threading.Lock()
 
 
-@deconstructible
-class MediaStorage(S3Storage):  # type: ignore[misc]
-    """Django's storage of uploads in AWS_MEDIA_BUCKET_NAME, below `media/`; all names are relative to that.
+@deconstructible(path="s3kit.storages.MediaStorage")
+class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
+    """Django's storage of uploads, below one prefix of a bucket; all names are relative to that.
 
-    Settings are read when a storage is made, and again when a test overrides them. Raises
-    ImproperlyConfigured where they cannot work together.
+    Options: bucket_name, location ("media/"), access ("private"), custom_domain, querystring_expire (3600
+    seconds), and the others that `s3kit.options` lists. They are read when a storage is made, and again when
+    a test overrides a setting. Raises ImproperlyConfigured where they cannot work together.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        if self.access not in ACCESS:
-            raise ImproperlyConfigured(
-                f"AWS_MEDIA_ACCESS is {self.access!r}: choose one of {', '.join(ACCESS)}."
-            )
-        if not self.bucket_name:
-            raise ImproperlyConfigured("AWS_MEDIA_BUCKET_NAME is not set: name the bucket of the uploads.")
-        self.querystring_auth = self.access == "private"
-        self.default_acl = "public-read" if self.access == "public-read" else None
+    kind = "media"
+
+    def __init__(self, **given: Any) -> None:
         self._cloudfront: tuple[str, str] | None = None
-        if self.querystring_auth and self.custom_domain:
-            self._cloudfront = (_setting("AWS_CLOUDFRONT_KEY_ID"), _setting("AWS_CLOUDFRONT_KEY"))
-            if not all(self._cloudfront):
-                raise ImproperlyConfigured(
-                    "AWS_MEDIA_CUSTOM_DOMAIN with private media needs CloudFront's signatures: set"
-                    " AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY."
-                )
-            try:
-                cloudfront_key(self._cloudfront[1])
-            except ValueError as error:
-                raise ImproperlyConfigured(str(error)) from None
-        setting_changed.connect(self._read_settings_again)
+        self._begin(given)
+        super().__init__()
 
     def get_default_settings(self) -> dict[str, Any]:
-        """Return django-storages' options, all of them independent of its other settings and variables."""
-        where = clients.place()
-        options: dict[str, Any] = super().get_default_settings() | {
-            "access": _setting("AWS_MEDIA_ACCESS") or "private",
-            "bucket_name": _setting("AWS_MEDIA_BUCKET_NAME"),
-            "location": clients.MEDIA_PREFIX,
-            "custom_domain": _setting("AWS_MEDIA_CUSTOM_DOMAIN"),
-            "querystring_expire": settings.AWS_QUERYSTRING_EXPIRE,
-            "region_name": where.region,
-            "endpoint_url": where.endpoint,
-            "client_config": clients.config(patient=False),
-            "transfer_config": _TRANSFER,
-            # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
-            "max_memory_size": settings.FILE_UPLOAD_MAX_MEMORY_SIZE,
-            "object_parameters": {},
-            "file_overwrite": False,
-            "gzip": False,
-            # Credentials are boto3's to find, and links are signed here.
-            "access_key": None,
-            "secret_key": None,
-            "security_token": None,
-            "session_profile": None,
-            "cloudfront_key_id": None,
-            "cloudfront_key": None,
-        }
-        return options
+        """Return django-storages' options, none of which reads its settings or variables: see `_apply`."""
+        return dict.fromkeys(super().get_default_settings()) | _FIXED
 
-    def _read_settings_again(self, *, setting: str, **_kwargs: Any) -> None:
-        if setting.startswith("AWS_"):
-            # Where a test's settings are gone again and the rest is not enough, the storage stays as it is.
-            with suppress(ImproperlyConfigured):
-                self.__dict__.update(type(self)(**self._constructor_args[1]).__dict__)
+    def _apply(self, values: dict[str, Any]) -> None:
+        here = self._location
+        self.access, self.bucket_name, self.location = here.access, here.bucket, here.prefix
+        self.custom_domain, self.querystring_expire = here.custom_domain, here.expire
+        self.querystring_auth = here.is_private
+        self.default_acl = "public-read" if here.access == "public-read" else None
+        self.region_name, self.endpoint_url = here.target.region, here.target.endpoint
+        self.object_parameters = dict(values["object_parameters"])
+        self.file_overwrite = bool(values["file_overwrite"])
+        # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
+        limit = values["max_memory_size"]
+        self.max_memory_size = settings.FILE_UPLOAD_MAX_MEMORY_SIZE if limit is None else limit
+        self._cloudfront = None
+        if self.querystring_auth and self.custom_domain:
+            self._cloudfront = (values["cloudfront_key_id"], values["cloudfront_key"])
+            if not all(self._cloudfront):
+                raise ImproperlyConfigured(
+                    "A custom_domain with private media needs CloudFront's signatures: set cloudfront_key_id"
+                    " and cloudfront_key (AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY)."
+                )
+            try:
+                cloudfront.private_key(self._cloudfront[1])
+            except ValueError as error:
+                raise ImproperlyConfigured(str(error)) from None
 
     @property
     def connection(self) -> Any:
@@ -182,15 +164,15 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         Threads may share a client but not a resource. django-storages makes a session, a client and a pool of
         connections for each thread, 75 ms and 13 MiB every time; this way only the resource is made anew.
         """
-        shared = clients.web_client()
+        shared = clients.web(self.target)
         with _lock:
-            resource = _resource_class(shared)
+            resource = _resource_class()
         return resource(client=shared)
 
     @property
     def bucket(self) -> Any:
         """Return boto3's resource of the bucket."""
-        return self.connection.Bucket(self.bucket_name)
+        return self.connection.Bucket(self.named_bucket)
 
     # Names
 
@@ -220,6 +202,8 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         never the random one or the extension. Raises SuspiciousFileOperation for an absolute name, for `..`,
         and where nothing of the user's part would be left.
         """
+        if self.file_overwrite:
+            return str(super().get_available_name(name, max_length))
         name = str(name).replace("\\", "/")
         validate_file_name(name, allow_relative_path=True)
         folder, file_name = posixpath.split(name)
@@ -267,17 +251,18 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
             content.seek(0)
             content = ContentFile(content.read().encode(), name=content.name)
         try:
-            return str(super()._save(name, content))
+            with clients.in_turn():
+                return str(super()._save(name, content))
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
             if code == "AccessControlListNotSupported":
                 raise ImproperlyConfigured(
-                    f"AWS_MEDIA_ACCESS=public-read, but bucket {self.bucket_name!r} has ACLs disabled"
+                    f"The access is public-read, but bucket {self.bucket_name!r} has ACLs disabled"
                     " (AccessControlListNotSupported): enable ACLs on the bucket, or choose public-policy."
                 ) from error
             if code == "AccessDenied" and self.default_acl:
                 error.add_note(
-                    f"AWS_MEDIA_ACCESS=public-read: bucket {self.bucket_name!r} may block public ACLs"
+                    f"The access is public-read: bucket {self.bucket_name!r} may block public ACLs"
                     " (BlockPublicAcls), or the key may lack s3:PutObjectAcl."
                 )
             raise
@@ -306,6 +291,8 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         return self._get_write_parameters(name, content)
 
     def _cache_control(self) -> str:
+        if self.file_overwrite:
+            return "no-cache"
         # A name is never used twice, so what is cached is never wrong.
         if not self.querystring_auth:
             return "public, max-age=31536000, immutable"
@@ -340,7 +327,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
         """Return the address of a file for a browser, signed where media are private. No request is made.
 
         `parameters` are boto3's of GetObject: ResponseContentDisposition and its like, VersionId; S3 takes
-        the former on signed links only. `expire` is in seconds, AWS_QUERYSTRING_EXPIRE by default, and a link
+        the former on signed links only. `expire` is in seconds, querystring_expire by default, and a link
         that is handed out has at least half of it left. `http_method` is the one that the link allows, GET
         by default. Raises ValueError for parameters or an `expire` that S3 would refuse.
         """
@@ -351,10 +338,11 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
             life: int = self.querystring_expire if expire is None else expire
             at = signing.window_start(time.time(), life, key)
             if not self._cloudfront:
+                target = self.target
                 return signing.presign(
                     url,
-                    clients.credentials(),
-                    region=self.region_name,
+                    clients.credentials(target),
+                    region=target.region,
                     at=at,
                     expires=life,
                     parameters=query,
@@ -362,7 +350,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
                 )
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
-        return _cloudfront_link(*self._cloudfront, url, at + life) if self._cloudfront else url
+        return cloudfront.signed(*self._cloudfront, url, at + life) if self._cloudfront else url
 
     def plain_url(self, name: str) -> str:
         """Return the address of a file without a signature, on the custom domain if there is one.
@@ -374,7 +362,7 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
     def _key_url(self, key: str) -> str:
         if self.custom_domain:
             return f"https://{self.custom_domain}/{quote(key, safe='/~')}"
-        return clients.object_url(self.bucket_name, key)
+        return clients.object_url(self.target, self.named_bucket, key)
 
     def _link_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
         if unknown := [name for name in parameters if name not in LINK_PARAMETERS]:
@@ -384,48 +372,6 @@ class MediaStorage(S3Storage):  # type: ignore[misc]
                 f"S3 takes {', '.join(refused)} on signed links only, and media are {self.access}."
             )
         return {LINK_PARAMETERS[name]: str(value) for name, value in parameters.items()}
-
-
-@lru_cache(maxsize=8)
-def cloudfront_key(text: str) -> RSAPrivateKey:
-    r"""Return the private key in AWS_CLOUDFRONT_KEY: a PEM, with line ends or `\n` for them, or base64 of it.
-
-    Raises ValueError, with one line that says nothing of the key itself. CloudFront verifies RSA of 2,048
-    bits; its other kind, ECDSA, would sign the same link differently every time.
-    """
-    hint = "AWS_CLOUDFRONT_KEY must be the PEM of an RSA private key of 2048 bits, or base64 of that PEM"
-    try:
-        pem = text.strip().strip("'\"").replace("\\n", "\n").replace("\\r", "").encode("ascii")
-        if not pem.startswith(b"-----BEGIN"):
-            pem = base64.b64decode(b"".join(pem.split()), validate=True)
-        key = load_pem_private_key(pem, password=None)
-    except TypeError:
-        raise ValueError(f"{hint}; this one is locked with a passphrase.") from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError(f"{hint}; this is none that can be read.") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError(f"{hint}; this one is not RSA.")  # noqa: TRY004 - the setting is wrong, not the caller
-    if key.key_size != 2048:
-        raise ValueError(f"{hint}; this one has {key.key_size}.")
-    return key
-
-
-@lru_cache(maxsize=4096)
-def _cloudfront_link(key_id: str, key: str, url: str, expires: int) -> str:
-    """Return `url` signed for CloudFront until `expires` (Unix seconds), with a canned policy.
-
-    A signature takes the best part of a millisecond, so those of the objects and windows last asked for are
-    kept. RSA with SHA-1 is what CloudFront verifies.
-    """
-    until = {"DateLessThan": {"AWS:EpochTime": expires}}
-    policy = json.dumps({"Statement": [{"Resource": url, "Condition": until}]}, separators=(",", ":"))
-    signature = cloudfront_key(key).sign(policy.encode(), padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
-    encoded = base64.b64encode(signature).decode().translate(str.maketrans("+=/", "-_~"))
-    return f"{url}{'&' if '?' in url else '?'}Expires={expires}&Signature={encoded}&Key-Pair-Id={key_id}"
-
-
-def _setting(name: str) -> str:
-    return str(getattr(settings, name)).strip()
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -468,25 +414,13 @@ def _disposition(kind: str, name: str) -> str:
 
 
 class _SharingSession(boto3.Session):  # type: ignore[misc]
-    """A session that makes resources over the client that is there, where boto3's makes another one."""
+    """A session that makes resources over a client that is there, where boto3's makes another one."""
 
     def client(self, *_args: Any, **_kwargs: Any) -> Any:
-        return clients.web_client()
+        return self._session.create_client("s3", region_name="us-east-1")
 
 
 @cache
-def _sharing_session() -> _SharingSession:
-    return _SharingSession()
-
-
-@lru_cache(maxsize=8)
-def _resource_class(shared: Any) -> Any:
-    """Return the class of boto3's S3 resource, and have every call of the client name the bucket's owner."""
-    shared.meta.events.register("provide-client-params.s3", _name_owner, unique_id="expected-bucket-owner")
-    return type(_sharing_session().resource("s3"))
-
-
-def _name_owner(params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any]:
-    """Add the bucket's expected owner to every call that takes it; django-storages has it on a few only."""
-    takes = model.input_shape is not None and "ExpectedBucketOwner" in model.input_shape.members
-    return clients.owner_arguments() | params if takes else params
+def _resource_class() -> Any:
+    """Return the class of boto3's S3 resource."""
+    return type(_SharingSession().resource("s3"))

@@ -6,7 +6,6 @@ rewrites, and `s3/publish.py` uploads the outcome at the end. A web process only
 
 import base64
 import gzip
-import hashlib
 import json
 import re
 import threading
@@ -14,8 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
@@ -25,87 +23,13 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage, storages
 
 from s3kit import clients
+from s3kit.options import conf
+from s3kit.publishing.collect import Stage
+from s3kit.storages.base import OnS3
 
-CHUNK = 256 * 1024  # bytes read at once
 # A site whose manifest can't be read asks again after this many seconds, not at each page.
 ASK_AGAIN_AFTER = 10.0
 SCRIPTS = (".js", ".mjs")
-
-
-class Source(NamedTuple):
-    """The content of a file: on disk, or held because it was rewritten. `digest` is its SHA-256."""
-
-    body: Path | bytes
-    size: int
-    digest: str
-
-    def open(self) -> "File[Any]":
-        """Return the content as a file of Django's."""
-        return ContentFile(self.body) if isinstance(self.body, bytes) else File(self.body.open("rb"))
-
-
-class Stage:
-    """What Django has collected: plain names, and the names that its post-processing derived from them.
-
-    Django's code takes it for the storage that it writes to. A file on disk stays there and is read again
-    at its upload; text that was rewritten is held.
-    """
-
-    def __init__(self) -> None:
-        self.plain: dict[str, Source] = {}
-        self.derived: dict[str, Source] = {}
-        self._folders = {"."}
-        self._on_disk: dict[str, Source] = {}
-
-    def add(self, name: str, content: "File[Any]", *, derived: bool) -> None:
-        """Note a name and its content."""
-        name = name.replace("\\", "/")
-        (self.derived if derived else self.plain)[name] = self._source(content)
-        if not derived:
-            self._folders.update(str(folder) for folder in PurePosixPath(name).parents)
-
-    def _source(self, content: "File[Any]") -> Source:
-        path = getattr(content.file, "name", None)
-        if not isinstance(path, str):  # held text, or a finder whose files are not on disk
-            content.seek(0)
-            body = content.read()
-            return Source(body, len(body), hashlib.sha256(body).hexdigest())
-        if path not in self._on_disk:
-            digest, size = hashlib.sha256(), 0
-            for chunk in content.chunks(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-            self._on_disk[path] = Source(Path(path).absolute(), size, digest.hexdigest())
-        return self._on_disk[path]
-
-    def exists(self, name: str) -> bool:
-        """Return whether a file or a folder of that name was collected."""
-        return name in self.derived or name in self.plain or name in self._folders
-
-    def source(self, name: str) -> Source:
-        """Return what a name holds; a folder raises IsADirectoryError, as on disk."""
-        found = self.derived.get(name) or self.plain.get(name)
-        if found is None:
-            raise (IsADirectoryError if name in self._folders else FileNotFoundError)(name)
-        return found
-
-    def delete(self, name: str) -> None:
-        """Forget a derived name; plain ones are the sources."""
-        self.derived.pop(name, None)
-
-
-def static_bucket() -> str:
-    """Return the name of the bucket for static files."""
-    if bucket := settings.AWS_STATIC_BUCKET_NAME.strip():
-        return str(bucket)
-    raise ImproperlyConfigured("AWS_STATIC_BUCKET_NAME is not set: name the bucket for static files.")
-
-
-def static_address() -> str:
-    """Return the address of `static/`: on AWS_STATIC_CUSTOM_DOMAIN if there is one, else on the bucket."""
-    if domain := settings.AWS_STATIC_CUSTOM_DOMAIN.strip():
-        return f"https://{domain}/{clients.STATIC_PREFIX}"
-    return clients.object_url(static_bucket(), clients.STATIC_PREFIX)
 
 
 # By a part of a pattern of Django's: what a text must hold, in lower case, for the pattern to match anywhere.
@@ -166,27 +90,50 @@ class _RelativeAddresses(Storage):
         return quote(name or "", safe="/~")
 
 
-class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
-    """Django's manifest storage on S3.
+class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
+    """Django's manifest storage on S3, below one prefix of a bucket.
+
+    Options: bucket_name, location ("static/"), custom_domain, cloudfront_distribution, and the others that
+    `s3kit.options` lists.
 
     Turns names into addresses by the manifest, which is read once: from STATICFILES_MANIFEST if that file
     exists, else from the bucket. With DEBUG on, `url` returns plain names below STATIC_URL as Django's own
     storage does; `runserver` serves them from the source. Files get in only by `collectstatic`.
     """
 
+    kind = "static"
     support_js_module_import_aggregation = True
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, **given: Any) -> None:
+        self._begin(given)
         self._stage: Stage | None = None
         self._failure: tuple[float, ImproperlyConfigured] | None = None
         self._lock = threading.Lock()
-        super().__init__(*args, **kwargs)
+        super().__init__()
         self._manifest: tuple[dict[str, str], str] | None = None
         self._manifest_text = ""
         self._patterns: dict[str, list[tuple[Any, ...]]] = {
             extension: [(_quick(compiled), *rest) for compiled, *rest in patterns]
             for extension, patterns in self._patterns.items()
         }
+
+    def _apply(self, values: dict[str, Any]) -> None:
+        del values
+        self.bucket_name, self.location = self._location.bucket, self._location.prefix
+        self.custom_domain = self._location.custom_domain
+
+    def bound(self, *, local: bool | None) -> Self:
+        """Return the storage bound to a target, with a manifest of its own."""
+        other = super().bound(local=local)
+        if other is not self:
+            other._manifest, other._failure, other._lock = None, None, threading.Lock()
+        return other
+
+    def address(self) -> str:
+        """Return the address of the prefix: on the custom domain if there is one, else in the bucket."""
+        if self.custom_domain:
+            return f"https://{self.custom_domain}/{quote(self.location, safe='/~')}"
+        return clients.object_url(self.target, self.named_bucket, self.location)
 
     # The manifest
 
@@ -225,10 +172,10 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         return self._manifest_text
 
     def _find_manifest(self) -> str:
-        local = settings.STATICFILES_MANIFEST
-        if local and Path(local).exists():
+        local = conf.manifest
+        if local and local.exists():
             try:
-                return Path(local).read_text(encoding="utf-8")
+                return local.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 raise ImproperlyConfigured(
                     f"The manifest of static files {local} can't be read: {error}"
@@ -236,14 +183,14 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         # boto3, not obstore: its threads would not survive the fork of a server that loads the site first.
         from botocore.exceptions import BotoCoreError, ClientError
 
-        bucket, key = static_bucket(), clients.STATIC_PREFIX + self.manifest_name
+        target, bucket, key = self.target, self.named_bucket, self.location + self.manifest_name
         try:
-            answer = clients.web_client().get_object(Bucket=bucket, Key=key, **clients.owner_arguments())
+            answer = clients.web(target).get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
             return str(answer["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
+            missing = f"{local} does not exist, and " if local else ""
             raise ImproperlyConfigured(
-                f"No manifest of static files: {local} does not exist, and {key} of bucket {bucket} "
-                f"can't be read: {error}"
+                f"No manifest of static files: {missing}{key} of bucket {bucket} can't be read: {error}"
             ) from error
 
     @property
@@ -300,7 +247,7 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
         """Return a file's address, percent-encoded; with DEBUG on and not `force`, the one of runserver."""
         if settings.DEBUG and not force:
             return str(settings.STATIC_URL) + _quoted(unquote(name or "").lstrip("/"))
-        return static_address() + _quoted(super().url(name or "", force))
+        return self.address() + _quoted(super().url(name or "", force))
 
     # Files
 
@@ -338,9 +285,10 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
             return self._stage.exists(name)
         from botocore.exceptions import ClientError
 
-        key = clients.STATIC_PREFIX + name
+        target, key = self.target, self.location + name
+        owner = clients.owner_arguments(target)
         try:
-            clients.client().head_object(Bucket=static_bucket(), Key=key, **clients.owner_arguments())
+            clients.command(target).head_object(Bucket=self.named_bucket, Key=key, **owner)
         except ClientError as error:
             if error.response["Error"]["Code"] == "404":
                 return False
@@ -353,9 +301,10 @@ class StaticStorage(ManifestFilesMixin, _RelativeAddresses):
             return self._stage.source(name).open()
         from botocore.exceptions import ClientError
 
-        key = clients.STATIC_PREFIX + name
+        target, key = self.target, self.location + name
+        owner = clients.owner_arguments(target)
         try:
-            answer = clients.client().get_object(Bucket=static_bucket(), Key=key, **clients.owner_arguments())
+            answer = clients.command(target).get_object(Bucket=self.named_bucket, Key=key, **owner)
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchKey":
                 raise FileNotFoundError(key) from error

@@ -4,7 +4,7 @@ from django import template
 from django.conf import settings
 from django.core.files.storage import storages
 
-from s3kit.storages.static import StaticStorage, static_address
+from s3kit.storages.static import StaticStorage
 
 register = template.Library()
 
@@ -12,6 +12,7 @@ register = template.Library()
 @register.simple_tag
 def plain_static(name: str) -> str:
     """Return the address of a static file by its plain name, for which no manifest is needed."""
-    if isinstance(storages["staticfiles"], StaticStorage) and not settings.DEBUG:
-        return static_address() + name
+    storage = storages["staticfiles"]
+    if isinstance(storage, StaticStorage) and not settings.DEBUG:
+        return storage.address() + name
     return f"{settings.STATIC_URL}{name}"

@@ -17,20 +17,22 @@ from botocore.exceptions import NoCredentialsError
 from django.core.exceptions import ImproperlyConfigured
 
 from s3kit import clients
-from s3kit.uploads import pending
+from s3kit.deployment import Target, arn
+from s3kit.storages import MediaStorage
 
 KEYS = ["static/css/base.css", "static/a b+c~d*(e)'é%25#?&=@:,;!$.css", "media/[x]/{y}^`|\\.png"]
 
 
 @pytest.fixture(autouse=True)
 def fresh_clients() -> Iterator[None]:
-    def forget() -> None:
-        for cached in (clients._core, clients.session, clients._client, clients._bucket_url, clients._rules):
-            cached.cache_clear()
-
-    forget()
+    clients.forget()
     yield
-    forget()
+    clients.forget()
+
+
+def here() -> Target:
+    """Return the target of a storage with the settings as they are."""
+    return MediaStorage(bucket_name="example").target
 
 
 class Nothing(io.BytesIO):
@@ -46,10 +48,10 @@ def sent_by_botocore(bucket: str, key: str) -> Any:
         sent.append(request)
         return AWSResponse(request.url, 200, {}, Nothing())
 
-    s3 = clients.client()
+    s3 = clients.command(here())
     s3.meta.events.register("before-send.s3", instead_of_sending)
     try:
-        s3.head_object(Bucket=bucket, Key=key, **clients.owner_arguments())
+        s3.head_object(Bucket=bucket, Key=key, **clients.owner_arguments(here()))
     finally:
         s3.meta.events.unregister("before-send.s3", instead_of_sending)
     return sent[0]
@@ -81,18 +83,18 @@ def test_every_partition_has_the_same_address_in_botocore_and_obstore(
     settings.AWS_S3_REGION_NAME = region
     base = expected.format(host=host)
     assert clients.partition(region) == partition
-    assert clients.bucket_url(bucket) == base
+    assert clients.bucket_url(here(), bucket) == base
     for key in KEYS:
         request = sent_by_botocore(bucket, key)
-        assert request.url == clients.object_url(bucket, key)
+        assert request.url == clients.object_url(here(), bucket, key)
         assert request.url.startswith(f"{base}/")
         assert f"/{region}/s3/aws4_request" in request.headers["Authorization"].decode()
-    store = clients.obstore_store(bucket)
+    store = clients.obstore_store(here(), bucket)
     assert store.config["endpoint"] == base
     assert store.config["region"] == region
     # Signing sends nothing, and shows what obstore makes of the address.
     signed = urlsplit(obstore.sign(store, "GET", KEYS[0], timedelta(minutes=1)))
-    assert f"{signed.scheme}://{signed.netloc}{signed.path}" == clients.object_url(bucket, KEYS[0])
+    assert f"{signed.scheme}://{signed.netloc}{signed.path}" == clients.object_url(here(), bucket, KEYS[0])
 
 
 @pytest.mark.parametrize(
@@ -102,9 +104,9 @@ def test_an_endpoint_is_addressed_by_path(settings: Any, endpoint: str) -> None:
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     settings.AWS_S3_ENDPOINT_URL = endpoint
     for bucket in ("example-static", "static.example.com"):
-        assert clients.bucket_url(bucket) == f"{endpoint.rstrip('/')}/{bucket}"
-        assert sent_by_botocore(bucket, KEYS[1]).url == clients.object_url(bucket, KEYS[1])
-        assert clients.obstore_store(bucket).config["endpoint"] == clients.bucket_url(bucket)
+        assert clients.bucket_url(here(), bucket) == f"{endpoint.rstrip('/')}/{bucket}"
+        assert sent_by_botocore(bucket, KEYS[1]).url == clients.object_url(here(), bucket, KEYS[1])
+        assert clients.obstore_store(here(), bucket).config["endpoint"] == clients.bucket_url(here(), bucket)
 
 
 class Listener:
@@ -160,8 +162,8 @@ def test_obstore_and_boto3_send_the_same_path_host_and_owner(
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     for key in KEYS:
-        clients.client().head_object(Bucket="example", Key=key, **clients.owner_arguments())
-        obstore.head(clients.obstore_store("example"), key)
+        clients.command(here()).head_object(Bucket="example", Key=key, **clients.owner_arguments(here()))
+        obstore.head(clients.obstore_store(here(), "example"), key)
     for first, second in zip(listener.requests[::2], listener.requests[1::2], strict=True):
         assert first[:2] == second[:2]
         assert first[2]["host"] == second[2]["host"]
@@ -174,8 +176,8 @@ def test_obstore_and_boto3_send_the_same_path_host_and_owner(
 def test_no_owner_is_sent_unless_it_is_set(settings: Any, listener: Listener) -> None:
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     settings.AWS_S3_ENDPOINT_URL = listener.url
-    assert clients.owner_arguments() == {}
-    obstore.put(clients.obstore_store("example"), "static/x", b"x")
+    assert clients.owner_arguments(here()) == {}
+    obstore.put(clients.obstore_store(here(), "example"), "static/x", b"x")
     assert "x-amz-expected-bucket-owner" not in listener.requests[0][2]
 
 
@@ -188,8 +190,8 @@ def test_requests_of_both_go_through_the_proxy_of_the_environment(
         monkeypatch.setenv(name, listener.url)
     monkeypatch.setenv("NO_PROXY", "")
     monkeypatch.setenv("no_proxy", "")
-    clients.client().head_object(Bucket="example", Key="x")
-    obstore.head(clients.obstore_store("example"), "x")
+    clients.command(here()).head_object(Bucket="example", Key="x")
+    obstore.head(clients.obstore_store(here(), "example"), "x")
     assert [request[:2] for request in listener.requests] == [("HEAD", "http://s3.example.org/example/x")] * 2
 
 
@@ -199,16 +201,16 @@ def test_the_ca_bundle_of_the_environment_is_used_by_both(
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     missing = tmp_path / "missing.pem"
     monkeypatch.setenv("AWS_CA_BUNDLE", str(missing))
-    assert clients.client()._endpoint.http_session._verify == str(missing)
+    assert clients.command(here())._endpoint.http_session._verify == str(missing)
     with pytest.raises(ImproperlyConfigured, match=r"missing\.pem"):
-        clients.obstore_store("example")
+        clients.obstore_store(here(), "example")
 
 
 def test_checksums_are_the_defaults_on_aws_and_only_the_required_ones_on_an_endpoint(settings: Any) -> None:
     settings.AWS_S3_REGION_NAME = "eu-central-1"
-    assert clients.client().meta.config.request_checksum_calculation == "when_supported"
+    assert clients.command(here()).meta.config.request_checksum_calculation == "when_supported"
     settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
-    made = clients.client().meta.config
+    made = clients.command(here()).meta.config
     assert (made.request_checksum_calculation, made.response_checksum_validation) == ("when_required",) * 2
 
 
@@ -219,14 +221,16 @@ def test_the_settings_win_over_what_boto3_reads_by_itself(
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     assert sent_by_botocore("example", "x").url == "https://example.s3.eu-central-1.amazonaws.com/x"
-    assert clients.client().meta.config.signature_version == "s3v4"
-    assert clients.client().meta.config.retries["mode"] == "standard"
+    assert clients.command(here()).meta.config.signature_version == "s3v4"
+    assert clients.command(here()).meta.config.retries["mode"] == "standard"
 
 
 def test_links_are_signed_with_v4_in_every_region(settings: Any) -> None:
     for region in ("us-east-1", "eu-west-1", "eu-central-1"):  # by itself boto3 uses SigV2 in the first two
         settings.AWS_S3_REGION_NAME = region
-        link = clients.client().generate_presigned_url("get_object", Params={"Bucket": "example", "Key": "x"})
+        link = clients.command(here()).generate_presigned_url(
+            "get_object", Params={"Bucket": "example", "Key": "x"}
+        )
         assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in link
 
 
@@ -242,50 +246,52 @@ def test_variants_of_the_host_that_the_environment_asks_for(
 ) -> None:
     settings.AWS_S3_REGION_NAME = "us-east-1"
     monkeypatch.setenv(variable, "true")
-    assert clients.bucket_url("example") == url
+    assert clients.bucket_url(here(), "example") == url
     assert sent_by_botocore("example", "x").url == f"{url}/x"
     # An endpoint has no variants.
     settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
-    assert clients.bucket_url("example") == "http://127.0.0.1:9/example"
+    assert clients.bucket_url(here(), "example") == "http://127.0.0.1:9/example"
     assert sent_by_botocore("example", "x").url == "http://127.0.0.1:9/example/x"
 
 
 def test_a_missing_region_is_named(settings: Any) -> None:
     settings.AWS_S3_REGION_NAME = " "
-    for call in (clients.place, clients.config, clients.client, clients.owner_arguments):
-        with pytest.raises(ImproperlyConfigured, match="AWS_S3_REGION_NAME"):
-            call()
+    with pytest.raises(ImproperlyConfigured, match="AWS_S3_REGION_NAME"):
+        here()
 
 
 def test_a_malformed_region_is_one_error(settings: Any) -> None:
     settings.AWS_S3_REGION_NAME = "eu central"
     with pytest.raises(ImproperlyConfigured, match="eu central"):
-        clients.object_url("example", "x")
+        clients.object_url(here(), "example", "x")
 
 
 def test_clients_are_kept_for_the_settings_they_were_made_of(settings: Any) -> None:
     settings.AWS_S3_REGION_NAME = "eu-central-1"
-    first = clients.client()
-    assert clients.client() is first
+    first = clients.command(here())
+    assert clients.command(here()) is first
     settings.AWS_S3_REGION_NAME = "us-west-2"
-    assert clients.client() is not first
-    assert clients.client().meta.region_name == "us-west-2"
+    assert clients.command(here()) is not first
+    assert clients.command(here()).meta.region_name == "us-west-2"
     settings.AWS_S3_REGION_NAME = "eu-central-1"
-    assert clients.client() is first
+    assert clients.command(here()) is first
 
 
-def test_credentials_come_by_the_default_chain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_credentials_come_by_the_default_chain(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     profile = tmp_path / "credentials"
     profile.write_text(
-        "[desk]\naws_access_key_id = of-profile\naws_secret_access_key = s\naws_session_token = t\n"
+        "[work]\naws_access_key_id = of-profile\naws_secret_access_key = s\naws_session_token = t\n"
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
-    monkeypatch.setenv("AWS_PROFILE", "desk")
-    assert clients.credentials().access_key == "of-profile"
-    assert clients.session().get_credentials().access_key == "of-profile"
-    given = clients._for_obstore()
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    assert clients.credentials(here()).access_key == "of-profile"
+    assert clients.session(here()).get_credentials().access_key == "of-profile"
+    given = clients._for_obstore(here())
     assert (given["access_key_id"], given["secret_access_key"], given["token"]) == ("of-profile", "s", "t")
 
 
@@ -294,41 +300,25 @@ def test_without_credentials_the_error_is_botocores(settings: Any, monkeypatch: 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.raises(NoCredentialsError):
-        clients.obstore_store("example")
+        clients.obstore_store(here(), "example")
     assert "AWS_ACCESS_KEY_ID" not in os.environ
 
 
-def test_arns_name_the_partition(settings: Any) -> None:
-    settings.AWS_S3_REGION_NAME = "cn-north-1"
-    assert clients.bucket_arn("b") == "arn:aws-cn:s3:::b"
-    assert clients.bucket_arn("b", "static/*") == "arn:aws-cn:s3:::b/static/*"
+def test_arns_name_the_partition() -> None:
+    target = Target("cn-north-1")
+    assert arn(target, "b") == "arn:aws-cn:s3:::b"
+    assert arn(target, "b", "static/*") == "arn:aws-cn:s3:::b/static/*"
 
 
-def test_only_aws_copies_side_by_side(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.AWS_S3_REGION_NAME = "eu-central-1"
-    made: list[str] = []
-
-    class S3:
-        def copy_object(self, **_: Any) -> None:
-            made.append("whole")
-
-        def create_multipart_upload(self, **_: Any) -> dict[str, str]:
-            made.append("begin")
-            return {"UploadId": "u"}
-
-        def upload_part_copy(self, *, CopySourceRange: str, **_: Any) -> dict[str, Any]:  # noqa: N803
-            made.append(CopySourceRange)
-            return {"CopyPartResult": {"ETag": "e"}}
-
-        def complete_multipart_upload(self, *, MultipartUpload: Any, **_: Any) -> None:  # noqa: N803
-            made.append(str(len(MultipartUpload["Parts"])))
-
-    monkeypatch.setattr(client, "working_client", S3)
-    sent, size = pending.Pending("a-bucket", "pending/x"), 2 * 64 * 2**20 + 1
-    sent.copy("media/x", etag="e", size=size, parameters={})
-    ranges = {"bytes=0-67108863", "bytes=67108864-134217727", "bytes=134217728-134217728"}
-    assert (made[0], set(made[1:4]), made[4:]) == ("begin", ranges, ["3"])
-    made.clear()
-    settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9000"
-    sent.copy("media/x", etag="e", size=5 * 2**30, parameters={})
-    assert made == ["whole"]
+def test_a_target_of_its_own_key_or_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    profiles = tmp_path / "credentials"
+    profiles.write_text("[backup]\naws_access_key_id = of-profile\naws_secret_access_key = s\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profiles))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-environment")
+    options = {"bucket_name": "example", "region_name": "eu-central-1"}
+    keyed = MediaStorage(**options, access_key="of-options", secret_key="s", security_token="t").target
+    assert clients.credentials(keyed)[:3] == ("of-options", "s", "t")
+    assert "secret" not in repr(keyed)
+    profiled = MediaStorage(**options, session_profile="backup").target
+    assert clients.credentials(profiled).access_key == "of-profile"
+    assert clients.credentials(MediaStorage(**options).target).access_key == "of-environment"

@@ -11,10 +11,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.utils import validate_file_name
 from hypothesis import example, given
 from hypothesis import strategies as st
-from s3.media import MediaStorage
 from storages.utils import clean_name
 
-STORAGE = MediaStorage()
+from s3kit.storages import MediaStorage
+
+STORAGE = MediaStorage(
+    bucket_name="a-bucket",
+    region_name="eu-central-1",
+    access="public-policy",
+    custom_domain="m.example.com",
+)
 
 PARTS = [
     "..",

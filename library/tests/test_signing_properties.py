@@ -11,7 +11,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
-from s3 import signing
+
+from s3kit.storages import signing
 
 # By style: AWS's hosts, a path on an endpoint, an endpoint with a port and a folder of its own.
 ENDPOINTS = (None, "http://127.0.0.1:9000", "https://s3.example.com")

@@ -9,12 +9,16 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 from hypothesis import example, given
 from hypothesis import strategies as st
-from s3 import publish
-from s3.media import MediaStorage
+
+from s3kit.publishing import publish
+from s3kit.storages import MediaStorage
 
 # In each mode; the fourth is behind a CDN that checks no signature.
 MODES = [("private", ""), ("public-read", ""), ("public-policy", ""), ("public-policy", "cdn.example.com")]
-STORAGES = [MediaStorage(access=access, custom_domain=domain) for access, domain in MODES]
+STORAGES = [
+    MediaStorage(bucket_name="b", region_name="eu-central-1", access=access, custom_domain=domain)
+    for access, domain in MODES
+]
 
 # What RFC 9110 lets a field's value be, of what S3 takes: visible ASCII, with spaces inside.
 SENDABLE = re.compile(r"[\x21-\x7e]+( +[\x21-\x7e]+)*")

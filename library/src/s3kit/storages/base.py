@@ -1,0 +1,147 @@
+"""What both storages share: their options, and where they are, the real target or the local server."""
+
+import copy
+from dataclasses import replace
+from typing import Any, Self
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+from s3kit import options
+from s3kit.deployment import Key, Location, Target, location_prefix
+from s3kit.naming import regions
+from s3kit.options import Kind, conf
+
+# Where nothing else is configured; the local server has no other customers who could have taken the names.
+LOCAL_REGION = "us-east-1"
+
+
+class OnS3:
+    """A storage whose options are those of `s3kit.options`.
+
+    With USE_S3="local" it uses the local S3 server, whatever its endpoint, key, owner and domain are.
+    """
+
+    kind: Kind
+
+    # None: as USE_S3 says.
+    _local: bool | None = None
+    _given: dict[str, Any]
+    _location: Location
+
+    def _begin(self, given: dict[str, Any]) -> None:
+        """Read the options, now and whenever a test overrides a setting."""
+        self._given = given
+        self._configure()
+        setting_changed.connect(self._read_settings_again)
+
+    def _configure(self) -> None:
+        """Set what follows from the options; raise ImproperlyConfigured for what is wrong with them."""
+        values = options.resolved(self.kind, type(self), self._given)
+        if problems := list(options.rejected(self.kind, type(self), self._given, values)):
+            raise ImproperlyConfigured(problems[0])
+        if values.get("access", "public-policy") not in options.ACCESS:
+            raise ImproperlyConfigured(
+                f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
+            )
+        self._location = self._described(values)
+        self._apply(values)
+
+    def _apply(self, values: dict[str, Any]) -> None:
+        """Take over the values of the options."""
+        raise NotImplementedError
+
+    def _read_settings_again(self, *, setting: str, **_kwargs: Any) -> None:
+        if setting.startswith("AWS_") or setting in {"USE_S3", "CSRF_TRUSTED_ORIGINS"}:
+            # Where a test's settings are gone again and the rest is not enough, the storage stays as it is.
+            before = self.__dict__.copy()
+            try:
+                self._configure()
+            except ImproperlyConfigured:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+
+    def _described(self, values: dict[str, Any]) -> Location:
+        local, bucket = self.is_local, str(values["bucket_name"])
+        key = None
+        if values["access_key"] and values["secret_key"]:
+            key = Key(str(values["access_key"]), str(values["secret_key"]), values["security_token"])
+        elif values["access_key"] or values["secret_key"]:
+            raise ImproperlyConfigured("The options 'access_key' and 'secret_key' need each other: set both.")
+        if key and values["session_profile"]:
+            raise ImproperlyConfigured(
+                "Set either 'session_profile' or 'access_key' and 'secret_key', not both."
+            )
+        region = str(values["region_name"])
+        if local:
+            # The form of a region is all that matters to the local server.
+            target = Target(LOCAL_REGION if regions.problems(region) else region, is_local=True)
+        else:
+            target = Target(
+                region,
+                endpoint=values["endpoint_url"],
+                owner=values["expected_bucket_owner"],
+                profile=values["session_profile"],
+                key=key,
+            )
+        return Location(
+            alias="",
+            kind=self.kind,
+            bucket=(bucket or f"local-{self.kind}") if local else bucket,
+            prefix=location_prefix(values["location"]),
+            target=target,
+            access=values.get("access", "public-policy"),
+            custom_domain="" if local else values["custom_domain"],
+            distribution="" if local else values["cloudfront_distribution"],
+            versioning=bool(values.get("versioning")),
+            expire=values.get("querystring_expire", 3600),
+            cloudfront_key_id="" if local else values.get("cloudfront_key_id", ""),
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the storage uses the local S3 server."""
+        return conf.is_local if self._local is None else self._local
+
+    @property
+    def target(self) -> Target:
+        """The S3 that the storage uses."""
+        target = self._location.target
+        if target.is_local:
+            from s3kit.local import here
+
+            endpoint, key = here()
+            return replace(target, endpoint=endpoint, key=key)
+        if not target.region:
+            raise ImproperlyConfigured(
+                f"{self._called} has no region: set AWS_S3_REGION_NAME, or its option 'region_name', to the"
+                " bucket's, as in eu-central-1."
+            )
+        return target
+
+    @property
+    def named_bucket(self) -> str:
+        """The bucket's name; raises ImproperlyConfigured where none is set."""
+        if not self._location.bucket:
+            raise ImproperlyConfigured(
+                f"{self._called} has no bucket: set its option 'bucket_name' in STORAGES."
+            )
+        return self._location.bucket
+
+    @property
+    def _called(self) -> str:
+        return f"The storage {type(self).__module__}.{type(self).__qualname__}"
+
+    def described(self, alias: str) -> Location:
+        """Return where the files are; raise ImproperlyConfigured without a bucket or a region."""
+        _ = self.named_bucket
+        return replace(self._location, alias=alias, target=self.target)
+
+    def bound(self, *, local: bool | None) -> Self:
+        """Return the storage with the local server (True), the real target (False), or by USE_S3 (None)."""
+        if local is None or local == self.is_local:
+            return self
+        other = copy.copy(self)
+        other._local = local
+        other._configure()
+        return other

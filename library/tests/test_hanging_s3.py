@@ -1,0 +1,118 @@
+"""With S3 hanging or gone, uploads fail in seconds, and a worker's other threads go on answering."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+from django.core.files.base import ContentFile
+
+from s3kit import clients
+from s3kit.storages import MediaStorage
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    clients.forget()
+    yield
+    clients.forget()
+
+
+class Hanging:
+    """A server that accepts connections, reads what comes, and never answers; it counts the connections."""
+
+    def __init__(self) -> None:
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.connections: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                self.connections.append(self.socket.accept()[0])
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        for connection in self.connections:
+            connection.close()
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    server = Hanging()
+    yield server
+    server.close()
+
+
+def storage_at(endpoint: str) -> Any:
+    return MediaStorage(bucket_name="example", region_name="eu-central-1", endpoint_url=endpoint)
+
+
+def test_the_limits_add_up_to_seconds_for_a_page_and_to_minutes_for_a_command() -> None:
+    target = storage_at("http://127.0.0.1:9").target
+    page, command = clients.web(target).meta.config, clients.command(target).meta.config
+    assert page.retries["total_max_attempts"] * (page.connect_timeout + page.read_timeout) <= 15
+    assert command.retries["total_max_attempts"] * command.read_timeout >= 300
+    assert clients.once(target).meta.config.retries["total_max_attempts"] == 1
+
+
+def test_an_upload_that_s3_never_answers_is_tried_twice(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 0.2)
+    with pytest.raises(ReadTimeoutError):
+        storage_at(hanging.url).save("a.txt", ContentFile(b"x"))
+    assert len(hanging.connections) == clients.WEB_ATTEMPTS
+
+
+def test_an_upload_that_reaches_nobody_fails() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises((EndpointConnectionError, ConnectTimeoutError)):
+        storage_at(f"http://127.0.0.1:{port}").save("a.txt", ContentFile(b"x"))
+
+
+def test_only_so_many_uploads_of_a_process_wait_at_once(
+    hanging: Hanging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three of a worker's four threads may hang; the fourth is told at once, and answers pages."""
+    monkeypatch.setattr(clients, "TURN", 0.1)
+    monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 3)
+    storage = storage_at(hanging.url)
+
+    def save(_: int) -> BaseException | None:
+        try:
+            storage.save("a.txt", ContentFile(b"x"))
+        except ReadTimeoutError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(clients.UPLOADS_AT_ONCE + 1) as pool:
+        waiting = [pool.submit(save, number) for number in range(clients.UPLOADS_AT_ONCE)]
+        end = time.monotonic() + 60
+        while len(hanging.connections) < clients.UPLOADS_AT_ONCE:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        with pytest.raises(clients.NotAnsweringError, match="3 uploads of this process"):
+            storage.save("b.txt", ContentFile(b"x"))
+        assert not any(future.done() for future in waiting)
+        for future in waiting:
+            assert isinstance(future.result(), ReadTimeoutError)
+
+
+def test_a_turn_is_given_back_whatever_happens(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 0.05)
+    storage = storage_at(hanging.url)
+    for _ in range(clients.UPLOADS_AT_ONCE + 2):
+        with pytest.raises(ReadTimeoutError):
+            storage.save("a.txt", ContentFile(b"x"))
