@@ -34,7 +34,10 @@ def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def settings_of(*names: str, **environment: str) -> dict:
-    code = f"from django.conf import settings; import json; print(json.dumps({{n: getattr(settings, n, None) for n in {names}}}))"
+    code = f"""
+import json
+from django.conf import settings
+print(json.dumps({{name: getattr(settings, name, None) for name in {names}}}, default=str))"""
     done = manage("shell", "--verbosity", "0", "--command", code, **environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -54,7 +57,9 @@ def test_production_is_strict():
     assert not any(found.values())
 
 
-@pytest.mark.parametrize("missing", [["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"], ["AWS_MEDIA_BUCKET_NAME"]])
+@pytest.mark.parametrize(
+    "missing", [["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"], ["AWS_MEDIA_BUCKET_NAME"]]
+)
 def test_missing_variables_are_named_together(missing, tmp_path):
     environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
     done = manage("check", **environment | {"DJANGO_ENV_FILE": str(tmp_path / "no.env")})

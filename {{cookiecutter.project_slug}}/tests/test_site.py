@@ -69,7 +69,7 @@ def test_error_pages_need_no_database_and_no_manifest(rf, settings):
         page = answer.content.decode()
         assert answer.status_code == status
         assert f">{status}<" in page
-        assert "/static/site/site.css" in page
+        assert "site/site.css" in page
         assert "secret detail" not in page
 
 
@@ -80,7 +80,7 @@ def broken(request):
 urlpatterns = [path("broken/", broken)]
 
 
-def test_an_exception_is_logged_with_its_traceback_and_the_visitor_sees_the_error_page(client, settings, caplog):
+def test_an_exception_is_logged_and_answered_with_the_error_page(client, settings, caplog):
     settings.ROOT_URLCONF = __name__
     client.raise_request_exception = False
     answer = client.get("/broken/?secret=1", headers={"X-Request-ID": "request-1"})
@@ -109,7 +109,7 @@ def test_pages_carry_the_policy_of_the_settings_and_the_other_headers(client, se
         if isinstance(sources, bool):
             assert (name in policy) == sources
         else:
-            assert {source for source in sources if "{" not in source} <= set(policy[name])
+            assert {source for source in sources if "{" not in str(source)} <= set(policy[name])
     assert not re.search(r"[{}]", headers["Content-Security-Policy"])
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == settings.X_FRAME_OPTIONS
