@@ -19,9 +19,3 @@ if _url := os.environ.get("TEST_DATABASE_URL"):
     DATABASES = {"default": database(env.db_url_config(_url))}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
-
-# The site's own storages are in config.settings.STORAGES, for the tests that need them.
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-}

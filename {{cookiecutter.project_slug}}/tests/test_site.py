@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import socket
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -124,6 +125,11 @@ def test_health_checks_work_over_plain_http_and_by_any_name(client, settings):
     for address in ("/healthz", "/readyz"):
         answer = client.get(address, headers={"host": "10.0.0.7"})
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_tests_never_leave_the_machine():
+    with pytest.raises(ConnectionError, match="only connect to this machine"):
+        socket.create_connection(("www.example.com", 443))
 
 
 def test_a_site_without_its_database_is_alive_but_not_ready(client, monkeypatch):

@@ -1,0 +1,243 @@
+"""The gallery: who may add and delete, what a page shows, and what happens to the files."""
+
+import io
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage, storages
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
+from django.urls import reverse
+from PIL import Image
+
+from gallery import kinds, views
+from gallery.models import Picture
+
+pytestmark = pytest.mark.django_db
+
+FILM = (24).to_bytes(4) + b"ftypisom\0\0\2\0isommp41" + b"moving pictures" * 10
+JSON = {"accept": "application/json"}
+
+
+def photo() -> bytes:
+    """Return a JPEG with metadata."""
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET camera"
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "blue").save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def post(client, data, name="Lake at Night.jpg", alt="A lake", **extra):
+    """Post the form as a browser without JavaScript does."""
+    file = SimpleUploadedFile(name, data)
+    return client.post(reverse("add_picture"), {"file": file, "alt": alt}, **extra)
+
+
+def picture(**values):
+    """Return a saved picture."""
+    image = ContentFile(photo(), name="lake.jpg")
+    return Picture.objects.create(**{"image": image, "alt": "A lake"} | values)
+
+
+@pytest.fixture
+def staff(client):
+    """Return a client that is logged in as a staff member."""
+    client.force_login(get_user_model().objects.create_user("editor", is_staff=True))
+    return client
+
+
+@pytest.fixture
+def files():
+    """Return a function that lists the files in a folder of the storage, from an empty storage on."""
+
+    def found(folder="pictures"):
+        return default_storage.listdir(folder)[1] if default_storage.exists(folder) else []
+
+    for folder in ("pictures", "films"):
+        for name in found(folder):
+            default_storage.delete(f"{folder}/{name}")
+    return found
+
+
+# Adding
+
+
+def test_a_picture_is_added_without_its_metadata(staff, files):
+    assert post(staff, photo()).headers["Location"] == reverse("home")
+    added = Picture.objects.get()
+    assert (added.alt, added.width, added.height, added.uploaded_by.username) == ("A lake", 64, 48, "editor")
+    with added.image.open() as file:
+        assert b"SECRET" not in file.read()
+    page = staff.get(reverse("home")).content.decode()
+    assert f'src="{added.image.url}"' in page
+    assert 'alt="A lake"' in page
+
+
+def test_a_film_is_added_as_it_is(staff, files):
+    post(staff, FILM, "Waves.mp4")
+    added = Picture.objects.get()
+    with added.film.open() as file:
+        assert file.read() == FILM
+    assert f'<video src="{added.film.url}' in staff.get(reverse("home")).content.decode()
+
+
+BAD = {
+    "empty": (b"", "photo.jpg"),
+    "no picture": (b"<!doctype html><script>alert(1)</script>", "photo.jpg"),
+    "half a picture": (photo()[:300], "photo.jpg"),
+    "no film": (b"#!/bin/sh", "film.mp4"),
+    "another kind of film": (FILM, "film.webm"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_upload_is_rejected_with_a_message(staff, files, case):
+    data, name = BAD[case]
+    answer = post(staff, data, name)
+    assert answer.status_code == 200
+    (message,) = answer.context["form"].errors["file"]
+    assert f"<li>{message}</li>" in answer.content.decode()
+    assert post(staff, data, name, headers=JSON).json()["errors"]["file"][0]["message"] == message
+    assert not Picture.objects.exists()
+    assert files() == files("films") == []
+
+
+def test_a_file_over_the_limit_is_rejected(staff, files):
+    answer = post(staff, b"\xff" * (kinds.PICTURE.max_bytes + 1))
+    assert "too large" in answer.context["form"].errors["file"][0]
+    assert files() == []
+
+
+def test_a_file_needs_a_description(staff, files):
+    assert list(post(staff, photo(), alt="").context["form"].errors) == ["alt"]
+    assert files() == []
+
+
+def test_a_script_gets_json(staff, files):
+    assert post(staff, photo(), headers=JSON).json() == {"url": reverse("home")}
+
+
+def test_a_storage_that_fails_is_reported_and_leaves_no_row(staff, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(storages["default"]), "save", fail)
+    assert views.NOT_STORED in post(staff, photo()).content.decode()
+    assert not Picture.objects.exists()
+
+
+def test_a_row_that_fails_leaves_no_file(files):
+    with pytest.raises(ValueError, match="no number"):
+        picture(pk="no number")
+    assert files() == []
+
+
+def test_the_command_adds_a_picture(tmp_path, files):
+    (tmp_path / "lake.jpg").write_bytes(photo())
+    (tmp_path / "note.jpg").write_bytes(b"no picture")
+    call_command("add_picture", tmp_path / "lake.jpg", "A lake")
+    call_command("add_picture", tmp_path / "lake.jpg", "Another one", if_empty=True)
+    assert Picture.objects.get().alt == "A lake"
+    for name in ("note.jpg", "missing.jpg"):
+        with pytest.raises(CommandError, match=name):
+            call_command("add_picture", tmp_path / name, "Nothing")
+
+
+# Who may do what
+
+
+def test_visitors_look_and_only_staff_change(client, files):
+    addresses = [reverse("add_picture"), reverse("delete_picture", args=[picture().pk])]
+    assert addresses[0] not in client.get(reverse("home")).content.decode()
+    for method in (client.get, client.post):
+        for address in addresses:
+            assert method(address).headers["Location"] == f"{reverse('login')}?next={address}"
+    client.force_login(get_user_model().objects.create_user("ada"))
+    for method in (client.get, client.post):
+        assert [method(address).status_code for address in addresses] == [403, 403]
+    assert Picture.objects.count() == 1
+
+
+def test_a_deleted_picture_takes_its_file_along(staff, files, django_capture_on_commit_callbacks):
+    address = reverse("delete_picture", args=[picture().pk])
+    assert staff.get(address).status_code == 200
+    with django_capture_on_commit_callbacks(execute=True):
+        staff.post(address)
+    assert not Picture.objects.exists()
+    assert files() == []
+
+
+def test_staff_describe_and_delete_in_the_admin_but_add_nothing(client, files):
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    change = reverse("admin:gallery_picture_change", args=[picture().pk])
+    assert client.post(change, {"alt": "The lake"}).status_code == 302
+    assert Picture.objects.get().alt == "The lake"
+    assert client.get(reverse("admin:gallery_picture_add")).status_code == 403
+
+
+# The page
+
+
+def test_pages_show_the_newest_first(client, files):
+    Picture.objects.bulk_create(
+        Picture(image=f"pictures/{n}.jpg", width=1, height=1, alt=f"Picture {n}")
+        for n in range(views.PICTURES_PER_PAGE + 1)
+    )
+    first = client.get(reverse("home")).context["page"]
+    assert (len(first), first[0].alt) == (views.PICTURES_PER_PAGE, f"Picture {views.PICTURES_PER_PAGE}")
+    last = client.get(reverse("home"), {"page": "99"}).context["page"]
+    assert [shown.alt for shown in last] == ["Picture 0"]
+
+
+def test_descriptions_are_escaped(client, files):
+    picture(alt='"><script>alert(1)</script>')
+    page = client.get(reverse("home")).content.decode()
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+# On S3: the storages of the settings, with the local S3 server
+
+
+@pytest.fixture
+def on_s3(local_s3, settings):
+    """Return how uploads are read: "private", "public-read" or "public-policy"."""
+    static = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    access = settings.STORAGES["default"]["OPTIONS"]["access"]
+    settings.STORAGES = settings.STORAGES | {"staticfiles": static}
+    return access
+
+
+def ask(address: str, data: bytes | None = None, method: str | None = None) -> int:
+    """Return the status with which S3 answers somebody without credentials."""
+    try:
+        request = urllib.request.Request(address, data=data, method=method)
+        with urllib.request.urlopen(request) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_links_are_signed_and_expire_and_nobody_reads_without_one(on_s3, staff, settings):
+    settings.AWS_QUERYSTRING_EXPIRE = 2
+    post(staff, photo())
+    link = Picture.objects.get().image.url
+    assert link.replace("&", "&amp;") in staff.get(reverse("home")).content.decode()
+    assert ask(link) == 200
+    private = on_s3 == "private"
+    assert ("X-Amz-Signature=" in link) == private
+    assert ask(link.partition("?")[0]) == (403 if private else 200)
+    time.sleep(2.1)
+    assert ask(link) == (403 if private else 200)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_film_goes_from_the_browser_to_s3(on_s3, staff):
+    form = {"kind": kinds.FILM.name, "name": "Waves.mp4", "size": len(FILM)}
+    ticket = staff.post(reverse("s3kit_uploads:begin"), form).json()
