@@ -6,8 +6,8 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3kit.publishing import prune
 from s3kit.commands.shared import checked_site, shown_progress
+from s3kit.publishing import prune
 
 HELP = "tell which static files are not needed any more; remove them"
 

@@ -7,7 +7,6 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from s3kit import clients
-from s3kit.uploads import pending
 from s3kit.buckets.wanted import ASPECTS
 from s3kit.clients import PENDING_PREFIX
 from s3kit.doctor.shared import (
@@ -26,6 +25,7 @@ from s3kit.doctor.shared import (
     warning,
 )
 from s3kit.doctor.static_files import DESK_SITE
+from s3kit.uploads import pending
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"

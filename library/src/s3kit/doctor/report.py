@@ -14,7 +14,17 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from s3kit.doctor import direct, ground, rights, static_files, uploads
-from s3kit.doctor.shared import LATER, REFUSALS, Line, NoAnswerError, Patient, Role, Status, cant_tell, one_line
+from s3kit.doctor.shared import (
+    LATER,
+    REFUSALS,
+    Line,
+    NoAnswerError,
+    Patient,
+    Role,
+    Status,
+    cant_tell,
+    one_line,
+)
 
 Style = Callable[[Status, str], str]
 

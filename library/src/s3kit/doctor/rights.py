@@ -2,8 +2,8 @@
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3kit.buckets import wanted as buckets
 from s3kit import clients
+from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import account
 from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX
 from s3kit.doctor.shared import (

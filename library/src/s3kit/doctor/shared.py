@@ -25,10 +25,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
 from s3kit import clients
-from s3kit.storages import signing
 from s3kit.clients import MEDIA_PREFIX
-from s3kit.storages.media import MediaStorage
 from s3kit.deployment import LOOPBACK, Site
+from s3kit.storages import signing
+from s3kit.storages.media import MediaStorage
 
 Role = Literal["web", "deploy"]
 Status = Literal["ok", "warning", "can't tell", "not ok"]

@@ -13,7 +13,6 @@ from django.conf import settings
 
 from s3kit import clients
 from s3kit.buckets import policies
-from s3kit.publishing import publish
 from s3kit.clients import STATIC_PREFIX
 from s3kit.doctor.shared import (
     APPLY,
@@ -32,6 +31,7 @@ from s3kit.doctor.shared import (
     over_plain_http,
     warning,
 )
+from s3kit.publishing import publish
 from s3kit.storages.static import static_address
 
 KINDS = 16  # of files are looked at, one of each

@@ -10,7 +10,6 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients
-from s3kit.storages import media
 from s3kit.clients import MEDIA_PREFIX
 from s3kit.doctor.shared import (
     APPLY,
@@ -28,6 +27,7 @@ from s3kit.doctor.shared import (
     signed,
     warning,
 )
+from s3kit.storages import media
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
 LEFT_OVER = timedelta(hours=1)  # an older probe object is one of a doctor that was killed

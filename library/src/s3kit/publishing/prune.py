@@ -19,11 +19,10 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3kit import clients
-from s3kit import errors
-from s3kit.publishing import history
+from s3kit import clients, errors
 from s3kit.buckets import policies
 from s3kit.progress import Progress
+from s3kit.publishing import history
 from s3kit.publishing.publish import NAMED_FAILURES
 from s3kit.storages.static import static_bucket
 

@@ -34,8 +34,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from django.conf import settings
 
 from s3kit import clients
-from s3kit.publishing import history
 from s3kit.progress import Progress
+from s3kit.publishing import history
 from s3kit.publishing.collect import CHUNK, Source, Stage
 
 if TYPE_CHECKING:

@@ -22,12 +22,11 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import SuspiciousFileOperation
 
-from s3kit import clients
-from s3kit import errors
-from s3kit.storages.media import MediaStorage
+from s3kit import clients, errors
 from s3kit.progress import Progress
-from s3kit.publishing.publish import GIVE_UP_AFTER, NAMED_FAILURES
 from s3kit.publishing.collect import CHUNK
+from s3kit.publishing.publish import GIVE_UP_AFTER, NAMED_FAILURES
+from s3kit.storages.media import MediaStorage
 
 # Small files are limited by the way to S3 and back, large ones by the line and by memory.
 CONCURRENCY = 32
