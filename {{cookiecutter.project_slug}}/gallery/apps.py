@@ -12,7 +12,6 @@ class GalleryConfig(AppConfig):
         """Tell the library which files browsers may send to S3."""
         from s3kit import uploads
 
-        from gallery.kinds import FILM, PICTURE
+        from gallery.kinds import KINDS
 
-        uploads.register(PICTURE)
-        uploads.register(FILM)
+        uploads.register(*KINDS)

@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
 from s3kit.uploads import films, images
 
-from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM, PICTURE
+from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM, PICTURE, clean_picture
 from gallery.models import Picture
 
 
@@ -51,14 +51,12 @@ class PictureForm(DescriptionForm):
     def clean_file(self):
         """Check the file, and put it into the new row: a film as it is, a picture encoded anew."""
         upload = self.cleaned_data["file"]
-        is_film = films.is_film(upload.name)
-        limit = FILM_MAX_BYTES_BY_FORM if is_film else PICTURE.max_bytes
-        if upload.size > limit:
-            message = f"This file is too large ({megabytes(upload.size)}). The limit is {megabytes(limit)}."
-            raise ValidationError(message, code="too_large")
-        if is_film:
-            films.check_film(upload)
-            self.instance.film = upload
-        else:
-            self.instance.image = images.clean_picture(upload)
+        if not films.is_film(upload.name):
+            self.instance.image = clean_picture(upload)
+            return upload
+        if upload.size > FILM_MAX_BYTES_BY_FORM:
+            sizes = f"({megabytes(upload.size)}). The limit is {megabytes(FILM_MAX_BYTES_BY_FORM)}."
+            raise ValidationError(f"This film is too large {sizes}", code="too_large")
+        films.check_film(upload)
+        self.instance.film = upload
         return upload

@@ -1,6 +1,6 @@
 """Which files the gallery accepts. Change the limits here."""
 
-from s3kit.uploads import Kind, films
+from s3kit.uploads import Kind, films, images
 
 PICTURE = Kind(
     "gallery.picture",
@@ -16,3 +16,10 @@ FILM = Kind(
     check=films.check_film,
 )
 FILM_MAX_BYTES_BY_FORM = 100 * 1024**2
+
+KINDS = (PICTURE, FILM)
+
+
+def clean_picture(upload):
+    """Return a picture encoded anew, without metadata, or raise ValidationError."""
+    return images.clean_picture(upload, max_bytes=PICTURE.max_bytes)

@@ -48,8 +48,11 @@ class Picture(models.Model):
     def __str__(self):
         return self.alt
 
-    def save(self, *args, **kwargs):
-        """Save the file, then the row. If the row can't be saved, delete the file again."""
+    def save(self, *args, also=None, **kwargs):
+        """Save the file, then the row. If the row can't be saved, delete the file again.
+
+        `also` is called in the transaction that saves the row.
+        """
         file = self.file
         is_new = bool(file) and not getattr(file, "_committed", True)
         if is_new:
@@ -59,6 +62,8 @@ class Picture(models.Model):
                 raise NotStoredError(f"The storage did not save {file.name}") from error
         try:
             with transaction.atomic(using=kwargs.get("using")):
+                if also:
+                    also()
                 super().save(*args, **kwargs)
         except BaseException:
             if is_new:

@@ -4,18 +4,16 @@ import logging
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, user_passes_test
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db import transaction
 from django.http import JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 from s3kit import uploads
-from s3kit.uploads import images
 
 from gallery.forms import DescriptionForm, PictureForm
-from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM
+from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM, KINDS, clean_picture
 from gallery.models import NotStoredError, Picture
 
 logger = logging.getLogger(__name__)
@@ -47,8 +45,8 @@ def home(request):
 def add_picture(request):
     """Show the form and add what is posted.
 
-    The page's script prefers JSON: {"url": where to go} or {"errors": lists by field}. It posts a ticket instead
-    of a file that it has sent to S3.
+    The page's script prefers JSON: {"url": where to go} or {"errors": lists by field}. In place of a file that it
+    has sent to S3, it posts a ticket.
     """
     if ticket := request.POST.get("ticket"):
         return add_sent(request, ticket)
@@ -67,12 +65,31 @@ def add_picture(request):
             return JsonResponse({"url": reverse("home")}) if wants_json else redirect("home")
     if request.method == "POST" and wants_json:
         return JsonResponse({"errors": form.errors.get_json_data()})
-    context = {"form": form, "direct": direct, "form_limit": FILM_MAX_BYTES_BY_FORM}
+    context = {"form": form, "direct": direct, "kinds": KINDS, "form_limit": FILM_MAX_BYTES_BY_FORM}
     return render(request, "gallery/add.html", context)
 
 
+@uploads.answers_in_json(accepted="home")
 def add_sent(request, ticket_id):
     """Add the file that the browser has sent to S3, and answer in JSON."""
+    ticket = uploads.ticket(request.user, ticket_id)
+    form = DescriptionForm(request.POST, instance=Picture(uploaded_by=request.user))
+    if not form.is_valid():
+        return JsonResponse({"errors": form.errors.get_json_data()}, status=400)
+    picture = form.instance
+    try:
+        with uploads.accepting(ticket) as upload:
+            if ticket.kind == FILM.name:
+                picture.film = upload.keep()
+            else:
+                picture.image = upload.clean(clean_picture)
+            picture.save(also=upload.accepted)
+    except NotStoredError:
+        logger.exception("A file was not saved")
+        form.add_error(None, NOT_STORED)
+        return JsonResponse({"errors": form.errors.get_json_data()}, status=503)
+    messages.success(request, f"The {picture.what} was added.")
+    return JsonResponse({"url": reverse("home")})
 
 
 @staff_only
