@@ -37,7 +37,7 @@ READ_TIMEOUT = 60  # seconds without a byte
 REQUEST_TIMEOUT = 300
 # Of a call that a visitor waits for. In a data center, S3 is connected to in milliseconds and answers in less
 # than a second; with S3 hanging, a page fails in seconds.
-WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 2, 5, 2
+WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 2, 4, 3
 # Of a call that takes S3 itself long, such as completing or copying gigabytes.
 WORKING_READ_TIMEOUT = 30
 MAX_CONNECTIONS = 50
