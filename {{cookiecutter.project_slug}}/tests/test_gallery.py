@@ -225,9 +225,8 @@ def ask(request) -> int:
 
 def send(form, data: bytes) -> int:
     """Post a form of S3's with a file, and return the status."""
-    fields = {**form["fields"], "file": data}
-    body, content_type = encode_multipart(BOUNDARY, fields), MULTIPART_CONTENT
-    return ask(urllib.request.Request(form["url"], body, {"Content-Type": content_type}))
+    body = encode_multipart(BOUNDARY, {**form["fields"], "file": SimpleUploadedFile("file", data)})
+    return ask(urllib.request.Request(form["url"], body, {"Content-Type": MULTIPART_CONTENT}))
 
 
 def test_links_are_signed_and_expire_and_nobody_reads_without_one(on_s3, staff, settings):
