@@ -2,15 +2,14 @@
 
 import re
 import string
-from typing import Any
 
 import boto3
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.answers import PROMPTS, QUESTIONS
-from tests.hook import GOOD, RULES, bucket_names, post_gen, regions
+from s3kit.naming import buckets as bucket_names
+from s3kit.naming import regions
 
 PARTS = [
     "xn--",
@@ -130,37 +129,6 @@ def test_a_suggestion_keeps_what_can_be_kept(before: str, text: str) -> None:
     near = bucket_names.suggestion(f"{before} {text}")
     if len(near) < 40 and text.isascii() and text == text.lower():
         assert [word for word in words if word not in near] == []
-
-
-# Answers, all at once
-
-ANSWERS = st.fixed_dictionaries(
-    {},
-    optional={
-        name: st.one_of(NAMES, st.sampled_from(QUESTIONS[name]))
-        if isinstance(QUESTIONS[name], list)
-        else st.one_of(NAMES, FORMS)
-        for name in PROMPTS
-    },
-)
-
-
-@given(ANSWERS)
-@example({"static_bucket_name": "photos-123456789012-us-east-1-an", "aws_region": "US-EAST-1"})
-@example({"static_bucket_name": "A", "media_bucket_name": "a"})
-def test_answers_with_all_cures_taken_pass_but_for_what_has_none(typed: dict[str, Any]) -> None:
-    answers = GOOD | typed
-    refused = post_gen.check(answers, *RULES)
-    for refusal in refused:
-        assert refusal.message.isprintable()
-    cures = {refusal.answer: refusal.cure for refusal in refused if refusal.cure}
-    uncured = {refusal.answer for refusal in refused if not refusal.cure}
-    left = {refusal.answer for refusal in post_gen.check(answers | cures, *RULES)}
-    assert left <= uncured
-    # Only a region and a choice may be too far from anything to have a suggestion.
-    assert uncured <= {"aws_region", "media_access", "django_version"}
-    told = post_gen.report("Nothing was written.", refused, answers).replace("\n", "")
-    assert not any(post_gen.is_control(character) for character in told)
 
 
 @given(st.sampled_from(sorted(regions.KNOWN)), st.data())
