@@ -12,9 +12,9 @@ from botocore.loaders import create_loader
 from django.core.management import call_command
 
 from s3kit.doctor.report import Report, diagnose
-from s3kit.local.server import EmbeddedS3
+from s3kit.local.server import LocalServer
 from s3kit.doctor.shared import Line, Role
-from ministack import MakeSite, SiteOnS3
+from tests.ministack import MakeSite, SiteOnS3
 
 TEXT = "/* text that shrinks when it is compressed, so that it is */\n" * 30
 _random = random.Random(7)
@@ -100,7 +100,7 @@ def trouble(probe: str, role: Role | None = None) -> tuple[str, str, str]:
 
 
 @cache
-def _root(store: EmbeddedS3) -> Any:
+def _root(store: LocalServer) -> Any:
     return store.client()
 
 

@@ -13,22 +13,53 @@ from urllib.parse import urlsplit
 import botocore.loaders
 import pytest
 
-from s3kit.buckets import apply
 from s3kit import clients
-from s3kit.buckets import policies
-from s3kit.local.server import EmbeddedS3, Key, running
-from s3kit.deployment import Site
+from s3kit.buckets import apply, policies
+from s3kit.deployment import Deployment, Key
+from s3kit.local.server import LocalServer, running
 
 REGION = "eu-central-1"
 
-# moto and its like are not strict: these two storages are what a site with USE_S3 has.
-STORAGES = {
-    "default": {"BACKEND": "s3kit.storages.media.MediaStorage"},
-    "staticfiles": {"BACKEND": "s3kit.storages.static.StaticStorage"},
-}
-
-
 LOADER = botocore.loaders.Loader()
+
+
+def s3_storages(
+    static: Mapping[str, Any] | None = None, media: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return STORAGES with the library's two storages, and these options; `s3_settings` is the short way.
+
+    `static` has the options of "staticfiles" and `media` those of "default"; None puts files on disk.
+    """
+    disk = {
+        "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    found: dict[str, Any] = dict(disk)
+    if media is not None:
+        found["default"] = {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": dict(media)}
+    if static is not None:
+        found["staticfiles"] = {"BACKEND": "s3kit.storages.StaticStorage", "OPTIONS": dict(static)}
+    return found
+
+
+def s3_settings(
+    settings: Any,
+    *,
+    static: Mapping[str, Any] | None = None,
+    media: Mapping[str, Any] | None = None,
+    **shared: Any,
+) -> None:
+    """Point Django's settings at two buckets on AWS, acme-static and acme-media, with these options besides.
+
+    `shared` are further settings, such as AWS_S3_REGION_NAME (eu-central-1 by default).
+    """
+    settings.USE_S3 = True
+    settings.AWS_S3_REGION_NAME = REGION
+    for name, value in shared.items():
+        setattr(settings, name, value)
+    settings.STORAGES = s3_storages(
+        {"bucket_name": "acme-static"} | dict(static or {}), {"bucket_name": "acme-media"} | dict(media or {})
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +104,7 @@ def post_form(post: Mapping[str, Any], body: bytes, **changed: str) -> Answer:
     return anonymous(post["url"], "POST", headers, content)
 
 
-def new_user(store: EmbeddedS3, *documents: Mapping[str, Any]) -> Key:
+def new_user(store: LocalServer, *documents: Mapping[str, Any]) -> Key:
     """Return the key of a new IAM user with just these policies."""
     iam = store.client("iam")
     name = f"user-{secrets.token_hex(6)}"
@@ -85,7 +116,7 @@ def new_user(store: EmbeddedS3, *documents: Mapping[str, Any]) -> Key:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """Return the server, one for all tests; `store.client()` speaks as root, whom nothing is refused."""
     folder: Path = tmp_path_factory.mktemp("ministack")
     with running(folder, region=REGION) as running_store:
@@ -102,7 +133,7 @@ def bucket_name() -> str:
 class SiteOnS3:
     """A site whose settings point to buckets of its own."""
 
-    store: EmbeddedS3
+    store: LocalServer
     static_bucket: str
     media_bucket: str
     key: Key
@@ -122,7 +153,14 @@ class MakeSite(Protocol):
     """The type of `s3_site`."""
 
     def __call__(
-        self, access: str = "private", *, one_bucket: bool = False, prepared: bool = True, **more: Any
+        self,
+        access: str = "private",
+        *,
+        one_bucket: bool = False,
+        prepared: bool = True,
+        static: Mapping[str, Any] | None = None,
+        media: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> SiteOnS3:
         """Point the settings at new buckets and at a new user's key until the test ends."""
 
@@ -131,13 +169,7 @@ class ActAs(Protocol):
     """The type of `act_as`."""
 
     def __call__(self, key: Key) -> None:
-        """Let s3.client find this key in the environment until the test ends."""
-
-
-def forget_clients() -> None:
-    """Let s3.client look for credentials again."""
-    for cached in (clients._core, clients.session, clients._client):
-        cached.cache_clear()
+        """Let boto3 find this key in the environment until the test ends."""
 
 
 @pytest.fixture
@@ -147,47 +179,50 @@ def act_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActAs]:
     def act(key: Key) -> None:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
-        forget_clients()
+        clients.forget()
         # The next session need not parse botocore's files again.
-        clients._core().register_component("data_loader", LOADER)
+        clients._core(None).register_component("data_loader", LOADER)
 
     yield act
-    forget_clients()
+    clients.forget()
 
 
 @pytest.fixture
-def s3_site(store: EmbeddedS3, settings: Any, act_as: ActAs) -> MakeSite:
-    """Return a function that makes a site on S3: USE_S3 is on, the buckets are there as the settings want.
+def s3_site(store: LocalServer, settings: Any, act_as: ActAs) -> MakeSite:
+    """Return a function that makes a site on S3: USE_S3 is on, the buckets are as the settings want them.
 
-    `access` is AWS_MEDIA_ACCESS. With `prepared` off the buckets are as AWS makes new ones. `more` are
-    further settings, which hold when the buckets are prepared.
+    `static` and `media` are further options of the two storages. With `prepared` off the buckets are as AWS
+    makes new ones. `more` are further settings, which hold when the buckets are prepared.
     """
 
     def make(
-        access: str = "private", *, one_bucket: bool = False, prepared: bool = True, **more: Any
+        access: str = "private",
+        *,
+        one_bucket: bool = False,
+        prepared: bool = True,
+        static: Mapping[str, Any] | None = None,
+        media: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> SiteOnS3:
         static_bucket = f"static-{secrets.token_hex(8)}"
         media_bucket = static_bucket if one_bucket else f"media-{secrets.token_hex(8)}"
-        settings.AWS_S3_REGION_NAME = REGION
-        settings.AWS_S3_ENDPOINT_URL = store.endpoint
-        settings.AWS_STATIC_BUCKET_NAME = static_bucket
-        settings.AWS_MEDIA_BUCKET_NAME = media_bucket
-        settings.AWS_MEDIA_ACCESS = access
-        for name, value in more.items():
-            setattr(settings, name, value)
-        wanted = Site.from_settings()
+        s3_settings(
+            settings,
+            static={"bucket_name": static_bucket} | dict(static or {}),
+            media={"bucket_name": media_bucket, "access": access} | dict(media or {}),
+            AWS_S3_ENDPOINT_URL=store.endpoint,
+            **more,
+        )
+        wanted = Deployment.load()
         if prepared:
-            apply.prepare(store.client(), wanted)
+            apply.prepare(wanted.with_key(store.root))
         else:
             location = {"LocationConstraint": REGION}
             for name in {static_bucket, media_bucket}:
                 store.client().create_bucket(Bucket=name, CreateBucketConfiguration=location)
-        key = new_user(
-            store, policies.document(policies.web(wanted)), policies.document(policies.deploy(wanted))
-        )
+        roles = (policies.document(policies.ROLES[role](wanted)) for role in ("web", "deploy"))
+        key = new_user(store, *roles)
         act_as(key)
-        settings.USE_S3 = True
-        settings.STORAGES = STORAGES
         return SiteOnS3(store, static_bucket, media_bucket, key)
 
     return make

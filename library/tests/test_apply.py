@@ -16,10 +16,10 @@ from s3kit.buckets import apply
 from s3kit.buckets import plan
 from s3kit.buckets import policies
 from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError
-from s3kit.local.server import EmbeddedS3, Key, free_port
+from s3kit.local.server import LocalServer, Key, free_port
 from s3kit.deployment import Site
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, forget_clients, new_user
+from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, forget_clients, new_user
 
 pytestmark = pytest.mark.slow
 
@@ -121,7 +121,7 @@ def test_from_a_bare_bucket(s3_site: MakeSite, access: str, one_bucket: bool) ->
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_from_nothing(store: EmbeddedS3, bucket_name: str, access: str, one_bucket: bool) -> None:
+def test_from_nothing(store: LocalServer, bucket_name: str, access: str, one_bucket: bool) -> None:
     other = bucket_name if one_bucket else f"{bucket_name}-media"
     site = Site(REGION, bucket_name, other, access=access, endpoint=store.endpoint, versioning=True)
     done = applied(store.client(), site)
@@ -305,7 +305,7 @@ def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, acc
     assert fail_at or old == access
 
 
-def test_a_failure_lists_what_was_done(store: EmbeddedS3, bucket_name: str) -> None:
+def test_a_failure_lists_what_was_done(store: LocalServer, bucket_name: str) -> None:
     site = Site(REGION, bucket_name, f"{bucket_name}-media", endpoint=store.endpoint)
     s3 = store.client()
     told: list[str] = []
@@ -359,7 +359,7 @@ def test_a_setting_that_takes_effect_late_is_waited_for_simulated(
 
 @pytest.mark.parametrize("refusals", [2, 3])
 def test_a_block_that_is_lifted_late_is_waited_for_simulated(
-    store: EmbeddedS3, bucket_name: str, monkeypatch: pytest.MonkeyPatch, refusals: int
+    store: LocalServer, bucket_name: str, monkeypatch: pytest.MonkeyPatch, refusals: int
 ) -> None:
     monkeypatch.setattr(apply, "PAUSES", (0, 0))
     site, s3, left = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint), store.client(), refusals
@@ -381,7 +381,7 @@ def test_a_block_that_is_lifted_late_is_waited_for_simulated(
             apply.apply(s3, site, found)
 
 
-def test_a_name_that_another_account_has(store: EmbeddedS3, bucket_name: str) -> None:
+def test_a_name_that_another_account_has(store: LocalServer, bucket_name: str) -> None:
     store.client(key=OTHER_ACCOUNT).create_bucket(
         Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
@@ -390,7 +390,7 @@ def test_a_name_that_another_account_has(store: EmbeddedS3, bucket_name: str) ->
         plan.plan(store.client(), site)
 
 
-def test_a_name_that_is_taken_in_the_meantime(store: EmbeddedS3, bucket_name: str) -> None:
+def test_a_name_that_is_taken_in_the_meantime(store: LocalServer, bucket_name: str) -> None:
     site = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint)
     found = plan.plan(store.client(), site)
     store.client(key=OTHER_ACCOUNT).create_bucket(
@@ -411,7 +411,7 @@ def test_a_bucket_in_another_region(s3_site: MakeSite) -> None:
     ("region", "constraint"), [("us-east-1", None), ("eu-west-1", "EU"), ("eu-west-1", "eu-west-1")]
 )
 def test_two_regions_have_names_of_old(
-    store: EmbeddedS3, bucket_name: str, region: str, constraint: str | None
+    store: LocalServer, bucket_name: str, region: str, constraint: str | None
 ) -> None:
     s3 = replace(store, region=region).client()
     more = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}

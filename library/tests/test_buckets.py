@@ -12,9 +12,9 @@ from botocore.exceptions import ClientError
 from s3kit.buckets import apply
 from s3kit.buckets import wanted as buckets
 from s3kit import clients
-from s3kit.local.server import EmbeddedS3
+from s3kit.local.server import LocalServer
 from s3kit.deployment import Site
-from ministack import REGION, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import REGION, MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow
 
@@ -264,7 +264,7 @@ def upload_with_public_acl(root: Any, site: Site) -> None:
 
 @pytest.mark.parametrize("access", ACCESS)
 def test_a_failure_in_the_middle_leaves_nothing_open(
-    store: EmbeddedS3, bucket_name: str, access: str
+    store: LocalServer, bucket_name: str, access: str
 ) -> None:
     site = Site(REGION, bucket_name, bucket_name, access=access, endpoint=store.endpoint)
     address = f"{store.endpoint}/{bucket_name}"
@@ -303,7 +303,7 @@ def test_a_failure_in_the_middle_leaves_nothing_open(
     ],
 )
 def test_us_east_1_takes_no_location(
-    store: EmbeddedS3, bucket_name: str, region: str, expected: dict[str, Any]
+    store: LocalServer, bucket_name: str, region: str, expected: dict[str, Any]
 ) -> None:
     s3 = replace(store, region=region).client()
     with requests(s3) as made:
@@ -311,7 +311,7 @@ def test_us_east_1_takes_no_location(
     assert made[0] == ("CreateBucket", {"Bucket": bucket_name, **expected})
 
 
-def test_a_regional_name_comes_with_its_namespace(store: EmbeddedS3) -> None:
+def test_a_regional_name_comes_with_its_namespace(store: LocalServer) -> None:
     name = f"acme-000000000000-{REGION}-an"
     s3 = store.client()
     with requests(s3) as made:
@@ -320,7 +320,7 @@ def test_a_regional_name_comes_with_its_namespace(store: EmbeddedS3) -> None:
     assert store.client().head_bucket(Bucket=name)
 
 
-def test_every_request_names_the_expected_owner(store: EmbeddedS3, bucket_name: str) -> None:
+def test_every_request_names_the_expected_owner(store: LocalServer, bucket_name: str) -> None:
     s3 = store.client()
     made: dict[str, dict[str, Any]] = {}
     s3.meta.events.register(
@@ -332,7 +332,7 @@ def test_every_request_names_the_expected_owner(store: EmbeddedS3, bucket_name: 
     assert all(params["ExpectedBucketOwner"] == "000000000000" for params in made.values())
 
 
-def test_a_refusal_is_one_line(store: EmbeddedS3, bucket_name: str) -> None:
+def test_a_refusal_is_one_line(store: LocalServer, bucket_name: str) -> None:
     nobody = store.client(key=new_user(store))
     with pytest.raises(buckets.BucketError) as raised:
         apply.prepare(nobody, Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint))

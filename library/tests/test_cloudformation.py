@@ -25,9 +25,9 @@ from s3kit.buckets import plan
 from s3kit.buckets import policies
 from s3kit.buckets.wanted import Bucket, Want
 from s3kit.buckets.cloudformation import CloudFormationError, template
-from s3kit.local.server import EmbeddedS3
+from s3kit.local.server import LocalServer
 from s3kit.deployment import Site
-from ministack import REGION
+from tests.ministack import REGION
 
 ACCOUNT = "123456789012"
 CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/11111111-2222-3333-4444-555555555555"
@@ -711,7 +711,7 @@ IGNORED = {"lifecycle", "ownership"}
 
 
 @pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """Return an embedded S3 that has CloudFormation and CloudFront as well."""
     real = embedded.environment
 
@@ -725,7 +725,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedS3]:
             yield store
 
 
-def deployed(cloud: EmbeddedS3, made: Mapping[str, Any]) -> dict[str, str]:
+def deployed(cloud: LocalServer, made: Mapping[str, Any]) -> dict[str, str]:
     """Make a stack of a template and return its outputs."""
     stacks = cloud.client("cloudformation")
     given = (
@@ -744,7 +744,7 @@ def deployed(cloud: EmbeddedS3, made: Mapping[str, Any]) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("domain", ["", CDN])
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_stack_makes_what_plan_wants(cloud: EmbeddedS3, access: str, domain: str) -> None:
+def test_a_stack_makes_what_plan_wants(cloud: LocalServer, access: str, domain: str) -> None:
     names = (f"static-{access}-{len(domain)}", f"media-{access}-{len(domain)}")
     site = replace(
         Site(REGION, *names, access=access, origins=ORIGINS[1], versioning=True),

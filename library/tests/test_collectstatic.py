@@ -25,7 +25,7 @@ import pytest
 
 from s3kit.publishing import history
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import MakeSite, SiteOnS3, anonymous
+from tests.ministack import MakeSite, SiteOnS3, anonymous
 
 pytestmark = pytest.mark.slow
 

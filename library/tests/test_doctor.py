@@ -26,7 +26,7 @@ from s3kit.doctor.shared import Line, fetch, over_plain_http
 from s3kit.deployment import Site
 from tests.doctored import Doctored, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import REGION, new_user
+from tests.ministack import REGION, new_user
 from tests.tls_front import certificate, tls_front
 
 pytestmark = pytest.mark.slow

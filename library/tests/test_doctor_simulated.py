@@ -18,7 +18,7 @@ from moto import mock_aws
 from s3kit.buckets import policies
 from s3kit.buckets.account import Account
 from s3kit.doctor.report import diagnose
-from s3kit.local.server import EmbeddedS3
+from s3kit.local.server import LocalServer
 from s3kit.doctor import rights
 from s3kit.doctor.shared import Patient
 from tests.doctored import Doctored, examined, trouble, troubles
@@ -302,7 +302,7 @@ class Distribution:
 
 @pytest.fixture
 def cdn(
-    store: EmbeddedS3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+    store: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[Distribution]:
     """Return a distribution on its own domain, which the settings name."""
     trusted, served = certificate(tmp_path)

@@ -19,9 +19,9 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 
 from s3kit import clients
-from s3kit.local.server import CHILD, EmbeddedS3, Key, environment, free_port
+from s3kit.local.server import CHILD, LocalServer, Key, environment, free_port
 from s3kit.storages.static import StaticStorage
-from ministack import REGION, STORAGES, ActAs, new_user
+from tests.ministack import REGION, STORAGES, ActAs, new_user
 from tests.tls_front import certificate
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ default_storage: Any = django_storage.default_storage
 
 
 @pytest.fixture
-def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedS3]:
+def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
     """Return an empty MiniStack that speaks https only."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
@@ -46,7 +46,7 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emb
             stderr=log,
         )
     try:
-        store = EmbeddedS3(f"https://127.0.0.1:{port}", REGION, tmp_path, root, process)
+        store = LocalServer(f"https://127.0.0.1:{port}", REGION, tmp_path, root, process)
         end = time.monotonic() + 60
         while True:
             try:
@@ -82,7 +82,7 @@ def printed(*words: str) -> str:
 
 
 def test_the_whole_path(
-    https_store: EmbeddedS3, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
+    https_store: LocalServer, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
 ) -> None:
     trusted = tmp_path / "authority.pem"
     settings.USE_S3 = True

@@ -22,7 +22,7 @@ from s3kit import clients
 from s3kit.storages import media
 from s3kit.storages.media import MediaStorage
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from s3kit.buckets.apply import steps
 from s3kit.buckets.wanted import BLOCKS, NEW, BucketError
 from s3kit.buckets.plan import BucketPlan, Line
 from s3kit.deployment import Site
-from ministack import REGION
+from tests.ministack import REGION
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from s3kit.buckets import policies
 from s3kit.deployment import Site
-from ministack import MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow
 

@@ -26,7 +26,7 @@ from s3kit.buckets import policies
 from s3kit.publishing import prune
 from s3kit.deployment import Site
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,7 @@ from s3kit.publishing import push
 from s3kit.storages.media import MediaStorage
 from s3kit.deployment import Site
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = pytest.mark.slow
 

@@ -33,7 +33,7 @@ from s3kit.uploads.models import Ticket
 from s3kit.deployment import Site
 from s3kit.storages.static import StaticStorage
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user, post_form
+from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user, post_form
 from users.models import User
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

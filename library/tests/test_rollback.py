@@ -21,7 +21,7 @@ from s3kit.management.commands.collectstatic import Command
 from s3kit.deployment import Site
 from s3kit.storages.static import StaticStorage
 from tests.fault_proxy import FaultProxy
-from ministack import STORAGES, ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import STORAGES, ActAs, MakeSite, SiteOnS3, anonymous, new_user
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 

@@ -21,7 +21,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3kit.local import server as embedded
-from ministack import anonymous
+from tests.ministack import anonymous
 from tests.processes import ROOT, Started, environment, free_port, started, until
 
 pytestmark = pytest.mark.slow

@@ -30,7 +30,7 @@ from s3kit.progress import ProgressBar
 from s3kit.publishing.publish import Headers, content_type, planned
 from s3kit.storages.static import Source, StaticStorage, require_manifest
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import STORAGES, MakeSite
+from tests.ministack import STORAGES, MakeSite
 
 BUCKET_URL = "https://example-static.s3.eu-central-1.amazonaws.com/static/"
 # Spelled so that no other template engine takes the tags for its own.

@@ -12,7 +12,7 @@ from django.utils import timezone
 from s3kit.uploads import uploads
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.uploads import Kind
-from ministack import STORAGES
+from tests.ministack import STORAGES
 from users.models import User
 
 pytestmark = pytest.mark.django_db

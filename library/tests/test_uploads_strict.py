@@ -25,7 +25,7 @@ from s3kit.uploads import uploads
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.uploads import Kind
 from tests.fault_proxy import Fault, FaultProxy
-from ministack import Answer, MakeSite, SiteOnS3, anonymous, post_form
+from tests.ministack import Answer, MakeSite, SiteOnS3, anonymous, post_form
 from users.models import User
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

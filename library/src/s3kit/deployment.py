@@ -6,7 +6,7 @@ the CSP sources) works from a `Deployment` and from nothing else.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -143,6 +143,14 @@ class Deployment:
         locations = tuple(storage.described(alias) for alias, storage in bound.items())
         check_locations(locations)
         return cls(locations, conf.origins, bound)
+
+    def with_key(self, key: Key) -> "Deployment":
+        """Return the deployment as the holder of another key sees it, such as the local server's root."""
+        locations = tuple(
+            replace(location, target=replace(location.target, key=key, profile=None))
+            for location in self.locations
+        )
+        return replace(self, locations=locations)
 
     @property
     def static(self) -> Location | None:

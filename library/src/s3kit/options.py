@@ -8,6 +8,7 @@ Settings are read through `conf` at each access, so `override_settings` works, a
 reads none.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,8 +52,8 @@ class Conf:
 
     @property
     def local_dir(self) -> Path:
-        """The folder of the local S3 server: S3KIT_LOCAL_DIR, else var/s3 in BASE_DIR."""
-        if found := getattr(settings, "S3KIT_LOCAL_DIR", None):
+        """The folder of the local S3 server: S3KIT_LOCAL_DIR (setting or variable), else var/s3 in BASE_DIR."""
+        if found := getattr(settings, "S3KIT_LOCAL_DIR", None) or os.environ.get("S3KIT_LOCAL_DIR"):
             return Path(found)
         return Path(getattr(settings, "BASE_DIR", None) or Path.cwd()) / "var" / "s3"
 

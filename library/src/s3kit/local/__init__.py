@@ -1,7 +1,7 @@
 """The local S3 server: where it is, and whose key the site has there.
 
-The folder `S3KIT_LOCAL_DIR` (var/s3) holds `endpoint`, the server's address as long as it runs, and
-`credentials`, the site's key in the form of an AWS shared credentials file.
+The folder `S3KIT_LOCAL_DIR` (var/s3) holds `endpoint`, the server's address, `credentials`, the site's key in the
+form of an AWS shared credentials file, and `lock`, which the server holds as long as it runs.
 """
 
 import configparser
@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
 
 from s3kit.deployment import Key
 from s3kit.options import conf
@@ -16,8 +17,8 @@ from s3kit.options import conf
 DEFAULT_ENDPOINT = "http://127.0.0.1:9000"
 
 
-class LocalServerNotRunningError(ImproperlyConfigured):
-    """The local S3 server is needed, and it is not running."""
+class LocalServerNotRunningError(CommandError, ImproperlyConfigured):
+    """The local S3 server is needed, and it is not running. A command that meets it ends in this line."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -31,6 +32,8 @@ def here() -> tuple[str, Key | None]:
     folder = conf.local_dir
     try:
         endpoint = (folder / "endpoint").read_text("ascii").strip()
+        if not is_locked(folder / "lock"):  # the server was killed
+            return DEFAULT_ENDPOINT, None
         file = folder / "credentials"
         return endpoint, _key(file, file.stat().st_mtime_ns)
     except OSError:
@@ -43,6 +46,20 @@ def current() -> tuple[str, Key]:
     if key is None:
         raise LocalServerNotRunningError
     return endpoint, key
+
+
+def is_locked(lock: Path) -> bool:
+    """Return whether a process holds the lock of a server's folder."""
+    try:
+        import fcntl
+    except ImportError:  # on Windows, where no server runs
+        return False
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @lru_cache(maxsize=4)

@@ -1,20 +1,20 @@
-"""An S3 for the desk and for tests: MiniStack as a child process, with its data in one folder.
+"""An S3 server for development and tests: MiniStack as a child process, with its data in one folder.
 
 It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
 Ownership and Block Public Access. Its root keys skip all of that, and MiniStack takes ``test`` and any
 12-digit key for root too, so it listens on loopback only, unless a container confines it. The site therefore
 gets the key of an IAM user, who holds exactly the rights that `s3kit.buckets.policies` asks for on AWS.
 
-The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``credentials`` (the site's key
-in the form of an AWS shared credentials file, mode 600) and ``lock``.
+The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``endpoint`` (the server's address),
+``credentials`` (the site's key in the form of an AWS shared credentials file, mode 600) and ``lock``.
+
+Linux and macOS only: locks and the end with the parent process are those of Unix.
 """
 
 import configparser
 import contextlib
 import errno
-import fcntl
 import http.client
-import importlib.util
 import json
 import os
 import secrets
@@ -32,6 +32,10 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from s3kit.deployment import Key
+from s3kit.local.environment import packages
+from s3kit.local.errors import LocalServerError
+
 HOST = "127.0.0.1"
 USER = "site"
 
@@ -41,7 +45,9 @@ _START, _STOP, _LOCK = 60, 20, 5
 # MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
 # however that one ends. os.read, because a thread that waits in sys.stdin would hold up the exit.
 CHILD = """
-import os, signal, threading
+import os, signal, sys, threading
+
+sys.path.insert(0, sys.argv.pop())
 
 def end_with_parent():
     os.read(0, 1)
@@ -53,24 +59,9 @@ main()
 """
 
 
-class EmbeddedS3Error(Exception):
-    """The embedded S3 could not start or did not go on; the text is one line for a person."""
-
-
 @dataclass(frozen=True)
-class Key:
-    """An access key; its secret stays out of `repr`."""
-
-    id: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"Key({self.id!r})"
-
-
-@dataclass(frozen=True)
-class EmbeddedS3:
-    """A running embedded S3."""
+class LocalServer:
+    """A running local S3 server."""
 
     endpoint: str
     region: str
@@ -149,7 +140,7 @@ class EmbeddedS3:
     def wait(self) -> None:
         """Return when MiniStack has ended by itself, which it should not, with an error."""
         code = self.process.wait()
-        raise EmbeddedS3Error(
+        raise LocalServerError(
             f"MiniStack ended by itself with code {code}: see {self.data / 'ministack.log'}"
         )
 
@@ -170,23 +161,24 @@ def _session() -> botocore.session.Session:
 @contextlib.contextmanager
 def running(
     data: Path, *, port: int = 0, region: str = "us-east-1", bind: str = HOST
-) -> Iterator[EmbeddedS3]:
+) -> Iterator[LocalServer]:
     """Run MiniStack on 127.0.0.1 with its data in the folder; leaving the context ends it, its state saved.
 
     Port 0 takes any free one. In a container, `bind` is 0.0.0.0, because published ports lead past loopback;
-    the endpoint stays on 127.0.0.1. EmbeddedS3Error, where it cannot start, says why and what to do.
+    the endpoint stays on 127.0.0.1. LocalServerError, where it cannot start, says why and what to do.
     """
-    if importlib.util.find_spec("ministack") is None:
-        raise EmbeddedS3Error("MiniStack, a tool for development, is not installed here: run uv sync")
+    installed = packages()
     with _locked(data) as lock:
         port = free_port(port)
         root = Key(f"ROOT{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
         with (data / "ministack.log").open("wb") as log:
-            process = _start(data, environment(data, port, region, root, bind), log, lock)
+            process = _start(installed, data, environment(data, port, region, root, bind), log, lock)
         try:
             _wait_until_ready(process, port, data)
-            yield EmbeddedS3(f"http://{HOST}:{port}", region, data, root, process)
+            (data / "endpoint").write_text(f"http://{HOST}:{port}\n", "ascii")
+            yield LocalServer(f"http://{HOST}:{port}", region, data, root, process)
         finally:
+            (data / "endpoint").unlink(missing_ok=True)
             _stop(process)
 
 
@@ -212,9 +204,11 @@ def environment(data: Path, port: int, region: str, root: Key, bind: str = HOST)
     }
 
 
-def _start(data: Path, variables: dict[str, str], log: IO[bytes], lock: int) -> "subprocess.Popen[bytes]":
+def _start(
+    installed: Path, data: Path, variables: dict[str, str], log: IO[bytes], lock: int
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
-        [sys.executable, "-P", "-c", CHILD],
+        [sys.executable, "-I", "-S", "-c", CHILD, str(installed)],  # -S: nothing of the site's own packages
         env=variables,
         cwd=data,
         stdin=subprocess.PIPE,
@@ -240,10 +234,14 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 def _locked(data: Path) -> Iterator[int]:
     """Hold the folder for one MiniStack; yield the lock, which falls with the last process that has it."""
     try:
+        import fcntl
+    except ImportError:
+        raise LocalServerError("The local S3 server does not run on Windows itself: use WSL.") from None
+    try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "lock").open("w")
     except OSError as error:
-        raise EmbeddedS3Error(f"The embedded S3 cannot write to {data}: {error.strerror}") from error
+        raise LocalServerError(f"The local S3 server cannot write to {data}: {error.strerror}") from error
     with lock:
         end = time.monotonic() + _LOCK
         while True:
@@ -252,23 +250,25 @@ def _locked(data: Path) -> Iterator[int]:
                 break
             except OSError:
                 if time.monotonic() > end:
-                    raise EmbeddedS3Error(f"Another embedded S3 is running on {data}: end it first") from None
+                    raise LocalServerError(
+                        f"Another local S3 server is running on {data}: end it first"
+                    ) from None
                 time.sleep(0.1)
         yield lock.fileno()
 
 
 def free_port(port: int) -> int:
-    """Return the port, or a free one for 0; raise EmbeddedS3Error where it is taken."""
+    """Return the port, or a free one for 0; raise LocalServerError where it is taken."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MiniStack does
         try:
             listener.bind((HOST, port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise EmbeddedS3Error(
+                raise LocalServerError(
                     f"Port {port} of {HOST} is taken: name another, or 0 for any free one"
                 ) from error
-            raise EmbeddedS3Error(f"Port {port} of {HOST} cannot be used: {error.strerror}") from error
+            raise LocalServerError(f"Port {port} of {HOST} cannot be used: {error.strerror}") from error
         return int(listener.getsockname()[1])
 
 
@@ -277,7 +277,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, data: Path)
     end = time.monotonic() + _START
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise EmbeddedS3Error(f"MiniStack ended at its start with code {process.returncode}: see {log}")
+            raise LocalServerError(f"MiniStack ended at its start with code {process.returncode}: see {log}")
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
         try:
             connection.request("GET", "/_ministack/health")
@@ -287,4 +287,4 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, data: Path)
             time.sleep(0.02)
         finally:
             connection.close()
-    raise EmbeddedS3Error(f"MiniStack did not answer within {_START} seconds: see {log}")
+    raise LocalServerError(f"MiniStack did not answer within {_START} seconds: see {log}")
