@@ -1,15 +1,14 @@
-"""Refuse bad answers, write .env, prove what was written, and say what is next.
+"""Check the answers, put the library's wheel into vendor/, write .env, and print the next steps.
 
-Jinja renders this file; its only place is in `main`, where the answers arrive as data. pre_gen_project.py
-imports the file as it is for the same check, so importing it does nothing.
+Jinja renders this file; only `main` holds a placeholder, where the answers arrive as data. pre_gen_project.py
+imports this file unrendered for the same check, so importing it does nothing.
 """
 
 import sys
 
 if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]  # the shared temporary folder, where hooks are run: its files must not pass for modules
+    del sys.path[0]  # hooks run from the shared temporary folder, and its files must not be imported
 
-import contextlib
 import difflib
 import importlib
 import json
@@ -17,16 +16,14 @@ import os
 import re
 import secrets
 import shlex
-import time
+import shutil
 import unicodedata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-ANSWERS = (
-    *("project_name", "project_slug", "aws_region", "static_bucket_name", "media_bucket_name"),
-    *("media_access", "django_version"),
-)
+BUCKETS = ("static_bucket_name", "media_bucket_name")
+ANSWERS = ("project_name", "project_slug", "aws_region", *BUCKETS, "media_access", "django_version")
 CHOICES = {"media_access": ("private", "public-read", "public-policy"), "django_version": ("5.2", "6.1")}
 VARIABLES = {
     "project_name": "DJANGO_SITE_NAME",
@@ -35,7 +32,8 @@ VARIABLES = {
     "media_bucket_name": "AWS_MEDIA_BUCKET_NAME",
     "media_access": "AWS_MEDIA_ACCESS",
 }
-TEMPLATE = "gh:org/django-s3-template"  # to be run again, where the caller does not say what it ran
+TEMPLATE = "gh:org/django-s3-template"  # for the command to run again, if the caller does not say what it ran
+SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE", "wheel.py")  # the links in the template's vendor/
 
 # Unicode's Bidi_Control; and what counts as a letter or a symbol although it shows nothing.
 DIRECTION_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -53,11 +51,15 @@ class Refusal(NamedTuple):
     cure: str | None
 
 
-def load_rules(project: Path) -> tuple[ModuleType, ModuleType]:
-    """Import s3/bucket_names.py and s3/regions.py of a project by path, whatever else may be called s3."""
-    package = sys.modules["s3"] = ModuleType("s3")
-    package.__path__ = [str(project / "s3")]
-    return importlib.import_module("s3.bucket_names"), importlib.import_module("s3.regions")
+def load_rules(source: Path) -> tuple[ModuleType, ModuleType]:
+    """Import the library's rules for names from its src folder, whatever else may be called s3kit."""
+    if sys.version_info < (3, 11):  # noqa: UP036
+        version = ".".join(map(str, sys.version_info[:2]))
+        sys.exit(f"cookiecutter runs on Python {version}, but this template needs Python 3.11 or later.")
+    if not (source / "s3kit" / "naming").is_dir():
+        sys.exit(f"{source} is missing: clone the template with git, with core.symlinks on.")
+    sys.path.insert(0, str(source))
+    return importlib.import_module("s3kit.naming.buckets"), importlib.import_module("s3kit.naming.regions")
 
 
 def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType) -> list[Refusal]:
@@ -90,7 +92,7 @@ def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType
 
 
 def name_problems(name: str) -> list[str]:
-    """Return what keeps a text from being the site's name, which any reader of .env files must read alike."""
+    """Return what is wrong with the site's name, which every reader of .env files must read alike."""
     found = []
     if not 1 <= len(name) <= 100:
         found.append(f"is {len(name)} characters long; 1 to 100 are allowed")
@@ -110,7 +112,7 @@ def name_problems(name: str) -> list[str]:
 
 
 def is_control(character: str) -> bool:
-    """Tell whether it is a control, ends a line, turns the direction of text, or is no character at all."""
+    """Return whether it is a control, ends a line, changes the direction of text, or is no character at all."""
     if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in DIRECTION_CONTROLS:
         return True
     return ord(character) & 0xFFFE == 0xFFFE or "\ufdd0" <= character <= "\ufdef"
@@ -118,8 +120,7 @@ def is_control(character: str) -> bool:
 
 def near_name(name: str) -> str:
     """Return a name like this one that `name_problems` passes."""
-    near = "".join(" " if is_control(character) else character for character in name[:1000])
-    near = near.replace("\\", "")
+    near = "".join(" " if is_control(letter) else letter for letter in name[:1000]).replace("\\", "")
     near = re.sub(r"[{}]", "", near) if CODE.search(near) or "${" in near else near
     near = near.replace("'", "\u2019") if re.search(r'["$`]', near) else near
     near = re.sub(r'"([^"]*)"', "\u201c\\1\u201d", near) if near.startswith('"') else near
@@ -161,29 +162,31 @@ def command(refusals: list[Refusal], answers: dict[str, Any]) -> str:
     words = ["cookiecutter", str(answers.get("_template") or TEMPLATE)]
     if checkout := answers.get("_checkout"):
         words += ["--checkout", str(checkout)]
-    output, here = answers.get("_output_dir"), os.environ.get("PWD")
-    if output and not (here and os.path.realpath(here) == os.path.realpath(output)):
+    output, here = answers.get("_output_dir"), os.environ.get("PWD") or os.sep
+    if output and os.path.realpath(here) != os.path.realpath(output):
         words += ["--output-dir", str(output)]
     values = {answer: answers.get(answer) for answer in ANSWERS}
     values |= {answer: cure for answer, _, cure in refusals}
     return shlex.join(words + [f"{answer}={value}" for answer, value in values.items() if value is not None])
 
 
-def remove_new_parents(slug: str) -> None:
-    """Remove the empty folders that a slug such as a/b made; cookiecutter would remove the innermost only.
-
-    A new folder changed its parent's time in the moment the project's folder was made; an old one did not.
-    """
-    project, new = Path.cwd(), []
-    made = project.stat().st_mtime
-    parts = [part for part in Path(slug).parts if part != ".."] if time.time() - made < 30 else []
-    with contextlib.suppress(OSError):
-        for folder, _ in zip(project.parents, parts[1:], strict=False):
-            if abs(folder.parent.stat().st_mtime - made) > 0.02 or len(list(folder.iterdir())) > 1:
-                break
-            new.append(folder)
-        for folder in [project, *new] if new else ():
-            folder.rmdir()
+def vendor_library(vendor: Path, from_index: bool) -> None:
+    """Build the library's wheel from the sources that cookiecutter has copied into vendor/, and remove these."""
+    try:
+        sys.path.insert(0, str(vendor))
+        wheel = importlib.import_module("wheel").build(vendor, vendor)
+        if not from_index and wheel.name not in Path("pyproject.toml").read_text(encoding="utf-8"):
+            sys.exit(f"The run stopped: pyproject.toml asks for another version than {wheel.name}.")
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        sys.exit(f"The run stopped: the library's wheel could not be built: {error}")
+    finally:
+        for path in (vendor / name for name in SOURCES):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    for other in vendor.glob("django_s3_kit-*.whl"):
+        if from_index or other != wheel:
+            other.unlink()
+    if not any(vendor.iterdir()):
+        vendor.rmdir()
 
 
 def write_env(answers: dict[str, Any], rules: tuple[ModuleType, ModuleType]) -> bool:
@@ -215,8 +218,7 @@ def prove(key: str, answers: dict[str, Any], rules: tuple[ModuleType, ModuleType
     written = {answer: values.get(variable) for answer, variable in VARIABLES.items()}
     wrong = [VARIABLES[answer] for answer in written if written[answer] != answers[answer]]
     wrong += ["DJANGO_SECRET_KEY"] if values.get("DJANGO_SECRET_KEY") != key else []
-    wrong += [refusal.message for refusal in check(answers | written, *rules)]
-    if wrong:
+    if wrong := [*wrong, *(refusal.message for refusal in check(answers | written, *rules))]:
         raise ValueError(f"wrong in it: {', '.join(wrong)}")
 
 
@@ -225,25 +227,23 @@ def next_steps(project: Path, created: bool) -> str:
     here = os.path.realpath(os.environ.get("PWD") or os.sep)
     folder = project.relative_to(here) if here != os.sep and project.is_relative_to(here) else project
     env = ".env holds its settings and a key of its own." if created else "Your .env was kept as it was."
-    steps = f"  cd {shlex.quote(str(folder))}\n  make run"
-    return f"\nYour project is ready. {env}\n\n{steps}\n\nREADME.md leads on from there to AWS.\n"
+    return f"\nYour project is ready. {env}\n\n  cd {shlex.quote(str(folder))}\n  make run\n\nREADME.md has the rest.\n"
 
 
 def main() -> None:
-    """Check, write .env, and say what is next; exit with 1 and the reasons if an answer is refused."""
+    """Check the answers, then write the wheel and .env; exit with 1 and the reasons if an answer is rejected."""
     sys.dont_write_bytecode = True  # no __pycache__ in the new project
     sys.stdout.reconfigure(errors="backslashreplace")
     answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
-    rules = load_rules(Path.cwd())
+    rules = load_rules(Path.cwd() / "vendor" / "src")
     if refusals := check(answers, *rules):
         sys.exit(report("The run stopped.", refusals, answers))
+    vendor_library(Path.cwd() / "vendor", answers.get("__library_from_index") == "yes")
+    created = write_env(answers, rules)
     if not rules[1].is_known(region := answers["aws_region"]):
-        near = rules[1].suggestion(region)
-        note = f"Note: {region} is none of the regions that this template knows" + (
-            f" (such as {near})" * bool(near)
-        )
-        print(f"{note}. If that is a slip, change AWS_S3_REGION_NAME in .env.", file=sys.stderr)
-    print(next_steps(Path.cwd(), write_env(answers, rules)))
+        hint = f" Did you mean {near}? Edit .env." if (near := rules[1].suggestion(region)) else ""
+        print(f"Note: {region} is not a region that this template knows.{hint}", file=sys.stderr)
+    print(next_steps(Path.cwd(), created))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """A strict S3 for tests, over real HTTP: `store` is the server, `s3_site` a site with buckets there."""
 
+import fcntl
 import http.client
 import json
 import secrets
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +14,6 @@ from urllib.parse import urlsplit
 
 import botocore.loaders
 import pytest
-
 from s3kit import clients
 from s3kit.buckets import apply, policies
 from s3kit.deployment import Deployment, Key
@@ -147,6 +148,16 @@ class SiteOnS3:
     def url(self, bucket: str, key: str) -> str:
         """Return the plain address of an object; the key must need no encoding."""
         return f"{self.store.endpoint}/{bucket}/{key}"
+
+
+@contextmanager
+def pretended_server(folder: Path, endpoint: str, key: str = "LOCAL") -> Iterator[None]:
+    """Let a folder look like that of a running local server, whose address and key nobody asks."""
+    (folder / "endpoint").write_text(f"{endpoint}\n")
+    (folder / "credentials").write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\n")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class MakeSite(Protocol):

@@ -12,6 +12,7 @@ from django.test import RequestFactory
 
 from s3kit import clients, csp
 from s3kit.options import ACCESS
+from tests.ministack import pretended_server
 
 DISK = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -119,9 +120,8 @@ def test_with_debug_on_static_files_are_those_of_runserver(settings: Any) -> Non
 def test_with_use_s3_local_uploads_come_from_the_local_server(settings: Any, tmp_path: Path) -> None:
     settings.USE_S3, settings.S3KIT_LOCAL_DIR = "local", tmp_path
     assert csp.uploads() == ("http://127.0.0.1:9000/acme-media/media/",)
-    (tmp_path / "endpoint").write_text("http://127.0.0.1:9321\n")
-    (tmp_path / "credentials").write_text("[default]\naws_access_key_id=a\naws_secret_access_key=b\n")
-    assert csp.uploads() == ("http://127.0.0.1:9321/acme-media/media/",)
+    with pretended_server(tmp_path, "http://127.0.0.1:9321"):
+        assert csp.uploads() == ("http://127.0.0.1:9321/acme-media/media/",)
 
 
 PLACES: list[dict[str, Any]] = [

@@ -33,6 +33,7 @@ from s3kit.storages import cloudfront as cloudfront_links
 from s3kit.storages import media, signing
 from s3kit.storages.cloudfront import private_key
 from s3kit.storages.media import MediaStorage
+from tests.ministack import pretended_server
 
 # Any: what MediaStorage has beyond Django's storages.
 default_storage: Any = django_storage.default_storage
@@ -280,14 +281,13 @@ def test_with_use_s3_local_every_entry_uses_the_local_server(settings: Any, tmp_
     private: Any = MediaStorage(**options, bucket_name=BUCKET)
     with pytest.raises(ImproperlyConfigured, match="The local S3 server is not running: start it with"):
         private.url("a")
-    (tmp_path / "endpoint").write_text("http://127.0.0.1:9321\n")
-    (tmp_path / "credentials").write_text("[default]\naws_access_key_id = L\naws_secret_access_key = s\n")
-    assert private.url("a").startswith(f"http://127.0.0.1:9321/{BUCKET}/media/a?")
-    assert query_of(private.url("a"))["X-Amz-Credential"].startswith("L/")
-    real = private.bound(local=False)
-    assert real.url("a").startswith(f"https://s3.example.com/{BUCKET}/media/a?")
-    assert query_of(real.url("a"))["X-Amz-Credential"].startswith("a/")
-    assert real.bound(local=True).url("a") == private.url("a")
+    with pretended_server(tmp_path, "http://127.0.0.1:9321"):
+        assert private.url("a").startswith(f"http://127.0.0.1:9321/{BUCKET}/media/a?")
+        assert query_of(private.url("a"))["X-Amz-Credential"].startswith("LOCAL/")
+        real = private.bound(local=False)
+        assert real.url("a").startswith(f"https://s3.example.com/{BUCKET}/media/a?")
+        assert query_of(real.url("a"))["X-Amz-Credential"].startswith("a/")
+        assert real.bound(local=True).url("a") == private.url("a")
 
 
 # Access

@@ -12,6 +12,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from s3kit.options import MAX_EXPIRE
 from s3kit.storages import signing
 
 # By style: AWS's hosts, a path on an endpoint, an endpoint with a port and a folder of its own.
@@ -54,7 +55,7 @@ def parts(url: str) -> tuple[str, dict[str, str]]:
     token=st.none() | SECRETS,
     parameters=st.dictionaries(st.sampled_from(list(PARAMETERS)), HEADER_VALUES),
     at=st.integers(0, 4_000_000_000),
-    expires=st.integers(1, signing.MAX_EXPIRES),
+    expires=st.integers(1, MAX_EXPIRE),
     method=st.sampled_from(["GET", "HEAD"]),
 )
 def test_signature_is_botocores(
@@ -93,7 +94,7 @@ def test_signature_is_botocores(
 
 
 @given(
-    now=st.floats(0, 4e9), later=st.floats(0, 604_800), expires=st.integers(1, signing.MAX_EXPIRES), name=TEXT
+    now=st.floats(0, 4e9), later=st.floats(0, 604_800), expires=st.integers(1, MAX_EXPIRE), name=TEXT
 )
 def test_a_link_has_half_its_life_left_and_is_the_same_in_its_window(
     now: float, later: float, expires: int, name: str

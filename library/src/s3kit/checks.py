@@ -1,28 +1,24 @@
-"""System checks of what the settings say about S3: no network, no credentials, nothing that must be up.
+"""System checks of what STORAGES says about S3: no network, no credentials, nothing that must be running.
 
-Names and region are checked whenever they are set, because they are wrong long before they are used; all else
-counts from the day that USE_S3 is on.
+They look at the real target, also with USE_S3="local": a name is wrong long before it is used.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 -- Django's own name
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
-from s3kit.naming import buckets as bucket_names
-from s3kit.naming import regions
-from s3kit.deployment import LOOPBACK, Site
+from s3kit.deployment import LOOPBACK, Location, location_problems
+from s3kit.naming import buckets, regions
+from s3kit.options import MAX_EXPIRE, conf
 
-TAG = "s3"
-
-MEDIA_ACCESS = ("private", "public-read", "public-policy")
-
-# SigV4 query strings: "The maximum value is 604800 seconds (7 days)", Amazon S3 API Reference.
-LONGEST_EXPIRE = 604800
+TAG = "s3kit"
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 _DISTRIBUTION = re.compile(r"arn:(aws[a-z-]*):cloudfront::[0-9]{12}:distribution/[A-Z0-9]+")
@@ -30,238 +26,187 @@ _DISTRIBUTION_EXAMPLE = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFG
 
 
 @register(TAG)
-def check_names(**_kwargs: Any) -> list[CheckMessage]:
-    """Check the region and the names of the buckets, as far as they are set."""
-    return [*_region(), *_bucket_names()]
+def check_order(**_kwargs: Any) -> list[CheckMessage]:
+    """Check that the library's collectstatic comes before Django's."""
+    apps = list(settings.INSTALLED_APPS)
+    ours = next((app for app in apps if app in {"s3kit", "s3kit.apps.S3KitConfig"}), None)
+    theirs = "django.contrib.staticfiles"
+    if ours and theirs in apps and apps.index(ours) > apps.index(theirs):
+        return [
+            Error(
+                f"INSTALLED_APPS lists {ours!r} after {theirs!r}, whose collectstatic then runs instead of the"
+                " library's.",
+                hint=f"Move {ours!r} before {theirs!r}.",
+                id="s3kit.E012",
+            )
+        ]
+    return []
 
 
 @register(TAG)
-def check_settings(**_kwargs: Any) -> list[CheckMessage]:
-    """Check everything else that USE_S3 brings into force."""
-    return all_settings() if settings.USE_S3 else []
+def check_storages(**_kwargs: Any) -> list[CheckMessage]:
+    """Check the entries of STORAGES that are on S3, unless USE_S3 is off."""
+    return [] if conf.use_s3 is False else all_checks()
 
 
-def all_settings() -> list[CheckMessage]:
-    """Return what is wrong with all else than names, whether USE_S3 is on or not."""
-    return [
-        *_access(),
-        *_boto3_variables(),
-        *_custom_domains(),
-        *_cloudfront_key(),
-        *_distribution(),
-        *_expire(),
-        *_endpoint(),
-        *_owner(),
-        *_origins(),
-    ]
+def all_checks() -> list[CheckMessage]:
+    """Return what is wrong with the entries of STORAGES and what they share."""
+    found: list[CheckMessage] = []
+    locations: list[Location] = []
+    for alias, backend, options in _entries():
+        try:
+            storage = backend(**options).bound(local=False)
+        except ImproperlyConfigured as error:
+            found.append(Error(f"STORAGES[{alias!r}]: {error}", id="s3kit.E003"))
+            continue
+        locations.append(storage.location_as(alias))
+        found += _storage(alias, storage, locations[-1])
+    found += [Error(f"{problem}", id="s3kit.E013") for problem in location_problems(tuple(locations))]
+    found += _shared_bucket(locations)
+    found += _boto3_variables(locations)
+    found += _origins(locations)
+    # What several storages share is one line and not one for each.
+    return list({(check.id, check.msg): check for check in found}.values())
 
 
-def _region() -> Iterator[CheckMessage]:
-    region = settings.AWS_S3_REGION_NAME
+def _entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
+    for alias, entry in settings.STORAGES.items():
+        try:
+            backend = import_string(entry["BACKEND"])
+        except (ImportError, KeyError):
+            continue  # Django's own error, where somebody uses it
+        if isinstance(backend, type) and hasattr(backend, "location_as"):
+            yield alias, backend, entry.get("OPTIONS", {})
+
+
+def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
+    yield from _region(alias, location)
+    yield from _bucket(alias, location)
+    yield from _custom_domain(alias, location)
+    yield from _distribution(alias, location)
+    yield from _endpoint(alias, location)
+    yield from _owner(alias, location)
+    if location.kind == "media":
+        yield from _media(alias, storage, location)
+
+
+def _region(alias: str, location: Location) -> Iterator[CheckMessage]:
+    region = location.target.region
     if not region:
+        yield Error(
+            f"STORAGES[{alias!r}] has no region.",
+            hint="Set AWS_S3_REGION_NAME, or the option region_name, to the bucket's, as in eu-central-1.",
+            id="s3kit.E002",
+        )
         return
     near = regions.suggestion(region)
     hint = f"Did you mean {near}?" if near else "AWS's list of regions names them, as in eu-central-1."
     for problem in regions.problems(region):
-        yield Error(f"AWS_S3_REGION_NAME: {region!r} {problem.message}.", hint=hint, id="s3.E002")
+        yield Error(f"The region {region!r} {problem.message}.", hint=hint, id="s3kit.E002")
     if not regions.problems(region) and not regions.is_known(region):
         yield Warning(
-            f"AWS_S3_REGION_NAME: {region!r} is none of the regions known to this project.",
+            f"The region {region!r} is not among those that the library knows.",
             hint=f"{hint} If AWS has opened it since, silence this check.",
-            id="s3.W001",
+            id="s3kit.W001",
         )
 
 
-def _bucket_names() -> Iterator[CheckMessage]:
-    region = settings.AWS_S3_REGION_NAME
+def _bucket(alias: str, location: Location) -> Iterator[CheckMessage]:
+    region = location.target.region
     known = region if region and not regions.problems(region) else None
-    for name in ("AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME"):
-        bucket = getattr(settings, name)
-        if not bucket:
-            continue
-        for problem in bucket_names.problems(bucket, region=known):
-            yield Error(
-                f"{name}: {bucket!r} {problem.message}.",
-                hint=f"A name that S3 takes: {bucket_names.suggestion(bucket, region=known)}",
-                id="s3.E001",
-            )
-
-
-def _access() -> Iterator[CheckMessage]:
-    access = settings.AWS_MEDIA_ACCESS
-    if access not in MEDIA_ACCESS:
+    if not location.bucket:
         yield Error(
-            f"AWS_MEDIA_ACCESS: {access!r} is no access mode.",
-            hint=f"Use one of {', '.join(MEDIA_ACCESS)}.",
-            id="s3.E003",
+            f"STORAGES[{alias!r}] has no bucket.",
+            hint="Set its option bucket_name.",
+            id="s3kit.E001",
         )
-    same = settings.AWS_STATIC_BUCKET_NAME == settings.AWS_MEDIA_BUCKET_NAME
-    if same and access == "private" and not settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN:
-        yield Warning(
-            "One bucket holds public static files and private uploads: only the resource static/* in its"
-            " policy stands between visitors and the uploads.",
-            hint="Give AWS_MEDIA_BUCKET_NAME a bucket of its own, or let only CloudFront in by"
-            " AWS_CLOUDFRONT_DISTRIBUTION_ARN.",
-            id="s3.W002",
-        )
-    if (
-        access == "public-read"
-        and settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN
-        and settings.AWS_MEDIA_CUSTOM_DOMAIN
-    ):
-        yield Warning(
-            "AWS_MEDIA_ACCESS is public-read, but uploads are to be had from CloudFront only: each upload's"
-            " ACL would make it public at the bucket's own address, past CloudFront.",
-            hint="Set AWS_MEDIA_ACCESS to public-policy (public through CloudFront) or to private.",
-            id="s3.W006",
-        )
-
-
-def _boto3_variables() -> Iterator[CheckMessage]:
-    endpoint, region = settings.AWS_S3_ENDPOINT_URL.rstrip("/"), settings.AWS_S3_REGION_NAME
-    for variable, ours, value in (
-        ("AWS_ENDPOINT_URL", "AWS_S3_ENDPOINT_URL", endpoint),
-        ("AWS_ENDPOINT_URL_S3", "AWS_S3_ENDPOINT_URL", endpoint),
-        ("AWS_DEFAULT_REGION", "AWS_S3_REGION_NAME", region),
-        ("AWS_REGION", "AWS_S3_REGION_NAME", region),
-    ):
-        theirs = os.environ.get(variable, "").strip().rstrip("/")
-        if theirs and theirs != value:
-            yield Warning(
-                f"{variable} is {theirs!r}, but {ours} is {value!r}: the site goes by the latter, and"
-                " AWS's own tools in the same shell by the former.",
-                hint=f"Unset {variable}, or set both alike.",
-                id="s3.W003",
-            )
-
-
-def _custom_domains() -> Iterator[CheckMessage]:
-    for name in ("AWS_STATIC_CUSTOM_DOMAIN", "AWS_MEDIA_CUSTOM_DOMAIN"):
-        domain = getattr(settings, name)
-        if domain and not _HOST.fullmatch(domain):
-            host = urlsplit(domain.strip()).netloc or domain.strip().split("/")[0]
-            example = host if _HOST.fullmatch(host) else "static.example.com"
-            yield Error(
-                f"{name}: {domain!r} is not a bare host name.",
-                hint=f"Leave out scheme, path, slashes and spaces, as in {example}",
-                id="s3.E004",
-            )
-
-
-def _cloudfront_key() -> Iterator[CheckMessage]:
-    pair = {
-        "AWS_CLOUDFRONT_KEY_ID": settings.AWS_CLOUDFRONT_KEY_ID,
-        "AWS_CLOUDFRONT_KEY": settings.AWS_CLOUDFRONT_KEY,
-    }
-    missing = [name for name, value in pair.items() if not value]
-    if missing and settings.AWS_MEDIA_CUSTOM_DOMAIN and settings.AWS_MEDIA_ACCESS == "private":
+        return
+    for problem in buckets.problems(location.bucket, region=known):
         yield Error(
-            "AWS_MEDIA_CUSTOM_DOMAIN is set and uploads are private, but their links cannot be signed:"
-            f" {' and '.join(missing)} missing.",
-            hint="Make a key pair for CloudFront and set both, or use a public AWS_MEDIA_ACCESS.",
-            id="s3.E005",
+            f"STORAGES[{alias!r}]: the bucket name {location.bucket!r} {problem.message}.",
+            hint=f"A valid name: {buckets.suggestion(location.bucket, region=known)}",
+            id="s3kit.E001",
         )
-    elif len(missing) == 1:
-        (there,) = (name for name in pair if name not in missing)
-        yield Warning(
-            f"{there} is set, but {missing[0]} is not: one without the other signs nothing.",
-            hint=f"Set {missing[0]} as well, or neither.",
-            id="s3.W004",
+
+
+def _custom_domain(alias: str, location: Location) -> Iterator[CheckMessage]:
+    domain = location.custom_domain
+    if domain and not _HOST.fullmatch(domain):
+        host = urlsplit(domain.strip()).netloc or domain.strip().split("/")[0]
+        example = host if _HOST.fullmatch(host) else "static.example.com"
+        yield Error(
+            f"STORAGES[{alias!r}]: the custom_domain {domain!r} is not a bare host name.",
+            hint=f"Leave out scheme, path, slashes and spaces, as in {example}",
+            id="s3kit.E004",
         )
-    if pair["AWS_CLOUDFRONT_KEY"]:
-        from s3kit.storages.media import cloudfront_key
-
-        try:
-            cloudfront_key(pair["AWS_CLOUDFRONT_KEY"])
-        except ValueError as error:
-            yield Error(
-                str(error),
-                hint="openssl genrsa -out private.pem 2048; AWS_CLOUDFRONT_KEY=$(base64 -w0 private.pem)",
-                id="s3.E006",
-            )
 
 
-def _distribution() -> Iterator[CheckMessage]:
-    arn, region = settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN, settings.AWS_S3_REGION_NAME
+def _distribution(alias: str, location: Location) -> Iterator[CheckMessage]:
+    arn, region = location.distribution, location.target.region
     if not arn:
         return
     match = _DISTRIBUTION.fullmatch(arn)
     if not match:
         yield Error(
-            f"AWS_CLOUDFRONT_DISTRIBUTION_ARN: {arn!r} is not the ARN of a distribution.",
+            f"The cloudfront_distribution {arn!r} is not the ARN of a distribution.",
             hint=f"It looks like {_DISTRIBUTION_EXAMPLE}",
-            id="s3.E011",
+            id="s3kit.E011",
         )
-    elif not regions.problems(region):
+    elif region and not regions.problems(region):
         from s3kit.clients import partition
 
         if match[1] != partition(region):
             yield Error(
-                f"AWS_CLOUDFRONT_DISTRIBUTION_ARN is in the partition {match[1]!r}, but the region {region}"
-                f" is in {partition(region)!r}: neither knows the other's accounts.",
+                f"The cloudfront_distribution is in the partition {match[1]!r}, but the region {region} is in"
+                f" {partition(region)!r}: neither knows the other's accounts.",
                 hint="Name a distribution of the buckets' own partition.",
-                id="s3.E011",
+                id="s3kit.E011",
             )
-    if not settings.AWS_STATIC_CUSTOM_DOMAIN:
+    if location.kind == "static" and not location.custom_domain:
         yield Warning(
-            "AWS_CLOUDFRONT_DISTRIBUTION_ARN lets only CloudFront read static files, but pages link to the"
-            " bucket.",
-            hint="Set AWS_STATIC_CUSTOM_DOMAIN to the distribution's domain name.",
-            id="s3.W007",
+            f"STORAGES[{alias!r}]: only CloudFront may read its files, but pages link to the bucket.",
+            hint="Set its custom_domain to the distribution's domain name.",
+            id="s3kit.W007",
         )
 
 
-def _expire() -> Iterator[CheckMessage]:
-    seconds = settings.AWS_QUERYSTRING_EXPIRE
-    if not 1 <= seconds <= LONGEST_EXPIRE:
-        yield Error(
-            f"AWS_QUERYSTRING_EXPIRE is {seconds}: S3 refuses links that live longer than {LONGEST_EXPIRE}"
-            " seconds (7 days), or not at all.",
-            hint=f"Set it to 1 to {LONGEST_EXPIRE} seconds; 3600 is the default.",
-            id="s3.E007",
-        )
-
-
-def _endpoint() -> Iterator[CheckMessage]:
-    url = settings.AWS_S3_ENDPOINT_URL
+def _endpoint(alias: str, location: Location) -> Iterator[CheckMessage]:
+    url = location.target.endpoint
     if not url:
         return
     parts = _split(url)
     if parts is None:
         yield Error(
-            f"AWS_S3_ENDPOINT_URL: {url!r} is not a scheme and a host, with or without a port.",
+            f"The endpoint_url {url!r} is not a scheme and a host, with or without a port.",
             hint="Write it as https://s3.example.com or http://127.0.0.1:9000: no path, query or password.",
-            id="s3.E008",
+            id="s3kit.E008",
         )
         return
     host = parts.hostname or ""
-    for name in ("AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME"):
-        bucket = getattr(settings, name)
-        if bucket and host.startswith(f"{bucket}."):
-            yield Error(
-                f"AWS_S3_ENDPOINT_URL: {url!r} names the bucket of {name}; on an endpoint the bucket goes"
-                " into the path.",
-                hint=f"Leave the bucket out: {parts.scheme}://{parts.netloc.split('.', 1)[1]}",
-                id="s3.E009",
-            )
+    if location.bucket and host.startswith(f"{location.bucket}."):
+        yield Error(
+            f"STORAGES[{alias!r}]: the endpoint_url {url!r} names the bucket, which belongs into the path.",
+            hint=f"Leave the bucket out: {parts.scheme}://{parts.netloc.split('.', 1)[1]}",
+            id="s3kit.E009",
+        )
     if re.search(r"\.amazonaws\.(com|com\.cn|eu)$", host):
         yield Warning(
-            f"AWS_S3_ENDPOINT_URL: {url!r} is AWS itself, where buckets belong into the host name; an"
-            " endpoint gets them into the path.",
-            hint="Leave AWS_S3_ENDPOINT_URL blank: the region says where AWS is.",
-            id="s3.W008",
+            f"The endpoint_url {url!r} is AWS itself, where buckets belong into the host name; on an endpoint"
+            " they go into the path.",
+            hint="Leave endpoint_url out: the region says where AWS is.",
+            id="s3kit.W008",
         )
     if parts.scheme == "http" and host not in LOOPBACK and not settings.DEBUG:
         yield Warning(
-            f"AWS_S3_ENDPOINT_URL: {url!r} is plain http: uploads, and links that open private ones, can be"
-            " read on their way.",
+            f"The endpoint_url {url!r} is plain http: uploads, and links that open private ones, can be read"
+            " on their way.",
             hint="Use https.",
-            id="s3.W005",
+            id="s3kit.W005",
         )
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of an endpoint's address, or nothing where it is none."""
+    """Return the parts of an endpoint's address, or nothing where it is not one."""
     try:
         parts = urlsplit(url)
         bare = f"{parts.scheme}://{parts.netloc}"
@@ -278,21 +223,109 @@ def _split(url: str) -> SplitResult | None:
     return parts
 
 
-def _owner() -> Iterator[CheckMessage]:
-    owner = settings.AWS_EXPECTED_BUCKET_OWNER
+def _owner(alias: str, location: Location) -> Iterator[CheckMessage]:
+    owner = location.target.owner
     if owner and not re.fullmatch(r"[0-9]{12}", owner):
         yield Error(
-            f"AWS_EXPECTED_BUCKET_OWNER: {owner!r} is not an account's number.",
+            f"STORAGES[{alias!r}]: the expected_bucket_owner {owner!r} is not an account's number.",
             hint="It has 12 digits, without hyphens: aws sts get-caller-identity shows it.",
-            id="s3.E010",
+            id="s3kit.E010",
         )
 
 
-def _origins() -> Iterator[CheckMessage]:
-    if not settings.SITE_ORIGINS and not settings.DEBUG and not Site.from_settings().at_desk:
+def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
+    if not (isinstance(location.expire, int) and 1 <= location.expire <= MAX_EXPIRE):
+        yield Error(
+            f"STORAGES[{alias!r}]: querystring_expire is {location.expire!r}; S3 rejects links that live longer"
+            f" than {MAX_EXPIRE} seconds (7 days), or not at all.",
+            hint=f"Set it to 1 to {MAX_EXPIRE} seconds; 3600 is the default.",
+            id="s3kit.E007",
+        )
+    if storage.file_overwrite:
         yield Warning(
-            "DJANGO_SITE_ORIGINS names no origin, so that no bucket allows the site's pages to load fonts and"
-            " JavaScript modules from it, or to send large uploads to it.",
-            hint="Set DJANGO_SITE_ORIGINS=https://www.example.com, as visitors' browsers show it.",
-            id="s3.W009",
+            f"STORAGES[{alias!r}] has file_overwrite on: two users whose files have one name overwrite each"
+            " other's.",
+            hint="Turn it off, unless only code names the files.",
+            id="s3kit.W010",
+        )
+    if location.access == "public-read" and location.distribution and location.custom_domain:
+        yield Warning(
+            f"STORAGES[{alias!r}]: access is public-read, but uploads are meant to come from CloudFront only:"
+            " each upload's ACL makes it public at the bucket's own address, past CloudFront.",
+            hint="Set access to public-policy (public through CloudFront) or to private.",
+            id="s3kit.W006",
+        )
+    yield from _cloudfront_key(alias, storage.cloudfront_pair, location)
+
+
+def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> Iterator[CheckMessage]:
+    named = dict(zip(("cloudfront_key_id", "cloudfront_key"), pair, strict=True))
+    missing = [name for name, value in named.items() if not value]
+    if missing and location.custom_domain and location.access == "private":
+        yield Error(
+            f"STORAGES[{alias!r}] has a custom_domain and is private, but its links cannot be signed:"
+            f" {' and '.join(missing)} missing.",
+            hint="Make a key pair for CloudFront and set both, or choose a public access.",
+            id="s3kit.E005",
+        )
+    elif len(missing) == 1:
+        (there,) = (name for name in named if name not in missing)
+        yield Warning(
+            f"{there} is set, but {missing[0]} is not: one without the other signs nothing.",
+            hint=f"Set {missing[0]} as well, or neither.",
+            id="s3kit.W004",
+        )
+    if named["cloudfront_key"]:
+        from s3kit.storages import cloudfront
+
+        try:
+            cloudfront.private_key(named["cloudfront_key"])
+        except (ValueError, ImproperlyConfigured) as error:
+            yield Error(
+                str(error),
+                hint="openssl genrsa -out private.pem 2048; then set it to the output of base64 -w0 private.pem",
+                id="s3kit.E006",
+            )
+
+
+def _shared_bucket(locations: list[Location]) -> Iterator[CheckMessage]:
+    private = {(each.bucket, each.target.where) for each in locations if each.is_private}
+    for location in locations:
+        shared = (location.bucket, location.target.where) in private
+        if location.kind == "static" and not location.distribution and location.bucket and shared:
+            yield Warning(
+                f"The bucket {location.bucket!r} holds public static files and private uploads: only the resource"
+                f" {location.prefix}* in its policy stands between visitors and the uploads.",
+                hint="Give the uploads a bucket of their own, or let only CloudFront in by cloudfront_distribution.",
+                id="s3kit.W002",
+            )
+
+
+def _boto3_variables(locations: list[Location]) -> Iterator[CheckMessage]:
+    endpoints = {(each.target.endpoint or "").rstrip("/") for each in locations}
+    for variable, ours, values in (
+        ("AWS_ENDPOINT_URL", "endpoint_url", endpoints),
+        ("AWS_ENDPOINT_URL_S3", "endpoint_url", endpoints),
+        ("AWS_DEFAULT_REGION", "region_name", {each.target.region for each in locations}),
+        ("AWS_REGION", "region_name", {each.target.region for each in locations}),
+    ):
+        theirs = os.environ.get(variable, "").strip().rstrip("/")
+        if theirs and values and theirs not in values:
+            shown = ", ".join(map(repr, sorted(values)))
+            yield Warning(
+                f"{variable} is {theirs!r}, but {ours} is {shown}: the site goes by the latter, and AWS's own"
+                " tools in the same shell by the former.",
+                hint=f"Unset {variable}, or set both alike.",
+                id="s3kit.W003",
+            )
+
+
+def _origins(locations: list[Location]) -> Iterator[CheckMessage]:
+    remote = [location for location in locations if not location.target.is_loopback]
+    if remote and not conf.origins and not settings.DEBUG:
+        yield Warning(
+            "AWS_SITE_ORIGINS and CSRF_TRUSTED_ORIGINS name no origin, so no bucket allows the site's pages to"
+            " load fonts and JavaScript modules from it, or to send large uploads to it.",
+            hint='Set AWS_SITE_ORIGINS = ["https://www.example.com"], as visitors\' browsers show it.',
+            id="s3kit.W009",
         )

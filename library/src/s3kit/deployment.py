@@ -155,8 +155,13 @@ class Deployment:
     @property
     def static(self) -> Location | None:
         """The location of the site's static files."""
+        return next(iter(self.static_locations), None)
+
+    @property
+    def static_locations(self) -> tuple[Location, ...]:
+        """The locations of static files, that of `staticfiles` first; one, as a rule."""
         found = [location for location in self.locations if location.kind == "static"]
-        return min(found, key=lambda location: location.alias != "staticfiles", default=None)
+        return tuple(sorted(found, key=lambda location: location.alias != "staticfiles"))
 
     @property
     def media(self) -> tuple[Location, ...]:

@@ -63,7 +63,7 @@ def _of_s3(error: ClientError, bucket: str, role: str) -> str:
     if code in _ELSEWHERE:
         headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
         region = found.get("Region") or headers.get("x-amz-bucket-region") or "another region"
-        return f"{about}the bucket is in {region}: correct AWS_S3_REGION_NAME, or choose another name."
+        return f"{about}the bucket is in {region}: correct AWS_S3_REGION_NAME or the option region_name, or choose another name."
     if code == "OperationAborted":
         return f"{about}somebody else is changing it (OperationAborted): run this again in a minute."
     if code == "TooManyBuckets":
@@ -73,7 +73,7 @@ def _of_s3(error: ClientError, bucket: str, role: str) -> str:
     return f"{about}{error.operation_name} was refused: {code}: {message}"
 
 
-_VARIABLES = "AWS_STATIC_BUCKET_NAME or AWS_MEDIA_BUCKET_NAME"
+_VARIABLES = "the option bucket_name"
 
 
 def _denied(operation: str, message: str, role: str) -> str:
@@ -81,8 +81,8 @@ def _denied(operation: str, message: str, role: str) -> str:
     if "BlockPublicPolicy" in message or "BlockPublicAcls" in message:
         return (
             f"Block Public Access refused {operation}; where the bucket's own is lifted, that is the"
-            " account's or the organization's: have that lifted, or choose AWS_MEDIA_ACCESS=private with"
-            " AWS_CLOUDFRONT_DISTRIBUTION_ARN, which need nothing public."
+            " account's or the organization's: have that lifted, or choose access 'private' with a"
+            " cloudfront_distribution, which need nothing public."
         )
     if "explicit deny" in message:
         return f"a policy denies these credentials {action} explicitly ({message}): change that policy."
@@ -118,5 +118,5 @@ def _of_botocore(error: BotoCoreError) -> str:
         case exceptions.SSLError():
             return f"{text}: name the certificate of its authority in AWS_CA_BUNDLE."
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
-            return f"{text}: check the network, HTTPS_PROXY and AWS_S3_ENDPOINT_URL."
+            return f"{text}: check the network, HTTPS_PROXY and the endpoint_url."
     return f"{text} (botocore {botocore.__version__})."

@@ -8,7 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit.clients import session
-from s3kit.deployment import Site
+from s3kit.deployment import Deployment, Target
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,19 @@ class Account:
     unknown: str = ""
 
 
-def account(site: Site) -> Account:
+def account(target: Target) -> Account:
     """Ask AWS for the account; nothing is known of an endpoint's, and nothing is asked.
 
     No failure is an error: a network may let S3 through and nothing else, and few may read the account.
     """
-    if site.endpoint:
+    if target.endpoint:
         return Account()
     try:
-        number = str(_client("sts", site).get_caller_identity()["Account"])
+        number = str(_client("sts", target).get_caller_identity()["Account"])
     except (ClientError, BotoCoreError) as error:
         return Account(unknown=f"GetCallerIdentity of STS failed: {_reason(error)}")
     try:
-        blocks = _client("s3control", site).get_public_access_block(AccountId=number)
+        blocks = _client("s3control", target).get_public_access_block(AccountId=number)
     except (ClientError, BotoCoreError) as error:
         if _reason(error) == "NoSuchPublicAccessBlockConfiguration":
             return Account(number, {})
@@ -40,9 +40,14 @@ def account(site: Site) -> Account:
     return Account(number, blocks["PublicAccessBlockConfiguration"])
 
 
-def _client(service: str, site: Site) -> Any:
+def _client(service: str, target: Target) -> Any:
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
-    return session().client(service, region_name=site.region, config=config)
+    return session(target).client(service, region_name=target.region, config=config)
+
+
+def accounts(deployment: Deployment) -> dict[Target, Account]:
+    """Ask for the account of each target of a site, once."""
+    return {target: account(target) for target in {bucket.target for bucket in deployment.buckets}}
 
 
 def _reason(error: ClientError | BotoCoreError) -> str:

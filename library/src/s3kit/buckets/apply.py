@@ -9,13 +9,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3kit.naming import buckets as bucket_names
-from s3kit.buckets import wanted as buckets
+from s3kit import clients
 from s3kit.buckets import policies
+from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
+from s3kit.buckets.plan import Accounts, BucketPlan, compare, explained, named, plan, read, shape_of_create
 from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError
-from s3kit.buckets.plan import BucketPlan, arguments, compare, explained, plan, read, shape_of_create
-from s3kit.deployment import Site
+from s3kit.deployment import Bucket, Deployment
+from s3kit.naming import buckets as bucket_names
 
 # S3 is "eventually consistent" for the configuration of buckets: seconds between looking again.
 PAUSES = (0.5, 1, 2, 4)
@@ -71,10 +72,9 @@ def steps(bucket: BucketPlan) -> list[Step]:
 
 
 def apply(
-    client: Any,
-    site: Site,
+    deployment: Deployment,
     plans: Sequence[BucketPlan],
-    account: Account | None = None,
+    accounts: Accounts | None = None,
     *,
     replace: bool = False,
     tell: Callable[[str], None] = lambda _done: None,
@@ -84,7 +84,6 @@ def apply(
     Returns what was written, as (bucket, "bucket" or the title of an aspect). `tell` gets a line for each
     step done. A failure leaves no bucket more open than it was, and raises BucketError.
     """
-    account = account or Account()
     wrote: list[tuple[str, str]] = []
     told: list[str] = []
 
@@ -93,20 +92,20 @@ def apply(
         told.append(f"{bucket}: {says}")
         tell(told[-1])
 
-    for bucket, found in zip(buckets.wanted(site), plans, strict=True):
-        with explained(bucket.name, told):
+    for want, found in zip(buckets.wanted(deployment), plans, strict=True):
+        with explained(want.name, told):
             if not found.exists:
-                _create(client, site, bucket.name)
-                done(bucket.name, "bucket", "created")
-                live = _patiently(partial(read, client, site, bucket), lambda live: live is not None)
-                found = compare(bucket, live, account, replace=replace)
-            named = arguments(site, bucket.name)
+                _create(want.bucket)
+                done(want.name, "bucket", "created")
+                live = _patiently(partial(read, want), lambda live: live is not None)
+                account = (accounts or {}).get(want.bucket.target, Account())
+                found = compare(want, live, account, replace=replace)
             for step in steps(found):
-                _write(client, named, step, wrote)
-                done(bucket.name, step.aspect, step.says)
+                _write(want.bucket, step, wrote)
+                done(want.name, step.aspect, step.says)
     if wrote:
         again = _patiently(
-            lambda: plan(client, site, account),
+            lambda: plan(deployment, accounts),
             lambda again: not any(line.changes for each in again for line in each.lines),
         )
         for each in again:
@@ -128,20 +127,21 @@ _DOCUMENTS: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
 }
 
 
-def old_documents(client: Any, site: Site, plans: Sequence[BucketPlan]) -> Iterator[str]:
+def old_documents(plans: Sequence[BucketPlan]) -> Iterator[str]:
     """Yield what a replacement of conflicts changes, in full as it is now, so that it can be put back."""
-    for bucket in plans:
-        for line in bucket.lines:
+    for found in plans:
+        client = clients.command(found.bucket.target)
+        for line in found.lines:
             if any(conflict.old is not None for conflict in line.conflicts):
-                with explained(bucket.name):
-                    old = _DOCUMENTS[line.aspect](client, arguments(site, bucket.name))
-                yield f"{bucket.name}, {line.aspect} as it was:\n{json.dumps(old, indent=2)}"
+                with explained(found.name):
+                    old = _DOCUMENTS[line.aspect](client, named(found.bucket))
+                yield f"{found.name}, {line.aspect} as it was:\n{json.dumps(old, indent=2)}"
 
 
-def prepare(client: Any, site: Site) -> list[tuple[str, str]]:
+def prepare(deployment: Deployment) -> list[tuple[str, str]]:
     """Bring the buckets to the wanted state, as `plan` and `apply` do; a conflict raises BucketError."""
-    found = plan(client, site)
-    wrote = apply(client, site, found)
+    found = plan(deployment)
+    wrote = apply(deployment, found)
     for bucket in found:
         for conflict in bucket.conflicts:
             raise BucketError(f"{bucket.name}: {conflict.says}: {conflict.cure}.")
@@ -159,12 +159,13 @@ def _patiently(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
     return found
 
 
-def _write(client: Any, named: Mapping[str, str], step: Step, wrote: Sequence[tuple[str, str]]) -> None:
+def _write(bucket: Bucket, step: Step, wrote: Sequence[tuple[str, str]]) -> None:
     """Write, again for some seconds where S3 does not yet act upon the step before."""
-    lifted = (named["Bucket"], "public access block") in wrote
+    client, arguments = clients.command(bucket.target), named(bucket)
+    lifted = (bucket.name, "public access block") in wrote
     for pause in (*PAUSES, None):
         try:
-            ASPECTS[step.aspect].write(client, named, step.value)
+            ASPECTS[step.aspect].write(client, arguments, step.value)
         except ClientError as error:
             found = error.response["Error"]
             early = found.get("Code") in {"OperationAborted", "NoSuchBucket"} or (
@@ -177,11 +178,12 @@ def _write(client: Any, named: Mapping[str, str], step: Step, wrote: Sequence[tu
             return
 
 
-def _create(client: Any, site: Site, name: str) -> None:
+def _create(bucket: Bucket) -> None:
     """Create a bucket that is not there, as closed as AWS makes new ones."""
-    arguments: dict[str, Any] = {"Bucket": name}
-    if site.region != "us-east-1":  # which is no valid constraint
-        arguments["CreateBucketConfiguration"] = {"LocationConstraint": site.region}
-    if bucket_names.is_account_regional(name) and "BucketNamespace" in shape_of_create(client):
+    client = clients.command(bucket.target)
+    arguments: dict[str, Any] = {"Bucket": bucket.name}
+    if bucket.target.region != "us-east-1":  # which is no valid constraint
+        arguments["CreateBucketConfiguration"] = {"LocationConstraint": bucket.target.region}
+    if bucket_names.is_account_regional(bucket.name) and "BucketNamespace" in shape_of_create(client):
         arguments["BucketNamespace"] = "account-regional"
     client.create_bucket(**arguments)

@@ -15,12 +15,12 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 
-from s3kit.naming import buckets as bucket_names
-from s3kit.storages import media
 from s3kit.buckets import policies
 from s3kit.buckets.wanted import BLOCKS, MARK, Bucket, wanted
 from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX, partition
 from s3kit.deployment import Site
+from s3kit.naming import buckets as bucket_names
+from s3kit.storages import media
 
 # The distribution's ARN before there is one; in statements it becomes a Fn::Sub.
 _ARN = "arn:aws:cloudfront::${AWS::AccountId}:distribution/${Distribution}"

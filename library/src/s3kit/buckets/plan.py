@@ -13,14 +13,13 @@ from typing import Any, Literal
 import botocore
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3kit.naming import buckets as bucket_names
-from s3kit.buckets import wanted as buckets
-from s3kit import errors
+from s3kit import clients, errors
 from s3kit.buckets import policies
+from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
-from s3kit.buckets.wanted import ASPECTS, BLOCKS, NEW, Bucket, BucketError, Want
-from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX
-from s3kit.deployment import Site
+from s3kit.buckets.wanted import ASPECTS, BLOCKS, NEW, BucketError, Want, Wanted
+from s3kit.deployment import Bucket, Deployment, Target
+from s3kit.naming import buckets as bucket_names
 
 State = Literal["as wanted", "missing", "different", "waiting", "conflict"]
 
@@ -61,13 +60,18 @@ class Line:
 class BucketPlan:
     """All aspects of one bucket, in the order of `ASPECTS`."""
 
-    name: str
+    bucket: Bucket
     holds: str
     exists: bool
     lines: tuple[Line, ...]
     unknown: str = ""
     opens: tuple[str, ...] = ()
     closes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.bucket.name
 
     @property
     def is_as_wanted(self) -> bool:
@@ -85,22 +89,26 @@ class BucketPlan:
         return any(line.state in {"waiting", "conflict"} for line in self.lines)
 
 
+Accounts = Mapping[Target, Account]
+
+
 def plan(
-    client: Any, site: Site, account: Account | None = None, *, replace: bool = False
+    deployment: Deployment, accounts: Accounts | None = None, *, replace: bool = False
 ) -> list[BucketPlan]:
     """Return what differs from the wanted state, bucket by bucket; nothing is written.
 
-    `replace` plans for the replacement of conflicts. Raises BucketError where a bucket is not to be had:
-    another account's, another region's, credentials or rights that are missing.
+    `accounts` says what is known of each target's account, as `s3kit.buckets.account.accounts` returns it.
+    `replace` plans for the replacement of conflicts. Raises BucketError where a bucket cannot be read: another
+    account's, another region's, credentials or rights that are missing.
     """
-    account = account or Account()
     found = []
-    for bucket in buckets.wanted(site):
-        with explained(bucket.name):
-            live = read(client, site, bucket)
+    for want in buckets.wanted(deployment):
+        account = (accounts or {}).get(want.bucket.target, Account())
+        with explained(want.name):
+            live = read(want)
         if live is None:
-            _check_namespace(client, site, bucket.name, account)
-        found.append(compare(bucket, live, account, replace=replace))
+            _check_namespace(want.bucket, account)
+        found.append(compare(want, live, account, replace=replace))
     return found
 
 
@@ -120,16 +128,18 @@ class explained:  # noqa: N801 -- used like a function
             raise BucketError(str(error), self.done) from error
 
 
-def arguments(site: Site, name: str) -> dict[str, str]:
+def named(bucket: Bucket) -> dict[str, str]:
     """Return the arguments of boto3's calls that name a bucket, and whose it must be."""
-    return {"Bucket": name} | ({"ExpectedBucketOwner": site.owner} if site.owner else {})
+    return {"Bucket": bucket.name} | clients.owner_arguments(bucket.target)
 
 
-def read(client: Any, site: Site, bucket: Bucket) -> dict[str, Any] | None:
+def read(want: Wanted) -> dict[str, Any] | None:
     """Return the live state of the aspects that count, or None where there is no such bucket."""
+    bucket = want.bucket
+    client, arguments = clients.command(bucket.target), named(bucket)
     try:
         # Unlike HeadBucket it answers in words, so that a clock that is off can be told from a missing right.
-        answer = client.get_bucket_location(**arguments(site, bucket.name))
+        answer = client.get_bucket_location(**arguments)
     except ClientError as error:
         if error.response["Error"].get("Code") == "NoSuchBucket":
             return None
@@ -137,25 +147,27 @@ def read(client: Any, site: Site, bucket: Bucket) -> dict[str, Any] | None:
     region = {None: "us-east-1", "EU": "eu-west-1"}.get(
         answer["LocationConstraint"], answer["LocationConstraint"]
     )
-    if region != site.region:
+    if region != bucket.target.region:
         raise BucketError(
-            f"{bucket.name}: the bucket is in {region}, and AWS_S3_REGION_NAME says {site.region}: correct"
-            " the variable, or choose another name."
+            f"{bucket.name}: the bucket is in {region}, and its storage says {bucket.target.region}: correct"
+            " AWS_S3_REGION_NAME or the option region_name, or choose another name."
         )
-    named = arguments(site, bucket.name)
-    return {title: aspect.read(client, named) for title, aspect in ASPECTS.items() if title in bucket.aspects}
+    return {
+        title: aspect.read(client, arguments) for title, aspect in ASPECTS.items() if title in want.aspects
+    }
 
 
-def _check_namespace(client: Any, site: Site, name: str, account: Account) -> None:
-    """Refuse a name of the account regional namespace that cannot be created; it does not exist yet."""
+def _check_namespace(bucket: Bucket, account: Account) -> None:
+    """Reject a name of the account regional namespace that cannot be created; it does not exist yet."""
+    name = bucket.name
     if not bucket_names.is_account_regional(name):
         return
-    if "BucketNamespace" not in shape_of_create(client):
+    if "BucketNamespace" not in shape_of_create(clients.command(bucket.target)):
         raise BucketError(
             f"{name}: botocore {botocore.__version__} does not know the account regional namespace that a"
             " name with -an at its end belongs to: upgrade boto3, or choose a name without it."
         )
-    belongs_to = name.removesuffix(f"-{site.region}-an").rpartition("-")[2]
+    belongs_to = name.removesuffix(f"-{bucket.target.region}-an").rpartition("-")[2]
     if account.id and belongs_to != account.id:
         raise BucketError(
             f"{name}: names account {belongs_to}, and the credentials are of account {account.id}: put that"
@@ -171,25 +183,25 @@ def shape_of_create(client: Any) -> Any:
 # Comparing
 
 
-def compare(bucket: Bucket, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
+def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
     """Compare a bucket with its live state, None for one that does not exist. Reads and writes nothing."""
     state = dict(NEW if live is None else live)
-    conflicts = {title: list(_conflicts(bucket, title, state, account)) for title in bucket.aspects}
+    conflicts = {title: list(_conflicts(want, title, state, account)) for title in want.aspects}
     stand = [each for found in conflicts.values() for each in found if not (replace and each.old is not None)]
     hindered = {title for conflict in stand for title in conflict.hinders}
     lines = [
-        _line(title, want, state[title], conflicts[title], hindered, replace=replace)
-        for title, want in bucket.aspects.items()
+        _line(want, title, state[title], conflicts[title], hindered, replace=replace)
+        for title in want.aspects
     ]
     block = next(line for line in lines if line.aspect == "public access block")
     blocks = [block.goal, account.blocks]
     if any(found and found.get("BlockPublicPolicy") for found in blocks):
         lines = [_as_blocked(line) if line.aspect == "policy" else line for line in lines]
     before, after = _public(state), _public({line.aspect: line.goal for line in lines})
-    needs_account = not all(bucket.aspects["public access block"].value.values())
+    needs_account = not all(want.aspects["public access block"].value.values())
     return BucketPlan(
-        bucket.name,
-        bucket.holds,
+        want.bucket,
+        want.holds,
         live is not None,
         tuple(lines),
         account.unknown if needs_account and account.blocks is None else "",
@@ -199,8 +211,9 @@ def compare(bucket: Bucket, live: Mapping[str, Any] | None, account: Account, *,
 
 
 def _line(
-    title: str, want: Want, live: Any, conflicts: list[Conflict], hindered: set[str], *, replace: bool
+    wanted: Wanted, title: str, live: Any, conflicts: list[Conflict], hindered: set[str], *, replace: bool
 ) -> Line:
+    want = wanted.aspects[title]
     kept = _without(title, live, conflicts) if replace else live
     goal = ASPECTS[title].join(kept, want.value)
     state: State = "as wanted" if goal == live else "missing" if live in (None, []) else "different"
@@ -214,7 +227,7 @@ def _line(
         live,
         goal,
         want.reason,
-        tuple(_left_alone(title, live, want.value, conflicts)),
+        tuple(_left_alone(wanted.bucket, title, live, want.value, conflicts)),
         want.left_out,
         tuple(conflicts),
     )
@@ -244,11 +257,11 @@ def _as_blocked(line: Line) -> Line:
     return but(line, goal=goal, state=line.state if line.conflicts else "waiting")
 
 
-def _conflicts(bucket: Bucket, title: str, live: Mapping[str, Any], account: Account) -> Iterator[Conflict]:
+def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Account) -> Iterator[Conflict]:
     """Yield what contradicts the wanted state of an aspect, with all that depends on it."""
-    ours = bucket.aspects["policy"].value
+    ours = want.aspects["policy"].value
     public = any(policies.is_public(statement) for statement in ours)
-    acls = bucket.aspects["ownership"].value != "BucketOwnerEnforced"
+    acls = want.aspects["ownership"].value != "BucketOwnerEnforced"
     if title == "policy":
         for statement in live["policy"]:
             if not str(statement.get("Sid", "")).startswith(policies.MARK) and policies.goes_beyond(
@@ -262,12 +275,12 @@ def _conflicts(bucket: Bucket, title: str, live: Mapping[str, Any], account: Acc
                 yield Conflict(grant_in_words(grant), grant, hinders)
     elif title == "encryption" and public and buckets.is_kms(live["encryption"]):
         yield Conflict(
-            "everybody shall read, and nobody can read without a signature what a KMS key encrypts",
+            "everyone is to read it, and nobody can read without a signature what a KMS key encrypts",
             live["encryption"],
             ("encryption",),
         )
     elif title == "public access block" and account.blocks:
-        goal = bucket.aspects[title].value
+        goal = want.aspects[title].value
         closed = [name for name in BLOCKS if account.blocks.get(name) and not goal[name]]
         if closed:
             yield Conflict(
@@ -276,7 +289,7 @@ def _conflicts(bucket: Bucket, title: str, live: Mapping[str, Any], account: Acc
                 ("public access block", *(("ownership",) if acls else ())),
                 "lift it for the account (aws s3control delete-public-access-block --account-id"
                 f" {account.id}), or serve static files through CloudFront"
-                " (AWS_CLOUDFRONT_DISTRIBUTION_ARN) and keep uploads private",
+                " (the option cloudfront_distribution) and keep uploads private",
             )
 
 
@@ -287,7 +300,9 @@ def grant_in_words(grant: Mapping[str, Any]) -> str:
     return f"the bucket's ACL grants {grant['Permission']} to {who or grantee.get('EmailAddress')}"
 
 
-def _left_alone(title: str, live: Any, wanted: Any, conflicts: list[Conflict]) -> Iterator[str]:
+def _left_alone(
+    bucket: Bucket, title: str, live: Any, wanted: Any, conflicts: list[Conflict]
+) -> Iterator[str]:
     """Yield what other people put there and what stays, in words."""
     if title == "encryption" and buckets.is_kms(live) and not conflicts:
         yield f"{live}, which is stricter: who reads or writes objects needs rights for that key too"
@@ -302,19 +317,18 @@ def _left_alone(title: str, live: Any, wanted: Any, conflicts: list[Conflict]) -
         elif title == "bucket ACL":
             yield grant_in_words(each)
         elif title in {"cors", "lifecycle"} and not str(each.get("ID", "")).startswith(buckets.MARK):
-            yield _rule_in_words(each)
+            yield _rule_in_words(bucket, each)
 
 
-def _rule_in_words(rule: Mapping[str, Any]) -> str:
+def _rule_in_words(bucket: Bucket, rule: Mapping[str, Any]) -> str:
     name = rule.get("ID") or "a rule without a name"
     if "AllowedOrigins" in rule:
         return f"{name}: {', '.join(rule['AllowedMethods'])} for {', '.join(rule['AllowedOrigins'])}"
     where = rule.get("Prefix", rule.get("Filter", {}).get("Prefix", rule.get("Filter", {}).get("And", {})))
     prefix = where if isinstance(where, str) else where.get("Prefix", "")
     what = ", ".join(key for key in rule if key not in {"ID", "Status", "Filter", "Prefix"})
-    ours = [
-        ours for ours in (STATIC_PREFIX, MEDIA_PREFIX) if ours.startswith(prefix) or prefix.startswith(ours)
-    ]
+    prefixes = [location.prefix for location in bucket.locations]
+    ours = [ours for ours in prefixes if ours.startswith(prefix) or prefix.startswith(ours)]
     kills = rule.get("Status") == "Enabled" and ("Expiration" in rule) and ours
     return f"{name}: {what} on {prefix}*" + (" -- it deletes files of the site in time" if kills else "")
 
@@ -327,7 +341,7 @@ def _public(state: Mapping[str, Any]) -> list[str]:
         public = [each for each in state["policy"] if policies.is_public(each)]
         found += [policies.in_words({**each, "Sid": ""}) for each in public]
     if not block.get("IgnorePublicAcls") and state["ownership"] != "BucketOwnerEnforced":
-        found.append("everybody may read each object that was uploaded with a public ACL")
+        found.append("everyone may read each object that was uploaded with a public ACL")
         grants = [grant for grant in state["bucket ACL"] if buckets.is_public_grant(grant)]
         found += [grant_in_words(grant) for grant in grants]
     return found

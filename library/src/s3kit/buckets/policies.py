@@ -7,44 +7,56 @@ keys for Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from s3kit.clients import MEDIA_PREFIX, PENDING_PREFIX, STATIC_PREFIX
+from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location
 from s3kit.publishing.history import FOLDER, MARKERS
-from s3kit.deployment import Site
 
 VERSION = "2012-10-17"
 
 # What marks a statement of a bucket policy as ours; all others are somebody else's.
 MARK = "DjangoS3"
 
-MANIFEST = f"{STATIC_PREFIX}staticfiles.json"
+# Below a prefix of static files, as Django calls it.
+MANIFEST = "staticfiles.json"
 
 
-def bucket_policy(site: Site, bucket: str) -> list[dict[str, Any]]:
+def bucket_policy(bucket: Bucket) -> list[dict[str, Any]]:
     """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`."""
     statements: list[dict[str, Any]] = []
-    if not site.at_desk:
+    if not bucket.target.is_loopback:
         statements.append(
             {
                 "Sid": f"{MARK}TlsOnly",
                 "Effect": "Deny",
                 "Principal": "*",
                 "Action": "s3:*",
-                "Resource": [site.arn(bucket), site.arn(bucket, "*")],
+                "Resource": [bucket.arn(), bucket.arn("*")],
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             }
         )
-    if bucket == site.static_bucket:
-        statements.append(_read(site, bucket, "Static", STATIC_PREFIX, through_cdn=bool(site.distribution)))
-    if bucket == site.media_bucket:
-        if site.media_through_cdn:
-            statements.append(_read(site, bucket, "Media", MEDIA_PREFIX, through_cdn=True))
-        elif site.access == "public-policy":
-            statements.append(_read(site, bucket, "Media", MEDIA_PREFIX, through_cdn=False))
+    for sid, location in _sids(bucket.locations):
+        if location.through_cdn or location.kind == "static" or location.access == "public-policy":
+            statements.append(_read(f"{MARK}{sid}Read", location))
     return statements
+
+
+def _sids(locations: Sequence[Location]) -> list[tuple[str, Location]]:
+    """Return each location with a name for statements about it: Static, Media, MediaAvatars, ..."""
+    found, taken = [], set()
+    for location in locations:
+        kind = location.kind.capitalize()
+        default = location.alias in {"staticfiles", "default"}
+        words = "" if default else "".join(w.capitalize() for w in re.findall("[A-Za-z0-9]+", location.alias))
+        sid = f"{kind}{words}"
+        while sid in taken:
+            sid += "2"
+        taken.add(sid)
+        found.append((sid, location))
+    return found
 
 
 def is_public(statement: Mapping[str, Any]) -> bool:
@@ -116,20 +128,20 @@ def canonical(statement: Mapping[str, Any]) -> str:
 
 
 def in_words(statement: Mapping[str, Any]) -> str:
-    """Return a statement as one line: who may, or may not, do what on which files, under which condition."""
+    """Return a statement as one line: allow or deny whom what, on which files, under which condition."""
     who = statement.get("Principal", statement.get("NotPrincipal"))
     if isinstance(who, Mapping):
         who = ", ".join(name for names in who.values() for name in _listed(names))
-    who = "everybody" if who == "*" else who
-    everybody_but = "everybody but " if "NotPrincipal" in statement else ""
+    who = "everyone" if who == "*" else who
+    everybody_but = "everyone but " if "NotPrincipal" in statement else ""
     what = ", ".join(_listed(statement.get("Action") or f"all but {statement.get('NotAction')}"))
     where = _listed(statement.get("Resource") or f"all but {statement.get('NotResource')}")
     where = [text.rpartition(":")[2] for text in where]
     condition = f" if {json.dumps(statement['Condition'])}" if statement.get("Condition") else ""
     sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
-    verb = "may" if statement.get("Effect") == "Allow" else "may not"
+    verb = "allow" if statement.get("Effect") == "Allow" else "deny"
     # Split and joined, for other people's texts may have line breaks.
-    return " ".join(f"{sid}{everybody_but}{who} {verb} {what} on {', '.join(where)}{condition}".split())
+    return " ".join(f"{sid}{verb} {everybody_but}{who} {what} on {', '.join(where)}{condition}".split())
 
 
 def _listed(value: Any) -> list[str]:
@@ -141,18 +153,18 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _read(site: Site, bucket: str, what: str, prefix: str, *, through_cdn: bool) -> dict[str, Any]:
+def _read(sid: str, location: Location) -> dict[str, Any]:
     statement: dict[str, Any] = {
-        "Sid": f"{MARK}{what}Read",
+        "Sid": sid,
         "Effect": "Allow",
         "Principal": "*",
         "Action": "s3:GetObject",
-        "Resource": site.arn(bucket, f"{prefix}*"),
+        "Resource": location.arn(),
     }
-    if through_cdn:
+    if location.through_cdn:
         # Origin access control: CloudFront Developer Guide, "Restrict access to an Amazon S3 origin".
         statement["Principal"] = {"Service": "cloudfront.amazonaws.com"}
-        statement["Condition"] = {"StringEquals": {"AWS:SourceArn": site.distribution}}
+        statement["Condition"] = {"StringEquals": {"AWS:SourceArn": location.distribution}}
     return statement
 
 
@@ -170,71 +182,80 @@ class Grant:
 _MISSING_IS_404 = "listing; and without it a missing key answers 403 instead of 404"
 
 
-def web(site: Site) -> list[Grant]:
+_LIST_BUCKET = {"s3:ListBucket": _MISSING_IS_404}
+
+
+def web(deployment: Deployment) -> list[Grant]:
     """Return what the running site may do: read and write uploads, and read the list of static files."""
-    objects = {
-        "s3:GetObject": "read an upload, sign links to it",
-        "s3:PutObject": "save an upload, in parts where it is large",
-        "s3:DeleteObject": "delete an upload",
-        "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
-    }
-    if site.access == "public-read":
-        objects["s3:PutObjectAcl"] = "make an upload public"
     pending = {
-        "s3:GetObject": "look at what a browser sent straight to S3, and copy it where it is good",
-        "s3:PutObject": "let a browser send just what the site has signed",
-        "s3:DeleteObject": "delete it once it is accepted, refused or cancelled",
+        "s3:GetObject": "look at what a browser sent straight to S3, and copy it if it is accepted",
+        "s3:PutObject": "let a browser send what the site has signed, and nothing else",
+        "s3:DeleteObject": "delete it once it is accepted, rejected or cancelled",
         "s3:AbortMultipartUpload": "leave no parts behind when it is cancelled",
-        "s3:ListMultipartUploadParts": "see which parts have arrived, to go on from there",
+        "s3:ListMultipartUploadParts": "see which parts have arrived, to resume from there",
     }
-    return [
-        Grant("Media", objects, site.arn(site.media_bucket, f"{MEDIA_PREFIX}*")),
-        Grant("Pending", pending, site.arn(site.media_bucket, f"{PENDING_PREFIX}*")),
-        Grant("MediaBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(site.media_bucket)),
-        Grant(
-            "Manifest",
-            {"s3:GetObject": "read which hashed name each static file has"},
-            site.arn(site.static_bucket, MANIFEST),
-        ),
-    ]
+    grants = []
+    for sid, location in _sids(deployment.media):
+        objects = {
+            "s3:GetObject": "read an upload, sign links to it",
+            "s3:PutObject": "save an upload, in parts if it is large",
+            "s3:DeleteObject": "delete an upload",
+            "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
+        }
+        if location.access == "public-read":
+            objects["s3:PutObjectAcl"] = "make an upload public"
+        grants.append(Grant(sid, objects, location.arn()))
+    buckets = [bucket for bucket in deployment.buckets if bucket.media]
+    if buckets:
+        grants.append(
+            Grant("Pending", pending, tuple(bucket.arn(f"{PENDING_PREFIX}*") for bucket in buckets))
+        )
+        grants.append(Grant("MediaBucket", _LIST_BUCKET, tuple(bucket.arn() for bucket in buckets)))
+    if manifests := tuple(location.arn(MANIFEST) for location in deployment.static_locations):
+        reason = {"s3:GetObject": "read which hashed name each static file has"}
+        grants.append(Grant("Manifest", reason, manifests))
+    return grants
 
 
-def deploy(site: Site) -> list[Grant]:
-    """Return what `collectstatic` may do: add static files; it can delete none."""
+def deploy(deployment: Deployment) -> list[Grant]:
+    """Return what `collectstatic` and `plan` may do: add static files; it can delete none."""
     objects = {
         "s3:GetObject": "read the manifest of the last deploy",
-        "s3:PutObject": "upload static files, in parts where they are large",
+        "s3:PutObject": "upload static files, in parts if they are large",
         "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
     }
-    return [
-        Grant("Static", objects, site.arn(site.static_bucket, f"{STATIC_PREFIX}*")),
-        Grant("StaticBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(site.static_bucket)),
-        *_read_buckets(site),
-    ]
+    return [*_static(deployment, objects), *_read_buckets(deployment)]
 
 
-def prune(site: Site) -> list[Grant]:
+def prune(deployment: Deployment) -> list[Grant]:
     """Return what `manage.py s3 prune` may do: remove static files that no manifest names any more."""
-    bucket, manifests = site.static_bucket, (MANIFEST, f"{FOLDER}*")
+    static = deployment.static_locations
+    if not static:
+        return []
+    manifests = tuple(location.arn(key) for location in static for key in (MANIFEST, f"{FOLDER}*"))
     return [
-        Grant(
-            "Static", {"s3:DeleteObject": "remove what is not needed"}, site.arn(bucket, f"{STATIC_PREFIX}*")
-        ),
-        Grant(
-            "Manifests",
-            {"s3:GetObject": "read what the live and the kept manifests name"},
-            tuple(site.arn(bucket, key) for key in manifests),
-        ),
+        *_static(deployment, {"s3:DeleteObject": "remove what is not needed"}),
+        Grant("Manifests", {"s3:GetObject": "read what the live and the kept manifests name"}, manifests),
         Grant(
             "Marker",
             {"s3:PutObject": "let deploys know that it is at work"},
-            site.arn(bucket, f"{MARKERS}*"),
+            tuple(location.arn(f"{MARKERS}*") for location in static),
         ),
-        Grant("StaticBucket", {"s3:ListBucket": _MISSING_IS_404}, site.arn(bucket)),
     ]
 
 
-def setup(site: Site) -> list[Grant]:
+def _static(deployment: Deployment, objects: Mapping[str, str]) -> list[Grant]:
+    static = deployment.static_locations
+    if not static:
+        return []
+    buckets = tuple(bucket.arn() for bucket in deployment.buckets if bucket.static)
+    return [
+        Grant("Static", objects, tuple(location.arn() for location in static)),
+        Grant("StaticBucket", _LIST_BUCKET, buckets),
+    ]
+
+
+def setup(deployment: Deployment) -> list[Grant]:
     """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and no object."""
     actions = {
         "s3:CreateBucket": "make a bucket that is not there",
@@ -246,14 +267,15 @@ def setup(site: Site) -> list[Grant]:
         "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",
         "s3:PutBucketPolicy": "say who may read what",
     }
-    if site.versioning:
+    if any(bucket.versioning for bucket in deployment.buckets):
         actions["s3:PutBucketVersioning"] = "keep uploads that are overwritten or deleted"
-    if site.at_desk:  # elsewhere the policy always has the statement that demands TLS
+    if any(bucket.target.is_loopback for bucket in deployment.buckets):
+        # elsewhere the policy always has the statement that demands TLS
         actions["s3:DeleteBucketPolicy"] = "remove a policy that has no statement left"
-    return [*_read_buckets(site), Grant("SetUpBuckets", actions, _bucket_arns(site))]
+    return [*_read_buckets(deployment), Grant("SetUpBuckets", actions, _bucket_arns(deployment))]
 
 
-def _read_buckets(site: Site) -> list[Grant]:
+def _read_buckets(deployment: Deployment) -> list[Grant]:
     """Return what `manage.py s3 plan` reads."""
     actions = {
         "s3:GetBucketLocation": "find the bucket, and the region that it is in",
@@ -265,17 +287,17 @@ def _read_buckets(site: Site) -> list[Grant]:
         "s3:GetBucketPublicAccessBlock": "see what the bucket blocks",
         "s3:GetBucketPolicy": "compare the bucket's policy",
     }
-    if site.versioning:
+    if any(bucket.versioning for bucket in deployment.buckets):
         actions["s3:GetBucketVersioning"] = "see whether versions are kept"
-    grants = [Grant("ReadBuckets", actions, _bucket_arns(site))]
-    if not site.endpoint:  # only AWS has accounts that block
+    grants = [Grant("ReadBuckets", actions, _bucket_arns(deployment))]
+    if not all(bucket.target.endpoint for bucket in deployment.buckets):  # only AWS has accounts that block
         account = {"s3:GetAccountPublicAccessBlock": "see whether the whole account blocks public access"}
         grants.append(Grant("ReadAccount", account, "*"))
     return grants
 
 
-def _bucket_arns(site: Site) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((site.arn(site.static_bucket), site.arn(site.media_bucket))))
+def _bucket_arns(deployment: Deployment) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(bucket.arn() for bucket in deployment.buckets))
 
 
 ROLES = {"web": web, "deploy": deploy, "prune": prune, "setup": setup}
@@ -316,11 +338,16 @@ def document(grants: list[Grant]) -> dict[str, Any]:
             "Sid": grant.sid,
             "Effect": "Allow",
             "Action": list(grant.actions),
-            "Resource": grant.resource if isinstance(grant.resource, str) else list(grant.resource),
+            "Resource": _one_or_many(grant.resource),
         }
         for grant in grants
     ]
     return {"Version": VERSION, "Statement": statements}
+
+
+def _one_or_many(resource: str | tuple[str, ...]) -> str | list[str]:
+    found = [resource] if isinstance(resource, str) else list(resource)
+    return found[0] if len(found) == 1 else found
 
 
 def explained(grants: list[Grant]) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from s3kit.buckets import policies
 from s3kit.buckets.plan import BucketPlan, Line, grant_in_words
-from s3kit.deployment import Site
 
 # Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]
@@ -18,15 +17,13 @@ _KINDS = {"=": "quiet", "+": "add", "~": "change", "!": "conflict"}
 _WIDTH = 20  # of the longest title
 
 
-def as_text(
-    site: Site, plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0
-) -> str:
+def as_text(plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0) -> str:
     """Return the plan to read, in lines of at most a width where one is given."""
 
     def put(kind: str, text: str) -> str:
         return "\n".join(paint(kind, part) for part in _folded(text, width))
 
-    lines = [line for bucket in plans for line in _bucket(site, bucket, put)]
+    lines = [line for bucket in plans for line in _bucket(bucket, put)]
     return "\n".join([*lines, _sum(plans, put)])
 
 
@@ -41,14 +38,14 @@ def _folded(text: str, width: int) -> list[str]:
     )
 
 
-def as_json(site: Site, plans: Sequence[BucketPlan]) -> str:
+def as_json(plans: Sequence[BucketPlan]) -> str:
     """Return the plan as JSON: everything that the text says."""
     found = {
-        "region": site.region,
         "as_wanted": all(bucket.is_as_wanted for bucket in plans),
         "buckets": [
             {
                 "name": bucket.name,
+                "region": bucket.bucket.target.region,
                 "holds": bucket.holds,
                 "exists": bucket.exists,
                 "aspects": [_data(line) for line in bucket.lines],
@@ -78,12 +75,15 @@ def _data(line: Line) -> dict[str, Any]:
     }
 
 
-def _bucket(site: Site, bucket: BucketPlan, paint: Paint) -> Iterator[str]:
+def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
+    region = bucket.bucket.target.region
     yield paint("heading", f"{bucket.name}: {bucket.holds}")
     if bucket.exists:
-        yield paint("quiet", f"  = {'bucket':{_WIDTH}} is in {site.region}")
+        yield paint("quiet", f"  = {'bucket':{_WIDTH}} is in {region}")
     else:
-        yield paint("add", f"  + {'bucket':{_WIDTH}} is made in {site.region}, closed as AWS makes new ones")
+        yield paint(
+            "add", f"  + {'bucket':{_WIDTH}} will be created in {region}, closed as AWS makes new ones"
+        )
     for line in bucket.lines:
         yield from _aspect(line, paint)
     for text in bucket.opens:
@@ -100,7 +100,7 @@ def _bucket(site: Site, bucket: BucketPlan, paint: Paint) -> Iterator[str]:
 
 def _aspect(line: Line, paint: Paint) -> Iterator[str]:
     sign = _SIGNS[line.state]
-    waits = " -- waits for the conflict to be solved" if line.state == "waiting" else ""
+    waits = " -- waits until the conflict is resolved" if line.state == "waiting" else ""
     yield paint(_KINDS[sign], f"  {sign} {line.aspect:{_WIDTH}} {line.reason}{waits}")
     live, goal = _parts(line.aspect, line.live), _parts(line.aspect, line.goal)
     yield from (paint("remove", f"      - {text}") for text in live if text not in goal)
@@ -133,9 +133,9 @@ def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
     if all(bucket.is_as_wanted for bucket in plans):
         return paint("add", "Nothing to do: everything is as wanted.")
     parts = [
-        _count(new, "bucket to make", "buckets to make"),
+        _count(new, "bucket to create", "buckets to create"),
         _count(writes, "change", "changes"),
-        _count(conflicts, "conflict to solve", "conflicts to solve"),
+        _count(conflicts, "conflict to resolve", "conflicts to resolve"),
     ]
     return paint("plain", f"To do: {', '.join(filter(None, parts))}.")
 

@@ -12,13 +12,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from s3kit.buckets import policies
-from s3kit.clients import PENDING_PREFIX
-from s3kit.deployment import Site
+from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment
 
 # What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
 MARK = "django-s3-"
 
-DESK_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
+LOCAL_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
 
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
@@ -61,32 +60,44 @@ class Want:
 
 
 @dataclass(frozen=True)
-class Bucket:
+class Wanted:
     """The wanted state of one bucket: by title of `ASPECTS`; what is not named is left alone."""
 
-    name: str
+    bucket: Bucket
     holds: str
     aspects: Mapping[str, Want]
 
+    @property
+    def name(self) -> str:
+        """The bucket's name."""
+        return self.bucket.name
 
-def wanted(site: Site) -> list[Bucket]:
-    """Return the wanted state: two buckets, or one where both names are the same."""
-    static, media = site.static_bucket, site.media_bucket
-    uploads = f"uploads ({site.access})"
-    if static == media:
-        return [Bucket(static, f"static files and {uploads}", _aspects(site, static))]
+
+def wanted(deployment: Deployment) -> list[Wanted]:
+    """Return the wanted state of each bucket of a site."""
     return [
-        Bucket(static, "static files", _aspects(site, static)),
-        Bucket(media, uploads, _aspects(site, media)),
+        Wanted(bucket, _holds(bucket), _aspects(bucket, deployment.origins)) for bucket in deployment.buckets
     ]
 
 
-def _aspects(site: Site, bucket: str) -> dict[str, Want]:
-    is_static, is_media = bucket == site.static_bucket, bucket == site.media_bucket
-    acls = is_media and site.access == "public-read"
-    statements = policies.bucket_policy(site, bucket)
+def _holds(bucket: Bucket) -> str:
+    """Return what a bucket holds, in words: static files, and uploads with their access."""
+    parts = ["static files"] if bucket.static else []
+    several = len(bucket.media) > 1
+    parts += [
+        f"{location.alias} ({location.access})" if several else f"uploads ({location.access})"
+        for location in bucket.media
+    ]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
+    target, is_static, is_media = bucket.target, bool(bucket.static), bool(bucket.media)
+    acls = any(location.access == "public-read" for location in bucket.media)
+    statements = policies.bucket_policy(bucket)
     public = [statement["Sid"] for statement in statements if policies.is_public(statement)]
     why_public = f"the policy makes files public ({' and '.join(public)})"
+    through_cdn = any(location.through_cdn for location in bucket.locations)
 
     aspects = {
         "encryption": Want("AES256", "what is stored is encrypted, with keys that S3 keeps"),
@@ -104,7 +115,7 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
             + "; what browsers sent straight to S3 and nobody accepted goes after a day" * is_media,
         ),
         "cors": Want(
-            _cors(site, is_static=is_static, is_media=is_media),
+            _cors(bucket, origins),
             "browsers "
             + " and ".join(
                 ["load fonts and modules from another origin"] * is_static
@@ -131,7 +142,7 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
             },
             "; ".join(
                 [
-                    "public ACLs are let through: AWS_MEDIA_ACCESS is public-read"
+                    "public ACLs are let through: the access of a storage is public-read"
                     if acls
                     else "no public ACL",
                     f"public policies are let through: {why_public}" if public else "no public policy",
@@ -141,20 +152,16 @@ def _aspects(site: Site, bucket: str) -> dict[str, Want]:
         "policy": Want(
             statements,
             " and ".join(
-                ([] if site.at_desk else ["only over TLS"])
-                + (
-                    [why_public]
-                    if public
-                    else ["nobody but the account" + " and CloudFront" * bool(site.distribution)]
-                )
+                ([] if target.is_loopback else ["only over TLS"])
+                + ([why_public] if public else ["nobody but the account" + " and CloudFront" * through_cdn])
             ),
             "the statement that demands TLS: this endpoint is plain http on this machine"
-            if site.at_desk
+            if target.is_loopback
             else "",
         ),
     }
-    if is_media and site.versioning:
-        aspects["versioning"] = Want("Enabled", "AWS_MEDIA_VERSIONING is on")
+    if bucket.versioning:
+        aspects["versioning"] = Want("Enabled", "the option versioning of a storage is on")
     return aspects
 
 
@@ -170,20 +177,20 @@ _PENDING = {
 }
 
 
-def _cors(site: Site, *, is_static: bool, is_media: bool) -> list[dict[str, Any]]:
-    origins = [*site.origins, *(DESK_ORIGINS if site.at_desk else ())]
+def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
+    allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
     # Uploads have no header but those that every form may have, and nothing is read from their answers.
-    methods = {"static": ["GET", "HEAD"]} if is_static else {}
-    methods |= {"uploads": ["POST", "PUT"]} if is_media else {}
+    methods = {"static": ["GET", "HEAD"]} if bucket.static else {}
+    methods |= {"uploads": ["POST", "PUT"]} if bucket.media else {}
     return [
         {
             "ID": f"{MARK}{what}",
-            "AllowedOrigins": origins,
-            "AllowedMethods": allowed,
+            "AllowedOrigins": allowed,
+            "AllowedMethods": each,
             "MaxAgeSeconds": 3600,
         }
-        for what, allowed in methods.items()
-        if origins
+        for what, each in methods.items()
+        if allowed
     ]
 
 

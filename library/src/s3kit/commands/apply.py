@@ -4,12 +4,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3kit.buckets import account
-from s3kit.buckets import apply
-from s3kit import clients
-from s3kit.buckets import plan
+from s3kit.buckets import apply, plan
+from s3kit.buckets.account import accounts
 from s3kit.commands.plan import as_text
-from s3kit.commands.shared import checked_site
+from s3kit.commands.shared import add_local, checked_deployment
 
 HELP = "make and change the buckets as the settings want them"
 
@@ -24,25 +22,26 @@ def add_arguments(parser: CommandParser) -> None:
         action="store_true",
         help="remove what contradicts the settings: public statements and grants of other people",
     )
+    add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Show the plan, ask, and do it; exit code 1 where a conflict hinders something."""
-    site, replace_conflicts = checked_site(), options["replace_conflicting"]
-    s3, whose = clients.client(), account.account(site)
-    found = plan.plan(s3, site, whose, replace=replace_conflicts)
+    deployment, replace = checked_deployment(options), options["replace_conflicting"]
+    known = accounts(deployment)
+    found = plan.plan(deployment, known, replace=replace)
     tell = command.stdout.write
-    tell(as_text(command, site, found))
+    tell(as_text(command, found))
     if any(not bucket.exists or any(line.changes for line in bucket.lines) for bucket in found):
         if options["interactive"] and not _agreed():
             raise CommandError("Nothing was changed.")
-        if replace_conflicts:
-            for document in apply.old_documents(s3, site, found):
+        if replace:
+            for document in apply.old_documents(found):
                 tell(document)
-        done = apply.apply(s3, site, found, whose, replace=replace_conflicts, tell=tell)
+        done = apply.apply(deployment, found, known, replace=replace, tell=tell)
         tell(f"{len(done)} steps done, and read back.")
     if any(bucket.hindered for bucket in found):
-        raise CommandError("Conflicts, marked with ! above, hinder the rest.")
+        raise CommandError("Conflicts, marked with ! above, prevent the rest.")
 
 
 def _agreed() -> bool:

@@ -7,13 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3kit.buckets import account
-from s3kit import clients
-from s3kit.buckets import plan
-from s3kit.buckets import show
-from s3kit.commands.shared import checked_site
+from s3kit.buckets import plan, show
+from s3kit.buckets.account import accounts
 from s3kit.buckets.plan import BucketPlan
-from s3kit.deployment import Site
+from s3kit.commands.shared import add_local, checked_deployment
 
 HELP = "show what differs from the settings on S3; exit code 2 if anything does"
 
@@ -29,6 +26,7 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--json", action="store_const", const="json", dest="format", help="the same as --format json"
     )
+    add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -37,18 +35,16 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     As a CloudFormation template, show what is wanted, which needs neither network nor credentials.
     """
     if options["format"] == "cloudformation":
-        command.stdout.write(_template())
+        command.stdout.write(_template(options))
         return
-    site = checked_site()
-    found = plan.plan(clients.client(), site, account.account(site))
-    command.stdout.write(
-        show.as_json(site, found) if options["format"] == "json" else as_text(command, site, found)
-    )
+    deployment = checked_deployment(options)
+    found = plan.plan(deployment, accounts(deployment))
+    command.stdout.write(show.as_json(found) if options["format"] == "json" else as_text(command, found))
     if not all(bucket.is_as_wanted for bucket in found):
         sys.exit(2)
 
 
-def as_text(command: BaseCommand, site: Site, found: list[BucketPlan]) -> str:
+def as_text(command: BaseCommand, found: list[BucketPlan]) -> str:
     """Return a plan as text: on a terminal in colours and folded to its width."""
     style = {
         "heading": command.style.MIGRATE_HEADING,
@@ -58,17 +54,17 @@ def as_text(command: BaseCommand, site: Site, found: list[BucketPlan]) -> str:
         "conflict": command.style.ERROR,
     }
     if not command.stdout.isatty():  # a pipe gets neither colours nor folded lines
-        return show.as_text(site, found)
+        return show.as_text(found)
     width = shutil.get_terminal_size().columns
-    return show.as_text(site, found, lambda kind, text: style.get(kind, str)(text), width)
+    return show.as_text(found, lambda kind, text: style.get(kind, str)(text), width)
 
 
-def _template() -> str:
+def _template(options: dict[str, Any]) -> str:
     from s3kit.buckets import cloudformation
 
     # The id of CloudFront's key is not known before the stack has made it.
-    checked_site(known_later={"s3.E005"})
+    deployment = checked_deployment(options, known_later={"s3kit.E005"})
     try:
-        return json.dumps(cloudformation.from_settings(), indent=2)
+        return json.dumps(cloudformation.template(deployment), indent=2)
     except cloudformation.CloudFormationError as error:
         raise CommandError(str(error)) from error

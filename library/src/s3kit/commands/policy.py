@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from s3kit.buckets import policies
-from s3kit.commands.shared import checked_site
+from s3kit.commands.shared import add_local, checked_deployment
 
 HELP = "print the IAM policy of a role, to attach it"
 
@@ -20,11 +20,12 @@ def add_arguments(parser: CommandParser) -> None:
         help="web: the running site; deploy: collectstatic and plan; prune; setup: plan and apply",
     )
     parser.add_argument("--explain", action="store_true", help="with what each action is for, to read")
+    add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Print the policy of a role."""
-    grants = policies.ROLES[options["role"]](checked_site())
+    grants = policies.ROLES[options["role"]](checked_deployment(options))
     explain = options["explain"]
     command.stdout.write(
         policies.explained(grants) if explain else json.dumps(policies.document(grants), indent=2)

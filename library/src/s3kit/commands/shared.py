@@ -1,4 +1,4 @@
-"""What several subcommands do: ask for settings that are right, show progress, end as they should."""
+"""What several subcommands do: find the deployment, show progress, end as they should."""
 
 import signal
 import sys
@@ -6,28 +6,36 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit import checks
+from s3kit.deployment import Deployment
 from s3kit.progress import Progress, ProgressBar
-from s3kit.deployment import Site
 
 
-def checked_site(known_later: Collection[str] = ()) -> Site:
-    """Return the site of the settings; raise CommandError where they lack something or are wrong.
+def add_local(parser: CommandParser) -> None:
+    """Add the option that means the local S3 server instead of the real target."""
+    parser.add_argument(
+        "--local", action="store_true", help="the local S3 server, instead of the buckets that STORAGES names"
+    )
 
-    `known_later` are the ids of checks that do not count.
+
+def checked_deployment(options: dict[str, Any], known_later: Collection[str] = ()) -> Deployment:
+    """Return what STORAGES says: the real target, or the local server with --local.
+
+    Raises CommandError, in lines, where nothing is on S3 or options are wrong. `known_later` are the ids of
+    checks that do not count.
     """
-    names = ("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME")
-    if missing := [name for name in names if not getattr(settings, name)]:
-        raise CommandError(f"Not set: {', '.join(missing)}. Set them in .env or in the environment.")
-    # USE_S3 may be off yet: the buckets come first.
-    found = [*checks.check_names(), *checks.all_settings()]
-    wrong = [check for check in found if check.is_serious() and check.id not in known_later]
-    if wrong:
-        raise CommandError("\n".join(f"{check.msg} {check.hint or ''}" for check in wrong))
-    return Site.from_settings()
+    local = bool(options.get("local"))
+    if not local:
+        wrong = [check for check in checks.all_checks() if check.is_serious() and check.id not in known_later]
+        if wrong:
+            raise CommandError("\n".join(f"{check.msg} {check.hint or ''}".strip() for check in wrong))
+    try:
+        return Deployment.load(local=local)
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
 
 
 @contextmanager

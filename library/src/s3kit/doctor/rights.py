@@ -3,6 +3,7 @@
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients
+from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import account
 from s3kit.buckets.wanted import wanted
 from s3kit.doctor.shared import (

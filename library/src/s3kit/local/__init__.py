@@ -34,10 +34,13 @@ def here() -> tuple[str, Key | None]:
         endpoint = (folder / "endpoint").read_text("ascii").strip()
         if not is_locked(folder / "lock"):  # the server was killed
             return DEFAULT_ENDPOINT, None
-        file = folder / "credentials"
-        return endpoint, _key(file, file.stat().st_mtime_ns)
     except OSError:
         return DEFAULT_ENDPOINT, None
+    file = folder / "credentials"
+    try:
+        return endpoint, _key(file, file.stat().st_mtime_ns)
+    except OSError:  # the server's first start, before it has made the site's user
+        return endpoint, None
 
 
 def current() -> tuple[str, Key]:

@@ -132,6 +132,10 @@ class OnS3:
     def _called(self) -> str:
         return f"The storage {type(self).__module__}.{type(self).__qualname__}"
 
+    def location_as(self, alias: str) -> Location:
+        """Return where the files are, as far as the options say; looks at no server's state."""
+        return replace(self._location, alias=alias)
+
     def described(self, alias: str) -> Location:
         """Return where the files are; raise ImproperlyConfigured without a bucket or a region."""
         _ = self.named_bucket

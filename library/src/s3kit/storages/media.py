@@ -124,7 +124,6 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
     kind = "media"
 
     def __init__(self, **given: Any) -> None:
-        self._cloudfront: tuple[str, str] | None = None
         self._begin(given)
         super().__init__()
 
@@ -144,18 +143,8 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
         limit = values["max_memory_size"]
         self.max_memory_size = settings.FILE_UPLOAD_MAX_MEMORY_SIZE if limit is None else limit
-        self._cloudfront = None
-        if self.querystring_auth and self.custom_domain:
-            self._cloudfront = (values["cloudfront_key_id"], values["cloudfront_key"])
-            if not all(self._cloudfront):
-                raise ImproperlyConfigured(
-                    "A custom_domain with private media needs CloudFront's signatures: set cloudfront_key_id"
-                    " and cloudfront_key (AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY)."
-                )
-            try:
-                cloudfront.private_key(self._cloudfront[1])
-            except ValueError as error:
-                raise ImproperlyConfigured(str(error)) from None
+        self.cloudfront_pair = (str(values["cloudfront_key_id"]), str(values["cloudfront_key"]))
+        self._cloudfront = self.cloudfront_pair if self.querystring_auth and self.custom_domain else None
 
     @property
     def connection(self) -> Any:
@@ -337,6 +326,11 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         if self.querystring_auth:
             life: int = self.querystring_expire if expire is None else expire
             at = signing.window_start(time.time(), life, key)
+            if self._cloudfront and not all(self._cloudfront):
+                raise ImproperlyConfigured(
+                    "A custom_domain with private media needs CloudFront's signatures: set cloudfront_key_id"
+                    " and cloudfront_key (AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY)."
+                )
             if not self._cloudfront:
                 target = self.target
                 return signing.presign(
@@ -350,7 +344,12 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                 )
         if query:
             url += "?" + urlencode(query, quote_via=quote, safe="")
-        return cloudfront.signed(*self._cloudfront, url, at + life) if self._cloudfront else url
+        if not self._cloudfront:
+            return url
+        try:
+            return cloudfront.signed(*self._cloudfront, url, at + life)
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from None
 
     def plain_url(self, name: str) -> str:
         """Return the address of a file without a signature, on the custom domain if there is one.
@@ -417,7 +416,9 @@ class _SharingSession(boto3.Session):  # type: ignore[misc]
     """A session that makes resources over a client that is there, where boto3's makes another one."""
 
     def client(self, *_args: Any, **_kwargs: Any) -> Any:
-        return self._session.create_client("s3", region_name="us-east-1")
+        # Any key will do, because the client is never asked; without one, botocore asks the network for a role's.
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        return self._session.create_client("s3", region_name="us-east-1", **keys)
 
 
 @cache

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import quote
 
-MAX_EXPIRES = 604_800  # seconds: seven days, AWS's own limit of a signed link
+from s3kit.options import MAX_EXPIRE
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -46,11 +46,11 @@ def window_start(now: float, expires: int, name: str) -> int:
     of its life left. Each name has windows of its own, because otherwise all pictures of a page would change
     their address at once.
 
-    Raises ValueError where `expires` is not within 1 and MAX_EXPIRES.
+    Raises ValueError where `expires` is not within 1 and MAX_EXPIRE.
     """
-    if not 1 <= expires <= MAX_EXPIRES:
+    if not 1 <= expires <= MAX_EXPIRE:
         raise ValueError(
-            f"A link can live 1 to {MAX_EXPIRES} seconds, not {expires}: see AWS_QUERYSTRING_EXPIRE."
+            f"A link can live 1 to {MAX_EXPIRE} seconds, not {expires}: see AWS_QUERYSTRING_EXPIRE."
         )
     window = max(expires // 2, 1)
     second = int(now)

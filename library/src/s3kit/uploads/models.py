@@ -5,7 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from s3kit.clients import PENDING_PREFIX
+from s3kit.deployment import PENDING_PREFIX
 
 
 class Ticket(models.Model):

@@ -32,10 +32,9 @@ from django.db.models import Q, QuerySet, Sum
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from s3kit import clients
-from s3kit import errors
-from s3kit.uploads import pending
+from s3kit import clients, errors
 from s3kit.storages.media import MediaStorage
+from s3kit.uploads import pending
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.pending import REFUSALS, Pending, Ranges, code_of, signed_form, signed_part
 

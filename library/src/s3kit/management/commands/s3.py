@@ -1,14 +1,15 @@
-"""`manage.py s3 ...`: buckets and rights on AWS, the embedded S3 of the desk, the list of static files."""
+"""`manage.py s3 ...`: buckets and rights on AWS, the local S3 server, the list of static files."""
 
 from typing import Any
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit import errors
 from s3kit.buckets.wanted import BucketError
 from s3kit.commands import Subcommand, apply, doctor, manifest, plan, policy, prune, push, run, serve
-from s3kit.local.server import EmbeddedS3Error
+from s3kit.deployment import NotOnS3Error
+from s3kit.local.errors import LocalServerError
 
 # In the order of the help.
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -29,10 +30,10 @@ class Command(BaseCommand):
 
     help = (
         "Buckets as the settings want them (plan, apply, doctor), the rights that it takes (policy), local"
-        " uploads copied and old static files removed (push, prune), the embedded S3 of the desk (serve,"
+        " uploads copied and old static files removed (push, prune), the local S3 server (serve,"
         " run), and the list of static files (manifest)."
     )
-    # A setting that is wrong for AWS must not keep the desk from starting.
+    # A setting that is wrong for AWS must not keep the local server from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -48,7 +49,7 @@ class Command(BaseCommand):
         except BucketError as error:
             done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
             raise CommandError("\n".join([str(error), *done])) from error
-        except BotoCoreError as error:
+        except (BotoCoreError, ClientError) as error:
             raise CommandError(errors.explain(error)) from error
-        except EmbeddedS3Error as error:
+        except (LocalServerError, NotOnS3Error) as error:
             raise CommandError(str(error)) from error

@@ -1,0 +1,107 @@
+"""Processes that tests start: commands of the test site, and how they are ended."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a new shell: nothing is set but where programs and caches are."""
+    names = ("PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
+    nothing = {
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return kept | nothing | more
+
+
+class Started:
+    """A running command: what it prints, and how it is ended. Words alone are those of manage.py."""
+
+    def __init__(
+        self,
+        *words: object,
+        command: Sequence[str] = MANAGE,
+        cwd: Path = ROOT,
+        stderr: int = subprocess.STDOUT,
+        **more: str,
+    ) -> None:
+        self.process = subprocess.Popen(
+            [*command, *map(str, words)],
+            env=environment(**more),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        self.output = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as stdout:
+            for line in stdout:
+                self.output += line
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        def look() -> re.Match[str] | None:
+            ended = self.process.poll() is not None
+            found = re.search(pattern, self.output)
+            assert found or not ended, self.output
+            return found
+
+        found: re.Match[str] = until(look)
+        return found
+
+    def ended(self) -> int:
+        """Wait for the end and return the exit code."""
+        code = self.process.wait(60)
+        self._reader.join(60)
+        return code
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Send the signal and return the exit code."""
+        self.process.send_signal(number)
+        return self.ended()
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """Return the first true result; a minute without one fails the test."""
+    end = time.monotonic() + 60
+    while not (found := look()):
+        assert time.monotonic() < end, "it did not happen within a minute"
+        time.sleep(0.05)
+    return found
+
+
+@contextmanager
+def started(*words: object, **more: Any) -> Iterator[Started]:
+    command = Started(*words, **more)
+    try:
+        yield command
+    finally:
+        if command.process.poll() is None:
+            command.process.kill()
+            command.process.wait(60)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,147 @@
+"""Build the wheel of django-s3-kit with the standard library alone, the same bytes on every machine.
+
+    python library/wheel.py --out FOLDER     build it into a folder
+    python library/wheel.py --into PROJECT   build it into the vendor/ folder of a project, and lock it there
+
+The template's post-generation hook uses `build` for new projects. Entries are stored, because compressed bytes
+differ between versions of zlib.
+"""
+
+import argparse
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+UNDERSTOOD = {
+    *("name", "version", "description", "readme", "requires-python", "license", "license-files", "keywords"),
+    *("classifiers", "dependencies", "optional-dependencies", "urls", "entry-points"),
+}
+JUNK = re.compile(r"(^|/)(\.|__pycache__/)|(~|\.py[co]|\.orig|\.rej)$")
+
+
+def wheel_name(project: dict[str, Any]) -> str:
+    """Return the file name of the wheel that a pyproject.toml's [project] table describes."""
+    return f"{project['name'].replace('-', '_')}-{project['version']}-py3-none-any.whl"
+
+
+def metadata(project: dict[str, Any], readme: str) -> str:
+    """Return METADATA; raise ValueError for a key of [project] that it would leave out."""
+    if unknown := sorted(set(project) - UNDERSTOOD):
+        raise ValueError(
+            f"wheel.py doesn't know these keys of [project] in pyproject.toml: {', '.join(unknown)}"
+        )
+    lines = [
+        *("Metadata-Version: 2.4", f"Name: {project['name']}", f"Version: {project['version']}"),
+        *(f"Summary: {project['description']}", f"Keywords: {','.join(project.get('keywords', []))}"),
+        *(f"Project-URL: {label}, {address}" for label, address in project.get("urls", {}).items()),
+        *(
+            f"License-Expression: {project['license']}",
+            *(f"License-File: {n}" for n in project["license-files"]),
+        ),
+        *(f"Classifier: {classifier}" for classifier in project.get("classifiers", [])),
+        f"Requires-Python: {project['requires-python']}",
+        *(f"Requires-Dist: {requirement}" for requirement in project["dependencies"]),
+    ]
+    for extra, requirements in project.get("optional-dependencies", {}).items():
+        lines.append(f"Provides-Extra: {extra}")
+        for requirement in requirements:
+            package, _, marker = requirement.partition(";")
+            condition = f"({marker.strip()}) and extra == '{extra}'" if marker else f"extra == '{extra}'"
+            lines.append(f"Requires-Dist: {package.strip()}; {condition}")
+    return "\n".join([*lines, "Description-Content-Type: text/markdown", "", readme])
+
+
+def build(library: Path, target: Path) -> Path:
+    """Build the wheel of the library in one folder, write it into another, and return its path."""
+    project = tomllib.loads((library / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    source, info = library / "src", f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    files = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
+    content = {name: files[name].read_bytes() for name in sorted(files) if not JUNK.search(name)}
+    readme = (library / project["readme"]).read_text(encoding="utf-8")
+    content[f"{info}/METADATA"] = metadata(project, readme).encode()
+    tags = "Wheel-Version: 1.0\nGenerator: django-s3-kit\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    content[f"{info}/WHEEL"] = tags.encode()
+    if groups := project.get("entry-points"):
+        sections = (
+            f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in groups[name].items()) for name in groups
+        )
+        content[f"{info}/entry_points.txt"] = "\n".join(sections).encode()
+    for name in project["license-files"]:
+        content[f"{info}/licenses/{name}"] = (library / name).read_bytes()
+    content[f"{info}/RECORD"] = record(content, f"{info}/RECORD").encode()
+    target.mkdir(parents=True, exist_ok=True)
+    wheel = target / wheel_name(project)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, data in content.items():
+            entry = zipfile.ZipInfo(name, (2020, 2, 2, 0, 0, 0))
+            entry.create_system = 3  # Unix, on Windows too
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, data, zipfile.ZIP_STORED)
+    return wheel
+
+
+def record(content: dict[str, bytes], own_name: str) -> str:
+    """Return RECORD: each file with its hash and its size, and the name of RECORD itself."""
+    lines = []
+    for name, data in content.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+        lines.append(f"{name},sha256={digest},{len(data)}\n")
+    return "".join(lines) + f"{own_name},,\n"
+
+
+def put_into(project: Path, library: Path) -> Path:
+    """Replace the wheel in a project's vendor/ and the two lines of its pyproject.toml that name it.
+
+    Raises ValueError for a project without these lines.
+    """
+    wanted = tomllib.loads((library / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name, path = wanted["name"], project / "pyproject.toml"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    for pattern, new in (
+        (rf"({name}(?:\[[\w, -]*\])? *== *)[\w.!+-]+", rf"\g<1>{wanted['version']}"),
+        (rf"(vendor/){name.replace('-', '_')}-[\w.!+]+-py3-none-any\.whl", rf"\g<1>{wheel_name(wanted)}"),
+    ):
+        text, count = re.subn(pattern, new, text)
+        if not count:
+            raise ValueError(f"{path} has no line with {name} that this command could update: /{pattern}/")
+    wheel = build(library, project / "vendor")
+    path.write_text(text, encoding="utf-8", newline="\n")
+    for other in wheel.parent.glob(f"{name.replace('-', '_')}-*.whl"):
+        if other != wheel:
+            other.unlink()
+    return wheel
+
+
+def main() -> None:
+    """Build the wheel where the command line says."""
+    parser = argparse.ArgumentParser(description="Build the wheel of django-s3-kit.")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--out", type=Path, metavar="FOLDER", help="write the wheel into this folder")
+    place.add_argument(
+        "--into", type=Path, metavar="PROJECT", help="update the wheel of this project, and its lock"
+    )
+    options, library = parser.parse_args(), Path(__file__).resolve().parent
+    if options.out:
+        print(build(library, options.out))
+        return
+    try:
+        print(put_into(options.into, library))
+    except ValueError as error:
+        sys.exit(str(error))
+    uv = shutil.which("uv") or shutil.which("uv", path=str(options.into.resolve() / ".uv" / "bin"))
+    if uv is None:
+        print("uv was not found. If the project has a uv.lock, run `uv lock` there.")
+    elif subprocess.run([uv, "lock", "--quiet"], cwd=options.into, check=False).returncode:  # noqa: S603
+        sys.exit("The wheel is in place, but `uv lock` failed: run it in the project again.")
+    print("Now run the project's tests, and commit vendor/, pyproject.toml and uv.lock.")
+
+
+if __name__ == "__main__":
+    main()
