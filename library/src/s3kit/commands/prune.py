@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit import progress
 from s3kit.commands.shared import add_local, checked_deployment
+from s3kit.deployment import Location
 from s3kit.publishing import prune
 
 HELP = "find static files that are not needed any more, and remove them"
@@ -37,17 +38,16 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Show what can go, and with --delete remove it; exit code 1 where something could not be removed."""
     deployment = checked_deployment(options)
     given = {name: options[name] for name in ("keep", "days", "delete")}
-    found = [location for location in deployment.locations if location.kind == "static"]
-    if not found:
+    if not deployment.static_locations:
         raise CommandError("No storage of static files in STORAGES is on S3.")
-    for location in found:
-        name = deployment.storages[location.alias].manifest_name
+    for location in deployment.static_locations:
+
+        def work(show: progress.Progress, location: Location = location) -> progress.Report:
+            name = deployment.storages[location.alias].manifest_name
+            return prune.prune(location, name, **given, progress=show)
+
         try:
-            progress.run(
-                command,
-                options,
-                lambda show, where=location, name=name: prune.prune(where, name, **given, progress=show),
-            )
+            progress.run(command, options, work)
         except prune.PruneError as error:
             raise CommandError(str(error)) from error
 

@@ -40,7 +40,9 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
 
     storage = checked_deployment(options).storages.get(options["storage"])
     if not isinstance(storage, MediaStorage):
-        raise CommandError(f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one by --storage.")
+        raise CommandError(
+            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one by --storage."
+        )
     source = options["source"] or (Path(settings.MEDIA_ROOT) if settings.MEDIA_ROOT else None)
     if source is None:
         raise CommandError("MEDIA_ROOT is not set: name the folder of the uploads with --source.")

@@ -49,7 +49,9 @@ NEW_KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or 
 def endpoint(probed: Probed, target: Target) -> list[Line]:
     """Tell whether S3 answers, and whether its clock agrees with this machine's."""
     urls = [
-        clients.bucket_url(target, bucket.name) for bucket in probed.buckets if bucket.target.where == target.where
+        clients.bucket_url(target, bucket.name)
+        for bucket in probed.buckets
+        if bucket.target.where == target.where
     ]
     asked = time.time()
     try:
@@ -105,7 +107,9 @@ def credentials(_probed: Probed, target: Target) -> list[Line]:
         if code in BAD_KEYS:
             return [not_ok("credentials", f"{BAD_KEYS[code]} ({key})", NEW_KEYS)]
         text = f"{key}; STS does not say whose it is: {one_line(error)}"
-        return [cant_tell("credentials", text, "let this machine reach STS; the site itself does not need it")]
+        return [
+            cant_tell("credentials", text, "let this machine reach STS; the site itself does not need it")
+        ]
     text = f"{caller['Arn'].rpartition(':')[2]} of account {caller['Account']}, {key}"
     if not keys.token:
         return [ok("credentials", f"{text}, long-term: signed links live their full time")]

@@ -77,8 +77,8 @@ class _Group(NamedTuple):
     needs_bucket: bool = True
 
 
-def _static(deployment: Deployment) -> list[Location]:
-    return [location for location in deployment.locations if location.kind == "static"]
+def _static_locations(deployment: Deployment) -> Sequence[Location]:
+    return deployment.static_locations
 
 
 def _with_media(deployment: Deployment) -> list[Bucket]:
@@ -89,8 +89,8 @@ _GROUPS = (
     _Group("uploads", uploads.uploads, ("web",), lambda deployment: deployment.media),
     _Group("direct uploads", direct.direct_uploads, ("web",), _with_media),
     _Group("direct expiry", direct.expiry, ("deploy",), _with_media, needs_bucket=False),
-    _Group("static files", static_files.static_files, ("web", "deploy"), _static),
-    _Group("static write", static_files.static_write, ("deploy",), _static),
+    _Group("static files", static_files.static_files, ("web", "deploy"), _static_locations),
+    _Group("static write", static_files.static_write, ("deploy",), _static_locations),
     _Group("listing", rights.listing, ("web", "deploy")),
     _Group("outside", rights.outside, ("web", "deploy")),
     _Group("account block", rights.account_block, ("web", "deploy")),
@@ -126,7 +126,9 @@ def _labeled(jobs: Iterable[_Job], probed: Probed) -> list[_Job]:
     """Return the jobs, labeled by storage where there are several of a title."""
     found = list(jobs)
     titles = Counter(job.title for job in found)
-    return [job._replace(label=_label(job.subject, probed)) if titles[job.title] > 1 else job for job in found]
+    return [
+        job._replace(label=_label(job.subject, probed)) if titles[job.title] > 1 else job for job in found
+    ]
 
 
 def _label(subject: Bucket | Location | Target | None, probed: Probed) -> str:
@@ -174,14 +176,13 @@ def _targets(probed: Probed) -> list[Line]:
     jobs = [_Job("endpoint", ground.endpoint, each) for each in targets if first[each.where] == each]
     jobs += [_Job("credentials", ground.credentials, each) for each in targets]
     for job in _labeled(jobs, probed):
-        if job.subject not in probed.broken:
-            lines += (found := job.run(probed))
-            if _failed(found):
-                probed.broken |= {
-                    each
-                    for each in targets
-                    if each == job.subject or (job.title == "endpoint" and each.where == job.subject.where)
-                }
+        if job.subject in probed.broken or not isinstance(job.subject, Target):
+            continue
+        found = job.run(probed)
+        lines += found
+        if _failed(found):
+            same = targets if job.title == "endpoint" else [job.subject]
+            probed.broken |= {target for target in same if target.where == job.subject.where}
     return lines
 
 

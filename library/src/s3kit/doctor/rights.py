@@ -3,8 +3,7 @@
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients
-from s3kit.buckets import wanted as buckets
-from s3kit.buckets.account import account
+from s3kit.buckets.account import accounts
 from s3kit.buckets.wanted import wanted
 from s3kit.doctor.shared import (
     APPLY,
@@ -70,8 +69,25 @@ def _is_others(kind: str, role: str | None) -> bool:
 def account_block(probed: Probed, _site: None) -> list[Line]:
     """Tell whether the account's Block Public Access keeps closed what STORAGES wants public."""
     probe, action = "account block", "s3:GetAccountPublicAccessBlock"
-    needed_off: dict[str, set[str]] = {}
+    found = accounts(probed.deployment)
+    lines = []
     for want in wanted(probed.deployment):
-        off = {flag for flag, on in want.aspects["public access block"].value.items() if not on}
-        needed_off[want.bucket] = off
-    return [ok(probe, action)]
+        off = sorted(flag for flag, on in want.aspects["public access block"].value.items() if not on)
+        target, account = want.bucket.target, found[want.bucket.target]
+        if not off or target in probed.broken:
+            continue
+        if target.endpoint:
+            lines.append(cant_tell(probe, "only AWS itself has one, and this is another endpoint"))
+        elif account.blocks is None:
+            cure = f"allow {action} on *, or have the account's administrator look"
+            lines.append(cant_tell(probe, account.unknown, cure))
+        elif closed := ", ".join(flag for flag in off if account.blocks.get(flag)):
+            text = f"account {account.id} blocks what STORAGES wants public: {closed}"
+            cure = (
+                "put CloudFront in front of the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or have the"
+                f" account's administrator turn these off: {closed}"
+            )
+            lines.append(not_ok(probe, text, cure))
+    if not lines:
+        return [ok(probe, "nothing that STORAGES wants public is blocked by the account")]
+    return list(dict.fromkeys(lines))

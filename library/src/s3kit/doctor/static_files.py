@@ -212,7 +212,9 @@ def _headers(seen: list[Seen], *, compress: bool) -> Iterator[Line]:
         if file.answer.headers.get("cache-control") != (publish.IMMUTABLE if file.hashed else publish.SHORT)
     ]
     yield compared("static cache", "Cache-Control", caches, "hashed names for a year, plain ones for minutes")
-    encodings = [f"{file.name} {wrong}" for file in got if (wrong := _wrong_encoding(file, compress=compress))]
+    encodings = [
+        f"{file.name} {wrong}" for file in got if (wrong := _wrong_encoding(file, compress=compress))
+    ]
     yield compared("static encoding", "Content-Encoding", encodings, "text is compressed, and says so")
 
 
@@ -255,7 +257,9 @@ def _cors(probed: Probed, location: Location, address: str, seen: list[Seen]) ->
         for answer in answers:
             if answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
                 text = f"fonts and modules will not load on {origin}: CORS does not allow it"
-                cdn = "; let the distribution forward Origin (CORS-S3Origin)" if location.custom_domain else ""
+                cdn = (
+                    "; let the distribution forward Origin (CORS-S3Origin)" if location.custom_domain else ""
+                )
                 return not_ok(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}{cdn}")
     return ok(probe, f"fonts and modules may load on {', '.join(origins)}")
 

@@ -287,9 +287,7 @@ def _listed_by_boto3(location: Location) -> dict[str, Stored]:
     }
 
 
-def _live_manifest(
-    store: "S3Store", location: Location, name: str
-) -> tuple[dict[str, Any], datetime | None]:
+def _live_manifest(store: "S3Store", location: Location, name: str) -> tuple[dict[str, Any], datetime | None]:
     import obstore
 
     with _explained(location, "GetObject"):
@@ -613,6 +611,7 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 # Errors
+
 
 def _code(error: BaseException) -> str:
     """Return S3's own code of an error, or its HTTP status, or ""."""

@@ -313,9 +313,7 @@ class _Push:
                 return _UPLOADED
             condition = {"IfNoneMatch": "*"} if create else {}
             try:
-                self.s3.put_object(
-                    **self.bucket, Key=self._key(file), Body=content, **arguments, **condition
-                )
+                self.s3.put_object(**self.bucket, Key=self._key(file), Body=content, **arguments, **condition)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
