@@ -351,7 +351,6 @@ class Publisher:
 
 def _record(manifest: dict[str, Any], items: list[Item]) -> None:
     """Put into the manifest what the next deploy compares with."""
-    manifest["paths"] = dict(sorted(manifest["paths"].items()))
     manifest["s3"] = {
         "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
         "plain": {
