@@ -178,8 +178,8 @@ def prune(
     `keep` and `days` are 1 at least. Raises PruneError where there is no live manifest, or S3 rejects a
     request; single objects that could not be removed are in the report.
     """
-    pruner = _Pruner(location, manifest_name, keep=keep, days=days)
     try:
+        pruner = _Pruner(location, manifest_name, keep=keep, days=days)
         return pruner.run(delete=delete, progress=progress)
     except (ClientError, BotoCoreError) as error:
         raise PruneError(errors.explain(error, location.bucket, role="prune")) from error
