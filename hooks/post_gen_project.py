@@ -22,8 +22,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-BUCKETS = ("static_bucket_name", "media_bucket_name")
-ANSWERS = ("project_name", "project_slug", "aws_region", *BUCKETS, "media_access", "django_version")
+ANSWERS = (
+    *("project_name", "project_slug", "aws_region", "static_bucket_name", "media_bucket_name"),
+    *("media_access", "django_version"),
+)
 CHOICES = {"media_access": ("private", "public-read", "public-policy"), "django_version": ("5.2", "6.1")}
 VARIABLES = {
     "project_name": "DJANGO_SITE_NAME",

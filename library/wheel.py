@@ -128,13 +128,12 @@ def main() -> None:
         "--into", type=Path, metavar="PROJECT", help="update the wheel of this project, and its lock"
     )
     options, library = parser.parse_args(), Path(__file__).resolve().parent
-    if options.out:
-        print(build(library, options.out))
-        return
     try:
-        print(put_into(options.into, library))
+        print(build(library, options.out) if options.out else put_into(options.into, library))
     except ValueError as error:
         sys.exit(str(error))
+    if options.out:
+        return
     uv = shutil.which("uv") or shutil.which("uv", path=str(options.into.resolve() / ".uv" / "bin"))
     if uv is None:
         print("uv was not found. If the project has a uv.lock, run `uv lock` there.")

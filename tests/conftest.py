@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from pytest_cookies.plugin import Cookies
 
-import tests.in_place  # noqa: F401 -- for the tests that import what is in the project
 from tests.answers import FIXED, ROOT
 from tests.installed import PYTHONS, Installed
 from tests.machine import interpreter, run
@@ -32,7 +31,7 @@ settings.load_profile("unhurried")
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the template as a clone would hold it: without what git ignores."""
+    """Return a copy of the template as a clone would hold it: with its links, without what git ignores."""
     copy = tmp_path_factory.mktemp("template") / "django-s3-template"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -45,7 +44,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).exists():
             target = copy / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target)
+            shutil.copy(ROOT / name, target, follow_symlinks=False)
     return copy
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tests.answers import FIXED, PROJECT, QUESTIONS, ROOT
+from tests.answers import FIXED, QUESTIONS, ROOT
 
 
 def load(name: str) -> ModuleType:
@@ -23,7 +23,7 @@ def load(name: str) -> ModuleType:
 _before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 post_gen = load("post_gen_project")
 pre_gen = load("pre_gen_project")
-RULES: tuple[ModuleType, ModuleType] = post_gen.load_rules(PROJECT)
+RULES: tuple[ModuleType, ModuleType] = post_gen.load_rules(ROOT / "library" / "src")
 bucket_names, regions = RULES
 sys.dont_write_bytecode = _before
 

@@ -19,11 +19,13 @@ from tests import golden_copies as golden
 from tests.answers import FIXED, QUESTIONS, RENDERED
 from tests.conftest import Bake
 
-WRITTEN_BY_THE_HOOK = {".env"}
+WHEEL = f"vendor/django_s3_kit-{QUESTIONS['__template_version']}-py3-none-any.whl"
 
 
 def files_of(project: Path) -> dict[str, Path]:
-    return {path.relative_to(project).as_posix(): path for path in project.rglob("*") if path.is_file()}
+    """Return the files by their names, without what the hook makes the library's wheel from."""
+    files = (path for path in project.rglob("*") if path.is_file() and path.parent.name != "vendor")
+    return {path.relative_to(project).as_posix(): path for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +34,15 @@ def source(template: Path) -> Path:
 
 
 def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, source: Path) -> None:
-    assert set(files_of(baked)) == set(files_of(source)) | WRITTEN_BY_THE_HOOK
+    assert set(files_of(baked)) == set(files_of(source)) | {".env"}
+    assert [f"vendor/{path.name}" for path in (baked / "vendor").iterdir()] == [WHEEL]
 
 
 def test_the_layout_is_flat(baked: Path) -> None:
     folders = {path.name for path in baked.iterdir() if path.is_dir()}
-    assert folders == {".github", "config", "docs", "gallery", "s3", "static", "templates", "tests", "users"}
+    assert folders == {
+        *(".github", "config", "docs", "gallery", "static", "templates", "tests", "users", "vendor")
+    }
 
 
 def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path, source: Path) -> None:
@@ -128,18 +133,21 @@ def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> N
     project = tmp_path / "project"
     subprocess.run(["cp", "-r", baked, project], check=True)
     local = [".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "var/media/a.png", "var/static/a.css"]
-    local += [".venv/bin/python", ".uv/bin/uv", "s3/__pycache__/a.pyc", ".mypy_cache/a", ".ruff_cache/a"]
+    local += [".venv/bin/python", ".uv/bin/uv", "config/__pycache__/a.pyc", ".mypy_cache/a", ".ruff_cache/a"]
     for name in local:
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("local", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    # Many people's own list of ignored files has wheels in it.
+    (tmp_path / "ignored").write_text("*.whl\n", encoding="utf-8")
+    subprocess.run(["git", "config", "core.excludesFile", tmp_path / "ignored"], cwd=project, check=True)
     subprocess.run(["git", "add", "-A"], cwd=project, check=True)
     staged = subprocess.run(
         ["git", "ls-files"], cwd=project, check=True, capture_output=True, text=True
     ).stdout.splitlines()
     assert not set(local) & set(staged)
-    assert {".env.example", ".gitignore", "manage.py", "s3/bucket_names.py"} <= set(staged)
-    assert set(staged) == set(files_of(baked)) - WRITTEN_BY_THE_HOOK
+    assert {".env.example", ".gitignore", "manage.py", WHEEL} <= set(staged)
+    assert set(staged) == set(files_of(baked)) - {".env"} | {WHEEL}
 
 
 def test_the_replay_file_holds_no_secret(

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.answers import ROOT
-from tests.release_archives import PRESENT, number, versions
+from tests.answers import QUESTIONS, ROOT
 
 CHANGELOG = ROOT / "CHANGELOG.md"
+PRESENT: str = QUESTIONS["__template_version"]
 
 
 class Section(NamedTuple):
@@ -21,7 +21,12 @@ class Section(NamedTuple):
     parts: dict[str, str]
 
 
-HEADING = re.compile(r"\[(?:Unreleased\]|(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d))")
+HEADING = re.compile(r"\[(\d+\.\d+\.\d+)\] - (?:unreleased|(\d{4}-\d\d-\d\d))")
+
+
+def number(version: str) -> tuple[int, ...]:
+    """Return what versions are sorted by; raises ValueError where the text is none."""
+    return tuple(int(part) for part in version.split("."))
 
 
 def sections(text: str) -> list[Section]:
@@ -30,10 +35,10 @@ def sections(text: str) -> list[Section]:
     for heading, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", text, re.MULTILINE):
         match = HEADING.fullmatch(heading)
         if not match:
-            raise ValueError(f"{heading!r} is neither [Unreleased] nor [1.2.3] - 2026-01-31")
+            raise ValueError(f"{heading!r} is neither [1.2.3] - unreleased nor [1.2.3] - 2026-01-31")
         parts = dict(re.findall(r"^### (.+)\n((?:(?!^### ).*\n)*)", body, re.MULTILINE))
         day = date.fromisoformat(match[2]) if match[2] else None
-        found.append(Section(match[1] or "Unreleased", day, parts))
+        found.append(Section(match[1], day, parts))
     return found
 
 
@@ -50,7 +55,7 @@ def test_a_heading_of_another_form_is_refused(heading: str) -> None:
 
 def test_the_newest_is_the_present_version_or_not_released(found: list[Section]) -> None:
     assert found
-    assert found[0].version in ("Unreleased", PRESENT)
+    assert found[0].version == PRESENT
     assert all(section.day for section in found[1:])
     assert all(number(section.version) < number(PRESENT) for section in found[1:])
 
@@ -69,9 +74,3 @@ def test_each_version_says_what_a_project_has_to_do(found: list[Section]) -> Non
     assert found
     for section in found:
         assert section.parts.get("What a project has to do", "").strip(), section.version
-
-
-def test_the_last_two_releases_below_the_present_version_have_archives(found: list[Section]) -> None:
-    """What a user may come from: these two are baked and updated in test_update.py."""
-    released = [section.version for section in found if section.day and section.version != PRESENT]
-    assert versions() == released[1::-1]

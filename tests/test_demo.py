@@ -84,7 +84,7 @@ def test_no_pip_is_one_line(makefile: str, template: Path, bare: Path) -> None:
 @pytest.mark.slow
 def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "a clone"  # a folder's name may hold a space
-    shutil.copytree(template, clone)
+    shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     environment = {"PATH": path_without_uv(), "HOME": str(tmp_path)}
     for round_ in (1, 2):
@@ -115,7 +115,7 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
 
 def test_demo_does_not_bake_what_a_run_in_place_has_left(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
-    shutil.copytree(template, clone)
+    shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     (clone / "{{cookiecutter.project_slug}}" / "db.sqlite3").write_bytes(b"")
     printed = run("make", "demo", cwd=clone, expect=2)

@@ -29,7 +29,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "s3kit",
-    # "s3kit.uploads",
+    "s3kit.uploads",
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [

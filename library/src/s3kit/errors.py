@@ -1,6 +1,7 @@
-"""What stops a command on S3, in one line for a person: what happened, and the cure."""
+"""What stops a command on S3, as one line for a person: what happened, and what to do about it."""
 
 import re
+from typing import Any
 
 import botocore
 from botocore import exceptions
@@ -23,19 +24,63 @@ _ELSEWHERE = {
     "301",
 }
 _SIGN_IN = "sign in again (aws sso login), or set the new keys"
+_NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
+_OTHER_NAME = "choose another name in the option bucket_name"
 
 
-def explain(error: ClientError | BotoCoreError, bucket: str = "", *, role: str = "setup") -> str:
+def of_s3() -> tuple[type[Exception], ...]:
+    """Return what `explain` explains: what botocore and obstore raise, and errors of the network."""
+    from obstore.exceptions import BaseError  # only where it is needed, for it takes time to import
+
+    return (BotoCoreError, ClientError, BaseError, OSError)
+
+
+def explain(
+    error: Exception, bucket: str = "", *, role: str = "setup", operation: str = "ListObjectsV2"
+) -> str:
     """Return what happened to a bucket, if it was about one, and what to do, as one line.
 
-    `role` is the one whose policy holds the rights that were missing.
+    `role` is the one whose policy holds the rights that were missing; `operation` is what obstore was asked
+    for, since its errors don't say so.
     """
-    text = _of_s3(error, bucket, role) if isinstance(error, ClientError) else _of_botocore(error)
+    if isinstance(error, BotoCoreError):
+        text = _of_botocore(error)
+    elif isinstance(error, ClientError):
+        text = _of_s3(error, bucket, role)
+    elif found := code(error):
+        answer: Any = {"Error": {"Code": found.split(" ")[0], "Message": found}, "ResponseMetadata": {}}
+        text = _of_s3(ClientError(answer, operation), bucket, role)
+    else:
+        about = f"{bucket}: " if bucket else ""
+        text = f"{about}S3 does not answer ({reason(error)}): {_NETWORK}."
     return " ".join(text.split())
 
 
+def code(error: BaseException) -> str:
+    """Return S3's own code of an error of botocore or obstore, else its HTTP status, else ""."""
+    if isinstance(error, ClientError):
+        return str(error.response["Error"].get("Code", ""))
+    text = str(error)
+    if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
+        return found[1]
+    if "redirect without LOCATION" in text:  # obstore keeps S3's answer to itself
+        return "PermanentRedirect"
+    if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
+        return found[1].strip()
+    return ""
+
+
+def reason(error: BaseException) -> str:
+    """Return the code of an error, or where it has none, its text in a line without obstore's details."""
+    if found := code(error):
+        return found
+    text = str(error) or type(error).__name__
+    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
+    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
+
+
 def is_clock(error: ClientError) -> bool:
-    """Tell whether S3, or STS, refused because this machine's clock is off."""
+    """Tell whether S3, or STS, rejected a request because this machine's clock is off."""
     found = error.response["Error"]
     return found.get("Code") == "RequestTimeTooSkewed" or (
         found.get("Code") in {"SignatureDoesNotMatch", "InvalidSignatureException"}
@@ -46,42 +91,47 @@ def is_clock(error: ClientError) -> bool:
 
 def _of_s3(error: ClientError, bucket: str, role: str) -> str:
     found = error.response["Error"]
-    code, message = str(found.get("Code")), str(found.get("Message", "")).rstrip(".")
+    name, message = str(found.get("Code")), str(found.get("Message", "")).rstrip(".")
     about = f"{bucket}: " if bucket else ""
     if is_clock(error):
         server = f": there it is {found['ServerTime']}" if found.get("ServerTime") else ""
-        return f"The clock of this machine is off by more than S3 accepts (15 minutes){server}. Set it right."
-    if code in _EXPIRED:
-        return f"The credentials have expired ({code}): {_SIGN_IN}."
-    if code in _UNKNOWN_KEY:
+        return f"The clock of this machine is off by more than S3 accepts (15 minutes){server}. Correct it."
+    if name in _EXPIRED:
+        return f"The credentials have expired ({name}): {_SIGN_IN}."
+    if name in _UNKNOWN_KEY:
         return (
-            f"AWS does not accept the credentials ({code}): correct AWS_ACCESS_KEY_ID,"
+            f"AWS does not accept the credentials ({name}): correct AWS_ACCESS_KEY_ID,"
             " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE."
         )
-    if code == "BucketAlreadyExists":
-        return f"{about}this name belongs to another account: choose another name in {_VARIABLES}."
-    if code in _ELSEWHERE:
+    if name == "BucketAlreadyExists":
+        return f"{about}this name belongs to another account: {_OTHER_NAME}."
+    if name in _ELSEWHERE:
         headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
         region = found.get("Region") or headers.get("x-amz-bucket-region") or "another region"
-        return f"{about}the bucket is in {region}: correct AWS_S3_REGION_NAME or the option region_name, or choose another name."
-    if code == "OperationAborted":
+        return (
+            f"{about}the bucket is in {region}: correct AWS_S3_REGION_NAME or the option region_name, or"
+            f" {_OTHER_NAME}."
+        )
+    if name == "NoSuchBucket":
+        return (
+            f"{about}there is no such bucket: create it with `manage.py s3 apply`, or correct the option"
+            " bucket_name and the region."
+        )
+    if name == "OperationAborted":
         return f"{about}somebody else is changing it (OperationAborted): run this again in a minute."
-    if code == "TooManyBuckets":
+    if name == "TooManyBuckets":
         return f"{about}the account has as many buckets as it may: delete one, or ask AWS for more."
-    if code in {"AccessDenied", "403", "AllAccessDisabled"}:
+    if name in {"AccessDenied", "403", "AllAccessDisabled"}:
         return about + _denied(error.operation_name, message, role)
-    return f"{about}{error.operation_name} was refused: {code}: {message}"
-
-
-_VARIABLES = "the option bucket_name"
+    return f"{about}{error.operation_name} failed: {name}: {message}."
 
 
 def _denied(operation: str, message: str, role: str) -> str:
     action = policies.action(operation)
     if "BlockPublicPolicy" in message or "BlockPublicAcls" in message:
         return (
-            f"Block Public Access refused {operation}; where the bucket's own is lifted, that is the"
-            " account's or the organization's: have that lifted, or choose access 'private' with a"
+            f"Block Public Access rejected {operation}. Where the bucket's own is lifted, that is the"
+            " account's or the organization's: have it lifted, or set access to 'private' and a"
             " cloudfront_distribution, which need nothing public."
         )
     if "explicit deny" in message:
@@ -89,7 +139,7 @@ def _denied(operation: str, message: str, role: str) -> str:
     # S3 names the action to callers of the bucket's own account, and to others it says "Access Denied".
     foreign = operation == "GetBucketLocation" and "not authorized to perform" not in message
     whose = ", or the bucket belongs to another account" if foreign else ""
-    other = f", or choose another name in {_VARIABLES}" if whose else ""
+    other = f", or {_OTHER_NAME}" if whose else ""
     return (
         f"these credentials may not {action}{whose}: attach what `manage.py s3 policy --role {role}`"
         f" prints{other}."
@@ -118,5 +168,5 @@ def _of_botocore(error: BotoCoreError) -> str:
         case exceptions.SSLError():
             return f"{text}: name the certificate of its authority in AWS_CA_BUNDLE."
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
-            return f"{text}: check the network, HTTPS_PROXY and the endpoint_url."
+            return f"{text}: {_NETWORK}."
     return f"{text} (botocore {botocore.__version__})."

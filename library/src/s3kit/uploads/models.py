@@ -1,4 +1,4 @@
-"""The tickets of uploads that go straight to S3; what they mean and do is in `s3kit.uploads.uploads`."""
+"""The tickets of uploads that go straight to S3; what they mean and do is in `s3kit.uploads.tickets`."""
 
 import uuid
 
@@ -23,6 +23,7 @@ class Ticket(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     kind = models.CharField(max_length=100)
+    storage = models.CharField(max_length=100, default="default", help_text="The alias in STORAGES.")
     name = models.CharField("file name", max_length=255, help_text="As the user's device calls it.")
     content_type = models.CharField(max_length=100)
     size = models.PositiveBigIntegerField(help_text="In bytes.")
@@ -42,8 +43,8 @@ class Ticket(models.Model):
 
     class Meta:
         indexes = (
-            models.Index(fields=("user", "created_at"), name="s3_ticket_user_created"),
-            models.Index(fields=("expires_at",), name="s3_ticket_expires"),
+            models.Index(fields=("user", "created_at"), name="s3kit_ticket_user_created"),
+            models.Index(fields=("expires_at",), name="s3kit_ticket_expires"),
         )
 
     def __str__(self) -> str:

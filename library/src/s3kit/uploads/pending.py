@@ -1,6 +1,6 @@
 """What browsers send straight to S3: what is signed for them, and what the site does with it there.
 
-It lies under `pending/` of the media bucket, which expires, until `s3kit.uploads.uploads` accepts it. All calls have
+It lies under `pending/` of the media bucket, which expires, until `s3kit.uploads.acceptance` accepts it. All calls have
 time limits that a web request can bear, and raise what boto3 raises.
 
 Sources of the rules: Amazon S3 API reference, "POST Policy", "Authenticating Requests: Using Query
@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from s3kit import clients
+from s3kit.deployment import Target
 from s3kit.storages import signing
 
 LINK_LIFE = 3600  # seconds, in which the sending of a form or a part must begin
@@ -39,47 +40,18 @@ def code_of(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def signed_form(bucket: str, key: str, content_type: str, size: int) -> dict[str, Any]:
-    """Return `url` and `fields` of a form that takes just this: key, type and size are in its signed policy.
-
-    A field more than those, and S3 refuses it. It must be sent within LINK_LIFE seconds.
-    """
-    exactly = {"Content-Type": content_type}
-    signed = clients.web_client().generate_presigned_post(
-        bucket,
-        key,
-        Fields=dict(exactly),
-        Conditions=[exactly, ["content-length-range", size, size]],
-        ExpiresIn=LINK_LIFE,
-    )
-    return {"url": clients.bucket_url(bucket), "fields": signed["fields"]}
-
-
-def signed_part(bucket: str, key: str, upload_id: str, number: int, size: int) -> str:
-    """Return the address to which a part of just this size can be PUT, within LINK_LIFE seconds."""
-    return signing.presign(
-        clients.object_url(bucket, key),
-        clients.credentials(),
-        region=clients.place().region,
-        at=int(time.time()),
-        expires=LINK_LIFE,
-        parameters={"partNumber": str(number), "uploadId": upload_id},
-        headers={"content-length": str(size)},
-        method="PUT",
-    )
-
-
 @dataclass(frozen=True)
 class Pending:
     """One object, or one upload in parts that is to become it."""
 
+    target: Target
     bucket: str
     key: str
     upload_id: str = ""
 
     @property
     def _bucket(self) -> dict[str, str]:
-        return {"Bucket": self.bucket} | clients.owner_arguments()
+        return {"Bucket": self.bucket} | clients.owner_arguments(self.target)
 
     @property
     def named(self) -> dict[str, str]:
@@ -90,15 +62,43 @@ class Pending:
     def _upload(self) -> dict[str, str]:
         return self.named | {"UploadId": self.upload_id}
 
+    def signed_form(self, content_type: str, size: int) -> dict[str, Any]:
+        """Return `url` and `fields` of a form that takes just this: key, type and size are in its signed policy.
+
+        A field more than those, and S3 rejects it. It must be sent within LINK_LIFE seconds.
+        """
+        exactly = {"Content-Type": content_type}
+        signed = clients.web(self.target).generate_presigned_post(
+            self.bucket,
+            self.key,
+            Fields=dict(exactly),
+            Conditions=[exactly, ["content-length-range", size, size]],
+            ExpiresIn=LINK_LIFE,
+        )
+        return {"url": clients.bucket_url(self.target, self.bucket), "fields": signed["fields"]}
+
+    def signed_part(self, number: int, size: int) -> str:
+        """Return the address to which a part of just this size can be PUT, within LINK_LIFE seconds."""
+        return signing.presign(
+            clients.object_url(self.target, self.bucket, self.key),
+            clients.credentials(self.target),
+            region=self.target.region,
+            at=int(time.time()),
+            expires=LINK_LIFE,
+            parameters={"partNumber": str(number), "uploadId": self.upload_id},
+            headers={"content-length": str(size)},
+            method="PUT",
+        )
+
     def begin(self, content_type: str) -> str:
         """Begin an upload in parts; return its id."""
-        begun = clients.web_client().create_multipart_upload(**self.named, ContentType=content_type)
+        begun = clients.web(self.target).create_multipart_upload(**self.named, ContentType=content_type)
         return str(begun["UploadId"])
 
     def head(self) -> dict[str, Any] | None:
         """Return what S3 says of the object, or None where there is none."""
         try:
-            return dict(clients.web_client().head_object(**self.named))
+            return dict(clients.web(self.target).head_object(**self.named))
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
@@ -109,7 +109,7 @@ class Pending:
 
         None where the upload is over, or was given up.
         """
-        pages = clients.web_client().get_paginator("list_parts").paginate(**self._upload)
+        pages = clients.web(self.target).get_paginator("list_parts").paginate(**self._upload)
         try:
             return {
                 part["PartNumber"]: part["ETag"]
@@ -124,11 +124,11 @@ class Pending:
 
     def complete(self, etags: Mapping[int, str]) -> None:
         """Make the object of its parts."""
-        _complete(self._upload, etags)
+        _complete(clients.working(self.target), self._upload, etags)
 
     def remove(self) -> None:
         """Give the upload up and delete the object; what is not there is no error."""
-        s3 = clients.web_client()
+        s3 = clients.web(self.target)
         if self.upload_id:
             with suppress(s3.exceptions.NoSuchUpload):
                 s3.abort_multipart_upload(**self._upload)
@@ -139,14 +139,14 @@ class Pending:
 
         A large one is copied in parts, several at once; no part of it is left behind when that fails.
         """
-        s3, target = clients.working_client(), self._bucket | {"Key": key}
+        s3, target = clients.working(self.target), self._bucket | {"Key": key}
         source: dict[str, Any] = {
             "CopySource": {"Bucket": self.bucket, "Key": self.key},
             "CopySourceIfMatch": etag,
         }
         if owner := target.get("ExpectedBucketOwner"):
             source["ExpectedSourceBucketOwner"] = owner
-        if size <= (COPY_MOST if clients.place().endpoint else COPY_FROM):
+        if size <= (COPY_MOST if self.target.endpoint else COPY_FROM):
             s3.copy_object(**target, **source, **parameters, MetadataDirective="REPLACE")
             return
         upload = target | {"UploadId": s3.create_multipart_upload(**target, **parameters)["UploadId"]}
@@ -160,16 +160,16 @@ class Pending:
         try:
             with ThreadPoolExecutor(COPIES) as pool:
                 etags = list(pool.map(copy_part, range(0, size, COPY_PART)))
-            _complete(upload, dict(enumerate(etags, 1)))
+            _complete(s3, upload, dict(enumerate(etags, 1)))
         except BaseException:
             with suppress(*REFUSALS):
                 s3.abort_multipart_upload(**upload)
             raise
 
 
-def _complete(upload: Mapping[str, str], etags: Mapping[int, str]) -> None:
+def _complete(s3: Any, upload: Mapping[str, str], etags: Mapping[int, str]) -> None:
     parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-    clients.working_client().complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
 
 class Ranges(io.RawIOBase):
@@ -221,7 +221,8 @@ class Ranges(io.RawIOBase):
             return b""
         wanted = f"bytes={self._at}-{self._at + length - 1}"
         try:
-            found = clients.web_client().get_object(**self._pending.named, Range=wanted, IfMatch=self._etag)
+            s3 = clients.web(self._pending.target)
+            found = s3.get_object(**self._pending.named, Range=wanted, IfMatch=self._etag)
             got: bytes = found["Body"].read()
         except REFUSALS:
             self.failed = True

@@ -1,0 +1,269 @@
+"""Tickets: what one user may upload once, decided by the server.
+
+The server alone decides key, type, size, access and time: they are in what it signs. Up to PART_FROM bytes go in
+one form (a presigned POST), more in parts, each signed with its Content-Length.
+
+Sources of the rules: Amazon S3 API reference, "POST Policy" and "Authenticating Requests: Using Query
+Parameters"; S3 User Guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, the last one may be
+smaller, 10,000 at most.
+"""
+
+import logging
+import posixpath
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import SuspiciousFileOperation, ValidationError
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from s3kit import clients, errors
+from s3kit.uploads import limits
+from s3kit.uploads.errors import (
+    AlreadyAcceptedError,
+    ExpiredError,
+    InProgressError,
+    RefusedError,
+    UnavailableError,
+    UnknownTicketError,
+)
+from s3kit.uploads.kinds import Kind, storage_of
+from s3kit.uploads.models import Ticket
+from s3kit.uploads.pending import REFUSALS, Pending
+
+logger = logging.getLogger(__name__)
+
+MIB = 2**20
+
+PART_FROM = 16 * MIB  # a larger file goes in parts
+PART = 16 * MIB  # of bytes: a cut connection costs that much at most, and 5 GB are 320 requests
+MAX_PARTS = 10_000  # S3's own limit
+BATCH = 16  # parts whose links are handed out at once
+
+# The lifecycle rule removes what is under pending/ after a day, and not a second earlier.
+TICKET_LIFE = timedelta(hours=23)
+KEPT_LIFE = timedelta(days=1)  # of the row after that: a late question still gets its answer
+# A claim that is older belongs to a process that was killed.
+CLAIM_LIFE = timedelta(minutes=10)
+
+
+def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket:
+    """Return a new ticket for a file of `size` bytes that the user calls `name`.
+
+    Raises RefusedError for a name, a type or a size that is not taken, RateLimitedError where the user has
+    begun TICKETS_PER_HOUR in the last hour or has OPEN_BYTES under way, UnavailableError. What old tickets
+    have left behind goes in passing.
+    """
+    storage = storage_of(kind.storage)
+    # Control characters and halves of characters, which no database takes, are no part of a name.
+    name = "".join(c for c in str(name).replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
+    if not name or len(name) > 255:
+        raise RefusedError("This file needs a name of 1 to 255 characters.")
+    if not kind.takes(name):
+        listed = ", ".join(f".{extension}" for extension in kind.extensions)
+        raise RefusedError(f"Files of this type are not taken here. Please choose one of {listed}.")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise RefusedError("This file is empty.")
+    if size > kind.max_bytes:
+        limit = filesizeformat(kind.max_bytes)
+        raise RefusedError(f"This file is too large ({filesizeformat(size)}). The limit is {limit}.")
+    try:
+        target = storage.get_available_name(posixpath.join(kind.folder, name), kind.max_length)
+    except SuspiciousFileOperation as error:
+        raise RefusedError("This file's name can't be used. Please rename the file.") from error
+    ticket = Ticket(
+        user_id=user.pk,
+        kind=kind.name,
+        storage=kind.storage,
+        name=name,
+        content_type=storage.write_parameters(target)["ContentType"],
+        size=size,
+        part_size=0 if size <= PART_FROM else part_size(size),
+        target=target if kind.folder else "",
+        expires_at=timezone.now() + TICKET_LIFE,
+    )
+    sweep()
+    with transaction.atomic():
+        # Of two requests of one user the second counts when the first has written its row.
+        users = get_user_model()._default_manager.select_for_update()
+        list(users.filter(pk=user.pk).values_list("pk"))
+        limits.check(user, size)
+        ticket.save(force_insert=True)
+    if ticket.part_size:
+        try:
+            with answers(ticket):
+                ticket.upload_id = pending_of(ticket).begin(ticket.content_type)
+        except UnavailableError:
+            ticket.delete()
+            raise
+        ticket.save(update_fields=["upload_id"])
+    return ticket
+
+
+def part_size(size: int) -> int:
+    """Return the size of a file's parts: PART, or more MiB where MAX_PARTS would not be enough."""
+    smallest = -(-size // MAX_PARTS)
+    return max(PART, -(-smallest // MIB) * MIB)
+
+
+def ticket(user: AbstractBaseUser, ticket_id: uuid.UUID | str) -> Ticket:
+    """Return a ticket of the user; raise UnknownTicketError for anybody else's, and where there is none."""
+    try:
+        return Ticket.objects.get(pk=ticket_id, user_id=user.pk)
+    except (Ticket.DoesNotExist, ValidationError):
+        raise UnknownTicketError from None
+
+
+def sending(ticket: Ticket) -> dict[str, Any]:
+    """Return what a browser needs to send the file, or what is missing of it, as data for JSON.
+
+    `complete` says that S3 has everything; else there is either `post` (the address and the fields of a form,
+    whose last field is to be the file, called `file`) or `parts`: the next BATCH that S3 has not, each with
+    its number, the bytes of the file from `start` to before `end`, and the address to PUT them to. All of it
+    is good for LINK_LIFE seconds and is made anew at each call.
+
+    Raises the UploadError that says why the ticket is not open.
+    """
+    check_open(ticket)
+    post = parts = None
+    with answers(ticket):
+        arrived = parts_arrived(ticket) if ticket.part_size else None
+        if arrived is not None:
+            missing = [(number, *span) for number, span in parts_of(ticket).items() if number not in arrived]
+            complete, received = not missing, ticket.size - sum(end - start for _, start, end in missing)
+            parts = [link(ticket, *part) for part in missing[:BATCH]] or None
+        else:
+            complete = pending_of(ticket).head() is not None
+            received = ticket.size if complete else 0
+            if ticket.part_size and not complete:
+                raise ExpiredError
+            if not complete:
+                post = pending_of(ticket).signed_form(ticket.content_type, ticket.size)
+    return {
+        "id": str(ticket.id),
+        "state": ticket.state,
+        "expires": ticket.expires_at.isoformat(),
+        "size": ticket.size,
+        "received": received,
+        "complete": complete,
+        "post": post,
+        "parts": parts,
+    }
+
+
+def cancel(ticket: Ticket) -> None:
+    """Close the ticket, and remove what it has sent; what can't be removed expires.
+
+    Raises AlreadyAcceptedError, or InProgressError, where it is too late.
+    """
+    changed = claimable(ticket).update(state=Ticket.State.CANCELLED, claim=None)
+    ticket.refresh_from_db()
+    if not changed and ticket.state in {Ticket.State.ACCEPTED, Ticket.State.CLAIMED}:
+        check_open(ticket)
+    if changed:
+        remove_pending(ticket)
+
+
+def check_open(ticket: Ticket) -> None:
+    """Raise what is to be said of a ticket that can't be used (any more)."""
+    state = Ticket.State
+    if ticket.state == state.ACCEPTED:
+        raise AlreadyAcceptedError
+    if ticket.state == state.REFUSED:
+        raise RefusedError(ticket.refusal)
+    if ticket.state == state.CANCELLED:
+        raise ExpiredError("This upload was cancelled. Please start it again.")
+    if ticket.state == state.CLAIMED and not is_stale(ticket):
+        raise InProgressError
+    if ticket.expires_at <= timezone.now():
+        raise ExpiredError
+
+
+def is_stale(ticket: Ticket) -> bool:
+    """Return whether the claim is that of a process which was killed."""
+    return ticket.claimed_at is None or ticket.claimed_at < timezone.now() - CLAIM_LIFE
+
+
+def claimable(ticket: Ticket) -> QuerySet[Ticket]:
+    """Return the ticket's row, if it is open or its claim is that of a process which was killed."""
+    state = Ticket.State
+    stale = Q(state=state.CLAIMED, claimed_at__lt=timezone.now() - CLAIM_LIFE)
+    return Ticket.objects.filter(Q(state=state.OPEN) | stale, pk=ticket.pk)
+
+
+def sweep() -> None:
+    """Delete the rows of old tickets, and the copies of acceptances that were killed before their row."""
+    old = Ticket.objects.filter(expires_at__lt=timezone.now() - KEPT_LIFE)
+    for left in old.filter(kept=True).exclude(state=Ticket.State.ACCEPTED)[:10]:
+        if remove_copy(left):
+            Ticket.objects.filter(pk=left.pk).update(kept=False)
+    old.filter(Q(kept=False) | Q(state=Ticket.State.ACCEPTED)).delete()
+
+
+@contextmanager
+def answers(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
+    """Turn what boto3 raises into UnavailableError, its reason into a line of the log.
+
+    What is `quick` waits for its turn, so that with S3 hanging the process has threads left for other pages.
+    """
+    try:
+        with clients.in_turn() if quick else nullcontext():
+            yield
+    except REFUSALS as error:
+        bucket = storage_of(ticket.storage).bucket_name
+        known = isinstance(error, ClientError | BotoCoreError)
+        text = errors.explain(error, bucket, role="web") if known else f"{bucket}: no answer of an S3 server"
+        logger.exception("An upload straight to S3 failed: %s", text)
+        raise UnavailableError from error
+
+
+def pending_of(ticket: Ticket) -> Pending:
+    """Return the object that the browser sends, as S3 sees it."""
+    storage = storage_of(ticket.storage)
+    return Pending(storage.target, storage.named_bucket, ticket.key, ticket.upload_id)
+
+
+def parts_of(ticket: Ticket) -> dict[int, tuple[int, int]]:
+    """Return where each part starts and ends, by number."""
+    step, starts = ticket.part_size, range(0, ticket.size, ticket.part_size)
+    return {number: (start, min(start + step, ticket.size)) for number, start in enumerate(starts, 1)}
+
+
+def parts_arrived(ticket: Ticket) -> dict[int, str] | None:
+    """Return the ETags of the parts that S3 has, by number; None where the upload is over or given up."""
+    return pending_of(ticket).parts(
+        {number: end - start for number, (start, end) in parts_of(ticket).items()}
+    )
+
+
+def link(ticket: Ticket, number: int, start: int, end: int) -> dict[str, Any]:
+    """Return a part with the address to which it can be sent."""
+    url = pending_of(ticket).signed_part(number, end - start)
+    return {"number": number, "start": start, "end": end, "url": url}
+
+
+def remove_pending(ticket: Ticket) -> None:
+    """Remove what was sent, as far as S3 answers: the rest expires."""
+    try:
+        pending_of(ticket).remove()
+    except REFUSALS as error:
+        logger.warning("%s stays until it expires: %s", ticket.key, error)
+
+
+def remove_copy(ticket: Ticket) -> bool:
+    """Remove what `keep` has copied; return whether S3 did so."""
+    storage = storage_of(ticket.storage)
+    try:
+        Pending(storage.target, storage.named_bucket, storage.key(ticket.target)).remove()
+    except REFUSALS as error:
+        logger.warning("The copy %s could not be removed: %s", ticket.target, error)
+        return False
+    return True
