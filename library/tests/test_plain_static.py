@@ -7,6 +7,7 @@ from pytest_django import Settings
 from s3kit.templatetags.plain_static import plain_static
 from tests.ministack import s3_settings
 
+
 def test_on_disk_it_is_below_static_url() -> None:
     assert plain_static("site/site.css") == "/static/site/site.css"
 

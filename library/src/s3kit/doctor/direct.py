@@ -26,7 +26,7 @@ from s3kit.doctor.shared import (
     ok,
     warning,
 )
-from s3kit.uploads import pending
+from s3kit.uploads.pending import Pending
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"
@@ -53,7 +53,7 @@ def _failure(error: Exception, action: str, bucket: Bucket) -> tuple[str, str]:
 
 
 def _form(probed: Probed, bucket: Bucket, key: str) -> list[Line]:
-    form = pending.signed_form(bucket.target, bucket.name, key, TYPE, len(BODY))
+    form = Pending(bucket.target, bucket.name, key).signed_form(TYPE, len(BODY))
     answer = _post(form, BODY)
     if answer.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
@@ -160,7 +160,8 @@ def _parts(probed: Probed, bucket: Bucket, key: str) -> Line:
 
 def _part(s3: Any, probe: str, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     """Send a part in another size than was signed, and in its own."""
-    url = pending.signed_part(bucket.target, bucket.name, upload["Key"], upload["UploadId"], 1, len(BODY))
+    pending = Pending(bucket.target, bucket.name, upload["Key"], upload["UploadId"])
+    url = pending.signed_part(1, len(BODY))
     try:
         longer, exact = (fetch(url, "PUT", body=body) for body in (BODY + b"!", BODY))
         parts = s3.list_parts(**upload).get("Parts", [])

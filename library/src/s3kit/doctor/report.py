@@ -118,7 +118,7 @@ class _Job(NamedTuple):
         """Tell whether what the job depends on is in order."""
         if self.subject is None:
             return bool(probed.buckets)
-        found = probed.usable if needs_bucket else set(probed.buckets)
+        found = probed.usable if needs_bucket else probed.reachable
         return any(self.subject in {bucket, *bucket.locations} for bucket in found)
 
 

@@ -3,8 +3,9 @@
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients
-from s3kit.buckets.account import accounts
+from s3kit.buckets.account import account
 from s3kit.buckets.wanted import wanted
+from s3kit.deployment import Target
 from s3kit.doctor.shared import (
     APPLY,
     LATER,
@@ -39,8 +40,7 @@ def outside(probed: Probed, _site: None) -> list[Line]:
     # The bucket's top, and what belongs to the other role.
     places = [
         (bucket, prefix)
-        for bucket in probed.deployment.buckets
-        if bucket.target not in probed.broken
+        for bucket in probed.reachable
         for prefix in ("", *(each.prefix for each in bucket.locations if _is_others(each.kind, role)))
     ]
     for bucket, prefix in places:
@@ -69,25 +69,28 @@ def _is_others(kind: str, role: str | None) -> bool:
 def account_block(probed: Probed, _site: None) -> list[Line]:
     """Tell whether the account's Block Public Access keeps closed what STORAGES wants public."""
     probe, action = "account block", "s3:GetAccountPublicAccessBlock"
-    found = accounts(probed.deployment)
-    lines = []
+    needed_off: dict[Target, set[str]] = {}
     for want in wanted(probed.deployment):
-        off = sorted(flag for flag, on in want.aspects["public access block"].value.items() if not on)
-        target, account = want.bucket.target, found[want.bucket.target]
-        if not off or target in probed.broken:
-            continue
+        flags = want.aspects["public access block"].value
+        off = {flag for flag, on in flags.items() if not on}
+        if off and want.bucket.target not in probed.broken:
+            needed_off.setdefault(want.bucket.target, set()).update(off)
+    lines = []
+    for target, flags in needed_off.items():
         if target.endpoint:
             lines.append(cant_tell(probe, "only AWS itself has one, and this is another endpoint"))
-        elif account.blocks is None:
+            continue
+        found = account(target)
+        if found.blocks is None:
             cure = f"allow {action} on *, or have the account's administrator look"
-            lines.append(cant_tell(probe, account.unknown, cure))
-        elif closed := ", ".join(flag for flag in off if account.blocks.get(flag)):
-            text = f"account {account.id} blocks what STORAGES wants public: {closed}"
+            lines.append(cant_tell(probe, found.unknown, cure))
+        elif closed := ", ".join(sorted(flag for flag in flags if found.blocks.get(flag))):
+            text = f"account {found.id} blocks what STORAGES wants public: {closed}"
             cure = (
                 "put CloudFront in front of the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or have the"
                 f" account's administrator turn these off: {closed}"
             )
             lines.append(not_ok(probe, text, cure))
     if not lines:
-        return [ok(probe, "nothing that STORAGES wants public is blocked by the account")]
+        return [ok(probe, "the account blocks nothing that STORAGES wants public")]
     return list(dict.fromkeys(lines))

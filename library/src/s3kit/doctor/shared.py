@@ -95,13 +95,14 @@ class Probed:
     _clients: dict[Target, Any] = field(default_factory=dict)
 
     @property
+    def reachable(self) -> tuple[Bucket, ...]:
+        """The buckets of targets that are not broken."""
+        return tuple(each for each in self.deployment.buckets if each.target not in self.broken)
+
+    @property
     def buckets(self) -> tuple[Bucket, ...]:
-        """The buckets that the role uses, of targets that are not broken."""
-        return tuple(
-            bucket
-            for bucket in self.deployment.buckets
-            if bucket.target not in self.broken and (self.role != "deploy" or bucket.static)
-        )
+        """Those that the role uses."""
+        return tuple(each for each in self.reachable if self.role != "deploy" or each.static)
 
     @property
     def locations(self) -> tuple[Location, ...]:

@@ -31,7 +31,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from s3kit import clients
+from s3kit import clients, errors
 from s3kit.deployment import Location
 from s3kit.progress import Progress, listed
 from s3kit.publishing import history
@@ -374,9 +374,7 @@ class _Upload:
 
     def run(self, items: Iterable[Item]) -> None:
         """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
-        from botocore.exceptions import BotoCoreError
-        from obstore.exceptions import BaseError
-
+        expected: tuple[type[Exception], ...] = (*errors.of_s3(), ValueError)
         failures: list[tuple[str, str]] = []
         with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
             running: dict[Future[int | None], Item] = {}
@@ -390,8 +388,8 @@ class _Upload:
                 for future in as_completed(running):
                     try:
                         self._count(running[future], future.result())
-                    except (BaseError, BotoCoreError, OSError, ValueError) as error:
-                        failures.append((self._key(running[future].name), _reason(error)))
+                    except expected as error:
+                        failures.append((self._key(running[future].name), errors.reason(error)))
                         if len(failures) >= GIVE_UP_AFTER:
                             break
             finally:  # also on Ctrl-C
@@ -544,14 +542,13 @@ class _Upload:
     def write(self, name: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
         """Write a manifest, the live one or a copy."""
         import obstore
-        from obstore.exceptions import BaseError
 
         key, body = self._key(name), json.dumps(manifest).encode()
         attributes = {"Content-Type": "application/json"} | attributes
         try:
             obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
-        except (BaseError, OSError) as error:
-            raise PublishError(_failed([(key, _reason(error))], given_up=False)) from error
+        except errors.of_s3() as error:
+            raise PublishError(_failed([(key, errors.reason(error))], given_up=False)) from error
         self.summary.bytes += len(body)
 
 
@@ -567,7 +564,7 @@ def _insist(put: "Callable[[], PutResult]") -> "PutResult":
         try:
             return put()
         except GenericError as error:
-            if _code(error):  # an answer
+            if errors.code(error):  # an answer
                 raise
             time.sleep(pause)
     return put()
@@ -609,29 +606,6 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-# Errors
-
-
-def _code(error: BaseException) -> str:
-    """Return S3's own code of an error, or its HTTP status, or ""."""
-    text = str(error)
-    if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
-        return found[1]
-    if "redirect without LOCATION" in text:  # obstore keeps S3's answer to itself
-        return "PermanentRedirect"
-    if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
-        return found[1].strip()
-    return ""
-
-
-def _reason(error: BaseException) -> str:
-    if code := _code(error):
-        return code
-    text = str(error) or type(error).__name__
-    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
-    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
-
-
 def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
     end = ["The others were not tried."] if given_up else []
     end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
@@ -641,19 +615,8 @@ def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
 @contextmanager
 def _explained(location: Location, operation: str = "ListObjectsV2") -> Iterator[None]:
     """Turn what a look into the bucket raises into PublishError."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from obstore.exceptions import BaseError
-
-    from s3kit import errors
-
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
-        raise PublishError(errors.explain(error, location.bucket, role="deploy")) from error
-    except (BaseError, OSError) as error:
-        if not (code := _code(error).split(" ")[0]):
-            where = location.target.endpoint or f"S3 in {location.target.region}"
-            raise PublishError(f"{where} does not answer: {_reason(error)}.") from error
-        answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {}}
-        as_boto3 = ClientError(answer, operation)
-        raise PublishError(errors.explain(as_boto3, location.bucket, role="deploy")) from error
+    except errors.of_s3() as error:
+        text = errors.explain(error, location.bucket, role="deploy", operation=operation)
+        raise PublishError(text) from error
