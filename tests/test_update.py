@@ -250,7 +250,8 @@ class Project:
     home: dict[str, str]
 
     def manage(self, *words: object) -> str:
-        return run(".venv/bin/python", "manage.py", *words, cwd=self.path, **self.home)
+        """Run a command of manage.py, with the disk for uploads: no S3 server is running."""
+        return run(".venv/bin/python", "manage.py", *words, cwd=self.path, USE_S3="false", **self.home)
 
     def install(self) -> None:
         python = interpreter("3.11")
