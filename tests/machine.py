@@ -18,7 +18,6 @@ import pytest
 
 from tests.answers import ROOT
 
-
 # No command of a test takes an hour, not even on a busy machine: one that does hangs.
 HANGS = 3600
 

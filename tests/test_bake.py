@@ -73,7 +73,7 @@ def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path,
 
 def test_no_python_of_the_template_holds_jinja(source: Path) -> None:
     for path in source.rglob("*.py"):
-        assert not re.search(r"\{\{|\{%|\{#", path.read_text(encoding="utf-8")), path
+        assert not re.search(r"\{\{ *cookiecutter|\{% |\{# ", path.read_text(encoding="utf-8")), path
 
 
 def test_no_jinja_is_left_in_the_rendered_files(baked: Path) -> None:
