@@ -60,6 +60,7 @@ class Note(models.Model):
         return self.title
 """
 FORMS = """from django import forms
+
 from .models import Note
 
 
@@ -69,6 +70,7 @@ class NoteForm(forms.ModelForm):
         fields = ["title", "text"]
 """
 VIEWS = """from django.shortcuts import redirect, render
+
 from .forms import NoteForm
 from .models import Note
 
@@ -81,6 +83,7 @@ def notes(request):
     return render(request, "notes.html", {"form": form, "notes": Note.objects.all()})
 """
 ADMIN = """from django.contrib import admin
+
 from .models import Note
 
 
@@ -90,6 +93,7 @@ class NoteAdmin(admin.ModelAdmin):
     search_fields = ["title"]
 """
 TESTS = """from django.test import TestCase
+
 from .models import Note
 
 
