@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Django's command line for this site."""
+"""Django's command-line utility."""
 
 import os
 import sys
 
 
-def main() -> None:
-    """Run the command named on the command line, with the site's settings."""
+def main():
+    """Run an administrative command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:
-        raise SystemExit("Django is not installed here. Run it as: uv run python manage.py ...") from error
+        raise SystemExit("Django is not installed here. Try: .venv/bin/python manage.py ...") from error
     execute_from_command_line(sys.argv)
 
 

@@ -1,5 +1,4 @@
-# Finds uv, or puts it into .uv/ of this folder: never into the system, and without fetching Pythons of its own.
-# Before anything that runs $(UV), name $(UV_READY) as a prerequisite.
+# Find uv, or install it into .uv/. A rule that runs $(UV) needs $(UV_READY) as a prerequisite.
 
 PYTHON ?= python3
 ifneq ($(origin PYTHON),file)
@@ -15,7 +14,6 @@ UV := uv
 endif
 
 .uv/bin/uv:
-	@command -v "$(PYTHON)" >/dev/null || { echo "Python 3.11 or later is needed, and there is no $(PYTHON) here: install it first." >&2; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed, and $(PYTHON) is $$("$(PYTHON)" -c 'import platform; print(platform.python_version())'): install a newer one, or name it: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed. Install it, or name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@"$(PYTHON)" -m pip --version >/dev/null 2>&1 || { echo "pip is missing: install it first (Debian and Ubuntu: apt install python3-pip)." >&2; exit 1; }
 	@"$(PYTHON)" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --target .uv 'uv>=0.9,<1'

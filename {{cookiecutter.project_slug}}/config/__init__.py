@@ -1,1 +1,1 @@
-"""What the site is made of: settings, URLs, and the doors that servers use."""
+"""The site's settings, URLs, and WSGI and ASGI entry points."""

@@ -1,19 +1,15 @@
-"""The environment that settings read: the process's variables, then those of a .env file."""
+"""Read the settings' variables from the process's environment and a .env file."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-# Seconds until a mail server that does not answer is given up; Django's default is to wait for ever.
-MAIL_TIMEOUT = 10
-
-# libpq's: a server that does not answer is given up after five seconds, and one that vanished (its host died,
-# the network parted) is noticed within a minute; by the system's own defaults it takes a quarter of an hour.
-# Whoever wants TLS says so in the URL: ?sslmode=verify-full.
+# libpq waits 15 minutes for a server that has vanished, so these limits are shorter.
+# To require TLS, add ?sslmode=verify-full to DATABASE_URL.
 POSTGRESQL = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -21,79 +17,73 @@ POSTGRESQL = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
+# Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
+SQLITE = {
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    "transaction_mode": "IMMEDIATE",
+}
 
 
-def _set(variables: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in variables.items() if value.strip()}
+class Env(environ.Env):
+    """django-environ, where a blank value counts as unset and errors name every variable at fault."""
 
-
-class Env(environ.Env):  # type: ignore[misc]  # it comes without types
-    """django-environ, where a blank value counts as unset and an error names every missing variable."""
-
-    ENVIRON: ClassVar[dict[str, str]] = {}
+    ENVIRON: dict[str, str] = {}
 
     @classmethod
     def read(cls, env_file: Path) -> "Env":
-        """Return the environment, with `env_file` behind the process's own variables, which stay."""
+        """Return the variables of the process, then those of `env_file`. The process's win."""
         cls.ENVIRON = {}
         cls.read_env(env_file)
-        cls.ENVIRON = _set(cls.ENVIRON) | _set(os.environ)
+        cls.ENVIRON = _without_blanks(cls.ENVIRON) | _without_blanks(os.environ)
         return cls()
 
     @classmethod
     def load(cls, env_file: Path) -> "Env":
-        """Return the environment as `read` does, and hand it to the process.
-
-        boto3 reads its own variables (AWS_PROFILE, AWS_ACCESS_KEY_ID and their like) from there and never
-        from settings.
-        """
+        """Read the variables and hand them to the process, because boto3 looks for its own only there."""
         env = cls.read(env_file)
         os.environ |= cls.ENVIRON
         return env
 
-    def text(self, name: str, default: str) -> str:
-        """Return a variable as it stands; django-environ reads a leading `$` as another variable's name."""
+    def text(self, name: str, default: str = "") -> str:
+        """Return a variable unchanged. django-environ itself takes a leading $ for another variable's name."""
         return self.ENVIRON.get(name, default)
 
+    def choice(self, name: str, *choices: str, default: str) -> str:
+        """Return a variable that must have one of a few values."""
+        value = self.text(name, default)
+        if value.lower() not in choices:
+            raise ImproperlyConfigured(f"{name} is {value!r}. Set it to one of: {', '.join(choices)}.")
+        return value.lower()
+
     def require(self, *names: str, reason: str) -> None:
-        """Raise one error that names all of `names` that are missing, and the reason they are needed."""
-        missing = [name for name in names if name not in self.ENVIRON]
-        if missing:
-            raise ImproperlyConfigured(
-                f"{reason}: set {' and '.join(missing)} in the environment or in .env."
-            )
+        """Raise one error that names every one of `names` that is missing."""
+        if missing := [name for name in names if name not in self.ENVIRON]:
+            raise ImproperlyConfigured(f"{reason}: set {' and '.join(missing)} in the environment or .env.")
+
+
+def _without_blanks(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if value.strip()}
 
 
 def env_file() -> Path:
-    """Return the file of variables: the one of DJANGO_ENV_FILE, else .env beside manage.py."""
+    """Return the path of the .env file, which DJANGO_ENV_FILE can change."""
     return Path(os.environ.get("DJANGO_ENV_FILE") or Path(__file__).resolve().parent.parent / ".env")
 
 
 def database(config: dict[str, Any]) -> dict[str, Any]:
-    """Return django-environ's entry of DATABASES with what a site needs; options in its URL win."""
-    options: dict[str, Any] = {}
+    """Return an entry of DATABASES with this site's defaults. Options in the URL win."""
+    options = config.get("OPTIONS", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
-        # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
-        options = {
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-            "transaction_mode": "IMMEDIATE",
-        }
-        return config | {"OPTIONS": options | config.get("OPTIONS", {})}
+        return config | {"OPTIONS": SQLITE | options}
     if config["ENGINE"] == "django.db.backends.postgresql":
-        options = POSTGRESQL
-    # Each of gunicorn's threads keeps its connection for a minute, and looks whether it still works.
-    return config | {
-        "OPTIONS": options | config.get("OPTIONS", {}),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
+        options = POSTGRESQL | options
+    return config | {"OPTIONS": options, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 
 
 def mailer(config: dict[str, Any]) -> dict[str, Any]:
-    """Return django-environ's EMAIL_* settings as one entry of Django 6.1's MAILERS."""
-    backend = config["EMAIL_BACKEND"]
-    options: dict[str, Any] = {}
-    if backend.endswith(".smtp.EmailBackend"):
+    """Return django-environ's EMAIL_* settings as an entry of Django 6.1's MAILERS."""
+    options = {}
+    if config["EMAIL_BACKEND"].endswith(".smtp.EmailBackend"):
         options = {
             "host": config["EMAIL_HOST"],
             "port": config["EMAIL_PORT"],
@@ -101,8 +91,8 @@ def mailer(config: dict[str, Any]) -> dict[str, Any]:
             "password": config["EMAIL_HOST_PASSWORD"],
             "use_tls": config.get("EMAIL_USE_TLS", False),
             "use_ssl": config.get("EMAIL_USE_SSL", False),
-            "timeout": MAIL_TIMEOUT,
+            "timeout": config["EMAIL_TIMEOUT"],
         }
-    elif backend.endswith(".filebased.EmailBackend"):
+    elif config["EMAIL_BACKEND"].endswith(".filebased.EmailBackend"):
         options = {"file_path": config["EMAIL_FILE_PATH"]}
-    return {"BACKEND": backend, "OPTIONS": options}
+    return {"BACKEND": config["EMAIL_BACKEND"], "OPTIONS": options}

@@ -1,75 +1,64 @@
-"""The settings of the site, in the order of Django's own.
+"""Django settings. What differs between machines comes from environment variables, which README.md lists.
 
-What differs between machines is a variable of the environment (README.md lists them all);
-with none set, the site runs in debug mode on SQLite and local files.
+With no variable set, the site runs in debug mode on SQLite and local files.
 """
 
 from pathlib import Path
+from typing import Any
 
 import django
 from csp.constants import NONE, SELF
+from s3kit.csp import DIRECT_UPLOADS, STATIC_FILES, UPLOADS
 
 from config import logs
-from config.env import MAIL_TIMEOUT, Env, database, env_file, mailer
-from s3.origins import DIRECT_UPLOADS, STATIC_FILES, UPLOADS
+from config.env import Env, database, env_file, mailer
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# What the site writes while it runs at a desk: uploads, collected files.
-VAR_DIR = BASE_DIR / "var"
-
 env = Env.load(env_file())
 
-SITE_NAME = env.text("DJANGO_SITE_NAME", default="My Site")
+SITE_NAME = env.text("DJANGO_SITE_NAME", "My Site")
 
 
-# Security: without a secret key this can only be somebody's desk, so debug is on; a server that has a key
-# and forgets DJANGO_DEBUG is in production.
+# Security
 
+# A server has a secret key, so a server that forgets DJANGO_DEBUG runs with debug off.
 DEBUG = env.bool("DJANGO_DEBUG", default="DJANGO_SECRET_KEY" not in env.ENVIRON)
 
 if not DEBUG:
     env.require("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", reason="With debug off")
 
-SECRET_KEY = env.text(
-    "DJANGO_SECRET_KEY", default="for-debug-only: a site with debug off demands a key of its own"
-)
+SECRET_KEY = env.text("DJANGO_SECRET_KEY", "for-debug-only: a site with debug off demands a key of its own")
 
-# With debug on, Django itself allows localhost and nothing else.
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[])
 
-# Where visitors' browsers find the site, with scheme: https://www.example.com
-SITE_ORIGINS = env.list("DJANGO_SITE_ORIGINS", default=[])
-CSRF_TRUSTED_ORIGINS = SITE_ORIGINS
+# Where visitors find the site, such as https://www.example.com. The buckets' CORS rules allow these origins too.
+CSRF_TRUSTED_ORIGINS = env.list("DJANGO_SITE_ORIGINS", default=[])
 
-# One switch for a site behind plain http: it also governs secure cookies and HSTS.
+# For a site behind plain http, DJANGO_SECURE_SSL_REDIRECT=false turns off secure cookies and HSTS as well.
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=not DEBUG)
 SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT
 CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_SSL_REDIRECT
-# The browsers' preload list is hard to leave and open to anybody's request once the header allows it: that is
-# the owner's decision, so Django's advice to allow it is silenced.
+# The browsers' preload list is hard to leave, so joining it is left to you.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-# The header by which a proxy says that the visitor came over https, such as "X-Forwarded-Proto". Off unless
-# set: where no proxy overwrites it, any visitor could send it.
-if _header := env.text("DJANGO_SECURE_PROXY_SSL_HEADER", default=""):
+# Set it only behind a proxy that always sets the header itself: any visitor could send it otherwise.
+if _header := env.text("DJANGO_SECURE_PROXY_SSL_HEADER"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + _header.upper().replace("-", "_"), "https")
 
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# What pages may load, and from where; the three words stand for the addresses of the files, on S3 or here.
-# Nothing inline: a script or a style in the page's own text is what an injection would be.
-CONTENT_SECURITY_POLICY = {
+# What pages may load. The words STATIC_FILES, UPLOADS and DIRECT_UPLOADS stand for the storages' addresses.
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],
-        # SELF is for the admin's list of translations, the only script that the site itself makes.
-        "script-src": [SELF, STATIC_FILES],
+        "script-src": [SELF, STATIC_FILES],  # SELF is for the admin's list of translations
         "style-src": [STATIC_FILES],
         "font-src": [STATIC_FILES],
-        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],  # blob: is a chosen file before it is sent
+        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],  # blob: previews a file before it is sent
         "media-src": [UPLOADS, "blob:"],
         "connect-src": [SELF, DIRECT_UPLOADS],
         "form-action": [SELF],
@@ -89,18 +78,20 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "s3",  # before staticfiles, whose collectstatic it extends
+    "s3kit",  # before staticfiles, whose collectstatic it extends
+    "s3kit.uploads",
     "django.contrib.staticfiles",
-    "config",  # for manage.py release
     "users",
     "gallery",
 ]
 
 MIDDLEWARE = [
-    "config.health.health",  # first: load balancers ask over plain http and by address
-    "config.logs.request_id",
+    "config.middleware.health",
+    "log_request_id.middleware.RequestIDMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "config.headers.PageHeadersMiddleware",
+    "s3kit.csp.SourcesMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "config.middleware.headers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -130,7 +121,7 @@ TEMPLATES = [
 WSGI_APPLICATION = "config.wsgi.application"
 
 
-# Database: SQLite, or postgres://user:password@host:5432/name
+# Database
 
 DATABASES = {"default": database(env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))}
 
@@ -153,7 +144,7 @@ LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 
 
-# Language and time
+# Internationalization
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -161,41 +152,49 @@ USE_I18N = True
 USE_TZ = True
 
 
-# Files: static ones and uploads live on S3 where USE_S3 is on, each in its bucket; else on local disk.
-# Credentials never pass through here: boto3 finds them in its own variables, profile or role.
+# Static files and uploads
 
 STATIC_URL = "static/"
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Written by `manage.py s3 manifest` when an image is built; a web process then asks S3 for nothing to start.
+# `manage.py s3 manifest` writes it into an image, so that a server asks S3 for nothing at its start.
 STATICFILES_MANIFEST = BASE_DIR / "staticfiles.json"
 
 MEDIA_URL = "media/"
-MEDIA_ROOT = VAR_DIR / "media"
+MEDIA_ROOT = BASE_DIR / "var" / "media"
 
-USE_S3 = env.bool("USE_S3", default=not DEBUG)
+# "local" is the local S3 server, "true" the S3 of the AWS_* variables, "false" the local disk.
+USE_S3: str | bool = env.choice("USE_S3", "local", "true", "false", default="false" if DEBUG else "true")
+USE_S3 = USE_S3 if USE_S3 == "local" else USE_S3 == "true"
 
-AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME", default="")
-AWS_STATIC_BUCKET_NAME = env.text("AWS_STATIC_BUCKET_NAME", default="")
-AWS_MEDIA_BUCKET_NAME = env.text("AWS_MEDIA_BUCKET_NAME", default="")
-AWS_MEDIA_ACCESS = env.text("AWS_MEDIA_ACCESS", default="private")
+# boto3 finds credentials in the usual places: environment, .env, profile, role.
+AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME")
+AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
+AWS_EXPECTED_BUCKET_OWNER = env.text("AWS_EXPECTED_BUCKET_OWNER")
 AWS_QUERYSTRING_EXPIRE = env.int("AWS_QUERYSTRING_EXPIRE", default=3600)
-AWS_MEDIA_VERSIONING = env.bool("AWS_MEDIA_VERSIONING", default=False)
-AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL", default="")
-AWS_EXPECTED_BUCKET_OWNER = env.text("AWS_EXPECTED_BUCKET_OWNER", default="")
-AWS_STATIC_CUSTOM_DOMAIN = env.text("AWS_STATIC_CUSTOM_DOMAIN", default="")
-AWS_MEDIA_CUSTOM_DOMAIN = env.text("AWS_MEDIA_CUSTOM_DOMAIN", default="")
-AWS_CLOUDFRONT_DISTRIBUTION_ARN = env.text("AWS_CLOUDFRONT_DISTRIBUTION_ARN", default="")
-AWS_CLOUDFRONT_KEY_ID = env.text("AWS_CLOUDFRONT_KEY_ID", default="")
-AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY", default="")
+AWS_CLOUDFRONT_DISTRIBUTION_ARN = env.text("AWS_CLOUDFRONT_DISTRIBUTION_ARN")
+AWS_CLOUDFRONT_KEY_ID = env.text("AWS_CLOUDFRONT_KEY_ID")
+AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY")
 
 if USE_S3:
-    env.require(
-        "AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", reason="With USE_S3 on"
-    )
-    STORAGES = {
-        "default": {"BACKEND": "s3.media.MediaStorage"},
-        "staticfiles": {"BACKEND": "s3.static.StaticStorage"},
+    env.require("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", reason="With USE_S3")
+    STORAGES: dict[str, Any] = {
+        "default": {
+            "BACKEND": "config.storages.MediaStorage",
+            "OPTIONS": {
+                "bucket_name": env.text("AWS_MEDIA_BUCKET_NAME"),
+                "access": env.text("AWS_MEDIA_ACCESS", "private"),
+                "custom_domain": env.text("AWS_MEDIA_CUSTOM_DOMAIN"),
+                "versioning": env.bool("AWS_MEDIA_VERSIONING", default=False),
+            },
+        },
+        "staticfiles": {
+            "BACKEND": "config.storages.StaticStorage",
+            "OPTIONS": {
+                "bucket_name": env.text("AWS_STATIC_BUCKET_NAME"),
+                "custom_domain": env.text("AWS_STATIC_CUSTOM_DOMAIN"),
+            },
+        },
     }
 else:
     STORAGES = {
@@ -204,21 +203,23 @@ else:
     }
 
 
-# Email: smtp+tls://user:password@host:587; with debug on it is printed. Django 6.1 deprecates the EMAIL_*
-# settings for MAILERS, which 5.2 does not know.
+# Email. Django 6.1 replaces the EMAIL_* settings by MAILERS, which 5.2 does not have.
 
 _email = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
+_email["EMAIL_TIMEOUT"] = 10  # seconds; by default Django waits for a mail server for ever
 if django.VERSION >= (6, 1):
     MAILERS = {"default": mailer(_email)}
 else:
     vars().update(_email)
-    EMAIL_TIMEOUT = MAIL_TIMEOUT
 
 
-# Logging: everything to stderr, where the service manager picks it up, as text or as one JSON object a line.
+# Logging
 
-LOG_FORMAT = env.text("DJANGO_LOG_FORMAT", default="plain")
-LOGGING = logs.configuration(LOG_FORMAT)
+LOGGING = logs.configuration(env.choice("DJANGO_LOG_FORMAT", "plain", "json", default="plain"))
+
+LOG_REQUEST_ID_HEADER = "HTTP_X_REQUEST_ID"
+GENERATE_REQUEST_ID_IF_NOT_IN_HEADER = True
+REQUEST_ID_RESPONSE_HEADER = "X-Request-ID"
 
 
-# Settings of your own: from here on, where no update of the template changes a line.
+# Your own settings go here.

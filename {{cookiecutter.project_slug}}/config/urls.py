@@ -1,4 +1,4 @@
-"""The site's addresses."""
+"""The site's URLs."""
 
 from django.conf import settings
 from django.conf.urls.static import static
@@ -8,7 +8,8 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", include("users.urls")),
+    path("uploads/", include("s3kit.uploads.urls")),
     path("", include("gallery.urls")),
-    # Uploads on local disk, for development; Django adds nothing here when debug is off.
+    # Uploads on local disk. With debug off, Django adds nothing here.
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
 ]

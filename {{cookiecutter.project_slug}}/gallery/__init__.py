@@ -1,1 +1,1 @@
-"""The example: one page that shows uploaded pictures. README.md says how to remove it."""
+"""An example app: a page of pictures and films. README.md says how to remove it."""

@@ -1,7 +1,6 @@
-"""Pictures and films in the admin: to look up, to describe better, to delete."""
+"""Pictures and films in the admin, to describe and to delete."""
 
 from django.contrib import admin
-from django.http import HttpRequest
 
 from gallery.models import Picture
 
@@ -14,9 +13,8 @@ class PictureAdmin(admin.ModelAdmin):
     list_select_related = ("uploaded_by",)
     search_fields = ("alt",)
     date_hierarchy = "created_at"
-    # A new file comes by the gallery's own form, which checks it and takes its EXIF away.
     readonly_fields = ("image", "film", "width", "height", "uploaded_by", "created_at")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
-        """Return False: nobody adds pictures here."""
+    def has_add_permission(self, request):
+        """Return False: only the gallery's form checks files and removes their metadata."""
         return False

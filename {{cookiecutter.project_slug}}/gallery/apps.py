@@ -1,4 +1,4 @@
-"""The app's entry in INSTALLED_APPS."""
+"""The gallery's entry in INSTALLED_APPS."""
 
 from django.apps import AppConfig
 
@@ -7,3 +7,11 @@ class GalleryConfig(AppConfig):
     """The example gallery."""
 
     name = "gallery"
+
+    def ready(self):
+        """Tell the library which files browsers may send to S3."""
+        from s3kit import uploads
+
+        from gallery.kinds import KINDS
+
+        uploads.register(*KINDS)

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Logging in and out."""
 
 from django.contrib.auth import views
 from django.urls import path

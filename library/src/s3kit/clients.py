@@ -39,7 +39,7 @@ REQUEST_TIMEOUT = 300
 # than a second; with S3 hanging, a page fails in seconds.
 WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 2, 4, 3
 # Of a call that takes S3 itself long, such as completing or copying gigabytes.
-WORKING_READ_TIMEOUT = 30
+WORKING_READ_TIMEOUT, WORKING_ATTEMPTS = 30, 2
 MAX_CONNECTIONS = 50
 
 # So many uploads of a process may wait for S3 at once, so that with S3 hanging a worker's other threads still
@@ -217,7 +217,9 @@ def _in_web(target: Target) -> Any:
 
 
 def _working(target: Target) -> Any:
-    return _made(target, config(target, patient=False).merge(Config(read_timeout=WORKING_READ_TIMEOUT)))
+    retries = {"mode": "standard", "total_max_attempts": WORKING_ATTEMPTS}
+    longer = Config(read_timeout=WORKING_READ_TIMEOUT, retries=retries)
+    return _made(target, config(target, patient=False).merge(longer))
 
 
 def _once(target: Target) -> Any:

@@ -138,7 +138,7 @@ class Deployment:
         """
         found = s3_storages()
         if not found or conf.use_s3 is False:
-            raise NotOnS3Error(_not_on_s3(bool(found)))
+            raise NotOnS3Error(_not_on_s3())
         bound = {alias: storage.bound(local=local) for alias, storage in found.items()}
         locations = tuple(storage.described(alias) for alias, storage in bound.items())
         check_locations(locations)
@@ -252,11 +252,9 @@ def location_prefix(location: Any) -> str:
     return prefix
 
 
-def _not_on_s3(has_entries: bool) -> str:
-    from django.conf import settings
-
-    if has_entries or hasattr(settings, "USE_S3"):
-        return f"The site is not on S3: USE_S3 is {getattr(settings, 'USE_S3', None)!r}, not true or local."
+def _not_on_s3() -> str:
+    if conf.use_s3 is False:
+        return "The site is not on S3, for USE_S3 is false: set it to true, or to local."
     return (
         "The site is not on S3: no entry of STORAGES has the BACKEND s3kit.storages.StaticStorage or"
         " s3kit.storages.MediaStorage."

@@ -1,10 +1,69 @@
-// The pages work without this script; it adds the large view, and the upload's progress.
+// Opens pictures and films in a dialog with arrows, instead of following their links. The page works without it.
 
-import { enhanceUpload } from "./upload.js";
-import { enhancePictures } from "./viewer.js";
+for (const list of document.querySelectorAll("[data-pictures]")) enhance(list);
+document.documentElement.dataset.enhanced = "true"; // for tests: the script has run
 
-for (const form of document.querySelectorAll("[data-upload]")) enhanceUpload(form);
-for (const list of document.querySelectorAll("[data-pictures]")) enhancePictures(list);
+function enhance(list) {
+  const links = [...list.querySelectorAll("a:has(> img, > video)")];
+  const dialog = document.createElement("dialog");
+  dialog.className = "viewer";
+  dialog.setAttribute("aria-label", "Picture");
+  dialog.innerHTML = `
+    <div class="viewer-bar">
+      <button class="quiet" type="button" data-step="-1">Previous</button>
+      <button class="quiet" type="button" data-step="1">Next</button>
+      <button class="quiet" type="button" data-close autofocus>Close</button>
+    </div>
+    <div data-shown></div>
+    <p aria-hidden="true"></p>`;
+  document.body.append(dialog);
 
-// For tests and style sheets: the modules have loaded and run.
-document.documentElement.dataset.enhanced = "true";
+  let current = 0;
+
+  function show(index) {
+    current = index;
+    const small = links[index].querySelector("img, video");
+    const words = small.alt ?? small.dataset.alt;
+    dialog.querySelector("[data-shown]").replaceChildren(enlarged(small, links[index].href, words));
+    dialog.querySelector("p").textContent = words;
+    for (const button of dialog.querySelectorAll("[data-step]")) {
+      // Not disabled, which would take the focus away from the button that was just pressed.
+      button.setAttribute("aria-disabled", String(!links[index + Number(button.dataset.step)]));
+    }
+  }
+
+  function step(by) {
+    if (links[current + by]) show(current + by);
+  }
+
+  links.forEach((link, index) => {
+    link.addEventListener("click", (event) => {
+      // The visitor wants a new tab, a new window or a download.
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+      event.preventDefault();
+      show(index);
+      dialog.showModal();
+    });
+  });
+
+  dialog.addEventListener("click", (event) => {
+    if (event.target.dataset.step) step(Number(event.target.dataset.step));
+    if ("close" in event.target.dataset) dialog.close();
+  });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.target.localName === "video") return; // there, the arrows seek
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  });
+  dialog.addEventListener("close", () => {
+    dialog.querySelector("[data-shown]").replaceChildren(); // or a film would play on
+    links[current].focus(); // the one seen last
+  });
+}
+
+function enlarged(small, address, words) {
+  if (small.localName === "img") return Object.assign(small.cloneNode(), { loading: "eager" });
+  const film = Object.assign(document.createElement("video"), { src: address, controls: true, playsInline: true });
+  film.setAttribute("aria-label", words);
+  return film;
+}

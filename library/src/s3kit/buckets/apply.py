@@ -85,15 +85,15 @@ def apply(
     step done. A failure leaves no bucket more open than it was, and raises BucketError.
     """
     wrote: list[tuple[str, str]] = []
-    told: list[str] = []
+    steps_done: list[str] = []
 
     def done(bucket: str, aspect: str, says: str) -> None:
         wrote.append((bucket, aspect))
-        told.append(f"{bucket}: {says}")
-        tell(told[-1])
+        steps_done.append(f"{bucket}: {says}")
+        tell(steps_done[-1])
 
     for want, found in zip(buckets.wanted(deployment), plans, strict=True):
-        with explained(want.name, told):
+        with explained(want.name, steps_done):
             if not found.exists:
                 _create(want.bucket)
                 done(want.name, "bucket", "created")
@@ -111,7 +111,7 @@ def apply(
         for each in again:
             if changed := [line.aspect for line in each.lines if line.changes]:
                 raise BucketError(
-                    f"{each.name}: {', '.join(changed)} read back otherwise than written.", told
+                    f"{each.name}: S3 returns another {', '.join(changed)} than was written.", steps_done
                 )
     return wrote
 

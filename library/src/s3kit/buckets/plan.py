@@ -138,7 +138,7 @@ def read(want: Wanted) -> dict[str, Any] | None:
     bucket = want.bucket
     client, arguments = clients.command(bucket.target), named(bucket)
     try:
-        # Unlike HeadBucket it answers in words, so that a clock that is off can be told from a missing right.
+        # Unlike HeadBucket it answers in words, so that a clock that is off can be distinguished from a missing right.
         answer = client.get_bucket_location(**arguments)
     except ClientError as error:
         if error.response["Error"].get("Code") == "NoSuchBucket":
@@ -248,7 +248,7 @@ def _is_stale(statement: Mapping[str, Any], want: Want) -> bool:
 
 
 def _as_blocked(line: Line) -> Line:
-    """Return the line of the policy as it can be where every policy is refused that lets everybody in."""
+    """Return the line of the policy as it can be where S3 rejects every policy that lets everybody in."""
     goal = [each for each in line.goal if each in line.live or not policies.is_public(each)]
     if any(policies.is_public(each) for each in goal):
         goal = line.live

@@ -20,9 +20,6 @@ VERSION = "2012-10-17"
 # What marks a statement of a bucket policy as ours; all others are somebody else's.
 MARK = "DjangoS3"
 
-# Below a prefix of static files, as Django calls it.
-MANIFEST = "staticfiles.json"
-
 
 def bucket_policy(bucket: Bucket) -> list[dict[str, Any]]:
     """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`."""
@@ -60,7 +57,7 @@ def _sids(locations: Sequence[Location]) -> list[tuple[str, Location]]:
 
 
 def is_public(statement: Mapping[str, Any]) -> bool:
-    """Tell whether a statement lets anybody in, so that Block Public Access would refuse it.
+    """Tell whether a statement lets anybody in, so that Block Public Access would reject it.
 
     By S3's rule: S3 User Guide, "Blocking public access to your Amazon S3 storage", "The meaning of public".
     """
@@ -185,6 +182,12 @@ _MISSING_IS_404 = "listing; and without it a missing key answers 403 instead of 
 _LIST_BUCKET = {"s3:ListBucket": _MISSING_IS_404}
 
 
+def manifest(deployment: Deployment, location: Location) -> str:
+    """Return the ARN of the manifest of a location of static files."""
+    storage = deployment.storages.get(location.alias)
+    return location.arn(getattr(storage, "manifest_name", "staticfiles.json"))
+
+
 def web(deployment: Deployment) -> list[Grant]:
     """Return what the running site may do: read and write uploads, and read the list of static files."""
     pending = {
@@ -210,8 +213,9 @@ def web(deployment: Deployment) -> list[Grant]:
         grants.append(
             Grant("Pending", pending, tuple(bucket.arn(f"{PENDING_PREFIX}*") for bucket in buckets))
         )
-        grants.append(Grant("MediaBucket", _LIST_BUCKET, tuple(bucket.arn() for bucket in buckets)))
-    if manifests := tuple(location.arn(MANIFEST) for location in deployment.static_locations):
+        # Its Sid is none that a location can have, whatever its alias is.
+        grants.append(Grant("ListMedia", _LIST_BUCKET, tuple(bucket.arn() for bucket in buckets)))
+    if manifests := tuple(manifest(deployment, each) for each in deployment.static_locations):
         reason = {"s3:GetObject": "read which hashed name each static file has"}
         grants.append(Grant("Manifest", reason, manifests))
     return grants
@@ -232,7 +236,7 @@ def prune(deployment: Deployment) -> list[Grant]:
     static = deployment.static_locations
     if not static:
         return []
-    manifests = tuple(location.arn(key) for location in static for key in (MANIFEST, f"{FOLDER}*"))
+    manifests = tuple(arn for each in static for arn in (manifest(deployment, each), each.arn(f"{FOLDER}*")))
     return [
         *_static(deployment, {"s3:DeleteObject": "remove what is not needed"}),
         Grant("Manifests", {"s3:GetObject": "read what the live and the kept manifests name"}, manifests),
@@ -251,7 +255,7 @@ def _static(deployment: Deployment, objects: Mapping[str, str]) -> list[Grant]:
     buckets = tuple(bucket.arn() for bucket in deployment.buckets if bucket.static)
     return [
         Grant("Static", objects, tuple(location.arn() for location in static)),
-        Grant("StaticBucket", _LIST_BUCKET, buckets),
+        Grant("ListStatic", _LIST_BUCKET, buckets),
     ]
 
 
@@ -353,9 +357,9 @@ def _one_or_many(resource: str | tuple[str, ...]) -> str | list[str]:
 def explained(grants: list[Grant]) -> str:
     """Return the document to read: JSON knows no comments, and here each action has its reason beside it."""
     reasons = [item for grant in grants for item in grant.actions.items()]
-    told = []
+    lines = []
     for line in json.dumps(document(grants), indent=2).splitlines():
         is_next = bool(reasons) and line.strip().rstrip(",") == json.dumps(reasons[0][0])
-        told.append((line, reasons.pop(0)[1] if is_next else ""))
-    width = max(len(line) for line, reason in told if reason)
-    return "\n".join(f"{line:<{width}}  // {reason}" if reason else line for line, reason in told)
+        lines.append((line, reasons.pop(0)[1] if is_next else ""))
+    width = max(len(line) for line, reason in lines if reason)
+    return "\n".join(f"{line:<{width}}  // {reason}" if reason else line for line, reason in lines)

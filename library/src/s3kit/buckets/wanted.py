@@ -233,7 +233,7 @@ def _join_marked(key: str, mark: str) -> Callable[[Any, Any], Any]:
 def _join_lifecycle(live: Any, ours: Any) -> Any:
     """Join as `_join_marked` does; beside rules of the form before 2016 ours must have that form too.
 
-    S3 refuses a mixture: "Base level prefix cannot be used in Lifecycle V2".
+    S3 rejects a mixture: "Base level prefix cannot be used in Lifecycle V2".
     """
     if any("Filter" not in rule for rule in live):
         prefixes = [rule["Filter"]["Prefix"] for rule in ours]

@@ -1,7 +1,7 @@
-"""The subcommands of `manage.py s3`, each a module of its name; `desk` and `shared` hold what several need.
+"""The subcommands of `manage.py s3`, each a module of its name; `shared` holds what several need.
 
-`s3kit.management.commands.s3` builds a parser of each, runs the one that was asked for, and turns what stops it
-into a line. It imports all of them each time, so what a single one needs and takes long to import (boto3,
+`s3kit.management.commands.s3` adds a parser for each, runs the one that was asked for, and turns what stops
+it into a line. It imports all of them each time, so what a single one needs and takes long to import (boto3,
 storages, probes) is imported where it runs.
 """
 
@@ -19,8 +19,8 @@ class Subcommand(Protocol):
         """Add its options."""
 
     def run(self, command: BaseCommand, options: dict[str, Any]) -> None:
-        """Run it; `command` has the streams and the colours, `options` are the parsed ones.
+        """Run it; `command` has the streams and colors, `options` the parsed options.
 
-        Raises CommandError, BucketError, BotoCoreError or EmbeddedS3Error, which end it with exit code 1;
+        Raises CommandError, BucketError, BotoCoreError, ClientError or LocalServerError, which end it with exit code 1;
         any other code by sys.exit.
         """

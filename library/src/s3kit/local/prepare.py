@@ -1,11 +1,16 @@
 """The site's buckets and its key on the local S3 server."""
 
 from s3kit.buckets import apply, policies
-from s3kit.deployment import Deployment
+from s3kit.deployment import Deployment, Key
+from s3kit.local import current
 from s3kit.local.server import LocalServer
+from s3kit.options import conf
 
 # All that a developer does with the site; `setup` is the server's root.
 ROLES = ("web", "deploy", "prune")
+
+# MiniStack takes this key for root, beside the one that it was started with.
+ROOT = Key("test", "test")
 
 
 def prepare(server: LocalServer) -> Deployment:
@@ -15,5 +20,16 @@ def prepare(server: LocalServer) -> Deployment:
     """
     deployment = Deployment.load(local=True)
     apply.prepare(deployment.with_key(server.root))
-    server.site_key(*(policies.document(policies.ROLES[role](deployment)) for role in ROLES))
+    grant(server, deployment)
     return deployment
+
+
+def grant(server: LocalServer, deployment: Deployment) -> None:
+    """Give the site's key the rights of its roles."""
+    server.site_key(*(policies.document(policies.ROLES[role](deployment)) for role in ROLES))
+
+
+def running_server() -> LocalServer:
+    """Return the running local server, as root; raise LocalServerNotRunningError without one."""
+    endpoint, _ = current()
+    return LocalServer(endpoint, "us-east-1", conf.local_dir, ROOT)

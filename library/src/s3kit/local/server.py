@@ -67,7 +67,8 @@ class LocalServer:
     region: str
     data: Path
     root: Key
-    process: "subprocess.Popen[bytes]"
+    process: "subprocess.Popen[bytes] | None" = None
+    """None for a server of another process."""
 
     @property
     def credentials(self) -> Path:
@@ -139,6 +140,7 @@ class LocalServer:
 
     def wait(self) -> None:
         """Return when MiniStack has ended by itself, which it should not, with an error."""
+        assert self.process  # noqa: S101 -- for the type checker: whoever waits has started it
         code = self.process.wait()
         raise LocalServerError(
             f"MiniStack ended by itself with code {code}: see {self.data / 'ministack.log'}"
@@ -146,6 +148,7 @@ class LocalServer:
 
     def stay_with(self) -> None:
         """Let the store go on when this process becomes another program, and end with that one."""
+        assert self.process  # noqa: S101 -- as above
         assert self.process.stdin  # noqa: S101 -- for the type checker: it is a pipe
         os.set_inheritable(self.process.stdin.fileno(), True)
 

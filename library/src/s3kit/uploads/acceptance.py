@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from s3kit.uploads import pending
 from s3kit.uploads.errors import (
     IncompleteError,
     InProgressError,
@@ -26,7 +27,7 @@ from s3kit.uploads.errors import (
 )
 from s3kit.uploads.kinds import Kind, registered, storage_of
 from s3kit.uploads.models import Ticket
-from s3kit.uploads.pending import READ_BLOCK, Ranges, code_of
+from s3kit.uploads.pending import Ranges, code_of
 from s3kit.uploads.tickets import (
     answers,
     check_open,
@@ -62,7 +63,7 @@ class Accepting:
         self._claim, self._etag = claim, etag
         self._ranges = _Answered(ticket, etag)
         self.file = UploadedFile(
-            io.BufferedReader(self._ranges, READ_BLOCK),
+            io.BufferedReader(self._ranges, pending.READ_BLOCK),
             name=ticket.name,
             content_type=ticket.content_type,
             size=ticket.size,
@@ -134,10 +135,10 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
     has copied: the ticket can be tried again. It must not be entered within a transaction, because other
     processes are to see the claim. Raises the UploadError that says what is in the way.
     """
+    ticket.refresh_from_db()
     kind = registered(ticket.kind)
     if kind is None or not kind.may_upload(ticket.user):
         raise UnknownTicketError
-    ticket.refresh_from_db()
     check_open(ticket)
     claim = uuid.uuid4()
     if not claimable(ticket).update(state=Ticket.State.CLAIMED, claim=claim, claimed_at=timezone.now()):
@@ -172,15 +173,15 @@ def _give_back(ticket: Ticket, claim: uuid.UUID) -> None:
 
 def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
     """Return the claimed ticket, after all that can be said against the file was asked."""
-    pending = pending_of(ticket)
+    sent = pending_of(ticket)
     with answers(ticket):
-        found = pending.head()
+        found = sent.head()
         etags = parts_arrived(ticket) if found is None and ticket.part_size else None
     if etags is not None and len(etags) == len(parts_of(ticket)):
         with answers(ticket, quick=False):
             # As S3 itself lists them: nothing that the browser says of them is needed.
-            pending.complete(etags)
-            found = pending.head()
+            sent.complete(etags)
+            found = sent.head()
     if found is None:
         raise IncompleteError
     held = Accepting(ticket, claim, found["ETag"])

@@ -59,18 +59,18 @@ TOO_LARGE = "This file is too large ({size}). The limit is {limit}."
 TOO_MANY_PIXELS = "This picture has too many pixels. The limit is {limit} megapixels."
 
 
-def clean_picture(upload: UploadedFile) -> ContentFile:
+def clean_picture(upload: UploadedFile, *, max_bytes: int = MAX_BYTES) -> ContentFile:
     """Return the picture in `upload`: upright, at most MAX_EDGE on its longer side, encoded anew.
 
     Nothing but the pixels and the colour profile is kept: no EXIF, position, XMP, comment, second picture or
     appended data. The extension of its name is that of the format.
 
-    Raises ValidationError with a sentence for the user where the upload is larger than MAX_BYTES, has more
+    Raises ValidationError with a sentence for the user where the upload is larger than `max_bytes`, has more
     pixels than its format may have, is of no format in FORMATS, or can't be decoded to its end.
     """
     size = upload.size or 0
-    if size > MAX_BYTES:
-        message = TOO_LARGE.format(size=filesizeformat(size), limit=filesizeformat(MAX_BYTES))
+    if size > max_bytes:
+        message = TOO_LARGE.format(size=filesizeformat(size), limit=filesizeformat(max_bytes))
         raise ValidationError(message, code="too_large")
     image, known = _open(upload)
     encoded = io.BytesIO()

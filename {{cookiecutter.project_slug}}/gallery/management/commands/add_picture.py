@@ -1,43 +1,39 @@
 """`manage.py add_picture FILE DESCRIPTION`: what the page's form does, for scripts."""
 
-from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
 
-from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.files import File
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.datastructures import MultiValueDict
 
 from gallery.forms import PictureForm
 from gallery.models import NotStoredError, Picture
 
 
 class Command(BaseCommand):
-    """Add a picture or a film to the gallery, checked and prepared as an upload is."""
+    """Add a picture or a film to the gallery."""
 
     help = "Add a picture or a film to the gallery."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add the file, its description, and the switch for demonstrations."""
+    def add_arguments(self, parser):
+        """Add the arguments."""
         parser.add_argument("file", type=Path)
         parser.add_argument("description")
-        parser.add_argument("--if-empty", action="store_true", help="do nothing where pictures are already")
+        parser.add_argument("--if-empty", action="store_true", help="do nothing if the gallery has pictures")
 
-    def handle(self, *_args: Any, **options: Any) -> None:
-        """Add the picture; a file that is none, or a storage that fails, is one line and exit code 1."""
+    def handle(self, *args, **options):
+        """Check the file as the form does, and add it."""
+        path = options["file"]
         if options["if_empty"] and Picture.objects.exists():
             return
-        file: Path = options["file"]
         try:
-            upload = SimpleUploadedFile(file.name, file.read_bytes())
-        except OSError as error:
-            raise CommandError(f"Cannot read {file}: {error.strerror}") from error
-        form = PictureForm({"alt": options["description"]}, MultiValueDict({"file": [upload]}))
-        if not form.is_valid():
-            reasons = " ".join(str(reason) for reasons in form.errors.values() for reason in reasons)
-            raise CommandError(f"{file} was not added: {reasons}")
-        try:
-            form.save()
+            with path.open("rb") as file:
+                form = PictureForm({"alt": options["description"]}, {"file": File(file, name=path.name)})
+                if not form.is_valid():
+                    reasons = " ".join(str(reason) for field in form.errors.values() for reason in field)
+                    raise CommandError(f"{path} was not added: {reasons}")
+                form.save()
         except NotStoredError as error:
-            raise CommandError(f"{file} was not added: {error.__cause__}") from error
-        self.stdout.write(f"Added {file.name}.")
+            raise CommandError(f"{path} was not added: {error.__cause__}") from error
+        except OSError as error:
+            raise CommandError(f"Cannot read {path}: {error.strerror}") from error
+        self.stdout.write(f"Added {path.name}.")

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from config.locks import LockedError, locked
+from s3kit.locks import LockedError, locked
 
 # Exit codes; 2 is argparse's for wrong options.
 CHECKS, STATIC, DATABASE, BUSY = 3, 4, 5, 6
@@ -95,7 +95,7 @@ class Command(BaseCommand):
             connection.ensure_connection()
         except DatabaseError as error:
             raise CommandError(
-                f"Nothing was changed: the database can't be reached ({_line(error)}). Check DATABASE_URL.",
+                f"Nothing was changed: the database can't be reached ({_line(error)}). Check DATABASES.",
                 returncode=DATABASE,
             ) from error
 

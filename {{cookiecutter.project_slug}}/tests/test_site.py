@@ -1,0 +1,139 @@
+"""Logging in, error pages, headers, health checks and logs: what the site does without its apps."""
+
+import json
+import logging
+import re
+import socket
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.urls import path
+from django.views import defaults
+from django.views.csrf import csrf_failure
+
+from config import logs
+
+LINK = "https://bucket.s3.eu-central-1.amazonaws.com/a.jpg?X-Amz-Expires=60&X-Amz-Signature=0123abc"
+
+
+@pytest.fixture
+def ada(db):
+    return get_user_model().objects.create_user("ada", password="correct horse")
+
+
+def test_logging_in_and_out(client, ada):
+    form = {"username": "ada", "password": "wrong", "next": "/x/"}
+    assert 'role="alert"' in client.post("/accounts/login/", form).content.decode()
+    answer = client.post("/accounts/login/", form | {"password": "correct horse"})
+    assert answer.headers["Location"] == "/x/"
+    assert client.session["_auth_user_id"] == str(ada.pk)
+    client.post("/accounts/logout/")
+    assert "_auth_user_id" not in client.session
+
+
+def test_logging_in_leads_to_no_other_site(client, ada):
+    form = {"username": "ada", "password": "correct horse", "next": "https://evil.example/"}
+    assert "evil" not in client.post("/accounts/login/", form).headers["Location"]
+
+
+@pytest.mark.django_db
+def test_logging_in_needs_the_csrf_token():
+    client = Client(enforce_csrf_checks=True)
+    assert client.post("/accounts/login/", {"username": "ada"}).status_code == 403
+    page = client.get("/accounts/login/").content.decode()
+    token = dict(re.findall(r'name="(csrfmiddlewaretoken)" value="(\w+)"', page))
+    assert client.post("/accounts/login/", {"username": "ada"} | token).status_code == 200
+
+
+@pytest.mark.django_db
+def test_the_name_of_the_site_is_escaped(client, settings):
+    settings.SITE_NAME = "</title><script>alert(1)</script>"
+    page = client.get("/accounts/login/").content.decode()
+    assert "&lt;/title&gt;&lt;script&gt;" in page
+    assert "<script>alert" not in page
+
+
+def test_error_pages_need_no_database_and_no_manifest(rf, settings):
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
+    }
+    request, error = rf.get("/"), Exception("secret detail")
+    answers = {
+        400: defaults.bad_request(request, error),
+        403: defaults.permission_denied(request, error),
+        404: defaults.page_not_found(request, error),
+        500: defaults.server_error(request),
+    }
+    for status, answer in [*answers.items(), (403, csrf_failure(request))]:
+        page = answer.content.decode()
+        assert answer.status_code == status
+        assert f">{status}<" in page
+        assert "site/site.css" in page
+        assert "secret detail" not in page
+
+
+def broken(request):
+    raise RuntimeError(f"no luck with {LINK}")
+
+
+urlpatterns = [path("broken/", broken)]
+
+
+def test_an_exception_is_logged_and_answered_with_the_error_page(client, settings, caplog):
+    settings.ROOT_URLCONF = __name__
+    client.raise_request_exception = False
+    answer = client.get("/broken/?secret=1", headers={"X-Request-ID": "request-1"})
+    assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "request-1")
+    (record,) = (record for record in caplog.records if record.name == "django.request")
+    config = logs.configuration("json")["formatters"]["json"]
+    line = logs.Json(**{name: value for name, value in config.items() if name != "()"}).format(record)
+    logged = json.loads(line)
+    assert (logged["level"], logged["method"], logged["path"]) == ("ERROR", "GET", "/broken/")
+    assert "RuntimeError: no luck with https://bucket" in logged["exception"]
+    assert "0123abc" not in line
+    assert "secret" not in line
+
+
+def test_a_log_line_is_one_line_without_signatures():
+    record = logging.LogRecord("site", logging.INFO, "", 0, "GET /\nforged %s", (LINK,), None)
+    line = logs.Plain("%(message)s").format(record)
+    assert line == r"GET /\x0aforged " + LINK.replace("0123abc", "...")
+
+
+@pytest.mark.django_db
+def test_pages_carry_the_policy_of_the_settings_and_the_other_headers(client, settings):
+    headers = client.get("/accounts/login/").headers
+    policy = {words.split()[0]: words.split()[1:] for words in headers["Content-Security-Policy"].split(";")}
+    for name, sources in settings.CONTENT_SECURITY_POLICY["DIRECTIVES"].items():
+        if isinstance(sources, bool):
+            assert (name in policy) == sources
+        else:
+            assert {source for source in sources if "{" not in str(source)} <= set(policy[name])
+    assert not re.search(r"[{}]", headers["Content-Security-Policy"])
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == settings.X_FRAME_OPTIONS
+    assert headers["Cross-Origin-Resource-Policy"]
+
+
+@pytest.mark.django_db
+def test_health_checks_work_over_plain_http_and_by_any_name(client, settings):
+    settings.SECURE_SSL_REDIRECT = True
+    settings.ALLOWED_HOSTS = ["www.example.com"]
+    assert client.get("/", headers={"host": "10.0.0.7"}).status_code == 400
+    for address in ("/healthz", "/readyz"):
+        answer = client.get(address, headers={"host": "10.0.0.7"})
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+def test_tests_never_leave_the_machine():
+    with pytest.raises(ConnectionError, match="only connect to this machine"):
+        socket.create_connection(("www.example.com", 443))
+
+
+def test_a_site_without_its_database_is_alive_but_not_ready(client, monkeypatch):
+    monkeypatch.setattr(connection, "cursor", lambda: 1 / 0)
+    assert client.get("/healthz").status_code == 200
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["failing"]) == (503, ["database"])
