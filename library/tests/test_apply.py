@@ -3,63 +3,47 @@
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace as but
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 
-from s3kit.buckets import apply
-from s3kit.buckets import plan
-from s3kit.buckets import policies
+from s3kit import clients
+from s3kit.buckets import apply, plan, policies
 from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError
-from s3kit.local.server import LocalServer, Key, free_port
-from s3kit.deployment import Site
+from s3kit.deployment import Deployment, Key
+from s3kit.local.server import LocalServer, free_port
+from tests.deployments import ACCESS, REGION, as_root, at, location, writes
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, forget_clients, new_user
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, s3_settings, s3_storages
 
 pytestmark = pytest.mark.slow
 
-ACCESS = ["private", "public-read", "public-policy"]
 OPEN = dict.fromkeys(BLOCKS, False)
 SHUT = dict.fromkeys(BLOCKS, True)
 # MiniStack takes 12 digits for the root key of the account of this number.
 OTHER_ACCOUNT = Key("111122223333", "any")
 
 
-@contextmanager
-def writes(s3: Any, *, fail_at: int | None = None) -> Iterator[list[str]]:
-    """Record the writing calls of a client; the one of the number fails instead."""
-    made: list[str] = []
-
-    def record(model: Any, **_more: Any) -> None:
-        if not model.name.startswith(("Get", "Head", "List")):
-            if len(made) == fail_at:
-                raise ClientError({"Error": {"Code": "InternalError"}, "ResponseMetadata": {}}, model.name)
-            made.append(model.name)
-
-    s3.meta.events.register("provide-client-params.s3", record)
-    yield made
-
-
-def planned(s3: Any, site: Site, *, replace: bool = False) -> list[plan.BucketPlan]:
+def planned(site: Deployment, *, replace: bool = False) -> list[plan.BucketPlan]:
     """Return the plan, which must not write."""
-    with writes(s3) as made:
-        found = plan.plan(s3, site, replace=replace)
+    with writes(site) as made:
+        found = plan.plan(site, replace=replace)
     assert made == []
     return found
 
 
-def applied(s3: Any, site: Site, *, replace: bool = False) -> list[tuple[str, str]]:
+def applied(site: Deployment, *, replace: bool = False) -> list[tuple[str, str]]:
     """Plan, apply, and see that a second run has nothing to do."""
-    done = apply.apply(s3, site, planned(s3, site, replace=replace), replace=replace)
-    again = planned(s3, site)
+    done = apply.apply(site, planned(site, replace=replace), replace=replace)
+    again = planned(site)
     assert all(bucket.is_as_wanted for bucket in again)
-    with writes(s3) as made:
-        assert apply.apply(s3, site, again) == []
+    with writes(site) as made:
+        assert apply.apply(site, again) == []
     assert made == []
     return done
 
@@ -115,16 +99,15 @@ def seen(site: SiteOnS3) -> set[str]:
 @pytest.mark.parametrize("access", ACCESS)
 def test_from_a_bare_bucket(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
     site = s3_site(access, one_bucket=one_bucket, prepared=False)
-    done = applied(site.root, Site.from_settings())
+    done = applied(as_root(site.store))
     assert "bucket" not in [what for _, what in done]
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
 def test_from_nothing(store: LocalServer, bucket_name: str, access: str, one_bucket: bool) -> None:
-    other = bucket_name if one_bucket else f"{bucket_name}-media"
-    site = Site(REGION, bucket_name, other, access=access, endpoint=store.endpoint, versioning=True)
-    done = applied(store.client(), site)
+    media = {"bucket": bucket_name if one_bucket else f"{bucket_name}-media", "versioning": True}
+    done = applied(at(store, access=access, static={"bucket": bucket_name}, media=media))
     assert done[0] == (bucket_name, "bucket")
 
 
@@ -134,19 +117,19 @@ def test_from_nothing(store: LocalServer, bucket_name: str, access: str, one_buc
 def test_from_a_bucket_of_an_older_template(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
     site = s3_site(access, one_bucket=one_bucket, prepared=False)
     old_template(site)
-    wanted = Site.from_settings()
+    wanted = as_root(site.store)
     before = seen(site)
     assert "media: secret" in before or one_bucket
 
-    found = planned(site.root, wanted)
+    found = planned(wanted)
     assert [bucket.hindered for bucket in found] == [True] * len(found)
-    apply.apply(site.root, wanted, found)
+    apply.apply(wanted, found)
     # Nothing that depends on the conflicts has changed, and all that does not has.
     assert seen(site) == before
-    left = planned(site.root, wanted)
+    left = planned(wanted)
     assert all(bucket.conflicts and not any(line.changes for line in bucket.lines) for bucket in left)
 
-    applied(site.root, wanted, replace=True)
+    applied(wanted, replace=True)
     public = {"static: static/a.css"}
     media = "static" if one_bucket else "media"
     if access == "public-policy":
@@ -170,7 +153,7 @@ def test_what_others_put_there_stays(s3_site: MakeSite, access: str) -> None:
             Bucket=bucket,
             LifecycleConfiguration={"Rules": [expiry]},
         )
-    applied(s3, Site.from_settings())
+    applied(as_root(site.store))
     for bucket in (site.static_bucket, site.media_bucket):
         assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"][0] == theirs
         lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=bucket)
@@ -179,7 +162,7 @@ def test_what_others_put_there_stays(s3_site: MakeSite, access: str) -> None:
         document = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
         assert document["Id"] == "Theirs"
         assert document["Statement"][0]["Sid"] == "Backup"
-    left_alone = [line.left_alone for bucket in planned(s3, Site.from_settings()) for line in bucket.lines]
+    left_alone = [line.left_alone for bucket in planned(as_root(site.store)) for line in bucket.lines]
     assert sum(map(len, left_alone)) == 6
 
 
@@ -208,11 +191,11 @@ WRONG: dict[str, Callable[[Any, str], Any]] = {
 @pytest.mark.parametrize("aspect", WRONG)
 @pytest.mark.parametrize("access", ["private", "public-policy"])
 def test_one_setting_off_at_a_time(s3_site: MakeSite, access: str, aspect: str) -> None:
-    site = s3_site(access, one_bucket=True, AWS_MEDIA_VERSIONING=True)
+    site = s3_site(access, one_bucket=True, media={"versioning": True})
     WRONG[aspect](site.root, site.static_bucket)
-    (found,) = planned(site.root, Site.from_settings())
+    (found,) = planned(as_root(site.store))
     assert [line.aspect for line in found.lines if line.state != "as wanted"] == [aspect]
-    assert {what for _, what in applied(site.root, Site.from_settings())} == {aspect}
+    assert {what for _, what in applied(as_root(site.store))} == {aspect}
 
 
 def test_the_aspects_that_can_be_wrong_without_a_conflict_are_all() -> None:
@@ -223,8 +206,8 @@ def test_a_key_of_kms_on_public_files(s3_site: MakeSite) -> None:
     site, kms = s3_site(), {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
     for bucket in (site.static_bucket, site.media_bucket):
         site.root.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [kms]})
-    assert [bucket.hindered for bucket in planned(site.root, Site.from_settings())] == [True, False]
-    assert applied(site.root, Site.from_settings(), replace=True) == [(site.static_bucket, "encryption")]
+    assert [bucket.hindered for bucket in planned(as_root(site.store))] == [True, False]
+    assert applied(as_root(site.store), replace=True) == [(site.static_bucket, "encryption")]
 
 
 @pytest.mark.parametrize("flag", BLOCKS)
@@ -233,17 +216,23 @@ def test_a_single_block_off(s3_site: MakeSite, flag: str) -> None:
     site.root.put_public_access_block(
         Bucket=site.media_bucket, PublicAccessBlockConfiguration=SHUT | {flag: False}
     )
-    assert applied(site.root, Site.from_settings()) == [(site.media_bucket, "public access block")]
+    assert applied(as_root(site.store)) == [(site.media_bucket, "public access block")]
 
 
 def test_no_block_and_no_ownership_at_all(s3_site: MakeSite) -> None:
     site = s3_site()
     site.root.delete_public_access_block(Bucket=site.media_bucket)
     site.root.delete_bucket_ownership_controls(Bucket=site.media_bucket)
-    applied(site.root, Site.from_settings())
+    applied(as_root(site.store))
 
 
 # From one access to another
+
+
+def with_access(storages: dict[str, Any], access: str) -> dict[str, Any]:
+    """Return STORAGES with another access of the default storage."""
+    options = storages["default"]["OPTIONS"] | {"access": access}
+    return storages | {"default": storages["default"] | {"OPTIONS": options}}
 
 
 @pytest.mark.slow
@@ -254,11 +243,11 @@ def test_from_one_access_to_another(s3_site: MakeSite, settings: Any, old: str, 
     acl = {"ACL": "public-read"} if old == "public-read" else {}
     site.root.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"a")
     site.root.put_object(Bucket=site.media_bucket, Key="media/a.png", Body=b"a", **acl)
-    settings.AWS_MEDIA_ACCESS = new
-    _, media = planned(site.root, Site.from_settings())
+    settings.STORAGES = with_access(settings.STORAGES, new)
+    _, media = planned(as_root(site.store))
     assert bool(media.closes) == (old not in {"private", new})
     assert bool(media.opens) == (new not in {"private", old})
-    applied(site.root, Site.from_settings())
+    applied(as_root(site.store))
     public = new == "public-policy" or (new == old == "public-read")
     assert seen(site) == {"static: static/a.css"} | ({"media: media/a.png"} if public else set())
 
@@ -266,66 +255,75 @@ def test_from_one_access_to_another(s3_site: MakeSite, settings: Any, old: str, 
 # Failures
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("old", ["private", "public-policy", "older template", "stale policy"])
+@pytest.mark.parametrize("old", ["private", "public-policy", "nothing", "older template", "stale policy"])
 @pytest.mark.parametrize("access", ACCESS)
 def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, access: str, old: str) -> None:
     """Fail at each step in turn, starting over from the same state."""
 
+    def with_files(site: SiteOnS3) -> SiteOnS3:
+        with suppress(site.root.exceptions.NoSuchBucket):
+            site.root.put_object(Bucket=site.media_bucket, Key="static/a.css", Body=b"a")
+            site.root.put_object(Bucket=site.media_bucket, Key="media/a.png", Body=b"a")
+        return site
+
     def start() -> SiteOnS3:
         site = s3_site(old if old in ACCESS else "private", one_bucket=True)
-        site.root.put_object(Bucket=site.media_bucket, Key="static/a.css", Body=b"a")
-        site.root.put_object(Bucket=site.media_bucket, Key="media/a.png", Body=b"a")
+        if old == "nothing":
+            site.root.delete_bucket(Bucket=site.media_bucket)
+        with_files(site)
         if old == "older template":
             old_template(site)
         if old == "stale policy":
             # Ours, of another access mode; without effect while the block restricts it.
-            ours = policies.bucket_policy(
-                replace(Site.from_settings(), access="public-policy"), site.media_bucket
-            )
-            put_policy(site.root, site.media_bucket, *ours)
-            site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=SHUT)
+            (bucket,) = with_mode(as_root(site.store), "public-policy").buckets
+            put_policy(site.root, bucket.name, *policies.bucket_policy(bucket))
+            site.root.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=SHUT)
         return site
 
     for fail_at in range(20):
         site = start()
-        wanted = replace(Site.from_settings(), access=access)
-        before, s3 = seen(site), site.store.client()
-        found = plan.plan(s3, wanted, replace=True)
-        with writes(s3, fail_at=fail_at) as made:
+        wanted = with_mode(as_root(site.store), access)
+        before = seen(site)
+        found = plan.plan(wanted, replace=True)
+        with writes(wanted, fail_at=fail_at) as made:
             try:
-                apply.apply(s3, wanted, found, replace=True)
+                apply.apply(wanted, found, replace=True)
             except BucketError as error:
                 done = error.done
             else:
                 break
         assert len(done) == len(made) == fail_at
-        assert seen(site) <= before, made
+        assert seen(with_files(site)) <= before, made
     assert fail_at < 19
     assert fail_at or old == access
 
 
+def with_mode(site: Deployment, access: str) -> Deployment:
+    """Return a deployment with another access of the uploads."""
+    locations = (but(each, access=access) if each.kind == "media" else each for each in site.locations)
+    return but(site, locations=tuple(locations))
+
+
 def test_a_failure_lists_what_was_done(store: LocalServer, bucket_name: str) -> None:
-    site = Site(REGION, bucket_name, f"{bucket_name}-media", endpoint=store.endpoint)
-    s3 = store.client()
-    told: list[str] = []
-    found = plan.plan(s3, site)
-    with writes(s3, fail_at=2), pytest.raises(BucketError) as caught:
-        apply.apply(s3, site, found, tell=told.append)
-    assert list(caught.value.done) == told == [f"{bucket_name}: created", f"{bucket_name}: lifecycle"]
-    assert applied(store.client(), site)
+    site = at(store, location(bucket=bucket_name), location("b", bucket=f"{bucket_name}-b"))
+    lines: list[str] = []
+    found = plan.plan(site)
+    with writes(site, fail_at=2), pytest.raises(BucketError) as caught:
+        apply.apply(site, found, tell=lines.append)
+    assert list(caught.value.done) == lines == [f"{bucket_name}: created", f"{bucket_name}: lifecycle"]
+    assert applied(site)
 
 
 def test_prepare_stops_at_a_conflict(s3_site: MakeSite) -> None:
     site = s3_site()
     site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=OPEN)
     put_policy(site.root, site.media_bucket, wide_open(site.media_bucket))
-    with pytest.raises(BucketError, match=f"{site.media_bucket}: PublicReadGetObject: everybody may"):
-        apply.prepare(site.root, Site.from_settings())
+    with pytest.raises(BucketError, match=f"{site.media_bucket}: PublicReadGetObject: allow everyone"):
+        apply.prepare(as_root(site.store))
 
 
 @pytest.mark.slow
-def test_what_reads_back_otherwise_is_told_simulated(
+def test_what_reads_back_otherwise_is_an_error_simulated(
     s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = s3_site(prepared=False)
@@ -333,9 +331,11 @@ def test_what_reads_back_otherwise_is_told_simulated(
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         proxy.faults.append(Fault("GET", r"\?cors", status=404, code="NoSuchCORSConfiguration"))
-        wanted, s3 = Site.from_settings(), replace(site.store, endpoint=proxy.endpoint).client()
-        with pytest.raises(BucketError, match=f"{site.static_bucket}: cors read back otherwise than written"):
-            apply.apply(s3, wanted, plan.plan(s3, wanted))
+        wanted = as_root(site.store)
+        with pytest.raises(
+            BucketError, match=f"{site.static_bucket}: S3 returns another cors than was written"
+        ):
+            apply.apply(wanted, plan.plan(wanted))
 
 
 @pytest.mark.slow
@@ -348,63 +348,65 @@ def test_a_setting_that_takes_effect_late_is_waited_for_simulated(
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         proxy.faults.append(Fault("PUT", r"\?policy", status=409, code="OperationAborted", times=times))
-        wanted, s3 = Site.from_settings(), replace(site.store, endpoint=proxy.endpoint).client()
-        found = plan.plan(s3, wanted)
+        wanted = as_root(site.store)
+        found = plan.plan(wanted)
         if times <= 2:
-            apply.apply(s3, wanted, found)
+            apply.apply(wanted, found)
         else:
             with pytest.raises(BucketError, match="run this again in a minute"):
-                apply.apply(s3, wanted, found)
+                apply.apply(wanted, found)
 
 
-@pytest.mark.parametrize("refusals", [2, 3])
+@pytest.mark.parametrize("rejections", [2, 3])
 def test_a_block_that_is_lifted_late_is_waited_for_simulated(
-    store: LocalServer, bucket_name: str, monkeypatch: pytest.MonkeyPatch, refusals: int
+    store: LocalServer, bucket_name: str, monkeypatch: pytest.MonkeyPatch, rejections: int
 ) -> None:
     monkeypatch.setattr(apply, "PAUSES", (0, 0))
-    site, s3, left = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint), store.client(), refusals
+    site, left = at(store, location(bucket=bucket_name, access="public-policy")), rejections
 
-    def refuse(model: Any, **_more: Any) -> None:
+    def reject(model: Any, **_more: Any) -> None:
         nonlocal left
         if model.name == "PutBucketPolicy" and left:
             left -= 1
             message = "public policies are prevented by the BlockPublicPolicy setting"
-            error = {"Error": {"Code": "AccessDenied", "Message": message}, "ResponseMetadata": {}}
+            error: Any = {"Error": {"Code": "AccessDenied", "Message": message}, "ResponseMetadata": {}}
             raise ClientError(error, model.name)
 
-    s3.meta.events.register("provide-client-params.s3", refuse)
-    found = plan.plan(s3, site)
-    if refusals == 2:
-        apply.apply(s3, site, found)
+    clients.command(site.buckets[0].target).meta.events.register("provide-client-params.s3", reject)
+    found = plan.plan(site)
+    if rejections == 2:
+        apply.apply(site, found)
     else:
         with pytest.raises(BucketError, match="the account's or the organization's"):
-            apply.apply(s3, site, found)
+            apply.apply(site, found)
+    clients.forget()
+
+
+def create(store: LocalServer, name: str) -> None:
+    store.client(key=OTHER_ACCOUNT).create_bucket(
+        Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
 
 
 def test_a_name_that_another_account_has(store: LocalServer, bucket_name: str) -> None:
-    store.client(key=OTHER_ACCOUNT).create_bucket(
-        Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION}
-    )
-    site = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint)
+    create(store, bucket_name)
     with pytest.raises(BucketError, match=r"or the bucket belongs to another account: .* choose another"):
-        plan.plan(store.client(), site)
+        plan.plan(at(store, location(bucket=bucket_name)))
 
 
 def test_a_name_that_is_taken_in_the_meantime(store: LocalServer, bucket_name: str) -> None:
-    site = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint)
-    found = plan.plan(store.client(), site)
-    store.client(key=OTHER_ACCOUNT).create_bucket(
-        Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION}
-    )
+    site = at(store, location(bucket=bucket_name))
+    found = plan.plan(site)
+    create(store, bucket_name)
     with pytest.raises(BucketError, match="belongs to another account: choose another name"):
-        apply.apply(store.client(), site, found)
+        apply.apply(site, found)
 
 
-def test_a_bucket_in_another_region(s3_site: MakeSite) -> None:
+def test_a_bucket_in_another_region(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site()
-    elsewhere = replace(Site.from_settings(), region="us-west-2")
-    with pytest.raises(BucketError, match=f"is in {REGION}, and AWS_S3_REGION_NAME says us-west-2"):
-        plan.plan(replace(site.store, region="us-west-2").client(), elsewhere)
+    settings.AWS_S3_REGION_NAME = "us-west-2"
+    with pytest.raises(BucketError, match=f"is in {REGION}, and its storage says us-west-2"):
+        plan.plan(as_root(site.store))
 
 
 @pytest.mark.parametrize(
@@ -413,11 +415,11 @@ def test_a_bucket_in_another_region(s3_site: MakeSite) -> None:
 def test_two_regions_have_names_of_old(
     store: LocalServer, bucket_name: str, region: str, constraint: str | None
 ) -> None:
-    s3 = replace(store, region=region).client()
+    s3 = but(store, region=region).client()
     more = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}
     s3.create_bucket(Bucket=bucket_name, **more)
     assert s3.get_bucket_location(Bucket=bucket_name)["LocationConstraint"] == constraint
-    (found,) = plan.plan(s3, Site(region, bucket_name, bucket_name, endpoint=store.endpoint))
+    (found,) = plan.plan(at(store, location(bucket=bucket_name, region=region)))
     assert found.exists
 
 
@@ -463,7 +465,7 @@ def test_credentials_that_are_none(
     s3_site()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    forget_clients()
+    clients.forget()
     code, text = run("plan")
     assert code == 1
     assert text.startswith(line)
@@ -477,7 +479,7 @@ def test_nothing_at_the_address(s3_site: MakeSite, settings: Any) -> None:
     code, text = run("plan")
     assert code == 1
     assert text.startswith("Could not connect to the endpoint URL")
-    assert text.endswith(": check the network, HTTPS_PROXY and AWS_S3_ENDPOINT_URL.\n")
+    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.\n")
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -493,7 +495,7 @@ def run(*words: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def as_root(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
+def rooted(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
     """Return `s3_site`, with root's credentials for the command."""
 
     def make(*words: Any, **more: Any) -> SiteOnS3:
@@ -504,8 +506,8 @@ def as_root(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
     return make
 
 
-def test_plan_and_apply_and_plan(as_root: Callable[..., SiteOnS3]) -> None:
-    site = as_root(prepared=False)
+def test_plan_and_apply_and_plan(rooted: Callable[..., SiteOnS3]) -> None:
+    site = rooted(prepared=False)
     code, text = run("plan")
     assert code == 2
     assert text.endswith("To do: 6 changes.\n")
@@ -534,9 +536,9 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("colour", [True, False])
 def test_only_a_terminal_gets_colours_and_folded_lines(
-    as_root: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, terminal: bool, colour: bool
+    rooted: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, terminal: bool, colour: bool
 ) -> None:
-    as_root(prepared=False)
+    rooted(prepared=False)
     monkeypatch.setenv("COLUMNS", "70")
     out = Terminal() if terminal else io.StringIO()
     with pytest.raises(SystemExit, match="2"):
@@ -548,9 +550,9 @@ def test_only_a_terminal_gets_colours_and_folded_lines(
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("yes", 0), ("n", 1), ("", 1), (None, 1)])
 def test_apply_asks(
-    as_root: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, answer: str | None, code: int
+    rooted: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, answer: str | None, code: int
 ) -> None:
-    as_root(prepared=False)
+    rooted(prepared=False)
 
     def answered(_question: str) -> str:
         if answer is None:
@@ -564,14 +566,14 @@ def test_apply_asks(
     assert run("plan")[0] == (2 if code else 0)
 
 
-def test_a_conflict_ends_apply_with_1_until_it_is_replaced(as_root: Callable[..., SiteOnS3]) -> None:
-    site = as_root()
+def test_a_conflict_ends_apply_with_1_until_it_is_replaced(rooted: Callable[..., SiteOnS3]) -> None:
+    site = rooted()
     site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=OPEN)
     put_policy(site.root, site.media_bucket, wide_open(site.media_bucket))
     assert run("plan")[0] == 2
     code, text = run("apply", "--no-input")
     assert code == 1
-    assert "! conflict: PublicReadGetObject: everybody may s3:GetObject on" in text
+    assert "! conflict: PublicReadGetObject: allow everyone s3:GetObject on" in text
     assert sids(site.root, site.media_bucket) == ["PublicReadGetObject"]
     code, text = run("apply", "--no-input", "--replace-conflicting")
     assert code == 0
@@ -583,9 +585,9 @@ def test_a_conflict_ends_apply_with_1_until_it_is_replaced(as_root: Callable[...
     assert run("plan")[0] == 0
 
 
-def test_a_refusal_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -> None:
+def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -> None:
     site = s3_site(prepared=False)
-    document = policies.document(policies.setup(Site.from_settings()))
+    document = policies.document(policies.setup(Deployment.load()))
     for statement in document["Statement"]:
         statement["Action"] = [name for name in statement["Action"] if name != "s3:PutBucketPolicy"]
     act_as(new_user(site.store, document))
@@ -601,17 +603,20 @@ def test_a_refusal_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -> None
     assert seen(site) == set()
 
 
-def test_what_the_settings_lack_is_told_in_one_line(settings: Any) -> None:
-    settings.AWS_S3_REGION_NAME = REGION
-    settings.AWS_STATIC_BUCKET_NAME = settings.AWS_MEDIA_BUCKET_NAME = ""
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"USE_S3": False}, "The site is not on S3, for USE_S3 is false: set it to true, or to local."),
+        ({"AWS_S3_REGION_NAME": ""}, "STORAGES['default'] has no region. Set AWS_S3_REGION_NAME, or the"),
+        ({"AWS_DEFAULT_ACL": "public-read"}, "STORAGES['default']: AWS_DEFAULT_ACL is 'public-read', which"),
+        ({"STORAGES": s3_storages()}, "The site is not on S3: no entry of STORAGES has the BACKEND s3kit."),
+    ],
+)
+def test_what_the_settings_lack_is_said(settings: Any, changes: dict[str, Any], line: str) -> None:
+    s3_settings(settings)
+    for name, value in changes.items():
+        setattr(settings, name, value)
     for command in (["plan"], ["apply"], ["policy", "--role", "web"]):
-        assert run(*command) == (
-            1,
-            "Not set: AWS_STATIC_BUCKET_NAME, AWS_MEDIA_BUCKET_NAME. Set them in .env or in the"
-            " environment.\n",
-        )
-    settings.AWS_STATIC_BUCKET_NAME = settings.AWS_MEDIA_BUCKET_NAME = "acme-files"
-    settings.AWS_MEDIA_ACCESS = "public"
-    code, text = run("plan")
-    assert code == 1
-    assert text.startswith("AWS_MEDIA_ACCESS: 'public' is no access mode.")
+        code, text = run(*command)
+        assert code == 1
+        assert text.startswith(line)

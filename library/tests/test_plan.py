@@ -1,31 +1,24 @@
 """What a plan says of every kind of bucket, from data alone, and of what keeps it from being made."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
+from obstore.exceptions import GenericError
 
-from s3kit.buckets import account
+from s3kit import clients, errors
+from s3kit.buckets import account, plan, policies, show
 from s3kit.buckets import wanted as buckets
-from s3kit import errors
-from s3kit.buckets import plan
-from s3kit.buckets import policies
-from s3kit.buckets import show
 from s3kit.buckets.account import Account
 from s3kit.buckets.apply import steps
-from s3kit.buckets.wanted import BLOCKS, NEW, BucketError
 from s3kit.buckets.plan import BucketPlan, Line
-from s3kit.deployment import Site
-from tests.ministack import REGION
+from s3kit.buckets.wanted import BLOCKS, NEW, BucketError, Wanted
+from s3kit.deployment import Deployment
+from tests.deployments import ACCESS, ARN, REGION, at, deployment, location, of
 
-pytestmark = pytest.mark.slow
-
-SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
 ACCOUNT = "123456789012"
-DISTRIBUTION = f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1ABCDEFGHIJKL"
 OPEN = dict.fromkeys(BLOCKS, False)
 SHUT = dict.fromkeys(BLOCKS, True)
 
@@ -46,13 +39,17 @@ def grant(who: str, permission: str = "READ") -> dict[str, Any]:
     return {"Grantee": group, "Permission": permission}
 
 
-def as_wanted(site: Site, name: str) -> dict[str, Any]:
-    (bucket,) = (bucket for bucket in buckets.wanted(site) if bucket.name == name)
-    return {title: want.value for title, want in bucket.aspects.items()}
+def want(site: Deployment, name: str) -> Wanted:
+    (found,) = (each for each in buckets.wanted(site) if each.name == name)
+    return found
+
+
+def as_wanted(site: Deployment, name: str = "acme-media") -> dict[str, Any]:
+    return {title: each.value for title, each in want(site, name).aspects.items()}
 
 
 def compared(
-    site: Site = SITE,
+    site: Deployment | None = None,
     name: str = "acme-media",
     *,
     account: Account | None = None,
@@ -60,9 +57,9 @@ def compared(
     **live: Any,
 ) -> BucketPlan:
     """Compare a bucket that is as wanted but for the aspects given, with _ for spaces in their titles."""
-    (bucket,) = (bucket for bucket in buckets.wanted(site) if bucket.name == name)
+    site = site or deployment()
     state = as_wanted(site, name) | {title.replace("_", " "): value for title, value in live.items()}
-    return plan.compare(bucket, state, account or Account(), replace=replace)
+    return plan.compare(want(site, name), state, account or Account(), replace=replace)
 
 
 def lines(found: BucketPlan) -> dict[str, Line]:
@@ -73,25 +70,25 @@ def states(found: BucketPlan) -> dict[str, str]:
     return {line.aspect: line.state for line in found.lines if line.state != "as wanted"}
 
 
-@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+@pytest.mark.parametrize("access", ACCESS)
 @pytest.mark.parametrize("one_bucket", [False, True])
 def test_a_bucket_as_wanted_needs_nothing(access: str, one_bucket: bool) -> None:
-    site = replace(SITE, access=access, static_bucket="acme-media" if one_bucket else "acme-static")
-    for name in {site.static_bucket, site.media_bucket}:
-        found = compared(site, name)
+    site = deployment(access, one_bucket=one_bucket)
+    for bucket in site.buckets:
+        found = compared(site, bucket.name)
         assert found.is_as_wanted
         assert not found.opens + found.closes
         assert steps(found) == []
 
 
 def test_every_line_has_its_reason() -> None:
-    found = plan.compare(buckets.wanted(SITE)[0], None, Account(), replace=False)
+    found = plan.compare(want(deployment(), "acme-static"), None, Account(), replace=False)
     assert list(lines(found)) == [title for title in buckets.ASPECTS if title != "versioning"]
     assert all(line.reason for line in found.lines)
 
 
 def test_a_bucket_that_is_not_there_is_compared_with_a_new_one() -> None:
-    found = plan.compare(buckets.wanted(SITE)[1], None, Account(), replace=False)
+    found = plan.compare(want(deployment(), "acme-media"), None, Account(), replace=False)
     assert not found.exists
     assert not found.is_as_wanted
     assert states(found) == {"lifecycle": "missing", "policy": "missing"}
@@ -107,9 +104,9 @@ def test_missing_and_different() -> None:
 
 
 def test_closed_for_good_is_said() -> None:
-    site = replace(SITE, access="public-policy")
-    found = compared(policy=as_wanted(site, "acme-media")["policy"], public_access_block=OPEN)
-    assert found.closes == ("everybody may s3:GetObject on acme-media/media/*",)
+    site = deployment("public-policy")
+    found = compared(policy=as_wanted(site)["policy"], public_access_block=OPEN)
+    assert found.closes == ("allow everyone s3:GetObject on acme-media/media/*",)
     assert compared(site, public_access_block=SHUT).opens == found.closes
 
 
@@ -142,7 +139,7 @@ FOREIGN_LIMITED = {
 
 @pytest.mark.parametrize("foreign", FOREIGN_PUBLIC.values(), ids=FOREIGN_PUBLIC)
 def test_a_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, Any]) -> None:
-    ours = as_wanted(SITE, "acme-media")["policy"]
+    ours = as_wanted(deployment())["policy"]
     found = compared(policy=[foreign, *ours], public_access_block=OPEN, ownership="ObjectWriter")
     # What has nothing to do with it is done.
     assert states(found) == {
@@ -162,14 +159,14 @@ def test_a_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, 
 @pytest.mark.parametrize("foreign", FOREIGN_LIMITED.values(), ids=FOREIGN_LIMITED)
 def test_other_statements_are_left_alone_and_named(foreign: dict[str, Any]) -> None:
     found = compared(policy=[foreign], replace=True)
-    assert lines(found)["policy"].goal == [foreign, *as_wanted(SITE, "acme-media")["policy"]]
+    assert lines(found)["policy"].goal == [foreign, *as_wanted(deployment())["policy"]]
     assert lines(found)["policy"].left_alone == (policies.in_words(foreign),)
     assert not found.conflicts
 
 
 def test_a_public_statement_within_what_is_public_anyway_is_none() -> None:
-    site, name = replace(SITE, access="public-policy"), "acme-media"
-    ours = as_wanted(site, name)["policy"]
+    site = deployment("public-policy")
+    ours = as_wanted(site)["policy"]
     within = statement(Resource="arn:aws:s3:::acme-media/media/photos/*")
     assert not compared(site, policy=[within, *ours]).conflicts
     for beyond in (
@@ -182,12 +179,12 @@ def test_a_public_statement_within_what_is_public_anyway_is_none() -> None:
 
 
 def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
-    stale = as_wanted(replace(SITE, access="public-policy"), "acme-media")["policy"]
+    stale = as_wanted(deployment("public-policy"))["policy"]
     found = compared(policy=[statement(), *stale], public_access_block=OPEN)
     assert [step.aspect for step in steps(found)] == ["policy"]
-    assert steps(found)[0].value == [statement(), *as_wanted(SITE, "acme-media")["policy"]]
+    assert steps(found)[0].value == [statement(), *as_wanted(deployment())["policy"]]
     assert found.hindered
-    # Where the block refuses each public policy, it keeps this one from having an effect as well.
+    # Where the block rejects each public policy, it keeps this one from having an effect as well.
     assert steps(compared(policy=[statement(), *stale], public_access_block=SHUT)) == []
 
 
@@ -203,7 +200,7 @@ def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
     ],
 )
 def test_grants_of_the_bucket(access: str, who: str, conflicts: bool) -> None:
-    site = replace(SITE, access=access)
+    site = deployment(access)
     found = compared(site, bucket_ACL=[grant(who)], ownership="ObjectWriter", public_access_block=OPEN)
     if conflicts:
         assert states(found) == {
@@ -233,7 +230,7 @@ def test_a_key_of_kms_is_stricter_and_stays_where_nobody_reads_without_signature
     )
 
 
-def test_rules_of_others_stay_and_one_that_deletes_uploads_is_told() -> None:
+def test_rules_of_others_stay_and_one_that_deletes_uploads_is_named() -> None:
     theirs = [
         {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}},
         {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 1}},
@@ -277,7 +274,7 @@ def test_the_size_from_which_rules_of_others_move_objects_stays_simulated() -> N
 
 
 def test_s3_may_write_a_statement_differently() -> None:
-    ours = as_wanted(SITE, "acme-static")["policy"]
+    ours = as_wanted(deployment(), "acme-static")["policy"]
     for each in ours:
         each["Action"] = [each["Action"]]
         if isinstance(each["Resource"], list):
@@ -307,7 +304,7 @@ def test_what_is_not_known_of_the_account_is_said_where_it_matters() -> None:
     unknown = Account(ACCOUNT, None, "AccessDenied")
     assert compared(name="acme-static", account=unknown).unknown == "AccessDenied"
     assert compared(account=unknown).unknown == ""
-    assert compared(replace(SITE, distribution=DISTRIBUTION), "acme-static", account=unknown).unknown == ""
+    assert compared(deployment(distribution=ARN), "acme-static", account=unknown).unknown == ""
 
 
 class Service:
@@ -325,7 +322,7 @@ class Service:
         return call
 
 
-def refusal(code: str, operation: str = "GetBucketCors", message: str = "No.", **more: Any) -> ClientError:
+def answer(code: str, operation: str = "GetBucketCors", message: str = "No.", **more: Any) -> ClientError:
     return ClientError(
         {"Error": {"Code": code, "Message": message, **more}, "ResponseMetadata": {}},
         operation,
@@ -339,13 +336,13 @@ IDENTITY = {"Account": ACCOUNT}
     ("sts", "control", "expected"),
     [
         (IDENTITY, {"PublicAccessBlockConfiguration": SHUT}, Account(ACCOUNT, SHUT)),
-        (IDENTITY, refusal("NoSuchPublicAccessBlockConfiguration"), Account(ACCOUNT, {})),
+        (IDENTITY, answer("NoSuchPublicAccessBlockConfiguration"), Account(ACCOUNT, {})),
         (
             IDENTITY,
-            refusal("AccessDenied"),
+            answer("AccessDenied"),
             Account(ACCOUNT, None, "s3:GetAccountPublicAccessBlock failed: AccessDenied"),
         ),
-        (refusal("AccessDenied"), None, Account("", None, "GetCallerIdentity of STS failed: AccessDenied")),
+        (answer("AccessDenied"), None, Account("", None, "GetCallerIdentity of STS failed: AccessDenied")),
         (
             exceptions.EndpointConnectionError(endpoint_url="https://sts"),
             None,
@@ -361,13 +358,13 @@ def test_the_account_simulated(
     monkeypatch: pytest.MonkeyPatch, sts: Any, control: Any, expected: Account
 ) -> None:
     services = {"sts": Service(sts), "s3control": Service(control)}
-    monkeypatch.setattr(account, "_client", lambda name, _site: services[name])
-    assert account.account(SITE) == expected
+    monkeypatch.setattr(account, "_client", lambda name, _target: services[name])
+    assert account.account(deployment().locations[0].target) == expected
 
 
 def test_an_endpoint_has_no_account_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "_client", None)
-    assert account.account(replace(SITE, endpoint="http://127.0.0.1:9000")) == Account()
+    assert account.account(deployment(endpoint="http://127.0.0.1:9000").locations[0].target) == Account()
 
 
 # Names
@@ -377,7 +374,7 @@ class NoBucket(Service):
     """A client of S3 that finds no bucket; `parameters` are those that its CreateBucket knows."""
 
     def __init__(self, *parameters: str) -> None:
-        super().__init__(refusal("NoSuchBucket", "GetBucketLocation"))
+        super().__init__(answer("NoSuchBucket", "GetBucketLocation"))
         self.parameters = parameters
 
     @property
@@ -394,21 +391,24 @@ class NoBucket(Service):
         return self.parameters
 
 
-REGIONAL = replace(
-    SITE, static_bucket=f"acme-{ACCOUNT}-{REGION}-an", media_bucket=f"acme-{ACCOUNT}-{REGION}-an"
-)
+REGIONAL = of(location(bucket=f"acme-{ACCOUNT}-{REGION}-an"))
+TARGET = REGIONAL.locations[0].target
 
 
-def test_a_regional_name_of_another_account_is_refused_before_it_is_tried() -> None:
-    plan.plan(NoBucket("BucketNamespace"), REGIONAL, Account(ACCOUNT))
-    plan.plan(NoBucket("BucketNamespace"), REGIONAL, Account(unknown="no STS"))
+def test_a_regional_name_of_another_account_is_rejected_before_it_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clients, "command", lambda _target: NoBucket("BucketNamespace"))
+    plan.plan(REGIONAL, {TARGET: Account(ACCOUNT)})
+    plan.plan(REGIONAL, {TARGET: Account(unknown="no STS")})
     with pytest.raises(BucketError, match=f"names account {ACCOUNT}, and the credentials are of account 9"):
-        plan.plan(NoBucket("BucketNamespace"), REGIONAL, Account("9" * 12))
+        plan.plan(REGIONAL, {TARGET: Account("9" * 12)})
 
 
-def test_a_regional_name_needs_a_botocore_that_knows_it() -> None:
+def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "command", lambda _target: NoBucket("Bucket"))
     with pytest.raises(BucketError, match="upgrade boto3"):
-        plan.plan(NoBucket("Bucket"), REGIONAL, Account(ACCOUNT))
+        plan.plan(REGIONAL, {TARGET: Account(ACCOUNT)})
 
 
 # Errors
@@ -419,73 +419,71 @@ def test_a_regional_name_needs_a_botocore_that_knows_it() -> None:
     [
         (
             # S3 names the action only to callers of the bucket's own account.
-            refusal("AccessDenied", "GetBucketLocation", "User: a is not authorized to perform: s3:Get..."),
+            answer("AccessDenied", "GetBucketLocation", "User: a is not authorized to perform: s3:Get..."),
             "b: these credentials may not s3:GetBucketLocation: attach what `manage.py s3 policy --role"
             " setup` prints.",
         ),
         (
-            refusal("BucketAlreadyExists", "CreateBucket"),
-            "b: this name belongs to another account: choose another name in AWS_STATIC_BUCKET_NAME or"
-            " AWS_MEDIA_BUCKET_NAME.",
+            answer("BucketAlreadyExists", "CreateBucket"),
+            "b: this name belongs to another account: choose another name in the option bucket_name.",
         ),
         (
-            refusal("AccessDenied", "GetBucketLocation", "Access Denied"),
+            answer("AccessDenied", "GetBucketLocation", "Access Denied"),
             "b: these credentials may not s3:GetBucketLocation, or the bucket belongs to another account:"
-            " attach what `manage.py s3 policy --role setup` prints, or choose another name in"
-            " AWS_STATIC_BUCKET_NAME or AWS_MEDIA_BUCKET_NAME.",
+            " attach what `manage.py s3 policy --role setup` prints, or choose another name in the option"
+            " bucket_name.",
         ),
         (
-            refusal(
-                "AccessDenied", "PutBucketCors", "User: a is not authorized to perform: s3:PutBucketCORS"
-            ),
+            answer("AccessDenied", "PutBucketCors", "User: a is not authorized to perform: s3:PutBucketCORS"),
             "b: these credentials may not s3:PutBucketCORS: attach what `manage.py s3 policy --role setup`"
             " prints.",
         ),
         (
-            refusal(
+            answer(
                 "AccessDenied", "PutBucketPolicy", "... with an explicit deny in a service control policy"
             ),
             "b: a policy denies these credentials s3:PutBucketPolicy explicitly (... with an explicit deny in"
             " a service control policy): change that policy.",
         ),
         (
-            refusal("AccessDenied", "PutBucketPolicy", "... prevented by the BlockPublicPolicy setting ..."),
-            "b: Block Public Access refused PutBucketPolicy; where the bucket's own is lifted, that is the"
-            " account's or the organization's: have that lifted, or choose AWS_MEDIA_ACCESS=private with"
-            " AWS_CLOUDFRONT_DISTRIBUTION_ARN, which need nothing public.",
+            answer("AccessDenied", "PutBucketPolicy", "... prevented by the BlockPublicPolicy setting ..."),
+            "b: Block Public Access rejected PutBucketPolicy. Where the bucket's own is lifted, that is the"
+            " account's or the organization's: have it lifted, or set access to 'private' and a"
+            " cloudfront_distribution, which need nothing public.",
         ),
         (
-            refusal("PermanentRedirect", Region="us-west-2"),
-            "b: the bucket is in us-west-2: correct AWS_S3_REGION_NAME, or choose another name.",
+            answer("PermanentRedirect", Region="us-west-2"),
+            "b: the bucket is in us-west-2: correct AWS_S3_REGION_NAME or the option region_name, or choose"
+            " another name in the option bucket_name.",
         ),
         (
-            refusal("ExpiredToken"),
+            answer("ExpiredToken"),
             "The credentials have expired (ExpiredToken): sign in again (aws sso login), or set the new"
             " keys.",
         ),
         (
-            refusal("InvalidAccessKeyId"),
+            answer("InvalidAccessKeyId"),
             "AWS does not accept the credentials (InvalidAccessKeyId): correct AWS_ACCESS_KEY_ID,"
             " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE.",
         ),
         (
-            refusal("RequestTimeTooSkewed", ServerTime="2026-11-22T10:00:00Z"),
+            answer("RequestTimeTooSkewed", ServerTime="2026-11-22T10:00:00Z"),
             "The clock of this machine is off by more than S3 accepts (15 minutes): there it is"
-            " 2026-11-22T10:00:00Z. Set it right.",
+            " 2026-11-22T10:00:00Z. Correct it.",
         ),
         (
-            refusal(
+            answer(
                 "SignatureDoesNotMatch", message="Signature expired: 20261122T080000Z is now earlier than"
             ),
-            "The clock of this machine is off by more than S3 accepts (15 minutes). Set it right.",
+            "The clock of this machine is off by more than S3 accepts (15 minutes). Correct it.",
         ),
         (
-            refusal("OperationAborted"),
+            answer("OperationAborted"),
             "b: somebody else is changing it (OperationAborted): run this again in a minute.",
         ),
         (
-            refusal("MalformedPolicy", "PutBucketPolicy", "Invalid\nprincipal"),
-            "b: PutBucketPolicy was refused: MalformedPolicy: Invalid principal",
+            answer("MalformedPolicy", "PutBucketPolicy", "Invalid\nprincipal"),
+            "b: PutBucketPolicy failed: MalformedPolicy: Invalid principal.",
         ),
         (
             exceptions.NoCredentialsError(),
@@ -505,18 +503,54 @@ def test_a_regional_name_needs_a_botocore_that_knows_it() -> None:
     ],
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
 )
-def test_errors_are_one_line_with_the_cure(error: ClientError | BotoCoreError, line: str) -> None:
+def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, line: str) -> None:
     assert errors.explain(error, "b") == line
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "The operation lacked the necessary privileges: status code: 403 <Error><Code>AccessDenied</Code>",
+            "b: these credentials may not s3:PutObject: attach what `manage.py s3 policy --role deploy`"
+            " prints.",
+        ),
+        (
+            "Client error with status code: 403 Forbidden",
+            "b: these credentials may not s3:PutObject: attach what `manage.py s3 policy --role deploy`"
+            " prints.",
+        ),
+        (
+            "received redirect without LOCATION",
+            "b: the bucket is in another region: correct AWS_S3_REGION_NAME or the option region_name, or"
+            " choose another name in the option bucket_name.",
+        ),
+        (
+            "status code: 404 <Error><Code>NoSuchBucket</Code>",
+            "b: there is no such bucket: create it with `manage.py s3 apply`, or correct the option"
+            " bucket_name and the region.",
+        ),
+        (
+            'Generic S3 error\nDebug: ... "Connection refused" ...',
+            "b: S3 does not answer (Generic S3 error Connection refused): check the network, HTTPS_PROXY and"
+            " the endpoint_url.",
+        ),
+    ],
+)
+def test_errors_of_obstore_are_explained_too(text: str, line: str) -> None:
+    error = GenericError(text)
+    assert isinstance(error, errors.of_s3())
+    assert errors.explain(error, "b", role="deploy", operation="PutObject") == line
 
 
 # Shown
 
 
 def test_the_text() -> None:
-    site = replace(SITE, endpoint="http://127.0.0.1:9000")
+    site = deployment(endpoint="http://127.0.0.1:9000")
     theirs = statement(Sid="Theirs")
     found = compared(site, policy=[theirs], lifecycle=[], ownership="ObjectWriter")
-    assert show.as_text(site, [found]).splitlines() == [
+    assert show.as_text([found]).splitlines() == [
         "acme-media: uploads (private)",
         "  = bucket               is in eu-central-1",
         "  = encryption           what is stored is encrypted, with keys that S3 keeps",
@@ -535,25 +569,25 @@ def test_the_text() -> None:
         "      + BucketOwnerEnforced",
         "  = public access block  no public ACL; no public policy",
         "  ! policy               nobody but the account",
-        "      ! conflict: Theirs: everybody may s3:GetObject on acme-media/*",
+        "      ! conflict: Theirs: allow everyone s3:GetObject on acme-media/*",
         "        apply --replace-conflicting removes just this",
         "      . left out: the statement that demands TLS: this endpoint is plain http on this machine",
         "",
-        "To do: 2 changes, 1 conflict to solve.",
+        "To do: 2 changes, 1 conflict to resolve.",
     ]
 
 
 def test_only_a_terminal_gets_colours() -> None:
     found = [compared(lifecycle=[])]
-    assert "\x1b" not in show.as_text(SITE, found)
-    painted = show.as_text(SITE, found, lambda kind, text: f"<{kind}>{text}</>")
+    assert "\x1b" not in show.as_text(found)
+    painted = show.as_text(found, lambda kind, text: f"<{kind}>{text}</>")
     assert "<heading>acme-media: uploads (private)</>" in painted
     assert "<add>  + lifecycle " in painted
 
 
 def test_long_lines_are_folded_for_a_terminal() -> None:
     found = [compared(lifecycle=[])]
-    whole, folded = show.as_text(SITE, found), show.as_text(SITE, found, width=70)
+    whole, folded = show.as_text(found), show.as_text(found, width=70)
     assert max(map(len, whole.splitlines())) > 120
     assert max(map(len, folded.splitlines())) <= 70
     assert folded.split() == whole.split()
@@ -562,9 +596,9 @@ def test_long_lines_are_folded_for_a_terminal() -> None:
 
 def test_json_says_what_the_text_says() -> None:
     found = compared(policy=[statement()], lifecycle=[])
-    data = json.loads(show.as_json(SITE, [found]))
+    data = json.loads(show.as_json([found]))
     (bucket,) = data["buckets"]
-    assert (data["region"], data["as_wanted"], bucket["exists"]) == (REGION, False, True)
+    assert (bucket["region"], data["as_wanted"], bucket["exists"]) == (REGION, False, True)
     aspects = {each["aspect"]: each for each in bucket["aspects"]}
     assert {title: each["state"] for title, each in aspects.items()} == dict.fromkeys(
         aspects, "as wanted"
@@ -574,8 +608,8 @@ def test_json_says_what_the_text_says() -> None:
     assert aspects["lifecycle"]["becomes"][0]["ID"] == "django-s3-incomplete-uploads"
 
 
+@pytest.mark.slow
 def test_a_new_bucket_is_as_the_data_says(store: Any, bucket_name: str) -> None:
-    s3 = store.client()
-    s3.create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    site = Site(REGION, bucket_name, bucket_name, endpoint=store.endpoint, versioning=True)
-    assert plan.read(s3, site, buckets.wanted(site)[0]) == NEW
+    store.client().create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    site = at(store, location(bucket=bucket_name, versioning=True))
+    assert plan.read(buckets.wanted(site)[0]) == NEW

@@ -1,20 +1,17 @@
 """The policies: what they say in each setting, and that the roles suffice, seen on a strict S3."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from s3kit.buckets import policies
-from s3kit.deployment import Site
-from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
+from s3kit.deployment import Deployment
+from tests.deployments import ACCESS, ARN, deployment, location, of
+from tests.ministack import MakeSite, anonymous, new_user
 
-pytestmark = pytest.mark.slow
-
-SITE = Site(region="eu-central-1", static_bucket="acme-static", media_bucket="acme-media")
-ARN = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
+MANIFEST = "static/staticfiles.json"
 
 TLS_ONLY = {
     "Sid": "DjangoS3TlsOnly",
@@ -37,20 +34,21 @@ ONLY_CLOUDFRONT = {
 }
 
 
-def statements(site: Site, bucket: str) -> dict[str, dict[str, Any]]:
-    found = policies.bucket_policy(site, bucket)
-    assert all(statement["Sid"].startswith(policies.MARK) for statement in found)
-    return {statement["Sid"].removeprefix(policies.MARK): statement for statement in found}
+def statements(site: Deployment) -> list[dict[str, dict[str, Any]]]:
+    """Return the statements of each bucket by their Sids."""
+    found = [policies.bucket_policy(bucket) for bucket in site.buckets]
+    assert all(each["Sid"].startswith(policies.MARK) for bucket in found for each in bucket)
+    return [{each["Sid"].removeprefix(policies.MARK): each for each in bucket} for bucket in found]
 
 
 def test_static_files_are_public_over_tls() -> None:
-    assert policies.bucket_policy(SITE, "acme-static") == [TLS_ONLY, STATIC_READ]
+    assert policies.bucket_policy(deployment().buckets[0]) == [TLS_ONLY, STATIC_READ]
 
 
 def test_with_a_distribution_only_cloudfront_reads() -> None:
-    site = replace(SITE, distribution=ARN)
-    assert statements(site, "acme-static")["StaticRead"] == STATIC_READ | ONLY_CLOUDFRONT
-    assert set(statements(site, "acme-media")) == {"TlsOnly"}
+    static, media = statements(deployment(distribution=ARN))
+    assert static["StaticRead"] == STATIC_READ | ONLY_CLOUDFRONT
+    assert set(media) == {"TlsOnly"}
 
 
 @pytest.mark.parametrize(
@@ -65,8 +63,9 @@ def test_with_a_distribution_only_cloudfront_reads() -> None:
     ],
 )
 def test_who_reads_uploads(access: str, domain: str, public: bool, through_cdn: bool) -> None:
-    site = replace(SITE, access=access, media_domain=domain, distribution=ARN if domain else "")
-    found = statements(site, "acme-media")
+    _, found = statements(
+        deployment(access, media={"custom_domain": domain}, distribution=ARN if domain else "")
+    )
     read = STATIC_READ | {"Sid": "DjangoS3MediaRead", "Resource": "arn:aws:s3:::acme-media/media/*"}
     expected = read if public else read | ONLY_CLOUDFRONT if through_cdn else None
     assert found.get("MediaRead") == expected
@@ -74,8 +73,31 @@ def test_who_reads_uploads(access: str, domain: str, public: bool, through_cdn: 
 
 
 def test_one_bucket_has_the_statements_of_both() -> None:
-    site = replace(SITE, media_bucket="acme-static", access="public-policy")
-    assert set(statements(site, "acme-static")) == {"TlsOnly", "StaticRead", "MediaRead"}
+    (found,) = statements(deployment("public-policy", one_bucket=True))
+    assert set(found) == {"TlsOnly", "StaticRead", "MediaRead"}
+
+
+def test_each_location_has_statements_of_its_own() -> None:
+    site = of(
+        *(location("a-b", prefix="a/", access="public-policy"), location("aB", prefix="b/")),
+        *(location("AB", prefix="c/", access="public-policy"), location("bucket", prefix="d/")),
+        *(location("x", "static", bucket="x"), location("y", "static", bucket="x", prefix="y/")),
+    )
+    static, media = statements(site)
+    assert {sid: each["Resource"] for sid, each in media.items() if sid != "TlsOnly"} == {
+        "MediaABRead": "arn:aws:s3:::acme-media/a/*",
+        "MediaAb2Read": "arn:aws:s3:::acme-media/c/*",
+    }
+    assert set(static) == {"TlsOnly", "StaticXRead", "StaticYRead"}
+    for role in policies.ROLES.values():
+        sids = [grant.sid for grant in role(site)]
+        assert len(sids) == len(set(sids))
+        assert all(sid.isalnum() and sid.isascii() for sid in sids)
+    (manifests,) = (grant for grant in policies.web(site) if grant.sid == "Manifest")
+    assert manifests.resource == (
+        "arn:aws:s3:::x/static/staticfiles.json",
+        "arn:aws:s3:::x/y/staticfiles.json",
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,13 +108,12 @@ def test_one_bucket_has_the_statements_of_both() -> None:
         ("https://127.0.0.1:9000", True),
         ("http://127.0.0.1.example.com:9000", True),
         ("http://store.internal:9000", True),
-        ("", True),
+        (None, True),
     ],
 )
-def test_tls_is_left_out_for_plain_http_on_this_machine_only(endpoint: str, tls_only: bool) -> None:
-    site = replace(SITE, endpoint=endpoint)
-    for bucket in ("acme-static", "acme-media"):
-        assert ("TlsOnly" in statements(site, bucket)) == tls_only
+def test_tls_is_left_out_for_plain_http_on_this_machine_only(endpoint: str | None, tls_only: bool) -> None:
+    for found in statements(deployment(endpoint=endpoint)):
+        assert ("TlsOnly" in found) == tls_only
 
 
 @pytest.mark.parametrize(
@@ -105,47 +126,39 @@ def test_tls_is_left_out_for_plain_http_on_this_machine_only(endpoint: str, tls_
     ],
 )
 def test_every_arn_is_of_the_partition(region: str, partition: str) -> None:
-    site = replace(SITE, region=region)
-    texts = [json.dumps(policies.bucket_policy(site, name)) for name in ("acme-static", "acme-media")]
-    texts += [
-        json.dumps(policies.document(role(site))) for role in (policies.web, policies.deploy, policies.prune)
-    ]
+    site = deployment(region=region)
+    texts = [json.dumps(policies.bucket_policy(bucket)) for bucket in site.buckets]
+    texts += [json.dumps(policies.document(role(site))) for role in policies.ROLES.values()]
     for text in texts:
         assert text.count("arn:") == text.count(f"arn:{partition}:s3:::") > 0
 
 
-def test_no_role_has_a_wildcard_action_and_each_action_its_reason() -> None:
-    for access in ("private", "public-read", "public-policy"):
-        for role in (policies.web, policies.deploy, policies.prune):
-            for grant in role(replace(SITE, access=access)):
-                assert grant.sid.isalnum()  # IAM takes no other
-                assert all("*" not in action and reason for action, reason in grant.actions.items())
-
-
-def test_only_public_read_may_set_acls() -> None:
-    def may(access: str) -> bool:
-        return "s3:PutObjectAcl" in json.dumps(policies.document(policies.web(replace(SITE, access=access))))
-
-    assert [access for access in ("private", "public-read", "public-policy") if may(access)] == [
-        "public-read"
-    ]
+@pytest.mark.parametrize("access", ACCESS)
+def test_each_action_has_its_reason_and_only_public_read_may_set_acls(access: str) -> None:
+    found = {}
+    for role in policies.ROLES.values():
+        for grant in role(deployment(access)):
+            found |= grant.actions
+    assert all("*" not in action and reason for action, reason in found.items())
+    assert ("s3:PutObjectAcl" in found) == (access == "public-read")
 
 
 # On the strict S3
 
 
-def refused(call: Any, **arguments: Any) -> str:
+def rejected(call: Any, **arguments: Any) -> str:
     with pytest.raises(ClientError) as raised:
         call(**arguments)
     return str(raised.value.response["Error"]["Code"])
 
 
-@pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
+@pytest.mark.slow
+@pytest.mark.parametrize("access", ACCESS)
 def test_the_web_role_suffices_and_ends_at_media(s3_site: MakeSite, access: str) -> None:
     site = s3_site(access)
     static, media = site.static_bucket, site.media_bucket
-    site.root.put_object(Bucket=static, Key=policies.MANIFEST, Body=b"{}")
-    web = site.store.client(key=new_user(site.store, policies.document(policies.web(Site.from_settings()))))
+    site.root.put_object(Bucket=static, Key=MANIFEST, Body=b"{}")
+    web = site.store.client(key=new_user(site.store, policies.document(policies.web(Deployment.load()))))
     acl = {"ACL": "public-read"} if access == "public-read" else {}
     web.put_object(Bucket=media, Key="media/a", Body=b"a", **acl)
     assert web.get_object(Bucket=media, Key="media/a")["Body"].read() == b"a"
@@ -156,63 +169,34 @@ def test_the_web_role_suffices_and_ends_at_media(s3_site: MakeSite, access: str)
     web.upload_part(Bucket=media, Key="media/b", UploadId=upload, PartNumber=1, Body=b"b")
     web.abort_multipart_upload(Bucket=media, Key="media/b", UploadId=upload)
     web.delete_object(Bucket=media, Key="media/a")
-    assert refused(web.head_object, Bucket=media, Key="media/a") == "404"
-    assert web.get_object(Bucket=static, Key=policies.MANIFEST)["Body"].read() == b"{}"
+    assert rejected(web.head_object, Bucket=media, Key="media/a") == "404"
+    assert web.get_object(Bucket=static, Key=MANIFEST)["Body"].read() == b"{}"
 
-    assert refused(web.put_object, Bucket=static, Key="static/a.js", Body=b"") == "AccessDenied"
-    assert refused(web.delete_object, Bucket=static, Key=policies.MANIFEST) == "AccessDenied"
-    assert refused(web.put_object, Bucket=media, Key="elsewhere", Body=b"") == "AccessDenied"
-    assert refused(web.put_bucket_policy, Bucket=media, Policy="{}") == "AccessDenied"
-    assert refused(web.create_bucket, Bucket=f"{media}-more") == "AccessDenied"
+    assert rejected(web.put_object, Bucket=static, Key="static/a.js", Body=b"") == "AccessDenied"
+    assert rejected(web.delete_object, Bucket=static, Key=MANIFEST) == "AccessDenied"
+    assert rejected(web.put_object, Bucket=media, Key="elsewhere", Body=b"") == "AccessDenied"
+    assert rejected(web.put_bucket_policy, Bucket=media, Policy="{}") == "AccessDenied"
+    assert rejected(web.create_bucket, Bucket=f"{media}-more") == "AccessDenied"
 
 
+@pytest.mark.slow
 def test_the_deploy_role_suffices_and_ends_at_static(s3_site: MakeSite) -> None:
     site = s3_site()
     static, media = site.static_bucket, site.media_bucket
     deploy = site.store.client(
-        key=new_user(site.store, policies.document(policies.deploy(Site.from_settings())))
+        key=new_user(site.store, policies.document(policies.deploy(Deployment.load())))
     )
     deploy.put_object(Bucket=static, Key="static/a.css", Body=b"a")
     assert deploy.get_object(Bucket=static, Key="static/a.css")["Body"].read() == b"a"
     assert deploy.list_objects_v2(Bucket=static, Prefix="static/")["KeyCount"] == 1
-    assert refused(deploy.head_object, Bucket=static, Key="static/missing") == "404"
+    assert rejected(deploy.head_object, Bucket=static, Key="static/missing") == "404"
 
-    assert refused(deploy.delete_object, Bucket=static, Key="static/a.css") == "AccessDenied"
-    assert refused(deploy.put_object, Bucket=media, Key="media/a", Body=b"") == "AccessDenied"
-    assert refused(deploy.list_objects_v2, Bucket=media) == "AccessDenied"
-
-
-def without(site: SiteOnS3, action: str) -> Any:
-    """Return a client with the rights of both roles except one action."""
-    wanted = Site.from_settings()
-    documents = [policies.document(policies.web(wanted)), policies.document(policies.deploy(wanted))]
-    for document in documents:
-        for statement in document["Statement"]:
-            statement["Action"] = [name for name in statement["Action"] if name != action] or [
-                "s3:GetBucketTagging"
-            ]
-    return site.store.client(key=new_user(site.store, *documents))
+    assert rejected(deploy.delete_object, Bucket=static, Key="static/a.css") == "AccessDenied"
+    assert rejected(deploy.put_object, Bucket=media, Key="media/a", Body=b"") == "AccessDenied"
+    assert rejected(deploy.list_objects_v2, Bucket=media) == "AccessDenied"
 
 
-@pytest.mark.parametrize(
-    ("action", "call", "arguments"),
-    [
-        ("s3:GetObject", "get_object", {"Key": "media/a"}),
-        ("s3:PutObject", "put_object", {"Key": "media/b", "Body": b""}),
-        ("s3:DeleteObject", "delete_object", {"Key": "media/a"}),
-        ("s3:ListBucket", "list_objects_v2", {}),
-    ],
-)
-def test_one_action_less_is_one_thing_less(
-    s3_site: MakeSite, action: str, call: str, arguments: dict[str, Any]
-) -> None:
-    site = s3_site()
-    site.root.put_object(Bucket=site.media_bucket, Key="media/a", Body=b"a")
-    arguments["Bucket"] = site.media_bucket
-    assert refused(getattr(without(site, action), call), **arguments) == "AccessDenied"
-    getattr(site.store.client(key=site.key), call)(**arguments)
-
-
+@pytest.mark.slow
 def test_a_visitor_has_no_right_but_to_read(s3_site: MakeSite) -> None:
     site = s3_site("public-policy")
     site.root.put_object(Bucket=site.media_bucket, Key="media/a", Body=b"a")

@@ -1,9 +1,10 @@
 """The wanted state as a CloudFormation template, for teams that keep their infrastructure there.
 
-Everything comes from `s3kit.buckets.wanted.wanted`, said in CloudFormation's words; what has no words here is refused,
-never left out. Where custom domains are set, the template also makes the one CloudFront distribution that
-serves them, and the buckets let only that in. Names of properties: CloudFormation Template Reference,
-AWS::S3::Bucket, AWS::S3::BucketPolicy and AWS::CloudFront::*. Nothing here asks AWS or needs credentials.
+Everything comes from `s3kit.buckets.wanted.wanted`, in CloudFormation's words. What these words can't express
+is an error, and never left out. Where custom domains are set, the template also makes the one CloudFront
+distribution that serves them, and the buckets let only that in. Names of properties: CloudFormation Template
+Reference, AWS::S3::Bucket, AWS::S3::BucketPolicy and AWS::CloudFront::*. Nothing here asks AWS or needs
+credentials.
 """
 
 import hashlib
@@ -12,15 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from django.conf import settings
-
 from s3kit.buckets import policies
-from s3kit.buckets.wanted import BLOCKS, MARK, Bucket, wanted
-from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX, partition
-from s3kit.deployment import Site
+from s3kit.buckets.wanted import BLOCKS, MARK, Wanted, wanted
+from s3kit.clients import partition
+from s3kit.deployment import Bucket, Deployment, Location
 from s3kit.naming import buckets as bucket_names
-from s3kit.storages import media
+from s3kit.storages import cloudfront, media
 
 # The distribution's ARN before there is one; in statements it becomes a Fn::Sub.
 _ARN = "arn:aws:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
@@ -45,88 +43,113 @@ _SECTIONS = (
 
 
 class CloudFormationError(Exception):
-    """The wanted state cannot be said as a template; the text is one line for a person."""
+    """The wanted state can't be written as a template; the text is one line for a person."""
 
 
-def from_settings() -> dict[str, Any]:
-    """Return the template of the site that Django's settings describe, whether or not USE_S3 is on.
+def template(deployment: Deployment) -> dict[str, Any]:
+    """Return the template as data for JSON; the same deployment gives the same template.
 
-    Of AWS_CLOUDFRONT_KEY only the public half gets into it. Raises CloudFormationError.
+    Of each `cloudfront_key` only the public half gets into it. Where custom domains are set, the ARN of a
+    distribution gives way to the template's own, so that the template stays the same when the stack has made
+    it. Raises CloudFormationError.
     """
-    return template(Site.from_settings(), settings.AWS_STATIC_CUSTOM_DOMAIN, settings.AWS_CLOUDFRONT_KEY)
-
-
-def template(site: Site, static_domain: str = "", private_key: str = "") -> dict[str, Any]:
-    """Return the template as data for JSON; the same site gives the same template.
-
-    `static_domain` is the static files' custom domain (the uploads' is in the site), `private_key` the one
-    that signs links to private uploads, as in AWS_CLOUDFRONT_KEY. A distribution's ARN in the site gives way
-    to the template's own distribution, so that the template stays the same when the stack has made it.
-    Raises CloudFormationError.
-    """
-    if site.endpoint:
-        raise CloudFormationError(
-            f"AWS_S3_ENDPOINT_URL is set ({site.endpoint}), and CloudFormation makes buckets on AWS only:"
-            " unset it for this command."
-        )
-    through_cdn = bool(static_domain or site.media_domain)
-    if through_cdn:
-        _check_domains(site, static_domain)
-        site = replace(site, distribution=_ARN)
-    buckets = {_logical_id(site, bucket.name): bucket for bucket in wanted(site)}
+    region = _check_buckets(deployment)
+    served = [(sid, each) for sid, each in policies.sids(deployment.locations) if each.custom_domain]
+    if served:
+        _check_domains(deployment, region)
+        deployment = _through(_ARN, deployment)
+    names = _logical_ids(deployment)
+    buckets = {names[each.bucket]: each for each in wanted(deployment)}
     resources: dict[str, Any] = {}
-    for name, bucket in buckets.items():
-        resources[name] = _bucket(name, bucket)
-        resources[f"{name}Policy"] = _policy(name, bucket)
+    for name, want in buckets.items():
+        resources[name] = _bucket(name, want)
+        resources[f"{name}Policy"] = _policy(name, want)
     found: dict[str, Any] = {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"Static files and uploads of a Django site on S3, in {site.region};"
+        "Description": f"Static files and uploads of a Django site on S3, in {region};"
         " made by manage.py s3 plan --format cloudformation",
         # In another region the look-up fails before anything is made there. (A bucket is made in the region
-        # of its stack, while the site and its addresses go by AWS_S3_REGION_NAME.)
-        "Mappings": {"BucketByRegion": {site.region: {name: each.name for name, each in buckets.items()}}},
+        # of its stack, while the site and its addresses go by the region in its settings.)
+        "Mappings": {"BucketByRegion": {region: {name: want.name for name, want in buckets.items()}}},
         "Resources": resources,
     }
-    if through_cdn:
-        found["Parameters"] = _parameters(_domains(site, static_domain))
-        key = _public_key(site, private_key)
-        resources |= _cdn(site, static_domain, buckets, key)
-        _let_stay_open(site, resources)
+    if served:
+        domains = list(dict.fromkeys(each.custom_domain.lower() for _, each in served))
+        keys = {sid: key for sid, each in served if (key := _public_key(deployment, each))}
+        found["Parameters"] = _parameters(domains)
+        resources |= _cdn(deployment, domains, keys)
+        _let_stay_open(deployment, names, resources)
         found["Conditions"] = {"StayOpen": {"Fn::Equals": [{"Ref": "BucketsStayOpen"}, "yes"]}}
-        found["Outputs"] = _outputs(_domains(site, static_domain), key)
+        found["Outputs"] = _outputs(domains, keys)
     return {section: found[section] for section in _SECTIONS if section in found}
 
 
-def _check_domains(site: Site, static_domain: str) -> None:
-    """Refuse what one distribution of this template cannot serve."""
-    for variable, domain in (
-        ("AWS_STATIC_CUSTOM_DOMAIN", static_domain),
-        ("AWS_MEDIA_CUSTOM_DOMAIN", site.media_domain),
+def _check_buckets(deployment: Deployment) -> str:
+    """Return the region of all buckets; raise CloudFormationError for what one stack can't hold."""
+    for bucket in deployment.buckets:
+        if endpoint := bucket.target.endpoint:
+            raise CloudFormationError(
+                f"{bucket.name} is at the endpoint_url {endpoint}, and CloudFormation makes buckets on AWS"
+                " only: unset endpoint_url for this command."
+            )
+    for what, found in (
+        ("regions", {bucket.target.region for bucket in deployment.buckets}),
+        ("accounts", {bucket.target.owner or "" for bucket in deployment.buckets}),
     ):
+        if len(found) > 1:
+            raise CloudFormationError(
+                f"The buckets are in several {what} ({', '.join(sorted(found))}), and a stack makes them in"
+                " one: use `manage.py s3 apply`."
+            )
+    return deployment.buckets[0].target.region
+
+
+def _check_domains(deployment: Deployment, region: str) -> None:
+    """Raise CloudFormationError for what one distribution of this template can't serve."""
+    locations = deployment.locations
+    for each in locations:
+        domain = each.custom_domain
         if domain and (not _DOMAIN.fullmatch(domain) or domain.lower().endswith(_OF_AWS)):
             raise CloudFormationError(
-                f"{variable}: {domain!r} cannot be another name of the distribution that the template makes:"
-                " name a domain of your own such as cdn.example.com, or unset it for this command."
+                f"The custom_domain {domain!r} of STORAGES[{each.alias!r}] cannot be another name of the"
+                " distribution that the template makes: use a domain of your own such as cdn.example.com, or"
+                " unset it for this command."
             )
-    if partition(site.region) != "aws":
+    if partition(region) != "aws":
         raise CloudFormationError(
-            f"AWS_STATIC_CUSTOM_DOMAIN and AWS_MEDIA_CUSTOM_DOMAIN: the partition {partition(site.region)!r}"
-            f" of {site.region} has no CloudFront with origin access control: unset both for this command."
+            f"The partition {partition(region)!r} of {region} has no CloudFront with origin access control:"
+            " unset custom_domain for this command."
         )
-    if not static_domain:
-        raise CloudFormationError(
-            "AWS_MEDIA_CUSTOM_DOMAIN is set and AWS_STATIC_CUSTOM_DOMAIN is not, but behind a distribution"
-            " both buckets are closed to all others: set AWS_STATIC_CUSTOM_DOMAIN too; it may be the same."
-        )
+    for each in deployment.static_locations:
+        if not each.custom_domain:
+            raise CloudFormationError(
+                f"STORAGES[{each.alias!r}] has no custom_domain, but behind a distribution its bucket is"
+                " closed to all others: set its custom_domain too; it may be that of the uploads."
+            )
+    paths: dict[str, Location] = {}
+    for each in locations:
+        other = paths.setdefault(each.prefix, each) if each.custom_domain else each
+        if other is not each:
+            raise CloudFormationError(
+                f"STORAGES[{other.alias!r}] and STORAGES[{each.alias!r}] both have the location"
+                f" {each.prefix!r}, which one distribution can't tell apart: give one of them another location."
+            )
 
 
-def _domains(site: Site, static_domain: str) -> list[str]:
-    return list(dict.fromkeys(name.lower() for name in (static_domain, site.media_domain) if name))
+def _through(distribution: str, deployment: Deployment) -> Deployment:
+    """Return the deployment as it is behind this distribution, or without any."""
+    locations = tuple(replace(each, distribution=distribution) for each in deployment.locations)
+    return replace(deployment, locations=locations)
 
 
-def _logical_id(site: Site, bucket: str) -> str:
-    # One bucket for both keeps this name when the uploads move out of it later.
-    return "StaticBucket" if bucket == site.static_bucket else "MediaBucket"
+def _logical_ids(deployment: Deployment) -> dict[Bucket, str]:
+    """Return the buckets' names in the template: StaticBucket, MediaBucket, MediaAvatarsBucket, ...
+
+    A bucket is named after its first location, so that one for both is StaticBucket still when the uploads
+    move out of it later.
+    """
+    names = {location: sid for sid, location in policies.sids(deployment.locations)}
+    return {bucket: f"{names[bucket.locations[0]]}Bucket" for bucket in deployment.buckets}
 
 
 # Buckets
@@ -162,7 +185,7 @@ def _translated(what: str, rule: Mapping[str, Any], names: Mapping[str, str]) ->
     for path, value in _leaves(rule):
         if path not in names:
             raise CloudFormationError(
-                f"{what}: s3/cloudformation.py has no word of CloudFormation's for {path}: add it there."
+                f"{what}: s3kit has no word of CloudFormation's for {path}: please report it."
             )
         if path == "Filter.Prefix" and not value:
             continue  # all objects, which CloudFormation says by no prefix at all
@@ -222,45 +245,43 @@ _PROPERTIES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
 _STAYS = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
 
 
-def _bucket(name: str, bucket: Bucket) -> dict[str, Any]:
+def _bucket(name: str, want: Wanted) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "BucketName": {"Fn::FindInMap": ["BucketByRegion", {"Ref": "AWS::Region"}, name]}
     }
-    if bucket_names.is_account_regional(bucket.name):
+    if bucket_names.is_account_regional(want.name):
         properties["BucketNamespace"] = "account-regional"
-    for title, want in bucket.aspects.items():
+    for title, each in want.aspects.items():
         if title not in _PROPERTIES:
-            raise CloudFormationError(
-                f"s3/cloudformation.py has no word of CloudFormation's for {title}: add it there."
-            )
-        properties |= _PROPERTIES[title](want.value)
+            raise CloudFormationError(f"s3kit has no word of CloudFormation's for {title}: please report it.")
+        properties |= _PROPERTIES[title](each.value)
     return {
         "Type": "AWS::S3::Bucket",
         **_STAYS,
         "Metadata": {
-            "Holds": bucket.holds,
-            "Reasons": {title: want.reason for title, want in bucket.aspects.items() if title != "policy"},
+            "Holds": want.holds,
+            "Reasons": {title: each.reason for title, each in want.aspects.items() if title != "policy"},
         },
         "Properties": properties,
     }
 
 
-def _policy(name: str, bucket: Bucket) -> dict[str, Any]:
-    want = bucket.aspects["policy"]
+def _policy(name: str, want: Wanted) -> dict[str, Any]:
+    policy = want.aspects["policy"]
     return {
         "Type": "AWS::S3::BucketPolicy",
         # With its bucket, so that what stays is no less and no more closed than it was.
         **_STAYS,
-        "Metadata": {"Reasons": {"policy": want.reason}},
+        "Metadata": {"Reasons": {"policy": policy.reason}},
         "Properties": {
             "Bucket": {"Ref": name},
-            "PolicyDocument": {"Version": policies.VERSION, "Statement": _referring(want.value)},
+            "PolicyDocument": {"Version": policies.VERSION, "Statement": _referring(policy.value)},
         },
     }
 
 
 def _referring(value: Any) -> Any:
-    """Return the statements with a reference in the place of the distribution's ARN."""
+    """Return the statements with a reference instead of the distribution's ARN."""
     if isinstance(value, Mapping):
         return {name: _referring(each) for name, each in value.items()}
     if isinstance(value, list):
@@ -291,19 +312,18 @@ def _parameters(domains: list[str]) -> dict[str, Any]:
     }
 
 
-def _let_stay_open(site: Site, resources: dict[str, Any]) -> None:
+def _let_stay_open(deployment: Deployment, names: Mapping[Bucket, str], resources: dict[str, Any]) -> None:
     """Give the resources of the buckets both states: behind CloudFront, and open beside it meanwhile."""
 
     def put(properties: dict[str, Any], name: str, value: Any) -> None:
         if properties[name] != value:
             properties[name] = {"Fn::If": ["StayOpen", value, properties[name]]}
 
-    for bucket in wanted(replace(site, distribution="")):
-        name = _logical_id(site, bucket.name)
+    for name, want in zip(names.values(), wanted(_through("", deployment)), strict=True):
         block = "PublicAccessBlockConfiguration"
-        put(resources[name]["Properties"], block, _bucket(name, bucket)["Properties"][block])
+        put(resources[name]["Properties"], block, _bucket(name, want)["Properties"][block])
         closed = resources[f"{name}Policy"]["Properties"]["PolicyDocument"]
-        statements = _policy(name, bucket)["Properties"]["PolicyDocument"]["Statement"]
+        statements = _policy(name, want)["Properties"]["PolicyDocument"]["Statement"]
         taken = {statement["Sid"] for statement in statements}
         for statement in closed["Statement"]:
             if statement not in statements:
@@ -312,30 +332,34 @@ def _let_stay_open(site: Site, resources: dict[str, Any]) -> None:
         put(closed, "Statement", statements)
 
 
-def _public_key(site: Site, private_key: str) -> str:
+def _public_key(deployment: Deployment, location: Location) -> str:
     """Return the public half as PEM where links to uploads are signed, else nothing."""
-    if not (site.media_domain and site.access == "private"):
+    if not location.is_private:
         return ""
-    if not private_key.strip():
+    _, private = deployment.storages[location.alias].cloudfront_pair
+    if not private:
         raise CloudFormationError(
-            "AWS_MEDIA_CUSTOM_DOMAIN is set and uploads are private, but AWS_CLOUDFRONT_KEY is not set: make"
-            " one (openssl genrsa 2048 | base64 -w0) and set it; the template gets its public half."
+            f"STORAGES[{location.alias!r}] has a custom_domain and is private, but no cloudfront_key: make one"
+            " (openssl genrsa 2048 | base64 -w0) and set it; the template gets its public half."
         )
     try:
-        key = media.cloudfront_key(private_key.strip())
+        key = cloudfront.private_key(private)
     except ValueError as error:
         raise CloudFormationError(str(error)) from None
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def _key_id(key: str) -> str:
+def _digest(key: str) -> str:
     # A public key cannot be changed (CannotChangeImmutablePublicKeyFields): another key is another resource.
-    return f"PublicKey{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
-def _cdn(site: Site, static_domain: str, buckets: Mapping[str, Bucket], key: str) -> dict[str, Any]:
-    unique = site.static_bucket
-    cors = buckets["StaticBucket"].aspects["cors"].value
+def _cdn(deployment: Deployment, domains: list[str], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return CloudFront's resources; `keys` are the public keys of the private locations."""
+    buckets, names = wanted(deployment), _logical_ids(deployment)
+    unique = buckets[0].name
     found: dict[str, Any] = {
         "OriginAccessControl": {
             "Type": "AWS::CloudFront::OriginAccessControl",
@@ -350,7 +374,7 @@ def _cdn(site: Site, static_domain: str, buckets: Mapping[str, Bucket], key: str
         },
         "NothingElse": {
             "Type": "AWS::CloudFront::Function",
-            "Metadata": {"Reason": "what is neither static/* nor media/* is not asked of S3 at all"},
+            "Metadata": {"Reason": "what is in no location is not asked of S3 at all"},
             "Properties": {
                 "Name": unique,
                 "AutoPublish": True,
@@ -358,25 +382,30 @@ def _cdn(site: Site, static_domain: str, buckets: Mapping[str, Bucket], key: str
                 "FunctionCode": _NOT_FOUND,
             },
         },
-        "StaticHeaders": _headers(f"{unique}-static", cors),
     }
-    static = _behavior("static", STATIC_PREFIX, "StaticHeaders")
-    behaviors, origins = [static], [_origin("static", "StaticBucket", signs=True)]
-    if site.media_domain:
-        found["MediaHeaders"] = _headers(f"{unique}-media", [])
-        uploads = _behavior("media", MEDIA_PREFIX, "MediaHeaders")
-        if key:
+    behaviors, origins = [], []
+    for sid, location in policies.sids(deployment.locations):
+        if not location.custom_domain:
+            continue
+        (bucket,) = (each for each in buckets if location in each.bucket.locations)
+        headers = f"{location.kind.capitalize()}Headers"
+        rules = bucket.aspects["cors"].value if location.kind == "static" else []
+        found[headers] = _headers(f"{unique}-{location.kind}", rules)
+        behavior = _behavior(sid, location.prefix, headers)
+        if key := keys.get(sid):
             found |= _signed_links(unique, key)
-            uploads["TrustedKeyGroups"] = [{"Ref": "KeyGroup"}]
-            uploads["CachePolicyId"] = {"Ref": "MediaCache"}
-        behaviors.append(uploads)
+            behavior["TrustedKeyGroups"] = [{"Ref": f"KeyGroup{_digest(key)}"}]
+            behavior["CachePolicyId"] = {"Ref": "MediaCache"}
+        behaviors.append(behavior)
         # With public-read each upload's ACL lets everybody in, and no policy lets CloudFront in.
-        bucket = _logical_id(site, site.media_bucket)
-        origins.append(_origin("media", bucket, signs=site.media_through_cdn))
-    default = {name: value for name, value in static.items() if name != "PathPattern"}
+        origins.append(_origin(sid, names[bucket.bucket], signs=location.through_cdn))
+    default = _behavior(origins[0]["Id"], "", behaviors[0]["ResponseHeadersPolicyId"]["Ref"])
+    del default["PathPattern"]
     default["FunctionAssociations"] = [
         {"EventType": "viewer-request", "FunctionARN": {"Fn::GetAtt": ["NothingElse", "FunctionARN"]}}
     ]
+    # The first that matches counts, so what lies within another location comes before it.
+    behaviors.sort(key=lambda each: -len(each["PathPattern"]))
     found["Distribution"] = {
         "Type": "AWS::CloudFront::Distribution",
         "Properties": {
@@ -385,7 +414,7 @@ def _cdn(site: Site, static_domain: str, buckets: Mapping[str, Bucket], key: str
                 "Enabled": True,
                 "HttpVersion": "http2and3",
                 "IPV6Enabled": True,
-                "Aliases": _domains(site, static_domain),
+                "Aliases": domains,
                 "ViewerCertificate": {
                     "AcmCertificateArn": {"Ref": "CertificateArn"},
                     "MinimumProtocolVersion": "TLSv1.2_2021",
@@ -459,10 +488,9 @@ def _headers(name: str, cors: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _signed_links(unique: str, key: str) -> dict[str, Any]:
     """Return the key that links are checked with, and a cache that knows what a link may ask of S3."""
-    key_id = _key_id(key)
-    digest = key_id.removeprefix("PublicKey")
+    digest = _digest(key)
     return {
-        key_id: {
+        f"PublicKey{digest}": {
             "Type": "AWS::CloudFront::PublicKey",
             "Properties": {
                 "PublicKeyConfig": {
@@ -472,9 +500,11 @@ def _signed_links(unique: str, key: str) -> dict[str, Any]:
                 }
             },
         },
-        "KeyGroup": {
+        f"KeyGroup{digest}": {
             "Type": "AWS::CloudFront::KeyGroup",
-            "Properties": {"KeyGroupConfig": {"Name": unique, "Items": [{"Ref": key_id}]}},
+            "Properties": {
+                "KeyGroupConfig": {"Name": f"{unique}-{digest}", "Items": [{"Ref": f"PublicKey{digest}"}]}
+            },
         },
         "MediaCache": {
             "Type": "AWS::CloudFront::CachePolicy",
@@ -504,8 +534,8 @@ def _signed_links(unique: str, key: str) -> dict[str, Any]:
     }
 
 
-def _outputs(domains: list[str], key: str) -> dict[str, Any]:
-    """Return the variables that the stack makes known, by their names as descriptions, and the DNS record."""
+def _outputs(domains: list[str], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that the stack's resources give, by their names as descriptions, and the DNS record."""
     found = {
         "DistributionArn": {"Description": "AWS_CLOUDFRONT_DISTRIBUTION_ARN", "Value": {"Fn::Sub": _ARN}},
         "DomainName": {
@@ -513,6 +543,8 @@ def _outputs(domains: list[str], key: str) -> dict[str, Any]:
             "Value": {"Fn::GetAtt": ["Distribution", "DomainName"]},
         },
     }
-    if key:
-        found["KeyId"] = {"Description": "AWS_CLOUDFRONT_KEY_ID", "Value": {"Ref": _key_id(key)}}
+    for sid, key in keys.items():
+        what = "AWS_CLOUDFRONT_KEY_ID" if len(set(keys.values())) == 1 else f"cloudfront_key_id of {sid}"
+        name = "KeyId" if len(set(keys.values())) == 1 else f"KeyId{sid}"
+        found[name] = {"Description": what, "Value": {"Ref": f"PublicKey{_digest(key)}"}}
     return found

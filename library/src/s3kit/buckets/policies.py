@@ -35,13 +35,13 @@ def bucket_policy(bucket: Bucket) -> list[dict[str, Any]]:
                 "Condition": {"Bool": {"aws:SecureTransport": "false"}},
             }
         )
-    for sid, location in _sids(bucket.locations):
+    for sid, location in sids(bucket.locations):
         if location.through_cdn or location.kind == "static" or location.access == "public-policy":
             statements.append(_read(f"{MARK}{sid}Read", location))
     return statements
 
 
-def _sids(locations: Sequence[Location]) -> list[tuple[str, Location]]:
+def sids(locations: Sequence[Location]) -> list[tuple[str, Location]]:
     """Return each location with a name for statements about it: Static, Media, MediaAvatars, ..."""
     found, taken = [], set()
     for location in locations:
@@ -198,7 +198,7 @@ def web(deployment: Deployment) -> list[Grant]:
         "s3:ListMultipartUploadParts": "see which parts have arrived, to resume from there",
     }
     grants = []
-    for sid, location in _sids(deployment.media):
+    for sid, location in sids(deployment.media):
         objects = {
             "s3:GetObject": "read an upload, sign links to it",
             "s3:PutObject": "save an upload, in parts if it is large",
