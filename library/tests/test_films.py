@@ -23,9 +23,6 @@ def ebml(document: bytes, before: bytes = b"\x42\x86\x81\x01") -> bytes:
 FILM, WEBM = mp4(), ebml(b"webm")
 
 
-# What passes for a film
-
-
 @pytest.mark.parametrize(
     ("name", "data"),
     [

@@ -80,7 +80,7 @@ def _entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         except (ImportError, KeyError):
             continue  # Django's own error, where somebody uses it
         if isinstance(backend, type) and hasattr(backend, "location_as"):
-            yield alias, backend, entry.get("OPTIONS", {})
+            yield alias, backend, dict(entry.get("OPTIONS") or {})
 
 
 def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
