@@ -11,9 +11,10 @@ import pytest
 from botocore.loaders import create_loader
 from django.core.management import call_command
 
+from s3kit.deployment import Deployment
 from s3kit.doctor.report import Report, diagnose
-from s3kit.local.server import LocalServer
 from s3kit.doctor.shared import Line, Role
+from s3kit.local.server import LocalServer
 from tests.ministack import MakeSite, SiteOnS3
 
 TEXT = "/* text that shrinks when it is compressed, so that it is */\n" * 30
@@ -70,9 +71,20 @@ class Doctored:
         return str(next(key for key in found if key.endswith(suffix) and key != f"static/{name}"))
 
 
+def diagnosed(role: Role | None = None) -> Report:
+    """Return the report on what STORAGES says."""
+    return diagnose(Deployment.load(), role)
+
+
+def change(settings: Any, alias: str, **options: Any) -> None:
+    """Change options of an entry of STORAGES."""
+    entry = settings.STORAGES[alias]
+    settings.STORAGES = settings.STORAGES | {alias: entry | {"OPTIONS": entry["OPTIONS"] | options}}
+
+
 def examined(role: Role | None = None) -> Report:
     """Return a report, whose text must be fit for a terminal and hold no secret."""
-    report = diagnose(role)
+    report = diagnosed(role)
     for width in (80, 100):
         text = report.as_text(width)
         assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
@@ -84,7 +96,7 @@ def examined(role: Role | None = None) -> Report:
 
 
 def troubles(report: Report) -> dict[str, Line]:
-    """Return the lines that are not ok, without those that cannot be at the desk."""
+    """Return the lines that are not ok, without those that cannot be on a local server."""
     return {
         line.probe: line
         for line in report.lines

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import botocore.loaders
 import pytest
+
 from s3kit import clients
 from s3kit.buckets import apply, policies
 from s3kit.deployment import Deployment, Key
@@ -221,8 +222,7 @@ def s3_site(store: LocalServer, settings: Any, act_as: ActAs) -> MakeSite:
             settings,
             static={"bucket_name": static_bucket} | dict(static or {}),
             media={"bucket_name": media_bucket, "access": access} | dict(media or {}),
-            AWS_S3_ENDPOINT_URL=store.endpoint,
-            **more,
+            **{"AWS_S3_ENDPOINT_URL": store.endpoint} | more,
         )
         wanted = Deployment.load()
         if prepared:

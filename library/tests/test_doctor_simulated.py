@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto import mock_aws
 
-from s3kit.buckets import policies
 from s3kit.buckets.account import Account
-from s3kit.doctor.report import diagnose
-from s3kit.local.server import LocalServer
+from s3kit.deployment import Deployment
 from s3kit.doctor import rights
-from s3kit.doctor.shared import Patient
-from tests.doctored import Doctored, examined, trouble, troubles
+from s3kit.doctor.shared import Probed
+from s3kit.local.server import LocalServer
+from tests.doctored import Doctored, diagnosed, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
+from tests.ministack import s3_settings
 from tests.tls_front import certificate, tls_front
 
 pytestmark = pytest.mark.slow  # a site of its own for each: half a second, many times
@@ -50,7 +50,7 @@ def faulty(well: Any, settings: Any) -> Iterator[Faulty]:
 
 
 FORM, PART = "^/media-[0-9a-f]+$", r"^/media-[0-9a-f]+/pending/.*partNumber"
-STRICT = "use a store that checks what is signed, as S3 does"
+STRICT = "use a server that checks what is signed, as S3 does"
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ STRICT = "use a store that checks what is signed, as S3 does"
             (
                 "direct form",
                 "not ok",
-                "a browser's upload is refused: 501 NotImplemented",
-                "use a store that takes forms (POST Object), as S3 does",
+                "a browser's upload is rejected: 501 NotImplemented",
+                "use a server that accepts forms (POST Object), as S3 does",
             ),
         ),
         (
@@ -88,7 +88,7 @@ STRICT = "use a store that checks what is signed, as S3 does"
         ),
         (
             Fault("PUT", PART, first=2, status=403, code="AccessDenied"),
-            ("direct parts", "not ok", "a browser's part is refused: 403 AccessDenied", STRICT),
+            ("direct parts", "not ok", "a browser's part is rejected: 403 AccessDenied", STRICT),
         ),
         (
             Fault("PUT", PART, cut="before"),
@@ -119,9 +119,11 @@ def test_simulated_bucket_of_another_account(faulty: Faulty, settings: Any) -> N
     found = troubles(examined())
     assert set(found) == {"static bucket", "media bucket"}
     assert found["media bucket"].text == (
-        f"{doctored.media} is not account 123456789012's, as AWS_EXPECTED_BUCKET_OWNER demands"
+        f"{doctored.media} does not belong to account 123456789012, as AWS_EXPECTED_BUCKET_OWNER demands"
     )
-    assert found["media bucket"].cure == "correct AWS_MEDIA_BUCKET_NAME or AWS_EXPECTED_BUCKET_OWNER"
+    assert found["media bucket"].cure == (
+        "correct bucket_name in STORAGES['default'] or AWS_EXPECTED_BUCKET_OWNER"
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,13 +140,13 @@ def test_simulated_clock(
     well()
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 60 * minutes)
-    report = diagnose()
+    report = diagnosed()
     (line,) = [line for line in report.lines if line.probe == "clock"]
     # Where a second goes by in between, it is one more or less.
     told = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
     assert line.status == status
     assert line.text in told
-    assert "S3 refuses what is 15 minutes off" in line.cure
+    assert "S3 rejects what is 15 minutes off" in line.cure
     assert bool(report.not_probed) == (status == "not ok")
 
 
@@ -156,7 +158,7 @@ def test_simulated_busy_s3(faulty: Faulty) -> None:
 def test_simulated_end_of_a_session(faulty: Faulty) -> None:
     faulty(Fault("GET", r"list-type=2&max-keys=0|max-keys=0.*list-type=2", status=400, code="ExpiredToken"))
     status, text, _ = trouble("credentials")
-    assert (status, text) == ("not ok", "S3 refuses them: the session has expired")
+    assert (status, text) == ("not ok", "S3 rejects them: the session has expired")
 
 
 def test_simulated_silence_of_sts(faulty: Faulty) -> None:
@@ -164,7 +166,7 @@ def test_simulated_silence_of_sts(faulty: Faulty) -> None:
     status, text, cure = trouble("credentials")
     assert status == "can't tell"
     assert "STS does not say whose it is" in text
-    assert cure == "let this machine reach STS; the site itself does without"
+    assert cure == "let this machine reach STS; the site itself does not need it"
 
 
 def test_simulated_link_that_does_not_work(faulty: Faulty) -> None:
@@ -180,7 +182,7 @@ def test_simulated_link_that_does_not_work(faulty: Faulty) -> None:
     ("probe", "fault", "what"),
     [
         ("tampered link", Fault("GET", f"{PROBE}.*X-Amz-Expires=3600", first=2, status=200), "signature was"),
-        ("expired link", Fault("GET", f"{PROBE}.*X-Amz-Expires=60", status=200), "time is over"),
+        ("expired link", Fault("GET", f"{PROBE}.*X-Amz-Expires=60", status=200), "has expired"),
     ],
 )
 def test_simulated_link_that_works_and_should_not(
@@ -198,33 +200,31 @@ def test_simulated_manifest_behind_403(faulty: Faulty) -> None:
     assert trouble("manifest") == (
         "not ok",
         "no right to s3:GetObject",
-        f"allow s3:GetObject on arn:aws:s3:::{doctored.static}/{policies.MANIFEST}: see `manage.py s3 policy"
+        f"allow s3:GetObject on arn:aws:s3:::{doctored.static}/static/staticfiles.json: see `manage.py s3 policy"
         " --role web`; or it is missing, which looks the same without s3:ListBucket: run `manage.py"
         " collectstatic`",
     )
 
 
-# --------------------------------------------------------------------------------- the account's block
+# The account's block
 
 
 @pytest.fixture
 def on_aws(settings: Any) -> Iterator[Any]:
     """Return the account's administrator, of a site on AWS as moto has it."""
-    settings.AWS_S3_REGION_NAME = "eu-central-1"
-    settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"
-    settings.STORAGES = {"default": {"BACKEND": "s3kit.storages.media.MediaStorage"}}
+    s3_settings(settings)
     with mock_aws():
         yield boto3.client("s3control", region_name="eu-central-1")
 
 
 def block_line() -> tuple[str, str, str]:
-    (line,) = rights.account_block(Patient.of_settings(None))
+    (line,) = rights.account_block(Probed(Deployment.load(), None), None)
     return line.status, line.text, line.cure
 
 
 @pytest.mark.usefixtures("on_aws")
 def test_simulated_account_without_a_block() -> None:
-    assert block_line() == ("ok", "the account blocks nothing that the settings want public", "")
+    assert block_line() == ("ok", "the account blocks nothing that STORAGES wants public", "")
 
 
 def test_simulated_account_that_blocks_public_access(on_aws: Any, settings: Any) -> None:
@@ -235,11 +235,11 @@ def test_simulated_account_that_blocks_public_access(on_aws: Any, settings: Any)
     status, text, cure = block_line()
     assert (status, text) == (
         "not ok",
-        "account 123456789012 blocks what the settings want public: BlockPublicPolicy, RestrictPublicBuckets",
+        "account 123456789012 blocks what STORAGES wants public: BlockPublicPolicy, RestrictPublicBuckets",
     )
     assert cure.endswith("turn these off: BlockPublicPolicy, RestrictPublicBuckets")
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
-    assert block_line() == ("ok", "nothing is to be public, so it may be on", "")
+    assert block_line() == ("ok", "the account blocks nothing that STORAGES wants public", "")
 
 
 @pytest.mark.usefixtures("on_aws")
@@ -253,7 +253,7 @@ def test_simulated_account_that_may_not_be_seen(monkeypatch: pytest.MonkeyPatch)
     )
 
 
-# ------------------------------------------------------------------------------------------ CloudFront
+# CloudFront
 
 DISTRIBUTION = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 
@@ -310,7 +310,7 @@ def cdn(
     distribution = Distribution()
     with tls_front(store.endpoint, served, distribution.route, compresses=True) as host:
         distribution.host = host
-        settings.AWS_STATIC_CUSTOM_DOMAIN = settings.AWS_MEDIA_CUSTOM_DOMAIN = host
+        settings.AWS_S3_CUSTOM_DOMAIN = host
         settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = DISTRIBUTION
         settings.AWS_CLOUDFRONT_KEY_ID, settings.AWS_CLOUDFRONT_KEY = "K1", distribution.pem
         yield distribution
@@ -329,7 +329,7 @@ def test_simulated_distribution_that_is_well(well: Any, cdn: Distribution, acces
         assert told["signed link"] == "works, for up to 3600 seconds"
     else:
         assert told["media bypass"] == "only CloudFront reads the bucket"
-    assert told["account block"] == "nothing is to be public, so it may be on"
+    assert told["account block"] == "the account blocks nothing that STORAGES wants public"
 
 
 def test_simulated_distribution_that_checks_no_signature(well: Any, cdn: Distribution) -> None:
@@ -337,7 +337,7 @@ def test_simulated_distribution_that_checks_no_signature(well: Any, cdn: Distrib
     cdn.doctored = well()
     found = troubles(examined())
     assert set(found) == {"media visitors", "tampered link", "expired link"}
-    assert found["media visitors"].text == f"anybody can read uploads at {cdn.host}, which are to be private"
+    assert found["media visitors"].text == f"anybody can read uploads at {cdn.host}, which must be private"
 
 
 def test_simulated_distribution_with_another_key(well: Any, cdn: Distribution) -> None:
@@ -346,7 +346,7 @@ def test_simulated_distribution_with_another_key(well: Any, cdn: Distribution) -
     assert trouble("signed link") == (
         "not ok",
         "does not work: 403",
-        "check AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY against the distribution's key group",
+        "check cloudfront_key_id and cloudfront_key against the distribution's key group",
     )
 
 
@@ -357,6 +357,6 @@ def test_simulated_bucket_that_is_open_beside_the_distribution(
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = DISTRIBUTION
     assert trouble("static bypass") == (
         "warning",
-        "the bucket's own address is open, although only CloudFront is to read it",
+        "the bucket's own address is open, although only CloudFront may read it",
         "run `manage.py s3 apply`",
     )

@@ -1,15 +1,11 @@
 """Error pages find their style sheet without a manifest."""
 
 import pytest
-from django.template.loader import render_to_string
+from django.template import Context, Template
 from pytest_django import Settings
 
 from s3kit.templatetags.plain_static import plain_static
-
-ON_S3 = {
-    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
-    "staticfiles": {"BACKEND": "s3kit.storages.static.StaticStorage"},
-}
+from tests.ministack import s3_settings
 
 
 def test_on_disk_it_is_below_static_url() -> None:
@@ -24,9 +20,7 @@ def test_on_disk_it_is_below_static_url() -> None:
     ],
 )
 def test_on_s3_it_is_the_plain_object(settings: Settings, domain: str, expected: str) -> None:
-    settings.STORAGES = ON_S3
-    settings.AWS_S3_REGION_NAME = "eu-central-1"
-    settings.AWS_STATIC_BUCKET_NAME = "acme-static"
-    settings.AWS_STATIC_CUSTOM_DOMAIN = domain
+    s3_settings(settings, static={"custom_domain": domain})
     assert plain_static("site/site.css") == expected
-    assert expected in render_to_string("500.html")
+    page = Template("{% load plain_static %}{% plain_static 'site/site.css' %}")
+    assert page.render(Context()) == expected

@@ -21,16 +21,17 @@ import pytest
 from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 
-from s3kit.publishing import history
 from s3kit.buckets import policies
-from s3kit.publishing import prune
-from s3kit.deployment import Site
+from s3kit.deployment import Deployment
+from s3kit.publishing import history, prune
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, s3_storages
 
 pytestmark = pytest.mark.slow
 
-MANIFEST = policies.MANIFEST
+PREFIX = "static/"
+MANIFEST = f"{PREFIX}staticfiles.json"
+MARKERS = PREFIX + history.MARKERS
 A = {"site.css": b"a { color: red }", "logo.png": b"the old logo", "gone.txt": b"only in A"}
 B = {"site.css": b"b { color: blue }", "logo.png": b"the new logo"}
 C = {"site.css": b"c { color: green }", "logo.png": b"the new logo", "more.txt": b"only in C"}
@@ -81,10 +82,10 @@ class House:
         return {each["Key"] for page in pages for each in page.get("Contents", ())}
 
     def copies(self) -> list[str]:
-        return sorted(filter(history.hash_in, self.names()))
+        return sorted(filter(hash_in, self.names()))
 
     def markers(self) -> set[str]:
-        return set(filter(history.is_marker, self.names()))
+        return {key for key in self.names() if history.is_marker(key.removeprefix(PREFIX))}
 
     def prune(self, *arguments: str) -> dict[str, Any]:
         """Prune, which must go well; return what it says to machines."""
@@ -119,12 +120,16 @@ class House:
                 assert (answer.status, answer.body) == (200, tree[name]), stored
 
 
+def roles(*names: str) -> list[dict[str, Any]]:
+    """Return the policies of roles of the site, by default of those that deploy and prune."""
+    site = Deployment.load()
+    return [policies.document(policies.ROLES[name](site)) for name in names or ("deploy", "prune")]
+
+
 @pytest.fixture
 def house(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> Iterator[House]:
     site = s3_site()
-    wanted = Site.from_settings()
-    both = [policies.document(policies.deploy(wanted)), policies.document(policies.prune(wanted))]
-    act_as(new_user(site.store, *both))
+    act_as(new_user(site.store, *roles()))
     sources = tmp_path / "sources"
     sources.mkdir()
     settings.STATICFILES_DIRS = [sources]
@@ -134,12 +139,17 @@ def house(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> It
         yield House(site, proxy, sources)
 
 
+def hash_in(key: str) -> str:
+    """Return the hash in the key of a kept manifest, "" for any other."""
+    return history.hash_in(key.removeprefix(PREFIX))
+
+
 def only_in(old: dict[str, str], new: dict[str, str]) -> set[str]:
     """Return the keys of the hashed objects of a manifest's paths that another does not name."""
     return {f"static/{name}" for name in set(old.values()) - set(new.values())}
 
 
-# ------------------------------------------------------------------------------------- kept manifests
+# Kept manifests
 
 
 def test_each_deploy_keeps_a_copy_of_its_manifest_before_it_goes_live(house: House) -> None:
@@ -157,7 +167,7 @@ def test_each_deploy_keeps_a_copy_of_its_manifest_before_it_goes_live(house: Hou
     house.deploy(B)
     (second,) = set(house.copies()) - {first}
     metadata = root.head_object(Bucket=bucket, Key=second)["Metadata"]
-    assert metadata == {"replaces": history.hash_in(first)}
+    assert metadata == {"replaces": hash_in(first)}
 
 
 def test_a_manifest_of_which_there_is_no_copy_is_kept_when_it_is_replaced(house: House) -> None:
@@ -170,7 +180,7 @@ def test_a_manifest_of_which_there_is_no_copy_is_kept_when_it_is_replaced(house:
     paths = json.loads(root.get_object(Bucket=bucket, Key=first)["Body"].read())["paths"]
     assert set(paths) == set(A)
     assert "since" in root.head_object(Bucket=bucket, Key=first)["Metadata"]
-    assert root.head_object(Bucket=bucket, Key=second)["Metadata"] == {"replaces": history.hash_in(first)}
+    assert root.head_object(Bucket=bucket, Key=second)["Metadata"] == {"replaces": hash_in(first)}
     house.pass_days(40)
     house.deploy(C)
     assert len(house.copies()) == 3
@@ -181,7 +191,7 @@ def lose_copies(house: House) -> None:
         house.site.root.delete_object(Bucket=house.site.static_bucket, Key=key)
 
 
-# --------------------------------------------------------------------------------------- what goes
+# What goes
 
 
 def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
@@ -201,7 +211,7 @@ def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
     assert set(re.findall(r"^ +[0-9,]+  \d{4}-\d\d-\d\d  (.+)$", text, re.MULTILINE)) == going
     root, bucket = house.site.root, house.site.static_bucket
     size = sum(root.head_object(Bucket=bucket, Key=key)["ContentLength"] for key in going)
-    assert f"\n{len(going)} objects can go, {size:,} bytes. With --delete they do." in text
+    assert f"\n{len(going)} objects to remove, {size:,} bytes. Remove with --delete." in text
     assert house.prune("--keep", "1", "--delete")["removed_bytes"] == size
     assert house.names() == before - going
     house.check(B)
@@ -278,8 +288,7 @@ def test_nothing_outside_of_static_and_no_folder_is_touched(
     s3_site: MakeSite, house: House, act_as: ActAs, settings: Any
 ) -> None:
     site = s3_site(one_bucket=True)
-    documents = [role(Site.from_settings()) for role in (policies.deploy, policies.prune)]
-    act_as(new_user(site.store, *map(policies.document, documents)))
+    act_as(new_user(site.store, *roles()))
     house.site = site
     with FaultProxy(site.store.endpoint) as proxy:
         house.proxy = proxy
@@ -317,7 +326,7 @@ def test_batches_are_listed_anew_one_by_one(house: House, monkeypatch: pytest.Mo
     house.check(A)
 
 
-# ------------------------------------------------------------------------------------------ refusals
+# Refusals
 
 
 def test_without_a_live_manifest_nothing_goes(house: House) -> None:
@@ -345,7 +354,7 @@ def test_a_kept_manifest_that_can_not_be_read_is_named(house: House) -> None:
     copy = house.copies()[0]
     house.site.root.put_object(Bucket=house.site.static_bucket, Key=copy, Body=b"{")
     text = house.fails("--delete")
-    assert text.startswith(f"{copy} can't be understood")
+    assert text.startswith(f"{copy} can't be read")
     assert len(text.splitlines()) == 1
 
 
@@ -360,7 +369,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     found = house.prune("--delete", "--keep", "1")
     assert found["unknown_before"]
     assert found["found"] == []
-    assert "is not on record, so nothing can be told to be unused for 30 days" in house.text()
+    assert "is not on record, so nothing is known to be unused for 30 days" in house.text()
     house.deploy(C)
     assert house.prune("--delete", "--keep", "1")["found"] == [], "the copy made now says so too"
     house.pass_days(26)
@@ -414,11 +423,15 @@ def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, a
     text = house.fails()
     assert "these credentials may not s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
     assert len(text.splitlines()) == 1
-    settings.AWS_STATIC_BUCKET_NAME = ""
-    assert house.fails() == "Not set: AWS_STATIC_BUCKET_NAME. Set them in .env or in the environment."
+    settings.STORAGES = s3_storages({})
+    assert "bucket_name" in house.fails()
+    settings.STORAGES = s3_storages(media={"bucket_name": house.site.media_bucket})
+    assert house.fails() == "No storage of static files in STORAGES is on S3."
+    settings.USE_S3 = False
+    assert "USE_S3" in house.fails()
 
 
-# ------------------------------------------------------------------------------------------- deletions
+# Deletions
 
 
 def unused(house: House) -> set[str]:
@@ -481,7 +494,7 @@ def test_what_is_refused_of_some_is_named_simulated(house: House) -> None:
 
 def test_without_the_right_to_delete_one_line_says_so(house: House, act_as: ActAs) -> None:
     keys = unused(house)
-    document = policies.document(policies.prune(Site.from_settings()))
+    (document,) = roles("prune")
     document["Statement"][0]["Resource"] += "manifests/*"
     document["Statement"][0]["Resource"] = document["Statement"][0]["Resource"].replace(
         "*manifests", "manifests"
@@ -528,7 +541,7 @@ def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: 
     assert not house.markers()
 
 
-# ---------------------------------------------------------------------------------- prune beside a deploy
+# Prune beside a deploy
 
 
 @pytest.fixture
@@ -544,9 +557,11 @@ def due(house: House) -> House:
     return house
 
 
-def pruned() -> prune.Report:
+def pruned() -> prune.PruneReport:
     """Prune as the command does, in a thread, which can take no signals."""
-    return prune.prune(keep=1, delete=True, progress=lambda *_: None)
+    location = Deployment.load().static
+    assert location
+    return prune.prune(location, "staticfiles.json", keep=1, delete=True, progress=lambda *_: None)
 
 
 # A file of A that has changed, too: its object is there, and is replaced.
@@ -667,7 +682,7 @@ def test_what_was_written_since_the_list_was_made_is_young_again(
 
 def test_only_batches_from_before_are_waited_for(due: House) -> None:
     """A later one reads the copy of the manifest before it deletes; a long prune holds no deploy up."""
-    first, second = (f"{history.MARKERS}{secrets.token_hex(8)}" for _ in range(2))
+    first, second = (f"{MARKERS}{secrets.token_hex(8)}" for _ in range(2))
     bucket, root = due.site.static_bucket, due.site.root
     root.put_object(Bucket=bucket, Key=first, Body=b"")
     with ThreadPoolExecutor(1) as pool:
@@ -685,9 +700,9 @@ def test_only_batches_from_before_are_waited_for(due: House) -> None:
 def test_a_marker_that_was_left_behind_lapses(
     due: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    marker = f"{history.MARKERS}{secrets.token_hex(8)}"
+    marker = f"{MARKERS}{secrets.token_hex(8)}"
     due.site.root.put_object(Bucket=due.site.static_bucket, Key=marker, Body=b"")
-    monkeypatch.setattr(kept, "LAPSE", timedelta(seconds=2))
+    monkeypatch.setattr(history, "LAPSE", timedelta(seconds=2))
     due.deploy(A)
     assert marker in caplog.text
     due.check(A)
@@ -713,7 +728,7 @@ def test_a_deploy_that_relies_on_nothing_old_asks_no_more_than_before(house: Hou
 
 
 def test_prune_may_not_do_anything_else(house: House) -> None:
-    grants = policies.document(policies.prune(Site.from_settings()))
+    (grants,) = roles("prune")
     s3 = house.site.store.client(key=new_user(house.site.store, grants))
     bucket = house.site.static_bucket
     house.deploy(A)

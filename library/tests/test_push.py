@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,14 @@ from django.core.files.base import ContentFile
 from django.core.management import CommandError, call_command
 
 from s3kit.buckets import policies
+from s3kit.deployment import Deployment
 from s3kit.publishing import push
-from s3kit.storages.media import MediaStorage
-from s3kit.deployment import Site
+from tests import processes
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, s3_storages
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).resolve().parent.parent
 FILES = {
     "photos/2019/lake.jpg": b"\xff\xd8 a lake",
     "photos/2019/lake_Xy12abc.jpg": b"Django's own way to make a name unique",
@@ -96,12 +94,7 @@ def moving(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> A
 
     def make(access: str = "private", **more: Any) -> Moving:
         site = s3_site(access, **more)
-        # USE_S3 is off yet, and the credentials are the running site's.
-        settings.USE_S3 = False
-        settings.STORAGES = settings.STORAGES | {
-            "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"}
-        }
-        act_as(new_user(site.store, policies.document(policies.web(Site.from_settings()))))
+        act_as(new_user(site.store, policies.document(policies.web(Deployment.load()))))  # the running site's
         proxies.append(FaultProxy(site.store.endpoint).__enter__())
         settings.AWS_S3_ENDPOINT_URL = proxies[-1].endpoint
         folder = tmp_path / "uploads"
@@ -113,7 +106,7 @@ def moving(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> A
         proxy.__exit__(None, None, None)
 
 
-# ------------------------------------------------------------------------------------------ what is stored
+# What is stored
 
 
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
@@ -123,9 +116,9 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
     total = sum(map(len, FILES.values()))
     line = one.push()
     count = len(FILES)
-    assert line.startswith(f"{count} files: {count} uploaded, 0 unchanged, 0 not right; {total} bytes in ")
+    assert line.startswith(f"{count} files: {count} uploaded, 0 unchanged, 0 failed; {total} bytes in ")
     assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
-    storage = MediaStorage()
+    storage: Any = django_storage.storages["default"]
     for name, content in FILES.items():
         wanted = storage.write_parameters(f"media/{name}")
         there = one.head(name)
@@ -137,7 +130,6 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
     for name in ("page.html", "icon.SVG"):  # what a browser could run
         assert one.head(name)["ContentType"] == "application/octet-stream"
         assert one.head(name)["ContentDisposition"].startswith("attachment;")
-    assert not isinstance(django_storage.default_storage, MediaStorage), "USE_S3 is off"
     puts = one.proxy.matching("PUT")
     assert {r.headers.get("x-amz-acl") for r in puts} == {"public-read" if access == "public-read" else None}
     assert {r.headers.get("if-none-match") for r in puts} == {"*"}
@@ -148,7 +140,7 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
 def test_headers_are_those_of_an_upload_through_the_site(moving: Any) -> None:
     """What a file gets that the storage itself saves and then a folder brings, is the same."""
     one: Moving = moving()
-    saved = MediaStorage().save("photos/lake.jpg", ContentFile(b"x"))
+    saved = django_storage.default_storage.save("photos/lake.jpg", ContentFile(b"x"))
     mine = one.head(saved)
     one.site.root.delete_object(Bucket=one.site.media_bucket, Key=f"media/{saved}")
     one.write(**{saved: b"x"})
@@ -185,7 +177,7 @@ def test_the_source_is_only_read(moving: Any) -> None:
     assert {path for path in one.folder.rglob("*") if path.is_file()} == {one.folder / name for name in FILES}
 
 
-# ----------------------------------------------------------------------------------------- what is there
+# What is there
 
 
 def test_a_second_run_sends_nothing(moving: Any) -> None:
@@ -193,7 +185,7 @@ def test_a_second_run_sends_nothing(moving: Any) -> None:
     one.write(**FILES)
     one.push()
     one.proxy.clear()
-    assert f"0 uploaded, {len(FILES)} unchanged, 0 not right; 0 bytes" in one.push()
+    assert f"0 uploaded, {len(FILES)} unchanged, 0 failed; 0 bytes" in one.push()
     assert not one.sent()
     assert one.proxy.count("GET", "list-type") == 2, "one listing before and one after"
     assert one.proxy.count("HEAD") == len(FILES)
@@ -205,13 +197,14 @@ def test_dry_run_writes_nothing(moving: Any) -> None:
     one.write(**FILES)
     one.put("notes.txt", b"text", **headers_of("notes.txt"))
     line = one.push(dry_run=True)
-    assert f"{len(FILES) - 1} to upload, 1 unchanged, 0 not right" in line
+    assert f"{len(FILES) - 1} to upload, 1 unchanged, 0 failed" in line
     assert not one.sent()
     assert set(one.objects()) == {"media/notes.txt"}
 
 
 def headers_of(name: str) -> dict[str, Any]:
-    return MediaStorage().write_parameters(f"media/{name}")
+    storage: Any = django_storage.default_storage
+    return dict(storage.write_parameters(f"media/{name}"))
 
 
 def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any) -> None:
@@ -224,7 +217,7 @@ def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any
     one.put("right.txt", b"here", **headers_of("right.txt"))
     before = one.objects()
     text = one.fails()
-    assert "3 files are not in" in text
+    assert "3 files differ or are missing in" in text
     assert "longer.txt: 13 bytes in the bucket, 4 here" in text
     assert "other.txt: other content in the bucket" in text
     assert "typed.html: the same content, but ContentType is 'text/html'" in text
@@ -232,7 +225,7 @@ def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any
     assert not one.sent()
     assert one.objects() == before
 
-    assert "3 uploaded, 1 unchanged, 0 not right" in one.push(overwrite=True)
+    assert "3 uploaded, 1 unchanged, 0 failed" in one.push(overwrite=True)
     assert set(one.objects().values()) == {b"here"}
     assert one.head("typed.html")["ContentType"] == "application/octet-stream"
     assert "0 uploaded, 4 unchanged" in one.push()
@@ -263,7 +256,7 @@ def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
     thread.start()
     text = one.fails()
     thread.join()
-    assert "1 file is not in" in text
+    assert "1 file differs or is missing in" in text
     assert "a.txt: other content in the bucket" in text
     assert one.objects() == {"media/a.txt": b"theirs", "media/b.txt": b"same"}
 
@@ -276,16 +269,16 @@ def test_verify_reads_every_object_back(moving: Any) -> None:
     # Damaged, with the size and the metadata that it had.
     there = one.head("notes.txt")
     one.put("notes.txt", b"TEXT", Metadata=there["Metadata"], **headers_of("notes.txt"))
-    assert "0 not right" in one.push(dry_run=True)
+    assert "0 failed" in one.push(dry_run=True)
     one.proxy.clear()
     text = one.fails(dry_run=True, verify=True)
     assert "  notes.txt: other content in the bucket" in text
-    assert "1 file is" in text
+    assert "1 file differs or is missing in" in text
     assert not one.sent()
     assert one.proxy.count("GET", "/media/") == len(FILES)
 
 
-# ------------------------------------------------------------------------------------------------ failures
+# Failures
 
 
 def test_a_failed_file_is_named_and_another_run_does_the_rest(moving: Any) -> None:
@@ -294,10 +287,10 @@ def test_a_failed_file_is_named_and_another_run_does_the_rest(moving: Any) -> No
     one.proxy.faults.append(Fault("PUT", "notes.txt", status=403, code="AccessDenied"))
     text = one.fails()
     assert "  notes.txt: AccessDenied" in text
-    assert "another run does the rest" in text
+    assert "Another run does not send again what is in the bucket." in text
     assert len(one.objects()) == len(FILES) - 1
     one.proxy.clear()
-    assert f"1 uploaded, {len(FILES) - 1} unchanged, 0 not right; 4 bytes" in one.push()
+    assert f"1 uploaded, {len(FILES) - 1} unchanged, 0 failed; 4 bytes" in one.push()
     assert one.sent() == 1
 
 
@@ -315,7 +308,7 @@ def test_passing_faults_are_tried_again(moving: Any, fault: Fault) -> None:
     one: Moving = moving()
     one.write(**FILES)
     one.proxy.faults.append(fault)
-    assert f"{len(FILES)} uploaded, 0 unchanged, 0 not right" in one.push()
+    assert f"{len(FILES)} uploaded, 0 unchanged, 0 failed" in one.push()
     assert fault.struck
     assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
 
@@ -332,24 +325,23 @@ def test_a_bucket_that_refuses_all_is_given_up(moving: Any) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_cut_off_and_run_again(moving: Any, how: signal.Signals) -> None:
+def test_cut_off_and_run_again(moving: Any, tmp_path: Path, how: signal.Signals) -> None:
     one: Moving = moving()
     one.write(**{f"{number:03}.txt": b"%d" % number for number in range(100)})
     hanging = threading.Event()
     one.proxy.faults.append(Fault("PUT", first=41, hold=hanging, cut="before"))
     site = one.site
     process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), "s3", "push", "--source", str(one.folder)],
-        env={
-            "PATH": os.environ["PATH"],
-            "DJANGO_ENV_FILE": os.devnull,
-            "AWS_S3_REGION_NAME": "eu-central-1",
-            "AWS_STATIC_BUCKET_NAME": site.static_bucket,
-            "AWS_MEDIA_BUCKET_NAME": site.media_bucket,
-            "AWS_S3_ENDPOINT_URL": one.proxy.endpoint,
-            "AWS_ACCESS_KEY_ID": site.key.id,
-            "AWS_SECRET_ACCESS_KEY": site.key.secret,
-        },
+        [*processes.MANAGE, "s3", "push", "--source", str(one.folder)],
+        env=processes.environment(
+            TEST_FOLDER=str(tmp_path),
+            USE_S3="true",
+            STATIC_BUCKET=site.static_bucket,
+            MEDIA_BUCKET=site.media_bucket,
+            AWS_S3_ENDPOINT_URL=one.proxy.endpoint,
+            AWS_ACCESS_KEY_ID=site.key.id,
+            AWS_SECRET_ACCESS_KEY=site.key.secret,
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -367,7 +359,7 @@ def test_cut_off_and_run_again(moving: Any, how: signal.Signals) -> None:
     there = len(one.objects())
     assert 40 <= there < 100
     one.proxy.clear()
-    assert f"100 files: {100 - there} uploaded, {there} unchanged, 0 not right" in one.push()
+    assert f"100 files: {100 - there} uploaded, {there} unchanged, 0 failed" in one.push()
     assert one.sent() == 100 - there
 
 
@@ -424,8 +416,8 @@ def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch
         "folder/loop": "a link to a folder that it is in",
         "sub/loop": "a link to a folder that it is in",
         "broken": "can't be read: No such file or directory",
-        "pipe": "no file: a socket, a pipe or a device",
-        "socket": "no file: a socket, a pipe or a device",
+        "pipe": "not a file: a socket, a pipe or a device",
+        "socket": "not a file: a socket, a pipe or a device",
         "locked.txt": "can't be read: Permission denied",
         "back\\slash.txt": "the site would look for media/back/slash.txt: rename it, also in the row",
         "not-utf8-\\udcff.txt": told["not-utf8-\\udcff.txt"],
@@ -457,7 +449,7 @@ def test_a_file_that_changes_meanwhile_is_told(moving: Any) -> None:
     assert "a.txt: changed while it was copied" in text
 
 
-# ------------------------------------------------------------------------------------------- the command
+# The command
 
 
 def test_the_default_is_media_root_and_json_is_for_machines(moving: Any, settings: Any) -> None:
@@ -479,7 +471,7 @@ def test_the_default_is_media_root_and_json_is_for_machines(moving: Any, setting
         "bytes": 3,
         "conflicts": 0,
         "given_up": False,
-        "troubles": {},
+        "errors": {},
     }
 
 
@@ -493,24 +485,38 @@ def test_progress_is_a_line_for_each_file_where_asked(moving: Any) -> None:
 def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
-    for setting, value, expected in (
-        ("AWS_MEDIA_BUCKET_NAME", "", "Not set: AWS_MEDIA_BUCKET_NAME."),
-        ("AWS_S3_REGION_NAME", "", "Not set: AWS_S3_REGION_NAME."),
-        ("AWS_MEDIA_ACCESS", "everybody", "AWS_MEDIA_ACCESS"),
-        ("AWS_MEDIA_BUCKET_NAME", "there-is-no-such-bucket-here", "s3:ListBucket"),
+    for options, expected in (
+        ({"bucket_name": ""}, "bucket_name"),
+        ({"region_name": "nowhere"}, "'nowhere' is not a region"),
+        ({"access": "everybody"}, "access"),
+        ({"bucket_name": "there-is-no-such-bucket-here"}, "s3:ListBucket"),
     ):
-        before = getattr(settings, setting)
-        setattr(settings, setting, value)
+        settings.STORAGES = s3_storages(media={"bucket_name": one.site.media_bucket} | options)
         text = one.fails()
-        setattr(settings, setting, before)
         assert expected in text
         assert len(text.splitlines()) == 1
+    assert "STORAGES['staticfiles'] is not a MediaStorage" in one.fails(storage="staticfiles")
+    settings.USE_S3 = False
+    assert "USE_S3" in one.fails()
+
+
+def test_another_storage_is_chosen_by_its_alias(moving: Any, settings: Any) -> None:
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a"})
+    backend = {"BACKEND": "s3kit.storages.MediaStorage"}
+    entries = {
+        name: backend | {"OPTIONS": {"bucket_name": one.site.media_bucket, "location": f"media/{name}/"}}
+        for name in ("default", "avatars")
+    }
+    settings.STORAGES = settings.STORAGES | entries
+    one.push(storage="avatars")
+    assert one.objects() == {"media/avatars/a.txt": b"a"}
 
 
 def test_a_missing_folder_and_missing_rights_are_one_line(moving: Any, act_as: ActAs) -> None:
     one: Moving = moving()
     with pytest.raises(
-        CommandError, match=r"^.*nowhere is no folder: name that of the uploads with --source\.$"
+        CommandError, match=r"^.*nowhere is not a folder: name the folder of the uploads with --source\.$"
     ):
         call_command("s3", "push", source=one.folder / "nowhere")
     act_as(new_user(one.site.store))

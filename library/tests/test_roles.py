@@ -16,57 +16,61 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files import storage as django_storage
 from django.core.files.base import ContentFile, File
 from django.core.management import CommandError, call_command
 
-from s3kit.buckets import apply
-from s3kit import clients
-from s3kit.publishing import history
-from s3kit.buckets import plan
-from s3kit.buckets import policies
-from s3kit.uploads import uploads
+from s3kit import clients, uploads
+from s3kit.buckets import apply, plan, policies
 from s3kit.buckets.wanted import BLOCKS, BucketError
-from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX
+from s3kit.deployment import Deployment
+from s3kit.publishing import history
+from s3kit.uploads import tickets
 from s3kit.uploads.models import Ticket
-from s3kit.deployment import Site
-from s3kit.storages.static import StaticStorage
+from tests.deployments import ACCESS, ARN, deployment
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import REGION, ActAs, MakeSite, SiteOnS3, anonymous, new_user, post_form
-from users.models import User
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, post_form, s3_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
-ACCESS = ["private", "public-read", "public-policy"]
-SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
-DESK = replace(SITE, endpoint="http://127.0.0.1:9000")
+VERSIONING = {"versioning": True}
 # With it no bucket's policy lets everybody read static files, and so the role itself must be allowed to.
-THROUGH_CLOUDFRONT: dict[str, Any] = {
-    "AWS_CLOUDFRONT_DISTRIBUTION_ARN": "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
-}
+THROUGH_CLOUDFRONT: dict[str, Any] = {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}
+MANIFEST = "static/staticfiles.json"
 FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured, CommandError, AssertionError)
 
 default_storage: Any = django_storage.default_storage
+storages: Any = django_storage.storages
+
+ANEW = uploads.Kind("roles.anew", ("txt",), 2**30, may_upload=bool)
+KEPT = uploads.Kind("roles.kept", ("txt",), 2**30, folder="kept/", may_upload=bool)
+uploads.register(ANEW, KEPT)
 
 
 def document(role: str, *, without: str = "", of: str = "") -> dict[str, Any]:
     """Return a role's policy less an action, in all statements or only in that with the Sid `of`."""
-    grants = policies.ROLES[role](Site.from_settings())
+    grants = policies.ROLES[role](Deployment.load())
     found = policies.document(grants)
     kept = []
     for statement in found["Statement"]:
         if of in {"", statement["Sid"]}:
             statement["Action"] = [action for action in statement["Action"] if action != without]
         if statement["Action"]:
-            history.append(statement)
+            kept.append(statement)
     assert not without or kept != policies.document(grants)["Statement"], without
     return found | {"Statement": kept}
 
 
-def actions(role: str, site: Site) -> list[tuple[str, str]]:
+def actions(role: str, site: Deployment) -> list[tuple[str, str]]:
     """Return the actions of a role, each with the Sid of its statement."""
     return [(grant.sid, action) for grant in policies.ROLES[role](site) for action in grant.actions]
+
+
+def command_client() -> Any:
+    """Return the client of commands, with the key of the environment."""
+    return clients.command(Deployment.load().locations[0].target)
 
 
 def failing(doings: dict[str, Callable[[], object]]) -> set[str]:
@@ -86,7 +90,7 @@ def failing(doings: dict[str, Callable[[], object]]) -> set[str]:
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PART_FROM", "PART"):
-        monkeypatch.setattr(uploads, name, 1024)
+        monkeypatch.setattr(tickets, name, 1024)
 
 
 class Torn(io.BytesIO):
@@ -103,7 +107,7 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
     """Return everything that the running site does on S3."""
     site.root.put_object(Bucket=site.media_bucket, Key="media/old.txt", Body=b"old")
     site.root.put_object(
-        Bucket=site.static_bucket, Key=policies.MANIFEST, Body=b'{"paths": {}, "version": "1.1", "hash": ""}'
+        Bucket=site.static_bucket, Key=MANIFEST, Body=b'{"paths": {}, "version": "1.1", "hash": ""}'
     )
 
     def read() -> None:
@@ -117,7 +121,7 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
     def leave_no_parts() -> None:
         with suppress(ConnectionResetError, ClientError):
             default_storage.save("torn.bin", File(Torn(bytes(10 * 2**20)), "torn.bin"))
-        named = {"Bucket": site.media_bucket, "Prefix": MEDIA_PREFIX}
+        named = {"Bucket": site.media_bucket, "Prefix": "media/"}
         left = site.root.list_multipart_uploads(**named).get("Uploads", [])
         for upload in left:
             site.root.abort_multipart_upload(
@@ -125,25 +129,28 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
             )
         assert not left
 
-    kind = uploads.Kind("tests.text", ("txt",), 2**30)
-
-    def send(size: int) -> Ticket:
+    def send(size: int, kind: uploads.Kind = ANEW) -> Ticket:
         user, _ = User.objects.get_or_create(username="editor")
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
-        told = uploads.sending(ticket)
-        for part in told["parts"] or ():
+        links = uploads.sending(ticket)
+        for part in links["parts"] or ():
             body = bytes(part["end"] - part["start"])
             assert anonymous(part["url"], "PUT", body=body).status == 200
-        if told["post"]:
-            assert post_form(told["post"], bytes(size)).status == 204
+        if links["post"]:
+            assert post_form(links["post"], bytes(size)).status == 204
         return ticket
 
     def look() -> None:
-        with uploads.accepting(send(5), kind) as upload:
+        with uploads.accepting(send(5)) as upload:
             assert upload.file.read() == bytes(5)
 
+    def keep() -> None:
+        with uploads.accepting(send(5, KEPT)) as upload:
+            upload.keep()
+            upload.accepted()
+
     def complete() -> None:
-        with uploads.accepting(send(uploads.PART_FROM + 1), kind):
+        with uploads.accepting(send(tickets.PART_FROM + 1)):
             pass
 
     def cancel(size: int, *, left: str) -> None:
@@ -162,31 +169,32 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
     return {
         "send": lambda: send(5),
         "look": look,
+        "keep": keep,
         "complete": complete,
         "cancel": lambda: cancel(5, left="list_objects_v2"),
-        "cancel parts": lambda: cancel(uploads.PART_FROM + 1, left="list_multipart_uploads"),
+        "cancel parts": lambda: cancel(tickets.PART_FROM + 1, left="list_multipart_uploads"),
         "save": lambda: default_storage.save("new.txt", ContentFile(b"x")),
         "save in parts": lambda: default_storage.save("large.bin", ContentFile(bytes(9 * 2**20))),
         "read": read,
         "link": link,
         "list": lambda: default_storage.listdir(""),
         "leave no parts": leave_no_parts,
-        "manifest": lambda: StaticStorage().read_manifest(),
+        "manifest": lambda: storages["staticfiles"].read_manifest(),
         "delete": lambda: default_storage.delete("old.txt"),
     }
 
 
 WEB = {
     ("Media", "s3:GetObject"): {"read", "link"},
-    ("Media", "s3:PutObject"): {"save", "save in parts"},
+    ("Media", "s3:PutObject"): {"keep", "save", "save in parts"},
     ("Media", "s3:DeleteObject"): {"delete"},
     ("Media", "s3:AbortMultipartUpload"): {"leave no parts"},
-    ("Pending", "s3:GetObject"): {"send", "look", "complete", "cancel"},
-    ("Pending", "s3:PutObject"): {"send", "look", "complete", "cancel", "cancel parts"},
+    ("Pending", "s3:GetObject"): {"send", "look", "keep", "complete", "cancel"},
+    ("Pending", "s3:PutObject"): {"send", "look", "keep", "complete", "cancel", "cancel parts"},
     ("Pending", "s3:DeleteObject"): {"cancel"},
     ("Pending", "s3:AbortMultipartUpload"): {"cancel parts"},
     ("Pending", "s3:ListMultipartUploadParts"): {"complete", "cancel parts"},
-    ("MediaBucket", "s3:ListBucket"): {"list"},
+    ("ListMedia", "s3:ListBucket"): {"list"},
     ("Manifest", "s3:GetObject"): {"manifest"},
 }
 
@@ -212,8 +220,8 @@ def test_web_with_one_action_less(s3_site: MakeSite, act_as: ActAs, sid: str, ac
 
 
 def test_web_has_no_other_actions() -> None:
-    assert set(actions("web", SITE)) == set(WEB)
-    assert set(actions("web", replace(SITE, access="public-read"))) == {*WEB, ("Media", "s3:PutObjectAcl")}
+    assert set(actions("web", deployment())) == set(WEB)
+    assert set(actions("web", deployment("public-read"))) == {*WEB, ("Media", "s3:PutObjectAcl")}
 
 
 @pytest.mark.parametrize("granted", [True, False])
@@ -273,14 +281,14 @@ def collect(sources: Path) -> None:
 
 def doings_of_deploy(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
     def abort() -> None:
-        named = {"Bucket": site.static_bucket, "Key": f"{STATIC_PREFIX}large.bin"}
+        named = {"Bucket": site.static_bucket, "Key": "static/large.bin"}
         upload = site.root.create_multipart_upload(**named)["UploadId"]
-        clients.client().abort_multipart_upload(**named, UploadId=upload)
+        command_client().abort_multipart_upload(**named, UploadId=upload)
 
     return {
         "collectstatic": lambda: collect(sources),
         "leave no parts": abort,
-        "plan": lambda: plan.plan(clients.client(), Site.from_settings()),
+        "plan": lambda: plan.plan(Deployment.load()),
     }
 
 
@@ -288,24 +296,24 @@ DEPLOY = {
     ("Static", "s3:GetObject"): {"collectstatic"},
     ("Static", "s3:PutObject"): {"collectstatic"},
     ("Static", "s3:AbortMultipartUpload"): {"leave no parts"},
-    ("StaticBucket", "s3:ListBucket"): {"collectstatic"},
+    ("ListStatic", "s3:ListBucket"): {"collectstatic"},
 } | {
     ("ReadBuckets", action): {"plan"}
-    for sid, action in actions("deploy", replace(DESK, versioning=True))
+    for sid, action in actions("deploy", deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000"))
     if sid == "ReadBuckets"
 }
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bucket: bool) -> None:
-    site = s3_site(one_bucket=one_bucket, AWS_MEDIA_VERSIONING=True)
+    site = s3_site(one_bucket=one_bucket, media=VERSIONING)
     act_as(new_user(site.store, document("deploy")))
     assert failing(doings_of_deploy(site, sources)) == set()
     collect(sources)
     with pytest.raises(ClientError, match="AccessDenied"):
-        clients.client().delete_object(Bucket=site.static_bucket, Key=policies.MANIFEST)
+        command_client().delete_object(Bucket=site.static_bucket, Key=MANIFEST)
     with pytest.raises(ClientError, match="AccessDenied"):
-        clients.client().put_bucket_cors(
+        command_client().put_bucket_cors(
             Bucket=site.static_bucket,
             CORSConfiguration={"CORSRules": [{"AllowedOrigins": ["*"], "AllowedMethods": ["GET"]}]},
         )
@@ -316,18 +324,20 @@ def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bu
 def test_deploy_with_one_action_less(
     s3_site: MakeSite, act_as: ActAs, sources: Path, sid: str, action: str
 ) -> None:
-    site = s3_site(AWS_MEDIA_VERSIONING=True, **THROUGH_CLOUDFRONT)
+    site = s3_site(media=VERSIONING, **THROUGH_CLOUDFRONT)
     collect(sources)
     act_as(new_user(site.store, document("deploy", without=action, of=sid)))
     assert failing(doings_of_deploy(site, sources)) == DEPLOY[sid, action]
     if sid == "ReadBuckets":
         with pytest.raises(BucketError, match=f"these credentials may not {action}[:,]"):
-            plan.plan(clients.client(), Site.from_settings())
+            plan.plan(Deployment.load())
 
 
 def test_deploy_has_no_other_actions() -> None:
-    assert set(actions("deploy", replace(DESK, versioning=True))) == set(DEPLOY)
-    assert set(actions("deploy", replace(SITE, versioning=True))) == {
+    assert set(actions("deploy", deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000"))) == set(
+        DEPLOY
+    )
+    assert set(actions("deploy", deployment(media=VERSIONING))) == {
         *DEPLOY,
         ("ReadAccount", "s3:GetAccountPublicAccessBlock"),
     }
@@ -348,7 +358,9 @@ def doings_of_prune(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], obj
     def delete() -> None:
         call_command("s3", "prune", "--days", "1", "--delete", stdout=io.StringIO())
         listed = site.root.list_objects_v2(Bucket=site.static_bucket, Prefix="static/")["Contents"]
-        assert not [each for each in listed if each["Key"] == "static/old.css" or history.is_marker(each["Key"])]
+        assert not [
+            each for each in listed if each["Key"] == "static/old.css" or history.is_marker(each["Key"])
+        ]
 
     return {"find": find, "delete": delete}
 
@@ -357,7 +369,7 @@ PRUNE = {
     ("Static", "s3:DeleteObject"): {"delete"},
     ("Manifests", "s3:GetObject"): {"find", "delete"},
     ("Marker", "s3:PutObject"): {"delete"},
-    ("StaticBucket", "s3:ListBucket"): {"find", "delete"},
+    ("ListStatic", "s3:ListBucket"): {"find", "delete"},
 }
 
 
@@ -396,7 +408,7 @@ def test_prune_with_one_action_less(
 
 
 def test_prune_has_no_other_actions() -> None:
-    assert set(actions("prune", SITE)) == set(PRUNE)
+    assert set(actions("prune", deployment())) == set(PRUNE)
 
 
 # setup
@@ -439,13 +451,15 @@ def with_kms(site: SiteOnS3) -> None:
 
 def with_stale_policy(site: SiteOnS3) -> None:
     """Leave the statement of another access mode in the policy: the only one, so that none is left."""
-    stale = policies.bucket_policy(replace(Site.from_settings(), access="public-policy"), site.media_bucket)
+    (media,) = (bucket for bucket in Deployment.load().buckets if bucket.media)
+    public = (replace(each, access="public-policy") for each in media.locations)
+    stale = policies.bucket_policy(replace(media, locations=tuple(public)))
     site.root.put_public_access_block(
-        Bucket=site.media_bucket, PublicAccessBlockConfiguration=dict.fromkeys(BLOCKS, False)
+        Bucket=media.name, PublicAccessBlockConfiguration=dict.fromkeys(BLOCKS, False)
     )
     document = {"Version": policies.VERSION, "Statement": stale}
-    site.root.put_bucket_policy(Bucket=site.media_bucket, Policy=json.dumps(document))
-    shut(site, site.media_bucket)
+    site.root.put_bucket_policy(Bucket=media.name, Policy=json.dumps(document))
+    shut(site, media.name)
 
 
 def without_buckets(site: SiteOnS3) -> None:
@@ -480,21 +494,21 @@ CREATES = {"s3:CreateBucket": Break(without_buckets, frozenset(BREAKS))}
 
 def set_up() -> None:
     """Plan and apply as the command does, conflicts replaced; nothing must be left to do."""
-    s3, site = clients.client(), Site.from_settings()
-    apply.apply(s3, site, plan.plan(s3, site, replace=True), replace=True)
-    assert all(bucket.is_as_wanted for bucket in plan.plan(s3, site))
+    site = Deployment.load()
+    apply.apply(site, plan.plan(site, replace=True), replace=True)
+    assert all(bucket.is_as_wanted for bucket in plan.plan(site))
 
 
 @pytest.mark.parametrize("access", ACCESS)
 def test_setup_suffices_from_an_empty_store(s3_site: MakeSite, act_as: ActAs, access: str) -> None:
-    site = s3_site(access, AWS_MEDIA_VERSIONING=True)
+    site = s3_site(access, media=VERSIONING)
     without_buckets(site)
     act_as(new_user(site.store, document("setup")))
     set_up()
 
 
 def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActAs) -> None:
-    site = s3_site(AWS_MEDIA_VERSIONING=True)
+    site = s3_site(media=VERSIONING)
     for each in BREAKS.values():
         each.do(site)
     act_as(new_user(site.store, document("setup")))
@@ -504,7 +518,7 @@ def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActA
 @pytest.mark.slow
 @pytest.mark.parametrize("action", BREAKS | CREATES)
 def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: str) -> None:
-    site = s3_site(AWS_MEDIA_VERSIONING=True)
+    site = s3_site(media=VERSIONING)
     less = new_user(site.store, document("setup", without=action))
     # All the rest can be put right,
     for name, each in BREAKS.items():
@@ -521,11 +535,11 @@ def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: st
 
 
 def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> None:
-    site = replace(DESK, versioning=True)
+    site = deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000")
     reads = {action for sid, action in actions("deploy", site) if sid == "ReadBuckets"}
     assert {action for _, action in actions("setup", site)} == reads | set(BREAKS) | set(CREATES)
     # On AWS there is always the statement that demands TLS, so that no policy has to go.
-    on_aws = {action for _, action in actions("setup", replace(site, endpoint=""))}
+    on_aws = {action for _, action in actions("setup", deployment(media=VERSIONING))}
     assert on_aws == (reads | set(BREAKS) | set(CREATES) | {"s3:GetAccountPublicAccessBlock"}) - {
         "s3:DeleteBucketPolicy"
     }
@@ -533,9 +547,9 @@ def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> Non
 
 @pytest.mark.parametrize("role", ["deploy", "setup"])
 def test_versioning_is_asked_for_where_it_is_wanted(role: str) -> None:
-    names = {action for _, action in actions(role, replace(SITE, versioning=True))}
+    names = {action for _, action in actions(role, deployment(media=VERSIONING))}
     assert {name for name in names if "Versioning" in name} == names - {
-        action for _, action in actions(role, SITE)
+        action for _, action in actions(role, deployment())
     }
 
 
@@ -570,7 +584,7 @@ def test_an_empty_store_and_nothing_but_the_printed_policies(s3_site: MakeSite, 
     act_as(new_user(site.store, printed("web")))
     name = default_storage.save("a.txt", ContentFile(b"upload"))
     assert anonymous(default_storage.url(name)).body == b"upload"
-    assert anonymous(StaticStorage().url("a.css")).body == b"a {}"
+    assert anonymous(storages["staticfiles"].url("a.css")).body == b"a {}"
 
 
 # Printed
@@ -578,8 +592,7 @@ def test_an_empty_store_and_nothing_but_the_printed_policies(s3_site: MakeSite, 
 
 @pytest.fixture(params=["web", "deploy", "prune", "setup"])
 def role(request: pytest.FixtureRequest, settings: Any) -> str:
-    settings.AWS_S3_REGION_NAME = "cn-north-1"
-    settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"
+    s3_settings(settings, AWS_S3_REGION_NAME="cn-north-1")
     return str(request.param)
 
 
@@ -606,7 +619,7 @@ def test_explain_has_a_reason_beside_each_action(role: str) -> None:
     assert len({line.index("//") for line in named}) == 1
     # Without the reasons it is the same document.
     bare = "\n".join(line.partition("  //")[0].rstrip() for line in lines)
-    assert json.loads(bare) == policies.document(policies.ROLES[role](Site.from_settings()))
+    assert json.loads(bare) == policies.document(policies.ROLES[role](Deployment.load()))
     missing_is_404 = [line for line in named if "ListBucket" in line]
     assert all("403 instead of 404" in line for line in missing_is_404)
     assert bool(missing_is_404) == (role != "setup")

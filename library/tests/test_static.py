@@ -23,15 +23,16 @@ from django.forms import Media
 from django.template import Context, Template
 
 from s3kit import clients
-from s3kit.storages import static
-from s3kit.management.commands.collectstatic import Command
-from s3kit.publishing.manifest import write_manifest
 from s3kit.progress import ProgressBar
+from s3kit.publishing.collect import Source, collect
+from s3kit.publishing.manifest import write_manifest
 from s3kit.publishing.publish import Headers, content_type, planned
-from s3kit.storages.static import Source, StaticStorage, require_manifest
+from s3kit.storages import static
+from s3kit.storages.static import StaticStorage, require_manifest
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import STORAGES, MakeSite
+from tests.ministack import MakeSite, s3_settings, s3_storages
 
+OPTIONS = {"bucket_name": "example-static", "region_name": "eu-central-1"}
 BUCKET_URL = "https://example-static.s3.eu-central-1.amazonaws.com/static/"
 # Spelled so that no other template engine takes the tags for its own.
 PAGE = "<load static><static 'css/base.css'>".replace("<", "{" + "% ").replace(">", " %" + "}")
@@ -47,21 +48,17 @@ def manifest(settings: Any, tmp_path: Path) -> Path:
     """Point the settings to a site on AWS with a local manifest; return the manifest."""
     path = tmp_path / "staticfiles.json"
     path.write_text(json.dumps({"paths": PATHS, "version": "1.1", "hash": "abc123"}))
-    settings.AWS_S3_REGION_NAME = "eu-central-1"
-    settings.AWS_STATIC_BUCKET_NAME = "example-static"
-    settings.STATICFILES_MANIFEST = path
-    settings.STORAGES = STORAGES
-    settings.DEBUG = False
+    s3_settings(settings, static=OPTIONS, STATICFILES_MANIFEST=path, DEBUG=False)
     return path
 
 
 @pytest.fixture
 def no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse() -> None:
+    def refuse(_target: object) -> None:
         raise AssertionError("a request to S3")
 
-    monkeypatch.setattr(client, "client", refuse)
-    monkeypatch.setattr(client, "web_client", refuse)
+    monkeypatch.setattr(clients, "command", refuse)
+    monkeypatch.setattr(clients, "web", refuse)
 
 
 @pytest.fixture
@@ -84,7 +81,7 @@ def write(folder: Path, **files: str | bytes) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-# ----------------------------------------------------------------------------------------------- addresses
+# Addresses
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
@@ -107,19 +104,24 @@ def test_addresses_are_those_of_the_bucket(name: str, address: str) -> None:
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_addresses_of_a_custom_domain_an_endpoint_and_other_partitions(settings: Any) -> None:
+def test_addresses_of_a_custom_domain_an_endpoint_and_other_partitions() -> None:
     hashed = "css/base.27e20196a850.css"
-    url = storages["staticfiles"].url
-    settings.AWS_S3_REGION_NAME = "cn-north-1"
-    assert url("css/base.css") == f"https://example-static.s3.cn-north-1.amazonaws.com.cn/static/{hashed}"
-    settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
-    assert url("css/base.css") == f"http://127.0.0.1:9/example-static/static/{hashed}"
-    settings.AWS_STATIC_CUSTOM_DOMAIN = "static.example.com"
-    assert url("css/base.css") == f"https://static.example.com/static/{hashed}"
+
+    def url(name: str = "css/base.css", **options: str) -> str:
+        return StaticStorage(**OPTIONS | options).url(name)
+
+    china = f"https://example-static.s3.cn-north-1.amazonaws.com.cn/static/{hashed}"
+    assert url(region_name="cn-north-1") == china
+    here = f"http://127.0.0.1:9/example-static/static/{hashed}"
+    assert url(endpoint_url="http://127.0.0.1:9") == here
+    domain = f"https://static.example.com/static/{hashed}"
+    assert url(endpoint_url="http://127.0.0.1:9", custom_domain="static.example.com") == domain
+    below = f"https://static.example.com/tenants/a%20b/{hashed}"
+    assert url(location="tenants/a b", custom_domain="static.example.com") == below
     # The address is the same that the client has for the object.
-    settings.AWS_STATIC_CUSTOM_DOMAIN = settings.AWS_S3_ENDPOINT_URL = ""
     key = f"static/{PATHS['img/a b é+100%.png']}"
-    assert url("img/a b é+100%.png") == clients.object_url("example-static", key)
+    target = StaticStorage(**OPTIONS).target
+    assert url("img/a b é+100%.png") == clients.object_url(target, "example-static", key)
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
@@ -133,7 +135,7 @@ def test_templates_and_form_media() -> None:
 @pytest.mark.usefixtures("manifest", "no_requests")
 def test_with_debug_on_addresses_are_plain_and_local(settings: Any) -> None:
     settings.DEBUG = True
-    url = StaticStorage().url
+    url = storages["staticfiles"].url
     assert url("css/base.css") == "/static/css/base.css"
     assert url("not/in/the/manifest.css") == "/static/not/in/the/manifest.css"
     assert url("a b é.css?v=1#x") == "/static/a%20b%20%C3%A9.css?v=1#x"
@@ -143,12 +145,12 @@ def test_with_debug_on_addresses_are_plain_and_local(settings: Any) -> None:
 
 @pytest.mark.usefixtures("manifest")
 def test_a_missing_bucket_name_is_one_clear_error(settings: Any) -> None:
-    settings.AWS_STATIC_BUCKET_NAME = " "
-    with pytest.raises(ImproperlyConfigured, match="AWS_STATIC_BUCKET_NAME"):
+    settings.STORAGES = s3_storages({"bucket_name": " "})
+    with pytest.raises(ImproperlyConfigured, match="bucket_name"):
         storages["staticfiles"].url("css/base.css")
 
 
-# ------------------------------------------------------------------------------------------- the manifest
+# The manifest
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
@@ -159,20 +161,20 @@ def test_a_name_that_is_not_in_the_manifest() -> None:
     class Lenient(StaticStorage):
         manifest_strict = False
 
-    assert Lenient().url("nothing.css") == f"{BUCKET_URL}nothing.css"
-    assert Lenient().url("css/base.css") == f"{BUCKET_URL}css/base.27e20196a850.css"
+    assert Lenient(**OPTIONS).url("nothing.css") == f"{BUCKET_URL}nothing.css"
+    assert Lenient(**OPTIONS).url("css/base.css") == f"{BUCKET_URL}css/base.27e20196a850.css"
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
 def test_manifest_hash_is_that_of_the_manifest() -> None:
-    assert StaticStorage().manifest_hash == "abc123"
-    assert StaticStorage().hashed_files == PATHS
+    storage: Any = storages["staticfiles"]
+    assert storage.manifest_hash == "abc123"
+    assert storage.hashed_files == PATHS
 
 
 @pytest.mark.usefixtures("no_requests")
 def test_making_the_storage_needs_no_setting(settings: Any) -> None:
-    settings.STORAGES = STORAGES
-    settings.AWS_STATIC_BUCKET_NAME = settings.AWS_S3_REGION_NAME = ""
+    settings.STORAGES = s3_storages({})
     assert isinstance(storages["staticfiles"], StaticStorage)
 
 
@@ -184,7 +186,7 @@ def test_a_server_without_a_manifest_does_not_start(manifest: Path, settings: An
     settings.DEBUG = True
     require_manifest()
     settings.DEBUG = False
-    settings.STORAGES = {**STORAGES, "staticfiles": {"BACKEND": "django.core.files.storage.InMemoryStorage"}}
+    settings.STORAGES = s3_storages()
     require_manifest()
 
 
@@ -193,7 +195,7 @@ def test_a_server_without_a_manifest_does_not_start(manifest: Path, settings: An
 def test_a_broken_local_manifest_is_named(manifest: Path, text: str | bytes) -> None:
     manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ImproperlyConfigured) as caught:
-        StaticStorage().url("css/base.css")
+        storages["staticfiles"].url("css/base.css")
     assert "staticfiles.json" in str(caught.value)
     assert "manage.py s3 manifest" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -208,7 +210,7 @@ def test_the_manifest_of_the_bucket_is_read_once(
     key = "static/staticfiles.json"
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
-        storage = StaticStorage()
+        storage: Any = storages["staticfiles"]
         proxy.faults.append(Fault(delay=0.1))
 
         # Nothing there yet: one request, one error for all who ask, and no further request for a while.
@@ -246,12 +248,13 @@ def test_the_local_manifest_comes_before_the_one_of_the_bucket(
     body = json.dumps({"paths": {"css/base.css": "other.css"}, "version": "1.1", "hash": ""})
     site.root.put_object(Bucket=site.static_bucket, Key="static/staticfiles.json", Body=body)
     settings.DEBUG = False
-    assert StaticStorage().url("css/base.css").endswith("/css/base.27e20196a850.css")
+    options = {"bucket_name": site.static_bucket}
+    assert StaticStorage(**options).url("css/base.css").endswith("/css/base.27e20196a850.css")
     manifest.unlink()
-    assert StaticStorage().url("css/base.css").endswith("/static/other.css")
+    assert StaticStorage(**options).url("css/base.css").endswith("/static/other.css")
 
 
-# --------------------------------------------------------------- collecting, as Django's own storage does it
+# Collecting, as Django's own storage does it
 
 NASTY: dict[str, str | bytes] = {
     "css/base.css": """
@@ -328,23 +331,21 @@ def test_names_and_bytes_are_those_of_djangos_storage(
     by_django(theirs)
     expected = json.loads((theirs / "staticfiles.json").read_text())
 
-    storage = StaticStorage()
-    with storage.staging() as stage:
-        Command.collect_into(storage)
-        ours = json.loads(content_of(stage.source("staticfiles.json")))
-        del stage.derived["staticfiles.json"]
-        items = planned(stage, ours["paths"])
-        assert ours | {"integrity": None} == expected | {"integrity": None}
-        # What Django's has not: a browser's check of each script, on the bytes that it will get.
-        scripts = {name: hashed for name, hashed in expected["paths"].items() if name.endswith(".js")}
-        assert scripts
-        assert ours["integrity"] == {
-            name: "sha256-" + b64encode(sha256((theirs / hashed).read_bytes()).digest()).decode()
-            for name, hashed in scripts.items()
-        }
-        assert len(expected["paths"]) == (len(NASTY) if not admin else len(stage.plain))
-        for item in items:
-            assert content_of(item.source) == (theirs / item.name).read_bytes(), item.name
+    stage = collect(StaticStorage())
+    ours = json.loads(content_of(stage.source("staticfiles.json")))
+    del stage.derived["staticfiles.json"]
+    items = planned(stage, ours["paths"])
+    assert ours | {"integrity": None} == expected | {"integrity": None}
+    # What Django's has not: a browser's check of each script, on the bytes that it will get.
+    scripts = {name: hashed for name, hashed in expected["paths"].items() if name.endswith(".js")}
+    assert scripts
+    assert ours["integrity"] == {
+        name: "sha256-" + b64encode(sha256((theirs / hashed).read_bytes()).digest()).decode()
+        for name, hashed in scripts.items()
+    }
+    assert len(expected["paths"]) == (len(NASTY) if not admin else len(stage.plain))
+    for item in items:
+        assert content_of(item.source) == (theirs / item.name).read_bytes(), item.name
     # What Django leaves behind of its passes is not published.
     assert {item.name for item in items} == set(expected["paths"]) | set(expected["paths"].values())
 
@@ -353,12 +354,11 @@ def collected(tree: Path, storage: StaticStorage | None = None) -> dict[str, str
     """Collect the tree; return the rewritten and renamed content by plain name."""
     del tree
     storage = storage or StaticStorage()
-    with storage.staging() as stage:
-        Command.collect_into(storage)
-        return {
-            name: content_of(stage.source(hashed)).decode("latin-1")
-            for name, hashed in storage.hashed_files.items()
-        }
+    stage = collect(storage)
+    return {
+        name: content_of(stage.source(hashed)).decode("latin-1")
+        for name, hashed in storage.hashed_files.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -413,11 +413,10 @@ def test_file_hash_may_be_overridden(tree: Path) -> None:
             return None if name == "b.txt" else "0wn"
 
     storage = Own()
-    with storage.staging() as stage:
-        Command.collect_into(storage)
-        paths = dict(storage.hashed_files)
-        stage.derived.pop("staticfiles.json")
-        items = {item.name: item for item in planned(stage, paths)}
+    stage = collect(storage)
+    paths = dict(storage.hashed_files)
+    stage.derived.pop("staticfiles.json")
+    items = {item.name: item for item in planned(stage, paths)}
     assert paths == {"a.txt": "a.0wn.txt", "b.txt": "b.txt"}
     assert {name: item.immutable for name, item in items.items()} == {
         "a.0wn.txt": True,
@@ -438,7 +437,7 @@ def test_files_get_in_by_collectstatic_alone(tree: Path) -> None:
 def test_reading_published_files(s3_site: MakeSite) -> None:
     site = s3_site()
     site.root.put_object(Bucket=site.static_bucket, Key="static/a b.txt", Body=b"content")
-    storage = StaticStorage()
+    storage = StaticStorage(bucket_name=site.static_bucket)
     assert storage.exists("a b.txt")
     assert not storage.exists("b.txt")
     assert storage.open("a b.txt").read() == b"content"
@@ -446,7 +445,7 @@ def test_reading_published_files(s3_site: MakeSite) -> None:
         storage.open("b.txt")
 
 
-# ------------------------------------------------------------------------------------------------ progress
+# Progress
 
 
 class Terminal(io.StringIO):
@@ -475,7 +474,7 @@ def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.getvalue() == "2 of 4 objects\n"
 
 
-# ---------------------------------------------------------------------------------------------- s3 manifest
+# S3 manifest
 
 
 def test_write_manifest(tree: Path, tmp_path: Path, settings: Any) -> None:
@@ -499,14 +498,33 @@ def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: P
         write_manifest(target / "below" / "a" / "file")
 
 
-def test_the_subcommand(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_subcommand(
+    tree: Path, tmp_path: Path, settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(tree, **{"a.css": "a {}"})
     call_command("s3", "manifest", "--output", str(tmp_path / "out.json"))
     assert "1 files" in capsys.readouterr().out
     assert set(json.loads((tmp_path / "out.json").read_text())["paths"]) == {"a.css"}
+    settings.STATICFILES_MANIFEST = None
+    with pytest.raises(CommandError, match=r"--output, or set STATICFILES_MANIFEST"):
+        call_command("s3", "manifest")
 
 
-# ------------------------------------------------------------------------------------------- content types
+class Named(StaticStorage):
+    manifest_name = "files.json"
+
+    def file_hash(self, name: str, content: Any = None) -> Any:  # noqa: ARG002
+        return "0wn"
+
+
+def test_the_manifest_is_that_of_the_sites_own_class(tree: Path, tmp_path: Path, settings: Any) -> None:
+    write(tree, **{"a.css": "a {}"})
+    settings.STORAGES = {"staticfiles": {"BACKEND": f"{__name__}.Named"}}
+    write_manifest(tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["paths"] == {"a.css": "a.0wn.css"}
+
+
+# Content types
 
 
 @pytest.mark.parametrize(
@@ -584,15 +602,14 @@ def test_content_types_do_not_depend_on_the_machine() -> None:
         ("a", ""),
     ],
 )
-def test_only_text_is_compressed_and_not_for_a_cdn(settings: Any, name: str, encoding: str) -> None:
-    settings.AWS_STATIC_CUSTOM_DOMAIN = " "
+def test_only_text_is_compressed_and_not_for_a_cdn(name: str, encoding: str) -> None:
     assert Headers.of(name, "x").encoding == encoding
-    settings.AWS_STATIC_CUSTOM_DOMAIN = "static.example.com"
-    assert Headers.of(name, "x").encoding == ("gzipped" if encoding == "gzipped" else "")
+    behind_cdn = Headers.of(name, "x", compress=False).encoding
+    assert behind_cdn == ("gzipped" if encoding == "gzipped" else "")
 
 
 def test_threads_wait_for_one_reading(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage, reads, all_wait = StaticStorage(), [], threading.Barrier(8)
+    storage, reads, all_wait = StaticStorage(**OPTIONS), [], threading.Barrier(8)
 
     def read() -> str:
         reads.append(1)

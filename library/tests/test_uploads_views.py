@@ -5,7 +5,6 @@ The test client plays the page's script. Rules that hold without HTTP are in tes
 
 import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
 from django.test import Client
-from django.urls import clear_url_caches, include, path, set_urlconf
+from django.urls import include, path
 from PIL import Image
 
 from s3kit import uploads
@@ -27,11 +26,12 @@ from s3kit.uploads import Kind, films, images, limits, tickets
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous, post_form
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
 FILM = Kind("views.film", ("mp4", "webm"), 10_000, folder="films/", check=films.check_film)
 PICTURE = Kind("views.picture", ("jpg", "png"), 10_000)
-uploads.register(FILM, PICTURE)
+ADMINS = Kind("views.admins", ("txt",), 10_000, may_upload=lambda user: user.has_perm("auth.add_user"))
+uploads.register(FILM, PICTURE, ADMINS)
 
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + b"a film" * 50
 BEGIN = "/uploads/"
@@ -68,22 +68,18 @@ def home(_request: HttpRequest) -> JsonResponse:
     return JsonResponse({})
 
 
-app_urls = [
+urlpatterns = [
     path("", home, name="home"),
     path("add/", add),
     path("login/", home, name="login"),
     path("uploads/", include("s3kit.uploads.urls")),
 ]
-urlpatterns = app_urls
 
 
 @pytest.fixture
-def site(s3_site: MakeSite, settings: Any) -> Iterator[SiteOnS3]:
-    settings.ROOT_URLCONF = __name__
+def site(s3_site: MakeSite, settings: Any) -> SiteOnS3:
     settings.LOGIN_URL = "/login/"
-    yield s3_site()
-    clear_url_caches()
-    set_urlconf(None)
+    return s3_site()
 
 
 @pytest.fixture
@@ -250,11 +246,17 @@ def test_who_may_upload(client: Client) -> None:
     for answer in (begin(client, "a.mp4", 10), client.get(address), client.post(f"{address}cancel/")):
         assert (answer.status_code, answer["Location"].partition("?")[0]) == (302, "/login/")
     client.force_login(User.objects.create_user("visitor"))
-    assert begin(client, "a.mp4", 10).status_code == 403
+    for kinds in ("views.film", "views.admins,views.film"):
+        assert begin(client, "a.mp4", 10, kinds).status_code == 403
     assert not Ticket.objects.exists()
     User.objects.update(is_staff=True)
     state = sent(client, MP4)
-    User.objects.update(is_staff=False)
+    # A kind that this user may not upload is as good as none.
+    assert begin(client, "a.txt", 10, "views.film,views.admins").status_code == 400
+    User.objects.update(is_superuser=True)
+    client.force_login(User.objects.get())
+    assert begin(client, "a.txt", 10, "views.film,views.admins").status_code == 201
+    User.objects.update(is_staff=False, is_superuser=False)
     assert error(accept(client, state))[1] == "unknown"
     assert rows() == []
 

@@ -46,11 +46,14 @@ def check_order(**_kwargs: Any) -> list[CheckMessage]:
 @register(TAG)
 def check_storages(**_kwargs: Any) -> list[CheckMessage]:
     """Check the entries of STORAGES that are on S3, unless USE_S3 is off."""
-    return [] if conf.use_s3 is False else all_checks()
+    return [] if conf.use_s3 is False else all_checks(later=conf.is_local)
 
 
-def all_checks() -> list[CheckMessage]:
-    """Return what is wrong with the entries of STORAGES and what they share."""
+def all_checks(*, later: bool = False) -> list[CheckMessage]:
+    """Return what is wrong with the entries of STORAGES and what they share.
+
+    `later`: the real target is not used yet, so that it may lack a bucket, a region and the site's origins.
+    """
     found: list[CheckMessage] = []
     locations: list[Location] = []
     for alias, backend, options in _entries():
@@ -59,12 +62,13 @@ def all_checks() -> list[CheckMessage]:
         except ImproperlyConfigured as error:
             found.append(Error(f"STORAGES[{alias!r}]: {error}", id="s3kit.E003"))
             continue
-        locations.append(storage.location_as(alias))
-        found += _storage(alias, storage, locations[-1])
+        location = storage.location_as(alias)
+        locations.append(location)
+        found += [*([] if later else _missing(alias, location)), *_storage(alias, storage, location)]
     found += [Error(f"{problem}", id="s3kit.E013") for problem in location_problems(tuple(locations))]
     found += _shared_bucket(locations)
     found += _boto3_variables(locations)
-    found += _origins(locations)
+    found += [] if later else _origins(locations)
     # What several storages share is one line and not one for each.
     return list({(check.id, check.msg): check for check in found}.values())
 
@@ -76,11 +80,11 @@ def _entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
         except (ImportError, KeyError):
             continue  # Django's own error, where somebody uses it
         if isinstance(backend, type) and hasattr(backend, "location_as"):
-            yield alias, backend, entry.get("OPTIONS", {})
+            yield alias, backend, dict(entry.get("OPTIONS") or {})
 
 
 def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
-    yield from _region(alias, location)
+    yield from _region(location)
     yield from _bucket(alias, location)
     yield from _custom_domain(alias, location)
     yield from _distribution(alias, location)
@@ -90,14 +94,24 @@ def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMess
         yield from _media(alias, storage, location)
 
 
-def _region(alias: str, location: Location) -> Iterator[CheckMessage]:
-    region = location.target.region
-    if not region:
+def _missing(alias: str, location: Location) -> Iterator[CheckMessage]:
+    if not location.bucket:
+        yield Error(
+            f"STORAGES[{alias!r}] has no bucket.",
+            hint="Set its option bucket_name.",
+            id="s3kit.E001",
+        )
+    if not location.target.region:
         yield Error(
             f"STORAGES[{alias!r}] has no region.",
             hint="Set AWS_S3_REGION_NAME, or the option region_name, to the bucket's, as in eu-central-1.",
             id="s3kit.E002",
         )
+
+
+def _region(location: Location) -> Iterator[CheckMessage]:
+    region = location.target.region
+    if not region:
         return
     near = regions.suggestion(region)
     hint = f"Did you mean {near}?" if near else "AWS's list of regions names them, as in eu-central-1."
@@ -114,14 +128,7 @@ def _region(alias: str, location: Location) -> Iterator[CheckMessage]:
 def _bucket(alias: str, location: Location) -> Iterator[CheckMessage]:
     region = location.target.region
     known = region if region and not regions.problems(region) else None
-    if not location.bucket:
-        yield Error(
-            f"STORAGES[{alias!r}] has no bucket.",
-            hint="Set its option bucket_name.",
-            id="s3kit.E001",
-        )
-        return
-    for problem in buckets.problems(location.bucket, region=known):
+    for problem in buckets.problems(location.bucket, region=known) if location.bucket else ():
         yield Error(
             f"STORAGES[{alias!r}]: the bucket name {location.bucket!r} {problem.message}.",
             hint=f"A valid name: {buckets.suggestion(location.bucket, region=known)}",

@@ -79,7 +79,8 @@ def _session(profile: str | None, key: Key | None) -> "boto3.Session":
 
     if key is None:
         return boto3.Session(botocore_session=_core(profile))
-    core = botocore.session.get_session()
+    # Without the shell's AWS_PROFILE, which may not exist, and which would mix identities.
+    core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     core.set_credentials(key.id, key.secret, key.token)
     return boto3.Session(botocore_session=core)
 
@@ -290,6 +291,8 @@ def object_url(target: Target, bucket: str, key: str) -> str:
 
 def ca_bundle(target: Target) -> str | None:
     """Return the file of certificate authorities that the environment or AWS's configuration names."""
+    if target.is_local:
+        return None
     found = _core(target.profile).get_config_variable("ca_bundle")
     return str(found) if found else None
 

@@ -1,15 +1,20 @@
-"""How far a command that handles many objects has come: what such code calls, and what shows it to people."""
+"""What commands that handle many objects share: how far they have come, and the report at their end."""
 
+import json
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from django.core.management.base import OutputWrapper
+from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 # (done, all, what was done just now)
 Progress = Callable[[int, int, str], None]
 
 SECONDS_BETWEEN_LINES = 5.0
 BAR = 40  # characters
+NAMED_FAILURES = 20
 
 
 class ProgressBar:
@@ -33,6 +38,50 @@ class ProgressBar:
             self.out.write(f"{done} of {total} objects")
 
     def close(self) -> None:
-        """Wipe the bar out."""
+        """Remove the bar."""
         if self.bar:
             self.out.write("\r\x1b[K", ending="")
+
+
+class Report:
+    """What a command found and did."""
+
+    def as_text(self) -> str:
+        """Return it for people."""
+        raise NotImplementedError
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it for machines, as JSON has it."""
+        raise NotImplementedError
+
+    def failures(self) -> str:
+        """Return what failed and the fix, "" for nothing."""
+        raise NotImplementedError
+
+
+def listed(title: str, failures: Iterable[tuple[str, str]], *end: str) -> str:
+    """Return failures as text: a title, the first NAMED_FAILURES by name, and the lines at the end."""
+    found = sorted(failures)
+    lines = [title, *(f"  {name}: {reason}" for name, reason in found[:NAMED_FAILURES])]
+    if len(found) > NAMED_FAILURES:
+        lines.append(f"  and {len(found) - NAMED_FAILURES:,} more")
+    return "\n".join([*lines, *end])
+
+
+def run(command: BaseCommand, options: dict[str, Any], work: Callable[[Progress], Report]) -> None:
+    """Do the work of a command, show its progress, and print its report as text or, with `json`, as JSON.
+
+    Raises CommandError where something failed. Ctrl-C and SIGTERM end the command with code 130.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    progress = ProgressBar(command.stdout, verbose=options["verbosity"] >= 2)
+    try:
+        report = work((lambda *_: None) if options["json"] else progress)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        progress.close()
+    text = json.dumps(report.as_data(), indent=2) if options["json"] else report.as_text()
+    command.stdout.write(text)
+    if failures := report.failures():
+        raise CommandError(failures)

@@ -1,12 +1,14 @@
 """`manage.py s3 doctor`: what the probes see of the live buckets, each failure with its cure."""
 
+import json
 import shutil
 import signal
 import sys
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
+
+from s3kit.commands.shared import add_local, checked_deployment
 
 HELP = "probe the live buckets, each failure with its cure"
 
@@ -14,7 +16,8 @@ HELP = "probe the live buckets, each failure with its cure"
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_argument("--role", choices=("web", "deploy"), help="probe only what this role may do")
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -23,9 +26,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up then too
     try:
-        report = diagnose(options["role"])
-    except ImproperlyConfigured as error:
-        raise CommandError(str(error)) from error
+        report = diagnose(checked_deployment(options), options["role"])
     except KeyboardInterrupt:
         sys.exit(130)
     colours = {
@@ -34,8 +35,10 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         "can't tell": command.style.NOTICE,
         "not ok": command.style.ERROR,
     }
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    text = report.as_text(width, lambda status, text: colours[status](text))
-    command.stdout.write(report.as_json() if options["json"] else text)
+    if options["json"]:
+        command.stdout.write(json.dumps(report.as_data(), indent=2))
+    else:
+        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+        command.stdout.write(report.as_text(width, lambda status, text: colours[status](text)))
     if report.failed:
         sys.exit(1)

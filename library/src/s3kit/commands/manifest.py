@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-HELP = "write the list of static files, without network or keys"
+HELP = "write the list of static files, without network or credentials"
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--output", type=Path, default=settings.STATICFILES_MANIFEST, metavar="FILE")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: STATICFILES_MANIFEST)")
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -20,5 +20,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
 
     try:
         command.stdout.write(write_manifest(options["output"]))
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error)) from error
     except OSError as error:
-        raise CommandError(f"Cannot write {options['output']}: {error.strerror}") from error
+        raise CommandError(f"Can't write {error.filename}: {error.strerror}") from error

@@ -3,13 +3,14 @@
 from argparse import ArgumentTypeError
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3kit.commands.shared import checked_site, shown_progress
+from s3kit import progress
+from s3kit.commands.shared import add_local, checked_deployment
+from s3kit.deployment import Location
 from s3kit.publishing import prune
 
-HELP = "tell which static files are not needed any more; remove them"
+HELP = "find static files that are not needed any more, and remove them"
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -26,24 +27,29 @@ def add_arguments(parser: CommandParser) -> None:
         type=_at_least_one,
         default=prune.DAYS,
         metavar="D",
-        help="what was new, or in force, within so many days stays (default: %(default)s)",
+        help="what was new, or live, within so many days stays (default: %(default)s)",
     )
-    parser.add_argument("--delete", action="store_true", help="do it; without, nothing is removed")
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--delete", action="store_true", help="remove them; without, nothing is removed")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Tell what can go, and with --delete remove it; exit code 1 where something could not be removed."""
-    checked_site()
-    names = ("keep", "days", "delete")
-    try:
-        with shown_progress(command, options) as progress:
-            report = prune.prune(**{name: options[name] for name in names}, progress=progress)
-    except (prune.PruneError, ImproperlyConfigured) as error:
-        raise CommandError(str(error)) from error
-    command.stdout.write(report.as_json() if options["json"] else report.as_text())
-    if failures := report.failures():
-        raise CommandError(failures)
+    """Show what can go, and with --delete remove it; exit code 1 where something could not be removed."""
+    deployment = checked_deployment(options)
+    given = {name: options[name] for name in ("keep", "days", "delete")}
+    if not deployment.static_locations:
+        raise CommandError("No storage of static files in STORAGES is on S3.")
+    for location in deployment.static_locations:
+
+        def work(show: progress.Progress, location: Location = location) -> progress.Report:
+            name = deployment.storages[location.alias].manifest_name
+            return prune.prune(location, name, **given, progress=show)
+
+        try:
+            progress.run(command, options, work)
+        except prune.PruneError as error:
+            raise CommandError(str(error)) from error
 
 
 def _at_least_one(text: str) -> int:

@@ -1,15 +1,15 @@
-"""`manage.py s3 push`: local uploads copied to the media bucket."""
+"""`manage.py s3 push`: local uploads copied to a media storage."""
 
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from s3kit.commands.shared import checked_site, shown_progress
+from s3kit import progress
+from s3kit.commands.shared import add_local, checked_deployment
 
-HELP = "copy local uploads to the bucket, names and all"
+HELP = "copy local uploads to S3, with their names"
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -17,27 +17,37 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--source",
         type=Path,
-        default=Path(settings.MEDIA_ROOT),
         metavar="DIR",
         help="the folder of the uploads (default: MEDIA_ROOT); nothing in it is changed",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would be copied")
+    parser.add_argument(
+        "--storage",
+        default="default",
+        metavar="ALIAS",
+        help="the storage of STORAGES to copy to (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be copied")
     parser.add_argument("--overwrite", action="store_true", help="replace objects that differ")
     parser.add_argument("--verify", action="store_true", help="read every object back and compare")
-    parser.add_argument("--json", action="store_true", help="print for machines")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Copy local uploads to the bucket; exit code 1 where something was not copied or differs."""
+    """Copy local uploads to a media storage; exit code 1 where something was not copied or differs."""
     from s3kit.publishing.push import PushError, push
+    from s3kit.storages.media import MediaStorage
 
-    checked_site()
-    names = ("source", "dry_run", "overwrite", "verify")
+    storage = checked_deployment(options).storages.get(options["storage"])
+    if not isinstance(storage, MediaStorage):
+        raise CommandError(
+            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one by --storage."
+        )
+    source = options["source"] or (Path(settings.MEDIA_ROOT) if settings.MEDIA_ROOT else None)
+    if source is None:
+        raise CommandError("MEDIA_ROOT is not set: name the folder of the uploads with --source.")
+    given = {name: options[name] for name in ("dry_run", "overwrite", "verify")}
     try:
-        with shown_progress(command, options) as progress:
-            report = push(**{name: options[name] for name in names}, progress=progress)
-    except (PushError, ImproperlyConfigured) as error:
+        progress.run(command, options, lambda show: push(source, storage, **given, progress=show))
+    except PushError as error:
         raise CommandError(str(error)) from error
-    command.stdout.write(report.as_json() if options["json"] else report.as_text())
-    if failures := report.failures():
-        raise CommandError(failures)

@@ -1,18 +1,14 @@
-"""What several subcommands share: which deployment they mean, and how they show progress and end."""
+"""What several subcommands share: which deployment they mean."""
 
-import signal
-import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from s3kit import checks
 from s3kit.deployment import Deployment
 from s3kit.options import conf
-from s3kit.progress import Progress, ProgressBar
 
 
 def add_local(parser: CommandParser) -> None:
@@ -37,16 +33,3 @@ def checked_deployment(options: dict[str, Any], known_later: Collection[str] = (
         return Deployment.load(local=local)
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
-
-
-@contextmanager
-def shown_progress(command: BaseCommand, options: dict[str, Any]) -> Iterator[Progress]:
-    """Hand out what shows progress, to people; Ctrl-C and SIGTERM end the command with code 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    progress = ProgressBar(command.stdout, verbose=options["verbosity"] >= 2)
-    try:
-        yield (lambda *_: None) if options["json"] else progress
-    except KeyboardInterrupt:
-        sys.exit(130)
-    finally:
-        progress.close()

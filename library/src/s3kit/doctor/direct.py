@@ -8,86 +8,88 @@ from botocore.exceptions import ClientError
 
 from s3kit import clients
 from s3kit.buckets.wanted import ASPECTS
-from s3kit.clients import PENDING_PREFIX
+from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
     APPLY,
+    ERRORS,
     LATER,
-    REFUSALS,
     Answer,
     Line,
     NoAnswerError,
-    Patient,
+    Probed,
     cant_tell,
     code_of,
+    failure,
     fetch,
+    names,
     not_ok,
     ok,
     warning,
 )
-from s3kit.doctor.static_files import DESK_SITE
-from s3kit.uploads import pending
+from s3kit.uploads.pending import Pending
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"
-STRICT = "use a store that checks what is signed, as S3 does"
+STRICT = "use a server that checks what is signed, as S3 does"
 
 
-def direct_uploads(patient: Patient) -> list[Line]:
+def direct_uploads(probed: Probed, bucket: Bucket) -> list[Line]:
     """Send a form and a part as a visitor's browser does, and what differs from what was signed."""
-    key = PENDING_PREFIX + patient.name
+    key = PENDING_PREFIX + probed.name
     lines: list[Line] = []
     try:
-        lines += _form(patient, key)
-        lines.append(_cors(patient, key))
+        lines += _form(probed, bucket, key)
+        lines.append(_cors(probed, bucket, key))
     except NoAnswerError as error:
         lines.append(cant_tell("direct form", f"no answer: {error}", LATER))
     finally:
-        # Also where the answer to the form was lost: deleting what is not there is no error.
-        lines.append(_deleted(patient, key))
-    return [*lines, _parts(patient, key)]
+        # Also where the answer to the form was lost: deleting what does not exist is no error.
+        lines.append(_deleted(probed, bucket, key))
+    return [*lines, _parts(probed, bucket, key)]
 
 
-def _arn(patient: Patient) -> str:
-    return patient.site.arn(patient.site.media_bucket, f"{PENDING_PREFIX}*")
+def _failure(error: Exception, action: str, bucket: Bucket) -> tuple[str, str]:
+    return failure(error, action, bucket.arn(f"{PENDING_PREFIX}*"), "web", bucket.target.owner)
 
 
-def _form(patient: Patient, key: str) -> list[Line]:
-    form = pending.signed_form(patient.site.media_bucket, key, TYPE, len(BODY))
+def _form(probed: Probed, bucket: Bucket, key: str) -> list[Line]:
+    form = Pending(bucket.target, bucket.name, key).signed_form(TYPE, len(BODY))
     answer = _post(form, BODY)
     if answer.code == "AccessDenied":
-        cure = f"allow s3:PutObject on {_arn(patient)}: see `manage.py s3 policy --role web`"
-        return [not_ok("direct form", "a browser's upload is refused: no right to s3:PutObject", cure)]
+        resource = bucket.arn(f"{PENDING_PREFIX}*")
+        cure = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
+        return [not_ok("direct form", "a browser's upload is denied: no right to s3:PutObject", cure)]
     if answer.status >= 300:
-        text = f"a browser's upload is refused: {answer}"
-        return [not_ok("direct form", text, "use a store that takes forms (POST Object), as S3 does")]
-    lines = [ok("direct form", "a browser can send just what the site has signed"), _read(patient, key)]
+        text = f"a browser's upload is rejected: {answer}"
+        return [not_ok("direct form", text, "use a server that accepts forms (POST Object), as S3 does")]
+    lines = [ok("direct form", "a browser can send exactly what the site has signed")]
+    lines.append(_read(probed, bucket, key))
     wrong = {
         "a larger file": (BODY + b"!", {}),
         "another type": (BODY, {"Content-Type": "text/html"}),
         "another key": (BODY, {"key": f"{key}.other"}),
     }
-    taken = [what for what, (body, fields) in wrong.items() if _post(form, body, fields).status < 300]
-    if taken:
-        text = f"a browser can send {' and '.join(taken)} than the site has signed"
+    accepted = [what for what, (body, fields) in wrong.items() if _post(form, body, fields).status < 300]
+    if accepted:
+        text = f"a browser can send {' and '.join(accepted)} than the site has signed"
         lines.append(not_ok("direct limits", text, STRICT))
     else:
-        lines.append(ok("direct limits", f"{', '.join(wrong)}: each is refused"))
-    if (answer := fetch(clients.object_url(patient.site.media_bucket, key))).status < 300:
+        lines.append(ok("direct limits", f"{', '.join(wrong)}: each is rejected"))
+    if (answer := fetch(clients.object_url(bucket.target, bucket.name, key))).status < 300:
         text = f"anybody can read what nobody has checked: {PENDING_PREFIX}* answers {answer}"
-        lines.append(
-            not_ok("direct closed", text, f"{APPLY}; `--replace-conflicting` removes what others opened")
-        )
+        cure = f"{APPLY}; `--replace-conflicting` removes what others opened"
+        lines.append(not_ok("direct closed", text, cure))
     else:
-        lines.append(ok("direct closed", "without a signature it is refused"))
+        lines.append(ok("direct closed", "without a signature it is denied"))
     return lines
 
 
-def _read(patient: Patient, key: str) -> Line:
-    probe = "direct read"
+def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
+    probe, target = "direct read", bucket.target
     try:
-        found = patient.s3.head_object(**patient.named(patient.site.media_bucket), Key=key)
-    except REFUSALS as error:
-        return not_ok(probe, *patient.refused(error, "s3:GetObject", _arn(patient), "web"))
+        found = probed.s3(target).head_object(**names(target, bucket.name), Key=key)
+    except ERRORS as error:
+        return not_ok(probe, *_failure(error, "s3:GetObject", bucket))
     if (found["ContentLength"], found["ContentType"]) != (len(BODY), TYPE):
         return not_ok(probe, "what was sent has another size or type than was signed", STRICT)
     return ok(probe, "the site sees what was sent, with its size and type")
@@ -105,78 +107,82 @@ def _post(form: Mapping[str, Any], body: bytes, fields: Mapping[str, str] | None
     return fetch(form["url"], "POST", headers, content)
 
 
-def _cors(patient: Patient, key: str) -> Line:
+def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
     """Ask whether a page of each of the site's origins may send a form, and a part."""
-    probe, site = "direct cors", patient.site
-    origins = [*site.origins, *([DESK_SITE] if site.at_desk else [])]
+    probe, target = "direct cors", bucket.target
+    origins = probed.origins(target)
     if not origins:
         text = "no origin is allowed: the site's pages can send nothing straight to S3"
-        return warning(probe, text, f"set DJANGO_SITE_ORIGINS, then {APPLY}")
-    bucket = site.media_bucket
+        return warning(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
+    urls = {
+        "POST": clients.bucket_url(target, bucket.name),
+        "PUT": clients.object_url(target, bucket.name, key),
+    }
     for origin in origins:
-        for method, url in (("POST", clients.bucket_url(bucket)), ("PUT", clients.object_url(bucket, key))):
+        for method, url in urls.items():
             asking = {"Origin": origin, "Access-Control-Request-Method": method}
             answer = fetch(url, "OPTIONS", asking)
             if answer.status >= 300 or answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
                 text = f"pages of {origin} can send nothing straight to S3: CORS does not allow {method}"
-                return not_ok(probe, text, f"set DJANGO_SITE_ORIGINS, then {APPLY}")
+                return not_ok(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
     return ok(probe, f"pages of {', '.join(origins)} may send uploads")
 
 
-def _deleted(patient: Patient, key: str) -> Line:
-    named = patient.named(patient.site.media_bucket)
+def _deleted(probed: Probed, bucket: Bucket, key: str) -> Line:
+    named = names(bucket.target, bucket.name)
     try:
         for each in (key, f"{key}.other"):
-            patient.s3.delete_object(**named, Key=each)
-    except REFUSALS as error:
-        text, cure = patient.refused(error, "s3:DeleteObject", _arn(patient), "web")
+            probed.s3(bucket.target).delete_object(**named, Key=each)
+    except ERRORS as error:
+        text, cure = _failure(error, "s3:DeleteObject", bucket)
         return not_ok("direct delete", text, f"{cure}; {key} expires in a day")
     return ok("direct delete", "what was sent is deleted again")
 
 
-def _parts(patient: Patient, key: str) -> Line:
-    """Begin an upload in parts, send a part, look at it, and give it up."""
-    probe, arn = "direct parts", _arn(patient)
-    target = patient.named(patient.site.media_bucket) | {"Key": key}
+def _parts(probed: Probed, bucket: Bucket, key: str) -> Line:
+    """Begin a multipart upload, send a part, look at it, and abort."""
+    probe, s3 = "direct parts", probed.s3(bucket.target)
+    upload = names(bucket.target, bucket.name) | {"Key": key}
     try:
-        target["UploadId"] = patient.s3.create_multipart_upload(**target, ContentType=TYPE)["UploadId"]
-    except REFUSALS as error:
-        return not_ok(probe, *patient.refused(error, "s3:PutObject", arn, "web"))
+        upload["UploadId"] = s3.create_multipart_upload(**upload, ContentType=TYPE)["UploadId"]
+    except ERRORS as error:
+        return not_ok(probe, *_failure(error, "s3:PutObject", bucket))
     try:
-        line = _part(patient, probe, target)
+        line = _part(s3, probe, bucket, upload)
     finally:
         try:
-            patient.s3.abort_multipart_upload(**target)
-        except REFUSALS as error:
-            text, cure = patient.refused(error, "s3:AbortMultipartUpload", arn, "web")
+            s3.abort_multipart_upload(**upload)
+        except ERRORS as error:
+            text, cure = _failure(error, "s3:AbortMultipartUpload", bucket)
             line = not_ok(probe, text, f"{cure}; what was left expires in a day")
     return line
 
 
-def _part(patient: Patient, probe: str, target: Mapping[str, str]) -> Line:
+def _part(s3: Any, probe: str, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     """Send a part in another size than was signed, and in its own."""
-    url = pending.signed_part(target["Bucket"], target["Key"], target["UploadId"], 1, len(BODY))
+    pending = Pending(bucket.target, bucket.name, upload["Key"], upload["UploadId"])
+    url = pending.signed_part(1, len(BODY))
     try:
         longer, exact = (fetch(url, "PUT", body=body) for body in (BODY + b"!", BODY))
-        listed = patient.s3.list_parts(**target).get("Parts", [])
+        parts = s3.list_parts(**upload).get("Parts", [])
     except NoAnswerError as error:
         return cant_tell(probe, f"no answer: {error}", LATER)
-    except REFUSALS as error:
-        return not_ok(probe, *patient.refused(error, "s3:ListMultipartUploadParts", _arn(patient), "web"))
+    except ERRORS as error:
+        return not_ok(probe, *_failure(error, "s3:ListMultipartUploadParts", bucket))
     if longer.status < 300:
         return not_ok(probe, "a browser can send a larger part than the site has signed", STRICT)
-    if exact.status >= 300 or [part["Size"] for part in listed] != [len(BODY)]:
-        return not_ok(probe, f"a browser's part is refused: {exact}", STRICT)
-    return ok(probe, "a large file can be sent in parts, each of just its size")
+    if exact.status >= 300 or [part["Size"] for part in parts] != [len(BODY)]:
+        return not_ok(probe, f"a browser's part is rejected: {exact}", STRICT)
+    return ok(probe, "a large file can be sent in parts, each of exactly its size")
 
 
-def expiry(patient: Patient) -> list[Line]:
+def expiry(probed: Probed, bucket: Bucket) -> list[Line]:
     """Tell whether S3 removes what was sent and never accepted."""
-    probe, site = "direct expiry", patient.site
-    if patient.role is None and "media" not in patient.usable:
+    probe = "direct expiry"
+    if probed.role is None and bucket not in probed.usable:
         return []
     try:
-        rules = ASPECTS["lifecycle"].read(patient.s3, patient.named(site.media_bucket))
+        rules = ASPECTS["lifecycle"].read(probed.s3(bucket.target), names(bucket.target, bucket.name))
     except ClientError as error:
         if code_of(error) != "AccessDenied":
             raise
@@ -189,4 +195,4 @@ def expiry(patient: Patient) -> list[Line]:
     ]
     if PENDING_PREFIX in prefixes:
         return [ok(probe, "what nobody accepts is removed after a day")]
-    return [warning(probe, "what is sent and never accepted stays, and costs, for ever", APPLY)]
+    return [warning(probe, "what is sent and never accepted stays, and costs money, forever", APPLY)]

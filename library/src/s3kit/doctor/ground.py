@@ -1,4 +1,4 @@
-"""What all other probes rest on: an answer, a clock, credentials, buckets, and custom domains that answer."""
+"""What all other probes depend on: an answer, a clock, credentials, buckets, and custom domains that answer."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,34 +8,36 @@ from functools import partial
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from django.conf import settings
 
 from s3kit import clients
+from s3kit.deployment import Bucket, Location, Target
 from s3kit.doctor.shared import (
     APPLY,
     CONNECT,
+    ERRORS,
     LATER,
     READ,
-    REFUSALS,
     Line,
     NoAnswerError,
-    Patient,
+    Probed,
     cant_tell,
     code_of,
     fetch,
+    names,
     not_ok,
     ok,
     one_line,
+    option,
     signed,
     warning,
 )
 
-CLOCK_LIMIT, CLOCK_WARNING = 15 * 60, 60  # seconds; S3 refuses requests from beyond the first
+CLOCK_LIMIT, CLOCK_WARNING = 15 * 60, 60  # seconds; S3 rejects requests from beyond the first
 
 # What S3 or STS say of credentials.
 BAD_KEYS = {
-    "InvalidAccessKeyId": "AWS does not know this access key: it was deleted, or is another S3's",
-    "InvalidClientTokenId": "AWS does not know this access key: it was deleted, or is another S3's",
+    "InvalidAccessKeyId": "AWS does not know this access key: it was deleted, or belongs to another S3",
+    "InvalidClientTokenId": "AWS does not know this access key: it was deleted, or belongs to another S3",
     "SignatureDoesNotMatch": "the secret does not belong to this access key",
     "ExpiredToken": "the session has expired",
     "ExpiredTokenException": "the session has expired",
@@ -44,23 +46,28 @@ BAD_KEYS = {
 NEW_KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
 
 
-def endpoint(patient: Patient) -> list[Line]:
-    """Tell whether S3 answers, and whether its clock is this machine's."""
-    custom = clients.place().endpoint
-    urls = [clients.bucket_url(name) for name in dict.fromkeys(patient.buckets.values())]
+def endpoint(probed: Probed, target: Target) -> list[Line]:
+    """Tell whether S3 answers, and whether its clock agrees with this machine's."""
+    urls = [
+        clients.bucket_url(target, bucket.name)
+        for bucket in probed.buckets
+        if bucket.target.where == target.where
+    ]
     asked = time.time()
     try:
         with ThreadPoolExecutor(len(urls)) as pool:
             answers = list(pool.map(partial(fetch, method="HEAD"), urls))
     except NoAnswerError as error:
         if error.untrusted:
-            cure = "set AWS_CA_BUNDLE to a file with the certificate of who signed it"
-        elif custom:
-            cure = "start it (at the desk: `manage.py s3 serve`), or correct AWS_S3_ENDPOINT_URL"
+            cure = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+        elif target.is_local:
+            cure = "start it with `manage.py s3 serve`"
+        elif target.endpoint:
+            cure = "start the server, or correct AWS_S3_ENDPOINT_URL"
         else:
             cure = "check the network, the proxy that HTTPS_PROXY names, and AWS_S3_REGION_NAME"
-        return [not_ok("endpoint", f"{custom or urls[0]} does not answer: {error}", cure)]
-    lines = [ok("endpoint", f"{custom or f'S3 in {patient.site.region}'} answers")]
+        return [not_ok("endpoint", f"{target.endpoint or urls[0]} does not answer: {error}", cure)]
+    lines = [ok("endpoint", f"{target.endpoint or f'S3 in {target.region}'} answers")]
     try:
         theirs = parsedate_to_datetime(answers[0].headers["date"]).timestamp()
     except (KeyError, ValueError):
@@ -70,13 +77,13 @@ def endpoint(patient: Patient) -> list[Line]:
     off = round(max(ahead, behind))
     text = f"this machine's clock is {off} seconds {'ahead of' if ahead > behind else 'behind'} S3's"
     if off > CLOCK_LIMIT:
-        return [*lines, not_ok("clock", text, "set the clock, by NTP: S3 refuses what is 15 minutes off")]
+        return [*lines, not_ok("clock", text, "set the clock, with NTP: S3 rejects what is 15 minutes off")]
     if off > CLOCK_WARNING:
-        return [*lines, warning("clock", text, "let NTP keep the clock: S3 refuses what is 15 minutes off")]
+        return [*lines, warning("clock", text, "keep the clock with NTP: S3 rejects what is 15 minutes off")]
     return [*lines, ok("clock", "this machine's clock agrees with S3's")]
 
 
-def credentials(patient: Patient) -> list[Line]:
+def credentials(_probed: Probed, target: Target) -> list[Line]:
     """Tell whose the credentials are, of what kind, and what that means for signed links."""
     quick = Config(
         connect_timeout=CONNECT,
@@ -85,22 +92,24 @@ def credentials(patient: Patient) -> list[Line]:
         ignore_configured_endpoint_urls=True,
     )
     try:
-        keys, found = clients.credentials(), clients.session().get_credentials()
-        sts = clients.session().client(
-            "sts", region_name=patient.site.region, endpoint_url=clients.place().endpoint, config=quick
+        keys, found = clients.credentials(target), clients.session(target).get_credentials()
+        sts = clients.session(target).client(
+            "sts", region_name=target.region, endpoint_url=target.endpoint, config=quick
         )
     except BotoCoreError as error:
         return [not_ok("credentials", one_line(error), NEW_KEYS)]
-    # The id alone opens nothing; the ends are enough to find it in a list.
+    # The ID alone opens nothing; its ends are enough to find it in a list.
     key = f"key {keys.access_key[:4]}...{keys.access_key[-4:]} from {found.method}"
     try:
         caller = sts.get_caller_identity()
-    except REFUSALS as error:
+    except ERRORS as error:
         code = code_of(error) if isinstance(error, ClientError) else ""
         if code in BAD_KEYS:
             return [not_ok("credentials", f"{BAD_KEYS[code]} ({key})", NEW_KEYS)]
         text = f"{key}; STS does not say whose it is: {one_line(error)}"
-        return [cant_tell("credentials", text, "let this machine reach STS; the site itself does without")]
+        return [
+            cant_tell("credentials", text, "let this machine reach STS; the site itself does not need it")
+        ]
     text = f"{caller['Arn'].rpartition(':')[2]} of account {caller['Account']}, {key}"
     if not keys.token:
         return [ok("credentials", f"{text}, long-term: signed links live their full time")]
@@ -109,61 +118,59 @@ def credentials(patient: Patient) -> list[Line]:
     return [ok("credentials", f"{text}, of a session: signed links end with it{until}")]
 
 
-def buckets(patient: Patient) -> list[Line]:
-    """Tell which buckets are there, in the region, and take the credentials; note them as usable."""
-    with ThreadPoolExecutor(2) as pool:
-        lines = list(pool.map(partial(_bucket, patient), patient.buckets))
-    # Credentials that S3 refuses are one line and not two.
-    return list({(line.probe, line.text): line for line in lines}.values())
+def title(bucket: Bucket) -> str:
+    """Return the title of a bucket's line."""
+    kinds = {location.kind for location in bucket.locations}
+    return f"{kinds.pop()} bucket" if len(kinds) == 1 else "bucket"
 
 
-def _bucket(patient: Patient, which: str) -> Line:
-    """Ask for the listing by a link: boto3 would follow a redirect to another region and not tell."""
-    probe, name, region = f"{which} bucket", patient.buckets[which], patient.site.region
-    setting = f"AWS_{which.upper()}_BUCKET_NAME"
+def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
+    """Tell whether a bucket exists, in the region, and accepts the credentials; if so, note it as usable.
+
+    By a link to the listing: boto3 would follow a redirect to another region and not say so.
+    """
+    name, target, probe = bucket.name, bucket.target, title(bucket)
+    setting = option("bucket_name", bucket.locations[0])
     try:
-        unsigned = fetch(clients.bucket_url(name), "HEAD")
+        unsigned = fetch(clients.bucket_url(target, name), "HEAD")
         listing = {"list-type": "2", "max-keys": "0"}
-        answer = fetch(signed(clients.object_url(name, ""), parameters=listing))
+        answer = fetch(signed(target, clients.object_url(target, name, ""), parameters=listing))
     except NoAnswerError as error:
-        return not_ok(probe, f"{name} does not answer: {error}", LATER)
+        return [not_ok(probe, f"{name} does not answer: {error}", LATER)]
     if unsigned.status == 404 or answer.code == "NoSuchBucket":
-        return not_ok(probe, f"there is no bucket {name}", f"{APPLY}, or correct {setting}")
+        return [not_ok(probe, f"there is no bucket {name}", f"{APPLY}, or correct {setting}")]
     if answer.code in BAD_KEYS:
-        return not_ok("credentials", f"S3 refuses them: {BAD_KEYS[answer.code]}", NEW_KEYS)
+        probed.broken.add(target)
+        return [not_ok("credentials", f"S3 rejects them: {BAD_KEYS[answer.code]}", NEW_KEYS)]
     if answer.status in {301, 307, 400}:
         home = answer.headers.get("x-amz-bucket-region")
-        text = f"{name} is in {home or 'another region'}, not in {region} ({answer})"
+        text = f"{name} is in {home or 'another region'}, not in {target.region} ({answer})"
         cure = f"set AWS_S3_REGION_NAME={home}" if home else "set AWS_S3_REGION_NAME to the bucket's"
-        return not_ok(probe, text, f"{cure}, or correct {setting}")
+        return [not_ok(probe, text, f"{cure}, or correct {setting}")]
     if answer.status >= 500:
-        return not_ok(probe, f"{name} answers {answer}", LATER)
-    if patient.site.owner and answer.status == 200:
+        return [not_ok(probe, f"{name} answers {answer}", LATER)]
+    if target.owner and answer.status == 200:
         try:
-            patient.s3.list_objects_v2(**patient.named(name), MaxKeys=1)
+            probed.s3(target).list_objects_v2(**names(target, name), MaxKeys=1)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
-                raise  # to be told as what can't be seen
-            text = f"{name} is not account {patient.site.owner}'s, as AWS_EXPECTED_BUCKET_OWNER demands"
-            return not_ok(probe, text, f"correct {setting} or AWS_EXPECTED_BUCKET_OWNER")
-    patient.usable.add(which)
-    return ok(probe, f"{name} is there, in {region}")
+                raise  # shown as what can't be seen
+            text = f"{name} does not belong to account {target.owner}, as AWS_EXPECTED_BUCKET_OWNER demands"
+            return [not_ok(probe, text, f"correct {setting} or AWS_EXPECTED_BUCKET_OWNER")]
+    probed.usable.add(bucket)
+    return [ok(probe, f"{name} exists, in {target.region}")]
 
 
-def domains(patient: Patient) -> list[Line]:
-    """Tell whether the custom domains answer, and note those that don't."""
-    return [_domain(patient, which) for which in patient.buckets]
-
-
-def _domain(patient: Patient, which: str) -> Line:
-    probe, setting = f"{which} domain", f"AWS_{which.upper()}_CUSTOM_DOMAIN"
-    domain = getattr(settings, setting).strip()
-    if not domain:
-        return ok(probe, "none is set: files come from the bucket's own address")
+def domain(probed: Probed, location: Location) -> list[Line]:
+    """Tell whether a custom domain answers; if not, note that."""
+    probe = f"{location.kind} domain"
+    if not location.custom_domain:
+        return [ok(probe, "none is set: files come from the bucket's own address")]
     try:
-        fetch(f"https://{domain}/{which}/{patient.name}", "HEAD")
+        fetch(f"https://{location.custom_domain}/{probed.key(location)}", "HEAD")
     except NoAnswerError as error:
-        patient.dead_domains.add(which)
+        probed.dead_domains.add(location.alias)
+        setting = option("custom_domain", location)
         cure = f"point its DNS at the distribution, with a certificate for it, or correct {setting}"
-        return not_ok(probe, f"{domain} does not answer: {error}", cure)
-    return ok(probe, f"{domain} answers")
+        return [not_ok(probe, f"{location.custom_domain} does not answer: {error}", cure)]
+    return [ok(probe, f"{location.custom_domain} answers")]

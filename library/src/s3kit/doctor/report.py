@@ -1,36 +1,27 @@
 """`manage.py s3 doctor`: live probes of the buckets with the site's own credentials, each with its cure.
 
-What is probed is in `s3/probes/`. Here is the order: first what all else rests on (an answer, the clock, the
-credentials, the buckets), then all else at once. What rests on something that failed is not probed, so that a
-dead endpoint is one line and not thirty.
+First comes what all else depends on (an answer, the clock, the credentials, the buckets), then all else at
+once. What depends on something that failed is not probed, so that a dead endpoint is one line and not thirty.
 """
 
-import json
 import textwrap
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from typing import Any, NamedTuple
 
+from s3kit.deployment import Bucket, Deployment, Location, Target
 from s3kit.doctor import direct, ground, rights, static_files, uploads
-from s3kit.doctor.shared import (
-    LATER,
-    REFUSALS,
-    Line,
-    NoAnswerError,
-    Patient,
-    Role,
-    Status,
-    cant_tell,
-    one_line,
-)
+from s3kit.doctor.shared import ERRORS, LATER, Line, NoAnswerError, Probed, Role, Status, cant_tell, one_line
 
 Style = Callable[[Status, str], str]
 
 STATUSES: tuple[Status, ...] = ("ok", "warning", "can't tell", "not ok")
 _STATUS, _TITLE = max(map(len, STATUSES)), 15  # characters
 _MARGIN = " " * (_STATUS + _TITLE + 4)
+_THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -46,24 +37,21 @@ class Report:
         """Whether a line is not ok; warnings and what can't be told are no failure."""
         return any(line.status == "not ok" for line in self.lines)
 
-    def as_json(self) -> str:
+    def as_data(self) -> dict[str, Any]:
         """Return the report for machines."""
-        return json.dumps(
-            {
-                "role": self.role,
-                "ok": not self.failed,
-                "lines": [asdict(line) for line in self.lines],
-                "not_probed": self.not_probed,
-            },
-            indent=2,
-        )
+        return {
+            "role": self.role,
+            "ok": not self.failed,
+            "lines": [asdict(line) for line in self.lines],
+            "not_probed": self.not_probed,
+        }
 
     def as_text(self, width: int, style: Style = lambda _, text: text) -> str:
-        """Return the report for people, at most `width` characters wide; `style` colours what is a status."""
+        """Return the report for people, at most `width` characters wide; `style` colours a status."""
         counts = Counter(line.status for line in self.lines)
         summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
         if self.not_probed:
-            summary += f". Not probed, because it rests on what failed: {', '.join(self.not_probed)}"
+            summary += f". Not probed, because it depends on what failed: {', '.join(self.not_probed)}"
         lines = [_shown(line, width, style) for line in self.lines]
         return "\n".join([*lines, "", *textwrap.wrap(f"{summary}.", width)])
 
@@ -73,61 +61,137 @@ def _shown(line: Line, width: int, style: Style) -> str:
         room = max(width - len(_MARGIN), 40)
         return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
-    first, *more = [*wrapped(line.text), *wrapped(line.cure and f"-> {line.cure}")]
+    text = f"{line.storage}: {line.text}" if line.storage else line.text
+    first, *more = [*wrapped(text), *wrapped(line.cure and f"-> {line.cure}")]
     status = style(line.status, line.status) + " " * (_STATUS - len(line.status))
     return "\n".join([f"{status}  {line.probe:<{_TITLE}}  {first}", *(_MARGIN + text for text in more)])
 
 
 class _Group(NamedTuple):
-    """Probes that can run beside others: with which role's rights, and the bucket that they need, if one."""
+    """Probes that can run beside others, with which role's rights, and for each of what."""
 
     title: str
-    probe: Callable[[Patient], list[Line]]
+    probe: Callable[[Probed, Any], list[Line]]
     roles: tuple[Role, ...]
-    bucket: str = ""
+    of: Callable[[Deployment], Sequence[Bucket | Location | None]] = lambda _: [None]
+    needs_bucket: bool = True
+
+
+def _static_locations(deployment: Deployment) -> Sequence[Location]:
+    return deployment.static_locations
+
+
+def _with_media(deployment: Deployment) -> list[Bucket]:
+    return [bucket for bucket in deployment.buckets if bucket.media]
 
 
 _GROUPS = (
-    _Group("uploads", uploads.uploads, ("web",), "media"),
-    _Group("direct uploads", direct.direct_uploads, ("web",), "media"),
-    _Group("direct expiry", direct.expiry, ("deploy",)),
-    _Group("static files", static_files.static_files, ("web", "deploy"), "static"),
-    _Group("static write", static_files.static_write, ("deploy",), "static"),
+    _Group("uploads", uploads.uploads, ("web",), lambda deployment: deployment.media),
+    _Group("direct uploads", direct.direct_uploads, ("web",), _with_media),
+    _Group("direct expiry", direct.expiry, ("deploy",), _with_media, needs_bucket=False),
+    _Group("static files", static_files.static_files, ("web", "deploy"), _static_locations),
+    _Group("static write", static_files.static_write, ("deploy",), _static_locations),
     _Group("listing", rights.listing, ("web", "deploy")),
     _Group("outside", rights.outside, ("web", "deploy")),
     _Group("account block", rights.account_block, ("web", "deploy")),
 )
 
 
-def _seen(title: str, probe: Callable[[Patient], list[Line]], patient: Patient) -> list[Line]:
-    try:
-        return probe(patient)
-    except (*REFUSALS, NoAnswerError) as error:  # where the probe itself expects none
-        return [cant_tell(title, one_line(error), LATER)]
+class _Job(NamedTuple):
+    title: str
+    probe: Callable[[Probed, Any], list[Line]]
+    subject: Bucket | Location | Target | None
+    label: str = ""
+
+    def run(self, probed: Probed) -> list[Line]:
+        try:
+            lines = self.probe(probed, self.subject)
+        except (*ERRORS, NoAnswerError) as error:  # where the probe itself expects none
+            lines = [cant_tell(self.title, one_line(error), LATER)]
+        return [replace(line, storage=self.label) for line in lines]
+
+    @property
+    def full_title(self) -> str:
+        return f"{self.title} ({self.label})" if self.label else self.title
+
+    def is_possible(self, probed: Probed, needs_bucket: bool) -> bool:
+        """Tell whether what the job depends on is in order."""
+        if self.subject is None:
+            return bool(probed.buckets)
+        found = probed.usable if needs_bucket else probed.reachable
+        return any(self.subject in {bucket, *bucket.locations} for bucket in found)
 
 
-def diagnose(role: Role | None = None) -> Report:
-    """Probe the buckets of the settings, with a role only what that role may do, and clean up in any case.
+def _labeled(jobs: Iterable[_Job], probed: Probed) -> list[_Job]:
+    """Return the jobs, labeled by storage where there are several of a title."""
+    found = list(jobs)
+    titles = Counter(job.title for job in found)
+    return [
+        job._replace(label=_label(job.subject, probed)) if titles[job.title] > 1 else job for job in found
+    ]
 
-    Every request has a limit of a few seconds. Raises ImproperlyConfigured where the settings are incomplete.
-    """
-    patient = Patient.of_settings(role)
-    due = [group for group in _GROUPS if role is None or role in group.roles]
-    lines: list[Line] = []
-    for title, probe in (
-        ("endpoint", ground.endpoint),
-        ("credentials", ground.credentials),
-        ("buckets", ground.buckets),
-    ):
-        lines += _seen(title, probe, patient)
-        failed = {line.probe for line in lines if line.status == "not ok"}
-        if failed & {"endpoint", "clock", "credentials"}:
-            return Report(role, lines, [group.title for group in due])
-    lines += ground.domains(patient)
-    possible = [group for group in due if not group.bucket or group.bucket in patient.usable]
+
+def _label(subject: Bucket | Location | Target | None, probed: Probed) -> str:
+    if isinstance(subject, Target):
+        return ", ".join(location.alias for location in probed.locations if location.target == subject)
+    if isinstance(subject, Bucket):
+        return ", ".join(location.alias for location in subject.locations)
+    return subject.alias if subject else ""
+
+
+def _seen(jobs: Sequence[_Job], probed: Probed) -> list[list[Line]]:
+    """Run jobs at once; return their lines in the order of the jobs."""
     # On Ctrl-C too the pool waits for the probes under way, which delete what they made.
-    with ThreadPoolExecutor(len(_GROUPS)) as pool:
-        for outcome in [pool.submit(_seen, group.title, group.probe, patient) for group in possible]:
-            lines += outcome.result()
-    skipped = [group.title for group in due if group not in possible]
-    return Report(role, lines, skipped + sorted(patient.not_probed))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(lambda job: job.run(probed), jobs))
+
+
+def _failed(lines: Iterable[Line]) -> bool:
+    return any(line.status == "not ok" for line in lines)
+
+
+def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
+    """Probe the buckets of a site, with a role only what that role may do, and clean up in any case.
+
+    Every request has a limit of a few seconds.
+    """
+    probed = Probed(deployment, role)
+    groups = {group.title: group for group in _GROUPS if role is None or role in group.roles}
+    due = _labeled(
+        (_Job(group.title, group.probe, each) for group in groups.values() for each in group.of(deployment)),
+        probed,
+    )
+    lines = [*_targets(probed), *_buckets(probed)]
+    possible = [job for job in due if job.is_possible(probed, groups[job.title].needs_bucket)]
+    lines += chain.from_iterable(_seen(possible, probed))
+    skipped = [job.full_title for job in due if job not in possible]
+    return Report(role, lines, skipped + sorted(probed.not_probed))
+
+
+def _targets(probed: Probed) -> list[Line]:
+    """Probe each S3 and its credentials; note those that are broken."""
+    lines: list[Line] = []
+    targets = list(dict.fromkeys(location.target for location in probed.locations))
+    first = {target.where: target for target in reversed(targets)}
+    jobs = [_Job("endpoint", ground.endpoint, each) for each in targets if first[each.where] == each]
+    jobs += [_Job("credentials", ground.credentials, each) for each in targets]
+    for job in _labeled(jobs, probed):
+        if job.subject in probed.broken or not isinstance(job.subject, Target):
+            continue
+        found = job.run(probed)
+        lines += found
+        if _failed(found):
+            same = targets if job.title == "endpoint" else [job.subject]
+            probed.broken |= {target for target in same if target.where == job.subject.where}
+    return lines
+
+
+def _buckets(probed: Probed) -> list[Line]:
+    """Probe the buckets, and the custom domains in front of them; note what is usable."""
+    jobs = _labeled((_Job(ground.title(each), ground.bucket, each) for each in probed.buckets), probed)
+    lines = list(chain.from_iterable(_seen(jobs, probed)))
+    # Credentials that S3 rejects are one line and not two.
+    lines = list({(line.probe, line.text): line for line in lines}.values())
+    reached = [each for each in probed.locations if each.target not in probed.broken]
+    jobs = _labeled((_Job(f"{each.kind} domain", ground.domain, each) for each in reached), probed)
+    return [*lines, *chain.from_iterable(_seen(jobs, probed))]

@@ -3,15 +3,15 @@
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients
-from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import account
-from s3kit.clients import MEDIA_PREFIX, STATIC_PREFIX
+from s3kit.buckets.wanted import wanted
+from s3kit.deployment import Target
 from s3kit.doctor.shared import (
     APPLY,
     LATER,
     Line,
     NoAnswerError,
-    Patient,
+    Probed,
     cant_tell,
     fetch,
     not_ok,
@@ -21,30 +21,31 @@ from s3kit.doctor.shared import (
 )
 
 
-def listing(patient: Patient) -> list[Line]:
+def listing(probed: Probed, _site: None) -> list[Line]:
     """Tell whether a visitor can list a bucket, and so the names of all uploads."""
-    for name in dict.fromkeys(patient.buckets.values()):
+    for bucket in probed.buckets:
         try:
-            answer = fetch(f"{clients.bucket_url(name)}?list-type=2&max-keys=1")
+            answer = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
         except NoAnswerError as error:
             return [cant_tell("listing", f"no answer: {error}", LATER)]
         if answer.status < 300:
             cure = f"{APPLY}; `--replace-conflicting` removes what others opened"
-            return [not_ok("listing", f"anybody can list {name}", cure)]
+            return [not_ok("listing", f"anybody can list {bucket.name}", cure)]
     return [ok("listing", "no visitor can list what is stored")]
 
 
-def outside(patient: Patient) -> list[Line]:
+def outside(probed: Probed, _site: None) -> list[Line]:
     """Tell whether the credentials can write where the role has nothing to write."""
-    site, role = patient.site, patient.role
-    places = [(bucket, "") for bucket in dict.fromkeys((site.static_bucket, site.media_bucket))]
-    if role == "web":
-        places.append((site.static_bucket, STATIC_PREFIX))
-    if role == "deploy":
-        places.append((site.media_bucket, MEDIA_PREFIX))
+    role = probed.role
+    # The bucket's top, and what belongs to the other role.
+    places = [
+        (bucket, prefix)
+        for bucket in probed.reachable
+        for prefix in ("", *(each.prefix for each in bucket.locations if _is_others(each.kind, role)))
+    ]
     for bucket, prefix in places:
         try:
-            patient.begin_and_abort(bucket, prefix + patient.name)
+            probed.begin_and_abort(bucket.target, bucket.name, prefix + probed.name)
         except ClientError as error:
             if error.operation_name == "AbortMultipartUpload":  # then beginning it was allowed
                 pass
@@ -55,36 +56,41 @@ def outside(patient: Patient) -> list[Line]:
         except BotoCoreError as error:
             return [cant_tell("outside", one_line(error), LATER)]
         whose = f"the role {role}" if role else "the site"
-        text = f"these credentials can write to {bucket}/{prefix}*, where {whose} has nothing to write"
+        text = f"these credentials can write to {bucket.name}/{prefix}*, where {whose} has nothing to write"
         cure = f"give them no more than `manage.py s3 policy --role {role or 'web'}` prints"
         return [warning("outside", text, cure)]
     return [ok("outside", "these credentials can write nowhere else")]
 
 
-def account_block(patient: Patient) -> list[Line]:
-    """Tell whether the account's Block Public Access keeps closed what the settings want open."""
+def _is_others(kind: str, role: str | None) -> bool:
+    return (kind, role) in {("static", "web"), ("media", "deploy")}
+
+
+def account_block(probed: Probed, _site: None) -> list[Line]:
+    """Tell whether the account's Block Public Access keeps closed what STORAGES wants public."""
     probe, action = "account block", "s3:GetAccountPublicAccessBlock"
-    needed_off = sorted(
-        {
-            flag
-            for bucket in buckets.wanted(patient.site)
-            for flag, on in bucket.aspects["public access block"].value.items()
-            if not on
-        }
-    )
-    if not needed_off:
-        return [ok(probe, "nothing is to be public, so it may be on")]
-    if patient.site.endpoint:
-        return [cant_tell(probe, "only AWS itself has one, and this is another endpoint")]
-    found = account(patient.site)
-    if found.blocks is None:
-        cure = f"allow {action} on *, or have the account's administrator look"
-        return [cant_tell(probe, found.unknown, cure)]
-    if closed := [flag for flag in needed_off if found.blocks.get(flag)]:
-        text = f"account {found.id} blocks what the settings want public: {', '.join(closed)}"
-        cure = (
-            "put CloudFront before the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or have the account's"
-            f" administrator turn these off: {', '.join(closed)}"
-        )
-        return [not_ok(probe, text, cure)]
-    return [ok(probe, "the account blocks nothing that the settings want public")]
+    needed_off: dict[Target, set[str]] = {}
+    for want in wanted(probed.deployment):
+        flags = want.aspects["public access block"].value
+        off = {flag for flag, on in flags.items() if not on}
+        if off and want.bucket.target not in probed.broken:
+            needed_off.setdefault(want.bucket.target, set()).update(off)
+    lines = []
+    for target, flags in needed_off.items():
+        if target.endpoint:
+            lines.append(cant_tell(probe, "only AWS itself has one, and this is another endpoint"))
+            continue
+        found = account(target)
+        if found.blocks is None:
+            cure = f"allow {action} on *, or have the account's administrator look"
+            lines.append(cant_tell(probe, found.unknown, cure))
+        elif closed := ", ".join(sorted(flag for flag in flags if found.blocks.get(flag))):
+            text = f"account {found.id} blocks what STORAGES wants public: {closed}"
+            cure = (
+                "put CloudFront in front of the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or have the"
+                f" account's administrator turn these off: {closed}"
+            )
+            lines.append(not_ok(probe, text, cure))
+    if not lines:
+        return [ok(probe, "the account blocks nothing that STORAGES wants public")]
+    return list(dict.fromkeys(lines))

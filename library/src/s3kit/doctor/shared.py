@@ -1,7 +1,7 @@
-"""What the probes share: lines, the site that is probed, requests as a visitor, errors as cause and cure.
+"""What the probes share: lines, the site that is probed, requests as a visitor, errors with their fixes.
 
-A visitor's requests carry no key, follow no redirect and go by the standard library; boto3 would hide both a
-redirect to another region and what a browser is told.
+A visitor's requests carry no key, follow no redirect and go through the standard library; boto3 would hide
+both a redirect to another region and what a browser gets.
 """
 
 import http.client
@@ -21,14 +21,10 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError
-from django.core.exceptions import ImproperlyConfigured
-from django.core.files.storage import storages
 
 from s3kit import clients
-from s3kit.clients import MEDIA_PREFIX
-from s3kit.deployment import LOOPBACK, Site
+from s3kit.deployment import LOOPBACK, Bucket, Deployment, Location, Target
 from s3kit.storages import signing
-from s3kit.storages.media import MediaStorage
 
 Role = Literal["web", "deploy"]
 Status = Literal["ok", "warning", "can't tell", "not ok"]
@@ -36,21 +32,28 @@ Status = Literal["ok", "warning", "can't tell", "not ok"]
 CONNECT, READ = 4, 8  # seconds, of one request
 BODY = 64 * 1024  # bytes of an answer that are read
 
+# The site that `runserver` serves, whose pages use a local S3 server.
+LOCAL_SITE = "http://127.0.0.1:8000"
+
 APPLY = "run `manage.py s3 apply`"
 COLLECT = "run `manage.py collectstatic`"
-# What boto3's calls raise: refused, not answered, or answered by something that is no S3.
-REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
+# What boto3's calls raise: rejected, not answered, or answered by something that is no S3.
+ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 LATER = "run the doctor again; if it stays, it is the network or S3 itself"
 
 
 @dataclass(frozen=True)
 class Line:
-    """What a probe saw: in `text`, and where it is not in order, what to do about it in `cure`."""
+    """What a probe saw: in `text`, and where it is not in order, what to do about it in `cure`.
+
+    `storage` names the storage where the site has several of the kind.
+    """
 
     probe: str
     status: Status
     text: str
     cure: str = ""
+    storage: str = ""
 
 
 def ok(probe: str, text: str) -> Line:
@@ -59,7 +62,7 @@ def ok(probe: str, text: str) -> Line:
 
 
 def not_ok(probe: str, text: str, cure: str) -> Line:
-    """Return a line for what fails on the site or opens what shall be closed."""
+    """Return a line for what fails on the site, or is open and must not be."""
     return Line(probe, "not ok", text, cure)
 
 
@@ -69,88 +72,106 @@ def warning(probe: str, text: str, cure: str) -> Line:
 
 
 def cant_tell(probe: str, text: str, cure: str = "") -> Line:
-    """Return a line for what could not be seen from here."""
+    """Return a line for what can't be seen from here."""
     return Line(probe, "can't tell", text, cure)
 
 
 @dataclass
-class Patient:
+class Probed:
     """The site that is probed, the role whose rights are probed (None: both), and what was found so far."""
 
-    site: Site
+    deployment: Deployment
     role: Role | None
-    storage: MediaStorage
-    s3: Any
-    """The boto3 client: the site's own, with the doctor's time limits."""
     name: str = field(default_factory=lambda: f".doctor-{secrets.token_hex(16)}.txt")
-    """Of the probe objects, which anybody may recognise and nobody guess."""
-    usable: set[str] = field(default_factory=set)
-    """Of "static" and "media", the buckets that are there and take the credentials."""
-    not_probed: list[str] = field(default_factory=list)
-    """What rests on something that failed."""
+    """The name of the probe objects, which anybody may recognize and nobody guess."""
+    broken: set[Target] = field(default_factory=set)
+    """Targets that don't answer or don't accept the credentials."""
+    usable: set[Bucket] = field(default_factory=set)
+    """Buckets that exist and accept the credentials."""
     dead_domains: set[str] = field(default_factory=set)
-    """Of "static" and "media", those whose custom domain does not answer."""
-
-    @classmethod
-    def of_settings(cls, role: Role | None) -> "Patient":
-        """Return the site of the settings; raise ImproperlyConfigured where it is not on S3."""
-        storage = storages["default"]
-        if not isinstance(storage, MediaStorage):
-            raise ImproperlyConfigured("The site is not on S3: set USE_S3=true and what .env.example names.")
-        where, limits = clients.place(), Config(connect_timeout=CONNECT, read_timeout=READ)
-        limits = limits.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
-        s3 = clients.session().client(
-            "s3",
-            region_name=where.region,
-            endpoint_url=where.endpoint,
-            config=clients.config().merge(limits),
-        )
-        return cls(Site.from_settings(), role, storage, s3)
+    """The aliases of storages whose custom domain does not answer."""
+    not_probed: list[str] = field(default_factory=list)
+    """What depends on something that failed."""
+    _clients: dict[Target, Any] = field(default_factory=dict)
 
     @property
-    def buckets(self) -> dict[str, str]:
-        """Return the names of the buckets that the role uses, by "static" and "media"."""
-        both = {"static": self.site.static_bucket, "media": self.site.media_bucket}
-        return {"static": both["static"]} if self.role == "deploy" else both
+    def reachable(self) -> tuple[Bucket, ...]:
+        """The buckets of targets that are not broken."""
+        return tuple(each for each in self.deployment.buckets if each.target not in self.broken)
 
     @property
-    def key(self) -> str:
-        """Return the key of the probe object among the uploads."""
-        return MEDIA_PREFIX + self.name
+    def buckets(self) -> tuple[Bucket, ...]:
+        """Those that the role uses."""
+        return tuple(each for each in self.reachable if self.role != "deploy" or each.static)
 
-    def named(self, bucket: str) -> dict[str, str]:
-        """Return the arguments by which boto3's calls name a bucket and its owner."""
-        return {"Bucket": bucket} | clients.owner_arguments()
+    @property
+    def locations(self) -> tuple[Location, ...]:
+        """The locations that the role uses, those of static files first."""
+        found = [each for each in self.deployment.locations if self.role != "deploy" or each.kind == "static"]
+        return tuple(sorted(found, key=lambda each: each.kind != "static"))
 
-    def begin_and_abort(self, bucket: str, key: str) -> None:
-        """Begin an upload in parts and give it up: it needs the right to write, and nothing is written."""
-        named = self.named(bucket)
-        upload = self.s3.create_multipart_upload(**named, Key=key)["UploadId"]
-        self.s3.abort_multipart_upload(**named, Key=key, UploadId=upload)
+    def origins(self, target: Target) -> list[str]:
+        """Return the origins whose pages use a target."""
+        return [*self.deployment.origins, *([LOCAL_SITE] if target.is_loopback else [])]
 
-    def refused(self, error: Exception, action: str, arn: str, role: Role) -> tuple[str, str]:
-        """Return the cause and the cure of an error of boto3's in a call that needs the action on the ARN."""
-        if not isinstance(error, ClientError):
-            return one_line(error), LATER
-        code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        if status >= 500 or code in {"SlowDown", "RequestTimeout"}:
-            return f"S3 answers {status} {code}", LATER
-        if code not in {"AccessDenied", "403"}:
-            return (
-                f"S3 answers {status} {code}: {one_line(message)}",
-                "see Amazon S3's list of error responses",
+    def storage(self, location: Location) -> Any:
+        """Return the storage of a location."""
+        return self.deployment.storages[location.alias]
+
+    def key(self, location: Location) -> str:
+        """Return the key of the probe object at a location."""
+        return location.prefix + self.name
+
+    def s3(self, target: Target) -> Any:
+        """Return the boto3 client of a target: the site's own, with the doctor's time limits."""
+        if target not in self._clients:
+            limits = Config(
+                connect_timeout=CONNECT,
+                read_timeout=READ,
+                retries={"mode": "standard", "total_max_attempts": 2},
             )
-        # S3 names the action where it tells more than "Access Denied", such as kms:GenerateDataKey.
-        if found := re.search(r"perform: ([\w-]+:\w+)", message):
-            action = found[1]
-        if "explicit deny" in message:
-            return f"a policy denies {action}", f"find the statement that denies {action} on {arn}"
-        owner = f"; check that account {self.site.owner} owns the bucket" if self.site.owner else ""
-        return (
-            f"no right to {action}",
-            f"allow {action} on {arn}: see `manage.py s3 policy --role {role}`{owner}",
-        )
+            self._clients[target] = clients.session(target).client(
+                "s3",
+                region_name=target.region,
+                endpoint_url=target.endpoint,
+                config=clients.config(target).merge(limits),
+            )
+        return self._clients[target]
+
+    def begin_and_abort(self, target: Target, bucket: str, key: str) -> None:
+        """Begin a multipart upload and abort it: it needs the right to write, and nothing is written."""
+        s3, named = self.s3(target), names(target, bucket)
+        upload = s3.create_multipart_upload(**named, Key=key)["UploadId"]
+        s3.abort_multipart_upload(**named, Key=key, UploadId=upload)
+
+
+def names(target: Target, bucket: str) -> dict[str, str]:
+    """Return the arguments by which boto3's calls name a bucket and its owner."""
+    return {"Bucket": bucket} | clients.owner_arguments(target)
+
+
+def option(name: str, location: Location) -> str:
+    """Return how a message names an option of a storage."""
+    return f"{name} in STORAGES[{location.alias!r}]"
+
+
+def failure(error: Exception, action: str, arn: str, role: Role, owner: str | None) -> tuple[str, str]:
+    """Return what an error of a call of boto3's means, which needs the action on the ARN, and the fix."""
+    if not isinstance(error, ClientError):
+        return one_line(error), LATER
+    code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    if status >= 500 or code in {"SlowDown", "RequestTimeout"}:
+        return f"S3 answers {status} {code}", LATER
+    if code not in {"AccessDenied", "403"}:
+        return f"S3 answers {status} {code}: {one_line(message)}", "see Amazon S3's list of error responses"
+    # S3 names the action where it says more than "Access Denied", such as kms:GenerateDataKey.
+    if found := re.search(r"perform: ([\w-]+:\w+)", message):
+        action = found[1]
+    if "explicit deny" in message:
+        return f"a policy denies {action}", f"find the statement that denies {action} on {arn}"
+    whose = f"; check that account {owner} owns the bucket" if owner else ""
+    return f"no right to {action}", f"allow {action} on {arn}: see `manage.py s3 policy --role {role}`{whose}"
 
 
 def code_of(error: ClientError) -> str:
@@ -167,7 +188,7 @@ def one_line(error: object) -> str:
 
 
 class Answer(NamedTuple):
-    """What a visitor got; names of headers are in lower case, the body is cut at BODY bytes."""
+    """What a visitor got; names of headers are in lower case, the body ends after BODY bytes."""
 
     status: int
     headers: Mapping[str, str]
@@ -214,11 +235,11 @@ def _opener(bundle: str | None, *, proxies: bool) -> urllib.request.OpenerDirect
 def fetch(
     url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> Answer:
-    """Ask as a visitor's browser does; raise NoAnswerError where nothing comes back.
+    """Send a request as a visitor's browser does; raise NoAnswerError where nothing comes back.
 
-    Proxies are the environment's, but none is asked for this machine's own addresses.
+    Proxies are the environment's, but none is used for this machine's own addresses.
     """
-    bundle = clients._core().get_config_variable("ca_bundle")
+    bundle = clients.ca_bundle(Target(""))
     opener = _opener(bundle, proxies=urlsplit(url).hostname not in LOOPBACK)
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310 -- http(s) only
     try:
@@ -234,30 +255,28 @@ def fetch(
         raise NoAnswerError(error) from None
 
 
-def signed(url: str, *, age: int = 0, parameters: Mapping[str, str] | None = None) -> str:
-    """Return a link that is good for a minute, which began `age` seconds ago."""
-    region, at = clients.place().region, int(time.time()) - age
-    return signing.presign(url, clients.credentials(), region=region, at=at, expires=60, parameters=parameters)
+def signed(target: Target, url: str, *, age: int = 0, parameters: Mapping[str, str] | None = None) -> str:
+    """Return a link that is valid for a minute from `age` seconds ago."""
+    keys, at = clients.credentials(target), int(time.time()) - age
+    return signing.presign(url, keys, region=target.region, at=at, expires=60, parameters=parameters)
 
 
-def over_plain_http(probe: str, url: str) -> Line:
-    """Tell whether an object that the credentials may read is refused over plain http."""
+def over_plain_http(probe: str, target: Target, url: str) -> Line:
+    """Tell whether S3 rejects plain http for an object that the credentials may read."""
     scheme, _, rest = url.partition("://")
     if scheme == "http":
-        if urlsplit(url).hostname in LOOPBACK:
+        if target.is_loopback:
             return ok(probe, "not applicable: the endpoint is plain http on this machine")
-        return not_ok(
-            probe,
-            "the endpoint is plain http: anybody on the way can read all",
-            "set AWS_S3_ENDPOINT_URL to an https address",
-        )
+        text = "the endpoint is plain http: anybody on the network path can read everything"
+        return not_ok(probe, text, "set AWS_S3_ENDPOINT_URL to an https address")
     try:
-        answer = fetch(signed(url))
+        answer = fetch(signed(target, url))
         if answer.status != 200:
             return cant_tell(probe, f"a signed link answers {answer} over https already")
-        answer = fetch(signed(f"http://{rest}"))
+        answer = fetch(signed(target, f"http://{rest}"))
     except NoAnswerError:
         return ok(probe, "plain http is not answered")
     if answer.status < 300:
-        return not_ok(probe, "plain http is answered: what is read and signed can be seen on the way", APPLY)
-    return ok(probe, f"plain http is refused ({answer.status})")
+        text = "plain http is answered: what is read and signed can be seen on the network path"
+        return not_ok(probe, text, APPLY)
+    return ok(probe, f"plain http is rejected ({answer.status})")

@@ -1,0 +1,1 @@
+"""Static files on their way to S3, and uploads that move there."""

@@ -1,10 +1,17 @@
-"""What Django has collected: held in a stage, from which `s3kit.publishing.publish` uploads it."""
+"""Collecting with Django's own code into a stage, from which `s3kit.publishing.publish` uploads."""
 
 import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.files.base import ContentFile, File
+from django.core.management.base import CommandError, CommandParser
+
+if TYPE_CHECKING:
+    from s3kit.storages.static import StaticStorage
 
 CHUNK = 256 * 1024  # bytes read at once
 
@@ -69,3 +76,29 @@ class Stage:
     def delete(self, name: str) -> None:
         """Forget a derived name; plain ones are the sources."""
         self.derived.pop(name, None)
+
+
+def collect(storage: "StaticStorage") -> Stage:
+    """Return the site's static files, collected silently and with collectstatic's default options.
+
+    Raises CommandError for a reference to a missing file.
+    """
+    from django.contrib.staticfiles.management.commands.collectstatic import Command
+
+    command = Command(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)
+    command.storage = storage
+    parser = CommandParser()
+    command.add_arguments(parser)
+    command.set_options(**vars(parser.parse_args([])), verbosity=0)
+    with storage.staging() as stage, missing_files_as_lines():
+        command.collect()
+    return stage
+
+
+@contextmanager
+def missing_files_as_lines() -> Iterator[None]:
+    """Turn Django's error for a reference to a missing file into CommandError, which has no traceback."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise CommandError("\n".join([str(error), *getattr(error, "__notes__", [])])) from error

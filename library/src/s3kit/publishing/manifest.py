@@ -5,33 +5,43 @@ import tempfile
 from pathlib import Path
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
 
-from s3kit.management.commands.collectstatic import Command
+from s3kit.options import conf
+from s3kit.publishing.collect import collect
 from s3kit.storages.static import StaticStorage
 
 
-def write_manifest(target: Path | None = None) -> str:
-    """Write the source tree's manifest to `target` (default: STATICFILES_MANIFEST); return a summary line.
+def write_manifest(path: Path | None = None) -> str:
+    """Write the source tree's manifest to `path` (default: STATICFILES_MANIFEST); return a summary line.
 
-    Needs neither network nor credentials, bucket or database. `paths`, `hash` and `integrity` are those that
-    collectstatic publishes from the same tree; what it records about objects is missing. Raises CommandError
-    on a reference to a missing file, OSError where the file can't be written.
+    Needs neither network nor credentials, bucket or database, and writes the same bytes whatever USE_S3 is.
+    `paths`, `hash` and `integrity` are those that collectstatic publishes from the same tree; what it records
+    about objects is missing. Raises CommandError for a reference to a missing file, OSError where the file
+    can't be written, ImproperlyConfigured where no path is given.
     """
-    target = Path(target or settings.STATICFILES_MANIFEST)
-    storage = StaticStorage()
-    with storage.staging() as stage:
-        Command.collect_into(storage)
-        body = stage.source(storage.manifest_name).body
+    path = path or conf.manifest
+    if path is None:
+        raise ImproperlyConfigured("Name the file with --output, or set STATICFILES_MANIFEST.")
+    storage = _storage()
+    body = collect(storage).source(storage.manifest_name).body
     assert isinstance(body, bytes)  # noqa: S101 - for the type checker: Django hands over text
-    target.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # In place at once, because a web process may be starting.
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(body)
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return f"Wrote {target}: {len(storage.hashed_files):,} files."
+    return f"Wrote {path}: {len(storage.hashed_files):,} files."
+
+
+def _storage() -> StaticStorage:
+    """Return a new storage of the site's own class, or the library's where static files are on disk."""
+    made = storages.create_storage(settings.STORAGES["staticfiles"])
+    return made if isinstance(made, StaticStorage) else StaticStorage()

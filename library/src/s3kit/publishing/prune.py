@@ -2,9 +2,10 @@
 
 What stays, whatever its age: all that the live manifest names, the last `keep` kept manifests, and those that
 were in force or replaced within the last `days` days. What is younger than `days` days stays too, by S3's
-own clock, and everything outside `static/`. The manifest of a past deploy goes when it need not be kept.
+own clock, and everything outside the storage's prefix. The manifest of a past deploy goes when it need not be
+kept.
 
-`s3/kept.py` says why this does no harm to a deploy that runs at the same time.
+`s3kit.publishing.history` says why this does no harm to a deploy that runs at the same time.
 """
 
 import json
@@ -20,11 +21,9 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients, errors
-from s3kit.buckets import policies
-from s3kit.progress import Progress
+from s3kit.deployment import Location
+from s3kit.progress import Progress, Report, listed
 from s3kit.publishing import history
-from s3kit.publishing.publish import NAMED_FAILURES
-from s3kit.storages.static import static_bucket
 
 KEEP = 10  # manifests
 DAYS = 30
@@ -40,11 +39,11 @@ _PASSING = {"InternalError", "SlowDown", "ServiceUnavailable", "500", "503"}
 
 
 class PruneError(Exception):
-    """Nothing more could be removed. The message is one line for people: what happened, and the cure."""
+    """Nothing more could be removed. The message says in one line what happened, and the fix."""
 
 
 class Object(NamedTuple):
-    """An object of the static bucket; `size` in bytes."""
+    """An object of the bucket; `size` in bytes."""
 
     key: str
     size: int
@@ -52,7 +51,7 @@ class Object(NamedTuple):
 
 
 class _Copy(NamedTuple):
-    """What a kept manifest says: the names that it is in need of, and the hash of the one that it replaced.
+    """What a kept manifest says: the names that it needs, and the hash of the one that it replaced.
 
     The latter is history.NOTHING where there was none, and "" where it is not on record; then it was in force
     since `since`, or, for None, since the copy was written.
@@ -65,7 +64,7 @@ class _Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Needed:
-    """What has to stay: names below `static/`, and the keys of the manifests to be kept.
+    """What has to stay: names below the prefix, and the keys of the manifests to be kept.
 
     `unknown_before`: what was in force until then is not on record, though it may have been of late.
     """
@@ -76,10 +75,10 @@ class Needed:
 
 
 @dataclass
-class Report:
+class PruneReport(Report):
     """What was found, and with `delete` done. Sizes in bytes."""
 
-    bucket: str
+    location: Location
     keep: int
     days: int
     delete: bool
@@ -93,7 +92,7 @@ class Report:
     has_versions: bool = False
 
     def as_text(self) -> str:
-        """Return what is to be read; with `delete` off a line for each object."""
+        """Return the report for people; with `delete` off it has a line for each object."""
         lines = [
             f"{each.size:>12,}  {each.modified:%Y-%m-%d}  {each.key}"
             for each in self.found
@@ -101,25 +100,26 @@ class Report:
         ]
         files, manifests = len(self.needed.names), len(self.needed.manifests)
         lines.append(
-            f"What stays in {self.bucket}: {_count(files, 'file')} that the live manifest and"
-            f" {_count(manifests, 'kept one')} name, and all that is younger than {_count(self.days, 'day')}."
+            f"What stays in {self.location.bucket}/{self.location.prefix}: {_count(files, 'file')} that the"
+            f" live manifest and {_count(manifests, 'kept one')} name, and all that is younger than"
+            f" {_count(self.days, 'day')}."
         )
         size = sum(each.size for each in self.found)
         if since := self.needed.unknown_before:
             until = f"{since + timedelta(days=self.days):%Y-%m-%d %H:%M} UTC"
             lines.append(
-                f"What was in force before {since:%Y-%m-%d %H:%M} UTC is not on record, so nothing can be"
-                f" told to be unused for {_count(self.days, 'day')}: run this again after {until}."
+                f"Which manifest was live before {since:%Y-%m-%d %H:%M} UTC is not on record, so nothing is"
+                f" known to be unused for {_count(self.days, 'day')}: run this again after {until}."
             )
         elif not self.found:
-            lines.append("Nothing can go.")
+            lines.append("Nothing to remove.")
         elif self.delete:
             spared = f", {self.spared:,} spared for a new deploy" if self.spared else ""
             count = f"{self.removed:,} of {_count(len(self.found), 'object')} removed{spared}"
             lines.append(f"{count}, {self.removed_bytes:,} bytes.")
         else:
             lines.append(
-                f"{_count(len(self.found), 'object')} can go, {size:,} bytes. With --delete they do."
+                f"{_count(len(self.found), 'object')} to remove, {size:,} bytes. Remove with --delete."
             )
         if self.has_versions:
             lines.append(
@@ -129,26 +129,20 @@ class Report:
         return "\n".join(lines)
 
     def failures(self) -> str:
-        """Return what failed, "" for nothing: the first NAMED_FAILURES by key, and the cure."""
+        """Return what failed, "" for nothing."""
         if not self.failed:
             return ""
-        lines = [f"{_count(len(self.failed), 'object')} could not be removed:"]
-        lines += [f"  {key}: {code}" for key, code in sorted(self.failed)[:NAMED_FAILURES]]
-        if len(self.failed) > NAMED_FAILURES:
-            lines.append(f"  and {len(self.failed) - NAMED_FAILURES:,} more")
         denied = any(code == "AccessDenied" for _, code in self.failed)
-        lines.append(
-            "Attach what `manage.py s3 policy --role prune` prints."
-            if denied
-            else "Another run does the rest."
-        )
-        return "\n".join(lines)
+        fix = "Attach what `manage.py s3 policy --role prune` prints." if denied else "Run this again."
+        return listed(f"{_count(len(self.failed), 'object')} could not be removed:", self.failed, fix)
 
-    def as_json(self) -> str:
+    def as_data(self) -> dict[str, Any]:
         """Return the report for machines."""
         unknown = self.needed.unknown_before
-        found: dict[str, Any] = {
-            "bucket": self.bucket,
+        return {
+            "storage": self.location.alias,
+            "bucket": self.location.bucket,
+            "prefix": self.location.prefix,
             "delete": self.delete,
             "keep": self.keep,
             "days": self.days,
@@ -164,41 +158,50 @@ class Report:
             "failed": dict(self.failed),
             "has_versions": self.has_versions,
         }
-        return json.dumps(found, indent=2)
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
-def prune(*, keep: int = KEEP, days: int = DAYS, delete: bool = False, progress: Progress) -> Report:
-    """Find the static objects that nothing is in need of, and with `delete` remove them.
+def prune(
+    location: Location,
+    manifest_name: str,
+    *,
+    keep: int = KEEP,
+    days: int = DAYS,
+    delete: bool = False,
+    progress: Progress,
+) -> PruneReport:
+    """Find the objects of a static location that nothing needs, and with `delete` remove them.
 
-    `keep` and `days` are 1 at least. Raises PruneError where there is no live manifest, or S3 refuses; what
-    was refused of single objects is in the report. ImproperlyConfigured where settings are missing.
+    `keep` and `days` are 1 at least. Raises PruneError where there is no live manifest, or S3 rejects a
+    request; single objects that could not be removed are in the report.
     """
-    bucket = static_bucket()
     try:
-        return _Pruner(bucket, keep=keep, days=days).run(delete=delete, progress=progress)
+        pruner = _Pruner(location, manifest_name, keep=keep, days=days)
+        return pruner.run(delete=delete, progress=progress)
     except (ClientError, BotoCoreError) as error:
-        raise PruneError(errors.explain(error, bucket, role="prune")) from error
+        raise PruneError(errors.explain(error, location.bucket, role="prune")) from error
 
 
 class _Pruner:
-    def __init__(self, bucket: str, *, keep: int, days: int) -> None:
-        self.bucket = {"Bucket": bucket, **clients.owner_arguments()}
+    def __init__(self, location: Location, manifest_name: str, *, keep: int, days: int) -> None:
+        self.location, self.prefix = location, location.prefix
+        self.manifest = location.prefix + manifest_name
+        self.bucket = {"Bucket": location.bucket, **clients.owner_arguments(location.target)}
         self.keep, self.days = keep, days
-        self.s3 = clients.client()
-        # What deletes is not sent again by botocore, which would not look at the time.
-        self.once = clients.client_that_asks_once()
+        self.s3 = clients.command(location.target)
+        # botocore must not send a deletion again, since it does not look at the time.
+        self.once = clients.once(location.target)
         self.now = self._clock()
         self.old = self.now - timedelta(days=days)
         self._copies: dict[Object, _Copy] = {}
 
-    def run(self, *, delete: bool, progress: Progress) -> Report:
+    def run(self, *, delete: bool, progress: Progress) -> PruneReport:
         needed = self._needed()
-        found = [each for each in self._list(clients.STATIC_PREFIX) if self._can_go(each, needed)]
-        report = Report(str(self.bucket["Bucket"]), self.keep, self.days, delete, needed, found)
+        found = [each for each in self._list(self.prefix) if self._can_go(each, needed)]
+        report = PruneReport(self.location, self.keep, self.days, delete, needed, found)
         for start in range(0, len(found) if delete else 0, BATCH):
             self._remove(found[start : start + BATCH], report)
             done = min(start + BATCH, len(found))
@@ -209,8 +212,12 @@ class _Pruner:
 
     def _clock(self) -> datetime:
         """Return S3's time, by which objects are dated."""
-        answer = self.s3.list_objects_v2(**self.bucket, Prefix=clients.STATIC_PREFIX, MaxKeys=1)
+        answer = self.s3.list_objects_v2(**self.bucket, Prefix=self.prefix, MaxKeys=1)
         return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    def _hash(self, each: Object) -> str:
+        """Return the hash in the key of a kept manifest, "" for any other object."""
+        return history.hash_in(each.key.removeprefix(self.prefix))
 
     def _list(self, prefix: str, first: str = "", last: str = "") -> Iterator[Object]:
         """List the objects with a prefix in the order of their keys, or of those a range."""
@@ -224,16 +231,16 @@ class _Pruner:
 
     def _needed(self) -> Needed:
         """Read the manifests; raise PruneError where one that counts can't be read."""
-        listed = [each for each in self._list(history.FOLDER) if history.hash_in(each.key)]
+        found = [each for each in self._list(self.prefix + history.FOLDER) if self._hash(each)]
         # By S3's clock; the one in the key is that of a machine which deployed.
-        copies = sorted(listed, key=lambda each: (each.modified, each.key))
+        copies = sorted(found, key=lambda each: (each.modified, each.key))
         young = [each for each in copies if each.modified > self.old]
-        by_hash = {history.hash_in(each.key): each for each in copies}
+        by_hash = {self._hash(each): each for each in copies}
         stays = dict.fromkeys([*copies[-self.keep :], *young])
         live, written = self._live()
         unknown = []
-        if written > self.old and not any(history.hash_in(each.key) == history.hash_of(live) for each in young):
-            unknown.append(written)  # by a version of this project that kept no copies
+        if written > self.old and history.hash_of(live) not in map(self._hash, young):
+            unknown.append(written)  # by something that keeps no copies
         for each, copy in zip(young, self._read(young), strict=True):
             replaced = by_hash.get(copy.replaces)
             if replaced:
@@ -245,17 +252,17 @@ class _Pruner:
 
     def _live(self) -> tuple[dict[str, Any], datetime]:
         try:
-            answer = self.s3.get_object(**self.bucket, Key=policies.MANIFEST)
+            answer = self.s3.get_object(**self.bucket, Key=self.manifest)
             manifest = json.loads(answer["Body"].read())
             history.names(manifest)
         except self.s3.exceptions.NoSuchKey:
             raise PruneError(
-                f"{policies.MANIFEST} is not there, so nothing tells what the site is in need of: run"
+                f"{self.manifest} does not exist, so nothing says what the site needs: run"
                 " `manage.py collectstatic`. Nothing was removed."
             ) from None
         except ValueError as error:
             raise PruneError(
-                f"{policies.MANIFEST} can't be understood ({error}): run `manage.py collectstatic`."
+                f"{self.manifest} can't be read ({error}): run `manage.py collectstatic`."
                 " Nothing was removed."
             ) from error
         return manifest, answer["LastModified"]
@@ -275,34 +282,36 @@ class _Pruner:
             in_force = datetime.fromisoformat(since).astimezone(UTC) if since else None
         except ValueError as error:
             raise PruneError(
-                f"{copy.key} can't be understood ({error}): delete it if nobody will roll back to it."
+                f"{copy.key} can't be read ({error}): delete it if nobody will roll back to it."
             ) from error
         return _Copy(names, answer["Metadata"].get(history.REPLACES, ""), in_force)
 
     def _can_go(self, each: Object, needed: Needed) -> bool:
-        if history.is_marker(each.key):
+        name = each.key.removeprefix(self.prefix)
+        if history.is_marker(name):
             return each.modified < self.now - history.LAPSE
         if needed.unknown_before or each.modified > self.old:
             return False
-        if each.key == policies.MANIFEST or each.key.endswith("/"):  # a folder, as consoles make them
+        if each.key == self.manifest or each.key.endswith("/"):  # a folder, as consoles make them
             return False
-        if history.hash_in(each.key):
+        if self._hash(each):
             return each.key not in needed.manifests
-        return each.key.removeprefix(clients.STATIC_PREFIX) not in needed.names
+        return name not in needed.names
 
     # What goes
 
-    def _remove(self, batch: list[Object], report: Report) -> None:
+    def _remove(self, batch: list[Object], report: PruneReport) -> None:
         """Remove a batch of objects, sorted by key, under a marker of its own."""
         for attempt in range(TRIES):
             time.sleep(PAUSE * attempt)
-            marker, began = f"{history.MARKERS}{secrets.token_hex(8)}", time.monotonic()
+            marker = f"{self.prefix}{history.MARKERS}{secrets.token_hex(8)}"
+            began = time.monotonic()
             self.s3.put_object(**self.bucket, Key=marker, Body=b"")
             answered = True
             try:
                 needed = self._needed()
                 keys = {each.key for each in batch}
-                again = self._list(clients.STATIC_PREFIX, batch[0].key, batch[-1].key)
+                again = self._list(self.prefix, batch[0].key, batch[-1].key)
                 going = [each for each in again if each.key in keys and self._can_go(each, needed)]
                 if time.monotonic() - began > IN_TIME:
                     continue
@@ -324,10 +333,10 @@ class _Pruner:
                 if answered:  # else it may still be at work: the marker lapses
                     self.s3.delete_object(**self.bucket, Key=marker)
         raise PruneError(
-            f"S3 took more than {IN_TIME} seconds to list a part of {self.bucket['Bucket']}: try again later."
+            f"S3 took more than {IN_TIME} seconds to list a part of {self.location.bucket}: try again later."
         )
 
-    def _delete(self, going: list[Object], until: float, report: Report) -> set[str]:
+    def _delete(self, going: list[Object], until: float, report: PruneReport) -> set[str]:
         """Delete the objects, those that are late excepted; return the keys that are gone."""
         objects = [{"Key": each.key} for each in going]
         try:

@@ -3,7 +3,7 @@
 One listing of the bucket and one look at the live manifest tell what is missing. Hashed names go up first,
 plain names after all of them, the manifest last. No object is ever deleted, and no hashed one replaced while
 its content is right. Whatever fails or is killed on the way, the old manifest stays in force, and the next
-run uploads the rest. Before a manifest goes live, a copy of it is kept: `s3/kept.py` says what for.
+run uploads the rest. Before a manifest goes live, a copy of it is kept: see `s3kit.publishing.history`.
 
 What decides whether an object is right:
 - a hashed name: that it is there, with the size of the file or the size that the live manifest records (gzip
@@ -31,16 +31,17 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from django.conf import settings
-
-from s3kit import clients
-from s3kit.progress import Progress
+from s3kit import clients, errors
+from s3kit.deployment import Location
+from s3kit.progress import Progress, listed
 from s3kit.publishing import history
 from s3kit.publishing.collect import CHUNK, Source, Stage
 
 if TYPE_CHECKING:
     from obstore import PutResult
     from obstore.store import S3Store
+
+    from s3kit.storages.static import StaticStorage
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 # A plain name changes its content; five minutes are what a page may be behind.
@@ -54,9 +55,8 @@ CONCURRENCY_LARGE = 2
 PART = 8 * 1024 * 1024  # bytes: a longer file goes up in parts of this size, PARTS_AT_ONCE at a time
 PARTS_AT_ONCE = 2
 RESENT_AFTER = (0.1, 0.5, 2)  # seconds
-# A bucket that refuses this many files refuses the others too.
+# A bucket that rejects this many files rejects the others too.
 GIVE_UP_AFTER = 50
-NAMED_FAILURES = 20
 # A prune at work is looked for again after this many seconds.
 LOOK_AGAIN_AFTER = 0.5
 
@@ -111,11 +111,11 @@ _log = logging.getLogger(__name__)
 
 
 class PublishError(Exception):
-    """Static files could not be published. The message is for people: what happened, and the cure."""
+    """Static files could not be published. The message says what happened, and the fix."""
 
 
 def content_type(name: str) -> str:
-    """Return the Content-Type of a file by its name, the same on every machine; text is taken as UTF-8."""
+    """Return the Content-Type of a file by its name, the same on every machine; text is UTF-8."""
     suffix = PurePosixPath(name).suffix.lower()
     found = CONTENT_TYPES.get(suffix)
     if found is None:
@@ -127,7 +127,7 @@ def content_type(name: str) -> str:
 class Headers(NamedTuple):
     """How an object is stored.
 
-    `encoding`: "gzip" is a wish, granted where it makes the file smaller; "gzipped" is compressed already.
+    `encoding`: "gzip" compresses where that makes the file smaller; "gzipped" is compressed already.
     """
 
     content_type: str
@@ -135,13 +135,12 @@ class Headers(NamedTuple):
     encoding: Literal["", "gzip", "gzipped"]
 
     @classmethod
-    def of(cls, name: str, cache_control: str) -> "Headers":
-        """Return the headers of a name. With a CDN domain nothing is compressed: the CDN does it better."""
+    def of(cls, name: str, cache_control: str, *, compress: bool = True) -> "Headers":
+        """Return the headers of a name; `compress` is off behind a CDN, which compresses better."""
         kind = content_type(name)
         if name.lower().endswith(".svgz"):
             return cls(kind, cache_control, "gzipped")
-        text = _TEXT.fullmatch(kind) and not settings.AWS_STATIC_CUSTOM_DOMAIN.strip()
-        return cls(kind, cache_control, "gzip" if text else "")
+        return cls(kind, cache_control, "gzip" if compress and _TEXT.fullmatch(kind) else "")
 
 
 class Stored(NamedTuple):
@@ -153,7 +152,7 @@ class Stored(NamedTuple):
 
 @dataclass
 class Item:
-    """One object to be: its name below `static/`, its content and headers.
+    """One object to be: its name below the prefix, its content and headers.
 
     `state`: "right" needs nothing, "missing" and "outdated" an upload, "unclear" a look at its metadata.
     """
@@ -166,11 +165,6 @@ class Item:
     stored: Stored | None = None
 
     @property
-    def key(self) -> str:
-        """Return the object's key."""
-        return clients.STATIC_PREFIX + self.name
-
-    @property
     def fingerprint(self) -> str:
         """Return what changes when the content, its encoding or a header changes."""
         return hashlib.sha256("\n".join((self.source.digest, *self.headers)).encode()).hexdigest()[:24]
@@ -178,7 +172,7 @@ class Item:
 
 @dataclass
 class Live:
-    """What the bucket holds: objects by their name below `static/`, and the manifest, {} for none."""
+    """What the bucket holds: objects by their name below the prefix, and the manifest, {} for none."""
 
     objects: dict[str, Stored]
     manifest: dict[str, Any]
@@ -186,7 +180,7 @@ class Live:
 
     @property
     def names(self) -> set[str]:
-        """Return the names below `static/` that the manifest is in need of."""
+        """Return the names that the manifest needs."""
         try:
             return history.names(self.manifest)
         except ValueError:
@@ -196,7 +190,7 @@ class Live:
     def is_kept(self) -> bool:
         """Tell whether there is a copy of the manifest."""
         digest = history.hash_of(self.manifest)
-        return any(history.hash_in(clients.STATIC_PREFIX + name) == digest for name in self.objects)
+        return any(history.hash_in(name) == digest for name in self.objects)
 
     def judge(self, item: Item) -> None:
         """Set the item's state."""
@@ -236,75 +230,72 @@ class Summary:
         )
 
 
-def planned(stage: Stage, paths: dict[str, str]) -> list[Item]:
+def planned(stage: Stage, paths: dict[str, str], *, compress: bool = True) -> list[Item]:
     """Return the objects that the collected files become, hashed ones first.
 
     `paths` are the final names by plain name; what post-processing derived on the way there is left out.
     """
+
+    def item(name: str, source: Source, cache_control: str) -> Item:
+        headers = Headers.of(name, cache_control, compress=compress)
+        return Item(name, source, headers, immutable=cache_control == IMMUTABLE)
+
     # A storage whose file_hash returns None for a file keeps its name: nothing of that is immutable.
     hashed = {final for name, final in paths.items() if final != name}
-    items = [
-        Item(name, stage.source(name), Headers.of(name, IMMUTABLE), immutable=True) for name in sorted(hashed)
-    ]
+    items = [item(name, stage.source(name), IMMUTABLE) for name in sorted(hashed)]
     for name in sorted(stage.plain.keys() - hashed):
         source = stage.source(name) if paths.get(name) == name else stage.plain[name]
-        items.append(Item(name, source, Headers.of(name, SHORT), immutable=False))
+        items.append(item(name, source, SHORT))
     return items
 
 
-def read_live(manifest_name: str) -> Live:
+def read_live(location: Location, manifest_name: str) -> Live:
     """Return what the bucket holds: a request per 1,000 objects, and one for the manifest.
 
-    Raises PublishError with the cure where there are no credentials, no bucket or no permission to list it.
+    Raises PublishError where there are no credentials, no bucket or no permission to list it.
     """
-    from botocore.exceptions import BotoCoreError, ClientError
-    from obstore.exceptions import BaseError
-
-    bucket = static_bucket()
-    try:
-        store = clients.obstore_store(bucket)
+    with _explained(location):
+        store = clients.obstore_store(location.target, location.bucket)
         with ThreadPoolExecutor(1) as pool:
-            manifest = pool.submit(_live_manifest, store, manifest_name)
-            objects = _listed(store, bucket)
+            manifest = pool.submit(_live_manifest, store, location, manifest_name)
+            objects = _listed(store, location)
             return Live(objects, *manifest.result())
-    except (BotoCoreError, BaseError, ClientError, OSError) as error:
-        raise PublishError(_explained(error, bucket)) from error
 
 
-def _listed(store: "S3Store", bucket: str) -> dict[str, Stored]:
+def _listed(store: "S3Store", location: Location) -> dict[str, Stored]:
     import obstore
     from obstore.exceptions import InvalidPathError
 
     try:
         return {
-            meta["path"].removeprefix(clients.STATIC_PREFIX): Stored(meta["size"], _token(meta["e_tag"]))
-            for batch in obstore.list(store, clients.STATIC_PREFIX, chunk_size=1000)
+            meta["path"].removeprefix(location.prefix): Stored(meta["size"], _token(meta["e_tag"]))
+            for batch in obstore.list(store, location.prefix, chunk_size=1000)
             for meta in batch
         }
     except InvalidPathError:
-        return _listed_by_boto3(bucket)
+        return _listed_by_boto3(location)
 
 
-def _listed_by_boto3(bucket: str) -> dict[str, Stored]:
-    """Return a bucket's objects where keys are among them, like `static//x`, that obstore can't read."""
-    pages = clients.client().get_paginator("list_objects_v2")
+def _listed_by_boto3(location: Location) -> dict[str, Stored]:
+    """Return the objects where keys are among them, like `static//x`, that obstore can't read."""
+    pages = clients.command(location.target).get_paginator("list_objects_v2")
+    owner = clients.owner_arguments(location.target)
     return {
-        meta["Key"].removeprefix(clients.STATIC_PREFIX): Stored(meta["Size"], _token(meta["ETag"]))
-        for page in pages.paginate(Bucket=bucket, Prefix=clients.STATIC_PREFIX, **clients.owner_arguments())
+        meta["Key"].removeprefix(location.prefix): Stored(meta["Size"], _token(meta["ETag"]))
+        for page in pages.paginate(Bucket=location.bucket, Prefix=location.prefix, **owner)
         for meta in page.get("Contents", ())
     }
 
 
-def _live_manifest(store: "S3Store", manifest_name: str) -> tuple[dict[str, Any], datetime | None]:
+def _live_manifest(store: "S3Store", location: Location, name: str) -> tuple[dict[str, Any], datetime | None]:
     import obstore
 
-    try:
-        answer = obstore.get(store, clients.STATIC_PREFIX + manifest_name)
-        found = json.loads(bytes(answer.bytes()))
-    except FileNotFoundError:
-        return {}, None
-    except ValueError:  # not ours, or broken: published anew
-        return {}, None
+    with _explained(location, "GetObject"):
+        try:
+            answer = obstore.get(store, location.prefix + name)
+            found = json.loads(bytes(answer.bytes()))
+        except (FileNotFoundError, ValueError):  # none, or none of ours: published anew
+            return {}, None
     return (found, answer.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
 
 
@@ -315,10 +306,11 @@ def _token(etag: str | None) -> str | None:
 class Publisher:
     """One run: reads the live state in the background while Django collects, then uploads."""
 
-    def __init__(self, manifest_name: str) -> None:
-        self.manifest_name = manifest_name
+    def __init__(self, storage: "StaticStorage") -> None:
+        self.location = storage.described("staticfiles")
+        self.manifest_name = storage.manifest_name
         self._pool = ThreadPoolExecutor(1)
-        self._live = self._pool.submit(read_live, manifest_name)
+        self._live = self._pool.submit(read_live, self.location, self.manifest_name)
         self._started = time.monotonic()
 
     def publish(self, stage: Stage, *, dry_run: bool = False, progress: Progress) -> Summary:
@@ -330,14 +322,14 @@ class Publisher:
         manifest = None
         if self.manifest_name in stage.derived:
             manifest = json.loads(stage.derived.pop(self.manifest_name).body)  # type: ignore[arg-type]
-        items = planned(stage, manifest["paths"] if manifest else {})
+        paths = manifest["paths"] if manifest else {}
+        items = planned(stage, paths, compress=not self.location.custom_domain)
         for item in items:
             live.judge(item)
 
         summary = Summary(files=len(stage.plain), dry_run=dry_run, started=self._started)
-        upload = _Upload(
-            static_bucket(), summary, progress, total=sum(item.state != "right" for item in items)
-        )
+        total = sum(item.state != "right" for item in items)
+        upload = _Upload(self.location, summary, progress, total)
         upload.run([item for item in items if item.immutable])
         upload.run([item for item in items if not item.immutable])
 
@@ -352,13 +344,13 @@ class Publisher:
                 unnamed = live.objects.keys() - live.names
                 if upload.rescue([item for item in items if item.name in unnamed]):
                     _record(manifest, items)
-                upload.manifest(self.manifest_name, manifest)
+                # What makes the new files live.
+                upload.write(self.manifest_name, manifest, {"Cache-Control": ALWAYS_ASK})
         return summary
 
 
 def _record(manifest: dict[str, Any], items: list[Item]) -> None:
     """Put into the manifest what the next deploy compares with."""
-    manifest["paths"] = dict(sorted(manifest["paths"].items()))
     manifest["s3"] = {
         "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
         "plain": {
@@ -372,9 +364,9 @@ def _record(manifest: dict[str, Any], items: list[Item]) -> None:
 class _Upload:
     """The uploads of one run."""
 
-    def __init__(self, bucket: str, summary: Summary, progress: Progress, total: int) -> None:
-        self.bucket = bucket
-        self.store = clients.obstore_store(bucket)
+    def __init__(self, location: Location, summary: Summary, progress: Progress, total: int) -> None:
+        self.location = location
+        self.store = clients.obstore_store(location.target, location.bucket)
         self.summary = summary
         self.progress = progress
         self.total = total
@@ -382,9 +374,7 @@ class _Upload:
 
     def run(self, items: Iterable[Item]) -> None:
         """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
-        from botocore.exceptions import BotoCoreError
-        from obstore.exceptions import BaseError
-
+        expected: tuple[type[Exception], ...] = (*errors.of_s3(), ValueError)
         failures: list[tuple[str, str]] = []
         with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
             running: dict[Future[int | None], Item] = {}
@@ -398,8 +388,8 @@ class _Upload:
                 for future in as_completed(running):
                     try:
                         self._count(running[future], future.result())
-                    except (BaseError, BotoCoreError, OSError, ValueError) as error:
-                        failures.append((running[future].key, _reason(error)))
+                    except expected as error:
+                        failures.append((self._key(running[future].name), errors.reason(error)))
                         if len(failures) >= GIVE_UP_AFTER:
                             break
             finally:  # also on Ctrl-C
@@ -408,16 +398,19 @@ class _Upload:
         if failures:
             raise PublishError(_failed(failures, given_up=len(failures) >= GIVE_UP_AFTER))
 
+    def _key(self, name: str) -> str:
+        return self.location.prefix + name
+
     def _count(self, item: Item, sent: int | None) -> None:
         self.done += 1
+        verb = "Unchanged"
         if sent is None:
             self.summary.unchanged += 1
-            self.progress(self.done, self.total, f"Unchanged {item.key}")
         else:
             self.summary.uploaded += 1
             self.summary.bytes += sent
             verb = "Would upload" if self.summary.dry_run else "Uploaded"
-            self.progress(self.done, self.total, f"{verb} {item.key}")
+        self.progress(self.done, self.total, f"{verb} {self._key(item.name)}")
 
     def _settle(self, item: Item) -> int | None:
         """Upload an item if it is needed; return the bytes sent, or None where it was right."""
@@ -432,7 +425,7 @@ class _Upload:
         import obstore
 
         try:
-            found = obstore.get(self.store, item.key, options={"head": True})
+            found = obstore.get(self.store, self._key(item.name), options={"head": True})
         except FileNotFoundError:  # deleted since the listing
             return False
         headers = found.attributes
@@ -462,13 +455,13 @@ class _Upload:
             if encoding:
                 attributes["Content-Encoding"] = encoding
             # Another deploy may have uploaded the same hashed name since the listing: it is not replaced. (A
-            # multipart upload can't be told so; it would write the same bytes.)
+            # multipart upload has no such condition; it would write the same bytes.)
             create = item.immutable and item.state == "missing" and size <= PART
             try:
                 result = _insist(
                     lambda: obstore.put(
                         self.store,
-                        item.key,
+                        self._key(item.name),
                         body,
                         attributes=attributes,
                         mode="create" if create else "overwrite",
@@ -485,32 +478,28 @@ class _Upload:
 
     def copies(self, manifest: dict[str, Any], live: Live) -> None:
         """Keep a copy of the manifest to be, and of the live one where there is none yet."""
-        told = {}
+        replaces = {}
         if live.names:
-            told = {history.REPLACES: history.hash_of(live.manifest)}
+            replaces = {history.REPLACES: history.hash_of(live.manifest)}
             if not live.is_kept:
                 since = live.written or datetime.now(UTC)
                 noted = {"Cache-Control": IMMUTABLE, history.SINCE: since.isoformat()}
-                self._write(history.copy_key(live.manifest, since), live.manifest, noted)
+                self.write(history.copy_name(live.manifest, since), live.manifest, noted)
         elif not live.objects:
-            told = {history.REPLACES: history.NOTHING}
-        self._write(history.copy_key(manifest, datetime.now(UTC)), manifest, {"Cache-Control": IMMUTABLE} | told)
+            replaces = {history.REPLACES: history.NOTHING}
+        headers = {"Cache-Control": IMMUTABLE} | replaces
+        self.write(history.copy_name(manifest, datetime.now(UTC)), manifest, headers)
 
     def rescue(self, items: list[Item]) -> bool:
         """Upload again what a prune has deleted of these objects, which were there; return whether any was.
 
-        Called when the copy of the manifest is kept; `s3/kept.py` says why this is enough.
+        Called once the copy of the manifest is kept; `s3kit.publishing.history` says why this is enough.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
-        from obstore.exceptions import BaseError
-
         if not items:
             return False
-        try:
+        with _explained(self.location):
             self._await_prune()
-            objects = _listed(self.store, self.bucket)
-        except (BotoCoreError, BaseError, ClientError, OSError) as error:
-            raise PublishError(_explained(error, self.bucket)) from error
+            objects = _listed(self.store, self.location)
         gone = [item for item in items if item.name not in objects]
         for item in gone:
             if item.state == "right":
@@ -524,16 +513,18 @@ class _Upload:
 
     def _await_prune(self) -> None:
         """Return when no batch of a prune is at work that may have begun before this call."""
-        seen: set[str] | None = None
+        target, seen = self.location.target, None
         while True:
-            answer = clients.client().list_objects_v2(
-                Bucket=self.bucket, Prefix=history.MARKERS, **clients.owner_arguments()
+            answer = clients.command(target).list_objects_v2(
+                Bucket=self.location.bucket,
+                Prefix=self._key(history.MARKERS),
+                **clients.owner_arguments(target),
             )
             now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
             until = {
                 entry["Key"]: entry["LastModified"] + history.LAPSE
                 for entry in answer.get("Contents", ())
-                if history.is_marker(entry["Key"])
+                if history.is_marker(entry["Key"].removeprefix(self.location.prefix))
             }
             at_work = {key for key, end in until.items() if now < end}
             if seen is None and at_work:
@@ -548,28 +539,24 @@ class _Upload:
                 return
             time.sleep(LOOK_AGAIN_AFTER)
 
-    def manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest, which is what makes the new files live."""
-        self._write(clients.STATIC_PREFIX + name, manifest, {"Cache-Control": ALWAYS_ASK})
-
-    def _write(self, key: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
+    def write(self, name: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
+        """Write a manifest, the live one or a copy."""
         import obstore
-        from obstore.exceptions import BaseError
 
-        body = json.dumps(manifest).encode()
+        key, body = self._key(name), json.dumps(manifest).encode()
         attributes = {"Content-Type": "application/json"} | attributes
         try:
             obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
-        except (BaseError, OSError) as error:
-            raise PublishError(_failed([(key, _reason(error))], given_up=False)) from error
+        except errors.of_s3() as error:
+            raise PublishError(_failed([(key, errors.reason(error))], given_up=False)) from error
         self.summary.bytes += len(body)
 
 
 def _insist(put: "Callable[[], PutResult]") -> "PutResult":
     """Return what `put` does; a request that got no answer is sent again, after each pause of RESENT_AFTER.
 
-    obstore itself does so only where a second request could not be refused. One with If-None-Match can, as
-    AlreadyExistsError, if S3 has done the first: the name is made of the content, so that nothing is lost.
+    obstore itself does so only where a second request could not be rejected. One with If-None-Match can, as
+    AlreadyExistsError, if S3 has carried out the first: the name depends on the content, so nothing is lost.
     """
     from obstore.exceptions import GenericError
 
@@ -577,7 +564,7 @@ def _insist(put: "Callable[[], PutResult]") -> "PutResult":
         try:
             return put()
         except GenericError as error:
-            if _code(error):  # an answer
+            if errors.code(error):  # an answer
                 raise
             time.sleep(pause)
     return put()
@@ -619,72 +606,17 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-# --------------------------------------------------------------------------------------- errors, for people
-
-
-def _code(error: BaseException) -> str:
-    """Return S3's own code of an error, or its HTTP status, or ""."""
-    from botocore.exceptions import ClientError
-
-    if isinstance(error, ClientError):
-        return str(error.response["Error"]["Code"])
-    text = str(error)
-    if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
-        return found[1]
-    if "redirect without LOCATION" in text:  # obstore keeps S3's answer to itself
-        return "PermanentRedirect"
-    if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
-        return found[1].strip()
-    return ""
-
-
-def _reason(error: BaseException) -> str:
-    if code := _code(error):
-        return code
-    text = str(error) or type(error).__name__
-    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
-    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
-
-
 def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
-    lines = [f"{len(failures)} of the static files could not be uploaded:"]
-    lines += [f"  {key}: {reason}" for key, reason in sorted(failures)[:NAMED_FAILURES]]
-    if len(failures) > NAMED_FAILURES:
-        lines.append(f"  and {len(failures) - NAMED_FAILURES} more")
-    if given_up:
-        lines.append("The others were not tried.")
-    lines.append(
-        "The manifest was not written, so the site goes on with the old one; another run uploads the rest."
-    )
-    return "\n".join(lines)
+    end = ["The others were not tried."] if given_up else []
+    end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
+    return listed(f"{len(failures)} of the static files could not be uploaded:", failures, *end)
 
 
-def _explained(error: BaseException, bucket: str) -> str:
-    from botocore.exceptions import BotoCoreError
-
-    code, place = _code(error), clients.place()
-    where = f"bucket {bucket} in {place.region}" + (f" at {place.endpoint}" if place.endpoint else "")
-    if isinstance(error, BotoCoreError):
-        return (
-            f"No usable AWS credentials ({error}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or run where a role is attached."
-        )
-    if code == "NoSuchBucket":
-        return f"There is no {where}: create it, or correct AWS_STATIC_BUCKET_NAME and AWS_S3_REGION_NAME."
-    if code in {"AccessDenied", "AllAccessDisabled"} or code.startswith("403"):
-        owner = f"; check that account {place.owner} owns it" if place.owner else ""
-        return (
-            f"S3 denies a look into {where} ({code}): allow who deploys s3:ListBucket on the bucket, "
-            f"and s3:GetObject and s3:PutObject on its {clients.STATIC_PREFIX}*{owner}."
-        )
-    if code in {
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "TokenRefreshRequired",
-    }:
-        return f"S3 refuses the credentials for {where} ({code}): renew or correct them."
-    if code in {"PermanentRedirect", "AuthorizationHeaderMalformed"} or code.startswith("301"):
-        return f"{bucket} is not in {place.region} ({code}): correct AWS_S3_REGION_NAME."
-    return f"S3 can't be asked what {where} holds: {_reason(error)}"
+@contextmanager
+def _explained(location: Location, operation: str = "ListObjectsV2") -> Iterator[None]:
+    """Turn what a look into the bucket raises into PublishError."""
+    try:
+        yield
+    except errors.of_s3() as error:
+        text = errors.explain(error, location.bucket, role="deploy", operation=operation)
+        raise PublishError(text) from error

@@ -1,7 +1,7 @@
-"""Copying the uploads of an existing project from a local folder to the media bucket: `manage.py s3 push`.
+"""Copying the uploads of an existing project from a local folder to a media storage: `manage.py s3 push`.
 
-`photos/a.jpg` of the folder becomes `media/photos/a.jpg`: names are what rows of the database hold, so they
-stay as they are. Headers and ACL are those that MediaStorage gives to a file of that name.
+`photos/a.jpg` of the folder becomes `photos/a.jpg` of the storage: names are what rows of the database hold,
+so they stay as they are. Headers and ACL are those that MediaStorage gives to a file of that name.
 
 One listing tells what is there. What is missing is sent; what has the same size is compared by the SHA-256 in
 its metadata, or, where somebody else has put it there, by reading it. What differs is a conflict, and stays
@@ -9,7 +9,6 @@ unless `overwrite` is on. A second listing tells whether all has arrived. The fo
 """
 
 import hashlib
-import json
 import os
 import stat
 import time
@@ -23,9 +22,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.core.exceptions import SuspiciousFileOperation
 
 from s3kit import clients, errors
-from s3kit.progress import Progress
+from s3kit.progress import Progress, Report, listed
 from s3kit.publishing.collect import CHUNK
-from s3kit.publishing.publish import GIVE_UP_AFTER, NAMED_FAILURES
+from s3kit.publishing.publish import GIVE_UP_AFTER
 from s3kit.storages.media import MediaStorage
 
 # Small files are limited by the way to S3 and back, large ones by the line and by memory.
@@ -38,7 +37,7 @@ SHA256 = "sha256"  # the metadata's name, as for static files
 
 
 class PushError(Exception):
-    """Nothing could be copied. The message is one line for people: what happened, and the cure."""
+    """Nothing could be copied. The message says in one line what happened, and the fix."""
 
 
 class File(NamedTuple):
@@ -48,16 +47,16 @@ class File(NamedTuple):
     size: int
 
 
-class TroubleError(Exception):
-    """Why a file was not copied, in a few words for people."""
+class FileError(Exception):
+    """Why a file was not copied, in a few words."""
 
 
-class ConflictError(TroubleError):
+class ConflictError(FileError):
     """What is in the bucket differs from the file."""
 
 
 @dataclass
-class Report:
+class PushReport(Report):
     """What a run did, or with `dry_run` would do. Bytes are those of the files that were sent."""
 
     bucket: str
@@ -70,7 +69,7 @@ class Report:
     bytes: int = 0
     conflicts: int = 0
     given_up: bool = False
-    troubles: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     """By name: what was not copied and why, and what is in the bucket and differs."""
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0
@@ -81,51 +80,47 @@ class Report:
         verified = f", {self.verified:,} read back and the same" if self.verify else ""
         return (
             f"{self.files:,} files: {self.uploaded:,} {verb}, {self.unchanged:,} unchanged{verified},"
-            f" {len(self.troubles):,} not right; {self.bytes:,} bytes in {self.seconds:.1f} s."
+            f" {len(self.errors):,} failed; {self.bytes:,} bytes in {self.seconds:.1f} s."
         )
 
-    def as_json(self) -> str:
+    def as_data(self) -> dict[str, Any]:
         """Return the report for machines."""
-        found = {name: value for name, value in vars(self).items() if name not in {"started", "troubles"}}
-        return json.dumps(found | {"troubles": dict(sorted(self.troubles.items()))}, indent=2)
+        found = {name: value for name, value in vars(self).items() if name != "started"}
+        return found | {"errors": dict(sorted(self.errors.items()))}
 
     def failures(self) -> str:
-        """Return what is not right, "" for nothing: the first NAMED_FAILURES by name, and the cure."""
-        if not self.troubles:
+        """Return what failed, "" for nothing."""
+        if not self.errors:
             return ""
-        count = len(self.troubles)
-        lines = [
-            f"{count:,} {'file is' if count == 1 else 'files are'} not in {self.bucket} as in the folder:"
-        ]
-        lines += [f"  {_shown(name)}: {why}" for name, why in sorted(self.troubles.items())[:NAMED_FAILURES]]
-        if count > NAMED_FAILURES:
-            lines.append(f"  and {count - NAMED_FAILURES:,} more")
-        if self.given_up:
-            lines.append("The others were not tried.")
+        count = len(self.errors)
+        files = "file differs or is" if count == 1 else "files differ or are"
+        end = ["The others were not tried."] if self.given_up else []
         if self.conflicts:
-            lines.append("What differs was not overwritten: --overwrite replaces it by the local file.")
+            end.append("What differs was not overwritten: --overwrite replaces it with the local file.")
         else:
-            lines.append("What is in the bucket is not sent again: another run does the rest.")
-        return "\n".join(lines)
+            end.append("Another run does not send again what is in the bucket.")
+        failures = ((_shown(name), why) for name, why in self.errors.items())
+        return listed(f"{count:,} {files} missing in {self.bucket}:", failures, *end)
 
 
 def push(
     source: Path,
+    storage: MediaStorage,
     *,
     dry_run: bool = False,
     overwrite: bool = False,
     verify: bool = False,
     progress: Progress,
-) -> Report:
-    """Copy the files of a folder to the media bucket, and with `verify` read back every one.
+) -> PushReport:
+    """Copy the files of a folder to a storage, and with `verify` read back every one.
 
     With `dry_run` nothing is written; `verify` then compares what is there. With `overwrite` objects that
-    differ are replaced. What single files met is in the report. Raises PushError where there is no such
-    folder or S3 can't be asked, and ImproperlyConfigured where settings are missing.
+    differ are replaced. Errors of single files are in the report. Raises PushError where there is no such
+    folder or S3 doesn't answer.
     """
     if not source.is_dir():
-        raise PushError(f"{source} is no folder: name that of the uploads with --source.")
-    run = _Push(source, dry_run=dry_run, overwrite=overwrite, verify=verify, progress=progress)
+        raise PushError(f"{source} is not a folder: name the folder of the uploads with --source.")
+    run = _Push(source, storage, dry_run=dry_run, overwrite=overwrite, verify=verify, progress=progress)
     try:
         return run.run()
     except (ClientError, BotoCoreError) as error:
@@ -134,25 +129,33 @@ def push(
 
 class _Push:
     def __init__(
-        self, source: Path, *, dry_run: bool, overwrite: bool, verify: bool, progress: Progress
+        self,
+        source: Path,
+        storage: MediaStorage,
+        *,
+        dry_run: bool,
+        overwrite: bool,
+        verify: bool,
+        progress: Progress,
     ) -> None:
         self.source = source.resolve()
         self.dry_run, self.overwrite, self.verify = dry_run, overwrite, verify
         self.progress = progress
-        self.storage = MediaStorage()  # of the settings, whether or not USE_S3 is on
-        self.bucket = {"Bucket": str(self.storage.bucket_name), **clients.owner_arguments()}
-        self.report = Report(self.storage.bucket_name, dry_run, verify)
-        self.s3 = clients.client()
+        self.storage, target = storage, storage.target
+        self.owner = clients.owner_arguments(target)
+        self.bucket = {"Bucket": storage.named_bucket, **self.owner}
+        self.report = PushReport(storage.named_bucket, dry_run, verify)
+        self.s3 = clients.command(target)
 
-    def run(self) -> Report:
-        report, listed = self.report, self._list()
+    def run(self) -> PushReport:
+        report, there = self.report, self._list()
         files = list(self._files(self.source, (self.source,)))
-        report.files = len(files) + len(report.troubles)
-        self._each(files, lambda file: self._settle(file, listed.get(_key(file))))
+        report.files = len(files) + len(report.errors)
+        self._each(files, lambda file: self._settle(file, there.get(self._key(file))))
         if not (self.dry_run or report.given_up):
             self._compare(files)
         if self.verify and not report.given_up:
-            self._each([file for file in files if file.name not in report.troubles], self._read_back)
+            self._each([file for file in files if file.name not in report.errors], self._read_back)
         report.seconds = round(time.monotonic() - report.started, 1)
         return report
 
@@ -161,60 +164,63 @@ class _Push:
         pages = self.s3.get_paginator("list_objects_v2")
         return {
             entry["Key"]: entry["Size"]
-            for page in pages.paginate(**self.bucket, Prefix=clients.MEDIA_PREFIX)
+            for page in pages.paginate(**self.bucket, Prefix=self.storage.location)
             for entry in page.get("Contents", ())
         }
+
+    def _key(self, file: File) -> str:
+        return str(self.storage.location) + file.name
 
     # The folder
 
     def _files(self, folder: Path, above: tuple[Path, ...]) -> Iterator[File]:
-        """Yield the files in a folder that can be copied; the others are troubles. `above` leads to it."""
+        """Yield the files in a folder that can be copied, note errors of the others. `above` leads to it."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            self._tell(folder, f"can't be read: {error.strerror}")
+            self._note_error(folder, f"can't be read: {error.strerror}")
             return
         for entry in entries:
             path = Path(entry.path)
             try:
                 yield from self._look(path, above)
-            except TroubleError as trouble:
-                self._tell(path, str(trouble))
+            except FileError as error:
+                self._note_error(path, str(error))
             except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-                self._tell(path, f"can't be read: {getattr(error, 'strerror', None) or error}")
+                self._note_error(path, f"can't be read: {getattr(error, 'strerror', None) or error}")
 
     def _look(self, path: Path, above: tuple[Path, ...]) -> Iterator[File]:
         real = path.resolve(strict=True)
         if not real.is_relative_to(self.source):
-            raise TroubleError("a link that leaves the folder")
+            raise FileError("a link that leaves the folder")
         found = real.stat()
         if stat.S_ISDIR(found.st_mode):
             if real in above:
-                raise TroubleError("a link to a folder that it is in")
+                raise FileError("a link to a folder that it is in")
             yield from self._files(path, (*above, real))
         elif stat.S_ISREG(found.st_mode):
             name = path.relative_to(self.source).as_posix()
             self._check(name)
             yield File(name, found.st_size)
         else:
-            raise TroubleError("no file: a socket, a pipe or a device")
+            raise FileError("not a file: a socket, a pipe or a device")
 
     def _check(self, name: str) -> None:
-        """Raise TroubleError for a name that the site could not ask for."""
+        """Raise FileError for a name under which the site would not find the file."""
         try:
             key = self.storage.key(name)
         except SuspiciousFileOperation as error:
-            raise TroubleError(str(error)) from None
-        if key != clients.MEDIA_PREFIX + name:
-            raise TroubleError(f"the site would look for {key}: rename it, also in the row")
+            raise FileError(str(error)) from None
+        if key != self.storage.location + name:
+            raise FileError(f"the site would look for {key}: rename it, also in the row")
 
-    def _tell(self, path: Path, trouble: str) -> None:
-        self.report.troubles[path.relative_to(self.source).as_posix()] = trouble
+    def _note_error(self, path: Path, error: str) -> None:
+        self.report.errors[path.relative_to(self.source).as_posix()] = error
 
     # The tasks
 
     def _each(self, files: Iterable[File], do: Callable[[File], str]) -> None:
-        """Do it to every file, many at a time; show what it returns, and note what goes wrong."""
+        """Do it to every file, many at a time; show what it returns, and note errors."""
         todo = list(files)
         running: dict[Future[str], File] = {}
         failed = done = 0
@@ -235,23 +241,23 @@ class _Push:
                 large.shutdown(wait=False, cancel_futures=True)
 
     def _note(self, running: dict[Future[str], File], done: int, failed: int, total: int) -> tuple[int, int]:
-        """Take what is done out of the running; return how many are done, and have failed by S3's doing."""
+        """Take what is done out of `running`; return how many are done, and how many S3 has rejected."""
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             file, done = running.pop(future), done + 1
             try:
                 said = future.result()
                 self._count(file, said)
-            except TroubleError as trouble:
-                said = self.report.troubles[file.name] = str(trouble)
-                self.report.conflicts += isinstance(trouble, ConflictError)
+            except FileError as error:
+                said = self.report.errors[file.name] = str(error)
+                self.report.conflicts += isinstance(error, ConflictError)
             except ClientError as error:
                 failed += 1
-                said = self.report.troubles[file.name] = str(error.response["Error"]["Code"])
+                said = self.report.errors[file.name] = str(error.response["Error"]["Code"])
             except BotoCoreError as error:
                 failed += 1
-                said = self.report.troubles[file.name] = " ".join(str(error).split())
+                said = self.report.errors[file.name] = " ".join(str(error).split())
             except OSError as error:
-                said = self.report.troubles[file.name] = f"can't be read: {error.strerror}"
+                said = self.report.errors[file.name] = f"can't be read: {error.strerror}"
             self.progress(done, total, f"{_shown(file.name)}: {said}")
         return done, failed
 
@@ -266,7 +272,7 @@ class _Push:
     def _settle(self, file: File, size: int | None) -> str:
         """Copy a file if it is needed; `size` is that of the object, None for none."""
         digest, before = self._digest(file)
-        wanted = self.storage.write_parameters(_key(file))
+        wanted = self.storage.write_parameters(self._key(file))
         if size is not None:
             difference = f"{size:,} bytes in the bucket, {file.size:,} here"
             if size == file.size:
@@ -279,12 +285,12 @@ class _Push:
             return _TO_UPLOAD
         said = self._send(file, digest, wanted, create=size is None)
         if before != self._state(file) or before[0] != file.size:
-            raise TroubleError("changed while it was copied")
+            raise FileError("changed while it was copied")
         return said
 
     def _difference(self, file: File, digest: str, wanted: dict[str, Any]) -> str:
         """Return what is wrong with an object of the file's size, "" for nothing."""
-        there = self.s3.head_object(**self.bucket, Key=_key(file))
+        there = self.s3.head_object(**self.bucket, Key=self._key(file))
         if (there["Metadata"].get(SHA256) or self._digest_there(file)) != digest:
             return "other content in the bucket"
         for name in ("ContentType", "ContentDisposition", "CacheControl"):
@@ -293,37 +299,36 @@ class _Push:
         return ""
 
     def _send(self, file: File, digest: str, wanted: dict[str, Any], *, create: bool) -> str:
-        """Upload a file; with `create` only where nothing is, as far as S3 can be told so."""
+        """Upload a file; with `create` only where there is none, which S3 checks for a file in one part."""
         arguments = wanted | {"Metadata": wanted.get("Metadata", {}) | {SHA256: digest}}
         with (self.source / file.name).open("rb") as content:
             if file.size >= LARGE:  # in parts, whose upload takes no condition
-                owner = clients.owner_arguments()
                 self.s3.upload_fileobj(
                     content,
                     self.bucket["Bucket"],
-                    _key(file),
-                    ExtraArgs=arguments | owner,
+                    self._key(file),
+                    ExtraArgs=arguments | self.owner,
                     Config=self.storage.transfer_config,
                 )
                 return _UPLOADED
             condition = {"IfNoneMatch": "*"} if create else {}
             try:
-                self.s3.put_object(**self.bucket, Key=_key(file), Body=content, **arguments, **condition)
+                self.s3.put_object(**self.bucket, Key=self._key(file), Body=content, **arguments, **condition)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
-                # Somebody else put it there since the listing, or a try of ours whose answer was lost.
+                # Somebody else put it there since the listing, or our request whose answer was lost.
                 if difference := self._difference(file, digest, wanted):
                     raise ConflictError(difference) from None
         return _UPLOADED
 
     def _compare(self, files: list[File]) -> None:
         """Note what a new listing does not have as the folder has it."""
-        listed = self._list()
+        there = self._list()
         for file in files:
-            size = listed.get(_key(file))
-            if size != file.size and file.name not in self.report.troubles:
-                self.report.troubles[file.name] = (
+            size = there.get(self._key(file))
+            if size != file.size and file.name not in self.report.errors:
+                self.report.errors[file.name] = (
                     "not in the bucket after all" if size is None else f"{size:,} bytes in the bucket"
                 )
 
@@ -334,7 +339,7 @@ class _Push:
 
     def _digest_there(self, file: File) -> str:
         """Return the SHA-256 of the object's bytes, read back."""
-        answer, digest = self.s3.get_object(**self.bucket, Key=_key(file)), hashlib.sha256()
+        answer, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
         for chunk in answer["Body"].iter_chunks(CHUNK):
             digest.update(chunk)
         return digest.hexdigest()
@@ -352,10 +357,6 @@ class _Push:
 
 # What tasks say when all is well.
 _UPLOADED, _TO_UPLOAD, _UNCHANGED, _SAME = "uploaded", "to upload", "unchanged", "the same"
-
-
-def _key(file: File) -> str:
-    return clients.MEDIA_PREFIX + file.name
 
 
 def _shown(name: str) -> str:

@@ -17,11 +17,11 @@ import threading
 import time
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import boto3
+import botocore.session
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -155,7 +155,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         """
         shared = clients.web(self.target)
         with _lock:
-            resource = _resource_class()
+            resource = _resource_class(shared)
         return resource(client=shared)
 
     @property
@@ -415,13 +415,21 @@ def _disposition(kind: str, name: str) -> str:
 class _SharingSession(boto3.Session):  # type: ignore[misc]
     """A session that makes resources over a client that is there, where boto3's makes another one."""
 
+    def __init__(self, shared: Any) -> None:
+        # Without the shell's AWS_PROFILE, which may not exist.
+        core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+        super().__init__(botocore_session=core)
+        self._shared = shared
+
     def client(self, *_args: Any, **_kwargs: Any) -> Any:
-        # Any key will do, because the client is never asked; without one, botocore asks the network for a role's.
-        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
-        return self._session.create_client("s3", region_name="us-east-1", **keys)
+        return self._shared
 
 
-@cache
-def _resource_class() -> Any:
-    """Return the class of boto3's S3 resource."""
-    return type(_SharingSession().resource("s3"))
+_resource_classes: list[Any] = []
+
+
+def _resource_class(shared: Any) -> Any:
+    """Return the class of boto3's S3 resource, which is the same for all clients."""
+    if not _resource_classes:
+        _resource_classes.append(type(_SharingSession(shared).resource("s3")))
+    return _resource_classes[0]

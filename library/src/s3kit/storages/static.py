@@ -1,7 +1,7 @@
 """Static files on S3: names by Django's own hashing code, addresses by the manifest.
 
 `collectstatic` collects into a `Stage` instead of a storage: nothing is uploaded while Django hashes and
-rewrites, and `s3/publish.py` uploads the outcome at the end. A web process only reads the manifest, once.
+rewrites, and `s3kit.publishing.publish` uploads the outcome at the end. A web process only reads the manifest, once.
 """
 
 import base64
@@ -216,9 +216,11 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         super().save_manifest()
         staged = self._staged()
         manifest = json.loads(staged.source(self.manifest_name).open().read())
+        # By name, so that the same tree gives the same bytes on each machine.
+        manifest["paths"] = dict(sorted(manifest["paths"].items()))
         manifest["integrity"] = {
             name: _integrity(staged.source(hashed).digest)
-            for name, hashed in sorted(manifest["paths"].items())
+            for name, hashed in manifest["paths"].items()
             if name.endswith(SCRIPTS)
         }
         self._save(self.manifest_name, ContentFile(json.dumps(manifest).encode()))
