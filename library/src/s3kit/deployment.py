@@ -50,7 +50,10 @@ class Target:
     @property
     def is_loopback(self) -> bool:
         """Whether the endpoint is plain http on this machine: everything else has to use TLS."""
-        parts = urlsplit(self.endpoint or "")
+        try:
+            parts = urlsplit(self.endpoint or "")
+        except ValueError:  # what a check names
+            return False
         return parts.scheme == "http" and parts.hostname in LOOPBACK
 
     @property
@@ -183,18 +186,24 @@ def s3_storages() -> dict[str, Any]:
 
     Raises ImproperlyConfigured where one of them cannot be made.
     """
-    from django.conf import settings
     from django.core.files.storage import storages
+
+    return {alias: storages[alias] for alias in s3_aliases()}
+
+
+def s3_aliases() -> list[str]:
+    """Return the aliases in STORAGES whose backend is one of the library's, or a subclass."""
+    from django.conf import settings
     from django.utils.module_loading import import_string
 
-    found = {}
+    found = []
     for alias, entry in settings.STORAGES.items():
         try:
             backend = import_string(entry["BACKEND"])
         except (ImportError, KeyError):
             continue  # Django's own error, where somebody uses it
         if isinstance(backend, type) and hasattr(backend, "described"):
-            found[alias] = storages[alias]
+            found.append(alias)
     return found
 
 
