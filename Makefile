@@ -30,7 +30,7 @@ demo: $(UV_READY)
 	@PATH="$(CURDIR)/.uv/bin:$$PATH" $(MAKE) --no-print-directory -C $(DEMO) .venv
 	@port=$$("$(PYTHON)" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])') \
 		&& cd $(DEMO) && exec .venv/bin/python manage.py s3 run --no-debug --port $$port --s3-port 0 \
-		--first "add_picture --if-empty '$(CURDIR)/docs/hills.jpg' 'Hills in the evening'" --first 's3 doctor'
+		--first "add_picture --if-empty '$(CURDIR)/docs/hills.jpg' 'Hills in the evening'" --first 's3 doctor --local'
 
 # The versions are those of tests/constraints.txt, which names no registry.
 .venv/installed: $(UV_READY) pyproject.toml library/pyproject.toml tests/constraints.txt

@@ -16,17 +16,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management import CommandError, call_command
 
+from s3kit.buckets import cloudformation, plan, policies
 from s3kit.buckets import wanted as buckets
-from s3kit import clients
-from s3kit.buckets import cloudformation
-from s3kit.local import server as embedded
-from s3kit.storages import media
-from s3kit.buckets import plan
-from s3kit.buckets import policies
-from s3kit.buckets.wanted import Bucket, Want
 from s3kit.buckets.cloudformation import CloudFormationError, template
-from s3kit.local.server import LocalServer
+from s3kit.buckets.wanted import Bucket, Want
 from s3kit.deployment import Site
+from s3kit.local import server as embedded
+from s3kit.local.server import LocalServer
+from s3kit.storages import media
 from tests.ministack import REGION
 
 ACCOUNT = "123456789012"

@@ -15,9 +15,9 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from s3kit.deployment import Key
 from s3kit.local import server
-
 from tests.ministack import anonymous
 from tests.processes import Started, free_port, started, until
 
