@@ -1,20 +1,22 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast golden bench audit release-archive
+.PHONY: help demo lint test test-fast test-lowest golden bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
 
 COOKIECUTTER := $(UV) tool run --quiet --from 'cookiecutter>=2.7,<3' cookiecutter
 DEMO := demo/my-site
+# How many processes run tests.
+WORKERS ?= 2
 
 help:
 	@echo "make demo       bake a project from the default answers into $(DEMO) and serve it"
-	@echo "make test       every test, the slow ones too"
+	@echo "make test       every test of the library and of the template, the slow ones too"
 	@echo "make test-fast  the tests that take seconds"
+	@echo "make test-lowest  the library's fast tests with the oldest versions that it allows"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
-	@echo "make release-archive VERSION=0.3.0  keep what a version bakes in tests/releases"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
 demo: $(UV_READY)
@@ -28,20 +30,33 @@ demo: $(UV_READY)
 	@PATH="$(CURDIR)/.uv/bin:$$PATH" $(MAKE) --no-print-directory -C $(DEMO) .venv
 	@port=$$("$(PYTHON)" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])') \
 		&& cd $(DEMO) && exec .venv/bin/python manage.py s3 run --no-debug --port $$port --s3-port 0 \
-		--first "add_picture --if-empty '$(CURDIR)/docs/hills.jpg' 'Hills in the evening'" --first 's3 doctor'
+		--first "add_picture --if-empty '$(CURDIR)/docs/hills.jpg' 'Hills in the evening'" --first 's3 doctor --local'
 
 # The versions are those of tests/constraints.txt, which names no registry.
-.venv/installed: $(UV_READY) pyproject.toml tests/constraints.txt
+.venv/installed: $(UV_READY) pyproject.toml library/pyproject.toml tests/constraints.txt
 	@$(UV) python find $(or $(UV_PYTHON),'>=3.11') >/dev/null 2>&1 || { echo "Python 3.11 or later is needed, and none was found: install it, or name it: make PYTHON=python3.13 ..." >&2; exit 1; }
 	@$(UV) venv --quiet --allow-existing .venv
-	@$(UV) pip install --quiet --group test --constraints tests/constraints.txt
+	@$(UV) pip install --quiet --group test --group library/pyproject.toml:test --editable library --constraints tests/constraints.txt
 	@touch $@
 
-test: .venv/installed
-	@.venv/bin/pytest
+lint: .venv/installed
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
+	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
+
+# The library's tests first: what they find, the template's would find again, and later.
+test: lint
+	@cd library && ../.venv/bin/pytest -n $(WORKERS)
+	@.venv/bin/pytest -n $(WORKERS) --dist loadfile
 
 test-fast: .venv/installed
-	@.venv/bin/pytest -m "not slow"
+	@cd library && ../.venv/bin/pytest -n $(WORKERS) -m "not slow"
+	@.venv/bin/pytest -n $(WORKERS) -m "not slow"
+
+# The library with the oldest versions that its pyproject.toml allows.
+test-lowest: $(UV_READY)
+	@$(UV) venv --quiet --allow-existing .work/lowest
+	@$(UV) pip install --quiet --python .work/lowest --resolution lowest-direct --group library/pyproject.toml:test --editable library
+	@cd library && ../.work/lowest/bin/pytest -n $(WORKERS) -m "not slow"
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies
@@ -63,6 +78,3 @@ audit: $(UV_READY)
 	done
 	$(PIP_AUDIT) -r $(AUDIT)/django_version=5.2/site/requirements.txt
 	$(PIP_AUDIT) -r $(AUDIT)/django_version=6.1/site/requirements.txt
-
-release-archive: .venv/installed
-	@.venv/bin/python -m tests.release_archives $(VERSION) $(REF)

@@ -18,6 +18,9 @@ import pytest
 
 from tests.answers import ROOT
 
+# No command of a test takes an hour, not even on a busy machine: one that does hangs.
+HANGS = 3600
+
 
 def interpreter(version: str) -> str:
     """Return the path of Python `version` ("3.12"), from PATH or from pyenv's folder, or skip the test."""
@@ -53,9 +56,10 @@ def clean_environment(**more: str) -> dict[str, str]:
 def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str) -> str:
     """Run a command as a new user would, and return what it printed on both streams.
 
-    Fails the test, showing the output, where the exit code is not `expect`.
+    Fails the test, showing the output, where the exit code is not `expect`. When it ends, or the test is
+    interrupted, nothing that it started goes on.
     """
-    done = subprocess.run(
+    process = subprocess.Popen(
         [str(word) for word in command],
         cwd=cwd,
         env=clean_environment(**environment),
@@ -63,12 +67,33 @@ def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str)
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=900,
+        start_new_session=True,
     )
+    try:
+        printed, _ = process.communicate(timeout=HANGS)
+    finally:
+        end(process)
     if expect is not None:
-        assert done.returncode == expect, f"{command} ended with {done.returncode}:\n{done.stdout}"
-    return done.stdout
+        assert process.returncode == expect, f"{command} ended with {process.returncode}:\n{printed}"
+    return printed
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Kill a process and what it started, in its own group and in others, and wait for their end.
+
+    The local S3 server has a session of its own and ends when its parent is gone. It is waited for too, or it
+    would write into a folder that the test removes.
+    """
+    below = descendants(process.pid) if process.poll() is None else []
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    until = time.monotonic() + 15
+    while (left := [pid for pid in below if is_running(pid)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    for pid in left:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def commit(folder: Path, message: str) -> None:
@@ -177,16 +202,8 @@ def running(*command: object, cwd: Path, **environment: str) -> Iterator[Running
     try:
         yield started
     finally:
-        # The embedded S3 has a session of its own and ends when its parent is gone: it is waited for too, or
-        # it would write into a folder that the test removes.
-        below = descendants(process.pid)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
+        end(process)
         started.close()
-        until = time.monotonic() + 15
-        while any(map(is_running, below)) and time.monotonic() < until:
-            time.sleep(0.02)
 
 
 def descendants(pid: int) -> list[int]:

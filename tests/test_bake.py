@@ -38,6 +38,25 @@ def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, so
     assert [f"vendor/{path.name}" for path in (baked / "vendor").iterdir()] == [WHEEL]
 
 
+# What people read and may change: the rest is the library's, pictures, fonts, and what uv writes.
+BUDGET = 3_800
+NOT_COUNTED = re.compile(r"^vendor/|^static/fonts/|\.(svg|png|jpe?g|webp|avif|ico|woff2)$|^uv\.lock$")
+
+
+def test_the_project_is_small(baked: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    subprocess.run(["cp", "-r", baked, project], check=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    subprocess.run(["git", "add", "-A"], cwd=project, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=project, check=True, capture_output=True, text=True
+    ).stdout
+    counted = [name for name in listed.splitlines() if not NOT_COUNTED.search(name)]
+    lines = {name: (project / name).read_bytes().count(b"\n") for name in counted}
+    assert sum(lines.values()) <= BUDGET, sorted(lines.items(), key=lambda item: -item[1])[:20]
+    assert not [name for name in counted if name.startswith("s3/")]
+
+
 def test_the_layout_is_flat(baked: Path) -> None:
     folders = {path.name for path in baked.iterdir() if path.is_dir()}
     assert folders == {
@@ -54,7 +73,7 @@ def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path,
 
 def test_no_python_of_the_template_holds_jinja(source: Path) -> None:
     for path in source.rglob("*.py"):
-        assert not re.search(r"\{\{|\{%|\{#", path.read_text(encoding="utf-8")), path
+        assert not re.search(r"\{\{ *cookiecutter|\{% |\{# ", path.read_text(encoding="utf-8")), path
 
 
 def test_no_jinja_is_left_in_the_rendered_files(baked: Path) -> None:

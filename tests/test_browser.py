@@ -30,7 +30,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(cookies_session: Cookies, template: Path, install: Callable[[str], Installed]) -> Iterator[Site]:
-    """Bake a project, make a staff user, and run it with debug off on the embedded S3."""
+    """Bake a project, make a staff user, and run it with debug off on the local S3 server."""
     answers = FIXED | {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
     (project / ".venv").symlink_to(install("5.2").path / ".venv")
@@ -47,7 +47,7 @@ def site(cookies_session: Cookies, template: Path, install: Callable[[str], Inst
     )
     create = "createsuperuser --no-input --username anna --email anna@example.com"
     with running(*command, "--first", create, cwd=project, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as server:
-        found = server.wait_for(r"The site is on (\S+/), its uploads on the embedded S3 at (http://\S+?),")
+        found = server.wait_for(r"The site is on (\S+/), its uploads on the local S3 server at (http://\S+?),")
         read_when_up(found[1])
         yield Site(
             address=found[1],

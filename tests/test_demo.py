@@ -54,19 +54,17 @@ def uv_goal(makefile: str, template: Path, path: Path, *words: str, python: str 
 def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     printed = uv_goal(makefile, template, bare)
     assert (
-        printed.splitlines()[0]
-        == "Python 3.11 or later is needed, and there is no python3 here: install it first."
+        "\nPython 3.11 or later is needed. Install it, or name another one: make PYTHON=python3.12 ..."
+        in printed
     )
-    assert len(printed.splitlines()) == 2  # the other is make's own
+    assert len(printed.splitlines()) == 3  # the others are the shell's and make's own
 
 
 @pytest.mark.parametrize("makefile", MAKEFILES)
 def test_an_old_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
-    script(bare / "python3", 'case "$2" in *platform*) echo 3.9.2;; *) exit 1;; esac')
+    script(bare / "python3", "exit 1")
     printed = uv_goal(makefile, template, bare)
-    assert printed.splitlines()[0].startswith(
-        "Python 3.11 or later is needed, and python3 is 3.9.2: install a newer one"
-    )
+    assert printed.startswith("Python 3.11 or later is needed.")
     assert len(printed.splitlines()) == 2
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import stat
 import tomllib
 import urllib.error
 import urllib.request
@@ -50,39 +52,25 @@ def test_its_own_tests_pass(install: Callable[[str], Installed]) -> None:
     assert left <= {".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 
 
+def test_a_second_developer_needs_no_env_file(on_lts: Installed, tmp_path: Path) -> None:
+    project = tmp_path / "clone"
+    run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    (project / ".env").unlink()
+    (project / "db.sqlite3").unlink(missing_ok=True)
+    run("make", ".env", cwd=project)
+    example = (project / ".env.example").read_text(encoding="utf-8")
+    written = (project / ".env").read_text(encoding="utf-8")
+    assert re.sub(r"(?m)^(DJANGO_SECRET_KEY=)[\w-]{50,}$", r"\1", written) == example
+    assert written != example
+    assert stat.S_IMODE((project / ".env").stat().st_mode) == 0o600
+    run("make", ".env", cwd=project)
+    assert (project / ".env").read_text(encoding="utf-8") == written
+
+
 def test_its_own_tests_are_not_moved_by_an_environment(on_lts: Installed) -> None:
-    run("make", "lint", cwd=on_lts.path)
-    printed = run(".venv/bin/pytest", "-n", "auto", "-m", "not slow", cwd=on_lts.path, **HOSTILE)
+    printed = run(".venv/bin/pytest", "-q", cwd=on_lts.path, **HOSTILE)
     assert re.search(r"\d+ passed", printed)
     assert "skipped" not in printed
-
-
-def test_its_slow_tests_pass(installed: Installed) -> None:
-    printed = run(".venv/bin/pytest", "-n", "4", "-m", "slow", cwd=installed.path)
-    assert re.search(r"\d+ passed", printed)
-    assert "skipped" not in printed
-
-
-def test_its_documents_count_its_static_files(on_lts: Installed, tmp_path: Path) -> None:
-    printed = on_lts.manage("s3", "manifest", "--output", str(tmp_path / "staticfiles.json"))
-    count = int(re.search(r": ([\d,]+) files\.", printed)[1].replace(",", ""))  # type: ignore[index]
-    shown = [
-        (int(files), int(objects))
-        for page in (on_lts.path / "README.md", *(on_lts.path / "docs").glob("*.md"))
-        for files, objects in re.findall(r"(\d+) files as (\d+) objects", page.read_text("utf-8"))
-    ]
-    assert shown == [(count, 2 * count)] * len(shown)
-    assert len(shown) > 2
-
-
-def test_its_documents_tell_the_same_of_plan_and_apply(on_lts: Installed) -> None:
-    for pattern in (r"To do: .*", r"\d+ steps done, and read back\."):
-        readme, walk = (
-            set(re.findall(pattern, (on_lts.path / name).read_text("utf-8")))
-            for name in ("README.md", "docs/aws.md")
-        )
-        assert readme
-        assert readme == walk
 
 
 def test_the_linters_pass_over_the_uv_that_make_put_there(on_lts: Installed, tmp_path: Path) -> None:
@@ -96,14 +84,16 @@ def test_the_linters_pass_over_the_uv_that_make_put_there(on_lts: Installed, tmp
 
 
 def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp_path: Path) -> None:
+    """But for the rendered pyproject.toml, which holds the tools' configuration."""
     place = tmp_path / "in-place"
-    run("cp", "-r", template / "{{cookiecutter.project_slug}}", place, cwd=tmp_path)
+    source = template / "{{cookiecutter.project_slug}}"
+    shutil.copytree(source, place, symlinks=True, ignore=shutil.ignore_patterns("vendor"))
+    shutil.copy(on_lts.path / "pyproject.toml", place)
     tools = on_lts.path / ".venv" / "bin"
     run(tools / "ruff", "check", ".", cwd=place)
     run(tools / "ruff", "format", "--check", ".", cwd=place)
     assert "Success: no issues found" in run(tools / "mypy", ".", cwd=place)
     assert "no issues" in run(tools / "python", "manage.py", "check", cwd=place)
-    run(tools / "pytest", "-q", "tests/test_gallery.py", "tests/test_settings.py", cwd=place)
     port = free_port()
     run(tools / "python", "manage.py", "migrate", cwd=place)
     with running(tools / "python", "manage.py", "runserver", port, cwd=place):
@@ -139,7 +129,7 @@ def test_nothing_is_needed_to_start(on_lts: Installed, tmp_path: Path) -> None:
     bare = dict.fromkeys(PRODUCTION, "")
     assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
     run(python, "manage.py", "migrate", cwd=project, **bare)
-    run(python, "-m", "pytest", "-q", "tests/test_gallery.py", "tests/test_settings.py", cwd=project, **bare)
+    run(python, "-m", "pytest", "-q", cwd=project, **bare)
     port = free_port()
     with running(python, "manage.py", "runserver", str(port), cwd=project, **bare):
         assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
@@ -152,16 +142,14 @@ def first_commands(readme: str) -> list[str]:
     return block[1].strip().splitlines()
 
 
-def test_the_example_can_be_removed_in_three_steps(on_lts: Installed, tmp_path: Path) -> None:
+def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     project = tmp_path / "without"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)
-    steps = (project / "README.md").read_text(encoding="utf-8").split("## Remove the example")[1]
-    first = re.search(r"1\. Delete (.*?)\n2\.", steps, re.DOTALL)
-    assert first
-    for pattern in re.findall("`([^`]+)`", first[1]):
-        found = sorted(project.glob(pattern))
-        assert found, pattern
-        run("rm", "-r", *found, cwd=project)
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    steps = re.search(r"To remove the example, delete (.*?), remove", readme, re.DOTALL)
+    assert steps
+    for name in re.findall("`([^`]+)`", steps[1]):
+        run("rm", "-r", name, cwd=project)
     for file, line, instead in (
         ("config/settings.py", '    "gallery",\n', ""),
         (
@@ -182,10 +170,8 @@ def test_the_example_can_be_removed_in_three_steps(on_lts: Installed, tmp_path: 
     python = tools / "python"
     assert "no issues" in run(python, "manage.py", "check", cwd=project)
     assert "Success: no issues found" in run(tools / "mypy", ".", cwd=project)
-    # git leaves the folder of an app with its compiled files, and an update brings tests that are new.
-    (project / "gallery" / "__pycache__").mkdir(parents=True)
-    run("cp", on_lts.path / "tests" / "test_gallery_pages.py", project / "tests", cwd=project)
-    run(python, "-m", "pytest", "-n", "auto", "-m", "not slow", cwd=project)
+    (project / "gallery" / "__pycache__").mkdir(parents=True)  # as git leaves the folder of an app
+    run(python, "-m", "pytest", "-q", cwd=project)
     assert "gallery" not in run(
         "grep", "-rl", "gallery", ".", "--include=*.html", "--include=*.css", cwd=project, expect=1
     )
@@ -234,7 +220,7 @@ def test_the_readme_starts_with_commands_that_work(on_lts: Installed) -> None:
 
 def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:
     lock = tomllib.loads((installed.path / "uv.lock").read_text(encoding="utf-8"))
-    assert {"django", "django-environ", "pillow", "psycopg"} <= {
+    assert {"django", "django-environ", "django-s3-kit", "pillow", "psycopg"} <= {
         package["name"] for package in lock["package"]
     }
     run("git", "init", "--quiet", cwd=installed.path)

@@ -15,12 +15,6 @@ from tests.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.slow
 
-# The tests for which a database matters.
-NEAR_A_DATABASE = [
-    f"tests/test_{name}.py" for name in ("gallery", "gallery_add_picture", "health", "logs", "users")
-]
-
-
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[Postgres]:
     """Return a running server."""
@@ -29,23 +23,14 @@ def postgres() -> Iterator[Postgres]:
 
 
 def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:
-    # On one line of Django all that take seconds, on the other those for which a database matters.
-    which = [] if installed.django == "5.2" else NEAR_A_DATABASE
-    options = ["-n", "2", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "-m", "not slow"]
+    options = ["-q", "-p", "no:cacheprovider", "--create-db", "--reuse-db"]
     url = postgres.new_database()
-    printed = run(".venv/bin/pytest", *options, *which, cwd=installed.path, TEST_DATABASE_URL=url)
+    printed = run(".venv/bin/pytest", *options, cwd=installed.path, TEST_DATABASE_URL=url)
     assert re.search(r"\d+ passed", printed)
     assert "skipped" not in printed
-    # They ran there, and not on SQLite: the tables of the first worker are still there.
-    kept = f"test_{url.rpartition('/')[2]}_gw0"
+    # They ran there, and not on SQLite: the tables are still there.
+    kept = f"test_{url.rpartition('/')[2]}"
     assert int(postgres.psql("SELECT count(*) FROM django_migrations", kept)) > 10
-
-
-def test_releases_wait_for_each_other(on_lts: Installed, postgres: Postgres) -> None:
-    words = [".venv/bin/pytest", "-n", "2", "-p", "no:cacheprovider", "tests/test_release.py"]
-    printed = run(*words, cwd=on_lts.path, TEST_DATABASE_URL=postgres.url())
-    assert re.search(r"\d+ passed", printed)
-    assert "skipped" not in printed
 
 
 CONNECTION = """

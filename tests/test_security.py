@@ -3,7 +3,6 @@
 import base64
 import random
 import re
-import secrets
 import string
 import subprocess
 import sys
@@ -65,7 +64,7 @@ def encoded(text: str) -> str:
         ("AWS access key", "AK" + "IA" + letters(CAPITALS, 16)),
         ("AWS access key", "AS" + "IA" + letters(CAPITALS, 16)),
         ("random text", letters(MIXED + "+/", 40)),
-        ("random text", secrets.token_urlsafe(50)),
+        ("random text", letters(MIXED + "-_", 67)),
         ("private key", PEM),
         ("private key", PEM.replace("\n", "\\n")),
         ("private key", PEM.replace(" PRIVATE", " RSA PRIVATE")),

@@ -52,13 +52,14 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 # What pages may load. The words STATIC_FILES, UPLOADS and DIRECT_UPLOADS stand for the storages' addresses.
+# SELF as a source of scripts is for the admin's list of translations; blob: previews a file before it is sent.
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],
-        "script-src": [SELF, STATIC_FILES],  # SELF is for the admin's list of translations
+        "script-src": [SELF, STATIC_FILES],
         "style-src": [STATIC_FILES],
         "font-src": [STATIC_FILES],
-        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],  # blob: previews a file before it is sent
+        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],
         "media-src": [UPLOADS, "blob:"],
         "connect-src": [SELF, DIRECT_UPLOADS],
         "form-action": [SELF],

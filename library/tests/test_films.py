@@ -1,0 +1,85 @@
+"""What passes for a film, by its first bytes."""
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import SimpleUploadedFile
+
+from s3kit.uploads import films
+
+
+def mp4(*brands: bytes, rest: bytes = b"\0\0\0\x08mdat") -> bytes:
+    """Return the beginning of a file of MP4's family: its major brand, and those that it agrees with."""
+    major, *others = brands or (b"isom", b"iso2", b"mp41")
+    ftyp = b"ftyp" + major + b"\0\0\2\0" + b"".join(others)
+    return (len(ftyp) + 4).to_bytes(4) + ftyp + rest
+
+
+def ebml(document: bytes, before: bytes = b"\x42\x86\x81\x01") -> bytes:
+    """Return the header of a file of Matroska's family, which names its kind after some other element."""
+    elements = before + b"\x42\x82" + (0x80 | len(document)).to_bytes(1) + document
+    return b"\x1a\x45\xdf\xa3" + (0x80 | len(elements)).to_bytes(1) + elements + b"\x18\x53\x80\x67\xff"
+
+
+FILM, WEBM = mp4(), ebml(b"webm")
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.mp4", FILM),
+        ("A.MP4", FILM),
+        ("a.mp4", mp4(b"mp42", b"mp42", b"isom")),
+        ("a.mp4", mp4(b"iso5")),
+        ("a.mp4", mp4(b"avc1")),
+        ("a.mp4", mp4(b"XAVC", b"XAVC", b"mp42", b"iso2")),  # a camera's own brand, and what it agrees with
+        ("a.webm", WEBM),
+        ("a.webm", ebml(b"webm", before=b"")),
+        # A size may be written longer than it need be, and a name filled up with zeros.
+        ("a.webm", b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x09\x42\x82\x40\x05webm\0"),
+    ],
+)
+def test_a_film_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
+    film = SimpleUploadedFile(name, data)
+
+    films.check_film(film)
+
+    assert film.read() == data  # from its beginning
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.mp4", b""),
+        ("a.mp4", b"This is a text and no film at all."),
+        ("a.mp4", b"<!doctype html><script>alert(1)</script>"),
+        ("a.mp4", b"\xff\xd8\xff\xe0JFIF"),
+        ("a.mp4", b"\0\0\0\x18ftyp"),
+        ("a.mp4", b"\0\0\0\x08ftypisom\0\0\0\0mp42"),  # the box ends before its brands
+        ("a.mp4", b"\xff\xff\xff\xffftypisom\0\0\0\0"),
+        ("a.mp4", mp4(b"qt  ", b"qt  ", b"mp42")),  # QuickTime
+        ("a.mp4", mp4(b"M4A ", b"isom", b"mp42")),  # a sound
+        ("a.mp4", mp4(b"heic", b"mif1", b"heic")),  # pictures
+        ("a.mp4", mp4(b"avis", b"msf1", b"iso8")),
+        ("a.mp4", mp4(b"none")),
+        ("a.mp4", b"<p>" + FILM),
+        ("a.webm", ebml(b"matroska")),
+        ("a.webm", b"\x1a\x45\xdf\xa3"),
+        ("a.webm", b"\x1a\x45\xdf\xa3\x80\x42\x82\x84webm"),  # behind the header
+        ("a.webm", b"\x1a\x45\xdf\xa3\x8b" + b"\0" * 11),
+        ("a.webm", b"\x1a\x45\xdf\xa3\x86\x42\x86\xff\xff\xff\xff\x42\x82\x84webm"),
+        ("a.mov", FILM),
+        ("a.m4v", FILM),
+        ("film", FILM),
+    ],
+)
+def test_all_else_is_no_film(name: str, data: bytes) -> None:
+    with pytest.raises(ValidationError) as caught:
+        films.check_film(SimpleUploadedFile(name, data))
+
+    assert caught.value.messages == [films.NOT_A_FILM]
+
+
+@pytest.mark.parametrize(("name", "data", "right"), [("a.webm", FILM, ".mp4"), ("a.mp4", WEBM, ".webm")])
+def test_a_film_under_the_name_of_another_kind_is_told_so(name: str, data: bytes, right: str) -> None:
+    with pytest.raises(ValidationError, match=f"inside it is {right}"):
+        films.check_film(SimpleUploadedFile(name, data))

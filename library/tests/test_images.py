@@ -1,0 +1,300 @@
+"""Pictures made of untrusted uploads: which are rejected, and what is kept of the others."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image, ImageCms, PngImagePlugin
+
+from s3kit.uploads import images
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+RED, GREEN, BLUE, WHITE = (220, 20, 20), (20, 200, 20), (20, 20, 220), (250, 250, 250)
+
+
+def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def plain(mode: str = "RGB", size: tuple[int, int] = (64, 48), colour: Any = RED) -> Image.Image:
+    return Image.new(mode, size, colour)
+
+
+def noise() -> Image.Image:
+    """Return what does not compress, so that half of its file is half of the picture."""
+    return Image.effect_noise((200, 150), 90).convert("RGB")
+
+
+def jpeg_header(width: int, height: int) -> bytes:
+    """Return a JPEG that claims a size and says almost nothing of its pixels, which is no fault in a JPEG."""
+    small = encoded(plain(), "JPEG")
+    at = small.index(b"\xff\xc0") + 5
+    return small[:at] + struct.pack(">HH", height, width) + small[at + 4 :]
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG that claims a size and has no pixels at all."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+
+
+def clean(data: bytes, name: str = "photo.jpg", content_type: str = "image/jpeg") -> ContentFile:
+    return images.clean_picture(SimpleUploadedFile(name, data, content_type=content_type))
+
+
+def image_of(file: ContentFile) -> Image.Image:
+    file.seek(0)
+    image = Image.open(io.BytesIO(file.read()))
+    image.load()
+    return image
+
+
+BAD = {
+    "script": (b"#!/bin/sh\necho hello\n", "script.png", images.NOT_A_PICTURE),
+    "html": (b"<!doctype html><script>alert(1)</script>", "page.jpg", images.NOT_A_PICTURE),
+    "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "drawing.svg", images.NOT_A_PICTURE),
+    "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "a.jpg", images.NOT_A_PICTURE),
+    "tiff": (encoded(plain(), "TIFF"), "photo.jpg", images.NOT_A_PICTURE),
+    "bmp": (encoded(plain(), "BMP"), "photo.jpg", images.NOT_A_PICTURE),
+    "signature only": (b"\x89PNG\r\n\x1a\n", "photo.png", images.NOT_A_PICTURE),
+    "too large": (b"\xff" * (images.MAX_BYTES + 1), "photo.jpg", "too large (10.0\xa0MB)"),
+    "too many pixels": (png_header(5_001, 5_000), "photo.png", "too many pixels. The limit is 25 mega"),
+    "too many in a jpeg": (jpeg_header(10_001, 5_000), "photo.jpg", "too many pixels. The limit is 50 mega"),
+    "as many as allowed": (png_header(5_000, 5_000), "photo.png", images.DAMAGED),
+    "bomb, as Pillow warns": (png_header(12_000, 10_000), "photo.png", "too many pixels"),
+    "bomb, as Pillow refuses": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
+    "no pixels": (png_header(100, 100), "photo.png", images.DAMAGED),
+    "half a jpeg": (encoded(noise(), "JPEG")[:9000], "photo.jpg", images.DAMAGED),
+    "half a png": (encoded(noise(), "PNG")[:20000], "photo.png", images.DAMAGED),
+    "png with a fault": (encoded(noise(), "PNG").replace(b"\x78", b"\x77"), "photo.png", images.DAMAGED),
+    "half a gif": (encoded(noise(), "GIF")[:9000], "photo.gif", images.DAMAGED),
+    "half a webp": (encoded(noise(), "WEBP")[:9000], "photo.webp", "This "),
+    "half an avif": (encoded(noise(), "AVIF")[:9000], "photo.avif", "This "),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_picture_is_rejected_with_a_sentence(case: str) -> None:
+    data, name, message = BAD[case]
+    with pytest.raises(ValidationError) as caught:
+        clean(data, name)
+    assert message in caught.value.messages[0]
+
+
+def test_a_file_of_exactly_the_limit_is_taken() -> None:
+    picture = encoded(plain(), "JPEG")
+    kept = clean(picture + b"\0" * (images.MAX_BYTES - len(picture)))
+    assert kept.size < 10_000
+
+
+def test_the_limit_is_the_callers() -> None:
+    file = SimpleUploadedFile("photo.jpg", encoded(plain(), "JPEG"))
+    with pytest.raises(ValidationError, match="too large"):
+        images.clean_picture(file, max_bytes=100)
+
+
+def test_a_jpeg_may_have_as_many_pixels_as_a_phone_takes() -> None:
+    assert image_of(clean(jpeg_header(10_000, 5_000))).size == (2560, 1280)
+
+
+def test_the_size_is_checked_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", lambda *_args, **_kwargs: pytest.fail("opened"))
+    with pytest.raises(ValidationError, match="too large"):
+        clean(b"\xff" * (images.MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept", "extension"),
+    [
+        ("JPEG", "JPEG", ".jpg"),
+        ("MPO", "JPEG", ".jpg"),
+        ("PNG", "PNG", ".png"),
+        ("GIF", "PNG", ".png"),
+        ("WEBP", "WEBP", ".webp"),
+        ("AVIF", "AVIF", ".avif"),
+    ],
+)
+def test_the_bytes_decide_the_format_and_not_what_the_browser_says(
+    sent: str, kept: str, extension: str
+) -> None:
+    options = {"save_all": True, "append_images": [plain(colour=BLUE)]} if sent == "MPO" else {}
+
+    made = clean(encoded(plain(), sent, **options), "Summer.html", content_type="text/html")
+
+    assert made.name == f"summer{extension}"
+    image = image_of(made)
+    assert (image.format, image.size, getattr(image, "n_frames", 1)) == (kept, (64, 48), 1)
+    for channel, expected in zip(image.convert("RGB").getpixel((30, 30)), RED, strict=True):
+        assert abs(channel - expected) < 12
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(orientation: int, file_format: str) -> None:
+    upright = plain(size=(96, 64))
+    for corner, colour in {(48, 0): GREEN, (0, 32): BLUE, (48, 32): WHITE}.items():
+        upright.paste(colour, (*corner, corner[0] + 48, corner[1] + 32))
+    turn_back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    as_taken = upright.transpose(turn_back[orientation]) if orientation > 1 else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+
+    kept = clean(encoded(as_taken, file_format, exif=exif, quality=95))
+
+    image = image_of(kept)
+    assert image.size == (96, 64)
+    for point, expected in {(24, 16): RED, (72, 16): GREEN, (24, 48): BLUE, (72, 48): WHITE}.items():
+        pixel: Any = image.convert("RGB").getpixel(point)
+        assert all(abs(a - b) < 25 for a, b in zip(pixel, expected, strict=True)), (point, pixel)
+    assert not image.getexif()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
+def test_nothing_personal_is_kept(file_format: str) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET camera"
+    exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 29: "SECRET day"})
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "SECRET author")
+    text.add_itxt("XML:com.adobe.xmp", "<x>SECRET xmp</x>")
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"exif": exif, "comment": "SECRET comment", "xmp": b"<x>SECRET xmp</x>"},
+        "PNG": {"exif": exif, "pnginfo": text},
+        "GIF": {"comment": "SECRET comment"},
+        "WEBP": {"exif": exif, "xmp": b"<x>SECRET xmp</x>"},
+        "AVIF": {"exif": exif, "xmp": b"<x>SECRET xmp</x>"},
+    }
+    data = encoded(plain(), file_format, **options[file_format])
+    assert b"SECRET" in data
+
+    kept = clean(data + b"SECRET tail")
+
+    assert b"SECRET" not in kept.read()
+    assert not image_of(kept).getexif()
+
+
+def test_an_odd_exif_does_not_speak_against_the_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Camera"
+    # A colour map that is text: Pillow reads it, and fails to write it again.
+    odd = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x40\x00\x02")
+
+    kept = clean(encoded(plain(), "JPEG", exif=odd))
+    assert image_of(kept).size == (48, 64)
+
+    kept = clean(encoded(plain(), "JPEG", exif=b"Exif\0\0" + b"garbage" * 9))
+    assert image_of(kept).size == (64, 48)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_the_colour_profile_is_kept(file_format: str) -> None:
+    kept = clean(encoded(plain(), file_format, icc_profile=SRGB))
+
+    assert image_of(kept).info["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK"])
+def test_a_profile_of_another_kind_of_colour_is_dropped(mode: str) -> None:
+    kept = clean(encoded(plain(mode, colour=0), "JPEG", icc_profile=SRGB))
+
+    assert "icc_profile" not in image_of(kept).info
+
+
+def test_print_colours_become_screen_colours() -> None:
+    kept = clean(encoded(plain("CMYK", colour=(0, 255, 255, 0)), "JPEG"))
+
+    image = image_of(kept)
+    red, green, blue = image.getpixel((5, 5))
+    assert (image.mode, red > 200, green < 60, blue < 60) == ("RGB", True, True, True)
+
+
+def test_sixteen_bits_of_grey_are_scaled() -> None:
+    kept = clean(encoded(plain("I;16", colour=0x8000), "PNG"))
+
+    assert image_of(kept).convert("L").getpixel((5, 5)) == 128
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_kept(mode: str) -> None:
+    image = plain("RGBA", colour=(*RED, 255))
+    image.paste((0, 0, 0, 0), (0, 0, 32, 48))
+
+    kept = clean(encoded(image.convert(mode), "PNG"))
+
+    seen = image_of(kept).convert("RGBA")
+    assert [seen.getpixel((x, 20))[3] for x in (5, 60)] == [0, 255]
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("1", 1), ("P", 3), ("L", 200)])
+def test_few_colours_are_no_obstacle(mode: str, colour: int) -> None:
+    image = plain(mode, colour=colour)
+
+    kept = clean(encoded(image, "PNG"))
+
+    expected = image.convert("RGB").getpixel((5, 5))
+    assert image_of(kept).convert("RGB").getpixel((5, 5)) == expected
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "AVIF"])
+def test_of_an_animation_the_first_frame_is_kept(file_format: str) -> None:
+    data = encoded(plain(), file_format, save_all=True, append_images=[plain(colour=BLUE)], duration=90)
+
+    kept = clean(data)
+
+    image = image_of(kept)
+    red, _, blue = image.convert("RGB").getpixel((5, 5))
+    assert (getattr(image, "n_frames", 1), red > 180, blue < 60) == (1, True, True)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])
+def test_fine_patterns_become_grey_and_not_rough(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    monkeypatch.setattr(images, "MAX_EDGE", 32)
+    stripes = plain(size=(64, 64), colour=(0, 0, 0))
+    for x in range(0, 64, 2):
+        stripes.paste((255, 255, 255), (x, 0, x + 1, 64))
+
+    kept = clean(encoded(stripes.convert(mode), "PNG"))
+
+    assert 100 < image_of(kept).convert("L").getpixel((16, 16)) < 155
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_large_pictures_are_made_smaller(file_format: str) -> None:
+    kept = clean(encoded(plain(size=(4000, 3000)), file_format))
+
+    assert image_of(kept).size == (2560, 1920)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("My Holiday (1).JPEG", "my-holiday-1"),
+        ("../../etc/passwd.jpg", "passwd"),
+        ("shell.php.jpg", "shellphp"),
+        ("사진.jpg", "사진"),
+        ("....jpg", "picture"),
+        ("?.jpg", "picture"),
+        ("가" * 300 + ".jpg", "가" * 50),
+    ],
+)
+def test_the_name_stays_readable_and_becomes_safe(name: str, stem: str) -> None:
+    kept = clean(encoded(plain(), "JPEG"), name)
+
+    assert kept.name == f"{stem}.jpg"
