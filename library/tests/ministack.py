@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import botocore.loaders
 import pytest
+
 from s3kit import clients
 from s3kit.buckets import apply, policies
 from s3kit.deployment import Deployment, Key

@@ -19,9 +19,10 @@ from django.core.files.base import ContentFile
 from django.core.management import call_command
 
 from s3kit import clients
-from s3kit.local.server import CHILD, LocalServer, Key, environment, free_port
-from s3kit.storages.static import StaticStorage
-from tests.ministack import REGION, STORAGES, ActAs, new_user
+from s3kit.deployment import Key
+from s3kit.local.environment import packages
+from s3kit.local.server import CHILD, LocalServer, environment, free_port
+from tests.ministack import REGION, ActAs, new_user, s3_settings
 from tests.tls_front import certificate
 
 pytestmark = pytest.mark.slow
@@ -38,7 +39,7 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
     ssl_variables = {"USE_SSL": "1", "MINISTACK_SSL_CERT": str(served), "MINISTACK_SSL_KEY": str(served)}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", CHILD],
+            [sys.executable, "-I", "-S", "-c", CHILD, str(packages())],
             env=environment(tmp_path, port, REGION, root) | ssl_variables,
             cwd=tmp_path,
             stdin=subprocess.PIPE,
@@ -85,12 +86,13 @@ def test_the_whole_path(
     https_store: LocalServer, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
 ) -> None:
     trusted = tmp_path / "authority.pem"
-    settings.USE_S3 = True
-    settings.STORAGES = STORAGES
-    settings.AWS_S3_REGION_NAME = REGION
-    settings.AWS_S3_ENDPOINT_URL = https_store.endpoint
-    settings.AWS_STATIC_BUCKET_NAME = f"{bucket_name}-static"
-    settings.AWS_MEDIA_BUCKET_NAME = f"{bucket_name}-media"
+    media = f"{bucket_name}-media"
+    s3_settings(
+        settings,
+        static={"bucket_name": f"{bucket_name}-static"},
+        media={"bucket_name": media},
+        AWS_S3_ENDPOINT_URL=https_store.endpoint,
+    )
     sources = tmp_path / "sources"
     sources.mkdir()
     (sources / "a.css").write_text("a {}")
@@ -104,14 +106,14 @@ def test_the_whole_path(
     with pytest.raises(SystemExit, match="2"):
         printed("plan")
     told = printed("apply", "--no-input")
-    assert told.count("DjangoS3TlsOnly: everybody may not s3:*") == 2
+    assert told.count("DjangoS3TlsOnly: deny everyone s3:*") == 2
     assert "left out" not in told
     assert "Nothing to do: everything is as wanted." in printed("plan")
 
     become("deploy")
     call_command("collectstatic", interactive=False, verbosity=0)
     assert "Nothing to do: everything is as wanted." in printed("plan")
-    static = StaticStorage().url("a.css")
+    static = django_storage.storages["staticfiles"].url("a.css")
     assert static.startswith("https://127.0.0.1:")
     assert visit(static, trusted) == (200, b"a {}")
 
@@ -125,9 +127,9 @@ def test_the_whole_path(
     plain = {"X-Forwarded-Proto": "http"}
     assert visit(static, trusted, **plain)[0] == 403
     assert visit(link, trusted, **plain)[0] == 403
-    s3 = clients.client()
+    s3 = clients.command(default_storage.target)
     s3.meta.events.register(
         "before-sign.s3", lambda request, **_: request.headers.add_header("X-Forwarded-Proto", "http")
     )
     with pytest.raises(ClientError, match="AccessDenied"):
-        s3.list_objects_v2(Bucket=settings.AWS_MEDIA_BUCKET_NAME)
+        s3.list_objects_v2(Bucket=media)

@@ -20,7 +20,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from s3kit import clients
 from s3kit.storages import media
-from s3kit.storages.media import MediaStorage
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 

@@ -11,22 +11,27 @@ from typing import Any
 from urllib.parse import unquote, urljoin
 
 import pytest
-from django.conf import settings as project
 from django.core.management import call_command
-from django.test import Client
-from django.urls import reverse
+from django.template import Context, Template
 
 from s3kit.buckets import policies
-from s3kit.management.commands.collectstatic import Command
-from s3kit.deployment import Site
+from s3kit.deployment import Deployment
+from s3kit.publishing.collect import collect
 from s3kit.storages.static import StaticStorage
 from tests.fault_proxy import FaultProxy
-from tests.ministack import STORAGES, ActAs, MakeSite, SiteOnS3, anonymous, new_user
+from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+pytestmark = pytest.mark.slow
 
-PAGES = ["login", "admin:login"]
-# What all pages show; the versions below differ in it.
+PAGE = """{% load static %}<link rel="stylesheet" href="{% static 'site/site.css' %}">
+<script type="module" src="{% static 'site/page.js' %}"></script><img src="{% static 'site/logo.svg' %}">"""
+TREE = {
+    "site/site.css": "@font-face { src: url('font.woff2') } a { background: url('logo.svg') }\n",
+    "site/logo.svg": "<svg xmlns='http://www.w3.org/2000/svg'/>\n",
+    "site/page.js": "export const page = 1;\n",
+    "site/font.woff2": "a font",
+}
+# The versions below differ in these.
 CHANGED = ("site/site.css", "site/logo.svg")
 
 
@@ -42,20 +47,17 @@ class Versions:
     def check_out(self, version: str) -> dict[str, bytes]:
         """Put a version's files into the tree; return the content by hashed name."""
         shutil.rmtree(self.tree, ignore_errors=True)
-        shutil.copytree(Path(project.BASE_DIR) / "static", self.tree)
-        for name in CHANGED:
-            path = self.tree / name
+        for name, text in TREE.items():
             kind = "/* {} */" if name.endswith("css") else "<!-- {} -->"
-            path.write_text(path.read_text("utf-8") + kind.format(version) + "\n", "utf-8")
+            path = self.tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text + kind.format(version) * (name in CHANGED), "utf-8")
         storage = StaticStorage()
-        with storage.staging() as stage:
-            Command.collect_into(storage)
-            names = [name for name in stage.derived if name != storage.manifest_name]
-            content = {}
-            for name in names:
-                with stage.source(name).open() as file:
-                    content[name] = file.read()
-            return content
+        stage, content = collect(storage), {}
+        for name in stage.derived.keys() - {storage.manifest_name}:
+            with stage.source(name).open() as file:
+                content[name] = file.read()
+        return content
 
     def deploy(self) -> str:
         out = io.StringIO()
@@ -72,30 +74,26 @@ class Versions:
         return {each["Key"] for page in pages for each in page["Contents"]}
 
     def run(self, manifest: Path) -> dict[str, bytes]:
-        """Run the site with a manifest; return all that its pages load from S3, by hashed name."""
+        """Run the site with a manifest; return all that its page loads from S3, by hashed name."""
         self.settings.STATICFILES_MANIFEST = manifest
-        self.settings.STORAGES = dict(STORAGES)  # a new process has read nothing yet
+        self.settings.STORAGES = dict(self.settings.STORAGES)  # a new process has read nothing yet
         address = self.site.url(self.site.static_bucket, "static/").replace(
             self.site.store.endpoint, self.proxy.endpoint
         )
         found: dict[str, bytes] = {}
-        for page in PAGES:
-            answer = Client().get(reverse(page))
-            assert answer.status_code == 200
-            urls = re.findall(r'(?:href|src)="([^"]+)"', answer.content.decode())
-            todo = [url for url in urls if url.startswith(address)]
-            assert todo
-            while todo:
-                url = todo.pop().partition("#")[0]
-                name = unquote(url.removeprefix(address))
-                if name in found:
-                    continue
-                got = anonymous(url, headers={"Accept-Encoding": "gzip"})
-                assert got.status == 200, url
-                found[name] = unpacked(got.body) if "content-encoding" in got.headers else got.body
-                if name.endswith(".css"):
-                    more = re.findall(r'url\("?([^)"]+)"?\)', found[name].decode())
-                    todo += [urljoin(url, each) for each in more if not each.startswith("data:")]
+        urls = re.findall(r'(?:href|src)="([^"]+)"', Template(PAGE).render(Context()))
+        assert all(url.startswith(address) for url in urls)
+        while urls:
+            url = urls.pop().partition("#")[0]
+            name = unquote(url.removeprefix(address))
+            if name in found:
+                continue
+            got = anonymous(url, headers={"Accept-Encoding": "gzip"})
+            assert got.status == 200, url
+            found[name] = unpacked(got.body) if "content-encoding" in got.headers else got.body
+            if name.endswith(".css"):
+                more = re.findall(r'url\("?([^)"]+)"?\)', found[name].decode())
+                urls += [urljoin(url, each) for each in more]
         return found
 
 
@@ -106,11 +104,12 @@ def unpacked(body: bytes) -> bytes:
 @pytest.fixture
 def versions(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> Iterator[Versions]:
     site = s3_site()
-    wanted = Site.from_settings()
-    roles = (policies.web, policies.deploy, policies.prune)
-    act_as(new_user(site.store, *(policies.document(role(wanted)) for role in roles)))
+    wanted = Deployment.load()
+    roles = ("web", "deploy", "prune")
+    act_as(new_user(site.store, *(policies.document(policies.ROLES[role](wanted)) for role in roles)))
     settings.DEBUG = False
     settings.STATICFILES_DIRS = [tmp_path / "static"]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         yield Versions(site, proxy, tmp_path / "static", settings)

@@ -15,9 +15,9 @@ import botocore.session
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from s3kit.deployment import Key
 from s3kit.local import server
-
 from tests.ministack import anonymous
 from tests.processes import Started, free_port, started, until
 
@@ -180,7 +180,7 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path, p
 
 def test_with_use_s3_false_there_is_nothing_to_serve_for(tmp_path: Path) -> None:
     message = refused(tmp_path, "--port", "0", USE_S3="false")
-    assert "USE_S3 is false: set it to true, or to local" in message
+    assert "USE_S3 is False: set it to True or 'local'" in message
 
 
 def test_it_listens_on_loopback_unless_a_container_asks(tmp_path: Path) -> None:

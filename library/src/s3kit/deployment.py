@@ -7,6 +7,7 @@ the CSP sources) works from a `Deployment` and from nothing else.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -50,7 +51,10 @@ class Target:
     @property
     def is_loopback(self) -> bool:
         """Whether the endpoint is plain http on this machine: everything else has to use TLS."""
-        parts = urlsplit(self.endpoint or "")
+        try:
+            parts = urlsplit(self.endpoint or "")
+        except ValueError:  # what a check names
+            return False
         return parts.scheme == "http" and parts.hostname in LOOPBACK
 
     @property
@@ -181,20 +185,27 @@ class Deployment:
 def s3_storages() -> dict[str, Any]:
     """Return the storages of STORAGES that are the library's, by alias.
 
-    Raises ImproperlyConfigured where one of them cannot be made.
+    Raises ImproperlyConfigured where an entry cannot be imported or made. Without one that has a typo in its
+    BACKEND, `apply` would take away what its bucket needs.
     """
-    from django.conf import settings
     from django.core.files.storage import storages
+
+    return {alias: storages[alias] for alias in s3_aliases()}
+
+
+def s3_aliases() -> list[str]:
+    """Return the aliases in STORAGES whose backend is one of the library's, or a subclass."""
+    from django.conf import settings
     from django.utils.module_loading import import_string
 
-    found = {}
+    found = []
     for alias, entry in settings.STORAGES.items():
         try:
             backend = import_string(entry["BACKEND"])
-        except (ImportError, KeyError):
-            continue  # Django's own error, where somebody uses it
+        except (ImportError, KeyError) as error:
+            raise ImproperlyConfigured(f"STORAGES[{alias!r}] has no usable BACKEND: {error}") from error
         if isinstance(backend, type) and hasattr(backend, "described"):
-            found[alias] = storages[alias]
+            found.append(alias)
     return found
 
 
@@ -216,20 +227,33 @@ def location_problems(locations: tuple[Location, ...]) -> list[str]:
 
     Whoever may read a prefix may read all below it, so locations of different kind or access must not be
     nested; one that is nested in another of the same kind and access is a prefix of a tenant, which is fine.
+    Two locations of static files are never nested, because each has a manifest and is pruned by it.
     """
     found = []
-    for number, one in enumerate(locations):
-        for other in locations[number + 1 :]:
-            if (one.bucket, one.target.where) != (other.bucket, other.target.where):
-                continue
-            nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
-            same = (one.kind, one.access, one.distribution) == (other.kind, other.access, other.distribution)
-            if nested and (not same or one.kind == "static"):
+    for one, other in combinations(locations, 2):
+        if not one.bucket or (one.bucket, one.target.endpoint) != (other.bucket, other.target.endpoint):
+            continue
+        both = f"STORAGES[{one.alias!r}] and STORAGES[{other.alias!r}]"
+        for what, values in (
+            ("region", (one.target.region, other.target.region)),
+            ("owner", (one.target.owner, other.target.owner)),
+        ):
+            if all(values) and values[0] != values[1]:
                 found.append(
-                    f"STORAGES[{one.alias!r}] and STORAGES[{other.alias!r}] share {one.bucket}/{one.prefix}"
-                    f" and {other.bucket}/{other.prefix}, but not who may read them: separate their locations."
+                    f"{both} use the bucket {one.bucket!r}, which has one {what}, but name two:"
+                    f" {values[0]} and {values[1]}."
                 )
+        nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
+        if nested and (_readers(one) != _readers(other) or one.kind == "static"):
+            found.append(
+                f"{both} overlap in the bucket {one.bucket!r} ({one.prefix} and {other.prefix}), but differ in"
+                " what they hold or who may read it: separate their locations."
+            )
     return found
+
+
+def _readers(location: Location) -> tuple[str, str, str]:
+    return location.kind, location.access, location.distribution if location.through_cdn else ""
 
 
 def location_prefix(location: Any) -> str:
@@ -254,7 +278,7 @@ def location_prefix(location: Any) -> str:
 
 def _not_on_s3() -> str:
     if conf.use_s3 is False:
-        return "The site is not on S3, for USE_S3 is false: set it to true, or to local."
+        return "The site is not on S3, because USE_S3 is False: set it to True or 'local'."
     return (
         "The site is not on S3: no entry of STORAGES has the BACKEND s3kit.storages.StaticStorage or"
         " s3kit.storages.MediaStorage."

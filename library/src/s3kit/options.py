@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 Kind = Literal["static", "media"]
 
@@ -29,9 +30,14 @@ class Conf:
 
     @property
     def use_s3(self) -> Literal["local"] | bool:
-        """Where the storages are: the real target (True, the default), the local server, or on disk."""
+        """Where the storages are: the real target (True, the default), the local server, or on disk.
+
+        Raises ImproperlyConfigured for any other value: the text "false" would count as true.
+        """
         value = getattr(settings, "USE_S3", True)
-        return "local" if isinstance(value, str) and value.strip().lower() == "local" else bool(value)
+        if isinstance(value, bool) or value == "local":
+            return value
+        raise ImproperlyConfigured(f"USE_S3 is {value!r}: set it to True, False or 'local'.")
 
     @property
     def is_local(self) -> bool:
@@ -214,6 +220,9 @@ def _addressing(value: Any, options: Mapping[str, Any]) -> bool:
     return value in ("auto", "path" if options.get("endpoint_url") else "virtual")
 
 
+# They belong together: an entry that has one of them takes none from the shared settings.
+CREDENTIALS = ("access_key", "secret_key", "security_token", "session_profile")
+
 REJECTIONS = (
     Rejection(
         "querystring_auth",
@@ -301,12 +310,21 @@ def known(kind: Kind) -> dict[str, Option]:
 def resolved(kind: Kind, cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return each option's value for a storage: from OPTIONS, the class, a shared setting, or the default.
 
-    Texts are stripped; a blank one counts as unset.
+    Texts are stripped; a blank one counts as unset. None in OPTIONS stands for the default, so that an entry
+    can do without what the others share.
     """
+    own = {
+        name: next((value for value in (given.get(name), _of_class(cls, name)) if not _unset(value)), None)
+        for name in known(kind)
+    }
+    has_credentials = any(own[name] is not None for name in CREDENTIALS)
     found: dict[str, Any] = {}
     for name, option in known(kind).items():
-        value = next((value for value in (given.get(name), _of_class(cls, name)) if not _unset(value)), None)
-        value = conf.shared(option.settings) if value is None else value
+        value = own[name]
+        if name in given and given[name] is None:
+            value = None
+        elif value is None and not (has_credentials and name in CREDENTIALS):
+            value = conf.shared(option.settings)
         value = option.default_for(kind) if value is None else value
         found[name] = value.strip() if isinstance(value, str) else value
     return found

@@ -44,6 +44,11 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
+        for name in ("file_overwrite", "versioning"):
+            if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
+                raise ImproperlyConfigured(
+                    f"The option {name!r} is {values[name]!r}: set it to True or False."
+                )
         self._location = self._described(values)
         self._apply(values)
 
@@ -62,26 +67,30 @@ class OnS3:
                 self.__dict__.update(before)
 
     def _described(self, values: dict[str, Any]) -> Location:
-        local, bucket = self.is_local, str(values["bucket_name"])
+        def text(name: str) -> str:
+            return str(values.get(name) or "")
+
+        local, bucket = self.is_local, text("bucket_name")
         key = None
         if values["access_key"] and values["secret_key"]:
-            key = Key(str(values["access_key"]), str(values["secret_key"]), values["security_token"])
+            key = Key(text("access_key"), text("secret_key"), values["security_token"])
         elif values["access_key"] or values["secret_key"]:
             raise ImproperlyConfigured("The options 'access_key' and 'secret_key' need each other: set both.")
         if key and values["session_profile"]:
             raise ImproperlyConfigured(
                 "Set either 'session_profile' or 'access_key' and 'secret_key', not both."
             )
-        region = str(values["region_name"])
+        region = text("region_name")
         if local:
             # The form of a region is all that matters to the local server.
             target = Target(LOCAL_REGION if regions.problems(region) else region, is_local=True)
         else:
             target = Target(
                 region,
-                endpoint=values["endpoint_url"],
-                owner=values["expected_bucket_owner"],
-                profile=values["session_profile"],
+                # Two storages of one bucket must not seem to be on two servers.
+                endpoint=text("endpoint_url").rstrip("/") or None,
+                owner=text("expected_bucket_owner") or None,
+                profile=text("session_profile") or None,
                 key=key,
             )
         return Location(
@@ -91,11 +100,11 @@ class OnS3:
             prefix=location_prefix(values["location"]),
             target=target,
             access=values.get("access", "public-policy"),
-            custom_domain="" if local else values["custom_domain"],
-            distribution="" if local else values["cloudfront_distribution"],
+            custom_domain="" if local else text("custom_domain"),
+            distribution="" if local else text("cloudfront_distribution"),
             versioning=bool(values.get("versioning")),
             expire=values.get("querystring_expire", 3600),
-            cloudfront_key_id="" if local else values.get("cloudfront_key_id", ""),
+            cloudfront_key_id="" if local else text("cloudfront_key_id"),
         )
 
     @property

@@ -122,7 +122,7 @@ class Command(BaseCommand):
                 dry_run=self.dry_run,
                 verbosity=self.verbosity,
             )
-        except (CommandError, OSError) as error:
+        except Exception as error:  # whatever the storage raises
             raise CommandError(
                 f"Static files were not published, and the database was not touched. {error}",
                 returncode=STATIC,

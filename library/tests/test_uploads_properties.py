@@ -13,7 +13,11 @@ from botocore.config import Config
 from botocore.credentials import Credentials, ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
-from s3 import client, pending
+
+from s3kit import clients
+from s3kit.deployment import Target
+from s3kit.uploads import pending
+from s3kit.uploads.pending import Pending
 
 SECRET = "not a real one"
 with mock.patch.dict(
@@ -31,6 +35,7 @@ with mock.patch.dict(
         config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}),
     )
 
+TARGET = Target("eu-central-1")
 KEYS = st.uuids().map(lambda value: f"pending/{value.hex}")
 TYPES = st.sampled_from(["video/mp4", "image/jpeg", "text/plain", "application/octet-stream"])
 SIZES = st.integers(1, 5 * 2**40)
@@ -81,8 +86,8 @@ def test_a_form_takes_just_its_file(
     changed: dict[str, str],
     bucket: str,
 ) -> None:
-    with mock.patch.object(client, "web_client", return_value=SIGNER):
-        form = pending.signed_form("a-bucket", key, content_type, size)
+    with mock.patch.object(clients, "web", return_value=SIGNER):
+        form = Pending(TARGET, "a-bucket", key).signed_form(content_type, size)
     fields = form["fields"]
     policy = json.loads(base64.b64decode(fields["policy"]))
     assert form["url"] == "https://a-bucket.s3.eu-central-1.amazonaws.com"
@@ -141,10 +146,10 @@ def test_a_parts_signature_is_botocores_and_covers_its_length(
         )
     frozen = ReadOnlyCredentials("AKIDEXAMPLE", SECRET, token)
     with (
-        mock.patch.object(client, "credentials", return_value=frozen),
+        mock.patch.object(clients, "credentials", return_value=frozen),
         mock.patch.object(pending.time, "time", return_value=at),
     ):
-        ours = pending.signed_part("a-bucket", key, upload_id, number, size)
+        ours = Pending(TARGET, "a-bucket", key, upload_id).signed_part(number, size)
     assert ours.partition("?")[0] == theirs.partition("?")[0]
     query = dict(parse_qsl(urlsplit(ours).query, strict_parsing=True))
     assert query == dict(parse_qsl(urlsplit(theirs).query, strict_parsing=True))

@@ -1,0 +1,129 @@
+"""Where the value of an option comes from, and which values are rejected."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from s3kit.deployment import Key
+from s3kit.options import conf, known, resolved
+from s3kit.storages import MediaStorage, StaticStorage
+
+SHARED = {"AWS_ACCESS_KEY_ID": "SHARED", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}
+
+
+@pytest.fixture(autouse=True)
+def on_aws(settings: Any) -> None:
+    settings.USE_S3 = True
+    settings.AWS_S3_REGION_NAME = "eu-central-1"
+
+
+def location(**options: Any) -> Any:
+    return MediaStorage(**({"bucket_name": "acme-media"} | options)).location_as("default")
+
+
+def test_an_option_comes_before_the_class_the_class_before_a_setting_and_that_before_the_default() -> None:
+    class Mine(MediaStorage):
+        querystring_expire = 20
+
+    values = [resolved("media", MediaStorage, {})["querystring_expire"]]
+    with override_settings(AWS_QUERYSTRING_EXPIRE=10):
+        values += [
+            resolved("media", cls, given)["querystring_expire"]
+            for cls, given in ((MediaStorage, {}), (Mine, {}), (Mine, {"querystring_expire": 30}))
+        ]
+    assert values == [3600, 10, 20, 30]
+
+
+def test_texts_are_stripped_and_a_blank_one_counts_as_unset() -> None:
+    with override_settings(AWS_STORAGE_BUCKET_NAME=" acme-shared "):
+        assert resolved("media", MediaStorage, {"bucket_name": " "})["bucket_name"] == "acme-shared"
+    assert resolved("media", MediaStorage, {"bucket_name": " acme "})["bucket_name"] == "acme"
+
+
+def test_an_entry_can_do_without_what_the_others_share() -> None:
+    shared = {
+        "AWS_S3_ENDPOINT_URL": "https://s3.example.com",
+        "AWS_S3_CUSTOM_DOMAIN": "cdn.example.com",
+        "AWS_EXPECTED_BUCKET_OWNER": "123456789012",
+    }
+    names = ("endpoint_url", "custom_domain", "expected_bucket_owner")
+    with override_settings(**shared):
+        of_all, alone = location(access="public-policy"), location(**dict.fromkeys(names))
+    assert (of_all.target.endpoint, of_all.custom_domain, of_all.target.owner) == tuple(shared.values())
+    assert (alone.target.endpoint, alone.custom_domain, alone.target.owner) == (None, "", None)
+
+
+@override_settings(**SHARED)
+def test_credentials_of_an_entry_are_never_mixed_with_shared_ones() -> None:
+    assert location().target.key == Key("SHARED", "s", "t")
+    assert location(access_key="OWN", secret_key="o").target.key == Key("OWN", "o", None)
+    profile = location(session_profile="other").target
+    assert (profile.key, profile.profile) == (None, "other")
+    with pytest.raises(ImproperlyConfigured, match="need each other"):
+        location(access_key="OWN")
+
+
+def test_two_spellings_of_an_endpoint_are_one_server() -> None:
+    spelled = [location(endpoint_url=f"https://s3.example.com{end}").target for end in ("", "/")]
+    assert spelled[0] == spelled[1]
+
+
+def test_the_number_of_an_owner_may_be_a_number() -> None:
+    assert location(expected_bucket_owner=123456789012).target.owner == "123456789012"
+
+
+@pytest.mark.parametrize("option", ["versioning", "file_overwrite"])
+def test_the_text_false_is_not_taken_for_true(option: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"'{option}' is 'false': set it to True or False"):
+        location(**{option: "false"})
+
+
+def test_a_static_storage_rejects_what_only_uploads_have() -> None:
+    with pytest.raises(ImproperlyConfigured, match="'access' is not supported: only media storages have it"):
+        StaticStorage(bucket_name="acme-static", access="private")
+    assert set(known("static")) < set(known("media"))
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        location(proxies={"https": "x" * 1000})
+    assert len(str(caught.value)) < 200
+
+
+# The settings that belong to no single storage
+
+
+@pytest.mark.parametrize("value", ["false", "true", "Local", "", None, 1])
+def test_use_s3_has_three_values(value: Any) -> None:
+    with override_settings(USE_S3=value), pytest.raises(ImproperlyConfigured, match=f"USE_S3 is {value!r}"):
+        _ = conf.use_s3
+
+
+def test_use_s3_is_true_unless_set(settings: Any) -> None:
+    del settings.USE_S3
+    assert conf.use_s3 is True
+    for value in (True, False, "local"):
+        settings.USE_S3 = value
+        assert (conf.use_s3, conf.is_local) == (value, value == "local")
+
+
+def test_origins_are_those_of_csrf_unless_there_are_others(settings: Any) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://a.example"]
+    assert conf.origins == ("https://a.example",)
+    settings.AWS_SITE_ORIGINS = []
+    assert conf.origins == ()
+
+
+def test_the_folder_of_the_local_server(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("S3KIT_LOCAL_DIR", raising=False)
+    settings.BASE_DIR = tmp_path
+    assert conf.local_dir == tmp_path / "var" / "s3"
+    monkeypatch.setenv("S3KIT_LOCAL_DIR", str(tmp_path / "variable"))
+    assert conf.local_dir == tmp_path / "variable"
+    settings.S3KIT_LOCAL_DIR = tmp_path / "setting"
+    assert conf.local_dir == tmp_path / "setting"
