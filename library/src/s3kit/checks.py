@@ -5,16 +5,16 @@ They look at the real target, also with USE_S3="local": a name is wrong long bef
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 -- Django's own name
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
+from django.core.files.storage import storages
 
-from s3kit.deployment import LOOPBACK, Location, location_problems
+from s3kit.deployment import LOOPBACK, Location, location_problems, s3_aliases
 from s3kit.naming import buckets, regions
 from s3kit.options import MAX_EXPIRE, conf
 
@@ -56,9 +56,10 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     """
     found: list[CheckMessage] = []
     locations: list[Location] = []
-    for alias, backend, options in _entries():
+    for alias in s3_aliases():
         try:
-            storage = backend(**options).bound(local=False)
+            storage: Any = storages[alias]
+            storage = storage.bound(local=False)
         except ImproperlyConfigured as error:
             found.append(Error(f"STORAGES[{alias!r}]: {error}", id="s3kit.E003"))
             continue
@@ -71,16 +72,6 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     found += [] if later else _origins(locations)
     # What several storages share is one line and not one for each.
     return list({(check.id, check.msg): check for check in found}.values())
-
-
-def _entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    for alias, entry in settings.STORAGES.items():
-        try:
-            backend = import_string(entry["BACKEND"])
-        except (ImportError, KeyError):
-            continue  # Django's own error, where somebody uses it
-        if isinstance(backend, type) and hasattr(backend, "location_as"):
-            yield alias, backend, dict(entry.get("OPTIONS") or {})
 
 
 def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
