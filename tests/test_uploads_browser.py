@@ -1,7 +1,7 @@
 """Uploads straight to S3 in a real browser: where the bytes go, and what happens when the line is cut.
 
 A project is baked, installed and served by gunicorn with debug off. Between it, or the browser, and the
-embedded S3 stands the project's own fault proxy, which counts what comes and answers as told.
+local S3 server stands the fault proxy of the library's tests, which counts what comes and answers as told.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ from botocore.config import Config
 from playwright.sync_api import Browser, Page, Request, expect
 from pytest_cookies.plugin import Cookies
 
-from tests.answers import FIXED
+from tests.answers import FIXED, ROOT
 from tests.browser import DESKTOP, SCREENSHOTS, browser, picture, wait_for_focus
 from tests.installed import Installed
 from tests.machine import free_port, read_when_up, run, running
@@ -92,8 +92,8 @@ class Served:
 
 
 def load(path: Path) -> ModuleType:
-    """Return a module of the project, whose own `tests` have the name of these."""
-    spec = importlib.util.spec_from_file_location(f"project_{path.stem}", path)
+    """Return a module of the library's tests, whose package has the name of these."""
+    spec = importlib.util.spec_from_file_location(f"library_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -104,10 +104,10 @@ def load(path: Path) -> ModuleType:
 
 @contextmanager
 def serve(project: Path, python: Path) -> Iterator[Served]:
-    """Run a project on an embedded S3 behind a fault proxy; staff are anna and bert."""
-    fault_proxy = load(project / "tests" / "fault_proxy.py")
+    """Run a project on a local S3 server behind a fault proxy; staff are anna and bert."""
+    fault_proxy = load(ROOT / "library" / "tests" / "fault_proxy.py")
     with running(python, "manage.py", "s3", "serve", "--port", "0", cwd=project) as s3:
-        found = s3.wait_for(r"The embedded S3 listens on (\S+), with its data in (\S+)\. ")
+        found = s3.wait_for(r"The local S3 server listens on (\S+), with its data in (\S+)\. ")
         port = free_port()
         with fault_proxy.FaultProxy(found[1]) as proxy:
             environment = {
@@ -562,13 +562,13 @@ def test_leaving_the_page_during_an_upload_is_asked_about(served: Served, page: 
 # What is said
 
 
-REFUSED = {
+REJECTED = {
     "a text named film": (
         "notes.mp4",
         b"No film at all.",
         "This file is not a film that every browser plays.",
     ),
-    "another kind": ("a.mov", b"\0\0\0\x14ftypqt  ", "This file is not a film that every browser plays."),
+    "another kind": ("a.mov", b"\0\0\0\x14ftypqt  ", "Files of this type are not accepted."),
     "no picture": ("a.png", b"<script>alert(1)</script>", "This file is not a picture we can show."),
     "damaged": (
         "a.png",
@@ -579,11 +579,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", REJECTED)
 def test_what_is_no_good_is_said_at_its_field(
     served: Served, page: Page, tmp_path: Path, hills: Path, case: str
 ) -> None:
-    name, data, message = REFUSED[case]
+    name, data, message = REJECTED[case]
     file = tmp_path / name
     file.write_bytes(data)
     choose(page, file)
@@ -594,7 +594,7 @@ def test_what_is_no_good_is_said_at_its_field(
     wait_for_focus(field)
     expect(page.locator("#id_file_error")).to_contain_text(message)
     expect_alert(page, "Nothing was added yet.")
-    page.screenshot(path=SCREENSHOTS / "refused-film.png")
+    page.screenshot(path=SCREENSHOTS / "rejected-film.png")
     assert served.left() == []
     # The next file is not reproached with it.
     choose(page, hills)
@@ -616,7 +616,7 @@ def test_a_film_beyond_the_limit_is_not_even_begun(served: Served, page: Page, t
 
 def test_too_many_uploads_are_told_when_to_come_back(served: Served, page: Page, film: Path) -> None:
     served.shell(
-        "from django.utils import timezone; from s3.models import Ticket; from users.models import User\n"
+        "from django.utils import timezone; from s3kit.uploads.models import Ticket; from users.models import User\n"
         "user = User.objects.get(username='anna')\n"
         "Ticket.objects.bulk_create(Ticket(user=user, kind='x', name='x', content_type='x', size=1,"
         " state='accepted', expires_at=timezone.now()) for _ in range(100))"
@@ -627,7 +627,7 @@ def test_too_many_uploads_are_told_when_to_come_back(served: Served, page: Page,
         expect_alert(page, "You have started 100 uploads within an hour. Please try again in")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
     finally:
-        served.database("DELETE FROM s3_ticket")
+        served.database("DELETE FROM s3kit_uploads_ticket")
 
 
 def test_an_s3_that_is_down_is_said(served: Served, page: Page, hills: Path) -> None:
@@ -635,7 +635,7 @@ def test_an_s3_that_is_down_is_said(served: Served, page: Page, hills: Path) -> 
     choose(page, hills)
     start(page)
 
-    expect_alert(page, "The file store does not answer just now.", timeout=30_000)
+    expect_alert(page, "The file store is not responding.", timeout=30_000)
     served.proxy.clear()
     page.get_by_role("button", name="Try again").click()
     expect_added(page, "picture")
@@ -645,7 +645,7 @@ def test_who_is_signed_out_signs_in_again_and_loses_nothing(served: Served, page
     choose(page, hills)
     page.context.clear_cookies(name="sessionid")
     start(page)
-    expect_alert(page, "You are signed out by now.")
+    expect_alert(page, "You are logged out.")
     sign_in(page.context.new_page(), served)  # which changes the token of all forms
     page.get_by_role("button", name="Try again").click()
 
@@ -658,14 +658,14 @@ def test_who_is_no_longer_of_the_staff_is_told(served: Served, page: Page, hills
     try:
         choose(page, hills)
         start(page)
-        expect_alert(page, "You are not allowed to add pictures, or this page is too old.")
+        expect_alert(page, "You are not allowed to add files, or this page is too old.")
     finally:
         served.database(change.format(1))
 
 
 def test_a_ticket_whose_time_is_over_is_begun_anew(served: Served, page: Page, film: Path) -> None:
     stopped(served, page, film)
-    served.database("UPDATE s3_ticket SET expires_at = '2020-01-01 00:00:00'")
+    served.database("UPDATE s3kit_uploads_ticket SET expires_at = '2020-01-01 00:00:00'")
     page.get_by_role("button", name="Try again").click()
 
     expect_added(page)
@@ -711,7 +711,7 @@ def test_without_scripts_the_plain_form_takes_films(served: Served, chromium: Br
     expect_added(page)
     link = page.get_by_role("link", name="Film: The sea")
     expect(link).to_have_count(1)
-    assert "/media/films/harbour-at-dawn-" in (link.get_attribute("href") or "")
+    assert "/media/films/Harbour_at_dawn-" in (link.get_attribute("href") or "")
     assert served.proxy.count("", PENDING) == 0
     page.get_by_role("link", name=re.compile("Delete ?: The sea")).click()
     page.get_by_role("button", name="Delete the film").click()
