@@ -22,7 +22,8 @@ from benchmarks import files, uploads
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work" / "bench"
-TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+
+LIBRARY = ROOT / "library"
 
 _DJANGO_STORAGES = ("django==5.2.19", "django-storages[s3]==1.14.6", "boto3==1.44.5")
 
@@ -35,7 +36,7 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "ours": Peer("this template", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2")),
+    "ours": Peer("django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2")),
     "manifest": Peer("S3ManifestStaticStorage", _DJANGO_STORAGES),
     "collectfasta": Peer("Collectfasta", (*_DJANGO_STORAGES, "Collectfasta==3.3.5")),
 }
@@ -111,11 +112,23 @@ def server() -> Iterator[Server]:
         # Leaving closes its standard input, with which it ends.
 
 
+def library_wheel() -> Path:
+    """Build the wheel of the library as it lies in this checkout, and return its path."""
+    command = [sys.executable, LIBRARY / "wheel.py", "--out", WORK / "wheels"]
+    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def digest_of(path: Path) -> str:
+    """Return what tells one content of a file from another."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def environment(peer: str, uv: str) -> Path:
     """Make a peer's environment unless it is there, and its project; return the folder of both."""
     folder = WORK / peer
     python, note = folder / "venv" / "bin" / "python", folder / "packages.txt"
-    wanted = "\n".join([sys.executable, *PEERS[peer].packages])
+    wheels = [library_wheel()] if peer == "ours" else []
+    wanted = "\n".join([sys.executable, *PEERS[peer].packages, *map(digest_of, wheels)])
     if not note.exists() or note.read_text(encoding="utf-8") != wanted:
         say(f"{peer}: installing {', '.join(PEERS[peer].packages)}")
         subprocess.run([uv, "venv", "--quiet", "--clear", "-p", sys.executable, folder / "venv"], check=True)
@@ -131,13 +144,11 @@ def environment(peer: str, uv: str) -> Path:
             "-p",
             python,
         ]
-        subprocess.run([*install, *PEERS[peer].packages], check=True)
+        subprocess.run([*install, *PEERS[peer].packages, *wheels], check=True)
         note.write_text(wanted, encoding="utf-8")
     project = folder / "project"
     shutil.rmtree(project, ignore_errors=True)
     shutil.copytree(ROOT / "benchmarks" / "project", project, ignore=shutil.ignore_patterns("__pycache__"))
-    if peer == "ours":
-        shutil.copytree(TEMPLATE / "s3", project / "s3", ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run([python, "-m", "compileall", "-q", project], check=True)
     return folder
 
@@ -270,11 +281,14 @@ def site_environment(uv: str) -> Path:
     packages = tomllib.loads(rendered.read_text(encoding="utf-8"))["project"]["dependencies"]
     folder, constraints = WORK / "site", ROOT / "tests" / "constraints.txt"
     python, note = folder / "venv" / "bin" / "python", folder / "packages.txt"
-    wanted = "\n".join([sys.executable, *packages, constraints.read_text(encoding="utf-8")])
+    wheel = library_wheel()
+    told = [sys.executable, *packages, digest_of(wheel), constraints.read_text(encoding="utf-8")]
+    wanted = "\n".join(told)
     if not note.exists() or note.read_text(encoding="utf-8") != wanted:
         say(f"a site: installing {', '.join(packages)}")
         subprocess.run([uv, "venv", "--quiet", "--clear", "-p", sys.executable, folder / "venv"], check=True)
         install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "-p", python, "-c", constraints]
+        install += ["--find-links", wheel.parent, "--reinstall-package", "django-s3-kit"]
         subprocess.run([*install, *packages], check=True)
         note.write_text(wanted, encoding="utf-8")
     return python
@@ -283,7 +297,7 @@ def site_environment(uv: str) -> Path:
 def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]:
     """Return the microseconds a signed link, by title: a list of pages for each process."""
     ways = {
-        "this template": ("ours", "storage"),
+        "django-s3-kit": ("ours", "storage"),
         "django-storages": ("manifest", "storage"),
         "boto3 alone": ("manifest", "boto3"),
     }

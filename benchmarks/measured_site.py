@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from config.wsgi import application as site
-from gallery import films
+from gallery import forms
+from gallery.kinds import FILM
 
-films.MAX_BYTES_BY_FORM = films.MAX_BYTES
+forms.FILM_MAX_BYTES_BY_FORM = FILM.max_bytes
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 

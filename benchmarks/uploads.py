@@ -118,7 +118,7 @@ class Site:
 
     def direct(self, size: int) -> None:
         """Send a film as the page's script does."""
-        told = self.post("/pictures/uploads/", name="film.mp4", size=str(size), alt="A film")
+        told = self.post("/uploads/", kinds="gallery.film", name="film.mp4", size=str(size))
         address = told["address"]
         while not told["complete"]:
             for part in told["parts"]:

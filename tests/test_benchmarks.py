@@ -236,7 +236,7 @@ def test_tables_say_median_least_and_greatest() -> None:
     run = bench.Run(requests=2, uploads=0, sent=0, seconds=0.5, cpu=0.4, memory=70_000_000, server=0.01)
     lines = bench.deploy_table({("small", 20, "unchanged", "ours"): [run]}, "small", [0, 20]).splitlines()
     assert lines[0].startswith("| deploy | with | requests |")
-    assert lines[2] == "| nothing changed | this template | 2 | 0 | 0.0 | 70 | 0.40 | - | 0.50 |"
+    assert lines[2] == "| nothing changed | django-s3-kit | 2 | 0 | 0.0 | 70 | 0.40 | - | 0.50 |"
 
 
 def _fill(server: bench.Server, names: set[str]) -> None:

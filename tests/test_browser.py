@@ -1,4 +1,4 @@
-"""The page in a real browser: seen, signed in to, uploaded to, at the width of a desk and of a phone."""
+"""The page in a real browser: seen, signed in to, uploaded to, on a desktop and on a phone."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -47,7 +47,9 @@ def site(cookies_session: Cookies, template: Path, install: Callable[[str], Inst
     )
     create = "createsuperuser --no-input --username anna --email anna@example.com"
     with running(*command, "--first", create, cwd=project, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as server:
-        found = server.wait_for(r"The site is on (\S+/), its uploads on the local S3 server at (http://\S+?),")
+        found = server.wait_for(
+            r"The site is on (\S+/), its uploads on the local S3 server at (http://\S+?),"
+        )
         read_when_up(found[1])
         yield Site(
             address=found[1],

@@ -89,9 +89,9 @@ def examined(role: Role | None = None) -> Report:
         text = report.as_text(width)
         assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
         assert "Signature=" not in text
-    assert all("\n" not in line.text + line.cure for line in report.lines)
-    assert all(line.cure for line in report.lines if line.status in {"not ok", "warning"})
-    assert not any(line.cure for line in report.lines if line.status == "ok")
+    assert all("\n" not in line.text + line.fix for line in report.lines)
+    assert all(line.fix for line in report.lines if line.status in {"not ok", "warning"})
+    assert not any(line.fix for line in report.lines if line.status == "ok")
     return report
 
 
@@ -105,10 +105,10 @@ def troubles(report: Report) -> dict[str, Line]:
 
 
 def trouble(probe: str, role: Role | None = None) -> tuple[str, str, str]:
-    """Return status, text and cure of the one line that is not ok."""
+    """Return status, text and fix of the one line that is not ok."""
     found = troubles(examined(role))
     assert set(found) == {probe}, found
-    return found[probe].status, found[probe].text, found[probe].cure
+    return found[probe].status, found[probe].text, found[probe].fix
 
 
 @cache

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,28 +16,27 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.core.management import CommandError, call_command
 
+from s3kit import clients
 from s3kit.buckets import cloudformation, plan, policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.cloudformation import CloudFormationError, template
-from s3kit.buckets.wanted import Bucket, Want
-from s3kit.deployment import Site
-from s3kit.local import server as embedded
+from s3kit.buckets.wanted import Want, Wanted
+from s3kit.deployment import Deployment
+from s3kit.local import server
 from s3kit.local.server import LocalServer
-from s3kit.storages import media
-from tests.ministack import REGION
+from s3kit.storages import cloudfront, media
+from tests.deployments import ACCESS, ARN, REGION, deployment, location, of
+from tests.ministack import s3_settings
 
 ACCOUNT = "123456789012"
 CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/11111111-2222-3333-4444-555555555555"
-ARN = f"arn:aws:cloudfront::{ACCOUNT}:distribution/E1ABCDEFGHIJKL"
-SITE = Site(region=REGION, static_bucket="acme-static", media_bucket="acme-media")
-ACCESS = ("private", "public-read", "public-policy")
 CDN = "cdn.example.com"
-DOCUMENT = (Path(__file__).resolve().parent.parent / "docs" / "cloudformation.md").read_text("utf-8")
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "cloudformation.md").read_text("utf-8")
 
 
 @cache
 def key() -> str:
-    """Return a private key as AWS_CLOUDFRONT_KEY takes it."""
+    """Return a private key as `cloudfront_key` takes it."""
     made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return made.private_bytes(*form).decode()
@@ -170,23 +169,31 @@ def read_back(made: Mapping[str, Any], region: str, stays_open: str = "no") -> B
     return found
 
 
-def values(site: Site) -> Buckets:
+def site(access: str = "private", *, static: str = "", uploads: str = "", **usual: Any) -> Deployment:
+    """Return the usual site with these custom domains."""
+    return deployment(access, static={"custom_domain": static}, media={"custom_domain": uploads}, **usual)
+
+
+def behind(site: Deployment, distribution: str = ARN) -> Deployment:
+    """Return a site with a distribution before its buckets."""
+    locations = tuple(replace(each, distribution=distribution) for each in site.locations)
+    return replace(site, locations=locations)
+
+
+def values(site: Deployment) -> Buckets:
     found = buckets.wanted(site)
     return [(each.name, {title: want.value for title, want in each.aspects.items()}) for each in found]
 
 
-def beside_the_cdn(site: Site) -> Buckets:
+def beside_the_cdn(site: Deployment) -> Buckets:
     """Return what buckets are while they are open beside the distribution: as without it, and it may read."""
     found = []
-    for (name, behind), (_, aspects) in zip(
-        values(site), values(replace(site, distribution="")), strict=True
-    ):
+    for (name, closed), (_, aspects) in zip(values(behind(site)), values(behind(site, "")), strict=True):
         sids = [each["Sid"] for each in aspects["policy"]]
-        for each in behind["policy"]:
+        for each in closed["policy"]:
             if each not in aspects["policy"]:
-                aspects["policy"].append(
-                    {**each, "Sid": each["Sid"] + ("Cdn" if each["Sid"] in sids else "")}
-                )
+                sid = each["Sid"] + ("Cdn" if each["Sid"] in sids else "")
+                aspects["policy"].append({**each, "Sid": sid})
         assert len({each["Sid"] for each in aspects["policy"]}) == len(aspects["policy"])
         found.append((name, aspects))
     return found
@@ -197,49 +204,67 @@ ORIGINS: tuple[tuple[str, ...], ...] = ((), ("https://www.example.com", "https:/
 DOMAINS = (("", ""), (CDN, ""), (CDN, CDN), ("static.example.com", "media.example.com"))
 
 
-def modes() -> Iterator[tuple[Site, str]]:
-    """Yield every site that there is a template of, with the static files' domain."""
+def modes() -> Iterator[Deployment]:
+    """Yield sites that there is a template of: the usual two storages in all their modes, and more storages."""
     for access, one, versioning, origins, regional, region, (static, uploads) in product(
         ACCESS, (False, True), (False, True), ORIGINS, (False, True), REGIONS, DOMAINS
     ):
         if static and region != "eu-central-1":
             continue
         end = f"-{ACCOUNT}-{region}-an" if regional else ""
-        names = (f"acme-static{end}", f"acme-static{end}" if one else f"acme-media{end}")
-        site = Site(
-            region, *names, access=access, origins=origins, versioning=versioning, media_domain=uploads
+        yield deployment(
+            access,
+            region=region,
+            origins=origins,
+            key=key(),
+            static={"bucket": f"acme-static{end}", "custom_domain": static},
+            media={
+                "bucket": f"acme-{'static' if one else 'media'}{end}",
+                "custom_domain": uploads,
+                "versioning": versioning,
+            },
         )
-        yield site, static
+    for domain in ("", CDN):
+        static_files = location("staticfiles", "static", custom_domain=domain)
+        uploads_of = partial(location, custom_domain=domain)
+        avatars = uploads_of("avatars", prefix="avatars/", access="public-policy")
+        scans = uploads_of("scans", bucket="acme-scans", prefix="scans/")
+        films = uploads_of("films", bucket="acme-films", prefix="films/", access="public-read")
+        yield of(static_files, key=key())
+        yield of(static_files, uploads_of(), avatars, key=key())
+        yield of(static_files, uploads_of(), replace(avatars, bucket="acme-avatars"), key=key())
+        yield of(static_files, uploads_of(), scans, films, uploads_of("a", prefix="media/tenant/"), key=key())
+        yield of(uploads_of(), avatars, key=key())
 
 
 def test_read_back_the_template_is_the_wanted_state() -> None:
     seen = 0
-    for site, static in modes():
-        made = template(site, static, key())
-        wanted = replace(site, distribution=ARN if static else "")
-        assert read_back(made, site.region) == values(wanted), (site, static)
-        if static:
-            assert read_back(made, site.region, "yes") == beside_the_cdn(wanted)
+    for each in modes():
+        made = template(each)
+        served = any(location.custom_domain for location in each.locations)
+        region, wanted = each.locations[0].target.region, behind(each) if served else each
+        assert read_back(made, region) == values(wanted), each
+        if served:
+            assert read_back(made, region, "yes") == beside_the_cdn(each)
         reasons: dict[str, str] = {}
-        for each in made["Resources"].values():
-            reasons |= each.get("Metadata", {}).get("Reasons", {})
+        for resource in made["Resources"].values():
+            reasons |= resource.get("Metadata", {}).get("Reasons", {})
         assert set(reasons) == {title for bucket in buckets.wanted(wanted) for title in bucket.aspects}
         assert len(json.dumps(made, indent=2)) < 51_200  # bytes, of a template in the request itself
         assert len(made["Description"]) < 1024
         seen += 1
-    assert seen == 3 * 2 * 2 * 2 * 2 * (4 + 3)
+    assert seen == 3 * 2 * 2 * 2 * 2 * (4 + 3) + 2 * 5
 
 
 def test_in_another_region_there_is_no_name_for_a_bucket() -> None:
     """CloudFormation: "Template error: Unable to get mapping for BucketByRegion::us-east-1::StaticBucket"."""
     with pytest.raises(KeyError, match="us-east-1"):
-        read_back(template(SITE), "us-east-1")
+        read_back(template(site()), "us-east-1")
 
 
 def test_a_distribution_of_somebody_elses_stays_in_the_policy() -> None:
-    site = replace(SITE, distribution=ARN)
-    made = template(site)
-    assert read_back(made, REGION) == values(site)
+    made = template(behind(site()))
+    assert read_back(made, REGION) == values(behind(site()))
     assert ARN in json.dumps(made)
     assert "Outputs" not in made
 
@@ -284,10 +309,10 @@ def alter(parent: Any, name: Any) -> None:
 
 
 def test_each_change_of_a_property_is_seen() -> None:
-    site = replace(SITE, origins=ORIGINS[1], versioning=True, media_domain=CDN, access="public-policy")
-    made = template(site, CDN)
-    behind = replace(site, distribution=ARN)
-    wanted = (values(behind), beside_the_cdn(behind))
+    media = {"versioning": True, "custom_domain": CDN}
+    whole = deployment("public-policy", origins=ORIGINS[1], static={"custom_domain": CDN}, media=media)
+    made = template(whole)
+    wanted = (values(behind(whole)), beside_the_cdn(whole))
     assert (read_back(made, REGION), read_back(made, REGION, "yes")) == wanted
     paths = [
         ("Resources", name, "Properties", *path)
@@ -314,7 +339,7 @@ def with_value(monkeypatch: pytest.MonkeyPatch, title: str, value: Any) -> None:
     """Let the wanted state have another value of an aspect."""
     real = buckets.wanted
 
-    def wanted(site: Site) -> list[Bucket]:
+    def wanted(site: Deployment) -> list[Wanted]:
         return [replace(each, aspects={**each.aspects, title: Want(value, "why")}) for each in real(site)]
 
     monkeypatch.setattr(cloudformation, "wanted", wanted)
@@ -343,7 +368,7 @@ RULES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("title", RULES)
 def test_each_part_of_a_rule_has_its_word(monkeypatch: pytest.MonkeyPatch, title: str) -> None:
     with_value(monkeypatch, title, [RULES[title]])
-    for _name, aspects in read_back(template(SITE), REGION):
+    for _name, aspects in read_back(template(site()), REGION):
         assert aspects[title] == [RULES[title]]
 
 
@@ -368,15 +393,15 @@ def test_what_has_no_word_is_refused_and_never_left_out(
 ) -> None:
     with_value(monkeypatch, title, value)
     with pytest.raises(
-        CloudFormationError, match=rf"no word of CloudFormation's for {re.escape(word)}: add it"
+        CloudFormationError, match=rf"no word of CloudFormation's for {re.escape(word)}: please report it"
     ):
-        template(SITE)
+        template(site())
 
 
 def test_a_grant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "bucket ACL", [{"Permission": "READ"}])
     with pytest.raises(CloudFormationError, match="bucket ACL"):
-        template(SITE)
+        template(site())
 
 
 # CloudFront, as its guide says it goes by behaviours, and S3 by the bucket's policy
@@ -432,8 +457,7 @@ def visit(made: Mapping[str, Any], path: str, *, signed: bool = False) -> int | 
 @pytest.mark.parametrize("access", ACCESS)
 def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, one: bool) -> None:
     uploads = "acme-static" if one else "acme-media"
-    site = replace(SITE, access=access, media_bucket=uploads, media_domain=CDN)
-    made = template(site, CDN, key())
+    made = template(site(access, static=CDN, uploads=CDN, one_bucket=one, key=key()))
     assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
     assert visit(made, "/media/a.jpg", signed=True) == (uploads, "media/a.jpg")
     assert visit(made, "/media/a.jpg") == (403 if access == "private" else (uploads, "media/a.jpg"))
@@ -457,7 +481,7 @@ def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, o
 
 
 def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
-    made = template(replace(SITE, media_domain=CDN, access="public-policy"), CDN)
+    made = template(site("public-policy", static=CDN, uploads=CDN))
     assert made["Parameters"]["BucketsStayOpen"]["Default"] == "no"
     for (_, behind), (_, beside) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
         assert all(behind["public access block"].values())
@@ -465,17 +489,17 @@ def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
         assert not any(policies.is_public(statement) for statement in behind["policy"])
         assert sum(policies.is_public(statement) for statement in beside["policy"]) == 1
     # What is private does not open meanwhile, and CloudFront reads it.
-    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    made = template(site(static=CDN, uploads=CDN, key=key()))
     assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
 
 
 def test_one_name_in_two_spellings_is_one_alias() -> None:
-    made = template(replace(SITE, media_domain="CDN.example.com"), CDN, key())
+    made = template(site(static=CDN, uploads="CDN.example.com", key=key()))
     assert config(made)["Aliases"] == [CDN]
 
 
 def test_a_domain_for_static_files_alone_shows_no_uploads() -> None:
-    made = template(replace(SITE, media_bucket="acme-static"), CDN, "")
+    made = template(site(static=CDN, one_bucket=True))
     assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
     assert visit(made, "/media/a.jpg") == visit(made, "/media/a.jpg", signed=True) == 404
     assert "PublicKey" not in json.dumps(made)
@@ -488,8 +512,8 @@ def config(made: Mapping[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("access", ACCESS)
 def test_the_distribution_speaks_https_and_signs_what_it_asks_of_s3(access: str) -> None:
-    site = replace(SITE, access=access, media_domain="media.example.com", origins=ORIGINS[1])
-    made = template(site, "static.example.com", key())
+    domains = {"static": "static.example.com", "uploads": "media.example.com"}
+    made = template(site(access, **domains, origins=ORIGINS[1], key=key()))
     stack, found = Stack(made, REGION), config(made)
     assert found["Aliases"] == ["static.example.com", "media.example.com"]
     assert found["ViewerCertificate"] == {
@@ -526,7 +550,7 @@ def test_the_distribution_speaks_https_and_signs_what_it_asks_of_s3(access: str)
 
 
 def test_cors_of_static_files_is_the_buckets_and_uploads_have_none() -> None:
-    made = template(replace(SITE, media_domain=CDN, origins=ORIGINS[1], access="public-policy"), CDN)
+    made = template(site("public-policy", static=CDN, uploads=CDN, origins=ORIGINS[1]))
     headers = Stack(made, REGION).resources("AWS::CloudFront::ResponseHeadersPolicy")
     given = {name: each["ResponseHeadersPolicyConfig"].get("CorsConfig") for name, each in headers.items()}
     assert given == {
@@ -542,17 +566,17 @@ def test_cors_of_static_files_is_the_buckets_and_uploads_have_none() -> None:
     }
     # No origin of a page goes on to S3, so that no answer to it is cached for others.
     assert all("OriginRequestPolicyId" not in each for each in config(made)["CacheBehaviors"])
-    assert '"CorsConfig"' not in json.dumps(template(replace(SITE, media_domain=CDN), CDN, key()))
+    assert '"CorsConfig"' not in json.dumps(template(site(static=CDN, uploads=CDN, key=key())))
 
 
 def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "cors", [RULES["cors"]])  # such as that of uploads from the browser
-    assert '"CorsConfig"' not in json.dumps(template(SITE, CDN))
+    assert '"CorsConfig"' not in json.dumps(template(site(static=CDN)))
 
 
 def test_only_signed_links_may_tell_s3_what_to_answer() -> None:
-    site = replace(SITE, media_domain=CDN)
-    signed, public = template(site, CDN, key()), template(replace(site, access="public-policy"), CDN)
+    signed = template(site(static=CDN, uploads=CDN, key=key()))
+    public = template(site("public-policy", static=CDN, uploads=CDN))
     (cache_policy,) = Stack(signed, REGION).resources("AWS::CloudFront::CachePolicy").values()
     asked = cache_policy["CachePolicyConfig"]["ParametersInCacheKeyAndForwardedToOrigin"]
     assert config(signed)["CacheBehaviors"][1]["CachePolicyId"] == "id-of-MediaCache"
@@ -564,11 +588,11 @@ def test_only_signed_links_may_tell_s3_what_to_answer() -> None:
 
 
 def test_the_public_half_of_the_key_and_nothing_of_the_private_one() -> None:
-    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    made = template(site(static=CDN, uploads=CDN, key=key()))
     stack = Stack(made, REGION)
     ((name, found),) = stack.resources("AWS::CloudFront::PublicKey").items()
     encoded = found["PublicKeyConfig"]["EncodedKey"]
-    numbers = media.cloudfront_key(key()).public_key().public_numbers()
+    numbers = cloudfront.private_key(key()).public_key().public_numbers()
     public = serialization.load_pem_public_key(encoded.encode())
     assert isinstance(public, rsa.RSAPublicKey)
     assert public.public_numbers() == numbers
@@ -577,18 +601,20 @@ def test_the_public_half_of_the_key_and_nothing_of_the_private_one() -> None:
     assert not any(line in text for line in key().splitlines()[1:-1])
     (group,) = stack.resources("AWS::CloudFront::KeyGroup").values()
     assert group["KeyGroupConfig"]["Items"] == [f"id-of-{name}"]
-    assert config(made)["CacheBehaviors"][1]["TrustedKeyGroups"] == ["id-of-KeyGroup"]
+    assert config(made)["CacheBehaviors"][1]["TrustedKeyGroups"] == [
+        f"id-of-{name.replace('PublicKey', 'KeyGroup')}"
+    ]
     assert "TrustedKeyGroups" not in config(made)["CacheBehaviors"][0]
     # CloudFront changes no key: another one is another resource, and the group follows.
     key.cache_clear()
-    other = template(replace(SITE, media_domain=CDN), CDN, key())
+    other = template(site(static=CDN, uploads=CDN, key=key()))
     assert name not in other["Resources"]
 
 
 def test_names_of_resources_fit_the_longest_bucket() -> None:
     longest = "a" * 63
-    site = replace(SITE, static_bucket=longest, media_domain=CDN)
-    stack = Stack(template(site, CDN, key()), REGION)
+    named = {"static": {"bucket": longest, "custom_domain": CDN}, "media": {"custom_domain": CDN}}
+    stack = Stack(template(deployment(key=key(), **named)), REGION)
     (control,) = stack.resources("AWS::CloudFront::OriginAccessControl").values()
     (function,) = stack.resources("AWS::CloudFront::Function").values()
     assert len(control["OriginAccessControlConfig"]["Name"]) <= 64
@@ -599,16 +625,13 @@ def test_names_of_resources_fit_the_longest_bucket() -> None:
 
 
 @pytest.fixture
-def acme(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Describe SITE in the settings, on a machine without credentials."""
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a machine without credentials, where nobody may look for any."""
 
-    def nobody() -> None:
+    def nothing(_profile: object) -> None:
         raise AssertionError("asked for credentials")
 
-    monkeypatch.setattr(client, "_core", nobody)
-    settings.AWS_S3_REGION_NAME = REGION
-    settings.AWS_STATIC_BUCKET_NAME, settings.AWS_MEDIA_BUCKET_NAME = "acme-static", "acme-media"
-    return settings
+    monkeypatch.setattr(clients, "_core", nothing)
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
@@ -616,56 +639,62 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("acme")
-def test_the_command_prints_the_template(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("nobody")
+def test_the_command_prints_the_template(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    s3_settings(settings)
     text = printed(capsys)
-    assert json.loads(text) == template(SITE)
+    assert json.loads(text) == template(site())
     assert printed(capsys) == text
 
 
-def test_the_template_stays_when_the_stack_has_told_its_ids(
-    acme: Any, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("nobody")
+def test_the_template_stays_when_the_stack_has_given_its_ids(
+    settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    acme.AWS_STATIC_CUSTOM_DOMAIN = acme.AWS_MEDIA_CUSTOM_DOMAIN = CDN
-    acme.AWS_CLOUDFRONT_KEY = key()
+    both = {"static": {"custom_domain": CDN}, "media": {"custom_domain": CDN, "cloudfront_key": key()}}
+    s3_settings(settings, **both)
     before = printed(capsys)  # the id of the key is not known yet
-    acme.AWS_CLOUDFRONT_DISTRIBUTION_ARN, acme.AWS_CLOUDFRONT_KEY_ID = ARN, "K2JCJMDEHXQW5F"
+    s3_settings(settings, **both, AWS_CLOUDFRONT_DISTRIBUTION_ARN=ARN, AWS_CLOUDFRONT_KEY_ID="K2JCJMDEHXQW5F")
     assert printed(capsys) == before
-    assert json.loads(before) == template(replace(SITE, media_domain=CDN), CDN, key())
+    assert json.loads(before) == template(site(static=CDN, uploads=CDN, key=key()))
+
+
+def domains(static: str = "", uploads: str = "", **more: Any) -> dict[str, Any]:
+    return {"static": {"custom_domain": static}, "media": {"custom_domain": uploads} | more}
 
 
 @pytest.mark.parametrize(
-    ("variables", "says"),
+    ("options", "says"),
     [
-        ({"AWS_S3_ENDPOINT_URL": "https://s3.example.com"}, "AWS_S3_ENDPOINT_URL is set .* unset it"),
-        ({"AWS_MEDIA_CUSTOM_DOMAIN": CDN, "AWS_CLOUDFRONT_KEY": "-"}, "AWS_CLOUDFRONT_KEY must be"),
-        ({"AWS_MEDIA_CUSTOM_DOMAIN": CDN, "AWS_STATIC_CUSTOM_DOMAIN": CDN}, "AWS_CLOUDFRONT_KEY is not set"),
         (
-            {"AWS_MEDIA_CUSTOM_DOMAIN": CDN, "AWS_MEDIA_ACCESS": "public-policy"},
-            "AWS_STATIC_CUSTOM_DOMAIN is not",
+            {"AWS_S3_ENDPOINT_URL": "https://s3.example.com"},
+            "CloudFormation makes buckets on AWS only: unset",
         ),
+        (domains("", CDN, cloudfront_key="-"), "cloudfront_key must be"),
         (
-            {"AWS_STATIC_CUSTOM_DOMAIN": "d1.cloudfront.net"},
-            "AWS_STATIC_CUSTOM_DOMAIN: 'd1.cloudfront.net' cannot",
+            domains(CDN, CDN),
+            r"STORAGES\['default'\] has a custom_domain and is private, but no cloudfront_key",
         ),
-        ({"AWS_STATIC_CUSTOM_DOMAIN": "a.s3.amazonaws.com"}, "cannot be another name"),
-        ({"AWS_STATIC_CUSTOM_DOMAIN": "cdn.example.com:8443"}, "cannot be another name"),
-        ({"AWS_STATIC_CUSTOM_DOMAIN": "127.0.0.1"}, "cannot be another name"),
-        (
-            {"AWS_STATIC_CUSTOM_DOMAIN": CDN, "AWS_S3_REGION_NAME": "cn-north-1"},
-            "'aws-cn' of cn-north-1 has no",
-        ),
-        ({"AWS_STATIC_CUSTOM_DOMAIN": CDN, "AWS_S3_REGION_NAME": "us-gov-west-1"}, "'aws-us-gov' of us-gov"),
-        ({"AWS_STATIC_CUSTOM_DOMAIN": CDN, "AWS_S3_REGION_NAME": "eusc-de-east-1"}, "'aws-eusc' of eusc"),
-        ({"AWS_STATIC_BUCKET_NAME": ""}, "Not set: AWS_STATIC_BUCKET_NAME"),
-        ({"AWS_STATIC_BUCKET_NAME": "Acme"}, "lower case only"),
+        (domains("", CDN, access="public-policy"), r"STORAGES\['staticfiles'\] has no custom_domain"),
+        (domains("d1.cloudfront.net"), "The custom_domain 'd1.cloudfront.net' .* cannot"),
+        (domains("a.s3.amazonaws.com"), "cannot be another name"),
+        (domains("cdn.example.com:8443"), "cannot be another name"),
+        (domains("127.0.0.1"), "cannot be another name"),
+        (domains(CDN) | {"AWS_S3_REGION_NAME": "cn-north-1"}, "'aws-cn' of cn-north-1 has no"),
+        (domains(CDN) | {"AWS_S3_REGION_NAME": "us-gov-west-1"}, "'aws-us-gov' of us-gov"),
+        (domains(CDN) | {"AWS_S3_REGION_NAME": "eusc-de-east-1"}, "'aws-eusc' of eusc"),
+        ({"media": {"region_name": "us-east-1"}}, r"in several regions \(eu-central-1, us-east-1\)"),
+        ({"media": {"expected_bucket_owner": "1" * 12}}, "in several accounts"),
+        (domains(CDN, CDN, location="static/", access="public-policy"), "both have the location 'static/'"),
+        ({"static": {"bucket_name": ""}}, "has no bucket"),
+        ({"static": {"bucket_name": "Acme"}}, "lower case"),
     ],
 )
-def test_refusals_are_one_line(
-    acme: Any, capsys: pytest.CaptureFixture[str], variables: Mapping[str, str], says: str
+@pytest.mark.usefixtures("nobody")
+def test_what_has_no_template_is_one_line(
+    settings: Any, capsys: pytest.CaptureFixture[str], options: dict[str, Any], says: str
 ) -> None:
-    for name, value in variables.items():
-        setattr(acme, name, value)
+    s3_settings(settings, **options)
     with pytest.raises(CommandError, match=says) as raised:
         printed(capsys)
     assert len(str(raised.value).splitlines()) == 1
@@ -682,7 +711,7 @@ def test_json_has_two_ways_to_be_asked_for() -> None:
 
 def test_the_document_turns_outputs_into_lines_of_the_environment() -> None:
     """The query of `aws cloudformation describe-stacks` is JMESPath, as in the AWS CLI."""
-    made = template(replace(SITE, media_domain=CDN), CDN, key())
+    made = template(site(static=CDN, uploads=CDN, key=key()))
     outputs = [
         {
             "OutputKey": name,
@@ -700,7 +729,7 @@ def test_the_document_turns_outputs_into_lines_of_the_environment() -> None:
     ]
 
 
-# The embedded S3's own CloudFormation
+# The local S3 server's own CloudFormation
 
 
 # What it does not do with a bucket's properties; the template has them, as the tests above say.
@@ -709,16 +738,16 @@ IGNORED = {"lifecycle", "ownership"}
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Return an embedded S3 that has CloudFormation and CloudFront as well."""
-    real = embedded.environment
+    """Return a local S3 server that has CloudFormation and CloudFront as well."""
+    real = server.environment
 
     def environment(*arguments: Any) -> dict[str, str]:
         found = real(*arguments)
         return found | {"SERVICES": f"{found['SERVICES']},cloudformation,cloudfront"}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "environment", environment)
-        with embedded.running(tmp_path_factory.mktemp("cloud"), region=REGION) as store:
+        patch.setattr(server, "environment", environment)
+        with server.running(tmp_path_factory.mktemp("cloud"), region=REGION) as store:
             yield store
 
 
@@ -741,16 +770,20 @@ def deployed(cloud: LocalServer, made: Mapping[str, Any]) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("domain", ["", CDN])
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_stack_makes_what_plan_wants(cloud: LocalServer, access: str, domain: str) -> None:
-    names = (f"static-{access}-{len(domain)}", f"media-{access}-{len(domain)}")
-    site = replace(
-        Site(REGION, *names, access=access, origins=ORIGINS[1], versioning=True),
-        # It knows no key groups, so private uploads stay on S3 here.
-        media_domain=domain if access != "private" else "",
+def test_a_stack_makes_what_plan_wants(
+    cloud: LocalServer, access: str, domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # It knows no key groups, so private uploads stay on S3 here.
+    domains = {"static": domain, "media": "" if access == "private" else domain}
+    one, other = (
+        {"bucket": f"{kind}-{access}-{len(domain)}", "custom_domain": domains[kind]} for kind in domains
     )
-    outputs = deployed(cloud, template(site, domain))
-    site = replace(site, distribution=outputs.get("AWS_CLOUDFRONT_DISTRIBUTION_ARN", ""))
-    assert bool(site.distribution) == bool(domain)
-    for bucket in plan.plan(cloud.client(), site):
+    made = deployment(access, origins=ORIGINS[1], static=one, media=other | {"versioning": True})
+    outputs = deployed(cloud, template(made))
+    distribution = outputs.get("AWS_CLOUDFRONT_DISTRIBUTION_ARN", "")
+    assert bool(distribution) == bool(domain)
+    # The template is AWS's: a target at this server's endpoint would want no statement about TLS.
+    monkeypatch.setattr(clients, "command", lambda _target: cloud.client())
+    for bucket in plan.plan(behind(made, distribution)):
         assert bucket.exists
         assert {line.aspect for line in bucket.lines if line.state != "as wanted"} <= IGNORED

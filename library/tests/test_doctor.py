@@ -174,7 +174,7 @@ def test_a_dead_endpoint_is_one_line(well: Any, settings: Any) -> None:
     (line,) = report.lines
     assert (line.probe, line.status) == ("endpoint", "not ok")
     assert line.text == "http://127.0.0.1:9 does not answer: [Errno 111] Connection refused"
-    assert line.cure == "start the server, or correct AWS_S3_ENDPOINT_URL"
+    assert line.fix == "start the server, or correct AWS_S3_ENDPOINT_URL"
     assert report.not_probed == EVERYTHING
 
 
@@ -195,12 +195,12 @@ def test_a_deleted_user(well: Any) -> None:
     key, iam = doctored.site.key, doctored.site.store.client("iam")
     user = iam.get_access_key_last_used(AccessKeyId=key.id)["UserName"]
     iam.delete_access_key(UserName=user, AccessKeyId=key.id)
-    status, text, cure = trouble("credentials")
+    status, text, fix = trouble("credentials")
     assert status == "not ok"
     assert text.startswith(
         "AWS does not know this access key: it was deleted, or belongs to another S3 (key AKIA"
     )
-    assert cure == NEW_KEYS
+    assert fix == NEW_KEYS
 
 
 def test_no_credentials(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_a_missing_bucket_leaves_the_other_to_be_probed(well: Any) -> None:
     found = troubles(report)
     assert set(found) == {"media bucket"}
     assert found["media bucket"].text == f"there is no bucket {doctored.media}"
-    assert found["media bucket"].cure == f"{APPLY}, or correct bucket_name in STORAGES['default']"
+    assert found["media bucket"].fix == f"{APPLY}, or correct bucket_name in STORAGES['default']"
     assert report.not_probed == ["uploads", "direct uploads"]
     assert "static objects" in {line.probe for line in report.lines}
 
@@ -231,8 +231,8 @@ def test_a_bucket_in_another_region(well: Any, settings: Any) -> None:
     assert found["media bucket"].text == (
         f"{doctored.media} is in {REGION}, not in us-west-2 (301 PermanentRedirect)"
     )
-    cure = f"set AWS_S3_REGION_NAME={REGION}, or correct bucket_name in STORAGES['default']"
-    assert found["media bucket"].cure == cure
+    fix = f"set AWS_S3_REGION_NAME={REGION}, or correct bucket_name in STORAGES['default']"
+    assert found["media bucket"].fix == fix
 
 
 # Rights
@@ -265,10 +265,10 @@ def test_an_action_less(
     for probe in probes - {"signed link"}:
         assert found[probe].text.endswith(f"no right to {action}")
         bucket = doctored.static if probe.startswith("static") else doctored.media
-        assert f"allow {action} on arn:aws:s3:::{bucket}" in found[probe].cure
+        assert f"allow {action} on arn:aws:s3:::{bucket}" in found[probe].fix
     for probe in probes & {"media list"}:
         role = "`manage.py s3 policy --role web`"
-        assert found[probe].cure == f"allow {action} on arn:aws:s3:::{doctored.media}: see {role}"
+        assert found[probe].fix == f"allow {action} on arn:aws:s3:::{doctored.media}: see {role}"
     if action == "s3:AbortMultipartUpload":
         for bucket in (doctored.static, doctored.media):
             for upload in doctored.root.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
@@ -286,8 +286,8 @@ def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.Monk
     key, pending = doctored.left()
     right = f"allow s3:DeleteObject on arn:aws:s3:::{doctored.media}"
     see = "see `manage.py s3 policy --role web`"
-    assert found["media delete"].cure == f"{right}/media/*: {see}; then delete {key}"
-    assert found["direct delete"].cure == f"{right}/pending/*: {see}; {pending} expires in a day"
+    assert found["media delete"].fix == f"{right}/media/*: {see}; then delete {key}"
+    assert found["direct delete"].fix == f"{right}/pending/*: {see}; {pending} expires in a day"
     for each in (key, pending):
         doctored.root.delete_object(Bucket=doctored.media, Key=each)
 
@@ -354,7 +354,7 @@ def test_public_read_on_a_new_default_bucket(well: Any) -> None:
     found = troubles(examined())
     line = found["media acl"]
     assert line.text == f"access is 'public-read', but {doctored.media} has ACLs disabled"
-    assert line.cure == f"{APPLY}, or choose 'public-policy' for access in STORAGES['default']"
+    assert line.fix == f"{APPLY}, or choose 'public-policy' for access in STORAGES['default']"
     assert set(found) == {
         *("media acl", "media visitors", "static visitors", "static cors", "direct cors", "direct expiry"),
     }
@@ -369,7 +369,7 @@ def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
     assert found["media acl"].text == (
         "the ACL public-read is denied: BlockPublicAcls is on, or s3:PutObjectAcl is missing"
     )
-    assert found["media acl"].cure.startswith(f"{APPLY}, or allow ")
+    assert found["media acl"].fix.startswith(f"{APPLY}, or allow ")
 
 
 @pytest.mark.parametrize("block", ["RestrictPublicBuckets", "BlockPublicPolicy"])
@@ -481,7 +481,7 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
     assert set(found) == {"static objects", "static visitors"}
     name = gone.removeprefix("static/")
     assert found["static objects"].text == f"1 files that the manifest names are missing: {name}"
-    assert found["static objects"].cure == COLLECT
+    assert found["static objects"].fix == COLLECT
     # AWS answers 403 to who may not list the bucket.
     assert found["static visitors"].text == (
         f"visitors can't read 1 of 7 static files: {name}: 404 NoSuchKey"
@@ -514,9 +514,9 @@ def test_wrong_headers(well: Any) -> None:
         kept = {header: value for header, value in kept.items() if value}
         doctored.root.put_object(Bucket=doctored.static, Key=key, Body=found["Body"].read(), **kept)
         text = expected.format(f"is wrong on 1 of 7: {key.removeprefix('static/')}")
-        cure = f"delete the object (`aws s3 rm`), then {COLLECT}"
-        assert trouble(probe) == ("not ok", text, cure)
-        # And the cure helps.
+        fix = f"delete the object (`aws s3 rm`), then {COLLECT}"
+        assert trouble(probe) == ("not ok", text, fix)
+        # And the fix helps.
         doctored.root.delete_object(Bucket=doctored.static, Key=key)
         call_command("collectstatic", interactive=False, verbosity=0)
     assert troubles(examined()) == {}
@@ -538,11 +538,11 @@ def test_text_that_is_not_compressed(well: Any) -> None:
 def test_static_files_without_the_policy(well: Any) -> None:
     doctored = well()
     doctored.root.delete_bucket_policy(Bucket=doctored.static)
-    status, text, cure = trouble("static visitors")
+    status, text, fix = trouble("static visitors")
     assert status == "not ok"
     assert text.startswith("visitors can't read 7 of 7 static files: ")
     assert text.endswith(": 403 AccessDenied and 4 more")
-    assert cure == f"{APPLY}; see `account block` too"
+    assert fix == f"{APPLY}; see `account block` too"
 
 
 def test_static_files_behind_block_public_access(well: Any) -> None:
@@ -588,14 +588,14 @@ def test_uploads_that_never_expire(well: Any, role: Any) -> None:
     line = troubles(examined(role))["direct expiry"]
     assert line.status == "warning"
     assert line.text == "what is sent and never accepted stays, and costs money, forever"
-    assert line.cure == APPLY
+    assert line.fix == APPLY
 
 
 def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     use_user(monkeypatch, well(), *without("s3:GetLifecycleConfiguration"))
-    status, text, cure = trouble("direct expiry")
+    status, text, fix = trouble("direct expiry")
     assert (status, text) == ("can't tell", "no right to s3:GetLifecycleConfiguration")
-    assert "`manage.py s3 doctor --role deploy`" in cure
+    assert "`manage.py s3 doctor --role deploy`" in fix
 
 
 # TLS and domains
@@ -635,14 +635,14 @@ def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Do
     assert set(found) == {"media tls", "static tls"}
     for line in found.values():
         assert line.text == "plain http is answered: what is read and signed can be seen on the network path"
-        assert line.cure == APPLY
+        assert line.fix == APPLY
 
 
 def test_plain_http_is_for_this_machine_only() -> None:
     target = Target("eu-central-1", endpoint="http://store.internal:9000")
     line = over_plain_http("media tls", target, "http://store.internal:9000/acme-media/media/a")
     assert line.status == "not ok"
-    assert line.cure == "set AWS_S3_ENDPOINT_URL to an https address"
+    assert line.fix == "set AWS_S3_ENDPOINT_URL to an https address"
 
 
 def test_a_certificate_that_nobody_trusts(
@@ -651,10 +651,10 @@ def test_a_certificate_that_nobody_trusts(
     doctored = over_tls(deployed=False)
     monkeypatch.delenv("AWS_CA_BUNDLE")
     use(monkeypatch, doctored.site.key.id, doctored.site.key.secret)
-    status, text, cure = trouble("endpoint")
+    status, text, fix = trouble("endpoint")
     assert status == "not ok"
     assert "certificate verify failed" in text
-    assert cure == "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+    assert fix == "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
 
 
 def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
@@ -782,7 +782,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
         "probe": "endpoint",
         "status": "ok",
         "text": f"{doctored.site.store.endpoint} answers",
-        "cure": "",
+        "fix": "",
         "storage": "",
     } in (found["lines"])
 

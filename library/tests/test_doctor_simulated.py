@@ -121,7 +121,7 @@ def test_simulated_bucket_of_another_account(faulty: Faulty, settings: Any) -> N
     assert found["media bucket"].text == (
         f"{doctored.media} does not belong to account 123456789012, as AWS_EXPECTED_BUCKET_OWNER demands"
     )
-    assert found["media bucket"].cure == (
+    assert found["media bucket"].fix == (
         "correct bucket_name in STORAGES['default'] or AWS_EXPECTED_BUCKET_OWNER"
     )
 
@@ -146,7 +146,7 @@ def test_simulated_clock(
     told = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
     assert line.status == status
     assert line.text in told
-    assert "S3 rejects what is 15 minutes off" in line.cure
+    assert "S3 rejects what is 15 minutes off" in line.fix
     assert bool(report.not_probed) == (status == "not ok")
 
 
@@ -163,10 +163,10 @@ def test_simulated_end_of_a_session(faulty: Faulty) -> None:
 
 def test_simulated_silence_of_sts(faulty: Faulty) -> None:
     faulty(Fault("POST", "^/$", status=501, code="NotImplemented"))
-    status, text, cure = trouble("credentials")
+    status, text, fix = trouble("credentials")
     assert status == "can't tell"
     assert "STS does not say whose it is" in text
-    assert cure == "let this machine reach STS; the site itself does not need it"
+    assert fix == "let this machine reach STS; the site itself does not need it"
 
 
 def test_simulated_link_that_does_not_work(faulty: Faulty) -> None:
@@ -219,7 +219,7 @@ def on_aws(settings: Any) -> Iterator[Any]:
 
 def block_line() -> tuple[str, str, str]:
     (line,) = rights.account_block(Probed(Deployment.load(), None), None)
-    return line.status, line.text, line.cure
+    return line.status, line.text, line.fix
 
 
 @pytest.mark.usefixtures("on_aws")
@@ -232,12 +232,12 @@ def test_simulated_account_that_blocks_public_access(on_aws: Any, settings: Any)
     on_aws.put_public_access_block(
         AccountId="123456789012", PublicAccessBlockConfiguration=dict.fromkeys(names, True)
     )
-    status, text, cure = block_line()
+    status, text, fix = block_line()
     assert (status, text) == (
         "not ok",
         "account 123456789012 blocks what STORAGES wants public: BlockPublicPolicy, RestrictPublicBuckets",
     )
-    assert cure.endswith("turn these off: BlockPublicPolicy, RestrictPublicBuckets")
+    assert fix.endswith("turn these off: BlockPublicPolicy, RestrictPublicBuckets")
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
     assert block_line() == ("ok", "the account blocks nothing that STORAGES wants public", "")
 

@@ -254,7 +254,7 @@ def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(project: Project, h
     )
 
     with started("release", "--no-static", **project.environment()) as second:
-        second.wait_for("Another release is at it: waiting 600 s.")
+        second.wait_for("Another release is running: waiting up to 600 s.")
         (project.folder / "hold").unlink()
         assert held.ended() == 0, held.output
         assert second.ended() == 0, second.output
@@ -264,7 +264,7 @@ def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(project: Project, h
 
 def test_one_that_is_killed_holds_up_nobody(project: Project, held: Started) -> None:
     with started("release", "--no-static", **project.environment()) as second:
-        second.wait_for("Another release is at it")
+        second.wait_for("Another release is running")
         held.process.kill()
         (project.folder / "hold").unlink()
         assert second.ended() == 0, second.output

@@ -40,7 +40,7 @@ def test_it_is_available_where_uploads_are_on_s3(settings: Any) -> None:
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     }
     assert not uploads.available()
-    with pytest.raises(ImproperlyConfigured, match="is on S3: ask available"):
+    with pytest.raises(ImproperlyConfigured, match=r"is not on S3.*Check uploads.available"):
         uploads.begin(User(), TEXT, name="a.txt", size=1)
 
 
@@ -63,7 +63,7 @@ def test_it_is_available_where_uploads_are_on_s3(settings: Any) -> None:
     ],
 )
 def test_no_ticket_for(user: User, name: str, size: Any, says: str) -> None:
-    with pytest.raises(uploads.RefusedError, match=says):
+    with pytest.raises(uploads.RejectedError, match=says):
         uploads.begin(user, TEXT, name=name, size=size)
     assert not Ticket.objects.exists()
 
@@ -127,8 +127,8 @@ def test_so_many_bytes_at_once(user: User, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_dead_s3_is_told(user: User, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(uploads.UnavailableError, match="does not answer just now"):
+def test_a_dead_s3_is_logged_and_reported(user: User, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(uploads.UnavailableError, match="is not responding"):
         uploads.begin(user, replace(TEXT, max_bytes=2**30), name="a.txt", size=2**30)
     assert not Ticket.objects.exists()
     assert "check the network, HTTPS_PROXY" in caplog.text
@@ -146,7 +146,7 @@ def test_any_size_fits_into_the_parts_that_s3_takes(size: int) -> None:
 def test_errors_have_a_status_a_code_and_a_sentence() -> None:
     found = {each.code: each().status for each in uploads.UploadError.__subclasses__()}
     assert found == {
-        "refused": 400,
+        "rejected": 400,
         "unknown": 404,
         "expired": 410,
         "accepted": 409,

@@ -1,8 +1,9 @@
-"""Whatever is uploaded: what a browser is given takes just that, and has botocore's own signature."""
+"""Whatever is uploaded: the signed requests admit exactly that file, and are signed as botocore signs them."""
 
 import base64
 import json
 import os
+import time
 from datetime import UTC, datetime
 from unittest import mock
 from urllib.parse import parse_qsl, urlsplit
@@ -17,9 +18,9 @@ from hypothesis import strategies as st
 from s3kit import clients
 from s3kit.deployment import Target
 from s3kit.uploads import pending
-from s3kit.uploads.pending import Pending
 
 SECRET = "not a real one"
+TARGET = Target("eu-central-1")
 with mock.patch.dict(
     os.environ,
     {
@@ -35,7 +36,6 @@ with mock.patch.dict(
         config=Config(signature_version="s3v4", s3={"addressing_style": "virtual"}),
     )
 
-TARGET = Target("eu-central-1")
 KEYS = st.uuids().map(lambda value: f"pending/{value.hex}")
 TYPES = st.sampled_from(["video/mp4", "image/jpeg", "text/plain", "application/octet-stream"])
 SIZES = st.integers(1, 5 * 2**40)
@@ -49,16 +49,16 @@ FIELDS = st.dictionaries(
     ),
     TEXT,
     max_size=3,
-).map(lambda fields: {name.lower(): value for name, value in fields.items()})  # S3 minds no case
+).map(lambda fields: {name.lower(): value for name, value in fields.items()})  # S3 ignores the case
 
-# Fields that no condition need name: S3 API reference, "POST Policy", "Conditions".
+# Fields that need no condition: S3 API reference, "POST Policy", "Conditions".
 EXEMPT = {"policy", "x-amz-signature", "file"}
-# The bucket is that of the address, whatever a field says.
+# The address decides the bucket, whatever a field says.
 POWERLESS = EXEMPT | {"bucket"}
 
 
 def takes(policy: dict[str, object], bucket: str, fields: dict[str, str], size: int) -> bool:
-    """Tell whether a policy takes a form, by the rules of the S3 API reference, "POST Policy"."""
+    """Return whether a policy admits a form, by the rules of the S3 API reference, "POST Policy"."""
     values = {name.lower(): value for name, value in fields.items()} | {"bucket": bucket}
     named = set(EXEMPT)
     for condition in policy["conditions"]:  # type: ignore[attr-defined]
@@ -87,7 +87,7 @@ def test_a_form_takes_just_its_file(
     bucket: str,
 ) -> None:
     with mock.patch.object(clients, "web", return_value=SIGNER):
-        form = Pending(TARGET, "a-bucket", key).signed_form(content_type, size)
+        form = pending.Pending(TARGET, "a-bucket", key).signed_form(content_type, size)
     fields = form["fields"]
     policy = json.loads(base64.b64decode(fields["policy"]))
     assert form["url"] == "https://a-bucket.s3.eu-central-1.amazonaws.com"
@@ -101,7 +101,7 @@ def test_a_form_takes_just_its_file(
     for near in (size - 1, size + 1):
         assert not takes(policy, "a-bucket", fields, near)
     assert takes(policy, bucket, fields, size) is (bucket == "a-bucket")
-    # Any field that is changed or added, but for what S3 ignores, is refused.
+    # S3 rejects any field that is changed or added, except those that it ignores.
     known = {name.lower(): value for name, value in fields.items()} | {"bucket": "a-bucket"}
     harmless = all(
         known.get(name.lower()) == value or name.lower() in POWERLESS or name.lower().startswith("x-ignore-")
@@ -111,7 +111,7 @@ def test_a_form_takes_just_its_file(
         takes(policy, "a-bucket", {name.lower(): value for name, value in fields.items()} | changed, size)
         is harmless
     )
-    # It ends, and nothing in it tells the secret.
+    # It expires, and does not contain the secret.
     left = datetime.fromisoformat(policy["expiration"]) - datetime.now(UTC)
     assert 0 < left.total_seconds() <= pending.LINK_LIFE
     assert SECRET not in json.dumps(form)
@@ -147,9 +147,9 @@ def test_a_parts_signature_is_botocores_and_covers_its_length(
     frozen = ReadOnlyCredentials("AKIDEXAMPLE", SECRET, token)
     with (
         mock.patch.object(clients, "credentials", return_value=frozen),
-        mock.patch.object(pending.time, "time", return_value=at),
+        mock.patch.object(time, "time", return_value=at),
     ):
-        ours = Pending(TARGET, "a-bucket", key, upload_id).signed_part(number, size)
+        ours = pending.Pending(TARGET, "a-bucket", key, upload_id).signed_part(number, size)
     assert ours.partition("?")[0] == theirs.partition("?")[0]
     query = dict(parse_qsl(urlsplit(ours).query, strict_parsing=True))
     assert query == dict(parse_qsl(urlsplit(theirs).query, strict_parsing=True))

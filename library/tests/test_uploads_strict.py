@@ -155,7 +155,7 @@ def test_it_ends_as_if_the_storage_had_saved_it(
     assert {each: ours[each] for each in same} == {each: theirs[each] for each in same}
     assert ours["ContentDisposition"] == 'attachment; filename="my notes.html"'
     if access == "public-read" and content == LARGE:
-        assert begun[-1].get("ACL") == "public-read"  # the embedded S3 forgets it
+        assert begun[-1].get("ACL") == "public-read"  # the local S3 server forgets it
         return
     assert not any("ACL" in each for each in begun)
     statuses = [anonymous(site.url(site.media_bucket, f"media/{each}")).status for each in (name, plain)]
@@ -341,37 +341,37 @@ def test_a_file_that_is_no_good_goes_at_once(s3_site: MakeSite, user: User, cont
     site = s3_site()
     ticket = sent(user, CHECKED, content)
     for _ in range(2):
-        with pytest.raises(uploads.RefusedError, match="This is no good file"):
+        with pytest.raises(uploads.RejectedError, match="This is no good file"):
             accept(ticket)
         assert keys(site) == []
-    assert state(ticket) == "refused"
-    with pytest.raises(uploads.RefusedError, match="This is no good file"):
+    assert state(ticket) == "rejected"
+    with pytest.raises(uploads.RejectedError, match="This is no good file"):
         uploads.sending(ticket)
     uploads.cancel(ticket)
-    assert state(ticket) == "refused"
+    assert state(ticket) == "rejected"
 
 
-def test_a_caller_can_refuse(s3_site: MakeSite, user: User) -> None:
+def test_a_caller_can_reject(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = sent(user, ANEW, b"x")
 
-    def refuse() -> None:
+    def reject() -> None:
         with uploads.accepting(ticket) as upload:
-            upload.refuse("No picture." * 100)
+            upload.reject("No picture." * 100)
 
-    with pytest.raises(uploads.RefusedError, match="No picture") as caught:
-        refuse()
+    with pytest.raises(uploads.RejectedError, match="No picture") as caught:
+        reject()
     assert len(str(caught.value)) == 500
-    assert (state(ticket), keys(site)) == ("refused", [])
+    assert (state(ticket), keys(site)) == ("rejected", [])
 
 
-def test_another_size_or_type_than_announced_is_refused(s3_site: MakeSite, user: User) -> None:
+def test_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user: User) -> None:
     """S3 takes nothing of the kind; somebody with rights to the bucket can still put it there."""
     site = s3_site()
     for body, content_type in ((b"123456", "text/plain"), (b"12345", "text/html")):
         ticket = sent(user, TEXT, b"12345")
         site.root.put_object(Bucket=site.media_bucket, Key=ticket.key, Body=body, ContentType=content_type)
-        with pytest.raises(uploads.RefusedError, match="not the file that was announced"):
+        with pytest.raises(uploads.RejectedError, match="not the one that was announced"):
             accept(ticket)
         assert keys(site) == []
 
@@ -393,7 +393,7 @@ def test_just_the_version_that_was_checked_is_copied(
         with pytest.raises(uploads.IncompleteError, match="changed"):
             upload.keep()
     assert (state(ticket), keys(site)) == ("open", [ticket.key])
-    with pytest.raises(uploads.RefusedError):
+    with pytest.raises(uploads.RejectedError):
         accept(ticket)
 
 
@@ -564,7 +564,7 @@ def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, p
     assert proxy.faults[0].struck == 1
 
 
-def test_a_file_that_can_not_be_read_is_not_refused(proxy: FaultProxy, user: User) -> None:
+def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: User) -> None:
     ticket = sent(user, ANEW, b"x")
     proxy.faults.append(Fault("GET", r"/pending/", status=500))
 
@@ -572,7 +572,7 @@ def test_a_file_that_can_not_be_read_is_not_refused(proxy: FaultProxy, user: Use
         with uploads.accepting(ticket) as upload:
             with suppress(Exception):  # as who asks Pillow must
                 upload.file.read()
-            upload.refuse("This is no picture.")
+            upload.reject("This is no picture.")
 
     with pytest.raises(uploads.UnavailableError):
         look()
@@ -596,13 +596,13 @@ def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: py
         upload.file.seek(-1)
 
 
-def test_cancel_and_refusal_need_no_s3(proxy: FaultProxy, user: User) -> None:
-    cancelled, refused = sent(user, TEXT, LARGE), sent(user, CHECKED, b"bad")
+def test_cancelling_and_rejecting_need_no_s3(proxy: FaultProxy, user: User) -> None:
+    cancelled, rejected = sent(user, TEXT, LARGE), sent(user, CHECKED, b"bad")
     proxy.faults.append(Fault("DELETE", status=503))
     uploads.cancel(cancelled)
-    with pytest.raises(uploads.RefusedError):
-        accept(refused)
-    assert (state(cancelled), state(refused)) == ("cancelled", "refused")
+    with pytest.raises(uploads.RejectedError):
+        accept(rejected)
+    assert (state(cancelled), state(rejected)) == ("cancelled", "rejected")
     assert proxy.faults[0].struck == 2 * clients.WEB_ATTEMPTS
 
 

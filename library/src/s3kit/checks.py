@@ -5,16 +5,17 @@ They look at the real target, also with USE_S3="local": a name is wrong long bef
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 -- Django's own name
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.module_loading import import_string
+from django.core.files.storage import storages
 
-from s3kit.deployment import LOOPBACK, Location, location_problems
+from s3kit.deployment import LOOPBACK, Location, location_problems, s3_aliases
 from s3kit.naming import buckets, regions
 from s3kit.options import MAX_EXPIRE, conf
 
@@ -28,15 +29,15 @@ _DISTRIBUTION_EXAMPLE = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFG
 @register(TAG)
 def check_order(**_kwargs: Any) -> list[CheckMessage]:
     """Check that the library's collectstatic comes before Django's."""
-    apps = list(settings.INSTALLED_APPS)
-    ours = next((app for app in apps if app in {"s3kit", "s3kit.apps.S3KitConfig"}), None)
+    # Names of apps, not entries: an entry may be the path of a configuration.
+    names = [config.name for config in apps.get_app_configs()]
     theirs = "django.contrib.staticfiles"
-    if ours and theirs in apps and apps.index(ours) > apps.index(theirs):
+    if theirs in names and "s3kit" in names[names.index(theirs) :]:
         return [
             Error(
-                f"INSTALLED_APPS lists {ours!r} after {theirs!r}, whose collectstatic then runs instead of the"
+                f"INSTALLED_APPS lists 's3kit' after {theirs!r}, whose collectstatic then runs instead of the"
                 " library's.",
-                hint=f"Move {ours!r} before {theirs!r}.",
+                hint=f"Move 's3kit' before {theirs!r}.",
                 id="s3kit.E012",
             )
         ]
@@ -46,7 +47,10 @@ def check_order(**_kwargs: Any) -> list[CheckMessage]:
 @register(TAG)
 def check_storages(**_kwargs: Any) -> list[CheckMessage]:
     """Check the entries of STORAGES that are on S3, unless USE_S3 is off."""
-    return [] if conf.use_s3 is False else all_checks(later=conf.is_local)
+    try:
+        return [] if conf.use_s3 is False else all_checks(later=conf.is_local)
+    except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
+        return [Error(str(error), id="s3kit.E014")]
 
 
 def all_checks(*, later: bool = False) -> list[CheckMessage]:
@@ -56,9 +60,10 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     """
     found: list[CheckMessage] = []
     locations: list[Location] = []
-    for alias, backend, options in _entries():
+    for alias in s3_aliases():
         try:
-            storage = backend(**options).bound(local=False)
+            storage: Any = storages[alias]
+            storage = storage.bound(local=False)
         except ImproperlyConfigured as error:
             found.append(Error(f"STORAGES[{alias!r}]: {error}", id="s3kit.E003"))
             continue
@@ -71,16 +76,6 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     found += [] if later else _origins(locations)
     # What several storages share is one line and not one for each.
     return list({(check.id, check.msg): check for check in found}.values())
-
-
-def _entries() -> Iterator[tuple[str, Any, Mapping[str, Any]]]:
-    for alias, entry in settings.STORAGES.items():
-        try:
-            backend = import_string(entry["BACKEND"])
-        except (ImportError, KeyError):
-            continue  # Django's own error, where somebody uses it
-        if isinstance(backend, type) and hasattr(backend, "location_as"):
-            yield alias, backend, dict(entry.get("OPTIONS") or {})
 
 
 def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:

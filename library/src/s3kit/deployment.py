@@ -51,7 +51,10 @@ class Target:
     @property
     def is_loopback(self) -> bool:
         """Whether the endpoint is plain http on this machine: everything else has to use TLS."""
-        parts = urlsplit(self.endpoint or "")
+        try:
+            parts = urlsplit(self.endpoint or "")
+        except ValueError:  # what a check names
+            return False
         return parts.scheme == "http" and parts.hostname in LOOPBACK
 
     @property
@@ -185,18 +188,24 @@ def s3_storages() -> dict[str, Any]:
     Raises ImproperlyConfigured where an entry cannot be imported or made. Without one that has a typo in its
     BACKEND, `apply` would take away what its bucket needs.
     """
-    from django.conf import settings
     from django.core.files.storage import storages
+
+    return {alias: storages[alias] for alias in s3_aliases()}
+
+
+def s3_aliases() -> list[str]:
+    """Return the aliases in STORAGES whose backend is one of the library's, or a subclass."""
+    from django.conf import settings
     from django.utils.module_loading import import_string
 
-    found = {}
+    found = []
     for alias, entry in settings.STORAGES.items():
         try:
             backend = import_string(entry["BACKEND"])
         except (ImportError, KeyError) as error:
-            raise ImproperlyConfigured(f"STORAGES[{alias!r}] has no usable BACKEND: {error}") from error
+            raise ImproperlyConfigured(f"STORAGES[{alias!r}] has no usable BACKEND: {error}.") from error
         if isinstance(backend, type) and hasattr(backend, "described"):
-            found[alias] = storages[alias]
+            found.append(alias)
     return found
 
 

@@ -1,14 +1,14 @@
 """One release at a time: a lock that belongs to a database."""
 
+import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Any number would do that nobody else takes for a lock in the same database.
+# Any number will do that nothing else uses for an advisory lock in the same database.
 KEY = zlib.crc32(b"manage.py release")
 
 _ASK_AGAIN_AFTER = 0.5  # seconds
@@ -20,11 +20,11 @@ class LockedError(Exception):
 
 @contextmanager
 def locked(connection: BaseDatabaseWrapper, wait: float, tell: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of a database; it falls with this process, however that one ends.
+    """Hold the lock of a database. It is released when this process ends, in whatever way.
 
-    Waits up to `wait` seconds, after one call of `tell`; raises LockedError where that was not enough. On
-    PostgreSQL it is an advisory lock, on SQLite a lock on a file beside the database; other databases, and
-    SQLite in memory, have none.
+    Calls `tell` once if it has to wait, for up to `wait` seconds, and then raises LockedError. The lock is an
+    advisory one on PostgreSQL, and that of a file beside the database on SQLite. Other databases, and SQLite in
+    memory, have no lock.
     """
     hold = {"postgresql": _on_postgresql, "sqlite": _on_sqlite}.get(connection.vendor, _without)
     with hold(connection) as take:
@@ -41,8 +41,8 @@ def locked(connection: BaseDatabaseWrapper, wait: float, tell: Callable[[], None
 
 @contextmanager
 def _on_postgresql(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
-    # A connection of its own: migrations may close theirs. Asking again and again, because one that waits in
-    # pg_advisory_lock() is a transaction, for whose end the other's CREATE INDEX CONCURRENTLY would wait.
+    # A connection of its own, because migrations may close theirs. It polls, because a session that waits in
+    # pg_advisory_lock() holds a transaction open, and CREATE INDEX CONCURRENTLY waits for those.
     own = connection.copy()
 
     def take() -> bool:
@@ -61,22 +61,23 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
     if connection.is_in_memory_db():  # type: ignore[attr-defined]
         yield lambda: True
         return
+    # A database of its own, because its locks work on every platform and end with the process. The file stays:
+    # deleting it could delete one that another release has just locked.
+    own = sqlite3.connect(f"{connection.settings_dict['NAME']}.release", timeout=0, isolation_level=None)
+
+    def take() -> bool:
+        try:
+            own.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        return True
+
     try:
-        import fcntl
-    except ImportError:  # on Windows, where a release of SQLite has no lock
-        yield lambda: True
-        return
-    # The file stays: whoever removed it could remove one that somebody has just locked.
-    with Path(f"{connection.settings_dict['NAME']}.release").open("w") as file:
-
-        def take() -> bool:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
         yield take
+    finally:
+        own.close()
 
 
 @contextmanager

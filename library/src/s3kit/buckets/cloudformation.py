@@ -54,6 +54,8 @@ def template(deployment: Deployment) -> dict[str, Any]:
     it. Raises CloudFormationError.
     """
     region = _check_buckets(deployment)
+    # The order of STORAGES makes no difference.
+    deployment = replace(deployment, locations=deployment.static_locations + deployment.media)
     served = [(sid, each) for sid, each in policies.sids(deployment.locations) if each.custom_domain]
     if served:
         _check_domains(deployment, region)

@@ -1,4 +1,4 @@
-"""`manage.py s3 doctor`: what the probes see of the live buckets, each failure with its cure."""
+"""`manage.py s3 doctor`: what the probes see of the live buckets, each failure with its fix."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from s3kit.commands.shared import add_local, checked_deployment
 
-HELP = "probe the live buckets, each failure with its cure"
+HELP = "probe the live buckets, each failure with its fix"
 
 
 def add_arguments(parser: CommandParser) -> None:

@@ -57,8 +57,8 @@ def _form(probed: Probed, bucket: Bucket, key: str) -> list[Line]:
     answer = _post(form, BODY)
     if answer.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
-        cure = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
-        return [not_ok("direct form", "a browser's upload is denied: no right to s3:PutObject", cure)]
+        fix = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
+        return [not_ok("direct form", "a browser's upload is denied: no right to s3:PutObject", fix)]
     if answer.status >= 300:
         text = f"a browser's upload is rejected: {answer}"
         return [not_ok("direct form", text, "use a server that accepts forms (POST Object), as S3 does")]
@@ -77,8 +77,8 @@ def _form(probed: Probed, bucket: Bucket, key: str) -> list[Line]:
         lines.append(ok("direct limits", f"{', '.join(wrong)}: each is rejected"))
     if (answer := fetch(clients.object_url(bucket.target, bucket.name, key))).status < 300:
         text = f"anybody can read what nobody has checked: {PENDING_PREFIX}* answers {answer}"
-        cure = f"{APPLY}; `--replace-conflicting` removes what others opened"
-        lines.append(not_ok("direct closed", text, cure))
+        fix = f"{APPLY}; `--replace-conflicting` removes what others opened"
+        lines.append(not_ok("direct closed", text, fix))
     else:
         lines.append(ok("direct closed", "without a signature it is denied"))
     return lines
@@ -134,8 +134,8 @@ def _deleted(probed: Probed, bucket: Bucket, key: str) -> Line:
         for each in (key, f"{key}.other"):
             probed.s3(bucket.target).delete_object(**named, Key=each)
     except ERRORS as error:
-        text, cure = _failure(error, "s3:DeleteObject", bucket)
-        return not_ok("direct delete", text, f"{cure}; {key} expires in a day")
+        text, fix = _failure(error, "s3:DeleteObject", bucket)
+        return not_ok("direct delete", text, f"{fix}; {key} expires in a day")
     return ok("direct delete", "what was sent is deleted again")
 
 
@@ -153,8 +153,8 @@ def _parts(probed: Probed, bucket: Bucket, key: str) -> Line:
         try:
             s3.abort_multipart_upload(**upload)
         except ERRORS as error:
-            text, cure = _failure(error, "s3:AbortMultipartUpload", bucket)
-            line = not_ok(probe, text, f"{cure}; what was left expires in a day")
+            text, fix = _failure(error, "s3:AbortMultipartUpload", bucket)
+            line = not_ok(probe, text, f"{fix}; what was left expires in a day")
     return line
 
 
@@ -186,8 +186,8 @@ def expiry(probed: Probed, bucket: Bucket) -> list[Line]:
     except ClientError as error:
         if code_of(error) != "AccessDenied":
             raise
-        cure = "run `manage.py s3 doctor --role deploy`, or `manage.py s3 plan`, with credentials that may"
-        return [cant_tell(probe, "no right to s3:GetLifecycleConfiguration", cure)]
+        fix = "run `manage.py s3 doctor --role deploy`, or `manage.py s3 plan`, with credentials that may"
+        return [cant_tell(probe, "no right to s3:GetLifecycleConfiguration", fix)]
     prefixes = [
         rule.get("Filter", rule).get("Prefix")
         for rule in rules

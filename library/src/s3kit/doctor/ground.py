@@ -59,14 +59,14 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
             answers = list(pool.map(partial(fetch, method="HEAD"), urls))
     except NoAnswerError as error:
         if error.untrusted:
-            cure = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+            fix = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
         elif target.is_local:
-            cure = "start it with `manage.py s3 serve`"
+            fix = "start it with `manage.py s3 serve`"
         elif target.endpoint:
-            cure = "start the server, or correct AWS_S3_ENDPOINT_URL"
+            fix = "start the server, or correct AWS_S3_ENDPOINT_URL"
         else:
-            cure = "check the network, the proxy that HTTPS_PROXY names, and AWS_S3_REGION_NAME"
-        return [not_ok("endpoint", f"{target.endpoint or urls[0]} does not answer: {error}", cure)]
+            fix = "check the network, the proxy that HTTPS_PROXY names, and AWS_S3_REGION_NAME"
+        return [not_ok("endpoint", f"{target.endpoint or urls[0]} does not answer: {error}", fix)]
     lines = [ok("endpoint", f"{target.endpoint or f'S3 in {target.region}'} answers")]
     try:
         theirs = parsedate_to_datetime(answers[0].headers["date"]).timestamp()
@@ -145,8 +145,8 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
     if answer.status in {301, 307, 400}:
         home = answer.headers.get("x-amz-bucket-region")
         text = f"{name} is in {home or 'another region'}, not in {target.region} ({answer})"
-        cure = f"set AWS_S3_REGION_NAME={home}" if home else "set AWS_S3_REGION_NAME to the bucket's"
-        return [not_ok(probe, text, f"{cure}, or correct {setting}")]
+        fix = f"set AWS_S3_REGION_NAME={home}" if home else "set AWS_S3_REGION_NAME to the bucket's"
+        return [not_ok(probe, text, f"{fix}, or correct {setting}")]
     if answer.status >= 500:
         return [not_ok(probe, f"{name} answers {answer}", LATER)]
     if target.owner and answer.status == 200:
@@ -171,6 +171,6 @@ def domain(probed: Probed, location: Location) -> list[Line]:
     except NoAnswerError as error:
         probed.dead_domains.add(location.alias)
         setting = option("custom_domain", location)
-        cure = f"point its DNS at the distribution, with a certificate for it, or correct {setting}"
-        return [not_ok(probe, f"{location.custom_domain} does not answer: {error}", cure)]
+        fix = f"point its DNS at the distribution, with a certificate for it, or correct {setting}"
+        return [not_ok(probe, f"{location.custom_domain} does not answer: {error}", fix)]
     return [ok(probe, f"{location.custom_domain} answers")]

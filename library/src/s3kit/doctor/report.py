@@ -1,4 +1,4 @@
-"""`manage.py s3 doctor`: live probes of the buckets with the site's own credentials, each with its cure.
+"""`manage.py s3 doctor`: live probes of the buckets with the site's own credentials, each with its fix.
 
 First comes what all else depends on (an answer, the clock, the credentials, the buckets), then all else at
 once. What depends on something that failed is not probed, so that a dead endpoint is one line and not thirty.
@@ -34,7 +34,7 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a line is not ok; warnings and what can't be told are no failure."""
+        """Whether a line is not ok; a warning, or what can't be told, is not a failure."""
         return any(line.status == "not ok" for line in self.lines)
 
     def as_data(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _shown(line: Line, width: int, style: Style) -> str:
         return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
 
     text = f"{line.storage}: {line.text}" if line.storage else line.text
-    first, *more = [*wrapped(text), *wrapped(line.cure and f"-> {line.cure}")]
+    first, *more = [*wrapped(text), *wrapped(line.fix and f"-> {line.fix}")]
     status = style(line.status, line.status) + " " * (_STATUS - len(line.status))
     return "\n".join([f"{status}  {line.probe:<{_TITLE}}  {first}", *(_MARGIN + text for text in more)])
 
@@ -117,7 +117,7 @@ class _Job(NamedTuple):
     def is_possible(self, probed: Probed, needs_bucket: bool) -> bool:
         """Tell whether what the job depends on is in order."""
         if self.subject is None:
-            return bool(probed.buckets)
+            return bool(probed.reachable)
         found = probed.usable if needs_bucket else probed.reachable
         return any(self.subject in {bucket, *bucket.locations} for bucket in found)
 
@@ -165,7 +165,7 @@ def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
     possible = [job for job in due if job.is_possible(probed, groups[job.title].needs_bucket)]
     lines += chain.from_iterable(_seen(possible, probed))
     skipped = [job.full_title for job in due if job not in possible]
-    return Report(role, lines, skipped + sorted(probed.not_probed))
+    return Report(role, lines, skipped + sorted(set(probed.not_probed)))
 
 
 def _targets(probed: Probed) -> list[Line]:

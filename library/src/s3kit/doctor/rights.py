@@ -23,14 +23,14 @@ from s3kit.doctor.shared import (
 
 def listing(probed: Probed, _site: None) -> list[Line]:
     """Tell whether a visitor can list a bucket, and so the names of all uploads."""
-    for bucket in probed.buckets:
+    for bucket in probed.reachable:
         try:
             answer = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
         except NoAnswerError as error:
             return [cant_tell("listing", f"no answer: {error}", LATER)]
         if answer.status < 300:
-            cure = f"{APPLY}; `--replace-conflicting` removes what others opened"
-            return [not_ok("listing", f"anybody can list {bucket.name}", cure)]
+            fix = f"{APPLY}; `--replace-conflicting` removes what others opened"
+            return [not_ok("listing", f"anybody can list {bucket.name}", fix)]
     return [ok("listing", "no visitor can list what is stored")]
 
 
@@ -57,8 +57,8 @@ def outside(probed: Probed, _site: None) -> list[Line]:
             return [cant_tell("outside", one_line(error), LATER)]
         whose = f"the role {role}" if role else "the site"
         text = f"these credentials can write to {bucket.name}/{prefix}*, where {whose} has nothing to write"
-        cure = f"give them no more than `manage.py s3 policy --role {role or 'web'}` prints"
-        return [warning("outside", text, cure)]
+        fix = f"give them no more than `manage.py s3 policy --role {role or 'web'}` prints"
+        return [warning("outside", text, fix)]
     return [ok("outside", "these credentials can write nowhere else")]
 
 
@@ -82,15 +82,15 @@ def account_block(probed: Probed, _site: None) -> list[Line]:
             continue
         found = account(target)
         if found.blocks is None:
-            cure = f"allow {action} on *, or have the account's administrator look"
-            lines.append(cant_tell(probe, found.unknown, cure))
+            fix = f"allow {action} on *, or have the account's administrator look"
+            lines.append(cant_tell(probe, found.unknown, fix))
         elif closed := ", ".join(sorted(flag for flag in flags if found.blocks.get(flag))):
             text = f"account {found.id} blocks what STORAGES wants public: {closed}"
-            cure = (
+            fix = (
                 "put CloudFront in front of the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or have the"
                 f" account's administrator turn these off: {closed}"
             )
-            lines.append(not_ok(probe, text, cure))
+            lines.append(not_ok(probe, text, fix))
     if not lines:
         return [ok(probe, "the account blocks nothing that STORAGES wants public")]
     return list(dict.fromkeys(lines))

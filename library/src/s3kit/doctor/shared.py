@@ -44,7 +44,7 @@ LATER = "run the doctor again; if it stays, it is the network or S3 itself"
 
 @dataclass(frozen=True)
 class Line:
-    """What a probe saw: in `text`, and where it is not in order, what to do about it in `cure`.
+    """What a probe saw: in `text`, and where it is not in order, what to do about it in `fix`.
 
     `storage` names the storage where the site has several of the kind.
     """
@@ -52,7 +52,7 @@ class Line:
     probe: str
     status: Status
     text: str
-    cure: str = ""
+    fix: str = ""
     storage: str = ""
 
 
@@ -61,19 +61,19 @@ def ok(probe: str, text: str) -> Line:
     return Line(probe, "ok", text)
 
 
-def not_ok(probe: str, text: str, cure: str) -> Line:
+def not_ok(probe: str, text: str, fix: str) -> Line:
     """Return a line for what fails on the site, or is open and must not be."""
-    return Line(probe, "not ok", text, cure)
+    return Line(probe, "not ok", text, fix)
 
 
-def warning(probe: str, text: str, cure: str) -> Line:
+def warning(probe: str, text: str, fix: str) -> Line:
     """Return a line for what works but should not stay."""
-    return Line(probe, "warning", text, cure)
+    return Line(probe, "warning", text, fix)
 
 
-def cant_tell(probe: str, text: str, cure: str = "") -> Line:
+def cant_tell(probe: str, text: str, fix: str = "") -> Line:
     """Return a line for what can't be seen from here."""
-    return Line(probe, "can't tell", text, cure)
+    return Line(probe, "can't tell", text, fix)
 
 
 @dataclass

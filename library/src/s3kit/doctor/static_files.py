@@ -34,9 +34,9 @@ from s3kit.doctor.shared import (
 from s3kit.options import conf
 from s3kit.publishing import publish
 
-KINDS = 16  # of files are looked at, one of each
+KINDS = 16  # of files are probed, one file of each
 COMPRESSIBLE = 1024  # bytes: shorter text may grow when it is compressed
-NAMED = 3  # of what is wrong, so many are named
+NAMED = 3  # faults of one kind that a line names
 
 # What browsers load from another origin only where CORS lets them: fonts and modules.
 CROSS_ORIGIN = (".woff2", ".woff", ".ttf", ".otf", ".mjs", ".js")
@@ -90,10 +90,10 @@ def _manifest(probed: Probed, location: Location, key: str) -> tuple[list[Line],
                 return [warning(probe, "nothing has been deployed yet", COLLECT)], {}
             return [not_ok(probe, f"{key} does not exist: pages have no static files", COLLECT)], {}
         resource = arn(target, location.bucket, key)
-        cause, cure = failure(error, "s3:GetObject", resource, probed.role or "web", target.owner)
+        cause, fix = failure(error, "s3:GetObject", resource, probed.role or "web", target.owner)
         if "s3:GetObject" in cause:
-            cure += f"; or it is missing, which looks the same without s3:ListBucket: {COLLECT}"
-        return [not_ok(probe, cause, cure)], {}
+            fix += f"; or it is missing, which looks the same without s3:ListBucket: {COLLECT}"
+        return [not_ok(probe, cause, fix)], {}
     except (ValueError, KeyError, TypeError):
         return [not_ok(probe, f"{key} is not a manifest of Django's", COLLECT)], {}
     file = conf.manifest
@@ -129,8 +129,8 @@ def _objects(probed: Probed, location: Location, found: dict[str, str]) -> Line:
         }
     except ERRORS as error:
         resource = arn(target, location.bucket)
-        cause, cure = failure(error, "s3:ListBucket", resource, "deploy", target.owner)
-        return not_ok(probe, cause, cure + _or_as_web(probed))
+        cause, fix = failure(error, "s3:ListBucket", resource, "deploy", target.owner)
+        return not_ok(probe, cause, fix + _or_as_web(probed))
     there = {key.removeprefix(location.prefix) for key in keys}
     if missing := sorted({*found, *found.values()} - there):
         text = f"{len(missing)} files that the manifest names are missing: {_some(missing)}"
@@ -147,8 +147,8 @@ def static_write(probed: Probed, location: Location) -> list[Line]:
     try:
         probed.begin_and_abort(location.target, location.bucket, probed.key(location))
     except ERRORS as error:
-        cause, cure = failure(error, "s3:PutObject", location.arn(), "deploy", location.target.owner)
-        return [not_ok("static write", cause, cure + _or_as_web(probed))]
+        cause, fix = failure(error, "s3:PutObject", location.arn(), "deploy", location.target.owner)
+        return [not_ok("static write", cause, fix + _or_as_web(probed))]
     return [ok("static write", "static files can be uploaded")]
 
 
@@ -190,15 +190,15 @@ def _headers(seen: list[Seen], *, compress: bool) -> Iterator[Line]:
         if len(denied) == len(seen):
             return
     else:
-        yield ok("static visitors", f"anybody can read them: {len(seen)} of all kinds looked at")
+        yield ok("static visitors", f"anybody can read them: {len(seen)} files, one of each kind")
     got = [file for file in seen if file.answer.status == 200]
 
     def compared(probe: str, header: str, wrong: list[str], good: str) -> Line:
         if not wrong:
             return ok(probe, good)
         text = f"{header} is wrong on {len(wrong)} of {len(got)}: {_some(wrong)}"
-        cure = f"delete the object (`aws s3 rm`), then {COLLECT}"
-        return not_ok(probe, text, cure)
+        fix = f"delete the object (`aws s3 rm`), then {COLLECT}"
+        return not_ok(probe, text, fix)
 
     types = [
         f"{file.name} is {file.answer.headers.get('content-type', 'without')}"

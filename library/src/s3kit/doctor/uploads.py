@@ -80,7 +80,7 @@ def uploads(probed: Probed, location: Location) -> list[Line]:
         text = "the probe's upload is deleted again"
         if not step("media delete", text, "s3:DeleteObject", objects, delete):
             failed = lines.pop()
-            lines.append(not_ok(failed.probe, failed.text, f"{failed.cure}; then delete {key}"))
+            lines.append(not_ok(failed.probe, failed.text, f"{failed.fix}; then delete {key}"))
     return lines
 
 
@@ -103,11 +103,11 @@ def _acl(location: Location, put: Callable[[], Any], acl: dict[str, str]) -> Lin
         if code == "AccessControlListNotSupported":
             text = f"access is {acl['ACL']!r}, but {location.bucket} has ACLs disabled"
             return not_ok("media acl", text, f"{APPLY}, or choose 'public-policy' for {setting}")
-        text, cure = failure(error, "s3:PutObjectAcl", location.arn(), "web", location.target.owner)
+        text, fix = failure(error, "s3:PutObjectAcl", location.arn(), "web", location.target.owner)
         if code == "AccessDenied":
             text = f"the ACL {acl['ACL']} is denied: BlockPublicAcls is on, or s3:PutObjectAcl is missing"
-            cure = f"{APPLY}, or {cure}"
-        return not_ok("media acl", text, cure)
+            fix = f"{APPLY}, or {fix}"
+        return not_ok("media acl", text, fix)
     except BotoCoreError as error:
         return not_ok("media acl", *failure(error, "s3:PutObjectAcl", "", "web", None))
     return ok("media acl", f"{acl['ACL']} is sent and accepted")
@@ -124,10 +124,10 @@ def _missing(probed: Probed, location: Location) -> Line:
         if status == 404:
             return ok(probe, "an upload that does not exist answers 404")
         resource = arn(target, location.bucket)
-        cause, cure = failure(error, "s3:ListBucket", resource, "web", target.owner)
+        cause, fix = failure(error, "s3:ListBucket", resource, "web", target.owner)
         if status == 403:
             cause = "an upload that does not exist answers 403 instead of 404: no right to s3:ListBucket"
-        return not_ok(probe, cause, cure)
+        return not_ok(probe, cause, fix)
     return not_ok(probe, "an upload that does not exist answers 200", "use a server that behaves as S3")
 
 
@@ -199,16 +199,16 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> list[L
     tampered = re.sub(r"(?<=Signature=)[^&]", lambda found: "1" if found[0] == "0" else "0", link, count=1)
     if storage._cloudfront:
         expired = cloudfront.signed(*storage._cloudfront, address, now - 60)
-        cure = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
+        fix = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
     else:
         expired = signed(location.target, own, age=7200)
-        cure = f"allow s3:GetObject on {location.arn()}"
+        fix = f"allow s3:GetObject on {location.arn()}"
 
     answer = fetch(link)
     if answer.status == 200 and answer.body == BODY:
         lines = [ok("signed link", f"works, for up to {location.expire} seconds")]
     else:
-        lines = [not_ok("signed link", f"does not work: {answer}", cure)]
+        lines = [not_ok("signed link", f"does not work: {answer}", fix)]
     for probe, text, url in (
         ("tampered link", "a link whose signature was changed", tampered),
         ("expired link", "a link that has expired", expired),

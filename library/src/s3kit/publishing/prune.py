@@ -345,12 +345,12 @@ class _Pruner:
             if error.response["Error"]["Code"] not in _NO_BULK:
                 raise
             with ThreadPoolExecutor(THREADS) as pool:
-                told = list(pool.map(lambda each: self._delete_one(each.key, until), going))
+                answers = list(pool.map(lambda each: self._delete_one(each.key, until), going))
         else:
-            told = [*answer.get("Deleted", ()), *answer.get("Errors", ())]
-        report.failed += [(each["Key"], each["Code"]) for each in told if "Code" in each]
-        report.has_versions |= any(each.get("DeleteMarker") for each in told)
-        return {each["Key"] for each in told if "Code" not in each}
+            answers = [*answer.get("Deleted", ()), *answer.get("Errors", ())]
+        report.failed += [(each["Key"], each["Code"]) for each in answers if "Code" in each]
+        report.has_versions |= any(each.get("DeleteMarker") for each in answers)
+        return {each["Key"] for each in answers if "Code" not in each}
 
     def _delete_one(self, key: str, until: float) -> dict[str, Any]:
         """Do what DeleteObjects does, and return what it answers of a key."""

@@ -9,7 +9,7 @@ What decides whether an object is right:
 - a hashed name: that it is there, with the size of the file or the size that the live manifest records (gzip
   differs between builds of zlib, and compression between deploys with and without a CDN domain);
 - a plain name: its fingerprint in the live manifest, as long as the listing shows the ETag that S3 gave us
-  for it. The ETag is a token: it tells that somebody else has written the object since, and is never compared
+  for it. The ETag is a token: it shows that somebody else has written the object since, and is never compared
   with a hash of ours;
 - where these don't tell, as after a run that was killed: the SHA-256 that each object carries as metadata.
 """

@@ -3,9 +3,9 @@
 `photos/a.jpg` of the folder becomes `photos/a.jpg` of the storage: names are what rows of the database hold,
 so they stay as they are. Headers and ACL are those that MediaStorage gives to a file of that name.
 
-One listing tells what is there. What is missing is sent; what has the same size is compared by the SHA-256 in
+One listing shows what is there. What is missing is sent; what has the same size is compared by the SHA-256 in
 its metadata, or, where somebody else has put it there, by reading it. What differs is a conflict, and stays
-unless `overwrite` is on. A second listing tells whether all has arrived. The folder is only read.
+unless `overwrite` is on. A second listing shows whether everything has arrived. The folder is only read.
 """
 
 import hashlib

@@ -211,6 +211,16 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
     def manifest_hash(self, value: str) -> None:
         self._manifest = (self.hashed_files, value)
 
+    # Django's own attribute would be the storage of which `bound` makes a copy, and a cycle besides.
+    @property
+    def manifest_storage(self) -> "StaticStorage":
+        """Return where the manifest is: among the static files."""
+        return self
+
+    @manifest_storage.setter
+    def manifest_storage(self, _value: Any) -> None:
+        pass
+
     def save_manifest(self) -> None:
         """Write the manifest, with the hashes of scripts in it besides what Django puts there."""
         super().save_manifest()

@@ -1,7 +1,7 @@
 """Uploads that browsers send straight to S3: Django issues a ticket, S3 takes the bytes, Django checks them.
 
-An app of its own, `s3kit.uploads`, because tickets are rows. A site registers the kinds of files that it takes,
-includes `s3kit.uploads.urls`, and accepts what was sent in its own view.
+`s3kit.uploads` is an app of its own because tickets are rows. A site registers the kinds of files that it
+accepts, includes `s3kit.uploads.urls`, and accepts each uploaded file in a view of its own.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from s3kit.uploads.errors import (
     IncompleteError,
     InProgressError,
     RateLimitedError,
-    RefusedError,
+    RejectedError,
     UnavailableError,
     UnknownTicketError,
     UploadError,
@@ -33,7 +33,7 @@ __all__ = [
     "IncompleteError",
     "Kind",
     "RateLimitedError",
-    "RefusedError",
+    "RejectedError",
     "UnavailableError",
     "UnknownTicketError",
     "UploadError",
@@ -48,7 +48,7 @@ __all__ = [
     "ticket",
 ]
 
-# Imported when asked for: they need Django's apps to be ready.
+# Imported on first use, because they need Django's apps to be ready.
 _LAZY = {
     "kinds": ("Kind", "available", "kind_of", "register"),
     "tickets": ("begin", "cancel", "sending", "ticket"),

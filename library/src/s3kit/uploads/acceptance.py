@@ -1,8 +1,8 @@
-"""Acceptance: looking at what a browser has sent, and making a row of it, once.
+"""Acceptance: checks an uploaded file and lets the caller write a row for it, at most once.
 
-What arrives lies under `pending/`, which expires, and is nothing yet. `accepting` looks at it, copies just the
-version it looked at to its place among the media, and lets the caller's row and the ticket change in one
-transaction, so that a ticket makes one row at most, whatever is sent twice, cut off or killed on the way.
+A sent file is stored under `pending/`, where it expires. `accepting` checks it, copies exactly the version that
+it checked to its final key, and lets the caller write the row and close the ticket in one transaction. So a
+ticket leads to at most one row and no orphaned file, even if requests are repeated or processes killed.
 """
 
 import io
@@ -21,7 +21,7 @@ from s3kit.uploads import pending
 from s3kit.uploads.errors import (
     IncompleteError,
     InProgressError,
-    RefusedError,
+    RejectedError,
     UnavailableError,
     UnknownTicketError,
 )
@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 
 
 class _Answered(Ranges):
-    """An upload that is read; where S3 fails that is an UnavailableError, as everywhere here."""
+    """A sent file being read. A failing S3 raises UnavailableError, as everywhere in this module."""
 
     def __init__(self, ticket: Ticket, etag: str) -> None:
         super().__init__(pending_of(ticket), etag, ticket.size)
@@ -55,7 +55,7 @@ class _Answered(Ranges):
 
 
 class Accepting:
-    """A claimed ticket and its file, which S3 has and the kind's check has passed."""
+    """A claimed ticket and its file, which has arrived and passed the kind's check."""
 
     def __init__(self, ticket: Ticket, claim: uuid.UUID, etag: str) -> None:
         self.ticket = ticket
@@ -68,34 +68,35 @@ class Accepting:
             content_type=ticket.content_type,
             size=ticket.size,
         )
-        """Seekable and read-only; a read fetches READ_BLOCK bytes of the version that was checked."""
+        """Seekable and read-only. Reads fetch READ_BLOCK bytes of the version that was checked."""
 
-    def refuse(self, sentence: str) -> None:
-        """Close the ticket and delete what was sent, because the file is no good; raises RefusedError.
+    def reject(self, sentence: str) -> None:
+        """Close the ticket, delete the file and raise RejectedError with this sentence for the user.
 
-        Where S3 failed while the file was read, that was no judgement: raises UnavailableError, and the
-        ticket stays open.
+        If S3 failed while the file was read, the file was not really judged: the ticket stays open, and
+        UnavailableError is raised instead.
         """
         if self._ranges.failed:
             raise UnavailableError
-        sentence = sentence[: Ticket._meta.get_field("refusal").max_length]
-        if self._mine().update(state=Ticket.State.REFUSED, refusal=sentence, claim=None):
+        sentence = sentence[: Ticket._meta.get_field("rejection").max_length]
+        if self._mine().update(state=Ticket.State.REJECTED, rejection=sentence, claim=None):
             remove_pending(self.ticket)
-        raise RefusedError(sentence)
+        raise RejectedError(sentence)
 
     def clean(self, function: Callable[["UploadedFile[Any]"], Result]) -> Result:
-        """Return what the function makes of the file; where it raises ValidationError, refuse the file."""
+        """Return the result of calling the function with the file. If it raises ValidationError, reject the file."""
         try:
             return function(self.file)
         except ValidationError as error:
-            self.refuse(" ".join(error.messages))
-            raise  # for the type checker: `refuse` raises
+            self.reject(" ".join(error.messages))
+            raise  # for the type checker: `reject` raises
 
     def keep(self) -> str:
-        """Copy the file, on S3, to its place among the media; return the name for a FileField.
+        """Copy the file to its final key, within S3, and return the name for a FileField.
 
-        It gets the headers and the ACL that the storage gives to a file of this name. Call it before the
-        transaction that writes the row. Raises InProgressError where the claim was lost, UnavailableError.
+        The copy gets the headers and the ACL that the storage gives to a file of this name. Call this before the
+        transaction that writes the row. Raises InProgressError if another request has taken over the ticket,
+        and UnavailableError if S3 fails.
         """
         if not self._mine().update(kept=True, claimed_at=timezone.now()):
             raise InProgressError
@@ -110,14 +111,14 @@ class Accepting:
             except ClientError as error:
                 if code_of(error) != "PreconditionFailed":
                     raise
-                # The form was sent again since: what is there now has not been checked.
+                # The form was sent again meanwhile, and the new version has not been checked.
                 raise IncompleteError("The file changed while it was checked. Please try again.") from error
         return ticket.target
 
     def accepted(self) -> None:
-        """Mark the ticket: call it in the transaction that writes the row.
+        """Mark the ticket as accepted. Call this in the transaction that writes the row.
 
-        Raises InProgressError, so that the transaction is rolled back, where the claim was lost meanwhile.
+        Raises InProgressError, which rolls the transaction back, if another request has taken over the ticket.
         """
         if not self._mine().update(state=Ticket.State.ACCEPTED, claim=None):
             raise InProgressError
@@ -129,11 +130,11 @@ class Accepting:
 
 @contextmanager
 def accepting(ticket: Ticket) -> Iterator[Accepting]:
-    """Claim the ticket, complete and check what was sent, and hand it out to make a row of it.
+    """Claim the ticket, check the file that was sent, and yield it so that the caller can write a row.
 
-    Left without `accepted()`, by an exception or otherwise, it gives the claim back and removes what `keep`
-    has copied: the ticket can be tried again. It must not be entered within a transaction, because other
-    processes are to see the claim. Raises the UploadError that says what is in the way.
+    If the block ends without `accepted()`, by an exception or otherwise, the claim is released and the copy that
+    `keep` made is removed, so that the ticket can be tried again. Don't enter the block within a transaction:
+    other processes must see the claim. Raises the UploadError that says why the file can't be accepted.
     """
     ticket.refresh_from_db()
     kind = registered(ticket.kind)
@@ -148,49 +149,49 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
     try:
         held = _examined(ticket, claim, kind)
         yield held
-    except BaseException:  # also the end of the process: whatever it is, others may go on with the ticket
-        _give_back(ticket, claim)
+    except BaseException:  # whatever it is, including SystemExit, others may use the ticket again
+        _release(ticket, claim)
         raise
     if held.done:
         remove_pending(ticket)
     else:
-        _give_back(ticket, claim)
+        _release(ticket, claim)
 
 
 def _claimed(ticket: Ticket, claim: uuid.UUID) -> QuerySet[Ticket]:
-    """Return the ticket's row, as long as it is in the hands of this claim."""
+    """Return the ticket's row while this claim holds it."""
     return Ticket.objects.filter(pk=ticket.pk, state=Ticket.State.CLAIMED, claim=claim)
 
 
-def _give_back(ticket: Ticket, claim: uuid.UUID) -> None:
-    """Open the ticket again, unless it is closed or in other hands by now; a copy that was kept goes."""
+def _release(ticket: Ticket, claim: uuid.UUID) -> None:
+    """Reopen the ticket and remove the copy, unless the ticket is closed or claimed by another request."""
     mine = _claimed(ticket, claim)
-    # Renewed first: while the copy is deleted nobody else may make it.
+    # Renew the claim first: nobody may make the copy while it is being deleted.
     if mine.update(claimed_at=timezone.now()):
         left = mine.filter(kept=True).exists() and not remove_copy(ticket)
         mine.update(state=Ticket.State.OPEN, claim=None, kept=left)
 
 
 def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
-    """Return the claimed ticket, after all that can be said against the file was asked."""
+    """Return the claimed ticket once the file has passed all checks."""
     sent = pending_of(ticket)
     with answers(ticket):
         found = sent.head()
         etags = parts_arrived(ticket) if found is None and ticket.part_size else None
     if etags is not None and len(etags) == len(parts_of(ticket)):
         with answers(ticket, quick=False):
-            # As S3 itself lists them: nothing that the browser says of them is needed.
+            # Use the list of S3 itself, so that nothing depends on what the browser says.
             sent.complete(etags)
             found = sent.head()
     if found is None:
         raise IncompleteError
     held = Accepting(ticket, claim, found["ETag"])
     if (found["ContentLength"], found["ContentType"]) != (ticket.size, ticket.content_type):
-        held.refuse("What has arrived is not the file that was announced. Please start again.")
+        held.reject("The file that arrived is not the one that was announced. Please start again.")
     if kind.check:
         try:
             kind.check(held.file)
         except ValidationError as error:
-            held.refuse(" ".join(error.messages))
+            held.reject(" ".join(error.messages))
         held.file.seek(0)
     return held

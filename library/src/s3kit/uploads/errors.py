@@ -1,15 +1,15 @@
-"""What keeps an upload from going on: for users a sentence, for scripts a word and a status."""
+"""The reasons why an upload stops: a sentence for users, a code and an HTTP status for scripts."""
 
 
 class UploadError(Exception):
-    """An upload does not go on; the text is a sentence for the user.
+    """An upload can't continue. The text is a sentence for the user.
 
-    `status` is the HTTP status of it, `code` a word for scripts, `retry_after` seconds, or None where waiting
-    does not help.
+    `status` is the HTTP status to answer with, and `code` a word for scripts. `retry_after` is in seconds, or
+    None if waiting does not help.
     """
 
     status = 400
-    code = "refused"
+    code = "rejected"
     sentence = "This upload is not possible."
 
     def __init__(self, sentence: str = "", *, retry_after: int | None = None) -> None:
@@ -17,29 +17,29 @@ class UploadError(Exception):
         self.retry_after = retry_after
 
 
-class RefusedError(UploadError):
-    """The file is of a kind or size that is not taken, or was found to be no good."""
+class RejectedError(UploadError):
+    """The file has a type or size that is not accepted, or its content did not pass the check."""
 
 
 class UnknownTicketError(UploadError):
-    """There is no such ticket, or it is somebody else's, which is not told."""
+    """The ticket does not exist or belongs to another user; the answer does not say which."""
 
     status, code = 404, "unknown"
-    sentence = "This upload is not known here. Please start it again."
+    sentence = "This upload does not exist. Please start it again."
 
 
 class ExpiredError(UploadError):
-    """The ticket's time is over, or it was cancelled."""
+    """The ticket has expired or was cancelled."""
 
     status, code = 410, "expired"
-    sentence = "This upload took too long, and its time is over. Please start it again."
+    sentence = "This upload took too long and has expired. Please start it again."
 
 
 class AlreadyAcceptedError(UploadError):
-    """The ticket has done its work: answer as after a success."""
+    """The ticket was accepted before. Answer as after a success."""
 
     status, code = 409, "accepted"
-    sentence = "This upload was accepted already."
+    sentence = "This upload has already been accepted."
 
 
 class InProgressError(UploadError):
@@ -53,23 +53,23 @@ class InProgressError(UploadError):
 
 
 class IncompleteError(UploadError):
-    """Not everything has arrived on S3."""
+    """S3 does not have the whole file."""
 
     status, code = 409, "incomplete"
     sentence = "The file has not arrived completely. Please try again."
 
 
 class RateLimitedError(UploadError):
-    """The user has begun too much."""
+    """The user has started too many uploads, or too large ones."""
 
     status, code = 429, "rate_limited"
 
 
 class UnavailableError(UploadError):
-    """S3 did not answer, or refused; the reason is in the log."""
+    """S3 did not answer or denied the request. The log says why."""
 
     status, code = 503, "unavailable"
-    sentence = "The file store does not answer just now. Please try again in a minute."
+    sentence = "The file store is not responding. Please try again in a minute."
 
     def __init__(self) -> None:
         super().__init__(retry_after=60)

@@ -1,7 +1,7 @@
-"""Tells a film that browsers play from anything else, by its first bytes.
+"""Recognizes films that every browser plays, by their first bytes.
 
-A film is kept as it came: to encode it anew would take minutes, and a program that the site does without. So
-what a camera wrote into it stays, and only `<video>` shows it, as the type that its extension stands for.
+Films are stored unchanged: re-encoding takes minutes and needs another program. So a camera's metadata stays in
+the file. The site shows it only in `<video>`, with the content type of its extension.
 """
 
 from pathlib import PurePath
@@ -9,25 +9,25 @@ from pathlib import PurePath
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
-# By extension. QuickTime's .mov is not among them: not every browser plays it.
+# By extension. Without QuickTime's .mov, which not every browser plays.
 TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 
-# For the file chooser, which knows types as well as extensions.
+# For the `accept` attribute of file fields.
 ACCEPT = ",".join(TYPES.values())
 
-# Extensions of films that are none for us, so that the answer need not speak of pictures.
+# Other extensions of films, so that the error message can speak of films.
 _OTHER_FILMS = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".ogv", ".ts", ".wmv"}
 
-# Who reads them says what a file is (ISO 14496-12, "ftyp"): the brands that stand for a film of MP4's kind. A
-# sound, a picture (HEIC, AVIF) and QuickTime have others in the first place, whatever else they agree with.
+# ISO 14496-12, "ftyp": the brands of MP4 films. Audio files, pictures (HEIC, AVIF) and QuickTime have another
+# major brand, even if they list one of these as compatible.
 _MP4_BRANDS = {*(f"iso{n}".encode() for n in "m23456789abc"), b"mp41", b"mp42", b"avc1", b"av01", b"dash"}
 _OTHER_BRANDS = {b"qt  ", b"M4A ", b"M4B ", b"M4P ", b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}
 
-# EBML, of which WebM is made (RFC 8794): the ids of its header and of the element that names the document.
+# WebM is EBML (RFC 8794): the IDs of its header and of the DocType element.
 _EBML = b"\x1a\x45\xdf\xa3"
 _DOC_TYPE = 0x4282
 
-# More than any header of a film takes.
+# Larger than the header of any film.
 _HEAD = 4096
 
 NOT_A_FILM = "This file is not a film that every browser plays. Please choose an MP4 or WebM file."
@@ -35,16 +35,15 @@ MISNAMED = "This film is named {named}, but inside it is {found}. Please name it
 
 
 def is_film(name: str) -> bool:
-    """Tell by its extension whether a file claims to be a film, of whatever kind."""
+    """Return whether the extension is that of a film, accepted or not."""
     extension = PurePath(name).suffix.lower()
     return extension in TYPES or extension in _OTHER_FILMS
 
 
 def check_film(upload: UploadedFile) -> None:
-    """Look at the first bytes of a file, and at the extension of its name; nothing else is read.
+    """Raise ValidationError unless the file is an MP4 or WebM film whose extension matches its content.
 
-    Raises ValidationError with a sentence for the user where it is no MP4 or WebM film, or one of them under
-    the name of the other.
+    Reads only the first bytes.
     """
     upload.seek(0)
     head = upload.read(_HEAD)
@@ -61,13 +60,13 @@ def _is_mp4(head: bytes) -> bool:
     size, kind, major = int.from_bytes(head[:4]), head[4:8], head[8:12]
     if kind != b"ftyp" or not 16 <= size <= len(head) or major in _OTHER_BRANDS:
         return False
-    # After the major brand and its version come those that it agrees with.
+    # After the major brand and its version come the compatible brands.
     brands = {major, *(head[at : at + 4] for at in range(16, size, 4))}
     return bool(brands & _MP4_BRANDS)
 
 
 def _is_webm(head: bytes) -> bool:
-    """Walk through the elements of the EBML header; sizes that lead out of it end the walk."""
+    """Look for the DocType among the elements of the EBML header. A size beyond the header ends the search."""
     if not head.startswith(_EBML):
         return False
     length, at = _number(head, 4)
@@ -82,10 +81,10 @@ def _is_webm(head: bytes) -> bool:
 
 
 def _number(data: bytes, at: int, *, marked: bool = False) -> tuple[int, int]:
-    """Return EBML's number of variable length at a place, and the place behind it.
+    """Return the variable-length number at a position, and the position after it.
 
-    The zeros at its beginning say how many bytes more it has; the 1 behind them is part of an id (`marked`)
-    and no part of a size. Where there is none, the place is the end of the data.
+    Its leading zero bits say how many more bytes it has. The 1 after them is part of an ID (`marked`) but not of
+    a size. If there is no number, the position is the end of the data.
     """
     first = data[at] if at < len(data) else 0
     width = 9 - first.bit_length()

@@ -1,6 +1,6 @@
 """Turns an untrusted upload into a picture file that is safe to show.
 
-Neither the name nor the content type that the browser sent decides anything: the bytes do.
+Only the bytes decide. The name and the content type that the browser sent don't.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ except ImportError as error:
     raise ImportError("s3kit.uploads.images needs Pillow: install django-s3-kit[images].") from error
 
 MAX_BYTES = 10 * 1024 * 1024
-# What a process spends on a picture for a moment: up to 15 bytes a pixel, 400 MB. A JPEG can be decoded at a
-# fraction of its size, so it may be as large as phones take them.
+# Decoding takes up to 15 bytes a pixel, so up to 400 MB of memory for a moment. A JPEG can be decoded at a
+# fraction of its size, so it may be as large as phones make them.
 MAX_MEGAPIXELS = 25
 MAX_MEGAPIXELS_OF_A_JPEG = 50
-# Sharp on a large screen; a page of twelve originals would be slow on a phone.
+# Sharp on a large screen, yet quick on a phone.
 MAX_EDGE = 2560
-# Of the user's name for the file, in characters: file systems allow 255 bytes, and storages add to it.
+# Characters of the user's file name: file systems allow 255 bytes, and storages append to it.
 MAX_STEM = 50
 
 
 class Format(NamedTuple):
-    """How the pictures of one format are stored."""
+    """How pictures of one format are stored."""
 
     stored_as: str
     extension: str
@@ -39,7 +39,7 @@ class Format(NamedTuple):
     max_megapixels: int = MAX_MEGAPIXELS
 
 
-# By Pillow's name of the format that comes in. Of an animation the first frame is kept, a GIF's without loss.
+# By Pillow's name of the uploaded format. Only the first frame of an animation is kept, a GIF's without loss.
 FORMATS = {
     "JPEG": Format(
         "JPEG", ".jpg", {"quality": 85, "progressive": True, "optimize": True}, MAX_MEGAPIXELS_OF_A_JPEG
@@ -50,7 +50,7 @@ FORMATS = {
     "AVIF": Format("AVIF", ".avif", {"quality": 75}),
 }
 
-# For the file chooser; phones that take HEIC then hand over a JPEG.
+# For the `accept` attribute of file fields. It makes phones convert HEIC to JPEG.
 ACCEPT = "image/jpeg,image/png,image/webp,image/avif,image/gif"
 
 NOT_A_PICTURE = "This file is not a picture we can show. Please choose a JPEG, PNG, WebP, AVIF or GIF file."
@@ -60,13 +60,13 @@ TOO_MANY_PIXELS = "This picture has too many pixels. The limit is {limit} megapi
 
 
 def clean_picture(upload: UploadedFile, *, max_bytes: int = MAX_BYTES) -> ContentFile:
-    """Return the picture in `upload`: upright, at most MAX_EDGE on its longer side, encoded anew.
+    """Return the picture re-encoded: upright, with at most MAX_EDGE pixels on its longer side.
 
-    Nothing but the pixels and the colour profile is kept: no EXIF, position, XMP, comment, second picture or
-    appended data. The extension of its name is that of the format.
+    Only the pixels and the colour profile are kept: no EXIF, location, XMP, comment, second picture or appended
+    data. The name gets the extension of the stored format.
 
-    Raises ValidationError with a sentence for the user where the upload is larger than `max_bytes`, has more
-    pixels than its format may have, is of no format in FORMATS, or can't be decoded to its end.
+    Raises ValidationError, with a sentence for the user, if the upload is larger than `max_bytes`, has too many
+    pixels, has none of the FORMATS, or can't be decoded completely.
     """
     size = upload.size or 0
     if size > max_bytes:
@@ -77,32 +77,32 @@ def clean_picture(upload: UploadedFile, *, max_bytes: int = MAX_BYTES) -> Conten
     try:
         picture = _upright_and_small(image)
         profile = _fitting_profile(picture)
-        picture.info.clear()  # else Pillow would write a comment, a profile or a transparency from there
+        picture.info.clear()  # or Pillow would write its comment, profile or transparency
         picture.save(encoded, known.stored_as, icc_profile=profile, **known.options)
-    # Pillow's decoders raise whatever they stumble over in a broken file.
+    # Pillow's decoders raise any exception for a broken file.
     except Exception as error:
         raise ValidationError(DAMAGED, code="damaged") from error
     return ContentFile(encoded.getvalue(), name=short_name(upload.name or "", known.extension, "picture"))
 
 
 def short_name(name: str, extension: str, default: str) -> str:
-    """Return a user's name for a file, safe and of at most MAX_STEM characters, with an extension.
+    """Return a safe name with this extension, of at most MAX_STEM characters of the user's file name.
 
-    Where nothing is left of it, it is `default`.
+    If nothing of that name is left, use `default`.
     """
     return (slugify(PurePath(name).stem, allow_unicode=True)[:MAX_STEM] or default) + extension
 
 
 def _open(upload: UploadedFile) -> tuple[Image.Image, Format]:
-    """Return the image, with its header read and nothing decoded, and its format."""
+    """Return the image, of which only the header has been read, and its format."""
     try:
         image = Image.open(upload, formats=tuple(FORMATS))
-    # Pillow's own limits, which are higher, speak first.
+    # Pillow's own, higher limits come first.
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_many_pixels(MAX_MEGAPIXELS) from error
     except Exception as error:  # as above
         raise ValidationError(NOT_A_PICTURE, code="not_a_picture") from error
-    # Many phones put a second picture behind a JPEG, which Pillow then calls an MPO.
+    # Many phones append a second picture to a JPEG. Pillow calls that MPO.
     known = FORMATS["JPEG" if image.format == "MPO" else image.format or ""]
     if image.width * image.height > known.max_megapixels * 1_000_000:
         raise _too_many_pixels(known.max_megapixels)
@@ -114,27 +114,27 @@ def _too_many_pixels(limit: int) -> ValidationError:
 
 
 def _upright_and_small(image: Image.Image) -> Image.Image:
-    """Return the first frame as L, RGB or RGBA, of at most MAX_EDGE, turned as its EXIF says."""
+    """Return the first frame as L, RGB or RGBA, at most MAX_EDGE large, rotated as its EXIF says."""
     share = min(1, MAX_EDGE / max(image.size))
-    # JPEG only: decode at a half, a quarter or an eighth where that is enough.
+    # JPEG only: decode at a half, a quarter or an eighth if that is enough.
     image.draft(None, (int(image.width * share), int(image.height * share)))
-    # All of it, now: a file that breaks off would pass as a whole one when it is looked at a second time.
+    # Decode everything now: at a second attempt, Pillow would accept a truncated file.
     image.load()
-    if image.mode.startswith("I;16"):  # 16 bits of grey, which convert() would clip instead of scaling down
+    if image.mode.startswith("I;16"):  # 16-bit grey, which convert() clips instead of scaling
         image = image.point(lambda value: value / 256).convert("L")
     elif image.mode != "RGBA" and image.has_transparency_data:
         image = image.convert("RGBA")
     elif image.mode in ("1", "P"):  # can't be resized smoothly
         image = image.convert("L" if image.mode == "1" else "RGB")
     image.thumbnail((MAX_EDGE, MAX_EDGE), Image.Resampling.LANCZOS, reducing_gap=None)
-    # Turned first, and then Pillow rewrites the EXIF, which fails for an odd one; it is not kept anyway.
+    # Pillow rotates first and then rewrites the EXIF, which can fail. The EXIF is not kept anyway.
     with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
     return image if image.mode in ("L", "RGB", "RGBA") else _to_rgb(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return a picture made for print as RGB: by its own profile, else by the plain formula."""
+    """Return a picture made for print as RGB, by its own profile if it has a valid one."""
     try:
         profile = io.BytesIO(image.info["icc_profile"])
         screen = ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
@@ -146,6 +146,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _fitting_profile(image: Image.Image) -> bytes | None:
-    """Return the colour profile, unless it is of another kind of colour than the pixels are by now."""
+    """Return the colour profile, unless it belongs to another colour space than the pixels by now."""
     profile = image.info.get("icc_profile") or b""
     return profile if profile[16:20] == (b"GRAY" if image.mode == "L" else b"RGB ") else None

@@ -1,4 +1,4 @@
-"""Which files browsers may send straight to S3: declared by the site, checked by the server."""
+"""The kinds of files that browsers may send straight to S3: declared by the site, enforced by the server."""
 
 import posixpath
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ User = AbstractBaseUser | AnonymousUser
 
 
 def is_staff(user: User) -> bool:
-    """Return whether the user is an active staff member: the rule of a kind that has none of its own."""
+    """Return whether the user is an active staff member, which is the default rule of a kind."""
     return bool(user.is_active and getattr(user, "is_staff", False))
 
 
@@ -26,11 +26,14 @@ def is_staff(user: User) -> bool:
 class Kind:
     """A kind of file that may be uploaded.
 
-    `name` is that of the ticket's rows, such as "gallery.film". `extensions` are in lower case and without a
-    dot, `max_bytes` is the limit. `folder` is where `Accepting.keep` puts the file, in names of the storage; blank
-    for files that the caller encodes anew. `max_length` is that of the FileField which holds the name. `check`
-    looks into the file and raises ValidationError with sentences for the user. `may_upload` says who may upload;
-    `storage` is the alias in STORAGES.
+    - `name` identifies the kind, such as "gallery.film". Tickets store it.
+    - `extensions` are in lower case and have no dot. `max_bytes` is the largest accepted size.
+    - `folder` is where `Accepting.keep` stores the file. Leave it empty if your view re-encodes the file and
+      saves the result itself.
+    - `max_length` is that of the FileField which holds the name.
+    - `check` reads the file and raises ValidationError, with sentences for the user, to reject it.
+    - `may_upload` takes a user and returns whether they may upload this kind. The default is staff only.
+    - `storage` is the alias in STORAGES.
     """
 
     name: str
@@ -43,7 +46,7 @@ class Kind:
     storage: str = "default"
 
     def takes(self, file_name: str) -> bool:
-        """Return whether the file's extension is one of this kind."""
+        """Return whether this kind accepts the file's extension."""
         return posixpath.splitext(file_name)[1].lower().removeprefix(".") in self.extensions
 
 
@@ -51,9 +54,9 @@ _registered: dict[str, Kind] = {}
 
 
 def register(*kinds: Kind) -> None:
-    """Let browsers send these kinds of files: call it in the `ready()` of an app.
+    """Allow browsers to send these kinds of files. Call it in the `ready()` method of an app.
 
-    Raises ImproperlyConfigured for a name that another kind has.
+    Raises ImproperlyConfigured if another kind has the same name.
     """
     for kind in kinds:
         if _registered.setdefault(kind.name, kind) != kind:
@@ -61,29 +64,29 @@ def register(*kinds: Kind) -> None:
 
 
 def registered(name: str) -> Kind | None:
-    """Return the kind of a name, or None."""
+    """Return the kind with this name, or None."""
     return _registered.get(name)
 
 
 def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
-    """Return the first of the kinds that takes the file, by its extension."""
+    """Return the first kind that accepts the file's extension, or None."""
     return next((kind for kind in kinds if kind.takes(file_name)), None)
 
 
 def available(alias: str = "default") -> bool:
-    """Return whether uploads can go straight to S3: the storage is there."""
+    """Return whether browsers can send files straight to this storage, which is true on S3 only."""
     from s3kit.storages import MediaStorage
 
     return isinstance(storages[alias], MediaStorage)
 
 
 def storage_of(alias: str) -> "MediaStorage":
-    """Return the storage of an alias; raise ImproperlyConfigured where it is not on S3."""
+    """Return the storage with this alias. Raise ImproperlyConfigured if it is not on S3."""
     from s3kit.storages import MediaStorage
 
     storage = storages[alias]
     if not isinstance(storage, MediaStorage):
         raise ImproperlyConfigured(
-            f"Uploads go straight to S3 only where STORAGES[{alias!r}] is on S3: ask available() first."
+            f"STORAGES[{alias!r}] is not on S3, so browsers can't send files to it. Check uploads.available() first."
         )
     return storage

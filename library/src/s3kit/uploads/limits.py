@@ -1,4 +1,4 @@
-"""How much one user may begin: the limits against somebody who fills the bucket."""
+"""How many uploads one user may start, so that nobody can fill the bucket."""
 
 from datetime import timedelta
 
@@ -10,16 +10,16 @@ from django.utils import timezone
 from s3kit.uploads.errors import RateLimitedError
 from s3kit.uploads.models import Ticket
 
-TICKETS_PER_HOUR = 100  # of one user
-OPEN_BYTES = 20 * 2**30  # of all tickets of a user that are under way
+TICKETS_PER_HOUR = 100  # per user
+OPEN_BYTES = 20 * 2**30  # of all unfinished uploads of a user
 
 
 def check(user: AbstractBaseUser, size: int) -> None:
-    """Raise RateLimitedError where the user may not begin another upload of this size now."""
+    """Raise RateLimitedError if the user may not start another upload of this size now."""
     now, hour = timezone.now(), timedelta(hours=1)
     mine = Ticket.objects.filter(user_id=user.pk)
     lately = mine.filter(created_at__gt=now - hour).order_by("-created_at")
-    # The one that must be an hour old for another to be allowed.
+    # Once this one is an hour old, the next is allowed.
     if (last := lately[TICKETS_PER_HOUR - 1 : TICKETS_PER_HOUR].first()) is not None:
         wait = _seconds(last.created_at + hour - now)
         raise RateLimitedError(

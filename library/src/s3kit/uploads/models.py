@@ -1,4 +1,4 @@
-"""The tickets of uploads that go straight to S3; what they mean and do is in `s3kit.uploads.tickets`."""
+"""The tickets of uploads that go straight to S3. Their logic is in `s3kit.uploads.tickets`."""
 
 import uuid
 
@@ -9,15 +9,15 @@ from s3kit.deployment import PENDING_PREFIX
 
 
 class Ticket(models.Model):
-    """What one user may upload once: decided by the server when it was issued, and never changed."""
+    """Permission for one user to upload one file. The server decides its terms, which never change."""
 
     class State(models.TextChoices):
-        """How far it is; only an open ticket can be claimed, and only a claimed one accepted or refused."""
+        """Only an open ticket can be claimed, and only a claimed one can be accepted or rejected."""
 
         OPEN = "open"
         CLAIMED = "claimed"
         ACCEPTED = "accepted"
-        REFUSED = "refused"
+        REJECTED = "rejected"
         CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -27,17 +27,17 @@ class Ticket(models.Model):
     name = models.CharField("file name", max_length=255, help_text="As the user's device calls it.")
     content_type = models.CharField(max_length=100)
     size = models.PositiveBigIntegerField(help_text="In bytes.")
-    # 0: in one piece. In the row, so that a deploy with another size changes no upload that is under way.
+    # 0 means in one piece. Stored, so that a deploy with another part size leaves unfinished uploads alone.
     part_size = models.PositiveBigIntegerField(default=0)
     upload_id = models.CharField("multipart upload", max_length=500, blank=True)
-    # Chosen with the ticket, so that an acceptance which is tried again makes no second object.
-    target = models.CharField(max_length=1024, blank=True, help_text="The media name it is to have.")
+    # Chosen with the ticket, so that accepting it again after a failure makes no second object.
+    target = models.CharField(max_length=1024, blank=True, help_text="Its name in the storage once accepted.")
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
-    refusal = models.CharField(max_length=500, blank=True)
-    claim = models.UUIDField(null=True, help_text="Of the request that is accepting it.")
+    rejection = models.CharField(max_length=500, blank=True)
+    claim = models.UUIDField(null=True, help_text="The request that is accepting it.")
     claimed_at = models.DateTimeField(null=True)
-    # From before the copy is begun: what a killed process has left behind can then be found.
-    kept = models.BooleanField(default=False, help_text="There may be an object under the target.")
+    # Set before the copy starts, so that the copy of a killed process can be found.
+    kept = models.BooleanField(default=False, help_text="There may be an object at the target.")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
 
@@ -52,5 +52,5 @@ class Ticket(models.Model):
 
     @property
     def key(self) -> str:
-        """Return the key that the upload has until it is accepted; it says nothing of user or file."""
+        """Return the object's key until it is accepted. It reveals neither the user nor the file."""
         return f"{PENDING_PREFIX}{self.id.hex}"

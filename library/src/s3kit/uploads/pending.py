@@ -1,7 +1,7 @@
-"""What browsers send straight to S3: what is signed for them, and what the site does with it there.
+"""Objects that browsers send straight to S3: signing the requests, and the operations of the server.
 
-It lies under `pending/` of the media bucket, which expires, until `s3kit.uploads.acceptance` accepts it. All calls have
-time limits that a web request can bear, and raise what boto3 raises.
+They are stored under `pending/`, where they expire, until `s3kit.uploads.acceptance` accepts them. All calls
+have time limits that suit a web request, and raise boto3's errors.
 
 Sources of the rules: Amazon S3 API reference, "POST Policy", "Authenticating Requests: Using Query
 Parameters" and "CopyObject"; S3 User Guide, "Amazon S3 multipart upload limits".
@@ -22,27 +22,27 @@ from s3kit import clients
 from s3kit.deployment import Target
 from s3kit.storages import signing
 
-LINK_LIFE = 3600  # seconds, in which the sending of a form or a part must begin
+LINK_LIFE = 3600  # seconds, within which sending a form or a part must start
 
-READ_BLOCK = 2**20  # bytes, of an object that is looked at
-# AWS copies about 100 MB/s in one request; so many at once take 2 GiB in a few seconds. Another store may
-# read all of the object for each part, as the embedded S3 does: it gets one request, as far as that may go.
+READ_BLOCK = 2**20  # bytes
+# AWS copies about 100 MB/s per request, so this many at once copy 2 GiB in a few seconds. Other servers may read
+# the whole object for each part, as the local S3 server does, so they get one request up to S3's limit.
 COPY_FROM = COPY_PART = 64 * 2**20
 COPIES = 8
 COPY_MOST = 5 * 2**30
 
-# What the calls raise: refused, not answered, or answered by something that is no S3.
-REFUSALS = (BotoCoreError, ClientError, ResponseParserError)
+# The calls raise these if S3 denies a request or does not answer, or if the server is not S3.
+FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 
 
 def code_of(error: ClientError) -> str:
-    """Return S3's code of an error; other servers may answer without one."""
+    """Return S3's error code, or "" because other servers may answer without one."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 @dataclass(frozen=True)
 class Pending:
-    """One object, or one upload in parts that is to become it."""
+    """One object that a browser sends, or the multipart upload that becomes it."""
 
     target: Target
     bucket: str
@@ -63,9 +63,9 @@ class Pending:
         return self.named | {"UploadId": self.upload_id}
 
     def signed_form(self, content_type: str, size: int) -> dict[str, Any]:
-        """Return `url` and `fields` of a form that takes just this: key, type and size are in its signed policy.
+        """Return the `url` and `fields` of a form whose signed policy fixes key, type and size.
 
-        A field more than those, and S3 rejects it. It must be sent within LINK_LIFE seconds.
+        S3 rejects a form with any other field. It must be sent within LINK_LIFE seconds.
         """
         exactly = {"Content-Type": content_type}
         signed = clients.web(self.target).generate_presigned_post(
@@ -78,7 +78,7 @@ class Pending:
         return {"url": clients.bucket_url(self.target, self.bucket), "fields": signed["fields"]}
 
     def signed_part(self, number: int, size: int) -> str:
-        """Return the address to which a part of just this size can be PUT, within LINK_LIFE seconds."""
+        """Return the URL to PUT a part of exactly this size to, within LINK_LIFE seconds."""
         return signing.presign(
             clients.object_url(self.target, self.bucket, self.key),
             clients.credentials(self.target),
@@ -91,12 +91,12 @@ class Pending:
         )
 
     def begin(self, content_type: str) -> str:
-        """Begin an upload in parts; return its id."""
+        """Start a multipart upload and return its ID."""
         begun = clients.web(self.target).create_multipart_upload(**self.named, ContentType=content_type)
         return str(begun["UploadId"])
 
     def head(self) -> dict[str, Any] | None:
-        """Return what S3 says of the object, or None where there is none."""
+        """Return S3's answer to a HEAD request, or None if there is no object."""
         try:
             return dict(clients.web(self.target).head_object(**self.named))
         except ClientError as error:
@@ -105,9 +105,9 @@ class Pending:
             raise
 
     def parts(self, sizes: Mapping[int, int]) -> dict[int, str] | None:
-        """Return the ETags of the parts that S3 has in these sizes, by number.
+        """Return the ETags of the parts that S3 has in the given sizes, by number.
 
-        None where the upload is over, or was given up.
+        Returns None if the upload was completed or aborted.
         """
         pages = clients.web(self.target).get_paginator("list_parts").paginate(**self._upload)
         try:
@@ -123,11 +123,11 @@ class Pending:
             raise
 
     def complete(self, etags: Mapping[int, str]) -> None:
-        """Make the object of its parts."""
+        """Complete the multipart upload."""
         _complete(clients.working(self.target), self._upload, etags)
 
     def remove(self) -> None:
-        """Give the upload up and delete the object; what is not there is no error."""
+        """Abort the upload and delete the object. It is no error if either is gone."""
         s3 = clients.web(self.target)
         if self.upload_id:
             with suppress(s3.exceptions.NoSuchUpload):
@@ -135,9 +135,9 @@ class Pending:
         s3.delete_object(**self.named)
 
     def copy(self, key: str, *, etag: str, size: int, parameters: Mapping[str, Any]) -> None:
-        """Copy the object, if it still has the ETag, to a key; `parameters` are boto3's of what is written.
+        """Copy the object to a key if it still has this ETag. `parameters` are boto3's for the new object.
 
-        A large one is copied in parts, several at once; no part of it is left behind when that fails.
+        Large objects are copied in parts, several at once. If that fails, no part is left behind.
         """
         s3, target = clients.working(self.target), self._bucket | {"Key": key}
         source: dict[str, Any] = {
@@ -162,7 +162,7 @@ class Pending:
                 etags = list(pool.map(copy_part, range(0, size, COPY_PART)))
             _complete(s3, upload, dict(enumerate(etags, 1)))
         except BaseException:
-            with suppress(*REFUSALS):
+            with suppress(*FAILURES):
                 s3.abort_multipart_upload(**upload)
             raise
 
@@ -173,9 +173,9 @@ def _complete(s3: Any, upload: Mapping[str, str], etags: Mapping[int, str]) -> N
 
 
 class Ranges(io.RawIOBase):
-    """One version of an object as a file to read; every read is a request for a range of bytes.
+    """One version of an object as a readable file. Every read is a request for a range of bytes.
 
-    `failed` says that S3 did not give what was asked for: who reads may swallow the error.
+    `failed` records that a request failed, because the reader may swallow the error.
     """
 
     def __init__(self, pending: Pending, etag: str, size: int) -> None:
@@ -197,7 +197,7 @@ class Ranges(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Move, without a request."""
+        """Set the position, without a request."""
         at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if at < 0:
             raise ValueError(f"negative seek position {at}")
@@ -205,7 +205,7 @@ class Ranges(io.RawIOBase):
         return at
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fetch as many bytes as the buffer holds."""
+        """Fetch as many bytes as fit into the buffer."""
         got = self.fetch(len(buffer))
         buffer[: len(got)] = got
         return len(got)
@@ -215,7 +215,7 @@ class Ranges(io.RawIOBase):
         return self.fetch(self._size)
 
     def fetch(self, length: int) -> bytes:
-        """Return so many bytes, or what is left."""
+        """Return this many bytes, or fewer at the end."""
         length = min(length, self._size - self._at)
         if length <= 0:
             return b""
@@ -224,7 +224,7 @@ class Ranges(io.RawIOBase):
             s3 = clients.web(self._pending.target)
             found = s3.get_object(**self._pending.named, Range=wanted, IfMatch=self._etag)
             got: bytes = found["Body"].read()
-        except REFUSALS:
+        except FAILURES:
             self.failed = True
             raise
         self._at += len(got)

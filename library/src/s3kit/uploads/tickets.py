@@ -1,11 +1,11 @@
-"""Tickets: what one user may upload once, decided by the server.
+"""Tickets: each lets one user upload one file.
 
-The server alone decides key, type, size, access and time: they are in what it signs. Up to PART_FROM bytes go in
-one form (a presigned POST), more in parts, each signed with its Content-Length.
+The server alone decides key, type, size, access and time, because it signs them. Files of up to PART_FROM bytes
+are sent as one form (a presigned POST), larger ones in parts, each signed with its Content-Length.
 
 Sources of the rules: Amazon S3 API reference, "POST Policy" and "Authenticating Requests: Using Query
-Parameters"; S3 User Guide, "Amazon S3 multipart upload limits": parts of 5 MiB to 5 GiB, the last one may be
-smaller, 10,000 at most.
+Parameters"; S3 User Guide, "Amazon S3 multipart upload limits": at most 10,000 parts of 5 MiB to 5 GiB, of which
+the last one may be smaller.
 """
 
 import logging
@@ -31,54 +31,53 @@ from s3kit.uploads.errors import (
     AlreadyAcceptedError,
     ExpiredError,
     InProgressError,
-    RefusedError,
+    RejectedError,
     UnavailableError,
     UnknownTicketError,
 )
 from s3kit.uploads.kinds import Kind, storage_of
 from s3kit.uploads.models import Ticket
-from s3kit.uploads.pending import REFUSALS, Pending
+from s3kit.uploads.pending import FAILURES, Pending
 
 logger = logging.getLogger(__name__)
 
 MIB = 2**20
 
-PART_FROM = 16 * MIB  # a larger file goes in parts
-PART = 16 * MIB  # of bytes: a cut connection costs that much at most, and 5 GB are 320 requests
-MAX_PARTS = 10_000  # S3's own limit
-BATCH = 16  # parts whose links are handed out at once
+PART_FROM = 16 * MIB  # larger files are sent in parts
+PART = 16 * MIB  # bytes: a cut connection costs at most that much, and 5 GB take 320 requests
+MAX_PARTS = 10_000  # S3's limit
+BATCH = 16  # parts signed per answer
 
-# The lifecycle rule removes what is under pending/ after a day, and not a second earlier.
+# The lifecycle rule removes objects under pending/ after a day, never earlier.
 TICKET_LIFE = timedelta(hours=23)
-KEPT_LIFE = timedelta(days=1)  # of the row after that: a late question still gets its answer
-# A claim that is older belongs to a process that was killed.
+KEPT_LIFE = timedelta(days=1)  # of the row after that, so that late requests still get the right answer
+# An older claim belongs to a process that was killed.
 CLAIM_LIFE = timedelta(minutes=10)
 
 
 def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket:
     """Return a new ticket for a file of `size` bytes that the user calls `name`.
 
-    Raises RefusedError for a name, a type or a size that is not taken, RateLimitedError where the user has
-    begun TICKETS_PER_HOUR in the last hour or has OPEN_BYTES under way, UnavailableError. What old tickets
-    have left behind goes in passing.
+    Raises RejectedError for a name, type or size that is not accepted, RateLimitedError if the user has reached
+    one of `s3kit.uploads.limits`, and UnavailableError if S3 fails. Also deletes expired tickets.
     """
     storage = storage_of(kind.storage)
-    # Control characters and halves of characters, which no database takes, are no part of a name.
+    # Drop control characters and lone surrogates, which databases reject.
     name = "".join(c for c in str(name).replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
     if not name or len(name) > 255:
-        raise RefusedError("This file needs a name of 1 to 255 characters.")
+        raise RejectedError("This file needs a name of 1 to 255 characters.")
     if not kind.takes(name):
         listed = ", ".join(f".{extension}" for extension in kind.extensions)
-        raise RefusedError(f"Files of this type are not taken here. Please choose one of {listed}.")
+        raise RejectedError(f"Files of this type are not accepted. Please choose one of {listed}.")
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise RefusedError("This file is empty.")
+        raise RejectedError("This file is empty.")
     if size > kind.max_bytes:
         limit = filesizeformat(kind.max_bytes)
-        raise RefusedError(f"This file is too large ({filesizeformat(size)}). The limit is {limit}.")
+        raise RejectedError(f"This file is too large ({filesizeformat(size)}). The limit is {limit}.")
     try:
         target = storage.get_available_name(posixpath.join(kind.folder, name), kind.max_length)
     except SuspiciousFileOperation as error:
-        raise RefusedError("This file's name can't be used. Please rename the file.") from error
+        raise RejectedError("This file's name can't be used. Please rename the file.") from error
     ticket = Ticket(
         user_id=user.pk,
         kind=kind.name,
@@ -92,7 +91,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
     )
     sweep()
     with transaction.atomic():
-        # Of two requests of one user the second counts when the first has written its row.
+        # Lock the user, so that of two concurrent requests the second counts the first one's row.
         users = get_user_model()._default_manager.select_for_update()
         list(users.filter(pk=user.pk).values_list("pk"))
         limits.check(user, size)
@@ -109,13 +108,13 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
 
 
 def part_size(size: int) -> int:
-    """Return the size of a file's parts: PART, or more MiB where MAX_PARTS would not be enough."""
+    """Return the size of a file's parts: PART, or more if MAX_PARTS parts would not be enough."""
     smallest = -(-size // MAX_PARTS)
     return max(PART, -(-smallest // MIB) * MIB)
 
 
 def ticket(user: AbstractBaseUser, ticket_id: uuid.UUID | str) -> Ticket:
-    """Return a ticket of the user; raise UnknownTicketError for anybody else's, and where there is none."""
+    """Return the user's ticket. Raise UnknownTicketError if it does not exist or is another user's."""
     try:
         return Ticket.objects.get(pk=ticket_id, user_id=user.pk)
     except (Ticket.DoesNotExist, ValidationError):
@@ -123,12 +122,12 @@ def ticket(user: AbstractBaseUser, ticket_id: uuid.UUID | str) -> Ticket:
 
 
 def sending(ticket: Ticket) -> dict[str, Any]:
-    """Return what a browser needs to send the file, or what is missing of it, as data for JSON.
+    """Return what a browser needs to send the file, or the rest of it, as data for JSON.
 
-    `complete` says that S3 has everything; else there is either `post` (the address and the fields of a form,
-    whose last field is to be the file, called `file`) or `parts`: the next BATCH that S3 has not, each with
-    its number, the bytes of the file from `start` to before `end`, and the address to PUT them to. All of it
-    is good for LINK_LIFE seconds and is made anew at each call.
+    `complete` is true once S3 has everything. Otherwise there is either `post`, the URL and the fields of a form
+    to which the browser appends the file as `file`, or `parts`, the next BATCH that S3 does not have: each with
+    its number, the bytes of the file from `start` up to `end`, and the URL to PUT them to. The links are valid
+    for LINK_LIFE seconds; each call signs new ones.
 
     Raises the UploadError that says why the ticket is not open.
     """
@@ -160,9 +159,9 @@ def sending(ticket: Ticket) -> dict[str, Any]:
 
 
 def cancel(ticket: Ticket) -> None:
-    """Close the ticket, and remove what it has sent; what can't be removed expires.
+    """Close the ticket and remove what was sent. What can't be removed expires.
 
-    Raises AlreadyAcceptedError, or InProgressError, where it is too late.
+    Raises AlreadyAcceptedError or InProgressError if it is too late.
     """
     changed = claimable(ticket).update(state=Ticket.State.CANCELLED, claim=None)
     ticket.refresh_from_db()
@@ -173,12 +172,12 @@ def cancel(ticket: Ticket) -> None:
 
 
 def check_open(ticket: Ticket) -> None:
-    """Raise what is to be said of a ticket that can't be used (any more)."""
+    """Raise the UploadError that says why the ticket can't be used, unless it is open."""
     state = Ticket.State
     if ticket.state == state.ACCEPTED:
         raise AlreadyAcceptedError
-    if ticket.state == state.REFUSED:
-        raise RefusedError(ticket.refusal)
+    if ticket.state == state.REJECTED:
+        raise RejectedError(ticket.rejection)
     if ticket.state == state.CANCELLED:
         raise ExpiredError("This upload was cancelled. Please start it again.")
     if ticket.state == state.CLAIMED and not is_stale(ticket):
@@ -188,19 +187,19 @@ def check_open(ticket: Ticket) -> None:
 
 
 def is_stale(ticket: Ticket) -> bool:
-    """Return whether the claim is that of a process which was killed."""
+    """Return whether the claim belongs to a process that was killed."""
     return ticket.claimed_at is None or ticket.claimed_at < timezone.now() - CLAIM_LIFE
 
 
 def claimable(ticket: Ticket) -> QuerySet[Ticket]:
-    """Return the ticket's row, if it is open or its claim is that of a process which was killed."""
+    """Return the ticket's row if it is open, or if its claim belongs to a process that was killed."""
     state = Ticket.State
     stale = Q(state=state.CLAIMED, claimed_at__lt=timezone.now() - CLAIM_LIFE)
     return Ticket.objects.filter(Q(state=state.OPEN) | stale, pk=ticket.pk)
 
 
 def sweep() -> None:
-    """Delete the rows of old tickets, and the copies of acceptances that were killed before their row."""
+    """Delete the rows of old tickets, and copies whose acceptance was killed before its row was written."""
     old = Ticket.objects.filter(expires_at__lt=timezone.now() - KEPT_LIFE)
     for left in old.filter(kept=True).exclude(state=Ticket.State.ACCEPTED)[:10]:
         if remove_copy(left):
@@ -210,60 +209,60 @@ def sweep() -> None:
 
 @contextmanager
 def answers(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
-    """Turn what boto3 raises into UnavailableError, its reason into a line of the log.
+    """Turn boto3's errors into UnavailableError, and log the reason.
 
-    What is `quick` waits for its turn, so that with S3 hanging the process has threads left for other pages.
+    `quick` requests wait for their turn, so that a hanging S3 leaves the process threads for other pages.
     """
     try:
         with clients.in_turn() if quick else nullcontext():
             yield
-    except REFUSALS as error:
+    except FAILURES as error:
         bucket = storage_of(ticket.storage).bucket_name
         known = isinstance(error, ClientError | BotoCoreError)
-        text = errors.explain(error, bucket, role="web") if known else f"{bucket}: no answer of an S3 server"
+        text = errors.explain(error, bucket, role="web") if known else f"{bucket}: not an answer of S3"
         logger.exception("An upload straight to S3 failed: %s", text)
         raise UnavailableError from error
 
 
 def pending_of(ticket: Ticket) -> Pending:
-    """Return the object that the browser sends, as S3 sees it."""
+    """Return the object that the browser sends."""
     storage = storage_of(ticket.storage)
     return Pending(storage.target, storage.named_bucket, ticket.key, ticket.upload_id)
 
 
 def parts_of(ticket: Ticket) -> dict[int, tuple[int, int]]:
-    """Return where each part starts and ends, by number."""
+    """Return the start and end of each part, by number."""
     step, starts = ticket.part_size, range(0, ticket.size, ticket.part_size)
     return {number: (start, min(start + step, ticket.size)) for number, start in enumerate(starts, 1)}
 
 
 def parts_arrived(ticket: Ticket) -> dict[int, str] | None:
-    """Return the ETags of the parts that S3 has, by number; None where the upload is over or given up."""
+    """Return the ETags of the parts that S3 has, by number, or None if the upload was completed or aborted."""
     return pending_of(ticket).parts(
         {number: end - start for number, (start, end) in parts_of(ticket).items()}
     )
 
 
 def link(ticket: Ticket, number: int, start: int, end: int) -> dict[str, Any]:
-    """Return a part with the address to which it can be sent."""
+    """Return a part with the URL to send it to."""
     url = pending_of(ticket).signed_part(number, end - start)
     return {"number": number, "start": start, "end": end, "url": url}
 
 
 def remove_pending(ticket: Ticket) -> None:
-    """Remove what was sent, as far as S3 answers: the rest expires."""
+    """Remove what was sent. If S3 fails, it expires instead."""
     try:
         pending_of(ticket).remove()
-    except REFUSALS as error:
+    except FAILURES as error:
         logger.warning("%s stays until it expires: %s", ticket.key, error)
 
 
 def remove_copy(ticket: Ticket) -> bool:
-    """Remove what `keep` has copied; return whether S3 did so."""
+    """Remove the copy that `keep` made. Return whether S3 did so."""
     storage = storage_of(ticket.storage)
     try:
         Pending(storage.target, storage.named_bucket, storage.key(ticket.target)).remove()
-    except REFUSALS as error:
+    except FAILURES as error:
         logger.warning("The copy %s could not be removed: %s", ticket.target, error)
         return False
     return True

@@ -1,4 +1,4 @@
-"""The addresses that the page's script asks: `path("uploads/", include("s3kit.uploads.urls"))`."""
+"""The URLs that the page's script uses: `path("uploads/", include("s3kit.uploads.urls"))`."""
 
 from django.urls import path
 

@@ -1,7 +1,6 @@
-"""What the page's script asks: a ticket, what is still missing, and to give up.
+"""The views that the page's script uses: begin an upload, show what is missing, cancel.
 
-Every answer is JSON. What is wrong is {"errors": lists of {"message", "code"} by field}, with a status that says
-whose turn it is.
+Every answer is JSON. Errors are {"errors": {field: [{"message": ..., "code": ...}]}}, like those of Django's forms.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from s3kit.uploads import tickets
-from s3kit.uploads.errors import AlreadyAcceptedError, RefusedError, UploadError
+from s3kit.uploads.errors import AlreadyAcceptedError, RejectedError, UploadError
 from s3kit.uploads.kinds import available, kind_of, registered
 from s3kit.uploads.models import Ticket
 
@@ -25,15 +24,15 @@ View = Callable[..., JsonResponse]
 
 
 def problem(message: str, code: str, *, status: int, field: str = "__all__") -> JsonResponse:
-    """Return the answer that one thing is wrong: with a field of the form, or with none of them."""
+    """Return an answer with one error, of a field or of the form as a whole."""
     return JsonResponse({"errors": {field: [{"message": message, "code": code}]}}, status=status)
 
 
 def answers_in_json(accepted: str = "") -> Callable[[View], View]:
-    """Decorate a view that accepts a ticket: what stops an upload becomes an answer for the page's script.
+    """Decorate a view that accepts a ticket: answer an UploadError with JSON for the page's script.
 
-    `accepted` is the name of the URL where the page goes next; the script gets it when it asks again because the
-    first answer was lost.
+    `accepted` is the name of the URL where the page goes next. The script gets it if the ticket was accepted
+    before, because it asks again when an answer is lost.
     """
 
     def decorate(view: View) -> View:
@@ -46,7 +45,7 @@ def answers_in_json(accepted: str = "") -> Callable[[View], View]:
                     return JsonResponse({"url": reverse(accepted)}, status=error.status)
                 return problem(str(error), error.code, status=error.status)
             except UploadError as error:
-                field = "file" if isinstance(error, RefusedError) else "__all__"
+                field = "file" if isinstance(error, RejectedError) else "__all__"
                 answer = problem(str(error), error.code, status=error.status, field=field)
                 if error.retry_after is not None:
                     answer.headers["Retry-After"] = str(error.retry_after)
@@ -61,11 +60,11 @@ def answers_in_json(accepted: str = "") -> Callable[[View], View]:
 @require_POST
 @answers_in_json()
 def begin(request: HttpRequest) -> JsonResponse:
-    """Give a ticket for a file (201), or say why not.
+    """Issue a ticket for a file (201), or say why not.
 
-    The form has the file's `name`, its `size` in bytes and `kinds`, names of registered kinds with commas between
-    them: the first that takes the file counts. The answer is that of `s3kit.uploads.sending`, with the ticket's
-    `address`.
+    Takes the file's `name`, its `size` in bytes, and `kinds`, the comma-separated names of registered kinds, of
+    which the first that accepts the file's extension counts. Answers with `s3kit.uploads.sending` and the
+    ticket's `address`.
     """
     names = request.POST.get("kinds", "").split(",")
     kinds = [kind for name in names if (kind := registered(name.strip())) is not None]
@@ -76,9 +75,9 @@ def begin(request: HttpRequest) -> JsonResponse:
     kind = kind_of(name, allowed)
     if kind is None:
         listed = ", ".join(f".{each}" for kind in allowed for each in kind.extensions)
-        raise RefusedError(f"Files of this type are not accepted. Please choose one of {listed}.")
+        raise RejectedError(f"Files of this type are not accepted. Please choose one of {listed}.")
     if not available(kind.storage):
-        raise Http404("Uploads go straight to S3 only where the storage is on S3")
+        raise Http404(f"STORAGES[{kind.storage!r}] is not on S3")
     number = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else 0
     return _sending(tickets.begin(_user(request), kind, name=name, size=number), status=201)
 
@@ -87,7 +86,7 @@ def begin(request: HttpRequest) -> JsonResponse:
 @require_safe
 @answers_in_json()
 def show(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
-    """Say what S3 does not have yet, with fresh links for it."""
+    """Answer with what S3 does not have yet, and with fresh links for it."""
     return _sending(tickets.ticket(_user(request), ticket_id))
 
 
@@ -95,14 +94,14 @@ def show(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
 @require_POST
 @answers_in_json()
 def cancel(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
-    """Give a ticket up; what has arrived is removed."""
+    """Cancel an upload and remove what was sent."""
     tickets.cancel(tickets.ticket(_user(request), ticket_id))
     return JsonResponse({})
 
 
 def _user(request: HttpRequest) -> AbstractBaseUser:
     user = request.user
-    assert isinstance(user, AbstractBaseUser)  # noqa: S101 -- for the type checker: nobody else passes login_required
+    assert isinstance(user, AbstractBaseUser)  # noqa: S101 -- for the type checker: login_required admits nobody else
     return user
 
 

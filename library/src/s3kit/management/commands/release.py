@@ -1,4 +1,4 @@
-"""`manage.py release`: what a deploy does before the new version takes traffic."""
+"""`manage.py release`: what a deploy runs before the new version takes traffic."""
 
 from typing import Any
 
@@ -10,33 +10,32 @@ from django.db.migrations.executor import MigrationExecutor
 
 from s3kit.locks import LockedError, locked
 
-# Exit codes; 2 is argparse's for wrong options.
+# Exit codes. argparse uses 2.
 CHECKS, STATIC, DATABASE, BUSY = 3, 4, 5, 6
 
 LEVELS = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 
 
 class Command(BaseCommand):
-    """Checks, static files, migrations, in this order, up to the first that fails.
+    """Run checks, publish static files and migrate, in this order, until a step fails.
 
-    The order is for a site that stays up. Publishing static files only adds to what the running version uses,
-    and takes longest: where it fails nothing has happened, and the database has not been touched. Migrations
-    come last, because from then on the old version has to live with the new tables, until it is replaced:
-    that time is as short as it can be. (So a migration must not take away what the old version uses; a later
-    release does.)
+    The order keeps the running site up. Publishing static files takes longest, and only adds files, so if it
+    fails, nothing has changed. Migrations come last, because from then on the old version has to work with the
+    new tables until it is replaced. (So a migration must not remove anything that the old version uses. A later
+    release can.)
 
-    Two releases at once do not both migrate: the second waits for the first, and then finds nothing to do.
+    If two releases run at once, the second waits for the first, and then has nothing to migrate.
 
-    Exit codes: 3 the checks failed, 4 static files were not published, 5 the database can't be reached or a
-    migration failed, 6 another release did not end in time.
+    Exit codes: 3 if the checks failed, 4 if static files were not published, 5 if the database can't be reached
+    or a migration failed, 6 if another release did not end in time.
     """
 
     help = (
-        "Before a new version takes traffic: system checks for deployment, static files (published where they"
-        " live on S3), migrations under a lock. Stops at the first failure. Exit codes: 3 checks, 4 static"
-        " files, 5 database, 6 another release did not end in time."
+        "Run this before a new version takes traffic: it runs the deployment checks, publishes static files and"
+        " applies migrations under a lock. It stops at the first failure. Exit codes: 3 checks, 4 static files,"
+        " 5 database, 6 another release did not end in time."
     )
-    # The deployment's own are the first step.
+    # The first step runs them, with those for deployment.
     requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -45,23 +44,23 @@ class Command(BaseCommand):
             "--no-static",
             action="store_false",
             dest="static",
-            help="leave static files alone: S3 is not asked, for where only the database can be reached",
+            help="don't publish static files, for example where S3 can't be reached",
         )
         parser.add_argument(
             "--no-migrate",
             action="store_false",
             dest="migrate",
-            help="leave the database alone: it is not connected to, for where only S3 can be reached",
+            help="don't connect to the database, for example where only S3 can be reached",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="say what would be done, and change nothing"
+            "--dry-run", action="store_true", help="show what would be done, without changing anything"
         )
         parser.add_argument(
             "--fail-level",
             default="WARNING",
             choices=LEVELS,
-            help="the mildest check that stops the release (default: %(default)s); a site behind plain http"
-            " on purpose needs ERROR",
+            help="lowest level of a failed check that stops the release (default: %(default)s). A site that"
+            " uses plain HTTP on purpose needs ERROR.",
         )
         parser.add_argument(
             "--wait",
@@ -72,7 +71,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Do it; raise CommandError, with the exit code, for the step that failed."""
+        """Release. Raise CommandError with the exit code of the step that failed."""
         self.verbosity, self.dry_run = options["verbosity"], options["dry_run"]
         if options["migrate"]:
             self.connect()
@@ -84,13 +83,13 @@ class Command(BaseCommand):
         self.say("Nothing was changed." if self.dry_run else "Released.")
 
     def say(self, line: str) -> None:
-        """Print a line, unless the verbosity is 0."""
+        """Print a line unless the verbosity is 0."""
         if self.verbosity:
             self.stdout.write(line)
-            self.stdout.flush()  # other programs' lines come between
+            self.stdout.flush()  # keeps the order with lines of other programs
 
     def connect(self) -> None:
-        """Connect to the database, so that a release that can't migrate does not begin."""
+        """Connect to the database, so that a release that can't migrate changes nothing."""
         try:
             connection.ensure_connection()
         except DatabaseError as error:
@@ -100,7 +99,7 @@ class Command(BaseCommand):
             ) from error
 
     def run_checks(self, fail_level: str, *, database: bool) -> None:
-        """Run Django's checks with those for deployment, and those that need the database."""
+        """Run the system checks, including those for deployment and, if wanted, for the database."""
         try:
             self.check(
                 include_deployment_checks=True,
@@ -113,7 +112,7 @@ class Command(BaseCommand):
             raise CommandError("Nothing was changed: the checks above failed.", returncode=CHECKS) from error
 
     def publish(self) -> None:
-        """Collect static files, and publish them where they live on S3."""
+        """Collect static files, which publishes them if they live on S3."""
         self.say("Static files:")
         try:
             call_command(
@@ -129,24 +128,26 @@ class Command(BaseCommand):
             ) from error
 
     def migrate(self, wait: float) -> None:
-        """Apply the migrations that are missing once no other release does."""
+        """Apply the missing migrations once no other release is migrating."""
         try:
             if self.dry_run:
                 self.say(
                     "\n".join(["Migrations to apply:", *(f"  {name}" for name in self.missing() or ["none"])])
                 )
                 return
-            with locked(connection, wait, lambda: self.say(f"Another release is at it: waiting {wait} s.")):
+            with locked(
+                connection, wait, lambda: self.say(f"Another release is running: waiting up to {wait} s.")
+            ):
                 self.apply()
         except LockedError:
             raise CommandError(
                 f"No migration was applied: another release of this database did not end within {wait}"
-                " seconds. Run this again when it has, or with a longer --wait.",
+                " seconds. Run this again when it has ended, or with a longer --wait.",
                 returncode=BUSY,
             ) from None
 
     def apply(self) -> None:
-        """Apply the migrations that are missing."""
+        """Apply the missing migrations."""
         missing: list[str] = []
         try:
             missing = self.missing()
@@ -155,25 +156,25 @@ class Command(BaseCommand):
                 interactive=False,
                 verbosity=self.verbosity if missing else 0,
             )
-        except Exception as error:  # whatever a migration raises
-            self.say("")  # after the name of the migration, whose line has no end yet
+        except Exception as error:  # migrations can raise anything
+            self.say("")  # ends the line with the migration's name
             left = self.left(missing)
             applied = [name for name in missing if name not in left]
             raise CommandError(
                 f"{left[0] if left else 'The migrations'} failed ({_line(error)}). Applied before:"
-                f" {', '.join(applied) or 'none'}. The old version goes on; --traceback shows where it was.",
+                f" {', '.join(applied) or 'none'}. The old version keeps running. --traceback shows the place.",
                 returncode=DATABASE,
             ) from error
         self.say(f"Migrations: {len(missing) or 'none'} applied.")
 
     def missing(self) -> list[str]:
-        """Return the migrations that are not applied, in their order."""
+        """Return the migrations that are not applied, in order."""
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         return [f"{migration.app_label}.{migration.name}" for migration, _backwards in plan]
 
     def left(self, missing: list[str]) -> list[str]:
-        """Return which of `missing` are still not applied after a failure; all where nobody can tell."""
+        """Return which of `missing` are still not applied after a failure, or all if the database is gone."""
         try:
             return [name for name in self.missing() if name in missing]
         except DatabaseError:

@@ -1,6 +1,6 @@
-// Shows what is wrong with a form where it is wrong, as Django's templates do.
+// Shows a form's errors at their fields, as Django's templates do.
 
-// `errors` are lists of {message} by field. Returns the first field that is marked, or null.
+// `errors` maps fields to lists of {message}. Returns the first marked field, or null.
 export function showErrors(form, errors) {
   let first = null;
   for (const [name, list] of Object.entries(errors)) {

@@ -1,13 +1,13 @@
-// One request: watched while it is sent, given up when nothing moves any more.
+// One request with upload progress, which is aborted when it stalls.
 
-// No answer came: the line is cut, or silent for too long.
+// No answer came: the connection was cut or has stalled.
 export class Lost extends Error {}
 
-// Resolves with what the server said, whatever its status; rejects with Lost, or with the signal's reason.
-// fetch() can't tell how much of an upload has been sent; XMLHttpRequest can.
+// Resolves with the server's answer, whatever its status. Rejects with Lost or with the signal's reason.
+// Uses XMLHttpRequest because fetch() doesn't report the progress of an upload.
 //   progress(bytes): how much of the body has been sent
-//   sent(): all of the body has been sent
-//   patience: seconds without any movement; none of them, and it waits as long as the browser does
+//   sent(): the whole body has been sent
+//   patience: seconds without progress after which the request is aborted (default: as long as the browser waits)
 export function request(method, url, body, { headers = {}, progress, sent, signal, patience } = {}) {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();

@@ -1,33 +1,34 @@
-// Sends a file to S3 itself, by what the server has signed for it: in one piece, or in parts, of which only
-// those that fail are sent again.
+// Sends a file straight to S3 with the links that the server has signed: in one piece, or in parts, of which only
+// the failed ones are sent again.
 
 import { Lost, request } from "./request.js";
 
 const AT_ONCE = 3;
 const PAUSES = [1, 2, 4, 8]; // seconds before each further attempt
-const PATIENCE = 30; // seconds in which nothing of a part moves
+const PATIENCE = 30; // seconds without progress
 
-// S3 does not take what was signed: the link has run out, or the file has changed since it was chosen.
-export class Refused extends Error {}
+// S3 rejected a signed request: the link has expired, or the file has changed since it was chosen.
+export class Rejected extends Error {}
 
-// Sends what S3 does not have of a file, and returns when it has all of it. Rejects with Lost when S3 could
-// not be reached in several attempts, and with the signal's reason.
-//   state: what the server knows and has signed, {complete, received, post, parts}, where
-//     received  how many bytes have arrived
-//     post      {url, fields} of a form for the whole file, or null
-//     parts     some of those that are missing, as {number, start, end, url}, or null
-//   ask(): resolves with the state as it is by then, with fresh links
-//   progress(bytes), waiting(): how much has been sent so far; nothing goes on just now
+// Sends the rest of a file and resolves once S3 has all of it. Rejects with Lost if S3 could not be reached in
+// several attempts, and with the signal's reason.
+//   state: the server's answer {complete, received, post, parts}, where
+//     received  is the number of bytes that have arrived
+//     post      is {url, fields} of a form for the whole file, or null
+//     parts     are some of the missing parts, as {number, start, end, url}, or null
+//   ask(): resolves with the current state and fresh links
+//   progress(bytes): how much has been sent so far
+//   waiting(): sending has paused
 export async function send(file, state, { ask, ...watch }) {
-  let refusals = 0;
+  let rejections = 0;
   while (!state.complete) {
     watch.progress(state.received);
     try {
       await (state.post ? sendWhole(file, state.post, watch) : sendParts(file, state, watch));
-      refusals = 0;
+      rejections = 0;
     } catch (error) {
-      // Once more with fresh links; S3's second refusal is final.
-      if (!(error instanceof Refused) || ++refusals > 1) throw error;
+      // Try once more with fresh links. A second rejection is final.
+      if (!(error instanceof Rejected) || ++rejections > 1) throw error;
     }
     state = await persist(ask, watch);
   }
@@ -36,15 +37,15 @@ export async function send(file, state, { ask, ...watch }) {
 function sendWhole(file, { url, fields }, { progress, waiting, signal }) {
   const body = new FormData();
   for (const [name, value] of Object.entries(fields)) body.append(name, value);
-  body.append("file", file); // the last one: S3 ignores what comes after it
-  const count = (bytes) => progress(Math.min(bytes, file.size)); // the body is a little more than the file
+  body.append("file", file); // last, because S3 ignores the fields after it
+  const count = (bytes) => progress(Math.min(bytes, file.size)); // the body is a little larger than the file
   return persist(() => put("POST", url, body, { progress: count, signal }), { waiting, signal });
 }
 
 async function sendParts(file, { parts, received }, { progress, waiting, signal }) {
   const loaded = new Map();
   const queue = [...parts];
-  const stop = new AbortController(); // a part that fails for good ends the others
+  const stop = new AbortController(); // a part that fails for good stops the others
   const forward = () => stop.abort(signal.reason);
   signal.addEventListener("abort", forward);
   const report = (number, bytes) => {
@@ -74,15 +75,15 @@ async function sendParts(file, { parts, received }, { progress, waiting, signal 
   }
 }
 
-// A request to S3: what it answers need not be read, its status says enough.
+// A request to S3. Only the status of its answer matters.
 async function put(method, url, body, { progress, signal }) {
   const { status } = await request(method, url, body, { progress, signal, patience: PATIENCE });
   if (status >= 500 || status === 429 || status === 408) throw new Lost();
-  if (status < 200 || status > 299) throw new Refused(String(status));
+  if (status < 200 || status > 299) throw new Rejected(String(status));
 }
 
-// Does what fails with Lost again, after growing pauses. While the browser knows that it is offline nothing is
-// tried, and no attempt is used up.
+// Retries an attempt that rejects with Lost, after growing pauses. While the browser is offline it waits, and uses
+// up no attempt.
 export async function persist(attempt, { waiting, signal }) {
   for (let failed = 0; ; failed++) {
     try {
@@ -99,7 +100,7 @@ export async function persist(attempt, { waiting, signal }) {
   }
 }
 
-// Resolves after so many seconds, and at once when the browser is back online.
+// Resolves after this many seconds, or as soon as the browser is back online.
 export function pause(seconds, signal) {
   return moment(signal, (done) => setTimeout(done, 1000 * seconds));
 }

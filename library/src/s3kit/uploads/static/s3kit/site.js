@@ -1,4 +1,4 @@
-// Asks the site, in the name of a form, and makes what it answers a result or a Problem.
+// Requests to the site on behalf of a form. The answer becomes a result or a Problem.
 
 import { Lost, request } from "./request.js";
 
@@ -8,11 +8,11 @@ const WORDS = {
   413: "The server does not take files as large as this one. Please choose a smaller one.",
 };
 
-// What the user has to know. `errors` is what Django's form.errors.get_json_data() gives: lists of
-// {message, code} by field, with __all__ for those of no field.
+// An error for the user. `errors` has the format of Django's form.errors.get_json_data(): it maps fields to lists of
+// {message, code}, and __all__ to the errors of the form as a whole.
 export class Problem extends Error {
   constructor(errors, status = 0) {
-    super("The site said no");
+    super("The site rejected the request");
     this.errors = typeof errors === "string" ? { __all__: [{ message: errors }] } : errors;
     this.status = status;
   }
@@ -22,21 +22,21 @@ export class Problem extends Error {
   }
 }
 
-// Resolves with the JSON of a success, and of every other answer that knows where to go next ({url}). Rejects
-// with Problem, with request.js's Lost, and with the signal's reason.
+// Resolves with the JSON of a success, or of any answer that says where to go next ({url}). Rejects with Problem,
+// with Lost of request.js, or with the signal's reason.
 export async function ask(form, method, address, body, watch = {}) {
   const token = form.elements.csrfmiddlewaretoken;
   for (let renewed = false; ; renewed = true) {
     const headers = { Accept: "application/json", "X-CSRFToken": token.value };
-    if (body instanceof FormData) body.delete(token.name); // it would win over the header
+    if (body instanceof FormData) body.delete(token.name); // it would take precedence over the header
     const answer = await request(method, address, body, { ...watch, headers });
     const content = parsed(answer.text);
     if (content?.url || (content && answer.status < 300 && !content.errors)) return content;
     if (content?.errors) throw new Problem(content.errors, answer.status);
-    // What stands before the site has lost its patience, or does not reach it: it may well have done its work.
+    // A proxy timed out or could not reach the site, which may have done its work all the same.
     if (GATEWAYS.includes(answer.status)) throw new Lost();
     if (answer.status !== 403 || renewed) fail(answer, address);
-    // Whoever has signed in again, in another tab, has another token than this page.
+    // If the user has logged in again, in another tab, this page's token is out of date.
     token.value = (await freshToken(form)) ?? fail(answer, address);
   }
 }
@@ -57,8 +57,8 @@ function fail({ status, url }, address) {
   throw new Problem(words, status);
 }
 
-// Returns the token of a fresh copy of the page, or null for somebody who may not see it; rejects with Problem
-// for somebody who is signed out.
+// Resolves with the token of a fresh copy of the page, or null if the user may not see it. Rejects with Problem if
+// the user is logged out.
 async function freshToken(form) {
   const answer = await request("GET", form.action, null, { patience: 30 });
   if (answer.status === 403) return null;

@@ -1,24 +1,23 @@
-// A file that goes to S3 itself: the site gives a ticket for it, S3 takes the bytes, the site adds what arrived.
+// Sends a file straight to S3: the site issues a ticket, S3 takes the bytes, the site accepts the file.
 
 import { Lost } from "./request.js";
-import { Refused, pause, persist, send } from "./send.js";
+import { Rejected, pause, persist, send } from "./send.js";
 import { Problem, ask } from "./site.js";
 
-// In the browser's own memory, so that it goes on after the page was loaded again: the last file that was not
-// finished, and the address of its ticket.
+// The last unfinished file and its ticket's address. In localStorage, so that the upload can continue after a reload.
 const MEMORY = "s3kit: unfinished upload";
 
 function fingerprint(file) {
   return JSON.stringify([file.name, file.size, file.lastModified]);
 }
 
-// Returns the address of the ticket by which this file was begun to be sent, or null.
+// Returns the address of this file's unfinished ticket, or null.
 export function remembered(file) {
   try {
     const { of, address } = JSON.parse(localStorage.getItem(MEMORY)) ?? {};
     return of === fingerprint(file) ? address : null;
   } catch {
-    return null; // no memory is no obstacle
+    return null; // works without localStorage, too
   }
 }
 
@@ -27,12 +26,13 @@ function remember(file, address) {
     if (address) localStorage.setItem(MEMORY, JSON.stringify({ of: fingerprint(file), address }));
     else if (remembered(file)) localStorage.removeItem(MEMORY);
   } catch {
-    // As above.
+    // as above
   }
 }
 
-// Sends a file and has it added; resolves with {url: where to go}, rejects with Problem or the signal's reason.
-//   watch: {signal, progress(bytes), waiting(), sent()}: sent() when S3 has all of it, and there is no way back
+// Sends a file and has the site accept it. Resolves with {url: where to go}, rejects with Problem or the signal's
+// reason.
+//   watch: {signal, progress(bytes), waiting(), sent()}; after sent() the upload can't be cancelled any more
 export async function sendByTicket(form, file, watch) {
   try {
     const state = await settled(async () => (await resume(form, file)) ?? begin(form, file), watch);
@@ -53,7 +53,7 @@ async function resume(form, file) {
   try {
     return await ask(form, "GET", address, null, { patience: 30 });
   } catch (error) {
-    // Cancelled, too old, refused, somebody else's: a new ticket then.
+    // Cancelled, expired, rejected or another user's: ask for a new ticket.
     if (!(error instanceof Problem) || ![400, 404, 410].includes(error.status)) throw error;
     remember(file, null);
     return null;
@@ -66,7 +66,7 @@ function begin(form, file) {
   return ask(form, "POST", form.dataset.tickets, body, { patience: 30 });
 }
 
-// However often it is asked, the site adds a file once. The answer takes as long as S3 needs to copy the file.
+// The site accepts a file once, however often it is asked. It answers once S3 has copied the file.
 function add(form, address, watch) {
   const ticket = address.split("/").filter(Boolean).pop();
   const body = () => {
@@ -79,7 +79,7 @@ function add(form, address, watch) {
   return settled(() => ask(form, "POST", form.action, body()), watch);
 }
 
-// Asks until no other request, such as one whose answer was lost, is at the same file any more.
+// Retries while another request, such as one whose answer was lost, is accepting the same file.
 async function settled(attempt, watch) {
   for (;;) {
     try {
@@ -94,7 +94,7 @@ async function settled(attempt, watch) {
 export async function cancel(form, file) {
   const address = remembered(file);
   remember(file, null);
-  // What is not cancelled, because the line is cut, S3 removes after a day.
+  // If this fails, S3 removes the file after a day.
   if (address) await ask(form, "POST", `${address}cancel/`, null, { patience: 10 }).catch(() => {});
 }
 
@@ -110,7 +110,7 @@ function explained(error, file) {
         : "You are offline. Nothing is lost: “Try again” goes on where it was.",
     );
   }
-  if (error instanceof Refused) {
+  if (error instanceof Rejected) {
     remember(file, null);
     return new Problem("The file was rejected: it may have changed since you chose it. Please choose it again.");
   }

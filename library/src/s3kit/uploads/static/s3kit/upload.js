@@ -1,8 +1,10 @@
-// A form with a file: sends it with its progress, and shows the answer without leaving the page. Where the form
-// names the address of tickets (data-tickets) and kinds (data-kinds), the file goes straight to S3; else it goes to
-// the site with the form. Marks: form[data-upload] with data-alert, data-sending (with a progress, data-figures and
-// data-status), data-cancel and data-leave; data-preview anywhere on the page. The limits, in bytes, are the field's
-// data-max-bytes and data-max-film-bytes.
+// Enhances each form[data-upload]: sends its file with a progress bar, and shows errors without leaving the page.
+// With data-tickets (the URL of s3kit_uploads:begin) and data-kinds (names of kinds), the file goes straight to S3,
+// otherwise to the site with the form. Without this script the form works as any other.
+//
+// The form contains [data-alert], [data-cancel], [data-leave], and [data-sending] with a <progress>, [data-figures]
+// and [data-status]. A [data-preview] anywhere on the page shows the chosen file. The field, named "file", has its
+// limits in bytes in data-max-bytes and data-max-film-bytes.
 
 import { clearErrors, showErrors } from "./fields.js";
 import { Lost } from "./request.js";
@@ -25,13 +27,13 @@ export function enhanceUpload(form) {
   const giveUp = form.querySelector("[data-cancel]");
   const leave = form.querySelector("[data-leave]");
   const frame = document.querySelector("[data-preview]");
-  let current = null; // the upload that is under way, or can be gone on with: {file, stop}
-  let shown = null; // the address of the chosen file, for its preview
+  let current = null; // the upload that is in progress or can be resumed: {file, stop}
+  let shown = null; // the URL of the chosen file, for its preview
 
   async function start(file) {
     const stop = new AbortController();
     const pace = { since: Date.now(), from: null };
-    const whole = form.dataset.tickets ? null : new FormData(form); // before its field is disabled
+    const whole = form.dataset.tickets ? null : new FormData(form); // before the field is disabled
     current = { file, stop };
     clear();
     show("sending");
@@ -40,7 +42,7 @@ export function enhanceUpload(form) {
       progress: (bytes, total = file.size) => count(bytes, total, pace),
       waiting: () => say(navigator.onLine ? TRYING : OFFLINE),
       sent: () => {
-        giveUp.hidden = true; // too late: the site is at it
+        giveUp.hidden = true; // too late: the site is accepting the file
         progress.removeAttribute("value");
         figures.textContent = "";
         say("Sent. It is being checked and prepared.");
@@ -53,13 +55,13 @@ export function enhanceUpload(form) {
       window.removeEventListener("beforeunload", warn);
       window.location.assign(url);
     } catch (error) {
-      if (stop.signal.aborted) return; // giveUp's click has said it
+      if (stop.signal.aborted) return; // the click on giveUp has shown a message
       if (!(error instanceof Problem)) throw error;
       fail(error);
     }
   }
 
-  // The whole form, as the browser itself would send it.
+  // Sends the whole form, as the browser itself would.
   async function sendForm(whole, { signal, progress, sent }) {
     let arrived = false;
     const watch = {
@@ -93,7 +95,7 @@ export function enhanceUpload(form) {
   function count(bytes, total, pace) {
     progress.value = total ? (100 * bytes) / total : 100;
     figures.textContent = `${size(bytes)} of ${size(total)}${left(bytes, total, pace)}`;
-    // In steps, because every change is read out.
+    // In steps, because screen readers announce every change.
     say(`Sending: ${20 * Math.floor(progress.value / 20)} %`);
   }
 
@@ -106,7 +108,7 @@ export function enhanceUpload(form) {
     clearErrors(form);
   }
 
-  // "ready" for a file, "sending" it, or "failed" in a way in which another attempt makes sense.
+  // state: "ready" for a file, "sending" it, or "failed" in a way that another attempt may fix
   function show(state) {
     const busy = state === "sending";
     progress.hidden = !busy;
@@ -136,7 +138,7 @@ export function enhanceUpload(form) {
     shown = URL.createObjectURL(file);
     const film = isFilm(file);
     const seen = Object.assign(document.createElement(film ? "video" : "img"), { src: shown, muted: true, alt: "" });
-    // What the browser can't show has no preview; the server says what it is.
+    // No preview for what the browser can't show. The server rejects it with a message.
     seen.addEventListener(film ? "loadeddata" : "load", () => seen.src === shown && frame.replaceChildren(seen));
   }
 
@@ -169,7 +171,7 @@ export function enhanceUpload(form) {
   });
 }
 
-// The browser asks whether to leave the page.
+// Makes the browser ask whether to leave the page.
 function warn(event) {
   event.preventDefault();
 }
@@ -183,7 +185,7 @@ function size(bytes) {
   return megabytes < 1000 ? `${megabytes.toFixed(1)} MB` : `${(megabytes / 1024).toFixed(2)} GB`;
 }
 
-// What is left, by the pace so far; nothing while that says little.
+// Returns the time left, by the pace so far, or nothing while that is too uncertain.
 function left(bytes, total, pace) {
   pace.from ??= bytes;
   const seconds = (Date.now() - pace.since) / 1000;

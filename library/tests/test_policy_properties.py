@@ -1,13 +1,17 @@
-"""Whatever the site: no policy opens more than its access mode says. Whatever others wrote: it stays."""
+"""Whatever the site: no policy opens more than its access modes say. Whatever others wrote: it stays."""
 
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from s3 import bucket_names, buckets, policies
-from s3.site import Site
+
+from s3kit.buckets import policies, wanted
+from s3kit.deployment import Bucket, Deployment, Location, Target, location_problems
+from s3kit.naming import buckets as bucket_names
+from tests.deployments import ARN, deployment
 
 PARTITIONS = {
     "eu-central-1": "aws",
@@ -19,88 +23,123 @@ PARTITIONS = {
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 NAMES = st.text(LETTERS + "-", min_size=3, max_size=63).filter(lambda name: not bucket_names.problems(name))
 ORIGINS = st.lists(st.sampled_from(["https://www.example.com", "https://a.example", "http://b.example:8000"]))
+PREFIXES = st.sampled_from(["media/", "media/tenant/", "avatars/", "a/b/", "static/"])
+ALIASES = st.sampled_from(
+    ["default", "avatars", "Avatars", "a-v_a.tars", "media", "pending", "list", "f\u00fcr"]
+)
 
 
 @st.composite
-def sites(draw: st.DrawFn) -> Site:
+def sites(draw: st.DrawFn) -> Deployment:
+    """Return a site with static files, without, or with two of them, and up to four storages of uploads."""
     region = draw(st.sampled_from(sorted(PARTITIONS)))
-    static = draw(NAMES)
     arn = f"arn:{PARTITIONS[region]}:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
-    return Site(
-        region=region,
-        static_bucket=static,
-        media_bucket=draw(st.just(static) | NAMES),
-        access=draw(st.sampled_from(["private", "public-read", "public-policy"])),
-        endpoint=draw(st.sampled_from(["", "", "http://127.0.0.1:9000", "https://s3.example.com"])),
-        origins=tuple(dict.fromkeys(draw(ORIGINS))),
-        distribution=draw(st.sampled_from(["", arn])),
-        media_domain=draw(st.sampled_from(["", "cdn.example.com"])),
-        versioning=draw(st.booleans()),
+    target = Target(
+        region, draw(st.sampled_from([None, None, "http://127.0.0.1:9000", "https://s3.example.com"]))
     )
+    buckets = st.sampled_from(draw(st.lists(NAMES, min_size=1, max_size=3, unique=True)))
+    shared: dict[str, Any] = {"target": target, "distribution": draw(st.sampled_from(["", arn]))}
+    found = [
+        Location("staticfiles", "static", draw(buckets), "static/", access="public-policy", **shared)
+        for _ in range(draw(st.sampled_from([0, 1])))
+    ]
+    found += [
+        Location(
+            alias,
+            "media",
+            draw(buckets),
+            draw(PREFIXES),
+            access=draw(st.sampled_from(["private", "public-read", "public-policy"])),
+            custom_domain=draw(st.sampled_from(["", "cdn.example.com"])),
+            versioning=draw(st.booleans()),
+            **shared,
+        )
+        for alias in draw(st.lists(ALIASES, max_size=4, min_size=0 if found else 1, unique=True))
+    ]
+    locations = tuple(found)
+    assume(not location_problems(locations))
+    return Deployment(locations, tuple(dict.fromkeys(draw(ORIGINS))))
 
 
 def texts(value: Any) -> list[str]:
+    """Return all texts in a value of JSON."""
     if isinstance(value, dict):
         value = list(value.values())
     return [text for each in value for text in texts(each)] if isinstance(value, list) else [str(value)]
 
 
+def public_by_policy(bucket: Bucket) -> Iterator[str]:
+    """Yield what everyone may read according to the options, said in other words than the library's."""
+    for each in bucket.locations:
+        behind_cdn = each.distribution and (each.kind == "static" or each.custom_domain)
+        if not behind_cdn and (each.kind == "static" or each.access == "public-policy"):
+            yield f"{bucket.name}/{each.prefix}*"
+
+
 @given(sites())
-def test_everybody_gets_just_what_the_access_mode_says(site: Site) -> None:
-    may = set()
-    if not site.distribution:
-        may.add(f"{site.static_bucket}/static/*")
-    if site.access == "public-policy" and not (site.distribution and site.media_domain):
-        may.add(f"{site.media_bucket}/media/*")
-    found = set()
-    for bucket in buckets.wanted(site):
-        statements = bucket.aspects["policy"].value
+def test_everyone_gets_just_what_the_access_modes_say(site: Deployment) -> None:
+    for want in wanted.wanted(site):
+        bucket, statements = want.bucket, want.aspects["policy"].value
         public = [each for each in statements if each["Effect"] == "Allow" and each["Principal"] == "*"]
         assert public == [each for each in statements if policies.is_public(each)]
-        for each in public:
-            assert each["Action"] == "s3:GetObject"
-            assert "Condition" not in each
-            found.add(each["Resource"].rpartition(":")[2])
-        # Who else is let in is this distribution, and everybody is kept to TLS.
+        assert all(each["Action"] == "s3:GetObject" and "Condition" not in each for each in public)
+        found = sorted(each["Resource"].rpartition(":")[2] for each in public)
+        assert found == sorted(public_by_policy(bucket))
+        # Who else is let in is this distribution, and everyone is kept to TLS.
         for each in statements:
             if each["Effect"] == "Allow" and each not in public:
                 assert each["Principal"] == {"Service": "cloudfront.amazonaws.com"}
-                assert each["Condition"] == {"StringEquals": {"AWS:SourceArn": site.distribution}}
+                assert list(each["Condition"]["StringEquals"].values()) == [site.locations[0].distribution]
         denied = [each for each in statements if each["Effect"] == "Deny"]
-        assert len(denied) == (not site.endpoint.startswith("http://127."))
+        assert len(denied) == (bucket.target.endpoint != "http://127.0.0.1:9000")
         # The block lets through what the policy and the ACLs need, and nothing else.
-        acls = site.access == "public-read" and bucket.name == site.media_bucket
-        assert bucket.aspects["public access block"].value == {
+        acls = any(each.access == "public-read" for each in bucket.locations)
+        assert want.aspects["public access block"].value == {
             "BlockPublicAcls": not acls,
             "IgnorePublicAcls": not acls,
             "BlockPublicPolicy": not public,
             "RestrictPublicBuckets": not public,
         }
-    assert found == may
+        # What nobody has checked yet is never public.
+        assert not any(resource.rstrip("*") in f"{bucket.name}/pending/" for resource in found)
 
 
 @given(sites())
-def test_resources_are_of_the_site_and_policies_fit(site: Site) -> None:
-    arns = tuple(
-        f"arn:{PARTITIONS[site.region]}:s3:::{name}" for name in {site.static_bucket, site.media_bucket}
-    )
-    for bucket in buckets.wanted(site):
-        statements = bucket.aspects["policy"].value
+def test_resources_are_of_the_site_and_policies_fit(site: Deployment) -> None:
+    arns = {f"arn:{PARTITIONS[each.target.region]}:s3:::{each.bucket}" for each in site.locations}
+    for want in wanted.wanted(site):
+        statements = want.aspects["policy"].value
         # "Bucket policies are limited to 20 KB in size", S3 User Guide.
         assert len(json.dumps({"Version": policies.VERSION, "Statement": statements})) < 20 * 1024
-        sids = [each["Sid"] for each in statements]
-        assert len(sids) == len(set(sids))
-        assert all(sid.isalnum() and sid.isascii() for sid in sids)
+        check_sids(statements)
         for resource in texts([each["Resource"] for each in statements]):
-            assert resource.partition("/")[0] == f"arn:{PARTITIONS[site.region]}:s3:::{bucket.name}"
+            assert resource.partition("/")[0] == want.bucket.arn()
     for role in policies.ROLES.values():
         document = policies.document(role(site))
-        # IAM's quota for a user's own policies, counted without white space.
-        assert len(json.dumps(document, separators=(",", ":"))) < 2048
+        # The quota of all policies in a role, counted without white space: 10,240 characters.
+        assert len(json.dumps(document, separators=(",", ":"))) < 5 * 1024
+        check_sids(document["Statement"])
         for statement in document["Statement"]:
             assert not any("*" in action for action in statement["Action"])
             for resource in texts(statement["Resource"]):
                 assert resource.partition("/")[0] in arns or statement["Sid"] == "ReadAccount"
+
+
+def check_sids(statements: list[dict[str, Any]]) -> None:
+    """Check what IAM and S3 demand of the names of statements."""
+    sids = [each["Sid"] for each in statements]
+    assert len(sids) == len(set(sids))
+    assert all(sid.isalnum() and sid.isascii() for sid in sids)
+
+
+@given(sites())
+def test_the_running_site_may_write_uploads_and_nothing_else(site: Deployment) -> None:
+    for statement in policies.document(policies.web(site))["Statement"]:
+        if not {"s3:PutObject", "s3:DeleteObject"} & set(statement["Action"]):
+            continue
+        for resource in texts(statement["Resource"]):
+            path = resource.rpartition(":")[2].partition("/")[2]
+            assert path == "pending/*" or path in {f"{each.prefix}*" for each in site.media}
 
 
 # Statements of others: those of the language of policies, and any JSON in their places.
@@ -142,13 +181,13 @@ ODD = st.fixed_dictionaries({}, optional={name: ANY | shape for name, shape in S
 
 
 @given(STATEMENTS | ODD, sites())
-@example({"Effect": "Allow", "Sid": "\r\u2028"}, Site("eu-central-1", "a-b", "a-c"))
-@example({"Effect": "Allow", "Principal": {"AWS": 5}}, Site("eu-central-1", "a-b", "a-c"))
-@example({"Effect": "Allow", "Principal": "*", "Condition": []}, Site("eu-central-1", "a-b", "a-c"))
-@example({"Effect": "Allow", "Principal": "*", "Condition": {"Bool": 1}}, Site("eu-central-1", "a-b", "a-c"))
-def test_no_statement_is_too_odd_to_be_judged(statement: dict[str, Any], site: Site) -> None:
+@example({"Effect": "Allow", "Sid": "\r\u2028"}, deployment())
+@example({"Effect": "Allow", "Principal": {"AWS": 5}}, deployment())
+@example({"Effect": "Allow", "Principal": "*", "Condition": []}, deployment())
+@example({"Effect": "Allow", "Principal": "*", "Condition": {"Bool": 1}}, deployment())
+def test_no_statement_is_too_odd_to_be_judged(statement: dict[str, Any], site: Deployment) -> None:
     public = policies.is_public(statement)
-    ours = buckets.wanted(site)[0].aspects["policy"].value
+    ours = wanted.wanted(site)[0].aspects["policy"].value
     assert isinstance(public, bool)
     assert not policies.goes_beyond(statement, ours) or public
     assert json.loads(policies.canonical(statement)) is not None
@@ -177,13 +216,13 @@ def test_what_means_the_same_is_the_same(statement: dict[str, Any], chance: rand
     assert policies.canonical(changed) != policies.canonical(statement)
 
 
-@given(st.sampled_from(["", "a", "site.css", "*", "css/*"]), sites())
-def test_what_is_public_already_is_not_beyond(rest: str, site: Site) -> None:
-    ours = buckets.wanted(site)[0].aspects["policy"].value
+@given(st.sampled_from(["", "a", "site.css", "*", "css/*"]), st.booleans())
+def test_what_is_public_already_is_not_beyond(rest: str, through_cdn: bool) -> None:
+    (want, _) = wanted.wanted(deployment(distribution=ARN if through_cdn else ""))
+    ours, arn = want.aspects["policy"].value, want.bucket.arn()
     theirs = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"]}
-    arn = site.arn(site.static_bucket)
     inside = theirs | {"Resource": [f"{arn}/static/{rest}"]}
-    assert policies.goes_beyond(inside, ours) == bool(site.distribution)
+    assert policies.goes_beyond(inside, ours) == through_cdn
     for outside in (f"{arn}/{rest}", f"{arn}/pending/{rest}", f"{arn}/stat*", f"{arn}-2/static/{rest}", "*"):
         assert policies.goes_beyond(theirs | {"Resource": [f"{arn}/static/{rest}", outside]}, ours)
     assert policies.goes_beyond(inside | {"Action": "s3:PutObject"}, ours)
@@ -211,13 +250,13 @@ JOINS["policy"] = (STATEMENTS, "Sid", "DjangoS3")
 
 
 @given(st.data(), st.sampled_from(sorted(JOINS)), sites())
-def test_what_others_wrote_stays_as_it_is(data: st.DataObject, title: str, site: Site) -> None:
+def test_what_others_wrote_stays_as_it_is(data: st.DataObject, title: str, site: Deployment) -> None:
     strategy, name, mark = JOINS[title]
-    ours = buckets.wanted(site)[0].aspects[title].value
+    ours = wanted.wanted(site)[0].aspects[title].value
     live = data.draw(st.lists(strategy | st.sampled_from(ours) if ours else strategy, max_size=6))
     # S3 lets no two rules have one name.
     live = list({each.get(name, number): each for number, each in enumerate(live)}.values())
-    join = buckets.ASPECTS[title].join
+    join = wanted.ASPECTS[title].join
     before = json.dumps(live)
     joined = join(live, ours)
     assert json.dumps(live) == before
@@ -231,8 +270,8 @@ def test_what_others_wrote_stays_as_it_is(data: st.DataObject, title: str, site:
         # Beside lifecycle rules of the form before 2016 ours have it too, on the same objects.
         old = title == "lifecycle" and any("Filter" not in each for each in live)
         for each in mine:
-            (wanted,) = (rule for rule in ours if rule["ID"] == each["ID"])
-            prefix = {"Prefix": wanted["Filter"]["Prefix"]} if old else {}
-            kept = {name: value for name, value in wanted.items() if not (old and name == "Filter")}
+            (same,) = (rule for rule in ours if rule["ID"] == each["ID"])
+            prefix = {"Prefix": same["Filter"]["Prefix"]} if old else {}
+            kept = {name: value for name, value in same.items() if not (old and name == "Filter")}
             assert each == kept | prefix
     assert join(joined, ours) == joined
