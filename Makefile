@@ -74,7 +74,7 @@ audit: $(UV_READY)
 	$(PIP_AUDIT) -r tests/constraints.txt
 	@set -e; for answer in django_version=5.2 django_version=6.1; do \
 		$(COOKIECUTTER) --default-config --no-input --output-dir $(AUDIT)/$$answer . project_slug=site $$answer >/dev/null; \
-		$(UV) pip compile --quiet --directory $(AUDIT)/$$answer/site --python-version 3.12 --group dev pyproject.toml --output-file requirements.txt >/dev/null; \
+		$(UV) pip compile --quiet --directory $(AUDIT)/$$answer/site --python-version 3.12 --group dev --no-emit-package django-s3-kit pyproject.toml --output-file requirements.txt >/dev/null; \
 	done
 	$(PIP_AUDIT) -r $(AUDIT)/django_version=5.2/site/requirements.txt
 	$(PIP_AUDIT) -r $(AUDIT)/django_version=6.1/site/requirements.txt

@@ -1,4 +1,4 @@
-"""The page in a real browser: seen, signed in to, uploaded to, at the width of a desk and of a phone."""
+"""The page in a real browser: seen, signed in to, uploaded to, on a desktop and on a phone."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,7 @@
 """Uploads straight to S3 in a real browser: where the bytes go, and what happens when the line is cut.
 
 A project is baked, installed and served by gunicorn with debug off. Between it, or the browser, and the
-embedded S3 stands the project's own fault proxy, which counts what comes and answers as told.
+local S3 server stands the fault proxy of the library's tests, which counts what comes and answers as told.
 """
 
 import importlib.util
@@ -22,7 +22,7 @@ from botocore.config import Config
 from playwright.sync_api import Browser, Page, Request, expect
 from pytest_cookies.plugin import Cookies
 
-from tests.answers import FIXED
+from tests.answers import FIXED, ROOT
 from tests.browser import DESKTOP, SCREENSHOTS, browser, picture, wait_for_focus
 from tests.installed import Installed
 from tests.machine import free_port, read_when_up, run, running
@@ -92,8 +92,8 @@ class Served:
 
 
 def load(path: Path) -> ModuleType:
-    """Return a module of the project, whose own `tests` have the name of these."""
-    spec = importlib.util.spec_from_file_location(f"project_{path.stem}", path)
+    """Return a module of the library's tests, whose package has the name of these."""
+    spec = importlib.util.spec_from_file_location(f"library_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -104,10 +104,10 @@ def load(path: Path) -> ModuleType:
 
 @contextmanager
 def serve(project: Path, python: Path) -> Iterator[Served]:
-    """Run a project on an embedded S3 behind a fault proxy; staff are anna and bert."""
-    fault_proxy = load(project / "tests" / "fault_proxy.py")
+    """Run a project on a local S3 server behind a fault proxy; staff are anna and bert."""
+    fault_proxy = load(ROOT / "library" / "tests" / "fault_proxy.py")
     with running(python, "manage.py", "s3", "serve", "--port", "0", cwd=project) as s3:
-        found = s3.wait_for(r"The embedded S3 listens on (\S+), with its data in (\S+)\. ")
+        found = s3.wait_for(r"The local S3 server listens on (\S+), with its data in (\S+)\. ")
         port = free_port()
         with fault_proxy.FaultProxy(found[1]) as proxy:
             environment = {
@@ -616,7 +616,7 @@ def test_a_film_beyond_the_limit_is_not_even_begun(served: Served, page: Page, t
 
 def test_too_many_uploads_are_told_when_to_come_back(served: Served, page: Page, film: Path) -> None:
     served.shell(
-        "from django.utils import timezone; from s3.models import Ticket; from users.models import User\n"
+        "from django.utils import timezone; from s3kit.uploads.models import Ticket; from users.models import User\n"
         "user = User.objects.get(username='anna')\n"
         "Ticket.objects.bulk_create(Ticket(user=user, kind='x', name='x', content_type='x', size=1,"
         " state='accepted', expires_at=timezone.now()) for _ in range(100))"
@@ -627,7 +627,7 @@ def test_too_many_uploads_are_told_when_to_come_back(served: Served, page: Page,
         expect_alert(page, "You have started 100 uploads within an hour. Please try again in")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
     finally:
-        served.database("DELETE FROM s3_ticket")
+        served.database("DELETE FROM s3kit_uploads_ticket")
 
 
 def test_an_s3_that_is_down_is_said(served: Served, page: Page, hills: Path) -> None:
@@ -665,7 +665,7 @@ def test_who_is_no_longer_of_the_staff_is_told(served: Served, page: Page, hills
 
 def test_a_ticket_whose_time_is_over_is_begun_anew(served: Served, page: Page, film: Path) -> None:
     stopped(served, page, film)
-    served.database("UPDATE s3_ticket SET expires_at = '2020-01-01 00:00:00'")
+    served.database("UPDATE s3kit_uploads_ticket SET expires_at = '2020-01-01 00:00:00'")
     page.get_by_role("button", name="Try again").click()
 
     expect_added(page)

@@ -131,7 +131,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E010", media(expected_bucket_owner="\u0661" * 12), "not an account's number"),
     ("E011", CDN | {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": "E1ABCDEFGHIJKL"}, "not the ARN of a distribution"),
     ("E011", CDN_OF_CHINA, "in the partition 'aws-cn', but the region eu-central-1 is in 'aws'"),
-    ("E013", ONE_BUCKET | static(location="media/static/"), "but not who may read them"),
+    ("E013", ONE_BUCKET | static(location="media/static/"), "differ in what they hold or who may read it"),
     ("W009", {"AWS_SITE_ORIGINS": []}, "no origin"),
     ("W010", media(file_overwrite=True), "overwrite each other's"),
 ]
@@ -156,7 +156,7 @@ def test_wrong_settings_have_just_their_problem(
 
 def test_every_id_is_shown_above() -> None:
     written = re.findall(r'id="s3kit\.(\w+)"', (Path(s3kit.__path__[0]) / "checks.py").read_text("utf-8"))
-    assert set(written) == {expected for expected, _, _ in WRONG} | {"E012", "W003"}
+    assert set(written) == {expected for expected, _, _ in WRONG} | {"E012", "E014", "W003"}
 
 
 def test_hints_name_what_would_pass(settings: Any) -> None:
@@ -181,12 +181,28 @@ def test_each_storage_is_named(settings: Any) -> None:
     assert names == [("s3kit.E001", "STORAGES['avatars']"), ("s3kit.E003", "STORAGES['backup']")]
 
 
-def test_the_library_comes_before_djangos_static_files(settings: Any) -> None:
-    apps = [app for app in settings.INSTALLED_APPS if app != "s3kit"]
-    settings.INSTALLED_APPS = [*apps, "s3kit.apps.S3KitConfig"]
+@pytest.mark.parametrize("ours", ["s3kit", "s3kit.apps.S3KitConfig"])
+@pytest.mark.parametrize(
+    "theirs", ["django.contrib.staticfiles", "django.contrib.staticfiles.apps.StaticFilesConfig"]
+)
+def test_the_library_comes_before_djangos_static_files(settings: Any, ours: str, theirs: str) -> None:
+    others = [app for app in settings.INSTALLED_APPS if app not in {"s3kit", "django.contrib.staticfiles"}]
+    settings.INSTALLED_APPS = [ours, *others, theirs]
+    assert run_checks(tags=["s3kit"]) == []
+    settings.INSTALLED_APPS = [theirs, *others, ours]
     (message,) = run_checks(tags=["s3kit"])
     assert message.id == "s3kit.E012"
-    assert message.hint == "Move 's3kit.apps.S3KitConfig' before 'django.contrib.staticfiles'."
+    assert message.hint == "Move 's3kit' before 'django.contrib.staticfiles'."
+
+
+def test_what_keeps_the_storages_from_being_looked_at_is_an_error(settings: Any) -> None:
+    (message,) = found(settings, USE_S3="false")
+    assert (message.id, message.msg) == ("s3kit.E014", "USE_S3 is 'false': set it to True, False or 'local'.")
+    typo = {"BACKEND": "s3kit.storages.MediaStorag"}
+    settings.USE_S3, settings.STORAGES = True, s3_storages(NAMES["static"]) | {"default": typo}
+    (message,) = run_checks(tags=["s3kit"])
+    assert message.id == "s3kit.E014"
+    assert message.msg.startswith("STORAGES['default'] has no usable BACKEND: ")
 
 
 @pytest.mark.parametrize(
@@ -219,8 +235,3 @@ def test_a_right_cloudfront_key_and_its_forms(settings: Any, pem: str) -> None:
 def test_a_wrong_cloudfront_key_is_not_shown(settings: Any) -> None:
     (message,) = found(settings, AWS_CLOUDFRONT_KEY_ID="K1", AWS_CLOUDFRONT_KEY="secret-text")
     assert "secret-text" not in message.msg + str(message.hint)
-
-
-def test_no_storage_of_the_library_is_no_problem(settings: Any) -> None:
-    settings.STORAGES = s3_storages() | {"odd": {"BACKEND": "no.such.Storage"}, "none": {}}
-    assert run_checks(tags=["s3kit"]) == []

@@ -1,13 +1,19 @@
-"""The subcommands of `manage.py s3`: all are reachable, and none pays for what another one imports."""
+"""The subcommands of `manage.py s3`: all are reachable, none pays for another's imports, all mean one target."""
 
+import json
 import pkgutil
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
 
 from s3kit import commands
 from s3kit.management.commands.s3 import SUBCOMMANDS
+from tests.ministack import s3_settings
 from tests.processes import ROOT, environment
 
 
@@ -41,3 +47,45 @@ def test_what_takes_long_to_import_is_not_imported_for_the_others(tmp_path: Path
     assert "s3kit.commands.policy" in imported
     # The storages of STORAGES are made, so boto3 is there.
     assert not imported & {"obstore", "ministack", "PIL", "s3kit.doctor.report", "s3kit.publishing.push"}
+
+
+REAL = [["plan"], ["apply", "--no-input"], ["policy", "--role", "web"], ["doctor"], ["prune"], ["push"]]
+
+
+@pytest.mark.parametrize("words", REAL, ids=" ".join)
+@pytest.mark.parametrize("local", [False, True])
+def test_with_use_s3_off_the_commands_name_it(settings: Any, words: list[str], local: bool) -> None:
+    s3_settings(settings, USE_S3=False)
+    with pytest.raises(CommandError, match="USE_S3") as caught:
+        call_command("s3", *words, *(["--local"] if local else []))
+    assert len(str(caught.value).splitlines()) == 1
+    assert caught.value.returncode == 1
+
+
+def resources(capsys: pytest.CaptureFixture[str], *words: str) -> set[str]:
+    call_command("s3", "policy", "--role", "deploy", *words)
+    (statement,) = (
+        each for each in json.loads(capsys.readouterr().out)["Statement"] if each["Sid"] == "ReadBuckets"
+    )
+    return set(statement["Resource"])
+
+
+def test_commands_mean_the_real_target_also_with_use_s3_local(
+    settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3_settings(settings, static={"bucket_name": ""}, AWS_S3_REGION_NAME="cn-north-1")
+    settings.USE_S3 = "local"
+    with pytest.raises(CommandError, match=r"STORAGES\['staticfiles'\] has no bucket"):
+        resources(capsys)
+    assert resources(capsys, "--local") == {"arn:aws-cn:s3:::local-static", "arn:aws-cn:s3:::acme-media"}
+    s3_settings(settings, AWS_S3_REGION_NAME="cn-north-1")
+    settings.USE_S3 = "local"
+    assert resources(capsys) == {"arn:aws-cn:s3:::acme-static", "arn:aws-cn:s3:::acme-media"}
+
+
+def test_a_silenced_check_stops_no_command(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    s3_settings(settings, AWS_EXPECTED_BUCKET_OWNER="12")
+    with pytest.raises(CommandError, match="expected_bucket_owner '12'"):
+        resources(capsys)
+    settings.SILENCED_SYSTEM_CHECKS = ["s3kit.E010"]
+    assert resources(capsys)

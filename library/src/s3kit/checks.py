@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 -- Django's own name
 from django.core.exceptions import ImproperlyConfigured
@@ -28,15 +29,15 @@ _DISTRIBUTION_EXAMPLE = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFG
 @register(TAG)
 def check_order(**_kwargs: Any) -> list[CheckMessage]:
     """Check that the library's collectstatic comes before Django's."""
-    apps = list(settings.INSTALLED_APPS)
-    ours = next((app for app in apps if app in {"s3kit", "s3kit.apps.S3KitConfig"}), None)
+    # Names of apps, not entries: an entry may be the path of a configuration.
+    names = [config.name for config in apps.get_app_configs()]
     theirs = "django.contrib.staticfiles"
-    if ours and theirs in apps and apps.index(ours) > apps.index(theirs):
+    if theirs in names and "s3kit" in names[names.index(theirs) :]:
         return [
             Error(
-                f"INSTALLED_APPS lists {ours!r} after {theirs!r}, whose collectstatic then runs instead of the"
+                f"INSTALLED_APPS lists 's3kit' after {theirs!r}, whose collectstatic then runs instead of the"
                 " library's.",
-                hint=f"Move {ours!r} before {theirs!r}.",
+                hint=f"Move 's3kit' before {theirs!r}.",
                 id="s3kit.E012",
             )
         ]
@@ -46,7 +47,10 @@ def check_order(**_kwargs: Any) -> list[CheckMessage]:
 @register(TAG)
 def check_storages(**_kwargs: Any) -> list[CheckMessage]:
     """Check the entries of STORAGES that are on S3, unless USE_S3 is off."""
-    return [] if conf.use_s3 is False else all_checks(later=conf.is_local)
+    try:
+        return [] if conf.use_s3 is False else all_checks(later=conf.is_local)
+    except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
+        return [Error(str(error), id="s3kit.E014")]
 
 
 def all_checks(*, later: bool = False) -> list[CheckMessage]:

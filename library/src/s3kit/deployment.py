@@ -203,7 +203,7 @@ def s3_aliases() -> list[str]:
         try:
             backend = import_string(entry["BACKEND"])
         except (ImportError, KeyError) as error:
-            raise ImproperlyConfigured(f"STORAGES[{alias!r}] has no usable BACKEND: {error}") from error
+            raise ImproperlyConfigured(f"STORAGES[{alias!r}] has no usable BACKEND: {error}.") from error
         if isinstance(backend, type) and hasattr(backend, "described"):
             found.append(alias)
     return found

@@ -25,11 +25,14 @@ def checked_deployment(options: dict[str, Any], known_later: Collection[str] = (
     are the ids of checks that don't count.
     """
     local = bool(options.get("local"))
-    if not local and conf.use_s3 is not False:
-        wrong = [check for check in checks.all_checks() if check.is_serious() and check.id not in known_later]
+    try:
+        wrong = [
+            check
+            for check in ([] if local or conf.use_s3 is False else checks.all_checks())
+            if check.is_serious() and not check.is_silenced() and check.id not in known_later
+        ]
         if wrong:
             raise CommandError("\n".join(f"{check.msg} {check.hint or ''}".strip() for check in wrong))
-    try:
         return Deployment.load(local=local)
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
