@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = """
     SECRET_KEY = "x"
     USE_TZ = True
@@ -135,7 +137,6 @@ def test_without_the_plugin_nothing_is_changed(site: pytest.Pytester) -> None:
     assert outcomes(site, test) == {"passed": 1}
 
 
-@pytest.mark.slow
 def test_a_test_can_have_the_sites_own_storages_on_a_strict_server(site: pytest.Pytester) -> None:
     test = """
         import urllib.error
