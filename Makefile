@@ -41,7 +41,7 @@ demo: $(UV_READY)
 	@touch $@
 
 lint: .venv/installed
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check hooks tests benchmarks && .venv/bin/ruff format --check --quiet hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
 # The library's tests first: what they find, the template's would find again, and later.

@@ -562,13 +562,13 @@ def test_leaving_the_page_during_an_upload_is_asked_about(served: Served, page: 
 # What is said
 
 
-REFUSED = {
+REJECTED = {
     "a text named film": (
         "notes.mp4",
         b"No film at all.",
         "This file is not a film that every browser plays.",
     ),
-    "another kind": ("a.mov", b"\0\0\0\x14ftypqt  ", "This file is not a film that every browser plays."),
+    "another kind": ("a.mov", b"\0\0\0\x14ftypqt  ", "Files of this type are not accepted."),
     "no picture": ("a.png", b"<script>alert(1)</script>", "This file is not a picture we can show."),
     "damaged": (
         "a.png",
@@ -579,11 +579,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", REJECTED)
 def test_what_is_no_good_is_said_at_its_field(
     served: Served, page: Page, tmp_path: Path, hills: Path, case: str
 ) -> None:
-    name, data, message = REFUSED[case]
+    name, data, message = REJECTED[case]
     file = tmp_path / name
     file.write_bytes(data)
     choose(page, file)
@@ -594,7 +594,7 @@ def test_what_is_no_good_is_said_at_its_field(
     wait_for_focus(field)
     expect(page.locator("#id_file_error")).to_contain_text(message)
     expect_alert(page, "Nothing was added yet.")
-    page.screenshot(path=SCREENSHOTS / "refused-film.png")
+    page.screenshot(path=SCREENSHOTS / "rejected-film.png")
     assert served.left() == []
     # The next file is not reproached with it.
     choose(page, hills)
@@ -635,7 +635,7 @@ def test_an_s3_that_is_down_is_said(served: Served, page: Page, hills: Path) -> 
     choose(page, hills)
     start(page)
 
-    expect_alert(page, "The file store does not answer just now.", timeout=30_000)
+    expect_alert(page, "The file store is not responding.", timeout=30_000)
     served.proxy.clear()
     page.get_by_role("button", name="Try again").click()
     expect_added(page, "picture")
@@ -645,7 +645,7 @@ def test_who_is_signed_out_signs_in_again_and_loses_nothing(served: Served, page
     choose(page, hills)
     page.context.clear_cookies(name="sessionid")
     start(page)
-    expect_alert(page, "You are signed out by now.")
+    expect_alert(page, "You are logged out.")
     sign_in(page.context.new_page(), served)  # which changes the token of all forms
     page.get_by_role("button", name="Try again").click()
 
@@ -658,7 +658,7 @@ def test_who_is_no_longer_of_the_staff_is_told(served: Served, page: Page, hills
     try:
         choose(page, hills)
         start(page)
-        expect_alert(page, "You are not allowed to add pictures, or this page is too old.")
+        expect_alert(page, "You are not allowed to add files, or this page is too old.")
     finally:
         served.database(change.format(1))
 
@@ -711,7 +711,7 @@ def test_without_scripts_the_plain_form_takes_films(served: Served, chromium: Br
     expect_added(page)
     link = page.get_by_role("link", name="Film: The sea")
     expect(link).to_have_count(1)
-    assert "/media/films/harbour-at-dawn-" in (link.get_attribute("href") or "")
+    assert "/media/films/Harbour_at_dawn-" in (link.get_attribute("href") or "")
     assert served.proxy.count("", PENDING) == 0
     page.get_by_role("link", name=re.compile("Delete ?: The sea")).click()
     page.get_by_role("button", name="Delete the film").click()

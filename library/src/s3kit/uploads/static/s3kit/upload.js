@@ -196,3 +196,4 @@ function left(bytes, total, pace) {
 }
 
 for (const form of document.querySelectorAll("form[data-upload]")) enhanceUpload(form);
+document.documentElement.dataset.enhanced = "true"; // for tests: the script has run
