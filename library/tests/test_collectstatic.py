@@ -370,12 +370,11 @@ def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -
         ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "there is no such bucket"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "No AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, None, "SignatureDoesNotMatch"),
-        ({"AWS_PROFILE": "nobody", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "nobody"),
         ({}, Fault("GET", "list-type", status=403, code="AccessDenied"), "s3:ListBucket"),
         ({}, Fault("GET", "staticfiles.json", status=403, code="AccessDenied"), "s3:GetObject"),
         ({}, Fault("GET", "list-type", status=301, code="PermanentRedirect"), "AWS_S3_REGION_NAME"),
     ],
-    ids=["bucket", "credentials", "secret", "profile", "listing", "manifest", "region"],
+    ids=["bucket", "credentials", "secret", "listing", "manifest", "region"],
 )
 def test_what_is_wrong_from_the_start_is_one_line(
     deploy: Deploy, environment: dict[str, str], fault: Fault | None, expected: str
