@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test test-fast test-lowest golden bench audit
+.PHONY: help demo lint test test-fast test-lowest test-next golden bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -14,6 +14,7 @@ help:
 	@echo "make test       every test of the library and of the template, the slow ones too"
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make test-lowest  the library's fast tests with the oldest versions that it allows"
+	@echo "make test-next  the library's fast tests with the next Django, where there is a pre-release"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
@@ -57,6 +58,12 @@ test-lowest: $(UV_READY)
 	@$(UV) venv --quiet --allow-existing .work/lowest
 	@$(UV) pip install --quiet --python .work/lowest --resolution lowest-direct --group library/pyproject.toml:test --editable library
 	@cd library && ../.work/lowest/bin/pytest -n $(WORKERS) -m "not slow"
+
+# Django's pre-releases count, so that what the next one breaks is seen before it is out; it may fail.
+test-next: $(UV_READY)
+	@$(UV) venv --quiet --allow-existing --python $(or $(UV_PYTHON),'>=3.12') .work/next
+	@$(UV) pip install --quiet --python .work/next --prerelease allow --upgrade 'django>=6.1' --group library/pyproject.toml:test --editable library
+	@cd library && ../.work/next/bin/pytest -n $(WORKERS) -m "not slow" -W default
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies

@@ -57,6 +57,11 @@ COMBINATIONS: dict[str, Mapping[str, dict[str, Any]]] = {
         "default": media("BUCKET-2"),
         "archive": media("BUCKET-3", endpoint_url="ELSEWHERE"),
     },
+    "a second region": {
+        "staticfiles": static("BUCKET-1"),
+        "default": media("BUCKET-2"),
+        "backup": media("BUCKET-3", region_name="us-west-2"),
+    },
     "a prefix for each tenant": {
         "staticfiles": static("BUCKET-1"),
         "default": media("BUCKET-2"),

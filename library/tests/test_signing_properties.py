@@ -93,9 +93,7 @@ def test_signature_is_botocores(
     assert parts(ours) == parts(theirs)
 
 
-@given(
-    now=st.floats(0, 4e9), later=st.floats(0, 604_800), expires=st.integers(1, MAX_EXPIRE), name=TEXT
-)
+@given(now=st.floats(0, 4e9), later=st.floats(0, 604_800), expires=st.integers(1, MAX_EXPIRE), name=TEXT)
 def test_a_link_has_half_its_life_left_and_is_the_same_in_its_window(
     now: float, later: float, expires: int, name: str
 ) -> None:

@@ -1,6 +1,8 @@
 """Tickets for uploads straight to S3: who gets one for what. No S3 is asked."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -92,6 +94,15 @@ def test_a_kind_is_found_by_the_extension() -> None:
     assert uploads.kind_of("A.HTML", [ANEW, TEXT]) is TEXT
     assert uploads.kind_of("a.txt", [ANEW, TEXT]) is ANEW
     assert uploads.kind_of("a", [ANEW, TEXT]) is None
+
+
+def test_kinds_can_be_declared_before_apps_are_ready() -> None:
+    code = "from s3kit.uploads import Kind, UploadError, register; register(Kind('a.b', ('txt',), 10))"
+    subprocess.run([sys.executable, "-c", code], env={}, check=True)
+    twice = Kind("tests.twice", ("txt",), 10)
+    uploads.register(twice, replace(twice))
+    with pytest.raises(ImproperlyConfigured, match=r"Two kinds of uploads are called 'tests\.twice'"):
+        uploads.register(replace(twice, max_bytes=1))
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -235,7 +235,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 def forget() -> None:
     """Make sessions and clients anew at the next call: for tests, which change the environment."""
-    for cached in (_core, _session, _client, bucket_url, _rules):
+    for cached in (_core, _session, _client, bucket_url):
         cached.cache_clear()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from s3kit import errors
 from s3kit.clients import session
 from s3kit.deployment import Deployment, Target
 
@@ -30,13 +31,13 @@ def account(target: Target) -> Account:
     try:
         number = str(_client("sts", target).get_caller_identity()["Account"])
     except (ClientError, BotoCoreError) as error:
-        return Account(unknown=f"GetCallerIdentity of STS failed: {_reason(error)}")
+        return Account(unknown=f"GetCallerIdentity of STS failed: {errors.reason(error)}")
     try:
         blocks = _client("s3control", target).get_public_access_block(AccountId=number)
     except (ClientError, BotoCoreError) as error:
-        if _reason(error) == "NoSuchPublicAccessBlockConfiguration":
+        if errors.reason(error) == "NoSuchPublicAccessBlockConfiguration":
             return Account(number, {})
-        return Account(number, None, f"s3:GetAccountPublicAccessBlock failed: {_reason(error)}")
+        return Account(number, None, f"s3:GetAccountPublicAccessBlock failed: {errors.reason(error)}")
     return Account(number, blocks["PublicAccessBlockConfiguration"])
 
 
@@ -48,7 +49,3 @@ def _client(service: str, target: Target) -> Any:
 def accounts(deployment: Deployment) -> dict[Target, Account]:
     """Ask for the account of each target of a site, once."""
     return {target: account(target) for target in {bucket.target for bucket in deployment.buckets}}
-
-
-def _reason(error: ClientError | BotoCoreError) -> str:
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else str(error)

@@ -5,19 +5,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
     from django.core.files.uploadedfile import UploadedFile
 
     from s3kit.storages import MediaStorage
 
-User = AbstractBaseUser | AnonymousUser
 
-
-def is_staff(user: User) -> bool:
+def is_staff(user: "AbstractBaseUser | AnonymousUser") -> bool:
     """Return whether the user is an active staff member, which is the default rule of a kind."""
     return bool(user.is_active and getattr(user, "is_staff", False))
 
