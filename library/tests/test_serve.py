@@ -293,6 +293,24 @@ def test_with_debug_off_static_files_come_from_s3_too(tmp_path: Path) -> None:
         until(lambda: is_ended(address) and is_ended(endpoint) and not processes_of(tmp_path / "s3"))
 
 
+def test_settings_that_read_the_environment_get_use_s3_local(tmp_path: Path) -> None:
+    first = ("--first", f'shell -v 0 -c "{SAVE}"')
+    with site_running(tmp_path, *first, USE_S3="true", **REAL) as (run, address, endpoint):
+        assert f"saved {endpoint}/local-media/media/" in run.output
+        run.end()
+        until(lambda: is_ended(address) and is_ended(endpoint))
+
+
+def test_settings_that_name_the_real_buckets_anyway_end_it_all(tmp_path: Path) -> None:
+    words = ["s3", "run", "--s3-port", 0, "--port", free_port()]
+    more = {"USE_S3_IN_SETTINGS": "1", "MEDIA_BUCKET": "acme-media", "STATIC_BUCKET": "acme-static"}
+    with started(*words, TEST_FOLDER=str(tmp_path), **more) as run:
+        assert run.ended() == 1
+    assert "USE_S3 is True in the settings, so the site would use its real buckets" in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "s3").exists()
+
+
 def test_a_step_that_fails_ends_it_all(tmp_path: Path) -> None:
     words = ["s3", "run", "--s3-port", 0, "--port", free_port(), "--first", "no-such-command now"]
     with started(*words, TEST_FOLDER=str(tmp_path)) as run:
