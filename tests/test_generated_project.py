@@ -67,6 +67,15 @@ def test_a_second_developer_needs_no_env_file(on_lts: Installed, tmp_path: Path)
     assert (project / ".env").read_text(encoding="utf-8") == written
 
 
+def test_it_installs_offline_from_what_is_locked(on_lts: Installed, tmp_path: Path) -> None:
+    """The library is in vendor/ and everything else in uv's cache, as on a developer's second checkout."""
+    project = tmp_path / "offline"
+    run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    run("rm", "-r", ".venv", cwd=project)
+    run("uv", "sync", "--quiet", "--locked", "--offline", "--python", on_lts.python, cwd=project)
+    assert "no issues" in run(".venv/bin/python", "manage.py", "check", cwd=project)
+
+
 def test_its_own_tests_are_not_moved_by_an_environment(on_lts: Installed) -> None:
     printed = run(".venv/bin/pytest", "-q", cwd=on_lts.path, **HOSTILE)
     assert re.search(r"\d+ passed", printed)

@@ -13,6 +13,8 @@ os.environ.update(_environment)
 _folder = Path(os.environ["TEST_FOLDER"])
 DEBUG = os.environ.get("DJANGO_DEBUG", "true") == "true"
 USE_S3 = {"true": True, "false": False}.get(os.environ.get("USE_S3", "local"), "local")
+if "USE_S3_IN_SETTINGS" in os.environ:  # a site that does not read the variable
+    USE_S3 = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": _folder / "db.sqlite3"}}
 STATIC_ROOT, MEDIA_ROOT = _folder / "static", _folder / "media"
 STATICFILES_MANIFEST = _folder / "staticfiles.json"

@@ -81,6 +81,14 @@ def test_the_text_false_is_not_taken_for_true(option: str) -> None:
         location(**{option: "false"})
 
 
+@override_settings(AWS_QUERYSTRING_AUTH=True, AWS_DEFAULT_ACL=None)
+def test_shared_settings_about_uploads_do_not_stop_static_files() -> None:
+    StaticStorage(bucket_name="b", region_name="eu-central-1")
+    MediaStorage(bucket_name="b", region_name="eu-central-1")
+    with pytest.raises(ImproperlyConfigured, match="the option 'querystring_auth'"):
+        StaticStorage(bucket_name="b", querystring_auth=True)
+
+
 def test_a_static_storage_rejects_what_only_uploads_have() -> None:
     with pytest.raises(ImproperlyConfigured, match="'access' is not supported: only media storages have it"):
         StaticStorage(bucket_name="acme-static", access="private")

@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from s3kit.deployment import Key
 from s3kit.local import server
+from s3kit.local.errors import LocalServerError
 from tests.ministack import anonymous
 from tests.processes import Started, free_port, started, until
 
@@ -178,6 +181,31 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path, p
     assert not list((tmp_path / "cache").glob("*/ministack"))
 
 
+def test_two_may_install_it_at_once(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    # The last argument but one is the folder; what is not there at once is seen half made.
+    uv.write_text(
+        '#!/bin/sh\nfor last; do folder=$target; target=$last; done\nsleep 0.5\nmkdir "$folder/ministack"\n'
+    )
+    uv.chmod(0o755)
+    variables = os.environ | {"UV": str(uv), "S3KIT_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "s3kit.local", "install"]
+    both = [subprocess.Popen(command, env=variables, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        printed = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, printed
+    (made,) = (tmp_path / "cache").iterdir()
+    assert (made / "ministack").is_dir()
+    assert stat.S_IMODE(made.stat().st_mode) == 0o755
+
+
+def test_on_windows_one_line_names_wsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(LocalServerError, match="use WSL"), server.running(tmp_path / "s3"):
+        pass
+    assert not (tmp_path / "s3").exists()
+
+
 def test_with_use_s3_false_there_is_nothing_to_serve_for(tmp_path: Path) -> None:
     message = refused(tmp_path, "--port", "0", USE_S3="false")
     assert "USE_S3 is False: set it to True or 'local'" in message
@@ -291,6 +319,24 @@ def test_with_debug_off_static_files_come_from_s3_too(tmp_path: Path) -> None:
         assert anonymous(f"{address}/no-such-page").status == 404
         run.end()
         until(lambda: is_ended(address) and is_ended(endpoint) and not processes_of(tmp_path / "s3"))
+
+
+def test_settings_that_read_the_environment_get_use_s3_local(tmp_path: Path) -> None:
+    first = ("--first", f'shell -v 0 -c "{SAVE}"')
+    with site_running(tmp_path, *first, USE_S3="true", **REAL) as (run, address, endpoint):
+        assert f"saved {endpoint}/local-media/media/" in run.output
+        run.end()
+        until(lambda: is_ended(address) and is_ended(endpoint))
+
+
+def test_settings_that_name_the_real_buckets_anyway_end_it_all(tmp_path: Path) -> None:
+    words = ["s3", "run", "--s3-port", 0, "--port", free_port()]
+    more = {"USE_S3_IN_SETTINGS": "1", "MEDIA_BUCKET": "acme-media", "STATIC_BUCKET": "acme-static"}
+    with started(*words, TEST_FOLDER=str(tmp_path), **more) as run:
+        assert run.ended() == 1
+    assert "USE_S3 is True in the settings, so the site would use its real buckets" in run.output
+    assert "Traceback" not in run.output
+    assert not (tmp_path / "s3").exists()
 
 
 def test_a_step_that_fails_ends_it_all(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ REQUESTS = """
     import boto3
     import obstore
     import pytest
-    from obstore.store import S3Store
+    from obstore.store import HTTPStore, LocalStore, MemoryStore, S3Store
     from s3kit.testing import BlockedByTestsError
 
     KEYS = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-central-1"}
@@ -72,16 +72,36 @@ REQUESTS = """
         with pytest.raises(BlockedByTestsError, match="only connect to this machine"):
             boto3.client("s3", endpoint_url=endpoint, **KEYS).list_objects_v2(Bucket="example")
 
-    def test_obstore():
-        store = S3Store("example", config={"endpoint": "https://s3.example.com", "region": "x", **{
-            "access_key_id": "a", "secret_access_key": "b"}})
+    @pytest.mark.parametrize("endpoint", [None, "https://s3.example.com"])
+    @pytest.mark.parametrize(
+        "request_it",
+        [
+            lambda store: obstore.put(store, "a", b"x"),
+            lambda store: store.put("a", b"x"),
+            lambda store: obstore.rename(store, "a", "b"),
+            lambda store: obstore.get_ranges(store, "a", starts=[0], ends=[1]),
+            lambda store: obstore.open_reader(store, "a"),
+            lambda store: list(obstore.list(store)),
+        ],
+    )
+    def test_obstore(endpoint, request_it):
+        more = {"endpoint": endpoint} if endpoint else {}
+        store = S3Store("example", config={
+            "region": "eu-central-1", "access_key_id": "a", "secret_access_key": "b", **more})
         with pytest.raises(BlockedByTestsError):
+            request_it(store)
+
+    def test_other_stores(tmp_path):
+        with pytest.raises(BlockedByTestsError):
+            obstore.get(HTTPStore.from_url("https://example.com/"), "a")
+        for store in (MemoryStore(), LocalStore(tmp_path)):
             obstore.put(store, "a", b"x")
+            assert obstore.get(store, "a").bytes() == b"x"
 """
 
 
 def test_no_request_to_s3_leaves_the_machine(site: pytest.Pytester) -> None:
-    assert outcomes(site, REQUESTS) == {"passed": 4}
+    assert outcomes(site, REQUESTS) == {"passed": 16}
 
 
 SOCKETS = """

@@ -46,11 +46,22 @@ def check_order(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_storages(**_kwargs: Any) -> list[CheckMessage]:
-    """Check the entries of STORAGES that are on S3, unless USE_S3 is off."""
+    """Check the entries of STORAGES that are on S3."""
     try:
-        return [] if conf.use_s3 is False else all_checks(later=conf.is_local)
+        return _off() if conf.use_s3 is False else all_checks(later=conf.is_local)
     except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
         return [Error(str(error), id="s3kit.E014")]
+
+
+def _off() -> list[CheckMessage]:
+    return [
+        Warning(
+            f"USE_S3 is off, but STORAGES[{alias!r}] is on S3, and files go there.",
+            hint="Put a storage on disk in its place, or remove USE_S3.",
+            id="s3kit.W011",
+        )
+        for alias in s3_aliases()
+    ]
 
 
 def all_checks(*, later: bool = False) -> list[CheckMessage]:

@@ -207,13 +207,15 @@ OPTIONS = (
 class Rejection:
     """An option of django-storages' that is rejected, unless `accepts` says that its value changes nothing.
 
-    `instead` is the sentence that says what to do.
+    `instead` is the sentence that says what to do. `of_media` says that its shared setting is about uploads, and
+    that static storages pass over it.
     """
 
     name: str
     settings: tuple[str, ...]
     instead: str
     accepts: Callable[[Any, Mapping[str, Any]], bool] = lambda _value, _options: False
+    of_media: bool = False
 
 
 def _addressing(value: Any, options: Mapping[str, Any]) -> bool:
@@ -229,12 +231,14 @@ REJECTIONS = (
         ("AWS_QUERYSTRING_AUTH",),
         "Links are signed where access is 'private': set access, and leave this out.",
         lambda value, options: bool(value) == (options.get("access") == "private"),
+        of_media=True,
     ),
     Rejection(
         "default_acl",
         ("AWS_DEFAULT_ACL",),
         "No ACL is sent unless access is 'public-read': set access, and leave this out.",
         lambda value, options: not value or value == options.get("access") == "public-read",
+        of_media=True,
     ),
     Rejection(
         "gzip",
@@ -342,10 +346,11 @@ def _unset(value: Any) -> bool:
 def rejected(kind: Kind, cls: type, given: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
     """Yield a sentence for each option that is given and not obeyed."""
     for each in REJECTIONS:
+        shared = () if each.of_media and kind == "static" else each.settings
         for where, value in (
             (f"the option {each.name!r}", given.get(each.name)),
             (f"{cls.__qualname__}.{each.name}", _own(cls, each.name)),
-            *((name, getattr(settings, name, None)) for name in each.settings),
+            *((name, getattr(settings, name, None)) for name in shared),
         ):
             if value is not None and not each.accepts(value, options):
                 yield f"{where} is {_shown(value)}, which is not supported. {each.instead}"

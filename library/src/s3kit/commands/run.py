@@ -5,6 +5,8 @@ import secrets
 import shlex
 import subprocess
 import sys
+from argparse import ArgumentTypeError
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from django.conf import settings
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
     from s3kit.local.server import LocalServer
 
 HELP = "run the site and the local S3 server, both until Ctrl-C"
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a command, as a shell splits them; raise ArgumentTypeError for an open quote."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} has no end: {error}") from error
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -32,6 +42,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--first",
+        type=words,
         action="append",
         default=[],
         metavar="COMMAND",
@@ -45,13 +56,17 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     from s3kit.local.prepare import prepare
 
     server.free_port(options["port"])  # or say so before anything has started
+    _require_local()
     manage = [sys.executable, os.path.abspath(sys.argv[0])]  # noqa: PTH100 -- a link stays one
     first = [["migrate", "--verbosity", "0"]]
     site = [*manage, "runserver", str(options["port"])]
     more = {"DJANGO_DEBUG": "true"}
     if options["no_debug"]:
+        if not find_spec("gunicorn"):
+            raise CommandError("--no-debug needs gunicorn, which is not installed.")
         first.append(["collectstatic", "--no-input"])
-        wsgi = f"{settings.ROOT_URLCONF.rpartition('.')[0]}.wsgi"
+        module, _, name = (settings.WSGI_APPLICATION or "").rpartition(".")
+        wsgi = f"{module}:{name}" if name else f"{settings.ROOT_URLCONF.rpartition('.')[0]}.wsgi"
         # Nobody waits half a minute after Ctrl-C for a browser that keeps its connection.
         site = [sys.executable, "-m", "gunicorn", "--workers", "1", "--graceful-timeout", "3"]
         site += ["--bind", f"127.0.0.1:{options['port']}", wsgi]
@@ -61,7 +76,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
             "DJANGO_ALLOWED_HOSTS": "127.0.0.1,localhost",
             "DJANGO_SECURE_SSL_REDIRECT": "false",
         }
-    first += [shlex.split(words) for words in options["first"]]
+    first += options["first"]
     environment = os.environ | {"USE_S3": "local"} | more
     try:
         with server.running(conf.local_dir, port=options["s3_port"]) as store:
@@ -80,9 +95,25 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         sys.exit(130)
 
 
+def _require_local() -> None:
+    """Raise CommandError where the settings say USE_S3 = True whatever the environment says.
+
+    The site would be served with its real buckets. Settings that read the variable get another chance.
+    """
+    if conf.use_s3 is not True:
+        return
+    if os.environ.get("USE_S3") == "local":
+        raise CommandError(
+            "USE_S3 is True in the settings, so the site would use its real buckets: set it to 'local', or read"
+            " it from the environment variable USE_S3."
+        )
+    sys.stdout.flush()
+    os.execve(sys.executable, sys.orig_argv, os.environ | {"USE_S3": "local"})  # noqa: S606 -- this command again
+
+
 def _become(site: list[str], environment: dict[str, str], store: "LocalServer") -> NoReturn:
     """Turn this process into the site's server, with the terminal and signals; the store ends with it."""
     store.stay_with()
-    os.chdir(settings.BASE_DIR)
+    os.chdir(getattr(settings, "BASE_DIR", None) or os.curdir)
     sys.stdout.flush()
     os.execve(site[0], site, environment)  # noqa: S606 -- the command is ours

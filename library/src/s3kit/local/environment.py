@@ -49,8 +49,13 @@ def _install(folder: Path) -> None:
             f"Cannot write to {folder.parent} ({error.strerror}): set S3KIT_CACHE_DIR."
         ) from error
     try:
+        new.chmod(0o755)  # whoever installs it into an image is not who runs it
+        # pip takes --user from its configuration, which contradicts --target, or insists on an environment.
+        variables = os.environ | {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
         for command in _installers(new):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 -- ours
+            done = subprocess.run(  # noqa: S603 -- ours
+                command, capture_output=True, text=True, check=False, env=variables
+            )
             if done.returncode == 0:
                 break
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -66,7 +71,7 @@ def _install(folder: Path) -> None:
             new.rename(folder)
         except OSError:
             if not (folder / "ministack").is_dir():  # or another process was first
-                raise
+                raise LocalServerError(f"{folder} is incomplete: remove it.") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
 

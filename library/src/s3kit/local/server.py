@@ -42,6 +42,8 @@ USER = "site"
 # Seconds: to start, to end with its state written, and for a predecessor on the same folder to end.
 _START, _STOP, _LOCK = 60, 20, 5
 
+_WINDOWS = "The local S3 server does not run on Windows itself: use WSL."
+
 # MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
 # however that one ends. os.read, because a thread that waits in sys.stdin would hold up the exit.
 CHILD = """
@@ -170,6 +172,8 @@ def running(
     Port 0 takes any free one. In a container, `bind` is 0.0.0.0, because published ports lead past loopback;
     the endpoint stays on 127.0.0.1. LocalServerError, where it cannot start, says why and what to do.
     """
+    if sys.platform == "win32":
+        raise LocalServerError(_WINDOWS)
     installed = packages()
     with _locked(data) as lock:
         port = free_port(port)
@@ -239,7 +243,7 @@ def _locked(data: Path) -> Iterator[int]:
     try:
         import fcntl
     except ImportError:
-        raise LocalServerError("The local S3 server does not run on Windows itself: use WSL.") from None
+        raise LocalServerError(_WINDOWS) from None
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "lock").open("w")
