@@ -86,10 +86,10 @@ def test_every_path_is_there() -> None:
 # docs/add-a-prompt.md
 
 ADD = ROOT / "docs" / "add-a-prompt.md"
-# A sentence before a block says where it goes: In `file`, after `the beginning of a line`, or in its place,
+# A sentence before a block says where it goes: In `file`, after `the beginning of a line`, or instead of it,
 # or at its end. One that names no file goes on with the last.
 BLOCK = re.compile(r"^(?P<sentence>[^\n].*?):\n\n```\w+\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
-PLACE = re.compile(r"(?:(?P<how>after|in the place of) (`{1,2})(?P<anchor>[^\n]+?)\2|at its end)$")
+PLACE = re.compile(r"(?:(?P<how>after|instead of) (`{1,2})(?P<anchor>[^\n]+?)\2|at its end)$")
 
 Step = tuple[str, str | None, str, str]
 
@@ -114,7 +114,7 @@ def follow(step: Step, copy: Path) -> None:
         lines.append(block)
     else:
         (at,) = (number for number, line in enumerate(lines) if line.lstrip().startswith(anchor.lstrip()))
-        lines[at : at + 1] = [block] if how == "in the place of" else [lines[at], block]
+        lines[at : at + 1] = [block] if how == "instead of" else [lines[at], block]
     (copy / file).write_text("".join(lines), encoding="utf-8")
 
 
@@ -139,7 +139,7 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path) -> None:
 
     bake = (sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", tmp_path, copy)
     refused = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
-    assert "language: 'en_US' is no code of a language: write it as in en-us, de or ko. Try en-us" in refused
+    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in refused
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")

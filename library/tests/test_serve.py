@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from s3kit.deployment import Key
 from s3kit.local import server
+from s3kit.local.errors import LocalServerError
 from tests.ministack import anonymous
 from tests.processes import Started, free_port, started, until
 
@@ -176,6 +179,31 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path, p
     assert found in message
     assert "MiniStack" in message
     assert not list((tmp_path / "cache").glob("*/ministack"))
+
+
+def test_two_may_install_it_at_once(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    # The last argument but one is the folder; what is not there at once is seen half made.
+    uv.write_text(
+        '#!/bin/sh\nfor last; do folder=$target; target=$last; done\nsleep 0.5\nmkdir "$folder/ministack"\n'
+    )
+    uv.chmod(0o755)
+    variables = os.environ | {"UV": str(uv), "S3KIT_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "s3kit.local", "install"]
+    both = [subprocess.Popen(command, env=variables, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        printed = process.communicate(timeout=60)[1]
+        assert process.returncode == 0, printed
+    (made,) = (tmp_path / "cache").iterdir()
+    assert (made / "ministack").is_dir()
+    assert stat.S_IMODE(made.stat().st_mode) == 0o755
+
+
+def test_on_windows_one_line_names_wsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(LocalServerError, match="use WSL"), server.running(tmp_path / "s3"):
+        pass
+    assert not (tmp_path / "s3").exists()
 
 
 def test_with_use_s3_false_there_is_nothing_to_serve_for(tmp_path: Path) -> None:
