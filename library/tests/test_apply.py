@@ -594,7 +594,7 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
     code, text = run("apply", "--no-input")
     assert code == 1
     assert text.splitlines()[-2:] == [
-        f"{site.static_bucket}: these credentials may not s3:PutBucketPolicy: attach what"
+        f"{site.static_bucket}: these credentials lack s3:PutBucketPolicy: attach what"
         " `manage.py s3 policy --role setup` prints.",
         f"Done before: {site.static_bucket}: lifecycle; {site.static_bucket}: cors;"
         f" {site.static_bucket}: public access block lets a public policy be written.",

@@ -218,5 +218,5 @@ def test_a_missing_right_is_one_line(store: LocalServer, bucket_name: str) -> No
     key: Key = new_user(store)
     with pytest.raises(buckets.BucketError) as raised:
         apply.prepare(at(store, location(bucket=bucket_name)).with_key(key))
-    assert str(raised.value).startswith(f"{bucket_name}: these credentials may not s3:GetBucketLocation")
+    assert str(raised.value).startswith(f"{bucket_name}: these credentials lack s3:GetBucketLocation")
     assert len(str(raised.value).splitlines()) == 1

@@ -85,7 +85,7 @@ def test_an_upload_that_reaches_nobody_fails() -> None:
 def test_only_so_many_uploads_of_a_process_wait_at_once(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three of a worker's four threads may hang; the fourth is told at once, and answers pages."""
+    """Three of a worker's four threads may hang; the fourth fails at once, and can answer pages."""
     monkeypatch.setattr(clients, "TURN", 0.1)
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 3)
     storage = storage_at(hanging.url)

@@ -420,7 +420,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         (
             # S3 names the action only to callers of the bucket's own account.
             answer("AccessDenied", "GetBucketLocation", "User: a is not authorized to perform: s3:Get..."),
-            "b: these credentials may not s3:GetBucketLocation: attach what `manage.py s3 policy --role"
+            "b: these credentials lack s3:GetBucketLocation: attach what `manage.py s3 policy --role"
             " setup` prints.",
         ),
         (
@@ -429,13 +429,13 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             answer("AccessDenied", "GetBucketLocation", "Access Denied"),
-            "b: these credentials may not s3:GetBucketLocation, or the bucket belongs to another account:"
+            "b: these credentials lack s3:GetBucketLocation, or the bucket belongs to another account:"
             " attach what `manage.py s3 policy --role setup` prints, or choose another name in the option"
             " bucket_name.",
         ),
         (
             answer("AccessDenied", "PutBucketCors", "User: a is not authorized to perform: s3:PutBucketCORS"),
-            "b: these credentials may not s3:PutBucketCORS: attach what `manage.py s3 policy --role setup`"
+            "b: these credentials lack s3:PutBucketCORS: attach what `manage.py s3 policy --role setup`"
             " prints.",
         ),
         (
@@ -512,12 +512,12 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
     [
         (
             "The operation lacked the necessary privileges: status code: 403 <Error><Code>AccessDenied</Code>",
-            "b: these credentials may not s3:PutObject: attach what `manage.py s3 policy --role deploy`"
+            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy`"
             " prints.",
         ),
         (
             "Client error with status code: 403 Forbidden",
-            "b: these credentials may not s3:PutObject: attach what `manage.py s3 policy --role deploy`"
+            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy`"
             " prints.",
         ),
         (

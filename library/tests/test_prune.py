@@ -421,7 +421,7 @@ def test_less_than_one_is_refused(house: House) -> None:
 def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
-    assert "these credentials may not s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert "these credentials lack s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
     assert len(text.splitlines()) == 1
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
@@ -501,7 +501,7 @@ def test_without_the_right_to_delete_one_line_says_so(house: House, act_as: ActA
     )
     act_as(new_user(house.site.store, document))
     text = house.fails("--delete")
-    assert "these credentials may not s3:DeleteObject: attach" in text
+    assert "these credentials lack s3:DeleteObject: attach" in text
     assert "policy --role prune" in text
     assert keys <= house.names()
     assert not house.markers()

@@ -521,6 +521,6 @@ def test_a_missing_folder_and_missing_rights_are_one_line(moving: Any, act_as: A
         call_command("s3", "push", source=one.folder / "nowhere")
     act_as(new_user(one.site.store))
     text = one.fails()
-    assert "these credentials may not s3:ListBucket" in text
+    assert "these credentials lack s3:ListBucket" in text
     assert "policy --role web" in text
     assert len(text.splitlines()) == 1

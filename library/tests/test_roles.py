@@ -329,7 +329,7 @@ def test_deploy_with_one_action_less(
     act_as(new_user(site.store, document("deploy", without=action, of=sid)))
     assert failing(doings_of_deploy(site, sources)) == DEPLOY[sid, action]
     if sid == "ReadBuckets":
-        with pytest.raises(BucketError, match=f"these credentials may not {action}[:,]"):
+        with pytest.raises(BucketError, match=f"these credentials lack {action}[:,]"):
             plan.plan(Deployment.load())
 
 
@@ -528,7 +528,7 @@ def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: st
     set_up()
     # and just this can not.
     (BREAKS | CREATES)[action].do(site)
-    with pytest.raises(BucketError, match=f"these credentials may not {action}:"):
+    with pytest.raises(BucketError, match=f"these credentials lack {action}:"):
         set_up()
     act_as(new_user(site.store, document("setup")))
     set_up()

@@ -28,7 +28,7 @@ _WORD = re.compile(r"\{[a-z-]+\}")
 
 
 def fill_in(policy: str) -> str:
-    """Return the policy with addresses in the place of the three words.
+    """Return the policy with addresses instead of the three words.
 
     A word has none where the settings are wrong, of which the system checks and the storages themselves tell:
     a directive without a source allows nothing.
@@ -97,7 +97,7 @@ def _of_local(url: str) -> str:
 
 
 class SourcesMiddleware:
-    """Put the addresses in the place of the three words, in the policy that another middleware has set.
+    """Replace the three words by addresses, in the policy that another middleware has set.
 
     Its place is before that one in MIDDLEWARE: django-csp's, or Django's own from 6.0 on.
     """

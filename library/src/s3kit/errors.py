@@ -141,7 +141,7 @@ def _denied(operation: str, message: str, role: str) -> str:
     whose = ", or the bucket belongs to another account" if foreign else ""
     other = f", or {_OTHER_NAME}" if whose else ""
     return (
-        f"these credentials may not {action}{whose}: attach what `manage.py s3 policy --role {role}`"
+        f"these credentials lack {action}{whose}: attach what `manage.py s3 policy --role {role}`"
         f" prints{other}."
     )
 
