@@ -799,7 +799,7 @@ def test_a_terminal_gets_colours(well: Any) -> None:
 def test_without_s3_it_says_so(settings: Any) -> None:
     settings.USE_S3 = False
     settings.STORAGES = s3_storages({"bucket_name": "acme-static", "region_name": REGION})
-    with pytest.raises(CommandError, match=r"^The site is not on S3, for USE_S3 is false"):
+    with pytest.raises(CommandError, match=r"^The site is not on S3, because USE_S3 is False"):
         call_command("s3", "doctor")
 
 
