@@ -512,13 +512,11 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
     [
         (
             "The operation lacked the necessary privileges: status code: 403 <Error><Code>AccessDenied</Code>",
-            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy`"
-            " prints.",
+            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy` prints.",
         ),
         (
             "Client error with status code: 403 Forbidden",
-            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy`"
-            " prints.",
+            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy` prints.",
         ),
         (
             "received redirect without LOCATION",
