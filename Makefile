@@ -44,6 +44,9 @@ lint: .venv/installed
 	@.venv/bin/ruff check hooks tests benchmarks && .venv/bin/ruff format --check --quiet hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
+# Where uv.mk puts a uv that the machine lacks: tests install with it.
+test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
+
 # The library's tests first: what they find, the template's would find again, and later.
 test: lint
 	@cd library && ../.venv/bin/pytest -n $(WORKERS)
