@@ -18,9 +18,15 @@ MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a new shell: nothing is set but where programs and caches are."""
-    names = ("PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR")
-    kept = {name: os.environ[name] for name in names if name in os.environ}
+    """Return the environment of a new shell: nothing is set but where programs, caches and packages are."""
+    names = {"PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR", "HTTPS_PROXY", "https_proxy"}
+    installers = (
+        "UV_",
+        "PIP_",
+        "SSL_CERT_",
+        "REQUESTS_CA_BUNDLE",
+    )  # the first one to start installs MiniStack
+    kept = {name: value for name, value in os.environ.items() if name in names or name.startswith(installers)}
     nothing = {
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_CONFIG_FILE": os.devnull,

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from s3kit.deployment import Key
 from s3kit.local import server
+from s3kit.local.environment import VERSION, packages
 from s3kit.local.errors import LocalServerError
 from tests.ministack import anonymous
 from tests.processes import Started, free_port, started, until
@@ -163,22 +164,29 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     assert message.startswith(f"The local S3 server cannot write to {tmp_path / 's3'}: ")
 
 
-@pytest.mark.parametrize(
-    ("path", "found"), [("nothing", "neither uv nor pip was found"), ("", "could not be")]
-)
-def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path, path: str, found: str) -> None:
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "uv").write_text("#!/bin/sh\necho 'no such host' >&2; exit 2\n")
-    (tools / "uv").chmod(0o755)
-    more = {"S3KIT_CACHE_DIR": str(tmp_path / "cache"), "PATH": str(tmp_path / path) if path else str(tools)}
-    if path:  # this Python has no pip either
-        (tmp_path / "pip.py").write_text("raise SystemExit(1)")
-        more["PYTHONPATH"] = str(tmp_path)
-    message = refused(tmp_path / "site", "--port", "0", **more)
-    assert found in message
-    assert "MiniStack" in message
+def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho 'no such host' >&2; exit 2\n")
+    uv.chmod(0o755)
+    message = refused(tmp_path / "site", "--port", "0", UV=str(uv), S3KIT_CACHE_DIR=str(tmp_path / "cache"))
+    assert message.startswith(
+        f"MiniStack {VERSION}, the local S3 server, could not be installed (no such host)"
+    )
     assert not list((tmp_path / "cache").glob("*/ministack"))
+
+
+def test_without_uv_and_pip_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("S3KIT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    for name in ("executable", "_base_executable"):
+        monkeypatch.setattr(sys, name, "/bin/false")
+    with pytest.raises(LocalServerError, match=r"neither uv nor pip was found\. Install uv\.$"):
+        packages()
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_two_may_install_it_at_once(tmp_path: Path) -> None:
