@@ -20,8 +20,9 @@ from django.core.management import call_command
 
 from s3kit import clients
 from s3kit.deployment import Key
+from s3kit.local import guard
 from s3kit.local.environment import packages
-from s3kit.local.server import CHILD, LocalServer, environment, free_port
+from s3kit.local.server import LocalServer, environment, free_port
 from tests.ministack import REGION, ActAs, new_user, s3_settings
 from tests.tls_front import certificate
 
@@ -39,7 +40,7 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
     ssl_variables = {"USE_SSL": "1", "MINISTACK_SSL_CERT": str(served), "MINISTACK_SSL_KEY": str(served)}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", CHILD, str(packages())],
+            [sys.executable, "-I", "-S", guard.__file__, str(packages())],
             env=environment(tmp_path, port, REGION, root) | ssl_variables,
             cwd=tmp_path,
             stdin=subprocess.PIPE,

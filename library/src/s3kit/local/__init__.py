@@ -1,7 +1,7 @@
 """The local S3 server: where it is, and whose key the site has there.
 
-The folder `S3KIT_LOCAL_DIR` (var/s3) holds `endpoint`, the server's address, `credentials`, the site's key in the
-form of an AWS shared credentials file, and `lock`, which the server holds as long as it runs.
+The folder `S3KIT_LOCAL_DIR` (var/s3) holds `endpoint`, the server's address, `credentials` and `root`, the site's
+key and root's in the form of an AWS shared credentials file, and `lock`, which the server holds as long as it runs.
 """
 
 import configparser
@@ -67,6 +67,11 @@ def is_locked(lock: Path) -> bool:
 
 @lru_cache(maxsize=4)
 def _key(file: Path, _changed: int) -> Key | None:
+    return kept_key(file)
+
+
+def kept_key(file: Path) -> Key | None:
+    """Return the key in an AWS shared credentials file, or None where it has none."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(file)

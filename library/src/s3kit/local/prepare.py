@@ -1,16 +1,13 @@
 """The site's buckets and its key on the local S3 server."""
 
 from s3kit.buckets import apply, policies
-from s3kit.deployment import Deployment, Key
-from s3kit.local import current
+from s3kit.deployment import Deployment
+from s3kit.local import LocalServerNotRunningError, current, kept_key
 from s3kit.local.server import LocalServer
 from s3kit.options import conf
 
 # All that a developer does with the site; `setup` is the server's root.
 ROLES = ("web", "deploy", "prune")
-
-# MiniStack takes this key for root, beside the one that it was started with.
-ROOT = Key("test", "test")
 
 
 def prepare(server: LocalServer) -> Deployment:
@@ -32,4 +29,7 @@ def grant(server: LocalServer, deployment: Deployment) -> None:
 def running_server() -> LocalServer:
     """Return the running local server, as root; raise LocalServerNotRunningError without one."""
     endpoint, _ = current()
-    return LocalServer(endpoint, "us-east-1", conf.local_dir, ROOT)
+    root = kept_key(conf.local_dir / "root")
+    if root is None:
+        raise LocalServerNotRunningError
+    return LocalServer(endpoint, "us-east-1", conf.local_dir, root)

@@ -1,17 +1,17 @@
 """An S3 server for development and tests: MiniStack as a child process, with its data in one folder.
 
 It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
-Ownership and Block Public Access. Its root keys skip all of that, and MiniStack takes ``test`` and any
-12-digit key for root too, so it listens on loopback only, unless a container confines it. The site therefore
-gets the key of an IAM user, who holds exactly the rights that `s3kit.buckets.policies` asks for on AWS.
+Ownership and Block Public Access. `s3kit.local.guard` stands in front of it, and it listens on loopback only,
+unless a container confines it. Its root skips IAM, so the site gets the key of an IAM user, who holds exactly the
+rights that `s3kit.buckets.policies` asks for on AWS.
 
 The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``endpoint`` (the server's address),
-``credentials`` (the site's key in the form of an AWS shared credentials file, mode 600) and ``lock``.
+``credentials`` and ``root`` (the site's key and root's, in the form of an AWS shared credentials file, mode 600)
+and ``lock``.
 
 Linux and macOS only: locks and the end with the parent process are those of Unix.
 """
 
-import configparser
 import contextlib
 import errno
 import http.client
@@ -33,6 +33,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3kit.deployment import Key
+from s3kit.local import guard, kept_key
 from s3kit.local.environment import packages
 from s3kit.local.errors import LocalServerError
 
@@ -43,22 +44,6 @@ USER = "site"
 _START, _STOP, _LOCK = 60, 20, 5
 
 _WINDOWS = "The local S3 server does not run on Windows itself: use WSL."
-
-# MiniStack ends, its state saved, as soon as its standard input does: so it cannot outlive its parent,
-# however that one ends. os.read, because a thread that waits in sys.stdin would hold up the exit.
-CHILD = """
-import os, signal, sys, threading
-
-sys.path.insert(0, sys.argv.pop())
-
-def end_with_parent():
-    os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
-
-threading.Thread(target=end_with_parent, daemon=True).start()
-from ministack.app import main
-main()
-"""
 
 
 @dataclass(frozen=True)
@@ -107,13 +92,13 @@ class LocalServer:
             iam.delete_user_policy(UserName=USER, PolicyName=name)
         for number, policy in enumerate(policies, 1):
             iam.put_user_policy(UserName=USER, PolicyName=f"site-{number}", PolicyDocument=json.dumps(policy))
-        if (key := self._kept_key()) and self._is_valid(key):
+        if (key := kept_key(self.credentials)) and self._is_valid(key):
             return key
         for old in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
             iam.delete_access_key(UserName=USER, AccessKeyId=old["AccessKeyId"])
         made = iam.create_access_key(UserName=USER)["AccessKey"]
         key = Key(made["AccessKeyId"], made["SecretAccessKey"])
-        self._keep(key)
+        keep_key(self.credentials, key)
         return key
 
     def _is_valid(self, key: Key) -> bool:
@@ -122,23 +107,6 @@ class LocalServer:
         except ClientError:
             return False
         return True
-
-    def _kept_key(self) -> Key | None:
-        parser = configparser.ConfigParser(interpolation=None)
-        try:
-            parser.read(self.credentials)
-            section = parser["default"]
-            return Key(section["aws_access_key_id"], section["aws_secret_access_key"])
-        except (configparser.Error, KeyError):
-            return None
-
-    def _keep(self, key: Key) -> None:
-        new = self.data / "credentials.new"
-        new.unlink(missing_ok=True)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n")
-        new.replace(self.credentials)
 
     def wait(self) -> None:
         """Return when MiniStack has ended by itself, which it should not, with an error."""
@@ -155,6 +123,16 @@ class LocalServer:
         os.set_inheritable(self.process.stdin.fileno(), True)
 
 
+def keep_key(file: Path, key: Key) -> None:
+    """Write a key for its owner alone, in the form of an AWS shared credentials file."""
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as opened:
+        opened.write(f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n")
+    new.replace(file)
+
+
 @cache
 def _session() -> botocore.session.Session:
     """Return a session that knows no profile and reads none of AWS's files: what they name may not exist."""
@@ -165,12 +143,18 @@ def _session() -> botocore.session.Session:
 
 @contextlib.contextmanager
 def running(
-    data: Path, *, port: int = 0, region: str = "us-east-1", bind: str = HOST
+    data: Path,
+    *,
+    port: int = 0,
+    region: str = "us-east-1",
+    bind: str = HOST,
+    guarding: Mapping[str, str] | None = None,
 ) -> Iterator[LocalServer]:
     """Run MiniStack on 127.0.0.1 with its data in the folder; leaving the context ends it, its state saved.
 
     Port 0 takes any free one. In a container, `bind` is 0.0.0.0, because published ports lead past loopback;
-    the endpoint stays on 127.0.0.1. LocalServerError, where it cannot start, says why and what to do.
+    the endpoint stays on 127.0.0.1. `guarding` has further variables for `s3kit.local.guard`, for tests.
+    LocalServerError, where it cannot start, says why and what to do.
     """
     if sys.platform == "win32":
         raise LocalServerError(_WINDOWS)
@@ -179,13 +163,16 @@ def running(
         port = free_port(port)
         root = Key(f"ROOT{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
         with (data / "ministack.log").open("wb") as log:
-            process = _start(installed, data, environment(data, port, region, root, bind), log, lock)
+            variables = environment(data, port, region, root, bind) | dict(guarding or {})
+            process = _start(installed, data, variables, log, lock)
         try:
             _wait_until_ready(process, port, data)
+            keep_key(data / "root", root)
             (data / "endpoint").write_text(f"http://{HOST}:{port}\n", "ascii")
             yield LocalServer(f"http://{HOST}:{port}", region, data, root, process)
         finally:
-            (data / "endpoint").unlink(missing_ok=True)
+            for name in ("endpoint", "root"):
+                (data / name).unlink(missing_ok=True)
             _stop(process)
 
 
@@ -215,7 +202,13 @@ def _start(
     installed: Path, data: Path, variables: dict[str, str], log: IO[bytes], lock: int
 ) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
-        [sys.executable, "-I", "-S", "-c", CHILD, str(installed)],  # -S: nothing of the site's own packages
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            guard.__file__,
+            str(installed),
+        ],  # -S: nothing of the site's own packages
         env=variables,
         cwd=data,
         stdin=subprocess.PIPE,
@@ -287,7 +280,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, data: Path)
             raise LocalServerError(f"MiniStack ended at its start with code {process.returncode}: see {log}")
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
         try:
-            connection.request("GET", "/_ministack/health")
+            connection.request("GET", guard.HEALTH)
             if connection.getresponse().status == 200:
                 return
         except (OSError, http.client.HTTPException):

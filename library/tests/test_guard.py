@@ -1,0 +1,256 @@
+"""The guard in front of the local S3 server: what a web page, or whoever guesses its keys, can't do."""
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from s3kit.deployment import Key
+from s3kit.local.guard import MAX_BODY
+from s3kit.local.server import LocalServer, running
+from tests.ministack import Answer, anonymous, post_form
+
+BUCKET = "private-media"
+TEST = Key("test", "test")
+PAGE = "http://127.0.0.1:8000"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """Return a server with a private object, guarded as people run it."""
+    with running(tmp_path_factory.mktemp("guarded")) as found:
+        found.client().create_bucket(Bucket=BUCKET)
+        found.client().put_object(Bucket=BUCKET, Key="media/a.txt", Body=b"private")
+        yield found
+
+
+def ask(server: LocalServer, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    """Send a request without a signature; the names of headers have underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return anonymous(f"{server.endpoint}{path}", method, named, body)
+
+
+def signed(
+    server: LocalServer,
+    key: Key,
+    method: str,
+    path: str,
+    body: bytes = b"",
+    service: str = "s3",
+    more: Mapping[str, str] | None = None,
+) -> Answer:
+    """Send a request that a key has signed by header; `more` are headers that it has not."""
+    request = AWSRequest(method, f"{server.endpoint}{path}", data=body)
+    auth = S3SigV4Auth if service == "s3" else SigV4Auth
+    if service != "s3":
+        request.headers["Content-Type"] = "application/x-www-form-urlencoded"
+    auth(Credentials(key.id, key.secret), service, "us-east-1").add_auth(request)
+    return anonymous(request.url, method, dict(request.headers.items()) | dict(more or {}), body)
+
+
+def still_private(server: LocalServer) -> bool:
+    found = server.client().get_object(Bucket=BUCKET, Key="media/a.txt")["Body"].read()
+    return bool(found == b"private" and ask(server, "GET", f"/{BUCKET}/media/a.txt").status == 403)
+
+
+LINK = {"Bucket": BUCKET, "Key": "media/a.txt"}
+
+
+def test_a_foreign_host_reads_nothing_not_even_by_a_link(server: LocalServer) -> None:
+    link = server.client().generate_presigned_url("get_object", LINK)
+    assert anonymous(link).body == b"private"
+    rebound = f"attacker.example:{urlsplit(server.endpoint).port}"
+    assert ask(server, "GET", link.removeprefix(server.endpoint), Host=rebound).status == 403
+    assert signed(server, TEST, "GET", f"/{BUCKET}/media/a.txt", more={"Host": rebound}).status == 403
+    assert ask(server, "GET", "/_ministack/health", Host=rebound).status == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://attacker.example", "null", "http://127.0.0.1.attacker.example", ""]
+)
+def test_a_foreign_page_gets_nothing(server: LocalServer, origin: str) -> None:
+    link = server.client().generate_presigned_url("get_object", LINK).removeprefix(server.endpoint)
+    for method in ("GET", "OPTIONS", "PUT"):
+        answer = ask(server, method, link, Origin=origin)
+        assert answer.status == 403
+        assert "access-control-allow-origin" not in answer.headers
+    assert still_private(server)
+
+
+def test_pages_of_this_machine_read_what_the_bucket_allows(server: LocalServer) -> None:
+    link = server.client().generate_presigned_url("get_object", LINK).removeprefix(server.endpoint)
+    for origin in (PAGE, "http://localhost:3000", "http://[::1]:8000"):
+        assert ask(server, "GET", link, Origin=origin).body == b"private"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/_ministack/reset"),
+        ("POST", "/_ministack/config"),
+        ("GET", "/_ministack/ready"),
+        ("POST", "/_ministack/health"),
+        ("GET", "/_localstack/health"),
+        ("GET", "/_aws/execute-api/x"),
+    ],
+)
+def test_ministacks_own_commands_are_closed(server: LocalServer, method: str, path: str) -> None:
+    assert ask(server, method, path).status == 403
+    assert ask(server, "GET", "/_ministack/health").status == 200
+    assert still_private(server)
+
+
+CREATE_KEY = b"Action=CreateAccessKey&Version=2010-05-08&UserName=site"
+FORM = "application/x-www-form-urlencoded"
+
+
+def test_no_page_and_no_unsigned_request_reaches_iam(server: LocalServer) -> None:
+    server.site_key()
+    assert ask(server, "POST", "/", CREATE_KEY, Content_Type=FORM).status == 403
+    assert ask(server, "GET", f"/?{CREATE_KEY.decode()}").status == 403
+    assert ask(server, "GET", f"/{BUCKET}?{CREATE_KEY.decode()}").status == 403
+    own = signed(server, server.root, "POST", "/", CREATE_KEY, "iam")
+    assert own.status == 200
+    assert signed(server, server.root, "POST", "/", CREATE_KEY, "iam", {"Origin": PAGE}).status == 403
+    assert ask(server, "OPTIONS", "/", Origin=PAGE).status == 403
+    target = {"x-amz-target": "AWSSecurityTokenServiceV20110615.GetCallerIdentity"}
+    assert anonymous(f"{server.endpoint}/{BUCKET}", "POST", target | {"Origin": PAGE}, b"{}").status == 403
+
+
+@pytest.mark.parametrize("key_id", ["test", "000000000000", "123456789012", ""])
+def test_ministacks_known_roots_open_nothing(server: LocalServer, key_id: str) -> None:
+    key = Key(key_id, "test")
+    assert signed(server, key, "POST", "/", CREATE_KEY, "iam").status == 403
+    assert signed(server, key, "PUT", f"/{BUCKET}/media/a.txt", b"overwritten").status == 403
+    assert signed(server, key, "GET", f"/{BUCKET}/media/a.txt").status == 403
+    assert still_private(server)
+
+
+def test_roots_id_without_its_secret_opens_nothing(server: LocalServer) -> None:
+    guessed = Key(server.root.id, "guessed")
+    assert signed(server, guessed, "PUT", f"/{BUCKET}/media/a.txt", b"overwritten").status == 403
+    assert signed(server, guessed, "POST", "/", CREATE_KEY, "iam").status == 403
+    assert signed(server, server.root, "GET", f"/{BUCKET}/media/a.txt").body == b"private"
+    assert still_private(server)
+
+
+def test_a_signature_of_another_time_is_rejected(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early = datetime.now(UTC) - timedelta(hours=1)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_args, **_kwargs: early)
+    assert signed(server, server.root, "GET", f"/{BUCKET}/media/a.txt").status == 403
+
+
+def presigned(server: LocalServer, key: Key, auth: type = S3SigV4QueryAuth, **options: Any) -> str:
+    """Return a link that a key has signed, to read the private object."""
+    request = AWSRequest("GET", f"{server.endpoint}/{BUCKET}/media/a.txt")
+    credentials = Credentials(key.id, key.secret)
+    made = auth(credentials, **options) if auth is HmacV1QueryAuth else auth(credentials, "s3", "us-east-1")
+    made.add_auth(request)
+    return str(request.url)
+
+
+def test_links_by_known_roots_and_of_other_kinds_open_nothing(server: LocalServer) -> None:
+    assert anonymous(presigned(server, server.root)).body == b"private"
+    for key in (TEST, Key("123456789012", "test"), Key(server.root.id, "guessed")):
+        assert anonymous(presigned(server, key)).status == 403
+    for key in (TEST, server.root):
+        assert anonymous(presigned(server, key, HmacV1QueryAuth)).status == 403
+    assert ask(server, "GET", f"/{BUCKET}/media/a.txt", Authorization="AWS test:c2lnbmVk").status == 403
+    assert ask(server, "GET", f"/{BUCKET}/media/a.txt", Authorization="Bearer test").status == 403
+
+
+@pytest.mark.parametrize("key", [TEST, Key("123456789012", "test"), Key("", "")])
+def test_forms_by_known_roots_store_nothing(server: LocalServer, key: Key) -> None:
+    now = datetime.now(UTC)
+    scope = f"{now:%Y%m%d}/us-east-1/s3/aws4_request"
+    fields = {
+        "key": "media/a.txt",
+        "x-amz-algorithm": "AWS4-HMAC-SHA256",
+        "x-amz-credential": f"{key.id}/{scope}",
+        "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
+    }
+    conditions = [{"bucket": BUCKET}, *({name: value} for name, value in fields.items())]
+    expires = f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    policy = base64.b64encode(json.dumps({"expiration": expires, "conditions": conditions}).encode()).decode()
+    signing = f"AWS4{key.secret}".encode()
+    for part in (*scope.split("/"), policy):
+        signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
+    form = {
+        "url": f"{server.endpoint}/{BUCKET}",
+        "fields": fields | {"policy": policy, "x-amz-signature": signing.hex()},
+    }
+    assert post_form(form, b"overwritten").status == 403
+    assert still_private(server)
+
+
+def test_an_unsigned_header_on_a_link_for_a_part_copies_nothing(server: LocalServer) -> None:
+    s3 = server.client()
+    begun = s3.create_multipart_upload(Bucket=BUCKET, Key="pending/mine")["UploadId"]
+    part = {"Bucket": BUCKET, "Key": "pending/mine", "UploadId": begun, "PartNumber": 1}
+    link = s3.generate_presigned_url("upload_part", part)
+    answer = anonymous(link, "PUT", {"x-amz-copy-source": f"/{BUCKET}/media/a.txt"})
+    assert answer.status == 403
+    assert b"headers present in the request which were not signed" in answer.body
+    assert not s3.list_parts(Bucket=BUCKET, Key="pending/mine", UploadId=begun).get("Parts")
+    assert anonymous(link, "PUT", body=b"mine").status == 200
+    put = signed(server, server.root, "PUT", f"/{BUCKET}/b.txt", b"", "s3", {"x-amz-acl": "public-read"})
+    assert put.status == 403
+
+
+def test_what_could_be_read_in_two_ways_is_rejected(server: LocalServer) -> None:
+    parts = urlsplit(server.endpoint)
+    assert parts.hostname
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    connection.putrequest("GET", f"/{BUCKET}/media/a.txt", skip_host=True)
+    for host in ("attacker.example", "127.0.0.1"):
+        connection.putheader("Host", host)
+    connection.endheaders()
+    assert connection.getresponse().status in {400, 403}
+    link = presigned(server, TEST)
+    assert (
+        anonymous(f"{link}&X-Amz-Credential={server.root.id}/20300101/us-east-1/s3/aws4_request").status
+        == 403
+    )
+
+
+def test_a_huge_body_for_iam_is_rejected(server: LocalServer) -> None:
+    assert signed(server, server.root, "POST", "/", b"x" * (MAX_BODY + 1), "iam").status == 403
+
+
+def test_without_the_guard_the_hole_is_there(tmp_path: Path) -> None:
+    """The attacks above are real: MiniStack alone lets them through."""
+    with running(tmp_path / "s3", guarding={"GUARD": "off"}) as bare:
+        bare.client().create_bucket(Bucket=BUCKET)
+        made = signed(bare, Key("test", "wrong"), "PUT", f"/{BUCKET}/media/a.txt", b"overwritten")
+        assert made.status == 200
+        rebound = {"Host": "attacker.example"}
+        assert signed(bare, TEST, "GET", f"/{BUCKET}/media/a.txt").body == b"overwritten"
+        assert ask(bare, "POST", "/_ministack/reset", **rebound).status == 200
+        with pytest.raises(ClientError, match="NoSuchBucket"):
+            bare.client().list_objects_v2(Bucket=BUCKET)
+
+
+def test_roots_key_is_random_and_its_owners_alone(tmp_path: Path) -> None:
+    with running(tmp_path / "s3") as one:
+        file = tmp_path / "s3" / "root"
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert one.root.secret in file.read_text()
+        first = one.root
+    assert not file.exists()
+    with running(tmp_path / "s3") as two:
+        assert two.root.id != first.id
+        assert two.root.secret != first.secret
