@@ -119,7 +119,8 @@ def compose(**values: str) -> dict[str, Any]:
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     if not values:
         values = {"DJANGO_SECRET_KEY": "none"}
-    return yaml.safe_load(re.sub(r"\$\{([A-Z0-9_]+)(:[-?])([^}]*)\}", value, code))
+    replaced = re.sub(r"\$\{([A-Z0-9_]+)(:[-?])([^}]*)\}", value, code)
+    return yaml.safe_load(replaced.replace("$$", "$"))
 
 
 def test_without_a_lock_the_build_stops_with_the_cure(
@@ -314,12 +315,15 @@ def stack(local: Image, project: Path, tmp_path_factory: pytest.TempPathFactory)
         variables["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{port}"  # not beyond this machine
         words = services["s3"]["command"]
         assert words[-2:] == ["--bind", "0.0.0.0"]
-        command = local.command([*words[:-1], "127.0.0.1"], variables, {data: "/data"})
+        own = {name: str(value) for name, value in services["s3"]["environment"].items()}
+        assert not {"DJANGO_SECRET_KEY", "DATABASE_URL"} & own.keys()
+        assert values["DJANGO_SECRET_KEY"] not in str(services["s3"])
+        command = local.command([*words[:-1], "127.0.0.1"], own, {data: "/data"})
         with started(command) as s3:
             kind, *test = services["s3"]["healthcheck"]["test"]
             assert kind == "CMD"
             end = time.monotonic() + 60
-            while local.call(*test, variables=variables, volumes={data: "/data"}).returncode:
+            while local.call(*test, variables=own, volumes={data: "/data"}).returncode:
                 assert time.monotonic() < end, s3.output
                 assert s3.process.poll() is None, s3.output
             yield Stack(services, port, s3_port, data, variables, server)

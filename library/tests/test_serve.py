@@ -276,6 +276,41 @@ def test_a_server_that_was_killed_counts_as_not_running(tmp_path: Path) -> None:
     assert "The local S3 server is not running" in command.output
 
 
+# Rehearsing the setup
+
+
+def manage(folder: Path, *words: object, expect: int = 0, **more: str) -> str:
+    with started(*words, TEST_FOLDER=str(folder), **more) as command:
+        assert command.ended() == expect, command.output
+    assert "Traceback" not in command.output
+    return command.output
+
+
+def test_the_setup_can_be_rehearsed_on_an_empty_server(tmp_path: Path) -> None:
+    with started("s3", "serve", "--port", 0, "--empty", TEST_FOLDER=str(tmp_path)) as serve:
+        endpoint = serve.wait_for(r"listens on (http://127\.0\.0\.1:\d+),")[1]
+        assert "2 buckets to create" in manage(tmp_path, "s3", "plan", "--local", expect=2)
+        # Without buckets, and without rights to make them, each command names the command that helps here.
+        for words in (["collectstatic", "--no-input"], ["s3", "doctor", "--local"]):
+            assert "manage.py s3 apply --local" in manage(tmp_path, *words, expect=1)
+        assert "read back" in manage(tmp_path, "s3", "apply", "--local", "--no-input")
+        assert "everything is as wanted" in manage(tmp_path, "s3", "plan", "--local")
+        assert "uploaded" in manage(tmp_path, "collectstatic", "--no-input")
+        assert "not ok" not in manage(tmp_path, "s3", "doctor", "--local")
+        assert anonymous(f"{endpoint}/{STATIC}/static/staticfiles.json").status == 200
+
+
+def test_new_names_can_be_rehearsed_while_it_runs(tmp_path: Path) -> None:
+    names = {"MEDIA_BUCKET": "acme-media", "STATIC_BUCKET": "acme-static"}
+    with serving(tmp_path):
+        assert "2 buckets to create" in manage(tmp_path, "s3", "plan", "--local", expect=2, **names)
+        denied = manage(tmp_path, "collectstatic", "--no-input", expect=1, **names)
+        assert "manage.py s3 apply --local" in denied
+        manage(tmp_path, "s3", "apply", "--local", "--no-input", **names)
+        assert "uploaded" in manage(tmp_path, "collectstatic", "--no-input", **names)
+        assert "not ok" not in manage(tmp_path, "s3", "doctor", "--local", **names)
+
+
 # The site on it
 
 

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from s3kit.buckets import apply, plan
 from s3kit.buckets.account import accounts
 from s3kit.commands.plan import as_text
-from s3kit.commands.shared import add_local, checked_deployment
+from s3kit.commands.shared import add_local, setup_deployment
 from s3kit.local import prepare
 
 HELP = "make and change the buckets as the settings want them"
@@ -28,10 +28,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Show the plan, ask, and do it; exit code 1 where a conflict hinders something."""
-    deployment, replace = checked_deployment(options), options["replace_conflicting"]
-    if options["local"]:
-        server = prepare.running_server()  # the site's own key may not set up buckets
-        deployment = deployment.with_key(server.root)
+    deployment, replace = setup_deployment(options), options["replace_conflicting"]
     known = accounts(deployment)
     found = plan.plan(deployment, known, replace=replace)
     tell = command.stdout.write
@@ -45,7 +42,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         done = apply.apply(deployment, found, known, replace=replace, tell=tell)
         tell(f"{len(done)} steps done, and read back.")
     if options["local"]:
-        prepare.grant(server, deployment)
+        prepare.grant(prepare.running_server(), deployment)
     if any(bucket.hindered for bucket in found):
         raise CommandError("Conflicts, marked with ! above, prevent the rest.")
 

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from s3kit.buckets import plan, show
 from s3kit.buckets.account import accounts
 from s3kit.buckets.plan import BucketPlan
-from s3kit.commands.shared import add_local, checked_deployment
+from s3kit.commands.shared import add_local, checked_deployment, setup_deployment
 
 HELP = "show what differs from the settings on S3; exit code 2 if anything does"
 
@@ -37,7 +37,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     if options["format"] == "cloudformation":
         command.stdout.write(_template(options))
         return
-    deployment = checked_deployment(options)
+    deployment = setup_deployment(options)
     found = plan.plan(deployment, accounts(deployment))
     command.stdout.write(show.as_json(found) if options["format"] == "json" else as_text(command, found))
     if not all(bucket.is_as_wanted for bucket in found):

@@ -28,7 +28,10 @@ def add_arguments(parser: CommandParser) -> None:
         "--bind",
         choices=(HOST, "0.0.0.0"),  # noqa: S104 -- only where somebody asks for it
         default=HOST,
-        help="0.0.0.0 only in a container that publishes it on 127.0.0.1 alone: anyone can become its root",
+        help="0.0.0.0 only in a container that publishes it on 127.0.0.1 alone",
+    )
+    parser.add_argument(
+        "--empty", action="store_true", help="make no bucket, to rehearse plan and apply with --local"
     )
 
 
@@ -40,7 +43,10 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with server.running(conf.local_dir, port=options["port"], bind=options["bind"]) as store:
-            prepare(store)
+            if options["empty"]:
+                store.site_key()
+            else:
+                prepare(store)
             command.stdout.write(
                 f"The local S3 server listens on {store.endpoint}, with its data in {store.data}. With USE_S3=local,"
                 " every command of manage.py uses it. Ctrl-C stops it."

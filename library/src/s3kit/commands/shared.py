@@ -18,6 +18,20 @@ def add_local(parser: CommandParser) -> None:
     )
 
 
+def setup_deployment(options: dict[str, Any]) -> Deployment:
+    """Return what STORAGES says, as who sets up buckets sees it: with --local, as the local server's root.
+
+    The site's own key has no right to set up buckets, there as on AWS. Raises as `checked_deployment` does, and
+    LocalServerNotRunningError.
+    """
+    deployment = checked_deployment(options)
+    if not options["local"]:
+        return deployment
+    from s3kit.local.prepare import running_server
+
+    return deployment.with_key(running_server().root)
+
+
 def checked_deployment(options: dict[str, Any], known_later: Collection[str] = ()) -> Deployment:
     """Return what STORAGES says: the real target, also with USE_S3=local, or the local server with --local.
 
