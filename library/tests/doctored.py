@@ -89,7 +89,7 @@ def examined(role: Role | None = None) -> Report:
         text = report.as_text(width)
         assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
         assert "Signature=" not in text
-    assert all("\n" not in line.text + line.fix for line in report.lines)
+    assert all((line.text + line.fix).isprintable() for line in report.lines)
     assert all(line.fix for line in report.lines if line.status in {"not ok", "warning"})
     assert not any(line.fix for line in report.lines if line.status == "ok")
     return report

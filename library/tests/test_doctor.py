@@ -78,17 +78,25 @@ def put_policy(doctored: Doctored, bucket: str, *statements: dict[str, Any]) -> 
 
 EVERY_PROBE = [
     *("endpoint", "clock", "credentials", "static bucket", "media bucket", "static domain", "media domain"),
-    *("media write", "media head", "missing key", "media read", "media acl", "media visitors"),
-    *("signed link", "tampered link", "expired link", "media tls", "media parts", "media list"),
+    *("media write", "media head", "missing key", "media read", "media acl", "if-none-match"),
+    *(
+        "media visitors",
+        "signed link",
+        "tampered link",
+        "expired link",
+        "media tls",
+        "media parts",
+        "media list",
+    ),
     *("media delete", "direct form", "direct read", "direct limits", "direct closed", "direct cors"),
-    *("direct delete", "direct parts", "direct expiry"),
+    *("direct parts", "direct headers", "direct delete", "direct expiry"),
     *("manifest", "static objects", "static tls", "static visitors", "static types"),
-    *("static cache", "static encoding", "static cors", "static write", "listing", "outside"),
-    "account block",
+    *("static cache", "static encoding", "static cors", "static write", "collectstatic"),
+    *("listing", "outside", "account block"),
 ]
 LINKS = ["signed link", "tampered link", "expired link"]
-ONLY_DEPLOY = {"static objects", "static write", "direct expiry"}
-ONLY_WEB = {"missing key", *LINKS} | {
+ONLY_DEPLOY = {"static objects", "static write", "collectstatic", "direct expiry"}
+ONLY_WEB = {"missing key", "if-none-match", *LINKS} | {
     probe for probe in EVERY_PROBE if probe.startswith(("media ", "direct ")) and probe not in ONLY_DEPLOY
 }
 
@@ -283,12 +291,12 @@ def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.Monk
     doctored = well()
     use_user(monkeypatch, doctored, *without("s3:DeleteObject"))
     found = troubles(examined())
-    key, pending = doctored.left()
+    key, *pending = doctored.left()
     right = f"allow s3:DeleteObject on arn:aws:s3:::{doctored.media}"
     see = "see `manage.py s3 policy --role web`"
     assert found["media delete"].fix == f"{right}/media/*: {see}; then delete {key}"
-    assert found["direct delete"].fix == f"{right}/pending/*: {see}; {pending} expires in a day"
-    for each in (key, pending):
+    assert found["direct delete"].fix == f"{right}/pending/*: {see}; {pending[0]} expires in a day"
+    for each in (key, *pending):
         doctored.root.delete_object(Bucket=doctored.media, Key=each)
 
 
@@ -763,7 +771,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     code, text = run()
     assert code == 0
     assert text.splitlines()[0] == f"ok          endpoint         {doctored.site.store.endpoint} answers"
-    assert text.splitlines()[-1] == "39 ok, 1 can't tell."
+    assert text.splitlines()[-1] == "42 ok, 1 can't tell."
     assert "\x1b" not in text
 
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)
