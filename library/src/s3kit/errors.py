@@ -23,6 +23,7 @@ _ELSEWHERE = {
     "IllegalLocationConstraintException",
     "301",
 }
+_PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
 _SIGN_IN = "sign in again (aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
 _OTHER_NAME = "choose another name in the option bucket_name"
@@ -77,6 +78,21 @@ def reason(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
     return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
+
+
+def is_taken(error: BaseException) -> bool:
+    """Tell whether S3 rejected an upload with If-None-Match: the key is taken, or another upload is at work."""
+    return code(error) in {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether another try may go well: there was no answer, or one that says so."""
+    return code(error).split(" ")[0] in _PASSING
+
+
+def is_not_implemented(error: BaseException) -> bool:
+    """Tell whether the server does not know what it was asked for."""
+    return code(error).startswith(("NotImplemented", "501"))
 
 
 def is_clock(error: ClientError) -> bool:
