@@ -234,11 +234,15 @@ def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any
 
 def test_what_others_have_in_the_bucket_stays(moving: Any) -> None:
     one: Moving = moving()
-    one.put("new/from-the-site.jpg", b"x")
+    strange = ["\x01", "return\r", "a+b%20&#x1; "]
+    for name in ("new/from-the-site.jpg", *strange):
+        one.put(name, b"x")
     one.site.root.put_object(Bucket=one.site.media_bucket, Key="elsewhere/a.txt", Body=b"y")
     one.write(**{"a.txt": b"a"})
     one.push(overwrite=True)
-    assert set(one.objects()) == {"media/new/from-the-site.jpg", "elsewhere/a.txt", "media/a.txt"}
+    there = {"media/new/from-the-site.jpg", *(f"media/{name}" for name in strange)}
+    assert set(one.objects()) == {"elsewhere/a.txt", "media/a.txt"} | there
+    assert one.proxy.count("GET", "list-type=2.*encoding-type=url") == 2
 
 
 def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
