@@ -54,6 +54,7 @@ STATICFILES_DIRS = [os.environ["TEST_SOURCES"]]
 if not os.environ.get("TEST_ALL_APPS"):
     INSTALLED_APPS = ["s3kit", "django.contrib.staticfiles"]
     STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+AWS_STATIC_BUCKET_NAME = os.environ.get("BUCKET_IN_SETTINGS")
 if USE_S3:
     STORAGES["staticfiles"]["OPTIONS"]["custom_domain"] = os.environ.get("STATIC_DOMAIN")
 """
@@ -786,6 +787,22 @@ def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) ->
     assert f"copied to '{tmp_path / 'static'}'" in outcome.out
     assert (tmp_path / "static/css/base.css").read_bytes() == SOURCES["css/base.css"]
     assert not deploy.proxy.count()
+    assert not outcome.err
+
+
+def test_files_that_go_to_disk_although_there_is_a_bucket_are_told_of(deploy: Deploy, tmp_path: Path) -> None:
+    given = {"USE_S3": "false", "BUCKET_IN_SETTINGS": "acme-static"}
+    for options in (["-v", "1"], ["-v", "0"]):
+        outcome = deploy.run("--noinput", *options, **given)
+        assert outcome.code == 0
+        assert outcome.err == (
+            f"Nothing was published: USE_S3 is off, so the files go to {tmp_path / 'static'} on this machine."
+            " To publish them to the bucket 'acme-static' (AWS_STATIC_BUCKET_NAME), set USE_S3=true.\n"
+        )
+    given |= {"TEST_ALL_APPS": "1"}
+    outcome = deploy.run("--no-migrate", "--fail-level=CRITICAL", command="release", **given)
+    assert outcome.code == 0
+    assert "Nothing was published: USE_S3 is off" in outcome.err
 
 
 def test_many_uploads_at_a_time(deploy: Deploy) -> None:

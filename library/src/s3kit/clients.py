@@ -342,6 +342,10 @@ def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3St
             options["root_certificate"] = Path(bundle).read_bytes()
         except OSError as error:
             raise ImproperlyConfigured(f"AWS_CA_BUNDLE can't be read: {error}") from error
+        if b"-----BEGIN CERTIFICATE-----" not in options["root_certificate"]:
+            raise ImproperlyConfigured(
+                f"AWS_CA_BUNDLE is {bundle}, which holds no certificate in the form PEM."
+            )
     return S3Store(
         bucket,
         config={

@@ -39,11 +39,12 @@ _NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "4
 # And how S3 rejects a whole list for one of its keys.
 _BAD_KEY = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError", "MalformedXML"}
 # What XML 1.0 can't carry, or carries as something else. In an address it is encoded.
+_LATE = "not tried, for want of time"
 _NOT_IN_XML = re.compile(r"[\x00-\x1f\ufffe\uffff]")
 
 
-class PruneError(Exception):
-    """Nothing more could be removed. The message says in one line what happened, and the fix."""
+class PruneError(errors.StoppedError):
+    """Nothing more could be removed."""
 
 
 class Object(NamedTuple):
@@ -136,8 +137,10 @@ class PruneReport(Report):
         """Return what failed, "" for nothing."""
         if not self.failed:
             return ""
-        denied = any(code == "AccessDenied" for _, code in self.failed)
-        fix = "Attach what `manage.py s3 policy --role prune` prints." if denied else "Run this again."
+        rejected: Any = {"Error": {"Code": self.failed[0][1], "Message": ""}, "ResponseMetadata": {}}
+        error = ClientError(rejected, "DeleteObject")
+        again = errors.is_passing(error) or self.failed[0][1] == _LATE
+        fix = "Run this again." if again else errors.explain(error, self.location.bucket, role="prune")
         return listed(f"{_count(len(self.failed), 'object')} could not be removed:", self.failed, fix)
 
     def as_data(self) -> dict[str, Any]:
@@ -363,7 +366,7 @@ class _Pruner:
     def _delete_one(self, key: str, until: float) -> dict[str, Any]:
         """Do what DeleteObjects does, and return what it answers of a key."""
         if time.monotonic() > until:
-            return {"Key": key, "Code": "not tried, for want of time"}
+            return {"Key": key, "Code": _LATE}
         try:
             return {
                 "Key": key,

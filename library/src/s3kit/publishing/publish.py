@@ -112,8 +112,8 @@ _TEXT = re.compile(r"text/.*|.*[/+](json|xml|yaml)")
 _log = logging.getLogger(__name__)
 
 
-class PublishError(Exception):
-    """Static files could not be published. The message says what happened, and the fix."""
+class PublishError(errors.StoppedError):
+    """Static files could not be published."""
 
 
 def content_type(name: str) -> str:
@@ -382,7 +382,7 @@ class _Upload:
     def run(self, items: Iterable[Item]) -> None:
         """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
         expected: tuple[type[Exception], ...] = (*errors.of_s3(), ValueError)
-        failures: list[tuple[str, str]] = []
+        failures: list[tuple[str, Exception]] = []
         with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
             running: dict[Future[int | None], Item] = {}
             for item in items:
@@ -396,14 +396,14 @@ class _Upload:
                     try:
                         self._count(running[future], future.result())
                     except expected as error:
-                        failures.append((self._key(running[future].name), errors.reason(error)))
+                        failures.append((self._key(running[future].name), error))
                         if len(failures) >= GIVE_UP_AFTER:
                             break
             finally:  # also on Ctrl-C
                 small.shutdown(wait=False, cancel_futures=True)
                 large.shutdown(wait=False, cancel_futures=True)
         if failures:
-            raise PublishError(_failed(failures, given_up=len(failures) >= GIVE_UP_AFTER))
+            raise PublishError(self._failed(failures))
 
     def _key(self, name: str) -> str:
         return self.location.prefix + name
@@ -613,8 +613,16 @@ class _Upload:
         try:
             obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
         except errors.of_s3() as error:
-            raise PublishError(_failed([(key, errors.reason(error))], given_up=False)) from error
+            raise PublishError(self._failed([(key, error)])) from error
         self.summary.bytes += len(body)
+
+    def _failed(self, failures: list[tuple[str, Exception]]) -> str:
+        """Return what failed, with a line on the first failure, which as a rule is that of all."""
+        end = ["The others were not tried."] if len(failures) >= GIVE_UP_AFTER else []
+        end.append(errors.explain(failures[0][1], self.location.bucket, role="deploy", operation="PutObject"))
+        end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
+        named = [(key, errors.reason(error)) for key, error in failures]
+        return listed(f"{len(failures)} of the static files could not be uploaded:", named, *end)
 
 
 def _insist(send: "Callable[[], str | None]") -> str | None:
@@ -683,12 +691,6 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         yield packer.compress(chunk)
     yield packer.flush()
-
-
-def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
-    end = ["The others were not tried."] if given_up else []
-    end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
-    return listed(f"{len(failures)} of the static files could not be uploaded:", failures, *end)
 
 
 @contextmanager

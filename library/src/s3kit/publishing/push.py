@@ -46,8 +46,8 @@ _CAN_DESCEND = os.open in os.supports_dir_fd  # not on Windows
 SHA256 = "sha256"  # the metadata's name, as for static files
 
 
-class PushError(Exception):
-    """Nothing could be copied. The message says in one line what happened, and the fix."""
+class PushError(errors.StoppedError):
+    """Nothing could be copied."""
 
 
 class File(NamedTuple):
@@ -85,6 +85,8 @@ class PushReport(Report):
     given_up: bool = False
     errors: dict[str, str] = field(default_factory=dict)
     """By name: what was not copied and why, and what is in the bucket and differs."""
+    fix: str = ""
+    """What S3's first rejection of a file means, as a line, and what to do."""
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0
 
@@ -99,7 +101,7 @@ class PushReport(Report):
 
     def as_data(self) -> dict[str, Any]:
         """Return the report for machines."""
-        found = {name: value for name, value in vars(self).items() if name != "started"}
+        found = {name: value for name, value in vars(self).items() if name not in {"started", "fix"}}
         return found | {"errors": dict(sorted(self.errors.items()))}
 
     def failures(self) -> str:
@@ -109,6 +111,7 @@ class PushReport(Report):
         count = len(self.errors)
         files = "file differs or is" if count == 1 else "files differ or are"
         end = ["The others were not tried."] if self.given_up else []
+        end += [self.fix] if self.fix else []
         if self.conflicts:
             end.append("What differs was not overwritten: --overwrite replaces it with the local file.")
         else:
@@ -274,12 +277,10 @@ class _Push:
             except FileError as error:
                 said = self.report.errors[file.name] = str(error)
                 self.report.conflicts += isinstance(error, ConflictError)
-            except ClientError as error:
+            except (ClientError, BotoCoreError) as error:
                 failed += 1
-                said = self.report.errors[file.name] = str(error.response["Error"]["Code"])
-            except BotoCoreError as error:
-                failed += 1
-                said = self.report.errors[file.name] = " ".join(str(error).split())
+                said = self.report.errors[file.name] = " ".join(errors.reason(error).split())
+                self.report.fix = self.report.fix or errors.explain(error, self.report.bucket, role="web")
             except OSError as error:
                 said = self.report.errors[file.name] = f"can't be read: {error.strerror}"
             self.progress(done, total, f"{_shown(file.name)}: {said}")
