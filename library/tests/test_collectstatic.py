@@ -568,7 +568,9 @@ def test_the_first_deploy_after_an_older_version_reads_what_that_did_not_record(
     deploy.deployed()
     bucket, root, key = deploy.site.static_bucket, deploy.site.root, "static/staticfiles.json"
     manifest = json.loads(root.get_object(Bucket=bucket, Key=key)["Body"].read())
-    manifest["s3"]["hashed"] = dict.fromkeys(manifest["s3"]["hashed"], 100)  # sizes, as 0.4.0 wrote them
+    manifest["s3"]["hashed"] = dict.fromkeys(
+        manifest["s3"]["hashed"], 100
+    )  # sizes, as older versions wrote them
     root.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode())
     deploy.proxy.clear()
     line = deploy.deployed()

@@ -3,23 +3,18 @@
 import io
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import botocore.endpoint
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from django.core.management import CommandError, call_command
 
 from s3kit import clients
 from s3kit.local.server import free_port
 from tests.ministack import s3_settings
-from tests.tls_front import certificate, tls_front
+from tests.tls_front import certificate, self_signed, tls_front
 
 pytestmark = pytest.mark.slow
 
@@ -87,28 +82,6 @@ def test_a_certificate_that_nobody_trusts_is_named(
         f"the certificate of https://{host} is rejected, because nothing that this machine trusts has signed it:"
         " name the certificate of its authority in AWS_CA_BUNDLE, which is not set."
     )
-
-
-def self_signed(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> Path:
-    """Return the file of a certificate that signs itself, as `openssl req -x509` makes it, and its key."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=3))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, path = serialization.Encoding.PEM, folder / "self.pem"
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(made.public_bytes(pem) + private)
-    return path
 
 
 @pytest.mark.parametrize(

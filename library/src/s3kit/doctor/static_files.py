@@ -8,9 +8,11 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+import obstore
 from botocore.exceptions import ClientError
+from django.core.exceptions import ImproperlyConfigured
 
-from s3kit import clients
+from s3kit import clients, errors
 from s3kit.deployment import Location, arn
 from s3kit.doctor.shared import (
     APPLY,
@@ -54,12 +56,13 @@ class Seen:
 def static_files(probed: Probed, location: Location) -> list[Line]:
     """Read the manifest, and look at the files that it names from inside and outside."""
     key = location.prefix + probed.storage(location).manifest_name
-    lines, found = _manifest(probed, location, key)
+    lines, deployed = _manifest(probed, location, key)
+    found = deployed.get("paths")
     if not found:
         probed.not_probed.append("static files as visitors see them")
         return lines
     if probed.role != "web":  # which may not list
-        lines.append(_objects(probed, location, found))
+        lines.append(_objects(probed, location, deployed))
     manifest = clients.object_url(location.target, location.bucket, key)
     lines.append(over_plain_http("static tls", location.target, manifest))
     if location.alias in probed.dead_domains:
@@ -77,13 +80,13 @@ def static_files(probed: Probed, location: Location) -> list[Line]:
     return lines
 
 
-def _manifest(probed: Probed, location: Location, key: str) -> tuple[list[Line], dict[str, str]]:
-    """Return lines on the manifest, and its hashed names by plain name."""
+def _manifest(probed: Probed, location: Location, key: str) -> tuple[list[Line], dict[str, Any]]:
+    """Return lines on the manifest, and what it says; {} where there is none."""
     probe, target = "manifest", location.target
     try:
         found = probed.s3(target).get_object(**names(target, location.bucket), Key=key)
         manifest = json.loads(found["Body"].read())
-        paths, digest = dict(manifest["paths"]), manifest.get("hash")
+        manifest["paths"], digest = dict(manifest["paths"]), manifest.get("hash")
     except ERRORS as error:
         if isinstance(error, ClientError) and code_of(error) == "NoSuchKey":
             if probed.role == "deploy" and _is_empty(probed, location):  # before the first deploy
@@ -104,8 +107,8 @@ def _manifest(probed: Probed, location: Location, key: str) -> tuple[list[Line],
             same = False
         if not same:
             text = f"{file.name} of this checkout, which its pages use, is not what is deployed"
-            return [warning(probe, text, f"{COLLECT} from here, or delete the file")], paths
-    return [ok(probe, f"it names {len(paths)} files")], paths
+            return [warning(probe, text, f"{COLLECT} from here, or delete the file")], manifest
+    return [ok(probe, f"it names {len(manifest['paths'])} files")], manifest
 
 
 def _is_empty(probed: Probed, location: Location) -> bool:
@@ -117,13 +120,14 @@ def _is_empty(probed: Probed, location: Location) -> bool:
     return not found["KeyCount"]
 
 
-def _objects(probed: Probed, location: Location, found: dict[str, str]) -> Line:
+def _objects(probed: Probed, location: Location, manifest: dict[str, Any]) -> Line:
     """Compare the manifest with the listing, a request for each 1,000 objects."""
+    found = manifest["paths"]
     target, probe = location.target, "static objects"
     try:
         pages = probed.s3(target).get_paginator("list_objects_v2")
-        keys = {
-            entry["Key"]
+        there = {
+            entry["Key"].removeprefix(location.prefix): entry.get("ETag", "").strip('"')
             for page in pages.paginate(**names(target, location.bucket), Prefix=location.prefix)
             for entry in page.get("Contents", ())
         }
@@ -131,11 +135,13 @@ def _objects(probed: Probed, location: Location, found: dict[str, str]) -> Line:
         resource = arn(target, location.bucket)
         cause, fix = failure(error, "s3:ListBucket", resource, "deploy", target.owner)
         return not_ok(probe, cause, fix + _or_as_web(probed))
-    there = {key.removeprefix(location.prefix) for key in keys}
-    if missing := sorted({*found, *found.values()} - there):
+    if missing := sorted({*found, *found.values()} - there.keys()):
         text = f"{len(missing)} files that the manifest names are missing: {_some(missing)}"
         return not_ok(probe, text, COLLECT)
-    return ok(probe, "all files that the manifest names exist")
+    if swapped := sorted(publish.replaced(manifest, there)):
+        text = f"somebody has replaced {len(swapped)} files since the last deploy: {_some(swapped)}"
+        return not_ok(probe, text, f"find out who may write to {location.prefix}; {COLLECT} puts them right")
+    return ok(probe, "all files that the manifest names exist, as the last deploy left them")
 
 
 def _or_as_web(probed: Probed) -> str:
@@ -149,6 +155,15 @@ def static_write(probed: Probed, location: Location) -> list[Line]:
     except ERRORS as error:
         cause, fix = failure(error, "s3:PutObject", location.arn(), "deploy", location.target.owner)
         return [not_ok("static write", cause, fix + _or_as_web(probed))]
+    try:
+        # collectstatic is stricter with certificates than what probes.
+        store = clients.obstore_store(location.target, location.bucket, max_retries=0)
+        obstore.head(store, location.prefix + probed.storage(location).manifest_name)
+    except ImproperlyConfigured as error:
+        return [not_ok("static write", str(error), "correct AWS_CA_BUNDLE")]
+    except errors.of_s3() as error:
+        if untrusted := errors.certificate(error):
+            return [not_ok("static write", *untrusted)]
     return [ok("static write", "static files can be uploaded")]
 
 

@@ -22,7 +22,7 @@ import re
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -253,6 +253,14 @@ def planned(stage: Stage, paths: dict[str, str], *, compress: bool = True) -> li
         source = stage.source(name) if paths.get(name) == name else stage.plain[name]
         items.append(item(name, source, SHORT))
     return items
+
+
+def replaced(manifest: dict[str, Any], etags: Mapping[str, str]) -> set[str]:
+    """Return the names whose ETag in a listing is not the one that the manifest records."""
+    records = manifest.get("s3", {})
+    noted = [*records.get("hashed", {}).items(), *records.get("plain", {}).items()]
+    # Older versions recorded the size of a hashed file alone.
+    return {name for name, record in noted if isinstance(record, list) and etags.get(name) != record[1]}
 
 
 def read_live(location: Location, manifest_name: str) -> Live:
