@@ -50,7 +50,9 @@ def explain(
     for, since its errors don't say so.
     """
     about = f"{bucket}: " if bucket else ""
-    if untrusted := certificate(error):
+    if isinstance(error, StoppedError):
+        text = str(error)
+    elif untrusted := certificate(error):
         text = f"{about}{': '.join(untrusted)}."
     elif isinstance(error, BotoCoreError):
         text = _of_botocore(error)

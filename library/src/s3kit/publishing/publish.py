@@ -15,6 +15,7 @@ What decides whether an object is right:
 
 import gzip
 import hashlib
+import io
 import json
 import logging
 import mimetypes
@@ -389,7 +390,7 @@ class _Upload:
 
     def run(self, items: Iterable[Item]) -> None:
         """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
-        expected: tuple[type[Exception], ...] = (*errors.of_s3(), ValueError)
+        expected: tuple[type[Exception], ...] = (*errors.of_s3(), PublishError, ValueError)
         failures: list[tuple[str, Exception]] = []
         with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
             running: dict[Future[int | None], Item] = {}
@@ -667,11 +668,17 @@ def _digest(content: IO[bytes], size: int) -> str:
 
 @contextmanager
 def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
-    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path."""
+    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path.
+
+    Raises PublishError for a file that is not what its hashed name was made of any more.
+    """
     source, wish = item.source, item.headers.encoding
     body = source.body
-    if isinstance(body, Path) and source.size < LARGE:
-        body = body.read_bytes()
+    if isinstance(body, Path):
+        path, body = body, body.read_bytes() if source.size < LARGE else body
+        with io.BytesIO(body) if isinstance(body, bytes) else body.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != source.digest:
+                raise PublishError(f"{path} changed after it was collected: run this again.")
     if wish != "gzip":
         yield body, source.size, "gzip" if wish == "gzipped" else ""
     elif isinstance(body, bytes):
