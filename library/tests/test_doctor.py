@@ -1,5 +1,6 @@
 """The doctor on a strict S3: a site that is well, and each way to be ill, produced for real."""
 
+import gzip
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 from unittest import mock
@@ -26,7 +28,7 @@ from tests import processes
 from tests.doctored import Doctored, change, diagnosed, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, new_user, s3_storages
-from tests.tls_front import certificate, tls_front
+from tests.tls_front import certificate, self_signed, tls_front
 
 pytestmark = pytest.mark.slow
 
@@ -496,6 +498,27 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "plain"])
+def test_a_static_file_that_somebody_has_swapped(well: Any, hashed: bool) -> None:
+    doctored = well()
+    key = doctored.hashed("page.js") if hashed else "static/page.js"
+    there = doctored.root.get_object(Bucket=doctored.static, Key=key)
+    kept = {
+        name: there[name]
+        for name in ("ContentType", "CacheControl", "Metadata", "ContentEncoding")
+        if name in there
+    }
+    packed = there.get("ContentEncoding") == "gzip"
+    body = gzip.compress(b"alert(1)") if packed else there["Body"].read()[::-1]
+    doctored.root.put_object(Bucket=doctored.static, Key=key, Body=body, **kept)
+    status, text, fix = trouble("static objects")
+    assert status == "not ok"
+    assert text == f"somebody has replaced 1 files since the last deploy: {key.removeprefix('static/')}"
+    assert fix == f"find out who may write to static/; {COLLECT} puts them right"
+    call_command("collectstatic", interactive=False, verbosity=0)
+    assert troubles(examined()) == {}
+
+
 ENCODING = "Content-Encoding {}"
 WRONG_HEADERS: list[tuple[str, str, dict[str, str], str]] = [
     ("site.css", "static types", {"ContentType": "text/plain"}, "Content-Type {} is text/plain"),
@@ -540,7 +563,9 @@ def test_text_that_is_not_compressed(well: Any) -> None:
         ContentType="text/javascript; charset=utf-8",
         CacheControl="public, max-age=31536000, immutable",
     )
-    assert trouble("static encoding")[1].endswith("is not compressed")
+    found = troubles(examined())
+    assert set(found) == {"static encoding", "static objects"}, "and it is not what was deployed"
+    assert found["static encoding"].text.endswith("is not compressed")
 
 
 def test_static_files_without_the_policy(well: Any) -> None:
@@ -663,6 +688,29 @@ def test_a_certificate_that_nobody_trusts(
     assert status == "not ok"
     assert "certificate verify failed" in text
     assert fix == "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+
+
+def test_a_certificate_that_only_collectstatic_rejects(
+    well: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore takes an authority's own certificate for a server's; what uploads static files does not."""
+    with TemporaryDirectory() as folder:  # whose name is short, for reports are looked at for long lines
+        served = self_signed(Path(folder))
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
+        with tls_front(store.endpoint, served) as host:
+            address = f"https://{host}"
+            well(AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"], deployed=False)
+            found = troubles(examined())
+    line = found["collectstatic"]
+    assert line.status == "not ok"
+    assert (
+        line.text
+        == f"the certificate of {address} is rejected, because it is an authority's own, self-signed"
+    )
+    assert line.fix.startswith(
+        "make an authority that signs one for the server, as mkcert does, and name the"
+    )
+    assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 
 
 def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:

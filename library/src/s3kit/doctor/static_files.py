@@ -1,7 +1,6 @@
 """Static files: the manifest, the files that it names, and what a visitor's browser gets of them."""
 
 import json
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from django.core.exceptions import ImproperlyConfigured
 
 from s3kit import clients, errors
 from s3kit.deployment import Location, arn
@@ -57,8 +57,9 @@ class Seen:
 def static_files(probed: Probed, location: Location) -> Iterator[Line]:
     """Read the manifest, and look at the files that it names from inside and outside."""
     key = location.prefix + probed.storage(location).manifest_name
-    found: dict[str, str] = {}
-    yield from seen("manifest", partial(_manifest, probed, location, key, found))
+    deployed: dict[str, Any] = {}
+    yield from seen("manifest", partial(_manifest, probed, location, key, deployed))
+    found = deployed.get("paths")
     if not found:
         probed.not_probed.append("static files as visitors see them")
         return
@@ -70,7 +71,7 @@ def static_files(probed: Probed, location: Location) -> Iterator[Line]:
             action="s3:ListBucket",
             resource=arn(location.target, location.bucket),
         )
-        yield from seen("static objects", partial(_objects, probed, location, found), explain)
+        yield from seen("static objects", partial(_objects, probed, location, deployed), explain)
     manifest = clients.object_url(location.target, location.bucket, key)
     yield from seen("static tls", partial(over_plain_http, "static tls", location.target, manifest))
     if location.alias in probed.dead_domains:
@@ -85,8 +86,8 @@ def static_files(probed: Probed, location: Location) -> Iterator[Line]:
     yield from seen("static cors", partial(_cors, probed, location, address, list(sample)))
 
 
-def _manifest(probed: Probed, location: Location, key: str, paths: dict[str, str]) -> Line:
-    """Return a line on the manifest; put its hashed names by plain name into `paths`."""
+def _manifest(probed: Probed, location: Location, key: str, deployed: dict[str, Any]) -> Line:
+    """Return a line on the manifest; put what it says into `deployed`."""
     probe, target = "manifest", location.target
     try:
         body = probed.s3(target).get_object(**names(target, location.bucket), Key=key)["Body"].read()
@@ -106,7 +107,7 @@ def _manifest(probed: Probed, location: Location, key: str, paths: dict[str, str
         digest = manifest.get("hash")
     except (ValueError, KeyError, TypeError):
         return not_ok(probe, f"{key} is not a manifest of Django's", COLLECT)
-    paths.update(named)
+    deployed.update(manifest, paths=named)
     file = conf.manifest
     if probed.role != "deploy" and location.alias == "staticfiles" and file and file.exists():
         try:
@@ -116,7 +117,7 @@ def _manifest(probed: Probed, location: Location, key: str, paths: dict[str, str
         if not same:
             text = f"{file.name} of this checkout, which its pages use, is not what is deployed"
             return warning(probe, text, f"{COLLECT} from here, or delete the file")
-    return ok(probe, f"it names {len(paths)} files")
+    return ok(probe, f"it names {len(named)} files")
 
 
 def _is_empty(probed: Probed, location: Location) -> bool:
@@ -128,20 +129,23 @@ def _is_empty(probed: Probed, location: Location) -> bool:
     return not found.get("KeyCount", True)
 
 
-def _objects(probed: Probed, location: Location, found: dict[str, str]) -> Line:
+def _objects(probed: Probed, location: Location, manifest: dict[str, Any]) -> Line:
     """Compare the manifest with the listing, a request for each 1,000 objects."""
+    found = manifest["paths"]
     target, probe = location.target, "static objects"
     pages = probed.s3(target).get_paginator("list_objects_v2")
-    keys = {
-        entry["Key"]
+    there = {
+        entry["Key"].removeprefix(location.prefix): entry.get("ETag", "").strip('"')
         for page in pages.paginate(**names(target, location.bucket), Prefix=location.prefix)
         for entry in page.get("Contents", ())
     }
-    there = {key.removeprefix(location.prefix) for key in keys}
-    if missing := sorted({*found, *found.values()} - there):
+    if missing := sorted({*found, *found.values()} - there.keys()):
         text = f"{len(missing)} files that the manifest names are missing: {_some(missing)}"
         return not_ok(probe, text, COLLECT)
-    return ok(probe, "all files that the manifest names exist")
+    if swapped := sorted(publish.replaced(manifest, there)):
+        text = f"somebody has replaced {len(swapped)} files since the last deploy: {_some(swapped)}"
+        return not_ok(probe, text, f"find out who may write to {location.prefix}; {COLLECT} puts them right")
+    return ok(probe, "all files that the manifest names exist, as the last deploy left them")
 
 
 def _failure(
@@ -174,16 +178,11 @@ def _obstore(location: Location) -> Line:
     try:
         store = clients.obstore_store(target, location.bucket, max_retries=0)
         next(iter(obstore.list(store, f"{location.prefix}.doctor-")), None)
+    except ImproperlyConfigured as error:
+        return not_ok(probe, str(error), "correct AWS_CA_BUNDLE")
     except errors.of_s3() as error:
-        if found := re.search(r"InvalidCertificate\((?:\s|(?:Other|OtherError)\()*(\w+)", str(error)):
-            text = (
-                f"its client, obstore, rejects the certificate of S3 ({found[1]}), which other clients accept"
-            )
-            fix = (
-                "have an authority sign the server's certificate, and name that authority's own in AWS_CA_BUNDLE:"
-                " a certificate that signs itself is not accepted"
-            )
-            return not_ok(probe, text, fix)
+        if untrusted := errors.certificate(error):
+            return not_ok(probe, *untrusted)
         if not errors.code(error):
             why = one_line(errors.reason(error).rpartition(" - ")[2])  # without the address
             return not_ok(probe, f"its client, obstore, gets no answer: {why}", LATER)
