@@ -1,7 +1,7 @@
 """Uploads straight to S3: what a browser may send with what the site signs, and what it may not."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -26,12 +26,14 @@ from s3kit.doctor.shared import (
     ok,
     option,
     seen,
+    signed,
     warning,
 )
 from s3kit.uploads.pending import Pending
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"
+NO_FORMS = {404, 405, 501}  # what servers without POST Object answer
 STRICT = "use a server that checks what is signed, as S3 does"
 
 
@@ -43,13 +45,7 @@ def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
     """Send a form and a part as a visitor's browser does, and what differs from what was signed."""
     key = PENDING_PREFIX + probed.name
     try:
-        (form,) = seen("direct form", partial(_form, bucket, key))
-        yield form
-        if form.status == "ok":
-            explain = partial(_failure, action="s3:GetObject", bucket=bucket)
-            yield from seen("direct read", partial(_read, probed, bucket, key), explain)
-            yield from seen("direct limits", partial(_limits, bucket, key))
-            yield from seen("direct closed", partial(_closed, bucket, key))
+        yield from seen("direct form", partial(_sent, probed, bucket, key))
         yield from seen("direct cors", partial(_cors, probed, bucket, key))
         yield from _parts(probed, bucket, key)
     finally:
@@ -64,21 +60,64 @@ def _failure(error: Exception, action: str, bucket: Bucket, left: str = "") -> t
     return text, f"{fix}; {left}" if left else fix
 
 
-def _form(bucket: Bucket, key: str) -> Line:
+def _sent(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
+    """Send a form, or to a server without forms a PUT, as the site has signed it, and otherwise."""
     probe = "direct form"
-    answer = _post(_signed_form(bucket, key), BODY)
+    form = Pending(bucket.target, bucket.name, key).signed_form(TYPE, len(BODY))
+    attempts = {
+        "a larger file": partial(_post, form, BODY + b"!"),
+        "another type": partial(_post, form, BODY, {"Content-Type": "text/html"}),
+        "another key": partial(_post, form, BODY, {"key": f"{key}.other"}),
+        "another ACL": partial(_post, form, BODY, {"acl": "public-read"}),
+    }
+    answer = _post(form, BODY)
     if answer.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
         fix = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
-        return not_ok(probe, "a browser's upload is denied: no right to s3:PutObject", fix)
-    if answer.status >= 300:
+        yield not_ok(probe, "a browser's upload is denied: no right to s3:PutObject", fix)
+        return
+    if answer.status in NO_FORMS:
+        url = _signed_put(bucket, key, len(BODY))
+        attempts = {
+            "a larger file": partial(_put, url, BODY + b"!"),
+            "another type": partial(_put, url, BODY, {"Content-Type": "text/html"}),
+            "another key": partial(_put, url.replace(key, f"{key}.other"), BODY),
+        }
+        alone = _put(url, BODY)
+        if alone.status >= 300:
+            text = f"browsers can send neither forms ({answer}) nor a PUT ({alone}): pages use the plain form"
+            yield not_ok(
+                probe, text, "use a server that accepts forms (POST Object), as S3 does, or " + _off(bucket)
+            )
+            return
+        yield ok(probe, f"S3 accepts no forms ({answer}): browsers send a PUT with signed size and type")
+    elif answer.status >= 300:
         text = f"a browser's upload is rejected: {answer}"
-        return not_ok(probe, text, "use a server that accepts forms (POST Object), as S3 does")
-    return ok(probe, "a browser can send exactly what the site has signed")
+        yield not_ok(probe, text, "use a server that accepts forms (POST Object), as S3 does")
+        return
+    else:
+        yield ok(probe, "a browser can send exactly what the site has signed")
+    explain = partial(_failure, action="s3:GetObject", bucket=bucket)
+    yield from seen("direct read", partial(_read, probed, bucket, key), explain)
+    yield from seen("direct limits", partial(_limits, attempts))
+    yield from seen("direct closed", partial(_closed, bucket, key))
 
 
-def _signed_form(bucket: Bucket, key: str) -> Mapping[str, Any]:
-    return Pending(bucket.target, bucket.name, key).signed_form(TYPE, len(BODY))
+def _off(bucket: Bucket) -> str:
+    return f"turn direct uploads off: {option('direct_uploads', bucket.media[0])} = False"
+
+
+def _signed_put(bucket: Bucket, key: str, size: int) -> str:
+    return signed(
+        bucket.target,
+        clients.object_url(bucket.target, bucket.name, key),
+        headers={"content-length": str(size), "content-type": TYPE},
+        method="PUT",
+    )
+
+
+def _put(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+    return fetch(url, "PUT", {"Content-Type": TYPE} | dict(headers or {}), body)
 
 
 def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
@@ -89,23 +128,17 @@ def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
     return ok(probe, "the site sees what was sent, with its size and type")
 
 
-def _limits(bucket: Bucket, key: str) -> Line:
-    """Send forms that differ from what was signed."""
-    probe, form = "direct limits", _signed_form(bucket, key)
-    wrong = {
-        "a larger file": (BODY + b"!", {}),
-        "another type": (BODY, {"Content-Type": "text/html"}),
-        "another key": (BODY, {"key": f"{key}.other"}),
-        "another ACL": (BODY, {"acl": "public-read"}),
-    }
-    answers = {what: _post(form, body, fields) for what, (body, fields) in wrong.items()}
+def _limits(attempts: Mapping[str, Callable[[], Answer]]) -> Line:
+    """Send what differs from what was signed."""
+    probe = "direct limits"
+    answers = {what: send() for what, send in attempts.items()}
     if accepted := [what for what, answer in answers.items() if answer.status < 300]:
         text = f"a browser can send {' and '.join(accepted)} than the site has signed"
         return not_ok(probe, text, STRICT)
     for what, answer in answers.items():
         if answer.status >= 500:
             return cant_tell(probe, f"{what} than the site has signed is answered {answer}", LATER)
-    return ok(probe, f"{', '.join(wrong)}: each is rejected")
+    return ok(probe, f"{', '.join(answers)}: each is rejected")
 
 
 def _closed(bucket: Bucket, key: str) -> Line:
@@ -213,29 +246,40 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     """
     probe, key, body = "direct headers", upload["Key"], BODY * 2
     pending = Pending(bucket.target, bucket.name, key, upload["UploadId"])
-    s3.put_object(**names(bucket.target, bucket.name), Key=f"{key}.source", Body=BODY, ContentType=TYPE)
-    unsigned = {COPY: quote(f"/{bucket.name}/{key}.source"), OTHER: "public-read"}
+    named = names(bucket.target, bucket.name)
+    s3.put_object(**named, Key=f"{key}.source", Body=BODY, ContentType=TYPE)
+    copy, other = {COPY: quote(f"/{bucket.name}/{key}.source")}, {OTHER: "public-read"}
     answers = {
-        name: fetch(pending.signed_part(number, len(body)), "PUT", {name: value}, body)
-        for number, (name, value) in enumerate(unsigned.items(), 2)
+        f"{COPY} on a part": fetch(pending.signed_part(2, len(body)), "PUT", copy, body),
+        f"{OTHER} on a part": fetch(pending.signed_part(3, len(body)), "PUT", other, body),
+        f"{COPY} on a PUT": _put(_signed_put(bucket, f"{key}.other", len(body)), body, copy),
     }
-    fix = (
-        "update the server or use another, since S3 rejects such requests; until then turn direct uploads off:"
-        f" {option('direct_uploads', bucket.media[0])} = False"
-    )
-    if _sizes(s3, upload).get(2) == len(BODY):
+    fix = f"update the server or use another, since S3 rejects such requests; until then {_off(bucket)}"
+    copied = {
+        f"{COPY} on a part": _sizes(s3, upload).get(2),
+        f"{COPY} on a PUT": _size(s3, **named, Key=f"{key}.other"),
+    }
+    if obeyed := [what for what, size in copied.items() if size == len(BODY)]:
         text = (
             "a visitor who knows its name can copy anybody's file into an upload of their own and read it:"
-            f" on a signed part, an unsigned {COPY} is obeyed"
+            f" an unsigned {' and '.join(obeyed)} is obeyed"
         )
         return not_ok(probe, text, fix)
-    if accepted := [name for name, answer in answers.items() if answer.status < 300]:
+    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
         text = f"a browser can add headers that the site has not signed: {' and '.join(accepted)} is accepted"
         return not_ok(probe, text, fix)
-    for name, answer in answers.items():
+    for what, answer in answers.items():
         if answer.status >= 500:
-            return cant_tell(probe, f"an unsigned {name} is answered {answer}", LATER)
-    return ok(probe, "a part with an unsigned x-amz-* header is rejected")
+            return cant_tell(probe, f"an unsigned {what} is answered {answer}", LATER)
+    return ok(probe, "what carries an unsigned x-amz-* header is rejected")
+
+
+def _size(s3: Any, **named: str) -> int | None:
+    """Return the size of an object, or None where none can be seen."""
+    try:
+        return int(s3.head_object(**named)["ContentLength"])
+    except ClientError:
+        return None
 
 
 def expiry(probed: Probed, bucket: Bucket) -> list[Line]:

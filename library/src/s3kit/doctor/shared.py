@@ -330,10 +330,10 @@ def fetch(
     return fetch(url, method, headers, body, again=False)
 
 
-def signed(target: Target, url: str, *, age: int = 0, parameters: Mapping[str, str] | None = None) -> str:
-    """Return a link that is valid for a minute from `age` seconds ago."""
+def signed(target: Target, url: str, *, age: int = 0, **more: Any) -> str:
+    """Return a link that is valid for a minute from `age` seconds ago; `more` is for `signing.presign`."""
     keys, at = clients.credentials(target), int(time.time()) - age
-    return signing.presign(url, keys, region=target.region, at=at, expires=60, parameters=parameters)
+    return signing.presign(url, keys, region=target.region, at=at, expires=60, **more)
 
 
 def over_plain_http(probe: str, target: Target, url: str) -> Line:
