@@ -25,6 +25,8 @@ _ELSEWHERE = {
 }
 _SIGN_IN = "sign in again (aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
+# The first question of `plan` that S3 answers in words.
+_FIRST_READ = "GetBucketEncryption"
 _OTHER_NAME = "choose another name in the option bucket_name"
 
 
@@ -137,7 +139,7 @@ def _denied(operation: str, message: str, role: str) -> str:
     if "explicit deny" in message:
         return f"a policy denies these credentials {action} explicitly ({message}): change that policy."
     # S3 names the action to callers of the bucket's own account, and to others it says "Access Denied".
-    foreign = operation == "GetBucketLocation" and "not authorized to perform" not in message
+    foreign = operation == _FIRST_READ and "not authorized to perform" not in message
     whose = ", or the bucket belongs to another account" if foreign else ""
     other = f", or {_OTHER_NAME}" if whose else ""
     return (
