@@ -369,6 +369,23 @@ def test_an_endpoint_has_no_account_to_ask(monkeypatch: pytest.MonkeyPatch) -> N
     assert account.account(deployment(endpoint="http://127.0.0.1:9000").locations[0].target) == Account()
 
 
+def test_boto3s_variables_redirect_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_ENDPOINT_URL_S3_CONTROL",
+    ):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    clients.forget()
+    target = of(location(bucket="acme-media")).with_key(Key("AKIA", "s")).locations[0].target
+    made = [account._client("sts", target), account._client("s3control", target), clients.command(target)]
+    clients.forget()
+    assert [client.meta.endpoint_url for client in made] == [
+        f"https://{host}.{REGION}.amazonaws.com" for host in ("sts", "s3-control", "s3")
+    ]
+
+
 # Where a bucket is
 
 

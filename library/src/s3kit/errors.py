@@ -8,6 +8,7 @@ from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit.buckets import policies
+from s3kit.naming import buckets as bucket_names
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_KEY = {
@@ -104,6 +105,10 @@ def _of_s3(error: ClientError, bucket: str, role: str) -> str:
         return (
             f"AWS does not accept the credentials ({name}): correct AWS_ACCESS_KEY_ID,"
             " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE."
+        )
+    if name == "InvalidBucketName" and (wrong := bucket_names.problems(bucket)):
+        return (
+            f"{about}the name {wrong[0].message}: {_OTHER_NAME}, such as {bucket_names.suggestion(bucket)}."
         )
     if name == "BucketAlreadyExists":
         return f"{about}this name belongs to another account: {_OTHER_NAME}."

@@ -136,7 +136,9 @@ def apply(
 
         again = _patiently(lambda: plan(deployment, accounts), lambda again: not differ(again))
         for name, aspects in differ(again).items():
-            raise BucketError(f"{name}: S3 returns another {', '.join(aspects)} than was written.", steps_done)
+            raise BucketError(
+                f"{name}: S3 returns another {', '.join(aspects)} than was written.", steps_done
+            )
     return wrote
 
 
