@@ -356,6 +356,15 @@ def test_a_new_bucket_is_waited_for_by_each_sub_resource_simulated(
     assert odd.count("PUT", rf"{bucket_name}$") == 1
 
 
+def test_a_bucket_of_which_only_createbucket_has_heard_simulated(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    create(store, bucket_name)
+    odd = serve(Dialect())
+    odd.faults.append(Fault("HEAD", f"{bucket_name}$", times=1, status=404, code="NoSuchBucket"))
+    applied(at(odd.seen_by(store), location(bucket=bucket_name)))
+
+
 def test_a_new_bucket_that_never_appears_is_an_error_simulated(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:

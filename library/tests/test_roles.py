@@ -564,6 +564,19 @@ def test_setup_touches_no_object_but_its_probe(s3_site: MakeSite) -> None:
             getattr(s3, call)(Bucket=site.media_bucket, Key="media/a", **more)
 
 
+def test_without_its_probe_the_encryption_stays(s3_site: MakeSite, act_as: ActAs) -> None:
+    site = s3_site()
+    with_kms(site)
+    act_as(new_user(site.store, document("setup", without="s3:PutObject")))
+    wanted, lines = Deployment.load(), []
+    apply.apply(wanted, plan.plan(wanted, replace=True), replace=True, tell=lines.append)
+    assert len(lines) == 1
+    assert (
+        f"{site.static_bucket}: encryption: not supported here, skipped (these credentials lack s3:Put"
+        in lines[0]
+    )
+
+
 # One after the other
 
 

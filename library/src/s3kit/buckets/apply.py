@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -258,7 +259,9 @@ def _create(bucket: Bucket) -> None:
         arguments["CreateBucketConfiguration"] = {"LocationConstraint": bucket.target.region}
     if bucket_names.is_account_regional(bucket.name) and "BucketNamespace" in shape_of_create(client):
         arguments["BucketNamespace"] = "account-regional"
-    client.create_bucket(**arguments)
+    # There already: the look at it was one of a part of S3 that had not heard of it.
+    with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(**arguments)
 
 
 def _state_of_new(want: Wanted) -> Any:

@@ -95,9 +95,8 @@ def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
     if bucket.exists:
         yield paint("quiet", f"  = {'bucket':{_WIDTH}} is in {region}")
     else:
-        yield paint(
-            "add", f"  + {'bucket':{_WIDTH}} will be created in {region}, closed as AWS makes new ones"
-        )
+        closed = "" if bucket.bucket.target.endpoint else ", closed as AWS makes new ones"
+        yield paint("add", f"  + {'bucket':{_WIDTH}} will be created in {region}{closed}")
     for line in bucket.lines:
         yield from _aspect(line, paint)
     for text in bucket.opens:
