@@ -30,10 +30,10 @@ if not DEBUG:
 
 SECRET_KEY = env.text("DJANGO_SECRET_KEY", "for-debug-only: a site with debug off demands a key of its own")
 
-ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[])
+ALLOWED_HOSTS = env.texts("DJANGO_ALLOWED_HOSTS")
 
 # Where visitors find the site, such as https://www.example.com. The buckets' CORS rules allow these origins too.
-CSRF_TRUSTED_ORIGINS = env.list("DJANGO_SITE_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS = env.texts("DJANGO_SITE_ORIGINS")
 
 # For a site behind plain http, DJANGO_SECURE_SSL_REDIRECT=false turns off secure cookies and HSTS as well.
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=not DEBUG)

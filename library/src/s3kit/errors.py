@@ -9,6 +9,7 @@ from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit.buckets import policies
+from s3kit.naming import buckets as bucket_names
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_KEY = {
@@ -27,6 +28,8 @@ _ELSEWHERE = {
 _PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
 _SIGN_IN = "sign in again (aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
+# The first question of `plan` that S3 answers in words.
+_FIRST_READ = "GetBucketEncryption"
 _OTHER_NAME = "choose another name in the option bucket_name"
 
 
@@ -166,6 +169,10 @@ def _of_s3(error: ClientError, bucket: str, role: str) -> str:
             f"AWS does not accept the credentials ({name}): correct AWS_ACCESS_KEY_ID,"
             " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE."
         )
+    if name == "InvalidBucketName" and (wrong := bucket_names.problems(bucket)):
+        return (
+            f"{about}the name {wrong[0].message}: {_OTHER_NAME}, such as {bucket_names.suggestion(bucket)}."
+        )
     if name == "BucketAlreadyExists":
         return f"{about}this name belongs to another account: {_OTHER_NAME}."
     if name in _ELSEWHERE:
@@ -200,7 +207,7 @@ def _denied(operation: str, message: str, role: str) -> str:
     if "explicit deny" in message:
         return f"a policy denies these credentials {action} explicitly ({message}): change that policy."
     # S3 names the action to callers of the bucket's own account, and to others it says "Access Denied".
-    foreign = operation == "GetBucketLocation" and "not authorized to perform" not in message
+    foreign = operation == _FIRST_READ and "not authorized to perform" not in message
     whose = ", or the bucket belongs to another account" if foreign else ""
     other = f", or {_OTHER_NAME}" if whose else ""
     return (
