@@ -1,5 +1,6 @@
 """The .env that is written: for its owner only, with its own key, proved, and never over an older one."""
 
+import importlib.util
 import os
 import re
 import secrets
@@ -173,3 +174,28 @@ def test_the_next_steps_start_where_the_user_stands(
     assert f"  cd {shown.format(parent=tmp_path.name, absolute=project)}\n  make run\n" in told
     assert "README.md" in told
     assert len([line for line in told.splitlines() if line.startswith("  ")]) <= 3
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("a.example, b.example", ["a.example", "b.example"]),
+        (" https://a.example/ ,https://b.example:8443/,, ", ["https://a.example", "https://b.example:8443"]),
+        ("", []),
+    ],
+)
+def test_lists_may_have_spaces_and_slashes(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, parts: list[str]
+) -> None:
+    """Django compares hosts and origins as texts, and so does S3."""
+    variables = ("DJANGO_ALLOWED_HOSTS", "DJANGO_SITE_ORIGINS")
+    for name in variables:
+        monkeypatch.setenv(name, value)
+    spec = importlib.util.spec_from_file_location("env", template / PROJECT / "config" / "env.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    env = module.Env.read(tmp_path / "no.env")
+    assert [env.texts(name) for name in variables] == [parts, parts]
+    settings = (template / PROJECT / "config" / "settings.py").read_text(encoding="utf-8")
+    assert all(f'= env.texts("{name}")' in settings for name in variables)
+    assert "env.list(" not in settings

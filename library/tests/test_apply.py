@@ -402,27 +402,6 @@ def test_a_name_that_is_taken_in_the_meantime(store: LocalServer, bucket_name: s
         apply.apply(site, found)
 
 
-def test_a_bucket_in_another_region(s3_site: MakeSite, settings: Any) -> None:
-    site = s3_site()
-    settings.AWS_S3_REGION_NAME = "us-west-2"
-    with pytest.raises(BucketError, match=f"is in {REGION}, and its storage says us-west-2"):
-        plan.plan(as_root(site.store))
-
-
-@pytest.mark.parametrize(
-    ("region", "constraint"), [("us-east-1", None), ("eu-west-1", "EU"), ("eu-west-1", "eu-west-1")]
-)
-def test_two_regions_have_names_of_old(
-    store: LocalServer, bucket_name: str, region: str, constraint: str | None
-) -> None:
-    s3 = but(store, region=region).client()
-    more = {"CreateBucketConfiguration": {"LocationConstraint": constraint}} if constraint else {}
-    s3.create_bucket(Bucket=bucket_name, **more)
-    assert s3.get_bucket_location(Bucket=bucket_name)["LocationConstraint"] == constraint
-    (found,) = plan.plan(at(store, location(bucket=bucket_name, region=region)))
-    assert found.exists
-
-
 @pytest.mark.parametrize(
     ("status", "code", "line"),
     [

@@ -63,6 +63,8 @@ def test_what_s3_accepts_passes(name: str) -> None:
         ("photos-12345678901-eu-central-1-an", ["account-regional"]),
         ("photos-123456789012-eu-cental-1-an", ["account-regional"]),
         ("photos-12345678901\u0662-eu-central-1-an", ["characters", "account-regional"]),
+        ("photos-123456789012-me-south-1-an", ["account-regional"]),
+        ("photos-123456789012-me-central-1-an", ["account-regional"]),
         ("-123456789012-eu-central-1-an", ["ends", "account-regional"]),
         ("sthree-_" + "x" * 60 + "-s3alias", ["length", "characters", "prefix", "suffix"]),
     ],
@@ -86,6 +88,7 @@ def test_a_name_that_holds_a_region_must_hold_its_own() -> None:
         ("photos-an", False),
         ("photos", False),
         ("photos-123456789012-x-an", False),
+        ("photos-123456789012-me-south-1-an", False),
         (f"{ACCOUNT_REGIONAL}\n", False),
     ],
 )
@@ -127,6 +130,7 @@ def test_messages_name_the_rule_and_what_is_allowed(name: str, part: str) -> Non
         ("xn--photos", "xn-photos"),
         ("photos-s3alias", "photos"),
         ("photos-an-an", "photos"),
+        ("photos-123456789012-me-south-1-an", "photos-123456789012-me-south-1"),
         ("photos--ol-s3", "photos-ol-s3"),
         ("-an", "an-bucket"),
         ("a" * 10_000, "a" * 40 + "-" + "a" * 22),
@@ -141,4 +145,5 @@ def test_suggestions_are_near_and_pass(name: str, near: str) -> None:
 def test_suggestions_keep_the_account_and_take_the_region() -> None:
     assert suggestion(ACCOUNT_REGIONAL, region="us-east-1") == "photos-123456789012-us-east-1-an"
     assert suggestion("Photos-123456789012-eu_west_1-an") == "photos-123456789012-eu-west-1-an"
+    assert suggestion(ACCOUNT_REGIONAL, region="me-central-1") == "photos-123456789012-eu-central-1"
     assert suggestion(ACCOUNT_REGIONAL, region="nowhere") == "photos-123456789012-eu-central-1"

@@ -88,6 +88,18 @@ def test_files_on_disk_have_no_problem() -> None:
         CDN_OF_CHINA | {"AWS_S3_REGION_NAME": "cn-north-1"},
         media(bucket_name="acme-123456789012-eu-central-1-an"),
         {"AWS_SITE_ORIGINS": None, "CSRF_TRUSTED_ORIGINS": ["https://www.example.com"]},
+        {
+            "AWS_SITE_ORIGINS": [
+                " https://WWW.example.com/ ",
+                "https://*.example.com:8443",
+                "http://[::1]:8000",
+                "",
+            ]
+        },
+        *(
+            endpoint("https://s3.example.com") | {"AWS_S3_REGION_NAME": region}
+            for region in ("auto", "nyc3", "fsn1", "us-west-004", "fr-par", "garage", "default", "RegionOne")
+        ),
         {"USE_S3": "local"},
         {"USE_S3": "local", "AWS_S3_REGION_NAME": "", "AWS_SITE_ORIGINS": []} | media(bucket_name=""),
     ],
@@ -100,6 +112,10 @@ NOT_AN_ADDRESS = (
     *("s3.example.com", "127.0.0.1:9000", "ftp://s3.example.com", "https://s3.example.com/store", "https://"),
     *("https://s3.example.com?x=1", "https://s3.example.com:99999", "https://[s3", "https://s3 .example.com"),
 )
+NOT_AN_ORIGIN = (
+    *("www.example.com", "https://www.example.com/shop", "https://", "ftp://a.example", "*", "null"),
+    *("https://a.example?x", "https://user@a.example", "https://a b", "https://a.example,https://b.example"),
+)
 NOT_A_HOST = ("https://static.example.com", "static.example.com/", "static.example.com/files", "//a", "a\nb")
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
@@ -108,6 +124,17 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E001", media(bucket_name="ab"), "STORAGES['default']: the bucket name 'ab' is 2 characters long"),
     ("E001", media(bucket_name="acme-123456789012-eu-west-1-an"), "its region is 'eu-central-1'"),
     ("E002", media(region_name="us-esat-1"), "'us-esat-1' is not a region"),
+    *(
+        ("E002", endpoint("https://s3.example.com") | {"AWS_S3_REGION_NAME": each}, f"{each!r} cannot be one")
+        for each in ("eu/west", "eu west", "-a", "123", "a_b", "a" * 64)
+    ),
+    ("E001", media(bucket_name="acme-123456789012-me-south-1-an"), "'me-south-1' does not have"),
+    *(("E015", {"AWS_SITE_ORIGINS": [each]}, "is not an origin") for each in NOT_AN_ORIGIN),
+    (
+        "E015",
+        {"AWS_SITE_ORIGINS": None, "CSRF_TRUSTED_ORIGINS": ["https://a/b"]},
+        "CSRF_TRUSTED_ORIGINS names",
+    ),
     ("W001", {"AWS_S3_REGION_NAME": "eu-west-9"}, "'eu-west-9' is not among those that the library knows"),
     ("E003", media(access="public"), "STORAGES['default']: The option 'access' is 'public': choose one of"),
     ("E003", static(location="/"), "STORAGES['staticfiles']: The location '/' is not a prefix"),
@@ -210,8 +237,6 @@ def test_what_keeps_the_storages_from_being_looked_at_is_an_error(settings: Any)
     [
         ("AWS_ENDPOINT_URL", "http://127.0.0.1:9000", "https://s3.example.com/"),
         ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000", "https://s3.example.com"),
-        ("AWS_DEFAULT_REGION", "us-east-1", "eu-central-1"),
-        ("AWS_REGION", "us-east-1", "eu-central-1"),
     ],
 )
 def test_variables_of_boto3_that_say_otherwise(
@@ -224,6 +249,13 @@ def test_variables_of_boto3_that_say_otherwise(
     for harmless in (right, "", " "):
         monkeypatch.setenv(variable, harmless)
         assert found(settings, **endpoint("https://s3.example.com")) == []
+
+
+def test_the_region_of_the_process_may_be_another(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ECS and Lambda set both variables to their own region."""
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert found(settings) == []
 
 
 def test_a_right_cloudfront_key_and_its_forms(settings: Any, pem: str) -> None:

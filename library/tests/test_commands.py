@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from s3kit import commands
 from s3kit.management.commands.s3 import SUBCOMMANDS
+from tests.fault_proxy import FaultProxy
 from tests.ministack import s3_settings
 from tests.processes import ROOT, environment
 
@@ -89,3 +90,33 @@ def test_a_silenced_check_stops_no_command(settings: Any, capsys: pytest.Capture
         resources(capsys)
     settings.SILENCED_SYSTEM_CHECKS = ["s3kit.E010"]
     assert resources(capsys)
+
+
+@pytest.mark.parametrize(("static", "media"), [("My_Bucket", "acme-media"), ("acme-static", "photos--x-s3")])
+def test_a_malformed_bucket_name_is_named_before_anything_is_asked(
+    settings: Any, tmp_path: Path, static: str, media: str
+) -> None:
+    """Else S3 would say "Access Denied" or less."""
+    rule = "has 'M', '_', 'B'; only" if static == "My_Bucket" else "ends with '--x-s3', which AWS reserves"
+    with FaultProxy("http://127.0.0.1:9") as proxy:
+        s3_settings(
+            settings,
+            static={"bucket_name": static},
+            media={"bucket_name": media},
+            AWS_S3_ENDPOINT_URL=proxy.endpoint,
+        )
+        of_s3 = (
+            ["plan"],
+            ["apply", "--no-input"],
+            ["doctor"],
+            ["prune"],
+            ["push", "--source", str(tmp_path)],
+        )
+        for words in [["collectstatic", "--no-input"], *(["s3", *each] for each in of_s3)]:
+            if words[0] == "collectstatic" and static == "acme-static":
+                continue
+            with pytest.raises(CommandError) as caught:
+                call_command(*words)
+            assert rule in str(caught.value)
+            assert "A valid name: " in str(caught.value)
+        assert proxy.requests == []

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from botocore import exceptions
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError, ClientError
 from obstore.exceptions import GenericError
 
@@ -15,7 +17,7 @@ from s3kit.buckets.account import Account
 from s3kit.buckets.apply import steps
 from s3kit.buckets.plan import BucketPlan, Line
 from s3kit.buckets.wanted import BLOCKS, NEW, BucketError, Wanted
-from s3kit.deployment import Deployment
+from s3kit.deployment import Deployment, Key
 from tests.deployments import ACCESS, ARN, REGION, at, deployment, location, of
 
 ACCOUNT = "123456789012"
@@ -367,6 +369,83 @@ def test_an_endpoint_has_no_account_to_ask(monkeypatch: pytest.MonkeyPatch) -> N
     assert account.account(deployment(endpoint="http://127.0.0.1:9000").locations[0].target) == Account()
 
 
+def test_boto3s_variables_redirect_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ENDPOINT_URL_STS",
+        "AWS_ENDPOINT_URL_S3_CONTROL",
+    ):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    clients.forget()
+    target = of(location(bucket="acme-media")).with_key(Key("AKIA", "s")).locations[0].target
+    made = [account._client("sts", target), account._client("s3control", target), clients.command(target)]
+    clients.forget()
+    assert [client.meta.endpoint_url for client in made] == [
+        f"https://{host}.{REGION}.amazonaws.com" for host in ("sts", "s3-control", "s3")
+    ]
+
+
+# Where a bucket is
+
+
+def on_aws(monkeypatch: pytest.MonkeyPatch, head: tuple[int, str], get: tuple[int, str]) -> Deployment:
+    """Return a site whose HeadBucket AWS answers with a status and a region, and all else with status and body."""
+    site = of(location(bucket="acme-media")).with_key(Key("AKIA", "s"))
+
+    def answer(request: Any, **_more: Any) -> AWSResponse:
+        status, text = head if request.method == "HEAD" else get
+        headers, body = {"Content-Type": "application/xml"}, text.encode()
+        if request.method == "HEAD":
+            headers, body = {"x-amz-bucket-region": text} if text else {}, b""
+        response = AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), None)
+        response._content = body
+        return response
+
+    client = clients._once(site.buckets[0].target)
+    client.meta.events.register("before-send.s3", answer)
+    monkeypatch.setattr(clients, "command", lambda _target: client)
+    return site
+
+
+def error(code: str, message: str = "No.") -> str:
+    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    ("head", "get", "words"),
+    [
+        ((200, "us-west-2"), (500, ""), "the bucket is in us-west-2, and its storage says eu-central-1"),
+        # Without s3:ListBucket.
+        ((403, "us-west-2"), (500, ""), "the bucket is in us-west-2, and its storage says eu-central-1"),
+        ((403, REGION), (403, error("RequestTimeTooSkewed")), "The clock of this machine is off"),
+        ((403, ""), (403, error("SignatureDoesNotMatch")), "AWS does not accept the credentials"),
+        ((400, ""), (400, error("ExpiredToken")), "The credentials have expired"),
+        (
+            (403, REGION),
+            (403, error("AccessDenied", "Access Denied")),
+            "or the bucket belongs to another account",
+        ),
+        ((200, REGION), (200, "<ListBucketResult/>"), "S3's answer about encryption can't be understood."),
+        ((200, REGION), (501, error("NotImplemented")), "GetBucketEncryption failed: NotImplemented"),
+    ],
+)
+def test_what_keeps_a_bucket_from_being_read_simulated(
+    monkeypatch: pytest.MonkeyPatch, head: tuple[int, str], get: tuple[int, str], words: str
+) -> None:
+    with pytest.raises(BucketError) as caught:
+        plan.plan(on_aws(monkeypatch, head, get))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("head", [(404, ""), (403, "")])
+def test_a_bucket_that_is_not_there_simulated(monkeypatch: pytest.MonkeyPatch, head: tuple[int, str]) -> None:
+    """Whoever may not list gets 403 in the worst case; the next answer then has words."""
+    (found,) = plan.plan(on_aws(monkeypatch, head, (404, error("NoSuchBucket"))))
+    assert not found.exists
+
+
 # Names
 
 
@@ -374,7 +453,7 @@ class NoBucket(Service):
     """A client of S3 that finds no bucket; `parameters` are those that its CreateBucket knows."""
 
     def __init__(self, *parameters: str) -> None:
-        super().__init__(answer("NoSuchBucket", "GetBucketLocation"))
+        super().__init__(answer("404", "HeadBucket"))
         self.parameters = parameters
 
     @property
@@ -419,8 +498,8 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
     [
         (
             # S3 names the action only to callers of the bucket's own account.
-            answer("AccessDenied", "GetBucketLocation", "User: a is not authorized to perform: s3:Get..."),
-            "b: these credentials lack s3:GetBucketLocation: attach what `manage.py s3 policy --role"
+            answer("AccessDenied", "GetBucketEncryption", "User: a is not authorized to perform: s3:Get..."),
+            "b: these credentials lack s3:GetEncryptionConfiguration: attach what `manage.py s3 policy --role"
             " setup` prints.",
         ),
         (
@@ -428,8 +507,8 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
             "b: this name belongs to another account: choose another name in the option bucket_name.",
         ),
         (
-            answer("AccessDenied", "GetBucketLocation", "Access Denied"),
-            "b: these credentials lack s3:GetBucketLocation, or the bucket belongs to another account:"
+            answer("AccessDenied", "GetBucketEncryption", "Access Denied"),
+            "b: these credentials lack s3:GetEncryptionConfiguration, or the bucket belongs to another account:"
             " attach what `manage.py s3 policy --role setup` prints, or choose another name in the option"
             " bucket_name.",
         ),
@@ -530,8 +609,7 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
         (
             'Generic S3 error\nDebug: ... "Connection refused" ...',
-            "b: S3 does not answer (Generic S3 error Connection refused): check the network, HTTPS_PROXY and"
-            " the endpoint_url.",
+            "b: S3 does not answer (Connection refused): check the network, HTTPS_PROXY and the endpoint_url.",
         ),
     ],
 )

@@ -537,7 +537,9 @@ def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: st
 def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> None:
     site = deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000")
     reads = {action for sid, action in actions("deploy", site) if sid == "ReadBuckets"}
-    assert {action for _, action in actions("setup", site)} == reads | set(BREAKS) | set(CREATES)
+    # Only on an endpoint it is seen whether an object can be stored.
+    probes = {"s3:PutObject", "s3:DeleteObject"}
+    assert {action for _, action in actions("setup", site)} == reads | set(BREAKS) | set(CREATES) | probes
     # On AWS there is always the statement that demands TLS, so that no policy has to go.
     on_aws = {action for _, action in actions("setup", deployment(media=VERSIONING))}
     assert on_aws == (reads | set(BREAKS) | set(CREATES) | {"s3:GetAccountPublicAccessBlock"}) - {
@@ -553,13 +555,26 @@ def test_versioning_is_asked_for_where_it_is_wanted(role: str) -> None:
     }
 
 
-def test_setup_touches_no_object(s3_site: MakeSite) -> None:
+def test_setup_touches_no_object_but_its_probe(s3_site: MakeSite) -> None:
     site = s3_site()
     s3 = site.store.client(key=new_user(site.store, document("setup")))
     site.root.put_object(Bucket=site.media_bucket, Key="media/a", Body=b"a")
     for call, more in (("get_object", {}), ("put_object", {"Body": b""}), ("delete_object", {})):
         with pytest.raises(ClientError, match="AccessDenied"):
             getattr(s3, call)(Bucket=site.media_bucket, Key="media/a", **more)
+
+
+def test_without_its_probe_the_encryption_stays(s3_site: MakeSite, act_as: ActAs) -> None:
+    site = s3_site()
+    with_kms(site)
+    act_as(new_user(site.store, document("setup", without="s3:PutObject")))
+    wanted, lines = Deployment.load(), []
+    apply.apply(wanted, plan.plan(wanted, replace=True), replace=True, tell=lines.append)
+    assert len(lines) == 1
+    assert (
+        f"{site.static_bucket}: encryption: not supported here, skipped (these credentials lack s3:Put"
+        in lines[0]
+    )
 
 
 # One after the other

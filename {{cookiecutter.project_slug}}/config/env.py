@@ -48,6 +48,11 @@ class Env(environ.Env):
         """Return a variable unchanged. django-environ itself takes a leading $ for another variable's name."""
         return self.ENVIRON.get(name, default)
 
+    def texts(self, name: str) -> list[str]:
+        """Return the parts of a variable between its commas, without spaces and slashes at their ends."""
+        parts = (part.strip().rstrip("/") for part in self.text(name).split(","))
+        return [part for part in parts if part]
+
     def choice(self, name: str, *choices: str, default: str) -> str:
         """Return a variable that must have one of a few values."""
         value = self.text(name, default)

@@ -30,10 +30,10 @@ if not DEBUG:
 
 SECRET_KEY = env.text("DJANGO_SECRET_KEY", "for-debug-only: a site with debug off demands a key of its own")
 
-ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=[])
+ALLOWED_HOSTS = env.texts("DJANGO_ALLOWED_HOSTS")
 
 # Where visitors find the site, such as https://www.example.com. The buckets' CORS rules allow these origins too.
-CSRF_TRUSTED_ORIGINS = env.list("DJANGO_SITE_ORIGINS", default=[])
+CSRF_TRUSTED_ORIGINS = env.texts("DJANGO_SITE_ORIGINS")
 
 # For a site behind plain http, DJANGO_SECURE_SSL_REDIRECT=false turns off secure cookies and HSTS as well.
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=not DEBUG)
@@ -171,6 +171,7 @@ USE_S3 = USE_S3 if USE_S3 == "local" else USE_S3 == "true"
 # boto3 finds credentials in the usual places: environment, .env, profile, role.
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
+AWS_STATIC_BUCKET_NAME = env.text("AWS_STATIC_BUCKET_NAME")
 AWS_EXPECTED_BUCKET_OWNER = env.text("AWS_EXPECTED_BUCKET_OWNER")
 AWS_QUERYSTRING_EXPIRE = env.int("AWS_QUERYSTRING_EXPIRE", default=3600)
 AWS_CLOUDFRONT_DISTRIBUTION_ARN = env.text("AWS_CLOUDFRONT_DISTRIBUTION_ARN")
@@ -192,7 +193,7 @@ if USE_S3:
         "staticfiles": {
             "BACKEND": "config.storages.StaticStorage",
             "OPTIONS": {
-                "bucket_name": env.text("AWS_STATIC_BUCKET_NAME"),
+                "bucket_name": AWS_STATIC_BUCKET_NAME,
                 "custom_domain": env.text("AWS_STATIC_CUSTOM_DOMAIN"),
             },
         },

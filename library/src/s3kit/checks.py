@@ -15,13 +15,15 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
-from s3kit.deployment import LOOPBACK, Location, location_problems, s3_aliases
-from s3kit.naming import buckets, regions
-from s3kit.options import MAX_EXPIRE, conf
+from s3kit.deployment import LOOPBACK, Location, location_problems, name_problems, s3_aliases
+from s3kit.naming import regions
+from s3kit.options import MAX_EXPIRE, conf, is_origin
 
 TAG = "s3kit"
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
+# What botocore takes for a region.
+_LABEL = re.compile(r"(?![0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _DISTRIBUTION = re.compile(r"arn:(aws[a-z-]*):cloudfront::[0-9]{12}:distribution/[A-Z0-9]+")
 _DISTRIBUTION_EXAMPLE = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 
@@ -84,14 +86,14 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     found += [Error(f"{problem}", id="s3kit.E013") for problem in location_problems(tuple(locations))]
     found += _shared_bucket(locations)
     found += _boto3_variables(locations)
-    found += [] if later else _origins(locations)
+    found += _origins(locations, later=later)
     # What several storages share is one line and not one for each.
     return list({(check.id, check.msg): check for check in found}.values())
 
 
 def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
     yield from _region(location)
-    yield from _bucket(alias, location)
+    yield from _bucket(location)
     yield from _custom_domain(alias, location)
     yield from _distribution(alias, location)
     yield from _endpoint(alias, location)
@@ -119,6 +121,14 @@ def _region(location: Location) -> Iterator[CheckMessage]:
     region = location.target.region
     if not region:
         return
+    if location.target.endpoint:  # other servers have regions of their own: auto, nyc3, us-west-004
+        if not _LABEL.fullmatch(region):
+            yield Error(
+                f"The region {region!r} cannot be one: only letters, digits and - are allowed.",
+                hint="Its server's documentation names it; many take us-east-1.",
+                id="s3kit.E002",
+            )
+        return
     near = regions.suggestion(region)
     hint = f"Did you mean {near}?" if near else "AWS's list of regions names them, as in eu-central-1."
     for problem in regions.problems(region):
@@ -131,15 +141,9 @@ def _region(location: Location) -> Iterator[CheckMessage]:
         )
 
 
-def _bucket(alias: str, location: Location) -> Iterator[CheckMessage]:
-    region = location.target.region
-    known = region if region and not regions.problems(region) else None
-    for problem in buckets.problems(location.bucket, region=known) if location.bucket else ():
-        yield Error(
-            f"STORAGES[{alias!r}]: the bucket name {location.bucket!r} {problem.message}.",
-            hint=f"A valid name: {buckets.suggestion(location.bucket, region=known)}",
-            id="s3kit.E001",
-        )
+def _bucket(location: Location) -> Iterator[CheckMessage]:
+    for message, fix in name_problems(location) if location.bucket else ():
+        yield Error(message, hint=fix, id="s3kit.E001")
 
 
 def _custom_domain(alias: str, location: Location) -> Iterator[CheckMessage]:
@@ -315,27 +319,30 @@ def _shared_bucket(locations: list[Location]) -> Iterator[CheckMessage]:
 
 
 def _boto3_variables(locations: list[Location]) -> Iterator[CheckMessage]:
+    # AWS_REGION and AWS_DEFAULT_REGION may differ: on ECS and Lambda they are the region of the process.
     endpoints = {(each.target.endpoint or "").rstrip("/") for each in locations}
-    for variable, ours, values in (
-        ("AWS_ENDPOINT_URL", "endpoint_url", endpoints),
-        ("AWS_ENDPOINT_URL_S3", "endpoint_url", endpoints),
-        ("AWS_DEFAULT_REGION", "region_name", {each.target.region for each in locations}),
-        ("AWS_REGION", "region_name", {each.target.region for each in locations}),
-    ):
+    for variable in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         theirs = os.environ.get(variable, "").strip().rstrip("/")
-        if theirs and values and theirs not in values:
-            shown = ", ".join(map(repr, sorted(values)))
+        if theirs and endpoints and theirs not in endpoints:
+            shown = ", ".join(map(repr, sorted(endpoints)))
             yield Warning(
-                f"{variable} is {theirs!r}, but {ours} is {shown}: the site goes by the latter, and AWS's own"
-                " tools in the same shell by the former.",
+                f"{variable} is {theirs!r}, but endpoint_url is {shown}: the site goes by the latter, and AWS's"
+                " own tools in the same shell by the former.",
                 hint=f"Unset {variable}, or set both alike.",
                 id="s3kit.W003",
             )
 
 
-def _origins(locations: list[Location]) -> Iterator[CheckMessage]:
+def _origins(locations: list[Location], *, later: bool) -> Iterator[CheckMessage]:
+    for origin in conf.origins if locations else ():
+        if not is_origin(origin):
+            yield Error(
+                f"{conf.origins_setting} names {origin!r}, which is not an origin.",
+                hint="Write a scheme and a host, with or without a port, as in https://www.example.com",
+                id="s3kit.E015",
+            )
     remote = [location for location in locations if not location.target.is_loopback]
-    if remote and not conf.origins and not settings.DEBUG:
+    if remote and not conf.origins and not later and not settings.DEBUG:
         yield Warning(
             "AWS_SITE_ORIGINS and CSRF_TRUSTED_ORIGINS name no origin, so no bucket allows the site's pages to"
             " load fonts and JavaScript modules from it, or to send large uploads to it.",

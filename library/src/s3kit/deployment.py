@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from s3kit.naming import buckets, regions
 from s3kit.options import conf
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -214,6 +215,21 @@ def arn(target: Target, bucket: str, key: str = "") -> str:
     from s3kit.clients import partition
 
     return f"arn:{partition(target.region)}:s3:::{bucket}" + (f"/{key}" if key else "")
+
+
+def name_problems(location: Location) -> list[tuple[str, str]]:
+    """Return what is wrong with the name of a location's bucket, each with the fix, as two sentences."""
+    name, region = location.bucket, location.target.region
+    if location.target.endpoint or regions.problems(region):
+        region = ""
+    valid = buckets.suggestion(name, region=region or None)
+    return [
+        (
+            f"STORAGES[{location.alias!r}]: the bucket name {name!r} {problem.message}.",
+            f"A valid name: {valid}",
+        )
+        for problem in buckets.problems(name, region=region or None)
+    ]
 
 
 def check_locations(locations: tuple[Location, ...]) -> None:

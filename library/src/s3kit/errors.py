@@ -1,5 +1,6 @@
 """What stops a command on S3, as one line for a person: what happened, and what to do about it."""
 
+import os
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit.buckets import policies
+from s3kit.naming import buckets as bucket_names
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN_KEY = {
@@ -23,9 +25,16 @@ _ELSEWHERE = {
     "IllegalLocationConstraintException",
     "301",
 }
+_PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
 _SIGN_IN = "sign in again (aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
+# The first question of `plan` that S3 answers in words.
+_FIRST_READ = "GetBucketEncryption"
 _OTHER_NAME = "choose another name in the option bucket_name"
+
+
+class StoppedError(Exception):
+    """What stops a command. The text says in a line what happened, and the fix."""
 
 
 def of_s3() -> tuple[type[Exception], ...]:
@@ -43,17 +52,38 @@ def explain(
     `role` is the one whose policy holds the rights that were missing; `operation` is what obstore was asked
     for, since its errors don't say so.
     """
-    if isinstance(error, BotoCoreError):
+    about = f"{bucket}: " if bucket else ""
+    if isinstance(error, StoppedError):
+        text = str(error)
+    elif untrusted := certificate(error):
+        text = f"{about}{': '.join(untrusted)}."
+    elif isinstance(error, BotoCoreError):
         text = _of_botocore(error)
     elif isinstance(error, ClientError):
         text = _of_s3(error, bucket, role)
     elif found := code(error):
         answer: Any = {"Error": {"Code": found.split(" ")[0], "Message": found}, "ResponseMetadata": {}}
         text = _of_s3(ClientError(answer, operation), bucket, role)
+    elif isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
+        text = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}."
     else:
-        about = f"{bucket}: " if bucket else ""
-        text = f"{about}S3 does not answer ({reason(error)}): {_NETWORK}."
+        asked = re.search(r"https?://[^/\s]+", str(error))
+        text = f"{about}S3 does not answer{f' at {asked[0]}' if asked else ''} ({reason(error)}): {_NETWORK}."
     return " ".join(text.split())
+
+
+def on_local_server(text: str) -> str:
+    """Return a message with the fix that works on the local S3 server.
+
+    Its root sets up the buckets there, and gives the site's key the rights of `s3 policy` as well.
+    """
+    text = re.sub(r"attach what `manage.py s3 policy --role \w+` prints", "run `manage.py s3 apply`", text)
+    text = re.sub(
+        r"(allow \S+ on \S+|give them no more than): see `manage.py s3 policy --role \w+`",
+        "run `manage.py s3 apply`",
+        text,
+    )
+    return text.replace("manage.py s3 apply`", "manage.py s3 apply --local`")
 
 
 def code(error: BaseException) -> str:
@@ -75,8 +105,58 @@ def reason(error: BaseException) -> str:
     if found := code(error):
         return found
     text = str(error) or type(error).__name__
-    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
-    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
+    # The last part of obstore's first line says least: "error sending request". What is below tells why.
+    first = text.split("\n")[0].rpartition(" - ")[2]
+    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|failed|timed out)[^"\n]*)"', text)
+    return ", ".join(dict.fromkeys(inner))[:300] or first[:300]
+
+
+def certificate(error: BaseException) -> tuple[str, str] | None:
+    """Return what is wrong with the certificate of a server, and the fix; None for any other error.
+
+    What botocore takes obstore may not: a certificate that signs itself and says that it is an authority's.
+    """
+    text = str(error)
+    if not isinstance(error, exceptions.SSLError) and "InvalidCertificate" not in text:
+        return None
+    asked = re.search(r"https://[^/\s]+", text)
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    where = f"AWS_CA_BUNDLE, which is {bundle}" if bundle else "AWS_CA_BUNDLE, which is not set"
+    for pattern, why, fix in (
+        (
+            "CaUsedAsEndEntity",
+            "it is an authority's own, self-signed",
+            "make an authority that signs one for the server, as mkcert does, and name the authority's"
+            f" certificate in {where}",
+        ),
+        ("[Ee]xpired", "it has expired", "renew it"),
+        ("NotValidYet|not yet valid", "it is not valid yet", "correct the clock of this machine"),
+        ("NotValidForName|doesn't match|mismatch", "it is another host's", "correct the endpoint_url"),
+        ("NO_CERTIFICATE", "there is none to compare it with", f"correct {where}"),
+        (
+            "",
+            "nothing that this machine trusts has signed it",
+            f"name the certificate of its authority in {where}",
+        ),
+    ):
+        if re.search(pattern, text):
+            return f"the certificate of {asked[0] if asked else 'the server'} is rejected, because {why}", fix
+    return None
+
+
+def is_taken(error: BaseException) -> bool:
+    """Tell whether S3 rejected an upload with If-None-Match: the key is taken, or another upload is at work."""
+    return code(error) in {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether another try may go well: there was no answer, or one that says so."""
+    return code(error).split(" ")[0] in _PASSING
+
+
+def is_not_implemented(error: BaseException) -> bool:
+    """Tell whether the server does not know what it was asked for."""
+    return code(error).startswith(("NotImplemented", "501"))
 
 
 def is_clock(error: ClientError) -> bool:
@@ -102,6 +182,10 @@ def _of_s3(error: ClientError, bucket: str, role: str) -> str:
         return (
             f"AWS does not accept the credentials ({name}): correct AWS_ACCESS_KEY_ID,"
             " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE."
+        )
+    if name == "InvalidBucketName" and (wrong := bucket_names.problems(bucket)):
+        return (
+            f"{about}the name {wrong[0].message}: {_OTHER_NAME}, such as {bucket_names.suggestion(bucket)}."
         )
     if name == "BucketAlreadyExists":
         return f"{about}this name belongs to another account: {_OTHER_NAME}."
@@ -137,7 +221,7 @@ def _denied(operation: str, message: str, role: str) -> str:
     if "explicit deny" in message:
         return f"a policy denies these credentials {action} explicitly ({message}): change that policy."
     # S3 names the action to callers of the bucket's own account, and to others it says "Access Denied".
-    foreign = operation == "GetBucketLocation" and "not authorized to perform" not in message
+    foreign = operation == _FIRST_READ and "not authorized to perform" not in message
     whose = ", or the bucket belongs to another account" if foreign else ""
     other = f", or {_OTHER_NAME}" if whose else ""
     return (
@@ -165,8 +249,6 @@ def _of_botocore(error: BotoCoreError) -> str:
             | exceptions.RefreshWithMFAUnsupportedError()
         ):
             return f"The credentials could not be renewed ({text}): {_SIGN_IN}."
-        case exceptions.SSLError():
-            return f"{text}: name the certificate of its authority in AWS_CA_BUNDLE."
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return f"{text}: {_NETWORK}."
     return f"{text} (botocore {botocore.__version__})."

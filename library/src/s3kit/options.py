@@ -9,7 +9,9 @@ reads none.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +25,29 @@ ACCESS = ("private", "public-read", "public-policy")
 
 # SigV4 query strings: "The maximum value is 604800 seconds (7 days)", Amazon S3 API Reference.
 MAX_EXPIRE = 604_800
+
+
+# One * is allowed, as Django and S3 do.
+_HOST = r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]"
+_ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?")
+
+
+def as_sent(origin: str) -> str:
+    """Return an origin as browsers send it, which S3 compares as text: in lower case, without a slash at its end."""
+    text = origin.strip().rstrip("/").lower()
+    with suppress(UnicodeError):
+        text = text if text.isascii() else "//".join(map(_punycode, text.split("//")))
+    default = {"http": ":80", "https": ":443"}.get(text.partition(":")[0], "")
+    return text.removesuffix(default)
+
+
+def _punycode(text: str) -> str:
+    return text.encode("idna").decode()
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether a text is an origin: a scheme and a host, with or without a port."""
+    return _ORIGIN.fullmatch(text) is not None
 
 
 class Conf:
@@ -47,8 +72,14 @@ class Conf:
     @property
     def origins(self) -> tuple[str, ...]:
         """The site's origins, as browsers send them: AWS_SITE_ORIGINS, else CSRF_TRUSTED_ORIGINS."""
-        found = getattr(settings, "AWS_SITE_ORIGINS", None)
-        return tuple(settings.CSRF_TRUSTED_ORIGINS if found is None else found)
+        found = (as_sent(str(each)) for each in getattr(settings, self.origins_setting))
+        return tuple(dict.fromkeys(each for each in found if each))
+
+    @property
+    def origins_setting(self) -> str:
+        """The setting that has the origins."""
+        ours = "AWS_SITE_ORIGINS"
+        return "CSRF_TRUSTED_ORIGINS" if getattr(settings, ours, None) is None else ours
 
     @property
     def manifest(self) -> Path | None:

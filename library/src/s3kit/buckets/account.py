@@ -42,7 +42,13 @@ def account(target: Target) -> Account:
 
 
 def _client(service: str, target: Target) -> Any:
-    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+    # As for S3 itself, AWS_ENDPOINT_URL does not count: other servers have neither.
+    config = Config(
+        connect_timeout=3,
+        read_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        ignore_configured_endpoint_urls=True,
+    )
     return session(target).client(service, region_name=target.region, config=config)
 
 

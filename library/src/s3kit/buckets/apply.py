@@ -3,18 +3,32 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3kit import clients
+from s3kit import clients, errors
 from s3kit.buckets import policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
-from s3kit.buckets.plan import Accounts, BucketPlan, compare, explained, named, plan, read, shape_of_create
-from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError
+from s3kit.buckets.plan import (
+    UNKNOWN_OPERATION,
+    Accounts,
+    BucketPlan,
+    compare,
+    explained,
+    is_missing,
+    lacking,
+    named,
+    plan,
+    read,
+    require,
+    shape_of_create,
+)
+from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError, Wanted
 from s3kit.deployment import Bucket, Deployment
 from s3kit.naming import buckets as bucket_names
 
@@ -82,10 +96,12 @@ def apply(
     """Do what the plans say and read it back; `plans` and `replace` are as they were for `plan`.
 
     Returns what was written, as (bucket, "bucket" or the title of an aspect). `tell` gets a line for each
-    step done. A failure leaves no bucket more open than it was, and raises BucketError.
+    step done, and for each that another server than AWS does not support. A failure leaves no bucket more open
+    than it was, and raises BucketError.
     """
     wrote: list[tuple[str, str]] = []
     steps_done: list[str] = []
+    skipped: set[tuple[str, str]] = set()
 
     def done(bucket: str, aspect: str, says: str) -> None:
         wrote.append((bucket, aspect))
@@ -97,23 +113,38 @@ def apply(
             if not found.exists:
                 _create(want.bucket)
                 done(want.name, "bucket", "created")
-                live = _patiently(partial(read, want), lambda live: live is not None)
+                live = _state_of_new(want)
                 account = (accounts or {}).get(want.bucket.target, Account())
                 found = compare(want, live, account, replace=replace)
             for step in steps(found):
-                _write(want.bucket, step, wrote)
-                done(want.name, step.aspect, step.says)
+                if (want.name, step.aspect) in skipped:
+                    continue
+                try:
+                    _write(want, step, wrote)
+                except _NotSupportedError as error:
+                    skipped.add((want.name, step.aspect))
+                    tell(f"{want.name}: {step.aspect}: not supported here, skipped ({error})")
+                else:
+                    done(want.name, step.aspect, step.says)
     if wrote:
-        again = _patiently(
-            lambda: plan(deployment, accounts),
-            lambda again: not any(line.changes for each in again for line in each.lines),
-        )
-        for each in again:
-            if changed := [line.aspect for line in each.lines if line.changes]:
-                raise BucketError(
-                    f"{each.name}: S3 returns another {', '.join(changed)} than was written.", steps_done
-                )
+
+        def differ(again: Sequence[BucketPlan]) -> Mapping[str, list[str]]:
+            found: dict[str, list[str]] = {}
+            for name, line in ((each.name, line) for each in again for line in each.lines):
+                if line.changes and (name, line.aspect) not in skipped:
+                    found.setdefault(name, []).append(line.aspect)
+            return found
+
+        again = _patiently(lambda: plan(deployment, accounts), lambda again: not differ(again))
+        for name, aspects in differ(again).items():
+            raise BucketError(
+                f"{name}: S3 returns another {', '.join(aspects)} than was written.", steps_done
+            )
     return wrote
+
+
+class _NotSupportedError(Exception):
+    """The server does not support what was to be written; the text is its own reason."""
 
 
 _DOCUMENTS: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
@@ -159,23 +190,65 @@ def _patiently(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
     return found
 
 
-def _write(bucket: Bucket, step: Step, wrote: Sequence[tuple[str, str]]) -> None:
-    """Write, again for some seconds where S3 does not yet act upon the step before."""
-    client, arguments = clients.command(bucket.target), named(bucket)
-    lifted = (bucket.name, "public access block") in wrote
-    for pause in (*PAUSES, None):
+def _persistently(call: Callable[[], Any], early: Callable[[ClientError], bool]) -> Any:
+    """Return what a call does, calling again for some seconds where S3 does not yet know of the step before."""
+    for pause in PAUSES:
         try:
-            ASPECTS[step.aspect].write(client, arguments, step.value)
+            return call()
         except ClientError as error:
-            found = error.response["Error"]
-            early = found.get("Code") in {"OperationAborted", "NoSuchBucket"} or (
-                lifted and "BlockPublicPolicy" in found.get("Message", "")
-            )
-            if not early or pause is None:
+            if not early(error):
                 raise
-            time.sleep(pause)
+        time.sleep(pause)
+    return call()
+
+
+def _write(want: Wanted, step: Step, wrote: Sequence[tuple[str, str]]) -> None:
+    """Write. Raise _NotSupportedError where the server does not support it, and the site can do without."""
+    target, arguments = want.bucket.target, named(want.bucket)
+    lifted = (want.name, "public access block") in wrote
+
+    def early(error: ClientError) -> bool:
+        found = error.response["Error"]
+        return found.get("Code") in {"OperationAborted", "NoSuchBucket"} or (
+            lifted and "BlockPublicPolicy" in found.get("Message", "")
+        )
+
+    write = ASPECTS[step.aspect].write
+    if step.aspect == "encryption" and target.endpoint:
+        write = _encrypt
+    try:
+        _persistently(partial(write, clients.command(target), arguments, step.value), early)
+    except ClientError as error:
+        is_probe = error.operation_name == "PutObject"
+        if not target.endpoint or not (is_probe or errors.code(error) in UNKNOWN_OPERATION):
+            raise
+        if want.aspects[step.aspect].needed:
+            raise lacking(want, step.aspect) from error
+        raise _NotSupportedError(errors.explain(error).rstrip(".")) from error
+
+
+def _encrypt(client: Any, bucket: Mapping[str, str], value: Any) -> None:
+    """Set the default encryption, unless the server then rejects what is to be stored.
+
+    Without a key server, Ceph accepts the setting, and from then on rejects every upload.
+    """
+    _probe(client, bucket, ServerSideEncryption=value)
+    before = ASPECTS["encryption"].read(client, bucket) and _DOCUMENTS["encryption"](client, bucket)
+    ASPECTS["encryption"].write(client, bucket, value)
+    try:
+        _probe(client, bucket)
+    except BaseException:
+        if before:
+            client.put_bucket_encryption(**bucket, ServerSideEncryptionConfiguration=before)
         else:
-            return
+            client.delete_bucket_encryption(**bucket)
+        raise
+
+
+def _probe(client: Any, bucket: Mapping[str, str], **more: Any) -> None:
+    """Store an object where unchecked uploads wait, and delete it."""
+    client.put_object(**bucket, Key=policies.PROBE, Body=b"s3kit", **more)
+    client.delete_object(**bucket, Key=policies.PROBE)
 
 
 def _create(bucket: Bucket) -> None:
@@ -186,4 +259,25 @@ def _create(bucket: Bucket) -> None:
         arguments["CreateBucketConfiguration"] = {"LocationConstraint": bucket.target.region}
     if bucket_names.is_account_regional(bucket.name) and "BucketNamespace" in shape_of_create(client):
         arguments["BucketNamespace"] = "account-regional"
-    client.create_bucket(**arguments)
+    # There already: the look at it was one of a part of S3 that had not heard of it.
+    with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+        client.create_bucket(**arguments)
+
+
+def _state_of_new(want: Wanted) -> Any:
+    """Return the live state of a bucket that was just made, when each part of S3 has heard of it.
+
+    Where the server turns out to lack what the site can't do without, the bucket is removed again.
+    """
+    live = read(want, partial(_persistently, early=is_missing))
+    if live is None:
+        raise BucketError(f"{want.name}: S3 does not find the new bucket yet: run this again in a minute.")
+    try:
+        require(want, live)
+    except BucketError as error:
+        try:
+            clients.command(want.bucket.target).delete_bucket(**named(want.bucket))
+        except ClientError:
+            raise error from None
+        raise BucketError(f"{error} The bucket was removed again.") from error
+    return live

@@ -5,9 +5,10 @@ contradicts the wanted state it is a conflict, and what depends on it stays as i
 planned to be replaced.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as but
+from functools import partial
 from typing import Any, Literal
 
 import botocore
@@ -17,11 +18,18 @@ from s3kit import clients, errors
 from s3kit.buckets import policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
-from s3kit.buckets.wanted import ASPECTS, BLOCKS, NEW, BucketError, Want, Wanted
+from s3kit.buckets.wanted import ASPECTS, BLOCKS, LACKS, NEW, Aspect, BucketError, Want, Wanted
 from s3kit.deployment import Bucket, Deployment, Target
 from s3kit.naming import buckets as bucket_names
 
-State = Literal["as wanted", "missing", "different", "waiting", "conflict"]
+State = Literal["as wanted", "missing", "different", "waiting", "conflict", "optional", "not supported"]
+
+# Other servers than AWS need not support everything that is wanted; `apply` finds out, or has found out.
+FINE = {"as wanted", "optional", "not supported"}
+
+# What servers answer to a question that they don't know.
+UNKNOWN_OPERATION = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
+_UNKNOWN_QUESTION = UNKNOWN_OPERATION | {"InvalidRequest", "InvalidArgument", "BadRequest", "400"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class BucketPlan:
     @property
     def is_as_wanted(self) -> bool:
         """Whether nothing is to be done, and nothing hinders."""
-        return self.exists and all(line.state == "as wanted" for line in self.lines)
+        return self.exists and all(line.state in FINE for line in self.lines)
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -106,6 +114,7 @@ def plan(
         account = (accounts or {}).get(want.bucket.target, Account())
         with explained(want.name):
             live = read(want)
+            require(want, live)
         if live is None:
             _check_namespace(want.bucket, account)
         found.append(compare(want, live, account, replace=replace))
@@ -133,28 +142,79 @@ def named(bucket: Bucket) -> dict[str, str]:
     return {"Bucket": bucket.name} | clients.owner_arguments(bucket.target)
 
 
-def read(want: Wanted) -> dict[str, Any] | None:
-    """Return the live state of the aspects that count, or None where there is no such bucket."""
-    bucket = want.bucket
-    client, arguments = clients.command(bucket.target), named(bucket)
+def read(want: Wanted, attempt: Callable[[Callable[[], Any]], Any] = lambda ask: ask()) -> Any:
+    """Return the live state of the aspects that count, by title, or None where there is no such bucket.
+
+    An aspect that another server than AWS does not have is `LACKS`. `attempt` makes each single request.
+    """
+    client, arguments = clients.command(want.bucket.target), named(want.bucket)
     try:
-        # Unlike HeadBucket it answers in words, so that a clock that is off can be distinguished from a missing right.
-        answer = client.get_bucket_location(**arguments)
+        attempt(partial(_find, want.bucket, client, arguments))
+        return {
+            title: attempt(partial(_look, want.bucket, title, aspect, client, arguments))
+            for title, aspect in ASPECTS.items()
+            if title in want.aspects
+        }
     except ClientError as error:
-        if error.response["Error"].get("Code") == "NoSuchBucket":
+        if is_missing(error):
             return None
         raise
-    region = {None: "us-east-1", "EU": "eu-west-1"}.get(
-        answer["LocationConstraint"], answer["LocationConstraint"]
-    )
-    if region != bucket.target.region:
+
+
+def is_missing(error: ClientError) -> bool:
+    """Tell whether an error says that there is no such bucket: HeadBucket's answer has no words."""
+    code = errors.code(error)
+    return code == "NoSuchBucket" or (code == "404" and bool(error.operation_name == "HeadBucket"))
+
+
+def _find(bucket: Bucket, client: Any, arguments: Mapping[str, str]) -> None:
+    """Raise ClientError where a bucket is missing, and BucketError where it is in another region of AWS.
+
+    HeadBucket tells both without any right, but rejects in no words: the next request says what is wrong.
+    """
+    try:
+        headers = client.head_bucket(**arguments)["ResponseMetadata"]["HTTPHeaders"]
+    except ClientError as error:
+        if errors.code(error) not in {"400", "403"}:
+            raise
+        headers = error.response["ResponseMetadata"]["HTTPHeaders"]
+    region = headers.get("x-amz-bucket-region", bucket.target.region)
+    # Another server that accepts the region has no other opinion that counts.
+    if region != bucket.target.region and not bucket.target.endpoint:
         raise BucketError(
             f"{bucket.name}: the bucket is in {region}, and its storage says {bucket.target.region}: correct"
             " AWS_S3_REGION_NAME or the option region_name, or choose another name."
         )
-    return {
-        title: aspect.read(client, arguments) for title, aspect in ASPECTS.items() if title in want.aspects
-    }
+
+
+def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Mapping[str, str]) -> Any:
+    """Return the live state of an aspect, or LACKS.
+
+    Ceph and rclone answer to what they don't know as if only the bucket's name had been said, with a listing.
+    """
+    try:
+        return aspect.read(client, arguments)
+    except ClientError as error:
+        if bucket.target.endpoint and errors.code(error) in _UNKNOWN_QUESTION:
+            return LACKS
+        raise
+    except (LookupError, TypeError, ValueError) as error:
+        if bucket.target.endpoint:
+            return LACKS
+        raise BucketError(f"{bucket.name}: S3's answer about {title} can't be understood.") from error
+
+
+def require(want: Wanted, live: Mapping[str, Any] | None) -> None:
+    """Raise BucketError where the server lacks what the site can't do without."""
+    for title, each in want.aspects.items():
+        if each.needed and live and live[title] is LACKS:
+            raise lacking(want, title)
+
+
+def lacking(want: Wanted, title: str) -> BucketError:
+    """Return the error for an aspect that the site can't do without."""
+    endpoint, needed = want.bucket.target.endpoint, want.aspects[title].needed
+    return BucketError(f"{want.name}: the server at {endpoint} does not support {needed}.")
 
 
 def _check_namespace(bucket: Bucket, account: Account) -> None:
@@ -186,11 +246,15 @@ def shape_of_create(client: Any) -> Any:
 def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
     """Compare a bucket with its live state, None for one that does not exist. Reads and writes nothing."""
     state = dict(NEW if live is None else live)
+    lacks = {title for title in want.aspects if state[title] is LACKS}
+    state |= {title: [] if isinstance(NEW[title], list) else None for title in lacks}
     conflicts = {title: list(_conflicts(want, title, state, account)) for title in want.aspects}
     stand = [each for found in conflicts.values() for each in found if not (replace and each.old is not None)]
     hindered = {title for conflict in stand for title in conflict.hinders}
     lines = [
-        _line(want, title, state[title], conflicts[title], hindered, replace=replace)
+        Line(title, "not supported", state[title], state[title], want.aspects[title].reason)
+        if title in lacks
+        else _line(want, title, state[title], conflicts[title], hindered, replace=replace)
         for title in want.aspects
     ]
     block = next(line for line in lines if line.aspect == "public access block")
@@ -217,6 +281,8 @@ def _line(
     kept = _without(title, live, conflicts) if replace else live
     goal = ASPECTS[title].join(kept, want.value)
     state: State = "as wanted" if goal == live else "missing" if live in (None, []) else "different"
+    if title == "encryption" and state == "missing" and wanted.bucket.target.endpoint:
+        state = "optional"  # it depends on whether the server has keys
     if title in hindered and (state != "as wanted" or conflicts):
         state = "conflict" if conflicts else "waiting"
         # Even then nothing of our own stays open that shall be closed.

@@ -17,6 +17,9 @@ from s3kit.publishing.history import FOLDER, MARKERS
 
 VERSION = "2012-10-17"
 
+# The object by which `apply` sees whether another server than AWS can encrypt what it stores.
+PROBE = f"{PENDING_PREFIX}.s3kit-probe"
+
 # What marks a statement of a bucket policy as ours; all others are somebody else's.
 MARK = "DjangoS3"
 
@@ -260,7 +263,7 @@ def _static(deployment: Deployment, objects: Mapping[str, str]) -> list[Grant]:
 
 
 def setup(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and no object."""
+    """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and on AWS no object."""
     actions = {
         "s3:CreateBucket": "make a bucket that is not there",
         "s3:PutEncryptionConfiguration": "set what is encrypted, and how",
@@ -276,13 +279,20 @@ def setup(deployment: Deployment) -> list[Grant]:
     if any(bucket.target.is_loopback for bucket in deployment.buckets):
         # elsewhere the policy always has the statement that demands TLS
         actions["s3:DeleteBucketPolicy"] = "remove a policy that has no statement left"
-    return [*_read_buckets(deployment), Grant("SetUpBuckets", actions, _bucket_arns(deployment))]
+    grants = [*_read_buckets(deployment), Grant("SetUpBuckets", actions, _bucket_arns(deployment))]
+    probes = {
+        "s3:PutObject": "see whether the server still stores files once they are to be encrypted",
+        "s3:DeleteObject": "delete that file",
+    }
+    # AWS always has keys.
+    if probed := tuple(bucket.arn(PROBE) for bucket in deployment.buckets if bucket.target.endpoint):
+        grants.append(Grant("ProbeEncryption", probes, probed))
+    return grants
 
 
 def _read_buckets(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 plan` reads."""
+    """Return what `manage.py s3 plan` reads; HeadBucket says where a bucket is to everybody."""
     actions = {
-        "s3:GetBucketLocation": "find the bucket, and the region that it is in",
         "s3:GetEncryptionConfiguration": "compare the encryption",
         "s3:GetLifecycleConfiguration": "compare the lifecycle rules",
         "s3:GetBucketCORS": "compare the CORS rules",

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from s3kit.buckets import policies
@@ -12,8 +13,21 @@ from s3kit.buckets.plan import BucketPlan, Line, grant_in_words
 # Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]
 
-_SIGNS = {"as wanted": "=", "missing": "+", "different": "~", "waiting": "!", "conflict": "!"}
-_KINDS = {"=": "quiet", "+": "add", "~": "change", "!": "conflict"}
+_SIGNS = {
+    "as wanted": "=",
+    "missing": "+",
+    "different": "~",
+    "waiting": "!",
+    "conflict": "!",
+    "optional": "?",
+    "not supported": "?",
+}
+_KINDS = {"=": "quiet", "+": "add", "~": "change", "!": "conflict", "?": "change"}
+_MORE = {
+    "waiting": " -- waits until the conflict is resolved",
+    "optional": " -- not set; `apply` sets it if the server then still stores files",
+    "not supported": " -- not supported here, skipped",
+}
 _WIDTH = 20  # of the longest title
 
 
@@ -31,7 +45,7 @@ def _folded(text: str, width: int) -> list[str]:
     """Return the text in lines, what follows the first being indented as far as its reason or value is."""
     if not width or len(text) <= width:
         return [text]
-    titled = re.match(r"  [=+~!] .{20} ", text)
+    titled = re.match(r"  [=+~!?] .{20} ", text)
     indent = titled.end() if titled else len(text) - len(text.lstrip()) + 4
     return textwrap.wrap(
         text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
@@ -56,7 +70,7 @@ def as_json(plans: Sequence[BucketPlan]) -> str:
             for bucket in plans
         ],
     }
-    return json.dumps(found, indent=2)
+    return json.dumps(found, indent=2, default=str)  # rules of others may have dates
 
 
 def _data(line: Line) -> dict[str, Any]:
@@ -81,9 +95,8 @@ def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
     if bucket.exists:
         yield paint("quiet", f"  = {'bucket':{_WIDTH}} is in {region}")
     else:
-        yield paint(
-            "add", f"  + {'bucket':{_WIDTH}} will be created in {region}, closed as AWS makes new ones"
-        )
+        closed = "" if bucket.bucket.target.endpoint else ", closed as AWS makes new ones"
+        yield paint("add", f"  + {'bucket':{_WIDTH}} will be created in {region}{closed}")
     for line in bucket.lines:
         yield from _aspect(line, paint)
     for text in bucket.opens:
@@ -100,8 +113,7 @@ def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
 
 def _aspect(line: Line, paint: Paint) -> Iterator[str]:
     sign = _SIGNS[line.state]
-    waits = " -- waits until the conflict is resolved" if line.state == "waiting" else ""
-    yield paint(_KINDS[sign], f"  {sign} {line.aspect:{_WIDTH}} {line.reason}{waits}")
+    yield paint(_KINDS[sign], f"  {sign} {line.aspect:{_WIDTH}} {line.reason}{_MORE.get(line.state, '')}")
     live, goal = _parts(line.aspect, line.live), _parts(line.aspect, line.goal)
     yield from (paint("remove", f"      - {text}") for text in live if text not in goal)
     yield from (paint("add", f"      + {text}") for text in goal if text not in live)
@@ -120,7 +132,7 @@ def _parts(aspect: str, value: Any) -> list[str]:
         return [f"{name}: {'on' if each else 'off'}" for name, each in value.items()]
     if isinstance(value, list):
         words: dict[str, Callable[[Any], str]] = {"policy": policies.in_words, "bucket ACL": grant_in_words}
-        return [words.get(aspect, json.dumps)(each) for each in value]
+        return [words.get(aspect, partial(json.dumps, default=str))(each) for each in value]
     return [str(value)] if value else []
 
 

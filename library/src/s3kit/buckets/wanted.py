@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from s3kit.buckets import policies
-from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment
+from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location
 
 # What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
 MARK = "django-s3-"
@@ -21,6 +21,15 @@ LOCAL_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
 
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+
+
+class _Lacks:
+    def __repr__(self) -> str:
+        return "not supported"
+
+
+# The live state of an aspect that another server than AWS does not have.
+LACKS: Any = _Lacks()
 
 # As AWS makes new buckets.
 NEW: Mapping[str, Any] = {
@@ -57,6 +66,8 @@ class Want:
     reason: str
     left_out: str = ""
     """What a site on AWS would have besides, and why this one has not."""
+    needed: str = ""
+    """Where the site can't do without: what the server has to support, for what, and what else to do."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,7 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
     public = [statement["Sid"] for statement in statements if policies.is_public(statement)]
     why_public = f"the policy makes files public ({' and '.join(public)})"
     through_cdn = any(location.through_cdn for location in bucket.locations)
+    by_policy = [location for location in bucket.locations if _is_read_by_policy(location)]
 
     aspects = {
         "encryption": Want("AES256", "what is stored is encrypted, with keys that S3 keeps"),
@@ -128,6 +140,7 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
             "nobody else may list or change the bucket itself"
             if acls
             else "a grant to others would keep ACLs from being turned off",
+            needed="ACLs, which access 'public-read' needs: set access to 'private'" * acls,
         ),
         "ownership": Want(
             "BucketOwnerPreferred" if acls else "BucketOwnerEnforced",
@@ -158,11 +171,31 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
             "the statement that demands TLS: this endpoint is plain http on this machine"
             if target.is_loopback
             else "",
+            _policy_needed(by_policy[0]) if by_policy else "",
         ),
     }
     if bucket.versioning:
-        aspects["versioning"] = Want("Enabled", "the option versioning of a storage is on")
+        aspects["versioning"] = Want(
+            "Enabled",
+            "the option versioning of a storage is on",
+            needed="versions, which the option versioning asks for: turn it off",
+        )
     return aspects
+
+
+def _is_read_by_policy(location: Location) -> bool:
+    """Tell whether everyone reads a location at the bucket's own address, because its policy says so."""
+    public = location.kind == "static" or location.access == "public-policy"
+    return public and not location.through_cdn and not location.custom_domain
+
+
+def _policy_needed(location: Location) -> str:
+    if location.kind == "static":
+        return (
+            "bucket policies, without which nobody can read static files: set the custom_domain that serves"
+            " them, or keep them off S3"
+        )
+    return "bucket policies, which access 'public-policy' needs: set access to 'private'"
 
 
 # S3 removes at the first midnight (UTC) after the day is over. Versions and markers of deletion go too, where
@@ -182,16 +215,14 @@ def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     # Uploads have no header but those that every form may have, and nothing is read from their answers.
     methods = {"static": ["GET", "HEAD"]} if bucket.static else {}
     methods |= {"uploads": ["POST", "PUT"]} if bucket.media else {}
-    return [
-        {
-            "ID": f"{MARK}{what}",
-            "AllowedOrigins": allowed,
-            "AllowedMethods": each,
-            "MaxAgeSeconds": 3600,
-        }
-        for what, each in methods.items()
-        if allowed
-    ]
+    # In one rule, because Ceph goes by the first whose origin fits, whatever its methods are.
+    rule = {
+        "ID": f"{MARK}{'-and-'.join(methods)}",
+        "AllowedOrigins": allowed,
+        "AllowedMethods": [method for each in methods.values() for method in each],
+        "MaxAgeSeconds": 3600,
+    }
+    return [rule] if allowed else []
 
 
 @dataclass(frozen=True)
@@ -218,28 +249,54 @@ def _unless_unset(read: Callable[[], Any], code: str, unset: Any = None) -> Any:
         raise
 
 
-def _join_marked(key: str, mark: str) -> Callable[[Any, Any], Any]:
-    """Return a join of two lists of rules, where those with the mark are ours and all others stay."""
+def _join_marked(key: str, mark: str, meaning: Callable[[Any], str]) -> Callable[[Any, Any], Any]:
+    """Return a join of two lists of rules, where those with the mark are ours and all others stay.
+
+    `meaning` is a text that is the same for rules that mean the same: these stay as the server has written them,
+    in whatever order.
+    """
 
     def join(live: Any, ours: Any) -> Any:
-        foreign = [rule for rule in live if not str(rule.get(key, "")).startswith(mark)]
+        written = {meaning(rule): rule for rule in live}
+        # Some servers forget the names of rules.
+        ours = [
+            written.get(meaning(rule)) or written.get(meaning({**rule, key: None})) or rule for rule in ours
+        ]
+        foreign = [rule for rule in live if not str(rule.get(key, "")).startswith(mark) and rule not in ours]
         kept = [rule for rule in live if rule in ours]
-        # The same rules in another order are as wanted.
         return live if len(kept) == len(ours) == len(live) - len(foreign) else foreign + ours
 
     return join
 
 
+def _cors_meaning(rule: Mapping[str, Any]) -> str:
+    """Return the same text for CORS rules that allow the same, in whatever order they list it."""
+    found = {name: sorted(each) if isinstance(each, list) else each for name, each in rule.items() if each}
+    headers = (header.lower() for header in rule.get("AllowedHeaders", []))
+    return json.dumps(found | {"AllowedHeaders": sorted(headers)}, sort_keys=True)
+
+
+def _lifecycle_meaning(rule: Mapping[str, Any]) -> str:
+    """Return the same text for lifecycle rules that do the same: no filter, an empty one and a prefix alike."""
+    where = dict(rule.get("Filter") or {})
+    where |= where.pop("And", {})
+    where = {"Prefix": rule.get("Prefix", ""), **where}
+    rest = {
+        name: each for name, each in rule.items() if name not in {"Filter", "Prefix"} and each is not None
+    }
+    return json.dumps(rest | {"where": where}, sort_keys=True, default=str)
+
+
 def _join_lifecycle(live: Any, ours: Any) -> Any:
     """Join as `_join_marked` does; beside rules of the form before 2016 ours must have that form too.
 
-    S3 rejects a mixture: "Base level prefix cannot be used in Lifecycle V2".
+    S3 rejects a mixture: "Base level prefix cannot be used in Lifecycle V2". Ceph returns one.
     """
-    if any("Filter" not in rule for rule in live):
+    if live and not any("Filter" in rule for rule in live):
         prefixes = [rule["Filter"]["Prefix"] for rule in ours]
         ours = [{name: value for name, value in rule.items() if name != "Filter"} for rule in ours]
         ours = [rule | {"Prefix": prefix} for rule, prefix in zip(ours, prefixes, strict=True)]
-    return _join_marked("ID", MARK)(live, ours)
+    return _join_marked("ID", MARK, _lifecycle_meaning)(live, ours)
 
 
 def _write_lifecycle(client: Any, bucket: Mapping[str, str], value: Any) -> None:
@@ -271,6 +328,10 @@ def _write_encryption(client: Any, bucket: Mapping[str, str], value: Any) -> Non
     client.put_bucket_encryption(**bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
 
 
+def _blocks(answer: Any) -> dict[str, bool]:
+    return {name: answer["PublicAccessBlockConfiguration"][name] for name in BLOCKS}
+
+
 def _write_cors(client: Any, bucket: Mapping[str, str], value: Any) -> None:
     if value:
         client.put_bucket_cors(**bucket, CORSConfiguration={"CORSRules": value})
@@ -295,13 +356,6 @@ def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
         client.put_bucket_policy(**bucket, Policy=json.dumps(document))
     else:
         client.delete_bucket_policy(**bucket)
-
-
-def _join_policy(live: Any, ours: Any) -> Any:
-    """Join as `_join_marked` does; what means the same as ours stays as S3 has written it."""
-    written = {policies.canonical(statement): statement for statement in live}
-    ours = [written.get(policies.canonical(statement), statement) for statement in ours]
-    return _join_marked("Sid", policies.MARK)(live, ours)
 
 
 def _read_acl(client: Any, bucket: Mapping[str, str]) -> Any:
@@ -348,7 +402,7 @@ ASPECTS = {
             lambda: client.get_bucket_cors(**bucket)["CORSRules"], "NoSuchCORSConfiguration", []
         ),
         _write_cors,
-        _join_marked("ID", MARK),
+        _join_marked("ID", MARK, _cors_meaning),
     ),
     # Never written but to take grants away that are in conflict.
     "bucket ACL": Aspect(_read_acl, _write_acl, lambda live, _wanted: live),
@@ -365,12 +419,12 @@ ASPECTS = {
     ),
     "public access block": Aspect(
         lambda client, bucket: _unless_unset(
-            lambda: client.get_public_access_block(**bucket)["PublicAccessBlockConfiguration"],
+            lambda: _blocks(client.get_public_access_block(**bucket)),
             "NoSuchPublicAccessBlockConfiguration",
         ),
         lambda client, bucket, value: client.put_public_access_block(
             **bucket, PublicAccessBlockConfiguration=value
         ),
     ),
-    "policy": Aspect(_read_policy, _write_policy, _join_policy),
+    "policy": Aspect(_read_policy, _write_policy, _join_marked("Sid", policies.MARK, policies.canonical)),
 }

@@ -40,7 +40,8 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
             for document in apply.old_documents(found):
                 tell(document)
         done = apply.apply(deployment, found, known, replace=replace, tell=tell)
-        tell(f"{len(done)} steps done, and read back.")
+        if done:
+            tell(f"{len(done)} steps done, and read back.")
     if options["local"]:
         prepare.grant(prepare.running_server(), deployment)
     if any(bucket.hindered for bucket in found):

@@ -4,11 +4,13 @@ import json
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from s3kit.commands.shared import add_local, checked_deployment
+from s3kit.errors import on_local_server
 
 HELP = "probe the live buckets, each failure with its fix"
 
@@ -27,6 +29,9 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up then too
     try:
         report = diagnose(checked_deployment(options), options["role"])
+        if options["local"]:
+            lines = [replace(line, fix=on_local_server(line.fix)) for line in report.lines]
+            report = replace(report, lines=lines)
     except KeyboardInterrupt:
         sys.exit(130)
     colours = {

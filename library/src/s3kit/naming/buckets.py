@@ -13,8 +13,9 @@ The rules by their ids. These stand in the Amazon S3 User Guide, "General purpos
 - ``prefix``: does not begin with ``xn--``, ``sthree-`` or ``amzn-s3-demo-``.
 - ``suffix``: does not end with ``-s3alias``, ``--ol-s3``, ``.mrap``, ``--x-s3`` or ``--table-s3``.
 - ``account-regional``: the ending ``-an`` is kept for ``<prefix>-<12-digit account>-<region>-an``, a name
-  that belongs to one account; its region must be the one that the bucket lives in (User Guide, "Namespaces
-  for general purpose buckets"). The documents say that no other name may end so.
+  that belongs to one account; its region must be the one that the bucket lives in, and one that has this
+  namespace (User Guide, "Namespaces for general purpose buckets"). The documents say that no other name may
+  end so.
 
 Stricter than S3, because no bucket of such a name works everywhere:
 
@@ -35,6 +36,8 @@ __all__ = ["Problem", "is_account_regional", "problems", "suggestion"]
 
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3", "--xa-s3", "--op-s3")
+# "Namespaces for general purpose buckets": all regions but these have the account regional one.
+_WITHOUT_NAMESPACE = ("me-central-1", "me-south-1")
 _ACCOUNT_REGIONAL = re.compile(r"([a-z0-9][a-z0-9.-]*)-([0-9]{12})-([a-z0-9-]+)-an")
 
 
@@ -74,6 +77,11 @@ def problems(name: str, *, region: str | None = None) -> list[Problem]:
         if not match or regions.problems(match[3]):
             message = "ends with '-an', which AWS keeps for <prefix>-<12-digit account>-<region>-an"
             refuse("account-regional", message)
+        elif match[3] in _WITHOUT_NAMESPACE:
+            message = (
+                f"is of a namespace that the region '{match[3]}' does not have; leave out what makes it one"
+            )
+            refuse("account-regional", message)
         elif region is not None and match[3] != region:
             refuse("account-regional", f"names the region '{match[3]}', but its region is {region!r}")
     return found
@@ -85,7 +93,7 @@ def is_account_regional(name: str) -> bool:
     The parameter is ``BucketNamespace="account-regional"``; it is refused for any other name.
     """
     match = _ACCOUNT_REGIONAL.fullmatch(name)
-    return match is not None and not regions.problems(match[3])
+    return match is not None and match[3] not in _WITHOUT_NAMESPACE and not regions.problems(match[3])
 
 
 def suggestion(name: str, *, region: str | None = None) -> str:

@@ -4,11 +4,12 @@ import copy
 from dataclasses import replace
 from typing import Any, Self
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from s3kit import options
-from s3kit.deployment import Key, Location, Target, location_prefix
+from s3kit.deployment import Key, Location, Target, location_prefix, name_problems
 from s3kit.naming import regions
 from s3kit.options import Kind, conf
 
@@ -146,9 +147,16 @@ class OnS3:
         return replace(self._location, alias=alias)
 
     def described(self, alias: str) -> Location:
-        """Return where the files are; raise ImproperlyConfigured without a bucket or a region."""
+        """Return where the files are, for commands; raise ImproperlyConfigured without a region or a right bucket.
+
+        S3 would reject a name that its rules forbid in other words, such as "Access Denied".
+        """
         _ = self.named_bucket
-        return replace(self._location, alias=alias, target=self.target)
+        location = replace(self._location, alias=alias, target=self.target)
+        silenced = "s3kit.E001" in settings.SILENCED_SYSTEM_CHECKS
+        if not silenced and not location.target.is_local and (wrong := name_problems(location)):
+            raise ImproperlyConfigured(" ".join(wrong[0]))
+        return location
 
     def bound(self, *, local: bool | None) -> Self:
         """Return the storage with the local server (True), the real target (False), or by USE_S3 (None)."""

@@ -1,0 +1,378 @@
+"""Buckets on servers that lack what AWS has, or write what they got differently."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace as but
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from s3kit import clients
+from s3kit.buckets import apply, plan, show
+from s3kit.buckets.wanted import BucketError
+from s3kit.deployment import Deployment
+from s3kit.local.server import LocalServer
+from tests.deployments import ACCESS, REGION, at, location, writes
+from tests.fault_proxy import Fault
+from tests.ministack import anonymous
+from tests.odd_store import CEPH, RCLONE, SUB_RESOURCES, Dialect, OddStore
+
+pytestmark = pytest.mark.slow
+
+ORIGINS = ("https://www.example.com", "https://a.example", "http://127.0.0.1:8000")
+NOT_IMPLEMENTED = (501, "NotImplemented")
+
+Serve = Callable[[Dialect], OddStore]
+
+
+@pytest.fixture
+def serve(store: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Return a function that starts a server of a dialect; nothing waits there for anything."""
+    monkeypatch.setattr(apply, "PAUSES", (0, 0, 0))
+    started: list[OddStore] = []
+
+    def start(dialect: Dialect) -> OddStore:
+        started.append(OddStore(store.endpoint, dialect).__enter__())
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.__exit__(None, None, None)
+        assert not each.deleted
+
+
+def create(store: LocalServer, name: str) -> None:
+    store.client().create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+
+
+def both(name: str) -> dict[str, Any]:
+    """Return the arguments of `at` for one bucket with static files and uploads."""
+    return {"static": {"bucket": name}, "media": {"bucket": name}}
+
+
+def states(found: list[plan.BucketPlan]) -> dict[str, str]:
+    return {line.aspect: line.state for each in found for line in each.lines if line.state != "as wanted"}
+
+
+def applied(site: Deployment) -> list[str]:
+    """Plan and apply; return what was told. A second plan finds nothing to do."""
+    lines: list[str] = []
+    apply.apply(site, plan.plan(site), tell=lines.append)
+    again = plan.plan(site)
+    assert all(each.is_as_wanted for each in again), states(again)
+    assert show.as_text(again).endswith("Nothing to do: everything is as wanted.")
+    return lines
+
+
+def fails(site: Deployment, words: str) -> None:
+    """Plan and apply; both must fail with these words, and leave nothing behind that was not there."""
+    with writes(site) as made, pytest.raises(BucketError) as caught:
+        apply.apply(site, plan.plan(site))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    client = clients.command(site.buckets[0].target)
+    assert [name for name, _ in made] in ([], ["CreateBucket", "DeleteBucket"])
+    if made:
+        with pytest.raises(ClientError, match="404"):
+            client.head_bucket(Bucket=site.buckets[0].name)
+
+
+# What a server lacks
+
+
+@pytest.mark.parametrize("exists", [True, False])
+@pytest.mark.parametrize("access", ACCESS)
+def test_ceph(serve: Serve, store: LocalServer, bucket_name: str, access: str, exists: bool) -> None:
+    odd = serve(CEPH)
+    site = at(
+        odd.seen_by(store),
+        access=access,
+        origins=ORIGINS,
+        **both(bucket_name),
+        region="default",
+    )
+    if exists:
+        create(store, bucket_name)
+    lines = applied(site)
+    assert [line for line in lines if "skipped" in line] == [
+        f"{bucket_name}: encryption: not supported here, skipped (PutObject failed: InvalidRequest: As the dialect"
+        " says)"
+    ]
+    assert states(plan.plan(site)) == {"ownership": "not supported", "encryption": "optional"}
+    text = show.as_text(plan.plan(site))
+    assert "  ? ownership            " in text
+    assert text.count(" -- not supported here, skipped") == 1
+    # And again, with nothing left to do but to try.
+    assert [line for line in applied(site) if "skipped" not in line] == []
+
+
+@pytest.mark.parametrize("dialect", [RCLONE, Dialect(rejected=dict.fromkeys(SUB_RESOURCES, NOT_IMPLEMENTED))])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_server_that_knows_no_sub_resource(
+    serve: Serve, store: LocalServer, bucket_name: str, exists: bool, dialect: Dialect
+) -> None:
+    odd = serve(dialect)
+    site = at(odd.seen_by(store), location(bucket=bucket_name))
+    if exists:
+        create(store, bucket_name)
+    assert applied(site) == ([] if exists else [f"{bucket_name}: created"])
+    assert set(states(plan.plan(site)).values()) == {"not supported"}
+    data = json.loads(show.as_json(plan.plan(site)))
+    assert data["as_wanted"]
+    assert {each["state"] for each in data["buckets"][0]["aspects"]} == {"not supported"}
+    for access, needed in (("public-policy", "bucket policies"), ("public-read", "ACLs")):
+        other = f"{bucket_name}-{access}"
+        fails(
+            at(odd.seen_by(store), location(bucket=bucket_name, access=access)),
+            f"does not support {needed}, ",
+        )
+        fails(at(odd.seen_by(store), location(bucket=other, access=access)), f"does not support {needed}, ")
+
+
+ANSWERS = [NOT_IMPLEMENTED, (405, "MethodNotAllowed"), (400, "InvalidRequest"), (400, "InvalidArgument")] * 2
+
+
+@pytest.mark.parametrize(("sub", "answer"), list(zip(sorted(SUB_RESOURCES), ANSWERS, strict=False)))
+def test_one_sub_resource_less(
+    serve: Serve, store: LocalServer, bucket_name: str, sub: str, answer: tuple[int, str]
+) -> None:
+    odd = serve(Dialect(rejected={sub: answer}))
+    needs = {"acl": "public-read", "policy": "public-policy"}.get(sub)
+    for access in ACCESS:
+        name = f"{bucket_name}-{access}"
+        site = at(odd.seen_by(store), location(bucket=name, access=access), origins=ORIGINS)
+        if sub == "publicAccessBlock":  # which a server can't have on that knows none
+            create(store, name)
+            store.client().delete_public_access_block(Bucket=name)
+        if access == needs:
+            fails(site, f"{name}: the server at {odd.endpoint} does not support ")
+        else:
+            applied(site)
+            assert list(states(plan.plan(site)).values()) == ["not supported"]
+
+
+def test_static_files_need_a_policy_or_a_domain(serve: Serve, store: LocalServer, bucket_name: str) -> None:
+    odd = serve(Dialect(rejected={"policy": NOT_IMPLEMENTED}))
+    static = location("staticfiles", "static", bucket=bucket_name)
+    fails(
+        at(odd.seen_by(store), static), "nobody can read static files: set the custom_domain that serves them"
+    )
+    applied(at(odd.seen_by(store), but(static, custom_domain="static.example.com")))
+
+
+def test_versions_that_are_asked_for_are_needed(serve: Serve, store: LocalServer, bucket_name: str) -> None:
+    odd = serve(Dialect())
+    odd.faults.append(Fault("", r"\?versioning", status=501, code="NotImplemented"))
+    fails(
+        at(odd.seen_by(store), location(bucket=bucket_name, versioning=True)), "does not support versions, "
+    )
+
+
+@pytest.mark.parametrize("sub", ["cors", "lifecycle", "publicAccessBlock"])
+def test_what_can_be_read_but_not_written_is_skipped(
+    serve: Serve, store: LocalServer, bucket_name: str, sub: str
+) -> None:
+    odd = serve(Dialect(rejected_writes={sub: NOT_IMPLEMENTED}))
+    site = at(odd.seen_by(store), location(bucket=bucket_name))
+    create(store, bucket_name)
+    store.client().delete_public_access_block(Bucket=bucket_name)
+    lines: list[str] = []
+    apply.apply(site, plan.plan(site), tell=lines.append)
+    assert len([line for line in lines if "not supported here, skipped" in line]) == 1
+    assert len(lines) == 3
+
+
+def test_a_policy_that_can_not_be_written_opens_nothing(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    odd = serve(Dialect(rejected_writes={"policy": NOT_IMPLEMENTED}))
+    site = at(odd.seen_by(store), location(bucket=bucket_name, access="public-policy"))
+    with pytest.raises(
+        BucketError, match="does not support bucket policies, which access 'public-policy' needs"
+    ):
+        apply.apply(site, plan.plan(site))
+    block = store.client().get_public_access_block(Bucket=bucket_name)["PublicAccessBlockConfiguration"]
+    assert block["RestrictPublicBuckets"]
+
+
+# Encryption
+
+
+def objects(store: LocalServer, bucket: str) -> list[str]:
+    return [each["Key"] for each in store.client().list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def test_a_server_with_keys_gets_default_encryption(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    odd = serve(Dialect(is_unencrypted=True))
+    site = at(odd.seen_by(store), location(bucket=bucket_name))
+    assert f"{bucket_name}: encryption" in applied(site)
+    assert states(plan.plan(site)) == {}
+    probe = f"/{bucket_name}/pending/.s3kit-probe"
+    assert odd.count("PUT", probe) == odd.count("DELETE", probe) == 2
+    assert objects(store, bucket_name) == []
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_encryption_is_taken_back_where_uploads_fail_afterwards(
+    serve: Serve, store: LocalServer, bucket_name: str, first: int
+) -> None:
+    """Where the header of the first probe is passed over, only the second one shows it."""
+    odd = serve(Dialect(is_unencrypted=True))
+    odd.faults.append(Fault("PUT", "pending/", first=first, every=2, status=400, code="InvalidRequest"))
+    applied(at(odd.seen_by(store), location(bucket=bucket_name)))
+    assert (bucket_name, "encryption") not in odd.kept
+    assert odd.count("PUT", r"\?encryption") == odd.count("DELETE", r"\?encryption") == first - 1
+    assert objects(store, bucket_name) == []
+
+
+def test_encryption_by_a_key_is_put_back(serve: Serve, store: LocalServer, bucket_name: str) -> None:
+    odd = serve(Dialect(is_unencrypted=True))
+    site = at(odd.seen_by(store), location("staticfiles", "static", bucket=bucket_name))
+    applied(site)
+    s3 = clients.command(site.buckets[0].target)
+    kms = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "theirs"}}
+    s3.put_bucket_encryption(Bucket=bucket_name, ServerSideEncryptionConfiguration={"Rules": [kms]})
+    odd.faults.append(Fault("PUT", "pending/", first=2, status=400, code="InvalidRequest"))
+    apply.apply(site, plan.plan(site, replace=True), replace=True)
+    (rule,) = s3.get_bucket_encryption(Bucket=bucket_name)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == kms["ApplyServerSideEncryptionByDefault"]
+
+
+# Rules
+
+
+@pytest.mark.parametrize("prefixes", [["", "tmp/"], [""], ["tmp/"]])
+def test_rules_of_others_stay_as_ceph_returns_them(
+    serve: Serve, store: LocalServer, bucket_name: str, prefixes: list[str]
+) -> None:
+    odd = serve(CEPH)
+    site = at(odd.seen_by(store), location(bucket=bucket_name), origins=ORIGINS)
+    s3 = clients.command(site.buckets[0].target)
+    create(store, bucket_name)
+    cors = [
+        {
+            "ID": "theirs",
+            "AllowedOrigins": ["https://z.example", "https://y.example"],
+            "AllowedMethods": ["PUT"],
+        },
+        {"AllowedOrigins": ["https://x.example"], "AllowedMethods": ["POST", "GET"], "MaxAgeSeconds": 5},
+    ]
+    expiry = {"Status": "Enabled", "Expiration": {"Days": 30}}
+    rules = [{"ID": f"z{prefix}", "Filter": {"Prefix": prefix}, **expiry} for prefix in prefixes]
+    s3.put_bucket_cors(Bucket=bucket_name, CORSConfiguration={"CORSRules": cors})
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket_name, LifecycleConfiguration={"Rules": rules})
+
+    def theirs() -> tuple[list[Any], list[Any]]:
+        found = s3.get_bucket_cors(Bucket=bucket_name)["CORSRules"]
+        lifecycle = s3.get_bucket_lifecycle_configuration(Bucket=bucket_name)["Rules"]
+        return (
+            [each for each in found if not each.get("ID", "").startswith("django-s3-")],
+            [each for each in lifecycle if not each["ID"].startswith("django-s3-")],
+        )
+
+    before = theirs()
+    assert (len(before[0]), len(before[1])) == (2, len(prefixes))
+    applied(site)
+    assert theirs() == before
+    (lifecycle,) = (line for line in plan.plan(site)[0].lines if line.aspect == "lifecycle")
+    assert len(lifecycle.live) == 2 + len(prefixes)
+    assert ("ztmp/: Expiration on tmp/*" in lifecycle.left_alone) == ("tmp/" in prefixes)
+    # A setting that changes is still seen.
+    other = but(site, origins=ORIGINS[:1])
+    assert states(plan.plan(other))["cors"] == "different"
+    applied(other)
+    assert theirs() == before
+
+
+def test_one_bucket_for_both_lets_browsers_upload_and_load_fonts(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    """Ceph goes by the first rule whose origin fits, AWS by the first that fits as a whole."""
+    for dialect in (CEPH, Dialect()):
+        odd = serve(dialect)
+        name = f"{bucket_name}-{dialect.has_no_keys}".lower()
+        applied(at(odd.seen_by(store), **both(name), origins=ORIGINS))
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+            headers = {"Origin": ORIGINS[0], "Access-Control-Request-Method": method}
+            answer = anonymous(f"{odd.endpoint}/{name}/media/a", "OPTIONS", headers)
+            assert answer.status == (403 if method == "DELETE" else 200), (dialect, method)
+
+
+def test_the_two_rules_of_earlier_versions_become_one(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    site = at(serve(CEPH).seen_by(store), **both(bucket_name), origins=ORIGINS)
+    applied(site)
+    s3, shared = (
+        clients.command(site.buckets[0].target),
+        {"AllowedOrigins": list(ORIGINS), "MaxAgeSeconds": 3600},
+    )
+    old = [
+        {"ID": "django-s3-static", "AllowedMethods": ["GET", "HEAD"], **shared},
+        {"ID": "django-s3-uploads", "AllowedMethods": ["POST", "PUT"], **shared},
+    ]
+    s3.put_bucket_cors(Bucket=bucket_name, CORSConfiguration={"CORSRules": old})
+    (found,) = plan.plan(site)
+    assert states([found]) == {
+        "cors": "different",
+        "ownership": "not supported",
+        "encryption": "optional",
+    }
+    assert not found.conflicts
+    applied(site)
+    (rule,) = s3.get_bucket_cors(Bucket=bucket_name)["CORSRules"]
+    assert sorted(rule["AllowedMethods"]) == ["GET", "HEAD", "POST", "PUT"]
+
+
+def test_rules_whose_names_a_server_forgets_are_not_added_twice() -> None:
+    from s3kit.buckets.wanted import ASPECTS, wanted
+    from tests.deployments import deployment
+
+    ours = wanted(deployment(origins=ORIGINS))[1].aspects["cors"].value
+    live = [{name: value for name, value in ours[0].items() if name != "ID"}]
+    assert ASPECTS["cors"].join(live, ours) == live
+
+
+# A new bucket
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("access", ACCESS)
+def test_a_new_bucket_is_waited_for_by_each_sub_resource_simulated(
+    serve: Serve, store: LocalServer, bucket_name: str, access: str, times: int
+) -> None:
+    odd = serve(Dialect())
+    # The first look, before it is made, is another one.
+    odd.faults.append(Fault("HEAD", f"{bucket_name}$", first=2, times=times, status=404, code="NoSuchBucket"))
+    for method in ("GET", "PUT"):
+        for sub in (*SUB_RESOURCES, "versioning"):
+            pattern = rf"{bucket_name}\?{sub}"
+            odd.faults.append(Fault(method, pattern, status=404, code="NoSuchBucket", times=times))
+    applied(at(odd.seen_by(store), location(bucket=bucket_name, access=access, versioning=True)))
+    assert all(fault.struck == times for fault in odd.faults if fault.seen)
+    assert odd.count("PUT", rf"{bucket_name}$") == 1
+
+
+def test_a_bucket_of_which_only_createbucket_has_heard_simulated(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    create(store, bucket_name)
+    odd = serve(Dialect())
+    odd.faults.append(Fault("HEAD", f"{bucket_name}$", times=1, status=404, code="NoSuchBucket"))
+    applied(at(odd.seen_by(store), location(bucket=bucket_name)))
+
+
+def test_a_new_bucket_that_never_appears_is_an_error_simulated(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
+    odd = serve(Dialect())
+    odd.faults.append(Fault("GET", rf"{bucket_name}\?policy", status=404, code="NoSuchBucket"))
+    site = at(odd.seen_by(store), location(bucket=bucket_name))
+    with pytest.raises(
+        BucketError, match="does not find the new bucket yet: run this again in a minute"
+    ) as caught:
+        apply.apply(site, plan.plan(site))
+    assert caught.value.done == (f"{bucket_name}: created",)
