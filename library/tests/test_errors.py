@@ -3,6 +3,7 @@
 import io
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,16 @@ def test_without_a_network_the_line_names_the_address_and_the_fix(
     assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
     assert "retries" not in text
     assert "Generic" not in text
+
+
+@pytest.mark.parametrize("words", ["collectstatic", "plan"])
+def test_a_port_without_tls_is_no_matter_of_certificates(settings: Any, words: str) -> None:
+    with denying() as host:
+        address = f"https://{host}"
+        s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
+        text = said(COMMANDS[words])
+    assert address in text
+    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
 
 
 @every_command
@@ -148,20 +159,26 @@ class Denied(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("command", "role"), [("collectstatic", "deploy"), ("push", "web")])
-def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: str, role: str) -> None:
+@contextmanager
+def denying() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Denied)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        s3_settings(settings, AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(CommandError) as raised:
-            call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
+        yield f"127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.mark.parametrize(("command", "role"), [("collectstatic", "deploy"), ("push", "web")])
+def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: str, role: str) -> None:
+    with denying() as host:
+        s3_settings(settings, AWS_S3_ENDPOINT_URL=f"http://{host}")
+        with pytest.raises(CommandError) as raised:
+            call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
     lines = str(raised.value).splitlines()
     assert any(line.startswith("  ") and line.endswith(": AccessDenied") for line in lines), lines
     fix = f"these credentials lack s3:PutObject: attach what `manage.py s3 policy --role {role}` prints."
