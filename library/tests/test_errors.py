@@ -10,10 +10,12 @@ from typing import Any
 
 import botocore.endpoint
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from s3kit import clients
 from s3kit.local.server import free_port
+from s3kit.storages.static import require_manifest
 from tests.ministack import s3_settings
 from tests.tls_front import certificate, self_signed, tls_front
 
@@ -183,3 +185,15 @@ def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: s
     assert any(line.startswith("  ") and line.endswith(": AccessDenied") for line in lines), lines
     fix = f"these credentials lack s3:PutObject: attach what `manage.py s3 policy --role {role}` prints."
     assert any(line.endswith(fix) for line in lines), lines
+
+
+def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> None:
+    address = f"http://127.0.0.1:{free_port(0)}"
+    s3_settings(settings, AWS_S3_ENDPOINT_URL=address)
+    settings.DEBUG = False
+    with pytest.raises(ImproperlyConfigured) as raised:
+        require_manifest()
+    text = str(raised.value)
+    assert "static/staticfiles.json of bucket acme-static can't be read" in text
+    assert "check the network, HTTPS_PROXY and the endpoint_url." in text
+    assert len(text.splitlines()) == 1
