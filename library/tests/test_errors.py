@@ -3,16 +3,19 @@
 import io
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import botocore.endpoint
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from s3kit import clients
 from s3kit.local.server import free_port
+from s3kit.storages.static import require_manifest
 from tests.ministack import s3_settings
 from tests.tls_front import certificate, self_signed, tls_front
 
@@ -65,6 +68,16 @@ def test_without_a_network_the_line_names_the_address_and_the_fix(
     assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
     assert "retries" not in text
     assert "Generic" not in text
+
+
+@pytest.mark.parametrize("words", ["collectstatic", "plan"])
+def test_a_port_without_tls_is_no_matter_of_certificates(settings: Any, words: str) -> None:
+    with denying() as host:
+        address = f"https://{host}"
+        s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
+        text = said(COMMANDS[words])
+    assert address in text
+    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
 
 
 @every_command
@@ -148,21 +161,39 @@ class Denied(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("command", "role"), [("collectstatic", "deploy"), ("push", "web")])
-def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: str, role: str) -> None:
+@contextmanager
+def denying() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Denied)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        s3_settings(settings, AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}")
-        with pytest.raises(CommandError) as raised:
-            call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
+        yield f"127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@pytest.mark.parametrize(("command", "role"), [("collectstatic", "deploy"), ("push", "web")])
+def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: str, role: str) -> None:
+    with denying() as host:
+        s3_settings(settings, AWS_S3_ENDPOINT_URL=f"http://{host}")
+        with pytest.raises(CommandError) as raised:
+            call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
     lines = str(raised.value).splitlines()
     assert any(line.startswith("  ") and line.endswith(": AccessDenied") for line in lines), lines
     fix = f"these credentials lack s3:PutObject: attach what `manage.py s3 policy --role {role}` prints."
     assert any(line.endswith(fix) for line in lines), lines
+
+
+def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> None:
+    address = f"http://127.0.0.1:{free_port(0)}"
+    s3_settings(settings, AWS_S3_ENDPOINT_URL=address)
+    settings.DEBUG = False
+    with pytest.raises(ImproperlyConfigured) as raised:
+        require_manifest()
+    text = str(raised.value)
+    assert "static/staticfiles.json of bucket acme-static can't be read" in text
+    assert "check the network, HTTPS_PROXY and the endpoint_url." in text
+    assert len(text.splitlines()) == 1

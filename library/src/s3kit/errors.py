@@ -117,7 +117,8 @@ def certificate(error: BaseException) -> tuple[str, str] | None:
     What botocore takes obstore may not: a certificate that signs itself and says that it is an authority's.
     """
     text = str(error)
-    if not isinstance(error, exceptions.SSLError) and "InvalidCertificate" not in text:
+    of_botocore = isinstance(error, exceptions.SSLError) and re.search("(?i)certificate|doesn't match", text)
+    if not of_botocore and "InvalidCertificate" not in text:
         return None
     asked = re.search(r"https://[^/\s]+", text)
     bundle = os.environ.get("AWS_CA_BUNDLE")

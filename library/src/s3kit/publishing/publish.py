@@ -481,7 +481,7 @@ class _Upload:
             item.stored = Stored(size, send(self.store, create=False))
             return size
 
-    def _create(self, send: "Callable[..., str | None]") -> str | None:
+    def _create(self, send: Callable[..., str | None]) -> str | None:
         """Send an object that must not be there, and return its ETag; raise _TakenError where it is."""
         if self.conditional and self.location.target.endpoint:
             try:
@@ -628,13 +628,15 @@ class _Upload:
     def _failed(self, failures: list[tuple[str, Exception]]) -> str:
         """Return what failed, with a line on the first failure, which as a rule is that of all."""
         end = ["The others were not tried."] if len(failures) >= GIVE_UP_AFTER else []
-        end.append(errors.explain(failures[0][1], self.location.bucket, role="deploy", operation="PutObject"))
+        first = failures[0][1]
+        operation = "GetObject" if "performing GET" in str(first) else "PutObject"
+        end.append(errors.explain(first, self.location.bucket, role="deploy", operation=operation))
         end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
         named = [(key, errors.reason(error)) for key, error in failures]
         return listed(f"{len(failures)} of the static files could not be uploaded:", named, *end)
 
 
-def _insist(send: "Callable[[], str | None]") -> str | None:
+def _insist(send: Callable[[], str | None]) -> str | None:
     """Return what `send` returns; a request that got no answer is sent again, after each pause of RESENT_AFTER.
 
     obstore itself does so only where a second request could not be rejected. One with If-None-Match can, as

@@ -189,8 +189,13 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
             return str(answer["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
             missing = f"{local} does not exist, and " if local else ""
+            why = str(error)
+            if isinstance(error, BotoCoreError):  # no credentials, no network, a certificate
+                from s3kit import errors
+
+                why = errors.explain(error, role="web")
             raise ImproperlyConfigured(
-                f"No manifest of static files: {missing}{key} of bucket {bucket} can't be read: {error}"
+                f"No manifest of static files: {missing}{key} of bucket {bucket} can't be read: {why}"
             ) from error
 
     @property
