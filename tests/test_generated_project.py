@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.answers import ROOT
 from tests.installed import PRODUCTION, Installed, fetch
 from tests.machine import free_port, read_when_up, run, running
 
@@ -213,6 +214,49 @@ def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
         server.interrupt()
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
+
+
+def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_path: Path) -> None:
+    project, media = tmp_path / "two", tmp_path / "two" / "var" / "media"
+    run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    python, port, other = on_lts.path / ".venv" / "bin" / "python", free_port(), free_port()
+    add = (python, "manage.py", "add_picture", ROOT / "docs" / "hills.jpg", "Hills")
+    with running(python, "manage.py", "s3", "run", "--port", port, "--s3-port", "0", cwd=project) as server:
+        endpoint = server.wait_for(r"local S3 server at (\S+),")[1]
+        read_when_up(f"http://127.0.0.1:{port}/")
+        assert "Added hills.jpg." in run(*add, cwd=project)
+        with running(python, "manage.py", "runserver", other, cwd=project):
+            for page in (read_when_up(f"http://127.0.0.1:{each}/") for each in (port, other)):
+                link = re.search(rf'src="({endpoint}/[^"]+)"', page)
+                assert link
+                assert fetch(link[1].replace("&amp;", "&"))[0] == 200
+        server.interrupt()
+    printed = run(*add, cwd=project, expect=1)
+    assert "The local S3 server is not running: start it with `make run`" in printed
+    assert "Traceback" not in printed
+    assert not media.exists()
+
+
+def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_path: Path) -> None:
+    project = tmp_path / "rehearsal"
+    run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    text = (project / "docs" / "aws.md").read_text(encoding="utf-8").partition("## Rehearse")[2]
+    block = text.partition("```sh\n")[2].partition("```")[0]
+    (serve,) = re.findall(r"^manage\.py (s3 serve.*) &$", block, re.MULTILINE)
+    (variables,) = re.findall("^export (.*)$", block, re.MULTILINE)
+    environment = dict(word.split("=") for word in variables.split())
+    commands = [line.removeprefix("manage.py ") for line in block.splitlines() if not line.endswith("&")][1:]
+    assert len(commands) == 4
+    manage = (on_lts.path / ".venv" / "bin" / "python", "manage.py")
+    with running(*manage, *serve.split(), cwd=project, **environment) as server:
+        server.wait_for("listens on")
+        for words in commands:
+            answer = ("--no-input",) if " apply " in f" {words} " else ()
+            expected = 2 if " plan " in f" {words} " else 0
+            printed = run(*manage, *words.split(), *answer, cwd=project, expect=expected, **environment)
+        assert "not ok" not in printed
+    assert (project / "var" / "rehearsal").is_dir()
+    assert not (project / "var" / "s3").exists()
 
 
 def test_a_taken_port_is_said_in_one_line(on_lts: Installed) -> None:
