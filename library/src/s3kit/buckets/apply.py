@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -111,9 +110,10 @@ def apply(
     for want, found in zip(buckets.wanted(deployment), plans, strict=True):
         with explained(want.name, steps_done):
             if not found.exists:
-                _create(want.bucket)
-                done(want.name, "bucket", "created")
-                live = _state_of_new(want)
+                is_new = _create(want.bucket)
+                if is_new:
+                    done(want.name, "bucket", "created")
+                live = _state_of_new(want, is_new=is_new)
                 account = (accounts or {}).get(want.bucket.target, Account())
                 found = compare(want, live, account, replace=replace)
             for step in steps(found):
@@ -251,20 +251,22 @@ def _probe(client: Any, bucket: Mapping[str, str], **more: Any) -> None:
     client.delete_object(**bucket, Key=policies.PROBE)
 
 
-def _create(bucket: Bucket) -> None:
-    """Create a bucket that is not there, as closed as AWS makes new ones."""
+def _create(bucket: Bucket) -> bool:
+    """Create a bucket, as closed as AWS makes new ones. Return False if it was there in spite of HeadBucket."""
     client = clients.command(bucket.target)
     arguments: dict[str, Any] = {"Bucket": bucket.name}
     if bucket.target.region != "us-east-1":  # which is no valid constraint
         arguments["CreateBucketConfiguration"] = {"LocationConstraint": bucket.target.region}
     if bucket_names.is_account_regional(bucket.name) and "BucketNamespace" in shape_of_create(client):
         arguments["BucketNamespace"] = "account-regional"
-    # There already: the look at it was one of a part of S3 that had not heard of it.
-    with suppress(client.exceptions.BucketAlreadyOwnedByYou):
+    try:
         client.create_bucket(**arguments)
+    except client.exceptions.BucketAlreadyOwnedByYou:
+        return False
+    return True
 
 
-def _state_of_new(want: Wanted) -> Any:
+def _state_of_new(want: Wanted, *, is_new: bool) -> Any:
     """Return the live state of a bucket that was just made, when each part of S3 has heard of it.
 
     Where the server turns out to lack what the site can't do without, the bucket is removed again.
@@ -275,6 +277,8 @@ def _state_of_new(want: Wanted) -> Any:
     try:
         require(want, live)
     except BucketError as error:
+        if not is_new:
+            raise
         try:
             clients.command(want.bucket.target).delete_bucket(**named(want.bucket))
         except ClientError:
