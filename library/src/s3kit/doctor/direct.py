@@ -9,6 +9,7 @@ from urllib.parse import quote
 from botocore.exceptions import ClientError
 
 from s3kit import clients
+from s3kit.buckets.plan import UNKNOWN_OPERATION
 from s3kit.buckets.wanted import ASPECTS
 from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
@@ -43,6 +44,9 @@ COPY, OTHER = "x-amz-copy-source", "x-amz-acl"
 
 def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
     """Send a form and a part as a visitor's browser does, and what differs from what was signed."""
+    if _is_off(bucket):
+        yield ok("direct uploads", "turned off: browsers send files to the site alone")
+        return
     key = PENDING_PREFIX + probed.name
     try:
         yield from seen("direct form", partial(_sent, probed, bucket, key))
@@ -53,6 +57,10 @@ def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
         explain = partial(_failure, action="s3:DeleteObject", bucket=bucket, left=f"{key} expires in a day")
         deleted = seen("direct delete", partial(_deleted, probed, bucket, key), explain)
     yield from deleted
+
+
+def _is_off(bucket: Bucket) -> bool:
+    return not any(getattr(location, "direct_uploads", True) for location in bucket.media)
 
 
 def _failure(error: Exception, action: str, bucket: Bucket, left: str = "") -> tuple[str, str]:
@@ -285,11 +293,17 @@ def _size(s3: Any, **named: str) -> int | None:
 def expiry(probed: Probed, bucket: Bucket) -> list[Line]:
     """Tell whether S3 removes what was sent and never accepted."""
     probe = "direct expiry"
-    if probed.role is None and bucket not in probed.usable:
+    if _is_off(bucket) or (probed.role is None and bucket not in probed.usable):
         return []
     try:
         rules = ASPECTS["lifecycle"].read(probed.s3(bucket.target), names(bucket.target, bucket.name))
-    except ClientError as error:
+    except (ClientError, KeyError) as error:
+        # Some servers take the question for that for a listing, which has no rules.
+        if isinstance(error, KeyError) or code_of(error) in UNKNOWN_OPERATION:
+            text = (
+                f"this server has no lifecycle: what is sent and never accepted stays under {PENDING_PREFIX}"
+            )
+            return [warning(probe, text, "delete what is older than a day there, once a day")]
         if code_of(error) != "AccessDenied":
             raise
         fix = "run `manage.py s3 doctor --role deploy`, or `manage.py s3 plan`, with credentials that may"
