@@ -614,19 +614,6 @@ def test_no_cors_for_uploads(well: Any) -> None:
     )
 
 
-def test_a_server_that_obeys_unsigned_headers(well: Any, store: Any, settings: Any) -> None:
-    """MiniStack without its guard: whoever may send a part copies what the site may read."""
-    well()
-    settings.AWS_S3_ENDPOINT_URL = store.endpoint
-    assert trouble("direct headers") == (
-        "not ok",
-        "a visitor who knows its name can copy anybody's file into an upload of their own and read it: an"
-        " unsigned x-amz-copy-source on a part and x-amz-copy-source on a PUT is obeyed",
-        "update the server or use another, since S3 rejects such requests; until then turn direct uploads off:"
-        " direct_uploads in STORAGES['default'] = False",
-    )
-
-
 @pytest.mark.parametrize("role", [None, "deploy"])
 def test_uploads_that_never_expire(well: Any, role: Any) -> None:
     doctored = well()
@@ -649,12 +636,12 @@ def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.M
 
 @pytest.fixture
 def over_tls(
-    well: Any, guarded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    well: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Doctored]]:
     """Return a function that makes a site which reaches S3 over TLS, so that its policies demand that."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
-    with tls_front(guarded.endpoint, served) as host:
+    with tls_front(store.endpoint, served) as host:
         yield partial(
             well, AWS_S3_ENDPOINT_URL=f"https://{host}", AWS_SITE_ORIGINS=["https://www.example.com"]
         )
@@ -704,13 +691,13 @@ def test_a_certificate_that_nobody_trusts(
 
 
 def test_a_certificate_that_only_collectstatic_rejects(
-    well: Any, guarded: Any, monkeypatch: pytest.MonkeyPatch
+    well: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore takes an authority's own certificate for a server's; what uploads static files does not."""
     with TemporaryDirectory() as folder:  # whose name is short, for reports are looked at for long lines
         served = self_signed(Path(folder))
         monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
-        with tls_front(guarded.endpoint, served) as host:
+        with tls_front(store.endpoint, served) as host:
             address = f"https://{host}"
             well(AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"], deployed=False)
             found = troubles(examined())

@@ -215,15 +215,15 @@ def test_simulated_site_without_direct_uploads(faulty: Faulty, monkeypatch: pyte
     ]
 
 
-def test_simulated_ceph_is_well(well: Any, guarded: LocalServer) -> None:
-    with OddStore(guarded.endpoint, CEPH) as odd:
+def test_simulated_ceph_is_well(well: Any, store: LocalServer) -> None:
+    with OddStore(store.endpoint, CEPH) as odd:
         well(AWS_S3_ENDPOINT_URL=odd.endpoint)
         # Its rules for CORS stay in the proxy, which answers preflights only.
         assert troubles(examined()).keys() == {"static cors"}
 
 
-def test_simulated_server_without_lifecycle(well: Any, guarded: LocalServer, settings: Any) -> None:
-    with OddStore(guarded.endpoint, RCLONE) as odd:
+def test_simulated_server_without_lifecycle(well: Any, store: LocalServer, settings: Any) -> None:
+    with OddStore(store.endpoint, RCLONE) as odd:
         well()
         settings.AWS_S3_ENDPOINT_URL = odd.endpoint
         assert trouble("direct expiry") == (
@@ -453,13 +453,13 @@ class Distribution:
 
 @pytest.fixture
 def cdn(
-    guarded: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+    store: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[Distribution]:
     """Return a distribution on its own domain, which the settings name."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     distribution = Distribution()
-    with tls_front(guarded.endpoint, served, distribution.route, compresses=True) as host:
+    with tls_front(store.endpoint, served, distribution.route, compresses=True) as host:
         distribution.host = host
         settings.AWS_S3_CUSTOM_DOMAIN = host
         settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = DISTRIBUTION

@@ -267,17 +267,15 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
         f"{COPY} on a part": _sizes(s3, upload).get(2),
         f"{COPY} on a PUT": _size(s3, **named, Key=f"{key}.other"),
     }
-    # The local S3 server holds nobody's files; where it obeys too, that is no reason to stop.
-    found = warning if bucket.target.is_local else not_ok
     if obeyed := [what for what, size in copied.items() if size == len(BODY)]:
         text = (
             "a visitor who knows its name can copy anybody's file into an upload of their own and read it:"
             f" an unsigned {' and '.join(obeyed)} is obeyed"
         )
-        return found(probe, text, fix)
+        return not_ok(probe, text, fix)
     if accepted := [what for what, answer in answers.items() if answer.status < 300]:
         text = f"a browser can add headers that the site has not signed: {' and '.join(accepted)} is accepted"
-        return found(probe, text, fix)
+        return not_ok(probe, text, fix)
     for what, answer in answers.items():
         if answer.status >= 500:
             return cant_tell(probe, f"an unsigned {what} is answered {answer}", LATER)
