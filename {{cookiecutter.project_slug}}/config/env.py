@@ -1,7 +1,9 @@
 """Read the settings' variables from the process's environment and a .env file."""
 
 import os
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,23 @@ POSTGRESQL = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
+
+
+class PrivateDatabase(sqlite3.Connection):
+    """A connection whose file only its owner can read. SQLite gives -wal and -shm the mode of that file."""
+
+    def __init__(self, database: Any, *args: Any, **options: Any) -> None:
+        """Create the file if it is missing, and connect."""
+        if not str(database).startswith((":memory:", "file:")):
+            # Only a new file: to close one that is in use would release SQLite's locks on it.
+            with suppress(OSError):
+                os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        super().__init__(database, *args, **options)
+
+
 # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
 SQLITE = {
+    "factory": PrivateDatabase,
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     "transaction_mode": "IMMEDIATE",
 }
@@ -55,10 +72,19 @@ class Env(environ.Env):
             raise ImproperlyConfigured(f"{name} is {value!r}. Set it to one of: {', '.join(choices)}.")
         return value.lower()
 
-    def require(self, *names: str, reason: str) -> None:
+    def require(self, *names: str, hint: str) -> None:
         """Raise one error that names every one of `names` that is missing."""
         if missing := [name for name in names if name not in self.ENVIRON]:
-            raise ImproperlyConfigured(f"{reason}: set {' and '.join(missing)} in the environment or .env.")
+            raise ImproperlyConfigured(f"Set {' and '.join(missing)} in the environment or .env. {hint}")
+
+
+@contextmanager
+def valid(name: str, example: str) -> Iterator[None]:
+    """Turn what a variable's parser raises into one line that does not show the value, which may be a secret."""
+    try:
+        yield
+    except (KeyError, ValueError, ImproperlyConfigured):
+        raise ImproperlyConfigured(f"{name} is not valid. An example: {example}") from None
 
 
 def _without_blanks(variables: Mapping[str, str]) -> dict[str, str]:

@@ -1,10 +1,11 @@
 """One release at a time: a lock that belongs to a database."""
 
+import os
 import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -63,7 +64,12 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
         return
     # A database of its own, because its locks work on every platform and end with the process. The file stays:
     # deleting it could delete one that another release has just locked.
-    own = sqlite3.connect(f"{connection.settings_dict['NAME']}.release", timeout=0, isolation_level=None)
+    path = f"{connection.settings_dict['NAME']}.release"
+    # Other users of the machine could hold the lock for ever if they could read the file. Only a new one is
+    # opened: to close one that is in use would release SQLite's locks on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    own = sqlite3.connect(path, timeout=0, isolation_level=None)
 
     def take() -> bool:
         try:
