@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from s3kit.logging import capture
+from s3kit.serving.hooks import on_starting, pre_request  # noqa: F401
 
-from config import MAX_BODY, logs
+from config import logs
 from config.env import Env, env_file
 
 
@@ -24,7 +26,7 @@ def cpus() -> int:
 
 
 # Each thread has a database connection of its own: 36 at most, of PostgreSQL's 100.
-worker_class = "config.server.Worker"
+worker_class = "s3kit.serving.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(cpus(), 8) + 1)
 threads = 4
 worker_connections = 500  # slow clients included; each takes a file descriptor, of often 1,024
@@ -44,31 +46,9 @@ accesslog = "-"
 # Paths without their query strings, which may hold secrets.
 access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s bytes %(M)s ms "%(a)s" %({x-request-id}o)s'
 
-
-def on_starting(server):
-    """Load the site once before the workers do: one line says why it does not start, and no traceback."""
-    child = os.fork()
-    if not child:
-        try:
-            server.app.wsgi()
-        except SystemExit:  # config.start has logged the line
-            os._exit(1)
-        finally:
-            os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        sys.exit(1)
-
-
-def pre_request(worker, request):
-    """Close the connection after a request whose body the site may leave unread."""
-    headers = dict(request.headers)
-    if "TRANSFER-ENCODING" in headers or int(headers.get("CONTENT-LENGTH", 0)) > MAX_BODY:
-        request.force_close()
-
-
 try:
     _format = Env.read(env_file()).choice("DJANGO_LOG_FORMAT", "plain", "json", default="plain")
 except ImproperlyConfigured as error:
     sys.exit(f"{error}")
 logconfig_dict = logs.configuration(_format)
-logs.capture(_format)
+capture(streams=_format == "json")  # each line is a JSON object then, whoever prints it

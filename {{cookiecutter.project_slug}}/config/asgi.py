@@ -1,8 +1,12 @@
 """The ASGI entry point: `config.asgi:application`."""
 
-from django.core.asgi import get_asgi_application
+import os
 
-from config.bodies import limited
-from config.start import start
+from django.core.asgi import get_asgi_application
+from s3kit.serving.bodies import limited
+from s3kit.serving.start import start
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
 
 application = limited(start(get_asgi_application))

@@ -1,14 +1,14 @@
 """Read the settings' variables from the process's environment and a .env file."""
 
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from s3kit.serving.databases import PrivateDatabase
 
 # libpq waits 15 minutes for a server that has vanished, so these limits are shorter.
 # To require TLS, add ?sslmode=verify-full to DATABASE_URL.
@@ -19,23 +19,9 @@ POSTGRESQL = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
-
-
-class PrivateDatabase(sqlite3.Connection):
-    """A connection whose file only its owner can read. SQLite gives -wal and -shm the mode of that file."""
-
-    def __init__(self, database: Any, *args: Any, **options: Any) -> None:
-        """Create the file if it is missing, and connect."""
-        if not str(database).startswith((":memory:", "file:")):
-            # Only a new file: to close one that is in use would release SQLite's locks on it.
-            with suppress(OSError):
-                os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        super().__init__(database, *args, **options)
-
-
 # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
 SQLITE = {
-    "factory": PrivateDatabase,
+    "factory": PrivateDatabase,  # which only its owner can read
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     "transaction_mode": "IMMEDIATE",
 }

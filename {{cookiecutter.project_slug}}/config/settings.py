@@ -98,7 +98,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "config.bodies.limit",  # after what it needs to know the user, and before anything reads a body
+    "s3kit.serving.bodies.limit",  # after what it needs to know the user, and before anything reads a body
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -159,11 +159,11 @@ AXES_LOCKOUT_TEMPLATE = "429.html"
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS: list[str] = []  # the log has name and address; the password is never in it
 AXES_DISABLE_ACCESS_LOG = True  # keep no table of who logged in when
-AXES_CLIENT_IP_CALLABLE = "users.addresses.client_address"
+AXES_CLIENT_IP_CALLABLE = "s3kit.serving.addresses.client_address"
 
 # How many proxies in front of the site add the address they see to X-Forwarded-For. A visitor could send that too.
 with valid("DJANGO_PROXIES", "1"):
-    PROXIES = env.int("DJANGO_PROXIES", default=0)
+    AXES_IPWARE_PROXY_COUNT = env.int("DJANGO_PROXIES", default=0)
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"

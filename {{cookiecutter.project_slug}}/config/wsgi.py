@@ -1,7 +1,11 @@
 """The WSGI entry point: `config.wsgi:application`."""
 
-from django.core.wsgi import get_wsgi_application
+import os
 
-from config.start import start
+from django.core.wsgi import get_wsgi_application
+from s3kit.serving.start import start
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
 
 application = start(get_wsgi_application)

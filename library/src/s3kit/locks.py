@@ -1,13 +1,14 @@
 """One release at a time: a lock that belongs to a database."""
 
-import os
 import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from s3kit.serving.databases import make_private
 
 # Any number will do that nothing else uses for an advisory lock in the same database.
 KEY = zlib.crc32(b"manage.py release")
@@ -65,10 +66,7 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
     # A database of its own, because its locks work on every platform and end with the process. The file stays:
     # deleting it could delete one that another release has just locked.
     path = f"{connection.settings_dict['NAME']}.release"
-    # Other users of the machine could hold the lock for ever if they could read the file. Only a new one is
-    # opened: to close one that is in use would release SQLite's locks on it.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    make_private(path)  # or any user of the machine could hold the lock for ever
     own = sqlite3.connect(path, timeout=0, isolation_level=None)
 
     def take() -> bool:

@@ -15,19 +15,19 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from config import MAX_BODY
+from s3kit.serving import MAX_BODY
 
 MAX_HEAD = 64 * 1024
 SECONDS = 15  # for a request to arrive
 BYTES_A_SECOND = 50_000  # at least, for a body larger than MAX_BODY, which a thread reads
 LINGER = 2  # seconds for a client to read its answer, before the connection is closed
 
-LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
 EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 
 class Arrival:
-    """What has arrived of a request. A body without a length counts as none: the site rejects it unread."""
+    """What has arrived of a request. A body whose length is not told counts as none: Django doesn't read it."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -48,7 +48,7 @@ class Arrival:
         return self.head > 0 and (self.length > MAX_BODY or len(self.data) >= self.head + self.length)
 
 
-class Worker(ThreadWorker):
+class Worker(ThreadWorker):  # type: ignore[misc]
     """A worker that no slow client can stop."""
 
     def init_process(self) -> None:
@@ -66,7 +66,7 @@ class Worker(ThreadWorker):
     def read(self, conn: TConn) -> bytes | None:
         """Return the bytes that are there, b"" at the end, and None if there are none yet."""
         try:
-            return conn.sock.recv(64 * 1024)
+            return bytes(conn.sock.recv(64 * 1024))
         except BlockingIOError:
             return None
         except OSError:
@@ -106,8 +106,8 @@ class Worker(ThreadWorker):
             self.drop(conn)
         elif arrival.is_complete:
             self.done(conn)
-            missing = arrival.head + arrival.length - len(arrival.data)
-            self.reading[conn] = time.monotonic() + SECONDS + max(0, missing) / BYTES_A_SECOND
+            if (missing := arrival.head + arrival.length - len(arrival.data)) > 0:
+                self.reading[conn] = time.monotonic() + SECONDS + missing / BYTES_A_SECOND
             conn.init()
             conn.parser.unreader.unread(bytes(arrival.data))
             super().enqueue_req(conn)

@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template import TemplateDoesNotExist
 from django.urls import Resolver404, resolve
 
-from config import MAX_BODY
+from s3kit.serving import MAX_BODY
 
 ADMIN_MAX_BODY = 100 * 1024**2
 
@@ -43,12 +44,19 @@ def limit(get_response: GetResponse) -> GetResponse:
     def middleware(request: HttpRequest) -> HttpResponse:
         length = str(request.META.get("CONTENT_LENGTH") or 0)
         if "HTTP_TRANSFER_ENCODING" in request.META or not length.isdecimal():
-            return render(request, "413.html", status=413)
+            return _rejected(request)
         if int(length) > MAX_BODY and int(length) > max_body(request.path_info, request.user):
-            return render(request, "413.html", status=413)
+            return _rejected(request)
         return get_response(request)
 
     return middleware
+
+
+def _rejected(request: HttpRequest) -> HttpResponse:
+    try:
+        return render(request, "413.html", status=413)
+    except TemplateDoesNotExist:
+        return HttpResponse("The request is too large.", status=413, content_type="text/plain")
 
 
 def limited(application: Any) -> Any:
