@@ -102,10 +102,11 @@ def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp
     run(tools / "ruff", "check", ".", cwd=place)
     run(tools / "ruff", "format", "--check", ".", cwd=place)
     assert "Success: no issues found" in run(tools / "mypy", ".", cwd=place)
-    assert "no issues" in run(tools / "python", "manage.py", "check", cwd=place)
+    development = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "x" * 50}
+    assert "no issues" in run(tools / "python", "manage.py", "check", cwd=place, **development)
     port = free_port()
-    run(tools / "python", "manage.py", "migrate", cwd=place)
-    with running(tools / "python", "manage.py", "runserver", port, cwd=place):
+    run(tools / "python", "manage.py", "migrate", cwd=place, **development)
+    with running(tools / "python", "manage.py", "runserver", port, cwd=place, **development):
         assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
 
 
@@ -128,20 +129,25 @@ def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str
     last = printed.strip().splitlines()[-1]
     for name in ("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"):
         assert (name in last) == (name in missing)
+    assert "Traceback" not in printed
 
 
-def test_nothing_is_needed_to_start(on_lts: Installed, tmp_path: Path) -> None:
+def test_without_variables_one_line_says_what_to_do(on_lts: Installed, tmp_path: Path) -> None:
     project = tmp_path / "bare"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)
     (project / ".env").unlink()
+    bare = dict.fromkeys([*PRODUCTION, "USE_S3"], "")
     python = on_lts.path / ".venv" / "bin" / "python"
-    bare = dict.fromkeys(PRODUCTION, "")
-    assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
-    run(python, "manage.py", "migrate", cwd=project, **bare)
+    for command in (["manage.py", "check"], ["manage.py", "runserver"], ["-m", "gunicorn", "config.wsgi"]):
+        printed = run(python, *command, cwd=project, expect=1, PORT="0", **bare)
+        assert "Set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS in the environment or .env." in printed
+        assert "Traceback" not in printed
     run(python, "-m", "pytest", "-q", cwd=project, **bare)
-    port = free_port()
-    with running(python, "manage.py", "runserver", str(port), cwd=project, **bare):
-        assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
+    run("make", ".env", cwd=project, **bare)
+    assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
+    printed = run(python, "-m", "gunicorn", "config.wsgi", cwd=project, expect=1, PORT="0", **bare)
+    assert "set DJANGO_DEBUG=false" in printed
+    assert "Traceback" not in printed
 
 
 def first_commands(readme: str) -> list[str]:
