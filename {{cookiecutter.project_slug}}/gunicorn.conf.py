@@ -4,10 +4,8 @@ PORT makes it listen on 0.0.0.0:PORT, without it on 127.0.0.1:8000. WEB_CONCURRE
 """
 
 import os
-import sys
 from pathlib import Path
 
-from django.core.exceptions import ImproperlyConfigured
 from s3kit.logging import capture
 from s3kit.serving.hooks import on_starting, pre_request  # noqa: F401
 
@@ -46,9 +44,7 @@ accesslog = "-"
 # Paths without their query strings, which may hold secrets.
 access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s bytes %(M)s ms "%(a)s" %({x-request-id}o)s'
 
-try:
-    _format = Env.read(env_file()).choice("DJANGO_LOG_FORMAT", "plain", "json", default="plain")
-except ImproperlyConfigured as error:
-    sys.exit(f"{error}")
+# The settings reject a value that is neither.
+_format = "json" if Env.read(env_file()).text("DJANGO_LOG_FORMAT").lower() == "json" else "plain"
 logconfig_dict = logs.configuration(_format)
 capture(streams=_format == "json")  # each line is a JSON object then, whoever prints it

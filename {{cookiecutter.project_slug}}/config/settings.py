@@ -23,10 +23,8 @@ SITE_NAME = env.text("DJANGO_SITE_NAME", "My Site")
 # Debug mode shows the settings to every visitor, so nothing but this variable turns it on.
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 
-env.require(
-    *(["DJANGO_SECRET_KEY"] if DEBUG else ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]),
-    hint="For development, `make .env` writes a .env.",
-)
+_required = ["DJANGO_SECRET_KEY"] if DEBUG else ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]
+env.require(*_required, hint="For development, `make .env` writes a .env.")
 
 SECRET_KEY = env.text("DJANGO_SECRET_KEY")
 
@@ -148,15 +146,13 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 
-# django-axes logs failed logins, and locks a name for an address after ten of them. Both together, so that nobody
-# can lock out somebody at another address.
+# django-axes logs failed logins, and locks a name for an address, so that nobody is locked out at another one.
 AXES_FAILURE_LIMIT = 10
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "429.html"
-AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS: list[str] = []  # the log has name and address; the password is never in it
 AXES_DISABLE_ACCESS_LOG = True  # keep no table of who logged in when
 AXES_CLIENT_IP_CALLABLE = "s3kit.serving.addresses.client_address"
@@ -204,9 +200,8 @@ AWS_CLOUDFRONT_KEY_ID = env.text("AWS_CLOUDFRONT_KEY_ID")
 AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY")
 
 if USE_S3:
-    env.require(
-        "AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", hint="USE_S3 needs them."
-    )
+    _required = ["AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME"]
+    env.require(*_required, hint="USE_S3 needs them.")
     STORAGES: dict[str, Any] = {
         "default": {
             "BACKEND": "config.storages.MediaStorage",

@@ -62,18 +62,14 @@ def test_production_is_strict():
     assert not any(found.values())
 
 
-@pytest.mark.parametrize(
-    "missing", [["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"], ["AWS_MEDIA_BUCKET_NAME"]]
-)
-@pytest.mark.parametrize(
-    "command", [["manage.py", "check"], ["-m", "gunicorn", "config.wsgi", "--bind=127.0.0.1:0"]]
-)
-def test_missing_variables_are_named_in_one_line(command, missing, tmp_path):
-    blank = dict.fromkeys(missing, " ") | {"DJANGO_ENV_FILE": str(tmp_path / "no.env")}
-    done = run(*command, **PRODUCTION | blank)
-    assert done.returncode
-    assert f"Set {' and '.join(missing)} in the environment or .env." in done.stderr
-    assert "Traceback" not in done.stderr
+@pytest.mark.parametrize("command", ["manage.py check", "-m gunicorn config.wsgi --bind=127.0.0.1:0"])
+def test_missing_variables_are_named_in_one_line(command):
+    for missing in (["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"], ["AWS_MEDIA_BUCKET_NAME"]):
+        blank = dict.fromkeys(missing, " ") | {"DJANGO_ENV_FILE": os.devnull}
+        done = run(*command.split(), **PRODUCTION | blank)
+        assert done.returncode
+        assert f"Set {' and '.join(missing)} in the environment or .env." in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("module", ["wsgi", "asgi"])
@@ -90,20 +86,12 @@ def test_only_its_variable_turns_debug_on():
         assert settings_of("DEBUG", DJANGO_ENV_FILE=os.devnull, **production | debug) == {"DEBUG": False}
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("DATABASE_URL", "postgres://site:se/cret@db/site"),
-        ("EMAIL_URL", "smtp://h:se/cret@h"),
-        ("AWS_QUERYSTRING_EXPIRE", "secret"),
-    ],
-)
-def test_a_value_that_is_not_valid_is_named_and_not_shown(name, value):
-    done = manage("check", **{name: value})
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"{name} is not valid. An example: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert "cret" not in done.stderr
+def test_a_value_that_is_not_valid_is_named_and_not_shown():
+    for name, value in (("DATABASE_URL", "postgres://site:se/cret@db/site"), ("DJANGO_PROXIES", "secret")):
+        done = manage("check", **{name: value})
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert done.stderr.startswith(f"{name} is not valid. An example: ")
+        assert "cret" not in done.stderr
 
 
 def test_only_its_owner_reads_the_database(tmp_path):
