@@ -43,6 +43,7 @@ from s3kit.serving import worker
 from s3kit.serving.hooks import on_starting, pre_request
 worker_class = "s3kit.serving.worker.Worker"
 workers, threads, keepalive, control_socket_disable = 1, 2, 60, True
+worker_connections = 40
 worker.SECONDS = {seconds}
 """
 HEAD = b"POST / HTTP/1.1\r\nHost: site\r\n"
@@ -79,6 +80,7 @@ def answer(port: int, method: str = "GET", address: str = "/", **request: Any) -
 
 
 SLOW = {
+    "idle": HEAD + b"\r\n",
     "nothing": b"",
     "head": HEAD + b"X-Slow: ",
     "body": HEAD + b"Content-Length: 1000\r\n\r\nx",
@@ -92,13 +94,13 @@ SLOW = {
 
 @pytest.mark.slow
 def test_no_number_of_slow_clients_stops_the_server(tmp_path: Path) -> None:
-    """Many times more of them than threads, of which each sends a byte now and then for as long as it may."""
+    """Many more of them than threads and connections: each sends a byte now and then for as long as it may."""
     stop = threading.Event()
     with gunicorn(tmp_path, seconds=30) as port:
         assert answer(port) == (200, b"0")
         slow = []
         for sent in SLOW.values():
-            for _ in range(6):
+            for _ in range(10):
                 slow.append(socket.create_connection(("127.0.0.1", port)))
                 slow[-1].sendall(sent)
 

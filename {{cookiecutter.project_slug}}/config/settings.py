@@ -120,6 +120,7 @@ TEMPLATES = [
     },
 ]
 
+
 # Database
 
 with valid("DATABASE_URL", "postgres://user:password@host:5432/name, with % codes for special characters"):

@@ -52,13 +52,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """A worker that no slow client can stop."""
 
     def init_process(self) -> None:
-        """Run the worker."""
+        """Run the worker. Idle connections and slow ones leave room for others among worker_connections."""
+        self.max_keepalived = self.worker_connections // 2
+        self.max_waiting = max(1, self.worker_connections // 4)
         self.waiting: dict[TConn, float] = {}  # until when the event loop reads a connection
         self.reading: dict[TConn, float] = {}  # until when a thread may read one
         super().init_process()
 
     def wait(self, conn: TConn, seconds: float, receive: Any) -> None:
         """Have the event loop call `receive` with the connection when it has bytes, for some seconds."""
+        if len(self.waiting) >= self.max_waiting:
+            self.drop(next(iter(self.waiting)))  # which has waited for longest
         conn.sock.setblocking(False)
         self.waiting[conn] = time.monotonic() + seconds
         self.poller.register(conn.sock, EVENT_READ, lambda _socket: receive(conn))
