@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from config.wsgi import application as site
-from gallery import forms
-from gallery.kinds import FILM
+from gallery import forms, kinds
 
-forms.FILM_MAX_BYTES_BY_FORM = FILM.max_bytes
+# Before the views are imported, which is at the first request.
+forms.FILM_MAX_BYTES_BY_FORM = kinds.FILM_MAX_BYTES_BY_FORM = kinds.FILM.max_bytes
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 

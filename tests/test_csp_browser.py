@@ -67,6 +67,7 @@ def serving(project: Path, folder: Path, mode: str) -> Iterator[Site]:
             yield Site(found[1], f"{found[2]}/{FIXED['media_bucket_name']}/media/", on_s3=True)
         return
     environment |= {"USE_S3": "false", "DJANGO_ENV_FILE": os.devnull}
+    environment |= {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "x" * 50}
     run(python, "manage.py", "migrate", "-v", "0", cwd=project, **environment)
     run(python, "manage.py", *create, cwd=project, **environment)
     with running(python, "manage.py", "runserver", port, "--noreload", cwd=project, **environment):

@@ -4,11 +4,13 @@ import json
 import os
 import re
 import shutil
+import socket
 import stat
 import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -103,10 +105,11 @@ def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp
     run(tools / "ruff", "check", ".", cwd=place)
     run(tools / "ruff", "format", "--check", ".", cwd=place)
     assert "Success: no issues found" in run(tools / "mypy", ".", cwd=place)
-    assert "no issues" in run(tools / "python", "manage.py", "check", cwd=place)
+    development = {"DJANGO_DEBUG": "true", "DJANGO_SECRET_KEY": "x" * 50}
+    assert "no issues" in run(tools / "python", "manage.py", "check", cwd=place, **development)
     port = free_port()
-    run(tools / "python", "manage.py", "migrate", cwd=place)
-    with running(tools / "python", "manage.py", "runserver", port, cwd=place):
+    run(tools / "python", "manage.py", "migrate", cwd=place, **development)
+    with running(tools / "python", "manage.py", "runserver", port, cwd=place, **development):
         assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
 
 
@@ -132,20 +135,70 @@ def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str
     last = printed.strip().splitlines()[-1]
     for name in ("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"):
         assert (name in last) == (name in missing)
+    assert "Traceback" not in printed
 
 
-def test_nothing_is_needed_to_start(on_lts: Installed, tmp_path: Path) -> None:
+def test_a_server_survives_slow_clients_and_large_bodies_and_prints_json(
+    on_lts: Installed, tmp_path: Path
+) -> None:
+    """Five times as many slow clients as the server has threads."""
+    port = free_port()
+    environment = PRODUCTION | {
+        "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+        "DJANGO_SECURE_SSL_REDIRECT": "false",
+        "DJANGO_LOG_FORMAT": "json",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'db.sqlite3'}",
+        "USE_S3": "false",
+        "PYTHONWARNINGS": "always",
+        "TMPDIR": str(tmp_path),
+        "WEB_CONCURRENCY": "1",
+    }
+    on_lts.manage("collectstatic", "--no-input", **environment)
+    on_lts.manage("migrate", **environment)
+    before = {path.name for path in tmp_path.iterdir()}
+    gunicorn = (".venv/bin/gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}")
+    with ExitStack() as clients, running(*gunicorn, cwd=on_lts.path, **environment) as server:
+        read_when_up(f"http://127.0.0.1:{port}/healthz")
+        large = []
+        for page in (b"/accounts/login/", b"/pictures/add/", b"/no/such/page/"):
+            head = b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\n" % page
+            for rest in (
+                b"X-Slow: ",
+                b"Content-Length: 1000\r\n\r\n",
+                b"Content-Length: 600000000\r\n\r\n" + b"x" * 100_000,
+                b"Transfer-Encoding: chunked\r\n\r\n186a0\r\n" + b"x" * 100_000,
+            ):
+                for _ in range(2):
+                    client = clients.enter_context(socket.create_connection(("127.0.0.1", port), 120))
+                    client.sendall(head + rest)
+                    large += [client] if len(rest) > 1000 else []
+        for client in large:
+            assert client.recv(1000).startswith(b"HTTP/1.1 413 ")
+        for _ in range(5):
+            assert read_when_up(f"http://127.0.0.1:{port}/healthz") == '{"status": "ok"}'
+        assert "Neil" in read_when_up(f"http://127.0.0.1:{port}/")
+        assert {path.name for path in tmp_path.iterdir()} - before <= {"db.sqlite3-wal", "db.sqlite3-shm"}
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("db.*")} == {0o600}
+        lines = [json.loads(line) for line in server.output.splitlines()]
+    assert {"gunicorn.access", "gunicorn.error"} <= {line["logger"] for line in lines}
+
+
+def test_without_variables_one_line_says_what_to_do(on_lts: Installed, tmp_path: Path) -> None:
     project = tmp_path / "bare"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)
     (project / ".env").unlink()
+    bare = dict.fromkeys([*PRODUCTION, "USE_S3"], "")
     python = on_lts.path / ".venv" / "bin" / "python"
-    bare = dict.fromkeys(PRODUCTION, "")
-    assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
-    run(python, "manage.py", "migrate", cwd=project, **bare)
+    for command in (["manage.py", "check"], ["manage.py", "runserver"], ["-m", "gunicorn", "config.wsgi"]):
+        printed = run(python, *command, cwd=project, expect=1, PORT="0", **bare)
+        assert "Set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS in the environment or .env." in printed
+        assert "Traceback" not in printed
     run(python, "-m", "pytest", "-q", cwd=project, **bare)
-    port = free_port()
-    with running(python, "manage.py", "runserver", str(port), cwd=project, **bare):
-        assert "My Site" in read_when_up(f"http://127.0.0.1:{port}/")
+    run("make", ".env", cwd=project, **bare)
+    assert "no issues" in run(python, "manage.py", "check", cwd=project, **bare)
+    printed = run(python, "-m", "gunicorn", "config.wsgi", cwd=project, expect=1, PORT="0", **bare)
+    assert "set DJANGO_DEBUG=false" in printed
+    assert "Traceback" not in printed
 
 
 def first_commands(readme: str) -> list[str]:
@@ -260,8 +313,6 @@ def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_
 
 
 def test_a_taken_port_is_said_in_one_line(on_lts: Installed) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -6,6 +6,9 @@ PORT makes it listen on 0.0.0.0:PORT, without it on 127.0.0.1:8000. WEB_CONCURRE
 import os
 from pathlib import Path
 
+from s3kit.logging import capture
+from s3kit.serving.hooks import on_starting, pre_request  # noqa: F401
+
 from config import logs
 from config.env import Env, env_file
 
@@ -21,9 +24,10 @@ def cpus() -> int:
 
 
 # Each thread has a database connection of its own: 36 at most, of PostgreSQL's 100.
-worker_class = "gthread"
+worker_class = "s3kit.serving.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY") or min(cpus(), 8) + 1)
 threads = 4
+worker_connections = 500  # slow clients included; each takes a file descriptor, of often 1,024
 
 graceful_timeout = 25  # seconds; orchestrators kill after 30 or later
 keepalive = 75  # seconds; load balancers close an idle connection after 60, and must be the first to do so
@@ -39,5 +43,8 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS", "")
 accesslog = "-"
 # Paths without their query strings, which may hold secrets.
 access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(B)s bytes %(M)s ms "%(a)s" %({x-request-id}o)s'
-_env = Env.read(env_file())
-logconfig_dict = logs.configuration(_env.choice("DJANGO_LOG_FORMAT", "plain", "json", default="plain"))
+
+# The settings reject a value that is neither.
+_format = "json" if Env.read(env_file()).text("DJANGO_LOG_FORMAT").lower() == "json" else "plain"
+logconfig_dict = logs.configuration(_format)
+capture(streams=_format == "json")  # each line is a JSON object then, whoever prints it

@@ -3,11 +3,10 @@
 import os
 
 from django.core.asgi import get_asgi_application
-from s3kit.storages.static import require_manifest
+from s3kit.serving.bodies import limited
+from s3kit.serving.start import start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_asgi_application()
 
-# Without the manifest of static files every page would fail, so the server does not start.
-require_manifest()
+application = limited(start(get_asgi_application))

@@ -1,12 +1,14 @@
 """Read the settings' variables from the process's environment and a .env file."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from s3kit.serving.databases import PrivateDatabase
 
 # libpq waits 15 minutes for a server that has vanished, so these limits are shorter.
 # To require TLS, add ?sslmode=verify-full to DATABASE_URL.
@@ -19,6 +21,7 @@ POSTGRESQL = {
 }
 # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
 SQLITE = {
+    "factory": PrivateDatabase,  # which only its owner can read
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     "transaction_mode": "IMMEDIATE",
 }
@@ -60,10 +63,19 @@ class Env(environ.Env):
             raise ImproperlyConfigured(f"{name} is {value!r}. Set it to one of: {', '.join(choices)}.")
         return value.lower()
 
-    def require(self, *names: str, reason: str) -> None:
+    def require(self, *names: str, hint: str) -> None:
         """Raise one error that names every one of `names` that is missing."""
         if missing := [name for name in names if name not in self.ENVIRON]:
-            raise ImproperlyConfigured(f"{reason}: set {' and '.join(missing)} in the environment or .env.")
+            raise ImproperlyConfigured(f"Set {' and '.join(missing)} in the environment or .env. {hint}")
+
+
+@contextmanager
+def valid(name: str, example: str) -> Iterator[None]:
+    """Turn what a variable's parser raises into one line that does not show the value, which may be a secret."""
+    try:
+        yield
+    except (KeyError, ValueError, ImproperlyConfigured):
+        raise ImproperlyConfigured(f"{name} is not valid. An example: {example}") from None
 
 
 def _without_blanks(variables: Mapping[str, str]) -> dict[str, str]:

@@ -60,22 +60,32 @@ def configuration(log_format: str) -> dict[str, Any]:
                 "rename_fields": {"levelname": "level", "name": "logger", "exc_info": "exception"},
             },
         },
-        "filters": {"no health checks": {"()": "config.logs.NoHealthChecks"}},
+        "filters": {
+            "no health checks": {"()": "config.logs.NoHealthChecks"},
+            "once": {"()": "s3kit.logging.OncePerPlace"},
+        },
         "handlers": {
-            "stderr": {"class": "logging.StreamHandler", "formatter": log_format},
+            # Not sys.stderr, which s3kit.logging.capture replaces.
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": log_format,
+                "stream": "ext://sys.__stderr__",
+            },
             "stdout": {
                 "class": "logging.StreamHandler",
                 "formatter": log_format,
                 "filters": ["no health checks"],
-                "stream": "ext://sys.stdout",
+                "stream": "ext://sys.__stdout__",
             },
         },
         "root": {"handlers": ["stderr"], "level": "INFO"},
         "loggers": {
             # By default, Django mails errors to ADMINS and prints none of them with debug off.
             "django": {"handlers": [], "level": "INFO"},
+            "axes": {"level": "WARNING"},  # failed logins and locks
             "botocore.credentials": {"level": "WARNING"},  # it logs at each start where it found them
             "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each answer to HEAD that has a body
+            "py.warnings": {"filters": ["once"]},
             "gunicorn.error": {"handlers": ["stderr"], "propagate": False},
             "gunicorn.access": {"handlers": ["stdout"], "propagate": False},
         },

@@ -1,8 +1,6 @@
-"""Django settings. What differs between machines comes from environment variables, which README.md lists.
+"""Django settings. What differs between machines comes from environment variables, which README.md lists."""
 
-With no variable set, the site runs in debug mode on SQLite and local files.
-"""
-
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from csp.constants import NONE, SELF
 from s3kit.csp import DIRECT_UPLOADS, STATIC_FILES, UPLOADS
 
 from config import logs
-from config.env import Env, database, env_file, mailer
+from config.env import Env, database, env_file, mailer, valid
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -22,13 +20,13 @@ SITE_NAME = env.text("DJANGO_SITE_NAME", "My Site")
 
 # Security
 
-# A server has a secret key, so a server that forgets DJANGO_DEBUG runs with debug off.
-DEBUG = env.bool("DJANGO_DEBUG", default="DJANGO_SECRET_KEY" not in env.ENVIRON)
+# Debug mode shows the settings to every visitor, so nothing but this variable turns it on.
+DEBUG = env.bool("DJANGO_DEBUG", default=False)
 
-if not DEBUG:
-    env.require("DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS", reason="With debug off")
+_required = ["DJANGO_SECRET_KEY"] if DEBUG else ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]
+env.require(*_required, hint="For development, `make .env` writes a .env.")
 
-SECRET_KEY = env.text("DJANGO_SECRET_KEY", "for-debug-only: a site with debug off demands a key of its own")
+SECRET_KEY = env.text("DJANGO_SECRET_KEY")
 
 ALLOWED_HOSTS = env.texts("DJANGO_ALLOWED_HOSTS")
 
@@ -82,6 +80,7 @@ INSTALLED_APPS = [
     "s3kit",  # before staticfiles, whose collectstatic it extends
     "s3kit.uploads",
     "django.contrib.staticfiles",
+    "axes",
     "users",
     "gallery",
 ]
@@ -97,8 +96,10 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "s3kit.serving.bodies.limit",  # after what it needs to know the user, and before anything reads a body
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -119,12 +120,13 @@ TEMPLATES = [
     },
 ]
 
-WSGI_APPLICATION = "config.wsgi.application"
-
 
 # Database
 
-DATABASES = {"default": database(env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))}
+with valid("DATABASE_URL", "postgres://user:password@host:5432/name, with % codes for special characters"):
+    DATABASES = {
+        "default": database(env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}"))
+    }
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -139,6 +141,26 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+
+# django-axes logs failed logins, and locks a name for an address, so that nobody is locked out at another one.
+AXES_FAILURE_LIMIT = 10
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "429.html"
+AXES_SENSITIVE_PARAMETERS: list[str] = []  # the log has name and address; the password is never in it
+AXES_DISABLE_ACCESS_LOG = True  # keep no table of who logged in when
+AXES_CLIENT_IP_CALLABLE = "s3kit.serving.addresses.client_address"
+
+# How many proxies in front of the site add the address they see to X-Forwarded-For. A visitor could send that too.
+with valid("DJANGO_PROXIES", "1"):
+    AXES_IPWARE_PROXY_COUNT = env.int("DJANGO_PROXIES", default=0)
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
@@ -173,13 +195,15 @@ AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
 AWS_STATIC_BUCKET_NAME = env.text("AWS_STATIC_BUCKET_NAME")
 AWS_EXPECTED_BUCKET_OWNER = env.text("AWS_EXPECTED_BUCKET_OWNER")
-AWS_QUERYSTRING_EXPIRE = env.int("AWS_QUERYSTRING_EXPIRE", default=3600)
+with valid("AWS_QUERYSTRING_EXPIRE", "3600"):
+    AWS_QUERYSTRING_EXPIRE = env.int("AWS_QUERYSTRING_EXPIRE", default=3600)
 AWS_CLOUDFRONT_DISTRIBUTION_ARN = env.text("AWS_CLOUDFRONT_DISTRIBUTION_ARN")
 AWS_CLOUDFRONT_KEY_ID = env.text("AWS_CLOUDFRONT_KEY_ID")
 AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY")
 
 if USE_S3:
-    env.require("AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME", reason="With USE_S3")
+    _required = ["AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME"]
+    env.require(*_required, hint="USE_S3 needs them.")
     STORAGES: dict[str, Any] = {
         "default": {
             "BACKEND": "config.storages.MediaStorage",
@@ -207,7 +231,8 @@ else:
 
 # Email. Django 6.1 replaces the EMAIL_* settings by MAILERS, which 5.2 does not have.
 
-_email = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
+with valid("EMAIL_URL", "smtp+tls://user:password@smtp.example.com:587"):
+    _email = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
 _email["EMAIL_TIMEOUT"] = 10  # seconds; by default Django waits for a mail server for ever
 if django.VERSION >= (6, 1):
     MAILERS = {"default": mailer(_email)}

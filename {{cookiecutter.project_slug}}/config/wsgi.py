@@ -3,11 +3,9 @@
 import os
 
 from django.core.wsgi import get_wsgi_application
-from s3kit.storages.static import require_manifest
+from s3kit.serving.start import start
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
-application = get_wsgi_application()
 
-# Without the manifest of static files every page would fail, so the server does not start.
-require_manifest()
+application = start(get_wsgi_application)

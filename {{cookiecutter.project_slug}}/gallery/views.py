@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 from s3kit import uploads
+from s3kit.serving.bodies import takes_files
 
 from gallery.forms import DescriptionForm, PictureForm
 from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM, KINDS, clean_picture
@@ -40,6 +41,7 @@ def home(request):
     return render(request, "gallery/home.html", {"page": page})
 
 
+@takes_files(FILM_MAX_BYTES_BY_FORM)
 @staff_only
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_picture(request):

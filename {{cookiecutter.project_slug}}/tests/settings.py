@@ -1,12 +1,14 @@
 """The settings for tests: .env.example's, so that neither your .env nor your shell changes a result."""
 
 import os
+import secrets
 from pathlib import Path
 
 for _name in list(os.environ):
     if _name.startswith(("AWS_", "DATABASE_", "DJANGO_", "EMAIL_", "USE_S3")):
         del os.environ[_name]
 os.environ["DJANGO_SETTINGS_MODULE"] = __name__
+os.environ["DJANGO_SECRET_KEY"] = secrets.token_urlsafe(50)
 os.environ["DJANGO_ENV_FILE"] = str(Path(__file__).resolve().parent.parent / ".env.example")
 
 from config.settings import *  # noqa: E402, F403
@@ -19,3 +21,4 @@ if _url := os.environ.get("TEST_DATABASE_URL"):
     DATABASES = {"default": database(env.db_url_config(_url))}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
+AXES_ENABLED = False  # or client.login(), which has no request to count attempts by, would raise an exception

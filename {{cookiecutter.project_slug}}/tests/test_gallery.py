@@ -20,7 +20,7 @@ from gallery.models import Picture
 
 pytestmark = pytest.mark.django_db
 
-FILM = (24).to_bytes(4) + b"ftypisom\0\0\2\0isommp41" + b"moving pictures" * 10
+FILM = (24).to_bytes(4) + b"ftypisom\0\0\2\0isommp41" + b"moving pictures" * 20_000
 JSON = {"accept": "application/json"}
 
 

@@ -22,15 +22,20 @@ PRODUCTION = {
 }
 
 
-def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run manage.py with .env.example and these variables, and none of the shell's."""
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with .env.example, a key and these variables, and none of the shell's."""
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [sys.executable, *command],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "DJANGO_ENV_FILE": ".env.example"} | environment,
+        env={"PATH": os.environ["PATH"], "DJANGO_ENV_FILE": ".env.example", "DJANGO_SECRET_KEY": "x" * 50}
+        | environment,
         capture_output=True,
         text=True,
     )
+
+
+def manage(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run("manage.py", *arguments, **environment)
 
 
 def settings_of(*names: str, **environment: str) -> dict:
@@ -57,14 +62,42 @@ def test_production_is_strict():
     assert not any(found.values())
 
 
-@pytest.mark.parametrize(
-    "missing", [["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"], ["AWS_MEDIA_BUCKET_NAME"]]
-)
-def test_missing_variables_are_named_together(missing, tmp_path):
-    environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
-    done = manage("check", **environment | {"DJANGO_ENV_FILE": str(tmp_path / "no.env")})
-    assert done.returncode == 1
-    assert f"set {' and '.join(missing)} in the environment or .env" in done.stderr
+@pytest.mark.parametrize("command", ["manage.py check", "-m gunicorn config.wsgi --bind=127.0.0.1:0"])
+def test_missing_variables_are_named_in_one_line(command):
+    for missing in (["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"], ["AWS_MEDIA_BUCKET_NAME"]):
+        blank = dict.fromkeys(missing, " ") | {"DJANGO_ENV_FILE": os.devnull}
+        done = run(*command.split(), **PRODUCTION | blank)
+        assert done.returncode
+        assert f"Set {' and '.join(missing)} in the environment or .env." in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("module", ["wsgi", "asgi"])
+def test_servers_do_not_start_in_debug_mode(module):
+    done = run("-c", f"import config.{module}", **PRODUCTION | {"DJANGO_DEBUG": "true"})
+    assert done.returncode
+    assert "set DJANGO_DEBUG=false" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_only_its_variable_turns_debug_on():
+    production = {name: value for name, value in PRODUCTION.items() if name != "DJANGO_DEBUG"}
+    for debug in ({}, {"DJANGO_DEBUG": ""}, {"DJANGO_DEBUG": "ture"}):
+        assert settings_of("DEBUG", DJANGO_ENV_FILE=os.devnull, **production | debug) == {"DEBUG": False}
+
+
+def test_a_value_that_is_not_valid_is_named_and_not_shown():
+    for name, value in (("DATABASE_URL", "postgres://site:se/cret@db/site"), ("DJANGO_PROXIES", "secret")):
+        done = manage("check", **{name: value})
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+        assert done.stderr.startswith(f"{name} is not valid. An example: ")
+        assert "cret" not in done.stderr
+
+
+def test_only_its_owner_reads_the_database(tmp_path):
+    done = manage("migrate", DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3", DJANGO_ENV_FILE=".env.example")
+    assert done.returncode == 0, done.stderr
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
 def test_a_wrong_value_is_rejected_with_those_allowed():
@@ -84,7 +117,7 @@ def test_use_s3_chooses_the_storages(use_s3, on_s3):
 
 def test_the_process_wins_over_the_file_and_blank_is_unset(tmp_path):
     file = tmp_path / ".env"
-    file.write_text("DJANGO_SITE_NAME='From the file'\nAWS_PROFILE=\n")
+    file.write_text("DJANGO_SITE_NAME='From the file'\nDJANGO_DEBUG=true\nAWS_PROFILE=\n")
     for shell, expected in (("", "From the file"), ("From the shell", "From the shell")):
         found = settings_of("SITE_NAME", DJANGO_ENV_FILE=str(file), DJANGO_SITE_NAME=shell)
         assert found["SITE_NAME"] == expected

@@ -6,12 +6,16 @@ import re
 import socket
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
+from django.test.client import FakePayload
 from django.urls import path
 from django.views import defaults
 from django.views.csrf import csrf_failure
+from s3kit.serving import MAX_BODY
 
 from config import logs
 
@@ -36,6 +40,39 @@ def test_logging_in_and_out(client, ada):
 def test_logging_in_leads_to_no_other_site(client, ada):
     form = {"username": "ada", "password": "correct horse", "next": "https://evil.example/"}
     assert "evil" not in client.post("/accounts/login/", form).headers["Location"]
+
+
+def test_guessing_passwords_locks_a_name_for_an_address_only(client, ada, settings, caplog):
+    settings.AXES_ENABLED = True
+    settings.AXES_IPWARE_PROXY_COUNT = 1
+    form = {"username": "ada", "password": "guessed-Passw0rd"}
+
+    def post(page, address, **fields):
+        headers = {"X-Forwarded-For": f"203.0.113.1, {address}"}
+        return client.post(page, form | fields, headers=headers).status_code
+
+    for number in range(settings.AXES_FAILURE_LIMIT):
+        assert post(["/accounts/login/", "/admin/login/"][number % 2], "198.51.100.1") in (200, 429)
+    assert 'username: "ada", ip_address: "198.51.100.1"' in caplog.text
+    assert "guessed-Passw0rd" not in caplog.text + str(AccessAttempt.objects.values())
+    for page in ("/accounts/login/", "/admin/login/"):
+        answer = client.post(page, form, headers={"X-Forwarded-For": "198.51.100.1"})
+        assert answer.status_code == 429
+        assert ">429<" in answer.content.decode()
+    assert post("/accounts/login/", "198.51.100.1", password="correct horse") == 429
+    assert post("/accounts/login/", "198.51.100.1", username="grace") == 200
+    assert post("/accounts/login/", "198.51.100.2", password="correct horse") == 302
+    call_command("axes_reset_username", "ada")
+    assert post("/accounts/login/", "198.51.100.1", password="correct horse") == 302
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", ["/accounts/login/", "/pictures/add/", "/admin/login/", "/no/such/page/"])
+def test_a_large_body_from_a_visitor_is_rejected_unread(client, page):
+    for request in ({"CONTENT_LENGTH": str(MAX_BODY + 1)}, {"HTTP_TRANSFER_ENCODING": "chunked"}):
+        answer = client.generic("POST", page, **{"wsgi.input": FakePayload()} | request)
+        assert answer.status_code == 413
+        assert ">413<" in answer.content.decode()
 
 
 @pytest.mark.django_db

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from s3kit.serving.databases import make_private
+
 # Any number will do that nothing else uses for an advisory lock in the same database.
 KEY = zlib.crc32(b"manage.py release")
 
@@ -63,7 +65,9 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
         return
     # A database of its own, because its locks work on every platform and end with the process. The file stays:
     # deleting it could delete one that another release has just locked.
-    own = sqlite3.connect(f"{connection.settings_dict['NAME']}.release", timeout=0, isolation_level=None)
+    path = f"{connection.settings_dict['NAME']}.release"
+    make_private(path)  # or any user of the machine could hold the lock for ever
+    own = sqlite3.connect(path, timeout=0, isolation_level=None)
 
     def take() -> bool:
         try:

@@ -1,7 +1,11 @@
-"""Keep the signatures of signed links out of logs."""
+"""Logs without the signatures of signed links, and with all that a server prints."""
 
 import logging
 import re
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Any
 
 # What makes a signed link valid, as S3 and CloudFront call it. Other parts of a link are harmless.
 _SIGNATURE = re.compile(
@@ -23,3 +27,81 @@ class WithoutSignatures(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the formatted record without signatures."""
         return without_signatures(super().format(record))
+
+
+class OncePerPlace(logging.Filter):
+    """Log a warning of Python once for each line of code: one odd file could raise thousands, each a bit different."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the first words, which are file, line and category, are new."""
+        place = ": ".join(record.getMessage().split(": ", 2)[:2])
+        is_new = place not in self.seen
+        self.seen.add(place)
+        return is_new
+
+
+class LoggedStream:
+    """A stream for `print` and tracebacks that logs each line written to it."""
+
+    encoding, errors = "utf-8", "backslashreplace"
+
+    def __init__(self, name: str, level: int, stream: Any) -> None:
+        """Log as `name`. What is written while a line is being logged goes to `stream`."""
+        self.logger, self.level, self.stream = logging.getLogger(name), level, stream
+        self.fileno = stream.fileno
+        self.state = threading.local()
+
+    def write(self, text: str) -> int:
+        """Log the lines that the text completes."""
+        if getattr(self.state, "busy", False):  # logging itself has failed
+            self.stream.write(text)
+            return len(text)
+        *lines, self.state.rest = (getattr(self.state, "rest", "") + text).split("\n")
+        self.state.busy = True
+        for line in filter(str.strip, lines):
+            self.logger.log(self.level, "%s", line)
+        self.state.busy = False
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Log several texts."""
+        self.write("".join(lines))
+
+    def flush(self) -> None:
+        """Log a line that has no end."""
+        if getattr(self.state, "rest", ""):
+            self.write("\n")
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
+
+
+def capture(*, streams: bool) -> None:
+    """Log Python's warnings, and with `streams` all else that this process and its libraries print.
+
+    The logging handlers must write to `ext://sys.__stdout__` and `ext://sys.__stderr__` then.
+    """
+    logging.captureWarnings(capture=True)
+    if not streams:
+        return
+
+    def uncaught(kind: Any, error: Any, trace: Any, source: Any = None) -> None:
+        logging.getLogger("python").critical(
+            "Uncaught exception in %r", source, exc_info=(kind, error, trace)
+        )
+
+    sys.excepthook = uncaught
+    threading.excepthook = lambda raised: uncaught(*raised)
+    sys.unraisablehook = lambda raised: uncaught(
+        raised.exc_type, raised.exc_value, raised.exc_traceback, raised.object
+    )
+    for name, level, stream in (
+        ("stdout", logging.INFO, sys.__stdout__),
+        ("stderr", logging.ERROR, sys.__stderr__),
+    ):
+        setattr(sys, name, LoggedStream(name, level, stream))
