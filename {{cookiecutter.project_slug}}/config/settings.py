@@ -187,7 +187,7 @@ MEDIA_URL = "media/"
 MEDIA_ROOT = BASE_DIR / "var" / "media"
 
 # "local" is the local S3 server, "true" the S3 of the AWS_* variables, "false" the local disk.
-USE_S3: str | bool = env.choice("USE_S3", "local", "true", "false", default="false" if DEBUG else "true")
+USE_S3: str | bool = env.choice("USE_S3", "local", "true", "false", default="local" if DEBUG else "true")
 USE_S3 = USE_S3 if USE_S3 == "local" else USE_S3 == "true"
 
 # boto3 finds credentials in the usual places: environment, .env, profile, role.
