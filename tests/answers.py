@@ -12,6 +12,19 @@ PROMPTS = [name for name in QUESTIONS if not name.startswith("_")]
 # The only files that show an answer; every other one is copied as it is.
 RENDERED = {"pyproject.toml", "README.md", ".env.example"}
 
+# Files whose names say that they hold secrets: in no commit and no image, in whatever folder they are.
+SECRET_FILES = [
+    f"{folder}{name}"
+    for folder in ("", "certs/", "config/deep/er/")
+    for name in (
+        *(".env", ".env.production", ".env~", ".env.bak", ".envrc", "prod.env", "env.bak", ".env.example~"),
+        *("private.pem", "site.key", "site.p12", "site.pfx", "id_rsa", "id_ed25519.bak"),
+        *("dump.sql", "site.sql.gz", "site.dump", "site.dump.gz", "db.sqlite3", "db.sqlite3-wal", "old.db"),
+        *("settings.py~", "settings.py.orig", ".settings.py.swp", "#settings.py#", ".#settings.py"),
+        *(".aws/credentials", "anna_accessKeys.csv"),
+    )
+]
+
 # Answers with nothing random in them, for golden copies and comparisons.
 FIXED = {
     "project_name": "Acme Photos",

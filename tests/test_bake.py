@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from tests import golden_copies as golden
-from tests.answers import FIXED, QUESTIONS, RENDERED
+from tests.answers import FIXED, QUESTIONS, RENDERED, SECRET_FILES
 from tests.conftest import Bake
 
 WHEEL = f"vendor/django_s3_kit-{QUESTIONS['__template_version']}-py3-none-any.whl"
@@ -151,7 +151,7 @@ def test_the_baked_project_is_linted_and_formatted(baked: Path) -> None:
 def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     subprocess.run(["cp", "-r", baked, project], check=True)
-    local = [".env", ".env.production", "db.sqlite3", "db.sqlite3-wal", "var/media/a.png", "var/static/a.css"]
+    local = [*SECRET_FILES, "env", "var/media/a.png", "var/static/a.css"]
     local += [".venv/bin/python", ".uv/bin/uv", "config/__pycache__/a.pyc", ".mypy_cache/a", ".ruff_cache/a"]
     for name in local:
         (project / name).parent.mkdir(parents=True, exist_ok=True)

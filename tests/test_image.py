@@ -22,7 +22,7 @@ from dotenv import dotenv_values
 from pytest_cookies.plugin import Cookies
 
 from tests import containers
-from tests.answers import FIXED, PROJECT, ROOT
+from tests.answers import FIXED, PROJECT, ROOT, SECRET_FILES
 from tests.containers import Builder, Image, as_root
 from tests.machine import Running, free_port, read_when_up, run
 from tests.postgres import Postgres, running_postgres
@@ -32,11 +32,9 @@ pytestmark = pytest.mark.slow
 
 # What must get into no layer, by the file that holds it.
 HIDDEN = {
-    ".env.production": "hidden-in-env-production",
-    "private.pem": "hidden-in-a-key",
-    "gallery/service.key": "hidden-in-another-key",
+    **{name: f"hidden-in-{name}" for name in SECRET_FILES if name != ".env"},
+    "env": "hidden-in-env",
     "var/media/upload.txt": "hidden-in-an-upload",
-    "db.sqlite3": "hidden-in-the-database",
     ".git/config": "hidden-in-git",
     ".venv/lib/module.py": "hidden-in-the-environment",
     "staticfiles.json": "hidden-in-an-old-manifest",

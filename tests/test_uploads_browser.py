@@ -104,7 +104,7 @@ def load(path: Path) -> ModuleType:
 
 @contextmanager
 def serve(project: Path, python: Path) -> Iterator[Served]:
-    """Run a project on a local S3 server behind a fault proxy; staff are anna and bert."""
+    """Run a project on a local S3 server behind a fault proxy; anna and bert may add and delete."""
     fault_proxy = load(ROOT / "library" / "tests" / "fault_proxy.py")
     with running(python, "manage.py", "s3", "serve", "--port", "0", cwd=project) as s3:
         found = s3.wait_for(r"The local S3 server listens on (\S+), with its data in (\S+)\. ")
@@ -124,9 +124,11 @@ def serve(project: Path, python: Path) -> Iterator[Served]:
             run(python, "manage.py", "migrate", cwd=project, **environment)
             run(python, "manage.py", "collectstatic", "--no-input", cwd=project, **environment)
             code = (
+                "from django.contrib.auth.models import Permission\n"
                 "from users.models import User\n"
                 "for name in ('anna', 'bert'):\n"
-                f"    User.objects.create_user(name, password={PASSWORD!r}, is_staff=True)"
+                f"    user = User.objects.create_user(name, password={PASSWORD!r})\n"
+                "    user.user_permissions.set(Permission.objects.filter(content_type__app_label='gallery'))"
             )
             run(python, "manage.py", "shell", "-c", code, cwd=project, **environment)
             gunicorn = (
@@ -173,7 +175,7 @@ def body_size(request: Request) -> int:
 
 @pytest.fixture(scope="module")
 def signed_in(served: Served, chromium: Browser) -> Any:
-    """Return the cookies of anna, who is of the staff."""
+    """Return the cookies of anna, who may add and delete."""
     context = chromium.new_context()
     sign_in(context.new_page(), served)
     cookies = context.storage_state()
@@ -651,15 +653,15 @@ def test_who_is_signed_out_signs_in_again_and_loses_nothing(served: Served, page
     expect_added(page, "picture")
 
 
-def test_who_is_no_longer_of_the_staff_is_told(served: Served, page: Page, hills: Path) -> None:
-    change = "UPDATE users_user SET is_staff = {} WHERE username = 'anna'"
-    served.database(change.format(0))
+def test_who_may_no_longer_add_is_told(served: Served, page: Page, hills: Path) -> None:
+    change = "UPDATE auth_permission SET codename = '{}' WHERE codename = '{}'"
+    served.database(change.format("gone", "add_picture"))
     try:
         choose(page, hills)
         start(page)
         expect_alert(page, "You are not allowed to add files, or this page is too old.")
     finally:
-        served.database(change.format(1))
+        served.database(change.format("add_picture", "gone"))
 
 
 def test_a_ticket_whose_time_is_over_is_begun_anew(served: Served, page: Page, film: Path) -> None:
@@ -682,7 +684,7 @@ def test_links_that_have_run_out_are_asked_for_anew(served: Served, page: Page, 
 
 
 def test_somebody_elses_upload_is_not_gone_on_with(served: Served, page: Page, film: Path) -> None:
-    """Two of the staff share a browser, and its memory."""
+    """Two users share a browser, and its memory."""
     stopped(served, page, film)
     page.context.clear_cookies()
     sign_in(page, served, "bert")

@@ -13,6 +13,8 @@ logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 HEADERS = {
+    # Pages depend on the user and hold signed links that expire. Not no-store, with which "Back" loads pages anew.
+    "Cache-Control": "private, no-cache",
     # No other site may load a page of this one as its image, script or frame.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",

@@ -1,6 +1,7 @@
 """Pictures and films in the admin, to describe and to delete."""
 
 from django.contrib import admin
+from django.shortcuts import redirect
 
 from gallery.models import Picture
 
@@ -15,6 +16,6 @@ class PictureAdmin(admin.ModelAdmin):
     date_hierarchy = "created_at"
     readonly_fields = ("image", "film", "width", "height", "uploaded_by", "created_at")
 
-    def has_add_permission(self, request):
-        """Return False: only the gallery's form checks files and removes their metadata."""
-        return False
+    def add_view(self, request, form_url="", extra_context=None):
+        """Send the user to the gallery's form: only that checks files and removes their metadata."""
+        return redirect("add_picture")

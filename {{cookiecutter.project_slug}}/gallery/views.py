@@ -1,10 +1,9 @@
-"""The gallery's pages: everyone can look, staff can add and delete."""
+"""The gallery's pages: everyone can look, and who has the permissions can add and delete."""
 
 import logging
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, user_passes_test
-from django.core.exceptions import PermissionDenied
+from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
 from django.http import JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -23,17 +22,6 @@ PICTURES_PER_PAGE = 12
 NOT_STORED = "The file could not be saved, so nothing was added. Please try again in a minute."
 
 
-def staff_only(view):
-    """Send anonymous visitors to the login page, and answer 403 to everyone else who is not staff."""
-
-    def is_staff(user):
-        if not user.is_staff:
-            raise PermissionDenied
-        return True
-
-    return login_required(user_passes_test(is_staff)(view))
-
-
 @require_safe
 def home(request):
     """Show the pictures, newest first."""
@@ -42,7 +30,8 @@ def home(request):
 
 
 @takes_files(FILM_MAX_BYTES_BY_FORM)
-@staff_only
+@login_required
+@permission_required("gallery.add_picture", raise_exception=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_picture(request):
     """Show the form and add what is posted.
@@ -94,7 +83,8 @@ def add_sent(request, ticket_id):
     return JsonResponse({"url": reverse("home")})
 
 
-@staff_only
+@login_required
+@permission_required("gallery.delete_picture", raise_exception=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_picture(request, pk):
     """Ask whether to delete a picture, and delete it when the answer is posted."""

@@ -152,6 +152,8 @@ def test_pages_carry_the_policy_of_the_settings_and_the_other_headers(client, se
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == settings.X_FRAME_OPTIONS
     assert headers["Cross-Origin-Resource-Policy"]
+    assert "no-store" in headers["Cache-Control"]  # as its view says
+    assert client.get("/missing/").headers["Cache-Control"] == "private, no-cache"
 
 
 @pytest.mark.django_db
