@@ -90,22 +90,6 @@ def anonymous(
         connection.close()
 
 
-def post_form(post: Mapping[str, Any], body: bytes, **changed: str) -> Answer:
-    """Post a file in the form that s3.uploads gives out, as a browser does, with fields changed or added."""
-    boundary = secrets.token_hex(8)
-    fields = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in (post["fields"] | changed).items()
-    ]
-    file = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x.html"\r\n'
-        "Content-Type: text/html\r\n\r\n"
-    )
-    content = "".join([*fields, file]).encode() + body + f"\r\n--{boundary}--\r\n".encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    return anonymous(post["url"], "POST", headers, content)
-
-
 def new_user(store: LocalServer, *documents: Mapping[str, Any]) -> Key:
     """Return the key of a new IAM user with just these policies."""
     iam = store.client("iam")

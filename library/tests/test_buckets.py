@@ -57,12 +57,16 @@ def test_behind_cloudfront_every_block_stays_on() -> None:
 def test_cors_is_for_the_sites_origins() -> None:
     origins = ("https://www.example.com", "https://example.com")
     (static,), (media,) = values(deployment(origins=origins), "cors")
-    for rule, methods in ((static, ["GET", "HEAD"]), (media, ["POST", "PUT"])):
+    headers = ["content-type", "if-none-match"]
+    for rule, methods, allowed in ((static, ["GET", "HEAD"], None), (media, ["POST", "PUT"], headers)):
         assert rule["AllowedOrigins"] == list(origins)
         assert rule["AllowedMethods"] == methods
-        assert not {"AllowedHeaders", "ExposeHeaders"} & set(rule)
+        assert rule.get("AllowedHeaders") == allowed
+        assert "ExposeHeaders" not in rule
+    assert values(deployment(origins=origins, media={"direct_uploads": False}), "cors")[1] == []
     ((both,),) = values(deployment(origins=origins, one_bucket=True), "cors")
     assert both["AllowedMethods"] == ["GET", "HEAD", "POST", "PUT"]
+    assert both["AllowedHeaders"] == media["AllowedHeaders"]
     assert len({rule["ID"] for rule in (static, media, both)}) == 3
     assert values(deployment(), "cors") == [[], []]
     for (rule,) in values(deployment(endpoint="http://127.0.0.1:9000"), "cors"):

@@ -1,8 +1,15 @@
-"""Pictures made of untrusted uploads: which are rejected, and what is kept of the others."""
+"""Pictures made of untrusted uploads: which are rejected, what they cost, and what is kept of the others."""
 
 import io
+import os
+import resource
+import signal
 import struct
+import subprocess
+import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -106,9 +113,216 @@ def test_a_jpeg_may_have_as_many_pixels_as_a_phone_takes() -> None:
 
 
 def test_the_size_is_checked_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "open", lambda *_args, **_kwargs: pytest.fail("opened"))
+    monkeypatch.setattr(subprocess, "run", lambda *_args, **_kwargs: pytest.fail("opened"))
     with pytest.raises(ValidationError, match="too large"):
         clean(b"\xff" * (images.MAX_BYTES + 1))
+
+
+def many_scans(scans: int) -> bytes:
+    """Return a progressive JPEG of 50 megapixels with this many scans, of which each visits every block for nothing."""
+    side = 7070
+    found = encoded(Image.new("L", (side, side), 128), "JPEG", quality=5, progressive=True)
+    second = found.index(b"\xff\xda", found.index(b"\xff\xda") + 2)
+    start = found[: found.rindex(b"\xff\xc4", 0, second)]
+    # A table of two codes of two bits, for runs of 1 and of 16,384 blocks and more that stay as they are.
+    table = b"\xff\xc4" + struct.pack(">HB", 21, 0x10) + bytes([0, 2] + [0] * 14) + bytes([0xE0, 0x00])
+    blocks, bits = ((side + 7) // 8) ** 2, ""
+    while blocks >= 16384:
+        run = min(blocks, 32767)
+        bits += "00" + format(run - 16384, "014b")
+        blocks -= run
+    bits += "01" * blocks
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
+    ends = (0x01, *[0x10] * scans)
+    return (
+        start
+        + table
+        + b"".join(b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, 1, 0, 1, 63, end) + data for end in ends)
+        + b"\xff\xd9"
+    )
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, before: bytes = b"", after: bytes = b"") -> bytes:
+    """Return a gray PNG, with chunks before its pixels and in the middle of them."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    rows = zlib.compress((b"\0" + b"\0" * width) * height, 9)
+    pixels = chunk(b"IDAT", rows[:9]) + after + chunk(b"IDAT", rows[9:])
+    return b"\x89PNG\r\n\x1a\n" + header + before + pixels + chunk(b"IEND", b"")
+
+
+def gif(blocks: bytes) -> bytes:
+    """Return a GIF with these blocks before its picture."""
+    found = encoded(plain("L", colour=9), "GIF")
+    at = 13 + 3 * 2 ** ((found[10] & 7) + 1)
+    return found[:at] + blocks + found[at:]
+
+
+def jpeg(segments: bytes) -> bytes:
+    found = encoded(plain(), "JPEG")
+    return found[:2] + segments + found[2:]
+
+
+def tiles(file_format: str) -> bytes:
+    """Return 25 megapixels of noise that is as dear to decode and to encode as any."""
+    noise = Image.effect_noise((1000, 1000), 60)
+    tile = Image.merge("RGBA", [noise, noise.transpose(Image.Transpose.ROTATE_90), noise, noise])
+    whole = Image.new("RGBA", (5000, 5000))
+    for x in range(0, 5000, 1000):
+        for y in range(0, 5000, 1000):
+            whole.paste(tile, (x, y))
+    return encoded(whole, file_format, **({"speed": 10} if file_format == "AVIF" else {}), quality=8)
+
+
+def phone_jpeg() -> bytes:
+    """Return 50 megapixels in a few progressive scans without subsampling."""
+    picture = Image.radial_gradient("L").resize((10_000, 5_000)).convert("RGB")
+    return encoded(picture, "JPEG", progressive=True, subsampling=0, quality=5)
+
+
+LARGEST = images.MAX_BYTES - 5000
+COSTLY: dict[str, tuple[Any, str]] = {
+    "a wide png": (lambda: png(24_000_000, 1), "too_long"),
+    "a high png": (lambda: png(1, 24_000_000), "too_long"),
+    "as wide as allowed": (lambda: png(32_000, 781), ""),
+    "as many scans as allowed": (lambda: many_scans(60), ""),
+    "scans": (lambda: many_scans(600), "too_costly"),
+    "as many scans as a file can hold": (lambda: many_scans(40_000), "too_costly"),
+    # What libjpeg skips, a parser might take for a segment that hides the scans.
+    "hidden scans": (lambda: many_scans(600).replace(b"\xff\xda", b"\xff\x02\xff\xff\xff\xda"), "any"),
+    "png chunks": (lambda: png(99, 99, after=chunk(b"IDAT", b"") * (LARGEST // 12)), ""),
+    "png texts": (lambda: png(99, 99, chunk(b"tEXt", b"key\0text") * (LARGEST // 20)), ""),
+    "png texts that grow": (
+        lambda: png(99, 99, chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**6))) * 9000),
+        "not_a_picture",
+    ),
+    "a profile that grows": (
+        lambda: png(99, 99, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(200 * 10**6)))),
+        "not_a_picture",
+    ),
+    "gif comment": (lambda: gif(b"!\xfe" + (b"\xff" + b"x" * 255) * (LARGEST // 256) + b"\0"), ""),
+    "gif comments": (lambda: gif(b"!\xfe\x01x\0" * (LARGEST // 5)), ""),
+    "jpeg segments": (lambda: jpeg(b"\xff\xe5\0\2" * (LARGEST // 4)), ""),
+    "jpeg filling": (lambda: jpeg(b"\xff" * LARGEST), ""),
+    "jpeg exif": (
+        lambda: jpeg((b"\xff\xe1\xff\xffExif\0\0MM\0*\0\0\0\x08").ljust(65537, b"\x01") * 150),
+        "",
+    ),
+    "a phone's jpeg": (phone_jpeg, ""),
+    "avif": (lambda: tiles("AVIF"), ""),
+    "webp": (lambda: tiles("WEBP"), ""),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
+@pytest.mark.parametrize("case", COSTLY)
+def test_a_small_file_costs_little(case: str) -> None:
+    """A process of its own cleans the picture, so that its peak of memory is that of this picture."""
+    make, code = COSTLY[case]
+    program = """if True:
+        import resource, sys
+        from django.conf import settings
+        settings.configure()
+        from django.core.exceptions import ValidationError
+        from django.core.files.uploadedfile import SimpleUploadedFile
+        from s3kit.uploads import images
+        try:
+            images.clean_picture(SimpleUploadedFile("a.png", sys.stdin.buffer.read()))
+            code = ""
+        except ValidationError as error:
+            code = error.code
+        child = resource.getrusage(resource.RUSAGE_CHILDREN)
+        # Not by getrusage, which counts what the process before exec had.
+        own = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+        print(code or "none", child.ru_utime + child.ru_stime, own, child.ru_maxrss)
+    """
+    done = subprocess.run([sys.executable, "-c", program], input=make(), capture_output=True, check=True)
+    found, seconds, own, child = done.stdout.decode().split()
+    assert code == "any" or found == (code or "none")
+    assert float(seconds) < images.Limits().seconds + 2
+    assert int(own) < 150_000  # kilobytes, of the process that answers requests
+    assert int(child) < images.Limits().memory // 1024 + 50_000
+
+
+@pytest.mark.parametrize("limits", [{"seconds": 1}, {"memory": 30 * 2**20}], ids=["time", "memory"])
+def test_what_takes_more_than_its_limits_is_ended(limits: dict[str, int]) -> None:
+    file = SimpleUploadedFile("a.jpg", many_scans(300) if "seconds" in limits else png(5000, 5000))
+    with pytest.raises(ValidationError, match="too much time or memory") as caught:
+        images.clean_picture(file, limits=images.Limits(scans=10**6, **limits))
+    assert caught.value.code == "too_costly"
+
+
+def test_a_picture_is_never_decoded_in_the_process_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", lambda *_args, **_kwargs: pytest.fail("opened"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    clean(encoded(plain(), "PNG"))
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before
+
+
+def test_the_decoder_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    seen: list[Any] = []
+    run = subprocess.run
+    monkeypatch.setattr(
+        subprocess, "run", lambda *args, **options: (seen.append(options["env"]), run(*args, **options))[1]
+    )
+    clean(encoded(plain(), "PNG"))
+    assert set(seen[0]) <= {"LD_LIBRARY_PATH", "SYSTEMROOT"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGSEGV, "damaged"), (signal.SIGKILL, "too_costly")], ids=["crash", "killed"]
+)
+def test_a_decoder_that_dies_rejects_the_picture(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sent: signal.Signals, code: str
+) -> None:
+    died = subprocess.CompletedProcess([], -sent, b"", b"")
+    monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: died)
+    with pytest.raises(ValidationError) as caught:
+        clean(encoded(plain(), "PNG"))
+    assert caught.value.code == code
+    assert f"signal {int(sent)}" in caplog.text
+
+
+def test_a_decoder_that_does_not_start_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "PIL", os)  # its folder has no Pillow
+    with pytest.raises(RuntimeError, match="No module named 'PIL'"):
+        clean(encoded(plain(), "PNG"))
+
+
+def test_a_server_that_embeds_python_finds_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
+    assert image_of(clean(encoded(plain(), "PNG"))).size == (64, 48)
+
+
+def test_few_pictures_are_prepared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[int] = []
+    most: list[int] = []
+    lock, go = threading.Lock(), threading.Event()
+
+    def run(*_args: Any, **_options: Any) -> Any:
+        with lock:
+            running.append(1)
+            most.append(len(running))
+        go.wait(0.2)
+        with lock:
+            running.pop()
+        return subprocess.CompletedProcess([], 0, b'{"problem": "damaged"}\n', b"")
+
+    def attempt(_number: int) -> None:
+        with pytest.raises(ValidationError):
+            clean(b"x")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(attempt, range(6)))
+    assert max(most) == images.AT_ONCE
+    assert len(most) == 6
 
 
 @pytest.mark.parametrize(
@@ -264,13 +478,13 @@ def test_of_an_animation_the_first_frame_is_kept(file_format: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])
-def test_fine_patterns_become_grey_and_not_rough(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    monkeypatch.setattr(images, "MAX_EDGE", 32)
+def test_fine_patterns_become_grey_and_not_rough(mode: str) -> None:
     stripes = plain(size=(64, 64), colour=(0, 0, 0))
     for x in range(0, 64, 2):
         stripes.paste((255, 255, 255), (x, 0, x + 1, 64))
 
-    kept = clean(encoded(stripes.convert(mode), "PNG"))
+    file = SimpleUploadedFile("stripes.png", encoded(stripes.convert(mode), "PNG"))
+    kept = images.clean_picture(file, limits=images.Limits(edge=32))
 
     assert 100 < image_of(kept).convert("L").getpixel((16, 16)) < 155
 

@@ -758,6 +758,14 @@ def test_what_browsers_may_keep(requests: Requests, settings: Any, request: pyte
     assert cache_control() == "max-age=60, immutable"
     settings.STORAGES = with_options(access="public-policy")
     assert cache_control() == "public, max-age=31536000, immutable"
+    settings.AWS_MEDIA_MAX_AGE = 3600
+    assert cache_control() == "public, max-age=3600, immutable"
+    settings.STORAGES = with_options(access="public-read", max_age=0)
+    assert cache_control() == "public, max-age=0, immutable"
+    for wrong in (-1, 31_536_001, "3600", True):
+        settings.STORAGES = with_options(access="public-read", max_age=wrong)
+        with pytest.raises(ImproperlyConfigured, match=rf"'max_age' is {wrong!r}: set it to 0 to 31536000"):
+            default_storage.save("a.jpg", ContentFile(b"x"))
 
 
 def test_a_subclass_can_add_to_an_upload(requests: Requests) -> None:

@@ -1,22 +1,28 @@
 """Tickets for uploads straight to S3: who gets one for what. No S3 is asked."""
 
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from django.contrib.auth.models import User
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
-from s3kit import uploads
+from s3kit import clients, uploads
 from s3kit.uploads import Kind, limits
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.tickets import part_size
-from tests.ministack import s3_settings
+from tests.ministack import s3_settings, s3_storages
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +50,62 @@ def test_it_is_available_where_uploads_are_on_s3(settings: Any) -> None:
     assert not uploads.available()
     with pytest.raises(ImproperlyConfigured, match=r"is not on S3.*Check uploads.available"):
         uploads.begin(User(), TEXT, name="a.txt", size=1)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_it_can_be_turned_off(settings: Any) -> None:
+    settings.AWS_DIRECT_UPLOADS = False
+    assert not uploads.available()
+    settings.STORAGES = s3_storages({}, {"bucket_name": "acme-media", "direct_uploads": True})
+    assert uploads.available()
+    settings.STORAGES = s3_storages({}, {"bucket_name": "acme-media", "direct_uploads": "no"})
+    with pytest.raises(ImproperlyConfigured, match="'direct_uploads' is 'no': set it to True or False"):
+        uploads.available()
+
+
+def signed_headers(url: str) -> str:
+    return parse_qs(urlsplit(url).query)["X-Amz-SignedHeaders"][0]
+
+
+AWS = {"AWS_S3_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_S3_SECRET_ACCESS_KEY": "secret"}
+STORES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "aws": ({}, ["if-none-match"]),
+    # R2, B2 and others take no forms, and some of them no If-None-Match.
+    "another": ({"AWS_S3_ENDPOINT_URL": "https://s3.example.com"}, []),
+}
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_what_a_browser_sends_is_signed_and_has_no_checksum(user: User, settings: Any, store: str) -> None:
+    """If an upload named an algorithm when it began, AWS would reject its parts, which have no checksum."""
+    shared, also = STORES[store]
+    s3_settings(settings, **AWS, **shared)
+    made: list[Any] = []
+
+    def answer(request: Any, **_: Any) -> Any:
+        made.append(request)
+        result = "InitiateMultipartUploadResult" if request.method == "POST" else "ListPartsResult"
+        body = f"<{result}><UploadId>u</UploadId></{result}>".encode()
+        raw = SimpleNamespace(stream=lambda *_a, **_k: iter([body]))
+        return AWSResponse(request.url, 404 if request.method == "HEAD" else 200, {}, raw)
+
+    storage: Any = default_storage
+    clients.web(storage.target).meta.events.register("before-send.s3", answer)
+    whole = uploads.sending(uploads.begin(user, TEXT, name="a.html", size=5))["parts"]
+    large = replace(TEXT, max_bytes=2**30)
+    parts = uploads.sending(uploads.begin(user, large, name="a.txt", size=20 * 2**20))["parts"]
+
+    assert [signed_headers(each["url"]) for each in whole] == [
+        ";".join(["content-length", "content-type", "host", *also])
+    ]
+    assert [sorted(each["headers"]) for each in whole] == [["content-type", *also]]
+    assert whole[0]["headers"]["content-type"] == "application/octet-stream"
+    assert [signed_headers(each["url"]) for each in parts] == ["content-length;host"] * 2
+    assert [each["headers"] for each in parts] == [{}, {}]
+    (begun,) = (each for each in made if each.method == "POST")
+    said = json.dumps([begun.url, str(begun.headers), *whole, *parts]).lower()
+    assert "checksum" not in said
+    assert "crc32" not in said
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -117,6 +179,39 @@ def test_so_many_an_hour(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     uploads.begin(User.objects.create_user("other"), TEXT, name="a.txt", size=1)
     Ticket.objects.filter(pk=first.pk).update(created_at=timezone.now() - timedelta(hours=1))
     uploads.begin(user, TEXT, name="a.txt", size=1)
+
+
+def test_what_comes_with_a_form_counts_too(
+    user: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.STORAGES = settings.STORAGES | {
+        "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}
+    }
+    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 2)
+    file = SimpleUploadedFile("x" * 300 + "\n.txt", b"text")
+    uploads.count(user, file)
+    uploads.count(user, file)
+    with pytest.raises(ValidationError, match=r"2 uploads within an hour.*in 60 minutes") as caught:
+        uploads.count(user, file)
+    assert caught.value.code == "rate_limited"
+    uploads.count(User.objects.create_user("other"), file)
+    monkeypatch.setattr(limits, "OPEN_BYTES", 10)
+    Ticket.objects.update(created_at=timezone.now() - timedelta(days=2))
+    uploads.count(user, file)  # nothing of them is unfinished
+    Ticket.objects.update(expires_at=timezone.now() - timedelta(days=2))
+    uploads.count(user, file)
+    assert Ticket.objects.count() == 1  # old ones are forgotten
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_both_ways_have_one_limit(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 2)
+    uploads.count(user, SimpleUploadedFile("a.txt", b"text"))
+    uploads.begin(user, TEXT, name="a.txt", size=1)
+    with pytest.raises(uploads.RateLimitedError):
+        uploads.begin(user, TEXT, name="a.txt", size=1)
+    with pytest.raises(ValidationError):
+        uploads.count(user, SimpleUploadedFile("a.txt", b"text"))
 
 
 @pytest.mark.usefixtures("nowhere")

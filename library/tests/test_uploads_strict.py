@@ -7,9 +7,11 @@ server does not ask for AWS's 5 MiB.
 import json
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from s3kit import clients, uploads
 from s3kit.uploads import Kind, pending, tickets
 from s3kit.uploads.models import Ticket
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import Answer, MakeSite, SiteOnS3, anonymous, post_form
+from tests.ministack import Answer, MakeSite, SiteOnS3, anonymous
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
@@ -76,14 +78,12 @@ def proxy(s3_site: MakeSite, settings: Any) -> Iterator[FaultProxy]:
 
 
 def put(part: dict[str, Any], content: bytes) -> Answer:
-    return anonymous(part["url"], "PUT", body=content)
+    return anonymous(part["url"], "PUT", part["headers"], content)
 
 
 def send(ticket: Ticket, content: bytes) -> None:
     """Send the whole file as the page's script does."""
     while not (told := uploads.sending(ticket))["complete"]:
-        if told["post"]:
-            assert post_form(told["post"], content).status == 204
         for part in told["parts"] or ():
             assert put(part, content[part["start"] : part["end"]]).status == 200
 
@@ -124,7 +124,7 @@ def state(ticket: Ticket) -> str:
 # The way of an upload
 
 
-@pytest.mark.parametrize("content", [b"small", LARGE], ids=["form", "parts"])
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=["whole", "parts"])
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
 def test_it_ends_as_if_the_storage_had_saved_it(
     s3_site: MakeSite, user: User, access: str, content: bytes
@@ -191,38 +191,51 @@ def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -
 # What S3 takes of a browser
 
 
-def test_a_form_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
+def test_a_link_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
-    post = uploads.sending(ticket)["post"]
-    other = f"pending/{secrets.token_hex(16)}"
-    for body, changed in (
-        (b"12345", {"key": other}),
-        (b"12345", {"key": "media/a.txt"}),
-        (b"12345", {"Content-Type": "text/html"}),
-        (b"12345", {"acl": "public-read"}),
-        (b"12345", {"Cache-Control": "max-age=99"}),
-        (b"12345", {"x-amz-meta-a": "b"}),
-        (b"12345", {"success_action_redirect": "https://example.com/"}),
-        (b"123456", {}),
-        (b"1234", {}),
-        (b"", {}),
-    ):
-        assert post_form(post, body, **changed).status in {400, 403}, changed
+    (part,) = uploads.sending(ticket)["parts"]
+    for pattern, other in ((ticket.key, f"pending/{secrets.token_hex(16)}"), (ticket.key, "media/a.txt")):
+        assert put(part | {"url": part["url"].replace(pattern, other)}, b"12345").status == 403
+    for method in ("GET", "DELETE", "POST"):
+        assert anonymous(part["url"], method, part["headers"], b"12345").status in {403, 405}
+    for headers in ({"content-type": "text/html"}, {}):
+        assert put(part | {"headers": headers}, b"12345").status == 403
+    for content in (b"123456", b"1234", b""):
+        assert put(part, content).status == 403
     assert keys(site) == []
-    assert post_form(post, b"12345").status == 204
+    assert put(part, b"12345").status == 200
     assert uploads.sending(ticket)["complete"]
-    # Whatever the file's own field says.
     head = site.root.head_object(Bucket=site.media_bucket, Key=ticket.key)
     assert head["ContentType"] == "text/plain"
 
 
-def test_a_form_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     site = s3_site()
-    monkeypatch.setattr(pending, "LINK_LIFE", -1)
+    now = time.time()
+    monkeypatch.setattr(pending, "time", SimpleNamespace(time=lambda: now - pending.LINK_LIFE - 60))
     ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
-    assert post_form(uploads.sending(ticket)["post"], b"12345").status == 403
+    assert put(uploads.sending(ticket)["parts"][0], b"12345").status == 403
     assert keys(site) == []
+
+
+def test_a_link_makes_one_version_as_on_aws(
+    s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a versioned bucket, whoever has a link could fill it with versions until the link ends."""
+    site = s3_site()
+    versioned = {"Status": "Enabled"}
+    site.root.put_bucket_versioning(Bucket=site.media_bucket, VersioningConfiguration=versioned)
+    monkeypatch.setattr(pending, "takes_conditions", lambda _target: True)
+    ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
+    (part,) = uploads.sending(ticket)["parts"]
+    assert part["headers"] == {"content-type": "text/plain", "if-none-match": "*"}
+    assert put(part | {"headers": {"content-type": "text/plain"}}, b"12345").status == 403
+    assert [put(part, b"%5d" % number).status for number in range(25)] == [200] + [412] * 24
+    listed = site.root.list_object_versions(Bucket=site.media_bucket)["Versions"]
+    assert [each["Key"] for each in listed] == [ticket.key]
+    accept(ticket)
+    assert state(ticket) == "accepted"
 
 
 def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
@@ -234,7 +247,7 @@ def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
         assert put(first, content).status == 403
     for pattern, other in (("partNumber=1", "partNumber=3"), (ticket.key, "media/x"), ("=3600", "=3601")):
         assert pattern in first["url"]
-        assert put({"url": first["url"].replace(pattern, other)}, LARGE[:PART]).status == 403
+        assert put(first | {"url": first["url"].replace(pattern, other)}, LARGE[:PART]).status == 403
     assert anonymous(first["url"], "GET").status == 403
     assert uploads.sending(ticket)["received"] == 0
     assert put(second, LARGE[PART : 2 * PART]).status == 200
@@ -264,7 +277,7 @@ def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
         put(part, LARGE[part["start"] : part["end"]])
     again = uploads.sending(uploads.ticket(user, str(ticket.id)))
     assert [part["number"] for part in again["parts"]] == [3, 4]
-    assert (again["received"], again["complete"], again["post"]) == (2 * PART, False, None)
+    assert (again["received"], again["complete"]) == (2 * PART, False)
     put(again["parts"][1], LARGE[3 * PART : 4 * PART])
     rest = uploads.sending(ticket)
     assert [(part["number"], part["end"] - part["start"]) for part in rest["parts"]] == [(3, PART), (5, PART)]
@@ -285,20 +298,22 @@ def test_what_a_browser_is_told_is_json(s3_site: MakeSite, user: User) -> None:
     s3_site()
     small = uploads.begin(user, TEXT, name="a.txt", size=5)
     told = json.loads(json.dumps(uploads.sending(small)))
-    assert set(told) == {"id", "state", "expires", "size", "received", "complete", "post", "parts"}
-    assert (told["id"], told["size"], told["parts"]) == (str(small.id), 5, None)
-    assert next(iter(told["post"]["fields"])) != "file"
+    assert set(told) == {"id", "state", "expires", "size", "received", "complete", "parts"}
+    assert (told["id"], told["size"]) == (str(small.id), 5)
+    (part,) = told["parts"]
+    assert part == {"number": 1, "start": 0, "end": 5, "url": part["url"], "headers": part["headers"]}
     assert "user" not in json.dumps(told)
 
 
 def test_a_preflight_is_answered_for_the_sites_origin_only(s3_site: MakeSite, user: User) -> None:
     s3_site(AWS_SITE_ORIGINS=["https://www.example.com"])
-    form_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5))["post"]["url"]
+    file_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5))["parts"][0]["url"]
     part_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5000))["parts"][0]["url"]
-    for url, method in ((form_url, "POST"), (part_url, "PUT")):
+    named = "Access-Control-Request-Headers"
+    for url, headers in ((file_url, "content-type,if-none-match"), (part_url, "")):
         for origin, status in (("https://www.example.com", 200), ("https://example.org", 403)):
-            asked = {"Origin": origin, "Access-Control-Request-Method": method}
-            assert anonymous(url, "OPTIONS", asked).status == status
+            asked = {"Origin": origin, "Access-Control-Request-Method": "PUT"}
+            assert anonymous(url, "OPTIONS", asked | ({named: headers} if headers else {})).status == status
         asked = {"Origin": "https://www.example.com", "Access-Control-Request-Method": "DELETE"}
         assert anonymous(url, "OPTIONS", asked).status == 403
 
@@ -336,7 +351,7 @@ def test_who_may_not_upload_any_more_is_not_accepted(s3_site: MakeSite, user: Us
     assert state(ticket) == "accepted"
 
 
-@pytest.mark.parametrize("content", [b"bad text", b"bad" * PART], ids=["form", "parts"])
+@pytest.mark.parametrize("content", [b"bad text", b"bad" * PART], ids=["whole", "parts"])
 def test_a_file_that_is_no_good_goes_at_once(s3_site: MakeSite, user: User, content: bytes) -> None:
     site = s3_site()
     ticket = sent(user, CHECKED, content)
@@ -376,7 +391,7 @@ def test_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user
         assert keys(site) == []
 
 
-@pytest.mark.parametrize("content", [GOOD, GOOD * PART], ids=["form", "parts"])
+@pytest.mark.parametrize("content", [GOOD, GOOD * PART], ids=["whole", "parts"])
 def test_just_the_version_that_was_checked_is_copied(
     s3_site: MakeSite, user: User, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -462,7 +477,7 @@ def test_without_a_row_no_copy_stays_and_it_can_be_tried_again(s3_site: MakeSite
 
 
 @pytest.mark.parametrize("claimed", [False, True])
-@pytest.mark.parametrize("content", [b"small", LARGE], ids=["form", "parts"])
+@pytest.mark.parametrize("content", [b"small", LARGE], ids=["whole", "parts"])
 def test_cancel_leaves_nothing(s3_site: MakeSite, user: User, content: bytes, claimed: bool) -> None:
     site = s3_site()
     ticket = sent(user, TEXT, content)

@@ -3,6 +3,7 @@
 from django import forms
 from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
+from s3kit import uploads
 from s3kit.uploads import films, images
 
 from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM, PICTURE, clean_picture
@@ -46,11 +47,14 @@ class PictureForm(DescriptionForm):
         self.fields["file"].widget.attrs |= {
             "data-max-bytes": PICTURE.max_bytes,
             "data-max-film-bytes": film_limit,
+            "data-max-form-bytes": FILM_MAX_BYTES_BY_FORM,
         }
 
     def clean_file(self):
         """Check the file, and put it into the new row: a film as it is, a picture encoded anew."""
         upload = self.cleaned_data["file"]
+        if user := self.instance.uploaded_by:
+            uploads.count(user, upload)
         if not films.is_film(upload.name):
             self.instance.image = clean_picture(upload)
             return upload

@@ -73,15 +73,17 @@ def uploads() -> tuple[str, ...]:
 
 
 def direct_uploads() -> tuple[str, ...]:
-    """Return where a browser may upload to: the media buckets, behind a CDN too; nothing for local files."""
+    """Return where a browser may upload to: the media buckets, behind a CDN too; nothing for local files.
+
+    Buckets that take no direct uploads are left out.
+    """
     from s3kit import clients
 
     found: dict[str, None] = {}
     for storage in _storages().values():
-        if storage.kind == "media":
+        if storage.kind == "media" and storage.direct_uploads:
             address = clients.bucket_url(storage.target, storage.named_bucket)
-            # A form is posted to the bare address, parts go to keys below it: two sources in path style.
-            found.update(dict.fromkeys((address, f"{address}/") if urlsplit(address).path else (address,)))
+            found[f"{address}/" if urlsplit(address).path else address] = None
     return tuple(found)
 
 

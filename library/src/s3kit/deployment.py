@@ -77,6 +77,7 @@ class Location:
     custom_domain: str = ""
     distribution: str = ""
     versioning: bool = False
+    direct_uploads: bool = True
     expire: int = 3600
     cloudfront_key_id: str = ""
 

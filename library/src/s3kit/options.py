@@ -26,6 +26,9 @@ ACCESS = ("private", "public-read", "public-policy")
 # SigV4 query strings: "The maximum value is 604800 seconds (7 days)", Amazon S3 API Reference.
 MAX_EXPIRE = 604_800
 
+# A year, beyond which HTTP caches need not look (RFC 2616, 14.21).
+MAX_AGE = 31_536_000
+
 
 # One * is allowed, as Django and S3 do.
 _HOST = r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]"
@@ -216,6 +219,22 @@ OPTIONS = (
         "Whether a file replaces another one of its name. Uploads of two users can then collide.",
         ("AWS_S3_FILE_OVERWRITE",),
         default=False,
+        kinds=("media",),
+    ),
+    Option(
+        "direct_uploads",
+        "Whether browsers may send files straight to the bucket, with `s3kit.uploads`. Without, its forms send"
+        " them through the site.",
+        ("AWS_DIRECT_UPLOADS",),
+        default=True,
+        kinds=("media",),
+    ),
+    Option(
+        "max_age",
+        "How long browsers and CDNs may keep a public file, in seconds: 0 to 31536000 (a year). A deleted or"
+        " replaced file can be seen that long. Private files are kept as long as their links are valid.",
+        ("AWS_MEDIA_MAX_AGE",),
+        MAX_AGE,
         kinds=("media",),
     ),
     Option(

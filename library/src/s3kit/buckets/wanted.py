@@ -17,6 +17,8 @@ from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location
 # What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
 MARK = "django-s3-"
 
+# What `s3kit.uploads.pending` signs, beyond what every page may send.
+UPLOAD_HEADERS = ["content-type", "if-none-match"]
 LOCAL_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
 
 
@@ -212,17 +214,18 @@ _PENDING = {
 
 def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
-    # Uploads have no header but those that every form may have, and nothing is read from their answers.
+    # Nothing is read from the answers to uploads. POST is for pages that were open before an update from 0.3.
     methods = {"static": ["GET", "HEAD"]} if bucket.static else {}
-    methods |= {"uploads": ["POST", "PUT"]} if bucket.media else {}
+    methods |= {"uploads": ["POST", "PUT"]} if any(each.direct_uploads for each in bucket.media) else {}
     # In one rule, because Ceph goes by the first whose origin fits, whatever its methods are.
     rule = {
         "ID": f"{MARK}{'-and-'.join(methods)}",
         "AllowedOrigins": allowed,
         "AllowedMethods": [method for each in methods.values() for method in each],
+        **({"AllowedHeaders": UPLOAD_HEADERS} if "uploads" in methods else {}),
         "MaxAgeSeconds": 3600,
     }
-    return [rule] if allowed else []
+    return [rule] if allowed and methods else []
 
 
 @dataclass(frozen=True)

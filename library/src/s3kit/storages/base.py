@@ -45,7 +45,7 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in ("file_overwrite", "versioning"):
+        for name in ("file_overwrite", "versioning", "direct_uploads"):
             if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."
@@ -104,6 +104,7 @@ class OnS3:
             custom_domain="" if local else text("custom_domain"),
             distribution="" if local else text("cloudfront_distribution"),
             versioning=bool(values.get("versioning")),
+            direct_uploads=bool(values.get("direct_uploads")),
             expire=values.get("querystring_expire", 3600),
             cloudfront_key_id="" if local else text("cloudfront_key_id"),
         )

@@ -35,6 +35,7 @@ from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
 from s3kit import clients
+from s3kit.options import MAX_AGE
 from s3kit.storages import cloudfront, signing
 from s3kit.storages.base import OnS3
 
@@ -140,6 +141,12 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         self.region_name, self.endpoint_url = here.target.region, here.target.endpoint
         self.object_parameters = dict(values["object_parameters"])
         self.file_overwrite = bool(values["file_overwrite"])
+        self.direct_uploads = here.direct_uploads
+        self.max_age = values["max_age"]
+        if type(self.max_age) is not int or not 0 <= self.max_age <= MAX_AGE:
+            raise ImproperlyConfigured(
+                f"The option 'max_age' is {self.max_age!r}: set it to 0 to {MAX_AGE} seconds."
+            )
         # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
         limit = values["max_memory_size"]
         self.max_memory_size = settings.FILE_UPLOAD_MAX_MEMORY_SIZE if limit is None else limit
@@ -282,9 +289,9 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
     def _cache_control(self) -> str:
         if self.file_overwrite:
             return "no-cache"
-        # A name is never used twice, so what is cached is never wrong.
+        # A name is never used twice, so what is cached is never wrong. But a file that is deleted stays there.
         if not self.querystring_auth:
-            return "public, max-age=31536000, immutable"
+            return f"public, max-age={self.max_age}, immutable"
         # CloudFront checks the signature before it answers from its cache, and "private" would keep it from
         # caching; S3's own links are for the one browser they were made for.
         return f"{'' if self.custom_domain else 'private, '}max-age={self.querystring_expire}, immutable"

@@ -22,7 +22,7 @@ from s3kit.uploads.errors import (
 if TYPE_CHECKING:
     from s3kit.uploads.acceptance import Accepting, accepting
     from s3kit.uploads.kinds import Kind, available, kind_of, register
-    from s3kit.uploads.tickets import begin, cancel, sending, ticket
+    from s3kit.uploads.tickets import begin, cancel, count, sending, ticket
     from s3kit.uploads.views import answers_in_json
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "available",
     "begin",
     "cancel",
+    "count",
     "kind_of",
     "register",
     "sending",
@@ -51,7 +52,7 @@ __all__ = [
 # Imported on first use, because they need Django's apps to be ready.
 _LAZY = {
     "kinds": ("Kind", "available", "kind_of", "register"),
-    "tickets": ("begin", "cancel", "sending", "ticket"),
+    "tickets": ("begin", "cancel", "count", "sending", "ticket"),
     "acceptance": ("Accepting", "accepting"),
     "views": ("answers_in_json",),
 }

@@ -72,10 +72,11 @@ def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
 
 
 def available(alias: str = "default") -> bool:
-    """Return whether browsers can send files straight to this storage, which is true on S3 only."""
+    """Return whether browsers may send files straight to this storage: on S3, unless `direct_uploads` is off."""
     from s3kit.storages import MediaStorage
 
-    return isinstance(storages[alias], MediaStorage)
+    storage = storages[alias]
+    return isinstance(storage, MediaStorage) and storage.direct_uploads
 
 
 def storage_of(alias: str) -> "MediaStorage":

@@ -1,4 +1,4 @@
-"""How many uploads one user may start, so that nobody can fill the bucket."""
+"""How many uploads one user may start, straight to S3 or with a form, so that nobody can fill the bucket."""
 
 from datetime import timedelta
 

@@ -3,8 +3,8 @@
 They are stored under `pending/`, where they expire, until `s3kit.uploads.acceptance` accepts them. All calls
 have time limits that suit a web request, and raise boto3's errors.
 
-Sources of the rules: Amazon S3 API reference, "POST Policy", "Authenticating Requests: Using Query
-Parameters" and "CopyObject"; S3 User Guide, "Amazon S3 multipart upload limits".
+Sources of the rules: Amazon S3 API reference, "Authenticating Requests: Using Query Parameters", "PutObject" and
+"CopyObject"; S3 User Guide, "Amazon S3 multipart upload limits" and "Conditional writes".
 """
 
 import io
@@ -22,7 +22,7 @@ from s3kit import clients
 from s3kit.deployment import Target
 from s3kit.storages import signing
 
-LINK_LIFE = 3600  # seconds, within which sending a form or a part must start
+LINK_LIFE = 3600  # seconds, within which sending a file or a part must start
 
 READ_BLOCK = 2**20  # bytes
 # AWS copies about 100 MB/s per request, so this many at once copy 2 GiB in a few seconds. Other servers may read
@@ -38,6 +38,11 @@ FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 def code_of(error: ClientError) -> str:
     """Return S3's error code, or "" because other servers may answer without one."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def takes_conditions(target: Target) -> bool:
+    """Return whether PutObject surely knows "If-None-Match", which some other servers answer with 501."""
+    return not target.endpoint or target.is_local
 
 
 @dataclass(frozen=True)
@@ -77,16 +82,30 @@ class Pending:
         )
         return {"url": clients.bucket_url(self.target, self.bucket), "fields": signed["fields"]}
 
+    def signed_put(self, content_type: str, size: int) -> tuple[str, dict[str, str]]:
+        """Return the URL to PUT a whole file of this type and exactly this size to, and the headers to send.
+
+        It must be sent within LINK_LIFE seconds. On AWS it can be sent once: "If-None-Match" keeps the same link
+        from making one version after another in a versioned bucket.
+        """
+        headers = {"content-type": content_type}
+        if takes_conditions(self.target):
+            headers["if-none-match"] = "*"
+        return self._signed(headers, size, {}), headers
+
     def signed_part(self, number: int, size: int) -> str:
         """Return the URL to PUT a part of exactly this size to, within LINK_LIFE seconds."""
+        return self._signed({}, size, {"partNumber": str(number), "uploadId": self.upload_id})
+
+    def _signed(self, headers: Mapping[str, str], size: int, parameters: Mapping[str, str]) -> str:
         return signing.presign(
             clients.object_url(self.target, self.bucket, self.key),
             clients.credentials(self.target),
             region=self.target.region,
             at=int(time.time()),
             expires=LINK_LIFE,
-            parameters={"partNumber": str(number), "uploadId": self.upload_id},
-            headers={"content-length": str(size)},
+            parameters=parameters,
+            headers={"content-length": str(size), **headers},
             method="PUT",
         )
 

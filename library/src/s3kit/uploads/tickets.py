@@ -1,11 +1,11 @@
 """Tickets: each lets one user upload one file.
 
 The server alone decides key, type, size, access and time, because it signs them. Files of up to PART_FROM bytes
-are sent as one form (a presigned POST), larger ones in parts, each signed with its Content-Length.
+are sent in one piece, larger ones in parts, each by a presigned PUT that is signed with its Content-Length. Not by
+forms (POST Object), which several other servers lack.
 
-Sources of the rules: Amazon S3 API reference, "POST Policy" and "Authenticating Requests: Using Query
-Parameters"; S3 User Guide, "Amazon S3 multipart upload limits": at most 10,000 parts of 5 MiB to 5 GiB, of which
-the last one may be smaller.
+Sources of the rules: Amazon S3 API reference, "Authenticating Requests: Using Query Parameters"; S3 User Guide,
+"Amazon S3 multipart upload limits": at most 10,000 parts of 5 MiB to 5 GiB, of which the last one may be smaller.
 """
 
 import logging
@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import SuspiciousFileOperation, ValidationError
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.template.defaultfilters import filesizeformat
@@ -31,6 +32,7 @@ from s3kit.uploads.errors import (
     AlreadyAcceptedError,
     ExpiredError,
     InProgressError,
+    RateLimitedError,
     RejectedError,
     UnavailableError,
     UnknownTicketError,
@@ -90,12 +92,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
         expires_at=timezone.now() + TICKET_LIFE,
     )
     sweep()
-    with transaction.atomic():
-        # Lock the user, so that of two concurrent requests the second counts the first one's row.
-        users = get_user_model()._default_manager.select_for_update()
-        list(users.filter(pk=user.pk).values_list("pk"))
-        limits.check(user, size)
-        ticket.save(force_insert=True)
+    _issue(user, ticket)
     if ticket.part_size:
         try:
             with answers(ticket):
@@ -105,6 +102,33 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
             raise
         ticket.save(update_fields=["upload_id"])
     return ticket
+
+
+def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
+    """Count a file that came with a form, on S3 or not, among the uploads that the user started.
+
+    Raises ValidationError if the user has reached one of `s3kit.uploads.limits`. Call it in the form before the
+    file is looked at, because that is what costs most.
+    """
+    _forget()
+    now = timezone.now()
+    name = "".join(c for c in upload.name or "" if c.isprintable())[-255:]
+    counted = Ticket(user_id=user.pk, name=name, size=upload.size or 0, expires_at=now)
+    counted.state = Ticket.State.ACCEPTED
+    try:
+        _issue(user, counted)
+    except RateLimitedError as error:
+        raise ValidationError(str(error), code=error.code) from error
+
+
+def _issue(user: AbstractBaseUser, ticket: Ticket) -> None:
+    """Save a new ticket. Raise RateLimitedError if the user may not have it now."""
+    with transaction.atomic():
+        # Lock the user, so that of two concurrent requests the second counts the first one's row.
+        users = get_user_model()._default_manager.select_for_update()
+        list(users.filter(pk=user.pk).values_list("pk"))
+        limits.check(user, ticket.size)
+        ticket.save(force_insert=True)
 
 
 def part_size(size: int) -> int:
@@ -124,15 +148,14 @@ def ticket(user: AbstractBaseUser, ticket_id: uuid.UUID | str) -> Ticket:
 def sending(ticket: Ticket) -> dict[str, Any]:
     """Return what a browser needs to send the file, or the rest of it, as data for JSON.
 
-    `complete` is true once S3 has everything. Otherwise there is either `post`, the URL and the fields of a form
-    to which the browser appends the file as `file`, or `parts`, the next BATCH that S3 does not have: each with
-    its number, the bytes of the file from `start` up to `end`, and the URL to PUT them to. The links are valid
-    for LINK_LIFE seconds; each call signs new ones.
+    `complete` is true once S3 has everything. Otherwise there are `parts`, the next BATCH that S3 does not have:
+    each with its number, the bytes of the file from `start` up to `end`, the URL to PUT them to, and the headers
+    to send. A small file is one part. The links are valid for LINK_LIFE seconds; each call signs new ones.
 
     Raises the UploadError that says why the ticket is not open.
     """
     check_open(ticket)
-    post = parts = None
+    parts = None
     with answers(ticket):
         arrived = parts_arrived(ticket) if ticket.part_size else None
         if arrived is not None:
@@ -145,7 +168,8 @@ def sending(ticket: Ticket) -> dict[str, Any]:
             if ticket.part_size and not complete:
                 raise ExpiredError
             if not complete:
-                post = pending_of(ticket).signed_form(ticket.content_type, ticket.size)
+                url, headers = pending_of(ticket).signed_put(ticket.content_type, ticket.size)
+                parts = [{"number": 1, "start": 0, "end": ticket.size, "url": url, "headers": headers}]
     return {
         "id": str(ticket.id),
         "state": ticket.state,
@@ -153,7 +177,6 @@ def sending(ticket: Ticket) -> dict[str, Any]:
         "size": ticket.size,
         "received": received,
         "complete": complete,
-        "post": post,
         "parts": parts,
     }
 
@@ -200,11 +223,19 @@ def claimable(ticket: Ticket) -> QuerySet[Ticket]:
 
 def sweep() -> None:
     """Delete the rows of old tickets, and copies whose acceptance was killed before its row was written."""
-    old = Ticket.objects.filter(expires_at__lt=timezone.now() - KEPT_LIFE)
-    for left in old.filter(kept=True).exclude(state=Ticket.State.ACCEPTED)[:10]:
+    for left in _old().filter(kept=True).exclude(state=Ticket.State.ACCEPTED)[:10]:
         if remove_copy(left):
             Ticket.objects.filter(pk=left.pk).update(kept=False)
-    old.filter(Q(kept=False) | Q(state=Ticket.State.ACCEPTED)).delete()
+    _forget()
+
+
+def _old() -> QuerySet[Ticket]:
+    return Ticket.objects.filter(expires_at__lt=timezone.now() - KEPT_LIFE)
+
+
+def _forget() -> None:
+    """Delete the rows of old tickets that have left no copy behind."""
+    _old().filter(Q(kept=False) | Q(state=Ticket.State.ACCEPTED)).delete()
 
 
 @contextmanager
@@ -246,7 +277,7 @@ def parts_arrived(ticket: Ticket) -> dict[int, str] | None:
 def link(ticket: Ticket, number: int, start: int, end: int) -> dict[str, Any]:
     """Return a part with the URL to send it to."""
     url = pending_of(ticket).signed_part(number, end - start)
-    return {"number": number, "start": start, "end": end, "url": url}
+    return {"number": number, "start": start, "end": end, "url": url, "headers": {}}
 
 
 def remove_pending(ticket: Ticket) -> None:

@@ -77,7 +77,7 @@ def begin(request: HttpRequest) -> JsonResponse:
         listed = ", ".join(f".{each}" for kind in allowed for each in kind.extensions)
         raise RejectedError(f"Files of this type are not accepted. Please choose one of {listed}.")
     if not available(kind.storage):
-        raise Http404(f"STORAGES[{kind.storage!r}] is not on S3")
+        raise Http404(f"STORAGES[{kind.storage!r}] takes no direct uploads")
     number = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else 0
     return _sending(tickets.begin(_user(request), kind, name=name, size=number), status=201)
 

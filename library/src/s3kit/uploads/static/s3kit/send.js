@@ -1,5 +1,5 @@
-// Sends a file straight to S3 with the links that the server has signed: in one piece, or in parts, of which only
-// the failed ones are sent again.
+// Sends a file straight to S3 with the links that the server has signed, in one part or several, of which only the
+// failed ones are sent again.
 
 import { Lost, request } from "./request.js";
 
@@ -10,12 +10,15 @@ const PATIENCE = 30; // seconds without progress
 // S3 rejected a signed request: the link has expired, or the file has changed since it was chosen.
 export class Rejected extends Error {}
 
+// S3 has taken nothing from this browser although the site can be reached: the bucket does not allow the site's pages
+// to send (CORS), the store lacks what is needed, or a firewall is in between.
+export class Barred extends Error {}
+
 // Sends the rest of a file and resolves once S3 has all of it. Rejects with Lost if S3 could not be reached in
-// several attempts, and with the signal's reason.
-//   state: the server's answer {complete, received, post, parts}, where
+// several attempts, with Barred if it never took anything, and with the signal's reason.
+//   state: the server's answer {complete, received, parts}, where
 //     received  is the number of bytes that have arrived
-//     post      is {url, fields} of a form for the whole file, or null
-//     parts     are some of the missing parts, as {number, start, end, url}, or null
+//     parts     are some of the missing parts, as {number, start, end, url, headers}
 //   ask(): resolves with the current state and fresh links
 //   progress(bytes): how much has been sent so far
 //   waiting(): sending has paused
@@ -23,23 +26,18 @@ export async function send(file, state, { ask, ...watch }) {
   let rejections = 0;
   while (!state.complete) {
     watch.progress(state.received);
+    let failure = null;
     try {
-      await (state.post ? sendWhole(file, state.post, watch) : sendParts(file, state, watch));
+      await sendParts(file, state, watch);
       rejections = 0;
     } catch (error) {
+      if (!(error instanceof Lost || error instanceof Rejected)) throw error;
       // Try once more with fresh links. A second rejection is final.
-      if (!(error instanceof Rejected) || ++rejections > 1) throw error;
+      if (error instanceof Lost || ++rejections > 1) failure = error;
     }
-    state = await persist(ask, watch);
+    state = await (failure ? ask() : persist(ask, watch));
+    if (failure && !state.complete) throw state.received ? failure : new Barred();
   }
-}
-
-function sendWhole(file, { url, fields }, { progress, waiting, signal }) {
-  const body = new FormData();
-  for (const [name, value] of Object.entries(fields)) body.append(name, value);
-  body.append("file", file); // last, because S3 ignores the fields after it
-  const count = (bytes) => progress(Math.min(bytes, file.size)); // the body is a little larger than the file
-  return persist(() => put("POST", url, body, { progress: count, signal }), { waiting, signal });
 }
 
 async function sendParts(file, { parts, received }, { progress, waiting, signal }) {
@@ -54,13 +52,13 @@ async function sendParts(file, { parts, received }, { progress, waiting, signal 
   };
   const work = async () => {
     for (let part; (part = queue.shift()); ) {
-      const { number, start, end, url } = part;
-      const watch = { progress: (bytes) => report(number, bytes), signal: stop.signal };
+      const { number, start, end, url, headers } = part;
+      const watch = { headers, progress: (bytes) => report(number, bytes), signal: stop.signal };
       const again = () => {
         report(number, 0);
         waiting();
       };
-      const attempt = () => put("PUT", url, file.slice(start, end), watch);
+      const attempt = () => put(url, file.slice(start, end), watch);
       await persist(attempt, { waiting: again, signal: stop.signal });
       report(number, end - start);
     }
@@ -76,9 +74,10 @@ async function sendParts(file, { parts, received }, { progress, waiting, signal 
 }
 
 // A request to S3. Only the status of its answer matters.
-async function put(method, url, body, { progress, signal }) {
-  const { status } = await request(method, url, body, { progress, signal, patience: PATIENCE });
-  if (status >= 500 || status === 429 || status === 408) throw new Lost();
+async function put(url, body, watch) {
+  const { status } = await request("PUT", url, body, { ...watch, patience: PATIENCE });
+  if (status === 412) return; // S3 has it: the answer to an earlier attempt was lost
+  if ([408, 409, 429].includes(status) || (status >= 500 && status !== 501)) throw new Lost();
   if (status < 200 || status > 299) throw new Rejected(String(status));
 }
 

@@ -30,8 +30,8 @@ function remember(file, address) {
   }
 }
 
-// Sends a file and has the site accept it. Resolves with {url: where to go}, rejects with Problem or the signal's
-// reason.
+// Sends a file and has the site accept it. Resolves with {url: where to go}, rejects with Problem, with Barred of
+// send.js, or with the signal's reason.
 //   watch: {signal, progress(bytes), waiting(), sent()}; after sent() the upload can't be cancelled any more
 export async function sendByTicket(form, file, watch) {
   try {

@@ -4,14 +4,17 @@
 //
 // The form contains [data-alert], [data-cancel], [data-leave], and [data-sending] with a <progress>, [data-figures]
 // and [data-status]. A [data-preview] anywhere on the page shows the chosen file. The field, named "file", has its
-// limits in bytes in data-max-bytes and data-max-film-bytes.
+// limits in bytes in data-max-bytes and data-max-film-bytes. If the browser can't send to S3, the form is sent to the
+// site instead, up to data-max-form-bytes.
 
 import { clearErrors, showErrors } from "./fields.js";
 import { Lost } from "./request.js";
+import { Barred } from "./send.js";
 import { Problem, ask } from "./site.js";
 import { cancel, finished, remembered, sendByTicket } from "./ticket.js";
 
 const CANCELLED = "Cancelled. Nothing was added.";
+const BARRED = "Your browser can't reach the file store, which large files are sent to.";
 const OFFLINE = "You are offline. Sending goes on as soon as you are back.";
 const TRYING = "The connection was lost. Trying again.";
 
@@ -33,7 +36,7 @@ export function enhanceUpload(form) {
   async function start(file) {
     const stop = new AbortController();
     const pace = { since: Date.now(), from: null };
-    const whole = form.dataset.tickets ? null : new FormData(form); // before the field is disabled
+    const whole = new FormData(form); // before the field is disabled
     current = { file, stop };
     clear();
     show("sending");
@@ -49,7 +52,7 @@ export function enhanceUpload(form) {
       },
     };
     try {
-      const { url } = await (form.dataset.tickets ? sendByTicket(form, file, watch) : sendForm(whole, watch));
+      const { url } = await (form.dataset.tickets ? sendDirect(file, whole, watch) : sendForm(whole, watch));
       finished(file);
       say("It was added.");
       window.removeEventListener("beforeunload", warn);
@@ -59,6 +62,19 @@ export function enhanceUpload(form) {
       if (!(error instanceof Problem)) throw error;
       fail(error);
     }
+  }
+
+  // Sends the file straight to S3, or with the form if nothing can be sent there.
+  async function sendDirect(file, whole, watch) {
+    try {
+      return await sendByTicket(form, file, watch);
+    } catch (error) {
+      if (!(error instanceof Barred)) throw error;
+    }
+    cancel(form, file);
+    const limit = Number(field.dataset.maxFormBytes || Infinity);
+    if (file.size <= limit) return sendForm(whole, watch);
+    throw new Problem(`${BARRED} Without it, the limit is ${size(limit)}.`);
   }
 
   // Sends the whole form, as the browser itself would.
