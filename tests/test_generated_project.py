@@ -154,6 +154,14 @@ def first_commands(readme: str) -> list[str]:
     return block[1].strip().splitlines()
 
 
+def test_collectstatic_says_so_when_it_publishes_nothing(on_lts: Installed, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    printed = run(".venv/bin/python", "manage.py", "collectstatic", "--no-input", cwd=project, USE_S3="false")
+    assert "Nothing was published: USE_S3 is off" in printed
+    assert re.search(r"to the bucket '[\w-]+' \(AWS_STATIC_BUCKET_NAME\), set USE_S3=true\.", printed)
+
+
 def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     project = tmp_path / "without"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)

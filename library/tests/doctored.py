@@ -1,11 +1,12 @@
 """What the tests of the doctor share: a site that is well, and looking at what is wrong with it."""
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.loaders import create_loader
@@ -15,6 +16,7 @@ from s3kit.deployment import Deployment
 from s3kit.doctor.report import Report, diagnose
 from s3kit.doctor.shared import Line, Role
 from s3kit.local.server import LocalServer
+from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3
 
 TEXT = "/* text that shrinks when it is compressed, so that it is */\n" * 30
@@ -89,7 +91,7 @@ def examined(role: Role | None = None) -> Report:
         text = report.as_text(width)
         assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
         assert "Signature=" not in text
-    assert all("\n" not in line.text + line.fix for line in report.lines)
+    assert all((line.text + line.fix).isprintable() for line in report.lines)
     assert all(line.fix for line in report.lines if line.status in {"not ok", "warning"})
     assert not any(line.fix for line in report.lines if line.status == "ok")
     return report
@@ -116,8 +118,31 @@ def _root(store: LocalServer) -> Any:
     return store.client()
 
 
+@dataclass
+class Unsigned(Fault):
+    """Strikes requests of a signed link that carry an x-amz-* header which was not signed, as S3 does."""
+
+    status: int = 403
+    code: str = "AccessDenied"
+
+    def strikes(self, _method: str, path: str, headers: Container[str] = ()) -> bool:
+        signed = re.search("X-Amz-SignedHeaders=([^&]*)", path)
+        sent = {name for name in cast(Iterable[str], headers) if name.startswith("x-amz-")}
+        return signed is not None and not sent <= {"x-amz-content-sha256", *signed[1].split(";")}
+
+
+@pytest.fixture(scope="session")
+def guarded(store: LocalServer) -> Iterator[LocalServer]:
+    """Return the server as S3 is: MiniStack obeys headers of signed requests that were not signed."""
+    with FaultProxy(store.endpoint) as proxy:
+        proxy.faults.append(Unsigned())
+        yield replace(store, endpoint=proxy.endpoint)
+
+
 @pytest.fixture
-def well(s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def well(
+    guarded: LocalServer, s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """Return a function that makes a site which is well; what the doctor made must be gone in the end."""
     # Each test has a session of its own; the descriptions of AWS's services are read once for all.
     monkeypatch.setattr("botocore.session.create_loader", _loader)
@@ -131,7 +156,8 @@ def well(s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.M
     settings.DEBUG = False
 
     def make(access: str = "private", *, deployed: bool = True, **more: Any) -> Doctored:
-        site = s3_site(access, **more)
+        site = s3_site(access, **{"AWS_S3_ENDPOINT_URL": guarded.endpoint} | more)
+        site = replace(site, store=guarded)
         if deployed:
             call_command("collectstatic", interactive=False, verbosity=0)
         made.append(Doctored(site))

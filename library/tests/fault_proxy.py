@@ -29,7 +29,8 @@ class Fault:
     """What happens to requests of a method ("" for any) whose decoded path and query match a pattern.
 
     The fault sets in with the `first` such request (1 is the very first), takes each `every`-th from there
-    and ends after it struck `times` (None: never). Without a status and a cut the request is only delayed.
+    and ends after it struck `times` (None: never). Without a status, a raw answer and a cut the request is only
+    delayed.
     """
 
     method: str = ""
@@ -43,6 +44,8 @@ class Fault:
     code: str = "InternalError"
     # What is answered in the place of an error of that code.
     body: str = ""
+    # What is answered instead of a status, byte by byte, before the connection is closed.
+    raw: bytes = b""
     # "before" nothing reaches the server; "after" the server has done its work, and the client is not told;
     # "reset" is "before" with a TCP reset, as from a peer that has forgotten the connection; "middle" is a
     # reset after the first half of the body.
@@ -193,6 +196,9 @@ class FaultProxy:
                     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     os.close(handler.connection.detach())  # close() would wait for the files made of it
                 self._cut(handler)
+            elif fault and fault.raw:
+                handler.wfile.write(fault.raw)
+                handler.close_connection = True
             elif fault and fault.status:
                 came = self._note(came, fault.status)
                 self._refuse(handler, fault)

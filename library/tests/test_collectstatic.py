@@ -5,6 +5,7 @@ compared with the source.
 """
 
 import gzip
+import hashlib
 import json
 import os
 import random
@@ -23,7 +24,7 @@ from urllib.parse import quote
 
 import pytest
 
-from s3kit.publishing import history
+from s3kit.publishing import history, publish
 from tests import processes
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3, anonymous
@@ -53,6 +54,7 @@ STATICFILES_DIRS = [os.environ["TEST_SOURCES"]]
 if not os.environ.get("TEST_ALL_APPS"):
     INSTALLED_APPS = ["s3kit", "django.contrib.staticfiles"]
     STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+AWS_STATIC_BUCKET_NAME = os.environ.get("BUCKET_IN_SETTINGS")
 if USE_S3:
     STORAGES["staticfiles"]["OPTIONS"]["custom_domain"] = os.environ.get("STATIC_DOMAIN")
 """
@@ -502,6 +504,193 @@ def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy
     assert deploy.check_live(SOURCES) == 0
 
 
+@pytest.mark.parametrize("name", ["js/one.js", "img/dot.png", "docs/tiny.txt"])
+def test_a_hashed_object_that_somebody_has_swapped_is_put_right(deploy: Deploy, name: str) -> None:
+    """Of the same size, with the same headers and the SHA-256 of the original in its metadata."""
+    deploy.deployed()
+    manifest = deploy.manifest()
+    assert manifest
+    hashed = manifest["paths"][name]
+    swap(deploy, f"static/{hashed}")
+    assert deploy.fetch(hashed)[0] != SOURCES[name]
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.check_live(SOURCES) == 0
+    assert deploy.uploads(r"\.[0-9a-f]{12}\.") == [f"static/{hashed}"]
+    reads = [r.path for r in deploy.proxy.matching("GET") if hashed in r.path]
+    assert len(reads) == 1, "the rest is known by the listing and the manifest"
+    assert deploy.proxy.count("GET") == 3
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.proxy.count() == 2
+
+
+def swap(deploy: Deploy, key: str) -> None:
+    """Put other content of the same size under a key, all else as it was."""
+    bucket, root = deploy.site.static_bucket, deploy.site.root
+    there = root.get_object(Bucket=bucket, Key=key)
+    names = ("ContentType", "ContentEncoding", "CacheControl", "Metadata")
+    packed, body = there.get("ContentEncoding") == "gzip", there["Body"].read()
+    if packed:  # stored, not compressed, and then filled up as zlib allows: with members that hold nothing
+        plain = gzip.compress(b"alert(1)", mtime=0)
+        body = plain + gzip_filling(len(body) - len(plain))
+    else:
+        body = body[::-1]
+    root.put_object(
+        Bucket=bucket, Key=key, Body=body, **{name: there[name] for name in names if name in there}
+    )
+    assert root.head_object(Bucket=bucket, Key=key)["ContentLength"] == len(body) == there["ContentLength"]
+
+
+def gzip_filling(size: int) -> bytes:
+    """Return a gzip file of this size that holds nothing: its header has room for a file's name."""
+    empty = gzip.compress(b"", mtime=0)
+    name = b"x" * (size - len(empty) - 1) + b"\0"
+    return empty[:3] + b"\x08" + empty[4:10] + name + empty[10:]
+
+
+def test_a_swapped_object_of_an_unknown_size_is_not_read_to_its_end(deploy: Deploy) -> None:
+    """What claims to be right and unpacks to more than the file is replaced, not unpacked."""
+    deploy.deployed()
+    manifest = deploy.manifest()
+    assert manifest
+    key = f"static/{manifest['paths']['js/one.js']}"
+    bucket, root = deploy.site.static_bucket, deploy.site.root
+    there = root.head_object(Bucket=bucket, Key=key)
+    names = ("ContentType", "ContentEncoding", "CacheControl", "Metadata")
+    for body in (gzip.compress(bytes(2**20)), b"not gzip at all", gzip.compress(b"cut off")[:-4]):
+        root.put_object(Bucket=bucket, Key=key, Body=body, **{name: there[name] for name in names})
+        deploy.deployed()
+        assert deploy.check_live(SOURCES) == 0
+
+
+def test_the_first_deploy_after_an_older_version_reads_what_that_did_not_record(deploy: Deploy) -> None:
+    deploy.deployed()
+    bucket, root, key = deploy.site.static_bucket, deploy.site.root, "static/staticfiles.json"
+    manifest = json.loads(root.get_object(Bucket=bucket, Key=key)["Body"].read())
+    manifest["s3"]["hashed"] = dict.fromkeys(
+        manifest["s3"]["hashed"], 100
+    )  # sizes, as older versions wrote them
+    root.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode())
+    deploy.proxy.clear()
+    line = deploy.deployed()
+    assert f"0 uploaded, {OBJECTS} unchanged" in line
+    assert deploy.proxy.count("GET") == 2 + len(SOURCES)
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.proxy.count() == 2
+
+
+# If-None-Match
+
+
+@pytest.mark.parametrize("body", ["", "<html>Not Implemented</html>"], ids=["S3's code", "no code"])
+def test_a_server_that_does_not_know_if_none_match_is_not_sent_it_again(deploy: Deploy, body: str) -> None:
+    files = {f"many/{number:03}.png": b"%d" % number for number in range(200)}
+    deploy.write(**files)
+    deploy.proxy.faults.append(
+        Fault("PUT", header="if-none-match", status=501, code="NotImplemented", body=body)
+    )
+    deploy.deployed()
+    assert deploy.check_live(SOURCES | files) == 0
+    puts = deploy.proxy.matching("PUT", r"\.[0-9a-f]{12}\.")
+    conditional = [r.path for r in puts if "if-none-match" in r.headers]
+    assert 0 < len(conditional) <= publish.CONCURRENCY, "only those that were on the way"
+    assert len(conditional) == len(set(conditional)), "each once"
+    assert len(puts) - len(conditional) == len(SOURCES) + 200
+
+
+def test_a_conflict_of_two_uploads_is_tried_again(deploy: Deploy) -> None:
+    """409 says that another upload or deletion is at work, and not that the object is there."""
+    conflict = Fault(
+        "PUT", header="if-none-match", status=409, code="ConditionalRequestConflict", times=len(SOURCES)
+    )
+    deploy.proxy.faults.append(conflict)
+    deploy.deployed()
+    assert conflict.struck == len(SOURCES)
+    assert deploy.check_live(SOURCES) == 0
+
+
+def test_what_was_put_under_a_hashed_name_meanwhile_is_looked_at(deploy: Deploy) -> None:
+    """Whoever knows the next name can't have its place by being there first."""
+    deploy.deployed()
+    manifest = deploy.manifest()
+    assert manifest
+    bucket, root, key = (
+        deploy.site.static_bucket,
+        deploy.site.root,
+        f"static/{manifest['paths']['img/dot.png']}",
+    )
+    root.delete_object(Bucket=bucket, Key=key)
+    hold = threading.Event()
+    deploy.proxy.clear()
+    deploy.proxy.faults.append(Fault("PUT", "dot", hold=hold, times=1))
+
+    def meanwhile() -> None:
+        deploy.proxy.wait_for_hanging()
+        digest = hashlib.sha256(SOURCES["img/dot.png"]).hexdigest()
+        forged = {"ContentType": "image/png", "Metadata": {"sha256": digest}}
+        root.put_object(Bucket=bucket, Key=key, Body=b"x" * 3000, **forged)
+        hold.set()
+
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    deploy.deployed()
+    thread.join()
+    assert deploy.check_live(SOURCES) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "parts"),
+    [
+        (None, 2),
+        (Fault("POST", "uploadId", status=409, code="ConditionalRequestConflict", times=1), 4),
+        (Fault("POST", "uploadId", header="if-none-match", status=501, code="NotImplemented"), 4),
+    ],
+    ids=["", "409: all parts again", "501: without the condition"],
+)
+def test_a_large_hashed_file_is_completed_only_where_there_is_none(
+    deploy: Deploy, fault: Fault | None, parts: int
+) -> None:
+    film = random.Random(3).randbytes(publish.PART + 1000)
+    deploy.write(**{"film.mp4": film})
+    deploy.proxy.faults += [fault] if fault else []
+    deploy.deployed()
+    assert deploy.check_live(SOURCES | {"film.mp4": film}) == 0
+    manifest = deploy.manifest()
+    assert manifest
+    hashed = manifest["paths"]["film.mp4"]
+    headers = deploy.fetch(hashed)[1]
+    assert headers["content-type"] == "video/mp4"
+    assert headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert headers["x-amz-meta-sha256"] == hashlib.sha256(film).hexdigest()
+    completed = deploy.proxy.matching("POST", rf"{hashed}\?uploadId")
+    assert completed[0].headers.get("if-none-match") == "*"
+    assert deploy.proxy.count("PUT", rf"{hashed}\?.*partNumber") == parts
+    assert [
+        r.headers.get("if-none-match") for r in deploy.proxy.matching("POST", "/film.mp4.*uploadId=")
+    ] == [None]
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert deploy.proxy.count() == 2
+
+
+def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> None:
+    film = random.Random(3).randbytes(publish.PART + 1000)
+    deploy.write(**{"film.mp4": film})
+    both_have_looked = threading.Event()
+    deploy.proxy.faults.append(Fault("PUT", hold=both_have_looked))
+    with ThreadPoolExecutor(2) as pool:
+        deploys = [pool.submit(deploy.deployed) for _ in range(2)]
+        deploy.proxy.wait_for(2, "GET", "list-type")
+        both_have_looked.set()
+        for one in deploys:
+            one.result()
+    assert deploy.check_live(SOURCES | {"film.mp4": film}) == 0
+    completed = deploy.proxy.matching("POST", r"/film\.[0-9a-f]{12}\.mp4\?uploadId")
+    assert sorted(r.status for r in completed) == [200, 412]
+
+
 def test_a_lost_or_broken_manifest_is_written_anew_without_uploads(deploy: Deploy) -> None:
     deploy.deployed()
     for body in (None, b"{", b"[]", b'{"version": "9"}'):
@@ -518,11 +707,15 @@ def test_a_lost_or_broken_manifest_is_written_anew_without_uploads(deploy: Deplo
 
 
 def test_strange_keys_in_the_bucket_do_no_harm(deploy: Deploy) -> None:
-    for key in ("static/", "static/a//b", "static/./c", "static/css/"):
+    control = ("static/\x01", "static/return\r", "static/line\n", "static/\ufffe", "static/a+b%20&#x1; ")
+    for key in ("static/", "static/a//b", "static/./c", "static/css/", *control):
         deploy.site.root.put_object(Bucket=deploy.site.static_bucket, Key=key, Body=b"")
     deploy.deployed()
     deploy.proxy.clear()
     assert f"0 uploaded, {OBJECTS} unchanged" in deploy.deployed()
+    # obstore can't read them: boto3 lists once more, and asks for keys in a form that XML can carry.
+    assert deploy.proxy.count("GET", "list-type=2.*encoding-type=url") == 1
+    assert deploy.proxy.count() == 3
 
 
 # Options
@@ -596,6 +789,22 @@ def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) ->
     assert f"copied to '{tmp_path / 'static'}'" in outcome.out
     assert (tmp_path / "static/css/base.css").read_bytes() == SOURCES["css/base.css"]
     assert not deploy.proxy.count()
+    assert not outcome.err
+
+
+def test_files_that_go_to_disk_although_there_is_a_bucket_are_told_of(deploy: Deploy, tmp_path: Path) -> None:
+    given = {"USE_S3": "false", "BUCKET_IN_SETTINGS": "acme-static"}
+    for options in (["-v", "1"], ["-v", "0"]):
+        outcome = deploy.run("--noinput", *options, **given)
+        assert outcome.code == 0
+        assert outcome.err == (
+            f"Nothing was published: USE_S3 is off, so the files go to {tmp_path / 'static'} on this machine."
+            " To publish them to the bucket 'acme-static' (AWS_STATIC_BUCKET_NAME), set USE_S3=true.\n"
+        )
+    given |= {"TEST_ALL_APPS": "1"}
+    outcome = deploy.run("--no-migrate", "--fail-level=CRITICAL", command="release", **given)
+    assert outcome.code == 0
+    assert "Nothing was published: USE_S3 is off" in outcome.err
 
 
 def test_many_uploads_at_a_time(deploy: Deploy) -> None:
@@ -628,9 +837,10 @@ class Sink(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", '"x"')
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST = do  # noqa: N815
+    do_GET = do_PUT = do_POST = do_HEAD = do  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         pass

@@ -1,5 +1,6 @@
 """The doctor on a strict S3: a site that is well, and each way to be ill, produced for real."""
 
+import gzip
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import Any
 from unittest import mock
@@ -26,7 +28,7 @@ from tests import processes
 from tests.doctored import Doctored, change, diagnosed, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import REGION, new_user, s3_storages
-from tests.tls_front import certificate, tls_front
+from tests.tls_front import certificate, self_signed, tls_front
 
 pytestmark = pytest.mark.slow
 
@@ -78,17 +80,25 @@ def put_policy(doctored: Doctored, bucket: str, *statements: dict[str, Any]) -> 
 
 EVERY_PROBE = [
     *("endpoint", "clock", "credentials", "static bucket", "media bucket", "static domain", "media domain"),
-    *("media write", "media head", "missing key", "media read", "media acl", "media visitors"),
-    *("signed link", "tampered link", "expired link", "media tls", "media parts", "media list"),
+    *("media write", "media head", "missing key", "media read", "media acl", "if-none-match"),
+    *(
+        "media visitors",
+        "signed link",
+        "tampered link",
+        "expired link",
+        "media tls",
+        "media parts",
+        "media list",
+    ),
     *("media delete", "direct form", "direct read", "direct limits", "direct closed", "direct cors"),
-    *("direct delete", "direct parts", "direct expiry"),
+    *("direct parts", "direct headers", "direct delete", "direct expiry"),
     *("manifest", "static objects", "static tls", "static visitors", "static types"),
-    *("static cache", "static encoding", "static cors", "static write", "listing", "outside"),
-    "account block",
+    *("static cache", "static encoding", "static cors", "static write", "collectstatic"),
+    *("listing", "outside", "account block"),
 ]
 LINKS = ["signed link", "tampered link", "expired link"]
-ONLY_DEPLOY = {"static objects", "static write", "direct expiry"}
-ONLY_WEB = {"missing key", *LINKS} | {
+ONLY_DEPLOY = {"static objects", "static write", "collectstatic", "direct expiry"}
+ONLY_WEB = {"missing key", "if-none-match", *LINKS} | {
     probe for probe in EVERY_PROBE if probe.startswith(("media ", "direct ")) and probe not in ONLY_DEPLOY
 }
 
@@ -283,12 +293,12 @@ def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.Monk
     doctored = well()
     use_user(monkeypatch, doctored, *without("s3:DeleteObject"))
     found = troubles(examined())
-    key, pending = doctored.left()
+    key, *pending = doctored.left()
     right = f"allow s3:DeleteObject on arn:aws:s3:::{doctored.media}"
     see = "see `manage.py s3 policy --role web`"
     assert found["media delete"].fix == f"{right}/media/*: {see}; then delete {key}"
-    assert found["direct delete"].fix == f"{right}/pending/*: {see}; {pending} expires in a day"
-    for each in (key, pending):
+    assert found["direct delete"].fix == f"{right}/pending/*: {see}; {pending[0]} expires in a day"
+    for each in (key, *pending):
         doctored.root.delete_object(Bucket=doctored.media, Key=each)
 
 
@@ -488,6 +498,27 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "plain"])
+def test_a_static_file_that_somebody_has_swapped(well: Any, hashed: bool) -> None:
+    doctored = well()
+    key = doctored.hashed("page.js") if hashed else "static/page.js"
+    there = doctored.root.get_object(Bucket=doctored.static, Key=key)
+    kept = {
+        name: there[name]
+        for name in ("ContentType", "CacheControl", "Metadata", "ContentEncoding")
+        if name in there
+    }
+    packed = there.get("ContentEncoding") == "gzip"
+    body = gzip.compress(b"alert(1)") if packed else there["Body"].read()[::-1]
+    doctored.root.put_object(Bucket=doctored.static, Key=key, Body=body, **kept)
+    status, text, fix = trouble("static objects")
+    assert status == "not ok"
+    assert text == f"somebody has replaced 1 files since the last deploy: {key.removeprefix('static/')}"
+    assert fix == f"find out who may write to static/; {COLLECT} puts them right"
+    call_command("collectstatic", interactive=False, verbosity=0)
+    assert troubles(examined()) == {}
+
+
 ENCODING = "Content-Encoding {}"
 WRONG_HEADERS: list[tuple[str, str, dict[str, str], str]] = [
     ("site.css", "static types", {"ContentType": "text/plain"}, "Content-Type {} is text/plain"),
@@ -532,7 +563,9 @@ def test_text_that_is_not_compressed(well: Any) -> None:
         ContentType="text/javascript; charset=utf-8",
         CacheControl="public, max-age=31536000, immutable",
     )
-    assert trouble("static encoding")[1].endswith("is not compressed")
+    found = troubles(examined())
+    assert set(found) == {"static encoding", "static objects"}, "and it is not what was deployed"
+    assert found["static encoding"].text.endswith("is not compressed")
 
 
 def test_static_files_without_the_policy(well: Any) -> None:
@@ -581,6 +614,19 @@ def test_no_cors_for_uploads(well: Any) -> None:
     )
 
 
+def test_a_server_that_obeys_unsigned_headers(well: Any, store: Any, settings: Any) -> None:
+    """MiniStack without its guard: whoever may send a part copies what the site may read."""
+    well()
+    settings.AWS_S3_ENDPOINT_URL = store.endpoint
+    assert trouble("direct headers") == (
+        "not ok",
+        "a visitor who knows its name can copy anybody's file into an upload of their own and read it: an"
+        " unsigned x-amz-copy-source on a part and x-amz-copy-source on a PUT is obeyed",
+        "update the server or use another, since S3 rejects such requests; until then turn direct uploads off:"
+        " direct_uploads in STORAGES['default'] = False",
+    )
+
+
 @pytest.mark.parametrize("role", [None, "deploy"])
 def test_uploads_that_never_expire(well: Any, role: Any) -> None:
     doctored = well()
@@ -603,12 +649,12 @@ def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.M
 
 @pytest.fixture
 def over_tls(
-    well: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    well: Any, guarded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Doctored]]:
     """Return a function that makes a site which reaches S3 over TLS, so that its policies demand that."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
-    with tls_front(store.endpoint, served) as host:
+    with tls_front(guarded.endpoint, served) as host:
         yield partial(
             well, AWS_S3_ENDPOINT_URL=f"https://{host}", AWS_SITE_ORIGINS=["https://www.example.com"]
         )
@@ -655,6 +701,29 @@ def test_a_certificate_that_nobody_trusts(
     assert status == "not ok"
     assert "certificate verify failed" in text
     assert fix == "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+
+
+def test_a_certificate_that_only_collectstatic_rejects(
+    well: Any, guarded: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """botocore takes an authority's own certificate for a server's; what uploads static files does not."""
+    with TemporaryDirectory() as folder:  # whose name is short, for reports are looked at for long lines
+        served = self_signed(Path(folder))
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
+        with tls_front(guarded.endpoint, served) as host:
+            address = f"https://{host}"
+            well(AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"], deployed=False)
+            found = troubles(examined())
+    line = found["collectstatic"]
+    assert line.status == "not ok"
+    assert (
+        line.text
+        == f"the certificate of {address} is rejected, because it is an authority's own, self-signed"
+    )
+    assert line.fix.startswith(
+        "make an authority that signs one for the server, as mkcert does, and name the"
+    )
+    assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 
 
 def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
@@ -763,7 +832,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     code, text = run()
     assert code == 0
     assert text.splitlines()[0] == f"ok          endpoint         {doctored.site.store.endpoint} answers"
-    assert text.splitlines()[-1] == "39 ok, 1 can't tell."
+    assert text.splitlines()[-1] == "42 ok, 1 can't tell."
     assert "\x1b" not in text
 
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)

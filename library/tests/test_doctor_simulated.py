@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -17,7 +18,7 @@ from moto import mock_aws
 
 from s3kit.buckets.account import Account
 from s3kit.deployment import Deployment
-from s3kit.doctor import rights
+from s3kit.doctor import direct, rights
 from s3kit.doctor.shared import Probed
 from s3kit.local.server import LocalServer
 from tests.doctored import Doctored, diagnosed, examined, trouble, troubles
@@ -57,17 +58,17 @@ STRICT = "use a server that checks what is signed, as S3 does"
     ("fault", "line"),
     [
         (
-            Fault("POST", FORM, status=501, code="NotImplemented"),
+            Fault("POST", FORM, status=400, code="InvalidArgument"),
             (
                 "direct form",
                 "not ok",
-                "a browser's upload is rejected: 501 NotImplemented",
+                "a browser's upload is rejected: 400 InvalidArgument",
                 "use a server that accepts forms (POST Object), as S3 does",
             ),
         ),
         (
             Fault("POST", FORM, cut="before"),
-            ("direct form", "can't tell", "no answer: Remote end closed connection without response", LATER),
+            ("direct form", "not ok", "no answer: Remote end closed connection without response", LATER),
         ),
         (
             Fault("HEAD", r"/pending/", status=500),
@@ -78,7 +79,7 @@ STRICT = "use a server that checks what is signed, as S3 does"
             (
                 "direct limits",
                 "not ok",
-                "a browser can send another type and another key than the site has signed",
+                "a browser can send another type and another key and another ACL than the site has signed",
                 STRICT,
             ),
         ),
@@ -92,7 +93,7 @@ STRICT = "use a server that checks what is signed, as S3 does"
         ),
         (
             Fault("PUT", PART, cut="before"),
-            ("direct parts", "can't tell", "no answer: Remote end closed connection without response", LATER),
+            ("direct parts", "not ok", "no answer: Remote end closed connection without response", LATER),
         ),
     ],
     ids=lambda value: f"{value[0]}, {value[1]}" if isinstance(value, tuple) else "",
@@ -102,6 +103,127 @@ def test_simulated_store_that_takes_uploads_otherwise(
 ) -> None:
     faulty(fault)
     assert (line[0], *trouble(line[0])) == line
+
+
+NO_FORMS = Fault("POST", FORM, status=501, code="NotImplemented")
+ONE_PUT = r"^/media-[0-9a-f]+/pending/[^?]*\?(?!.*partNumber).*X-Amz-Signature"
+
+
+def test_simulated_store_without_forms(faulty: Faulty) -> None:
+    """As R2 and B2 are: a single PUT with signed size and type takes the form's place, and is probed as it was."""
+    faulty(replace(NO_FORMS))
+    report = examined()
+    assert troubles(report) == {}
+    told = {line.probe: line.text for line in report.lines}
+    assert told["direct form"] == (
+        "S3 accepts no forms (501 NotImplemented): browsers send a PUT with signed size and type"
+    )
+    assert told["direct limits"] == "a larger file, another type, another key: each is rejected"
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        (
+            Fault("PUT", ONE_PUT, status=403, code="SignatureDoesNotMatch"),
+            (
+                "direct form",
+                "not ok",
+                "browsers can send neither forms (501 NotImplemented) nor a PUT (403 SignatureDoesNotMatch):"
+                " pages use the plain form",
+                "use a server that accepts forms (POST Object), as S3 does, or turn direct uploads off:"
+                " direct_uploads in STORAGES['default'] = False",
+            ),
+        ),
+        (
+            Fault("PUT", ONE_PUT, first=2, times=2, status=200),
+            (
+                "direct limits",
+                "not ok",
+                "a browser can send a larger file and another type than the site has signed",
+                STRICT,
+            ),
+        ),
+    ],
+)
+def test_simulated_store_without_forms_that_takes_a_put_otherwise(
+    faulty: Faulty, fault: Fault, line: tuple[str, str, str, str]
+) -> None:
+    faulty(replace(NO_FORMS), replace(fault))
+    assert (line[0], *trouble(line[0])) == line
+
+
+UNSIGNED = ("x-amz-copy-source on a part", "x-amz-copy-source on a PUT")
+
+
+def test_simulated_store_that_ignores_unsigned_headers(faulty: Faulty) -> None:
+    """It stores what was sent, so that nothing is copied; a header that it does not look at is not rejected."""
+    faulty(
+        Fault("PUT", "partNumber=2", header="x-amz-copy-source", status=200),
+        Fault("PUT", ONE_PUT, header="x-amz-copy-source", status=200),
+    )
+    status, text, fix = trouble("direct headers")
+    assert status == "not ok"
+    assert text == (
+        f"a browser can add headers that the site has not signed: {' and '.join(UNSIGNED)} is accepted"
+    )
+    assert fix.endswith("until then turn direct uploads off: direct_uploads in STORAGES['default'] = False")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "text"),
+    [
+        (
+            Fault("PUT", "", header="if-none-match", status=501, code="NotImplemented"),
+            "warning",
+            "S3 rejects the header (501 NotImplemented): `collectstatic` goes on without it, `s3 push` can't",
+        ),
+        (
+            Fault("PUT", "", header="if-none-match", raw=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+            "warning",
+            "S3 ignores the header: of two that create one object at once, the last wins",
+        ),
+        (
+            Fault("PUT", "", header="if-none-match", status=503),
+            "can't tell",
+            "An error occurred (InternalError) when calling the PutObject operation (reached max retries: 1): As"
+            " the test says",
+        ),
+    ],
+)
+def test_simulated_store_without_conditional_writes(
+    faulty: Faulty, fault: Fault, status: str, text: str
+) -> None:
+    faulty(replace(fault))
+    assert trouble("if-none-match")[:2] == (status, text)
+
+
+def test_simulated_store_that_wants_content_type_signed(faulty: Faulty) -> None:
+    """As Ceph 20 does on a presigned request, to which a browser adds none of its own."""
+    faulty(Fault("PUT", "X-Amz-SignedHeaders=(?!.*content-type)", header="content-type", status=403))
+    assert troubles(examined()) == {}
+
+
+@pytest.mark.parametrize("probe", ["listing", "direct closed"])
+def test_simulated_500_is_no_denial(faulty: Faulty, probe: str) -> None:
+    path = {"listing": r"max-keys=1$", "direct closed": r"/pending/[^?]*$"}[probe]
+    faulty(Fault("GET", path, status=500))
+    status, text, _ = trouble(probe)
+    assert status == "can't tell"
+    assert text.endswith("500 InternalError")
+
+
+def test_simulated_fault_of_our_own(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a probe trips over is its line, and the others are as they were."""
+    faulty()
+
+    def stumble(*_args: Any) -> None:
+        raise RecursionError("too\ndeep")
+
+    monkeypatch.setattr(direct, "_cors", stumble)
+    status, text, fix = trouble("direct cors")
+    assert (status, text) == ("not ok", "the answer is not as S3's: RecursionError: too deep")
+    assert fix.endswith("report this line to django-s3-kit")
 
 
 def test_simulated_403_for_a_missing_key(faulty: Faulty) -> None:
@@ -302,13 +424,13 @@ class Distribution:
 
 @pytest.fixture
 def cdn(
-    store: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+    guarded: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[Distribution]:
     """Return a distribution on its own domain, which the settings name."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     distribution = Distribution()
-    with tls_front(store.endpoint, served, distribution.route, compresses=True) as host:
+    with tls_front(guarded.endpoint, served, distribution.route, compresses=True) as host:
         distribution.host = host
         settings.AWS_S3_CUSTOM_DOMAIN = host
         settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = DISTRIBUTION

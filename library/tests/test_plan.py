@@ -609,8 +609,7 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
         (
             'Generic S3 error\nDebug: ... "Connection refused" ...',
-            "b: S3 does not answer (Generic S3 error Connection refused): check the network, HTTPS_PROXY and"
-            " the endpoint_url.",
+            "b: S3 does not answer (Connection refused): check the network, HTTPS_PROXY and the endpoint_url.",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -233,11 +234,15 @@ def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any
 
 def test_what_others_have_in_the_bucket_stays(moving: Any) -> None:
     one: Moving = moving()
-    one.put("new/from-the-site.jpg", b"x")
+    strange = ["\x01", "return\r", "a+b%20&#x1; "]
+    for name in ("new/from-the-site.jpg", *strange):
+        one.put(name, b"x")
     one.site.root.put_object(Bucket=one.site.media_bucket, Key="elsewhere/a.txt", Body=b"y")
     one.write(**{"a.txt": b"a"})
     one.push(overwrite=True)
-    assert set(one.objects()) == {"media/new/from-the-site.jpg", "elsewhere/a.txt", "media/a.txt"}
+    there = {"media/new/from-the-site.jpg", *(f"media/{name}" for name in strange)}
+    assert set(one.objects()) == {"elsewhere/a.txt", "media/a.txt"} | there
+    assert one.proxy.count("GET", "list-type=2.*encoding-type=url") == 2
 
 
 def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
@@ -259,6 +264,61 @@ def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
     assert "1 file differs or is missing in" in text
     assert "a.txt: other content in the bucket" in text
     assert one.objects() == {"media/a.txt": b"theirs", "media/b.txt": b"same"}
+
+
+def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
+    one: Moving = moving()
+    film = os.urandom(push.LARGE + 1)
+    one.write(**{"film.mp4": film, "same.mp4": film})
+    hold = threading.Event()
+    one.proxy.faults.append(Fault("POST", "uploadId", hold=hold))
+
+    def meanwhile() -> None:
+        one.proxy.wait_for_hanging()
+        one.put("film.mp4", b"theirs")
+        one.put("same.mp4", film, **headers_of("same.mp4"))
+        hold.set()
+
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    text = one.fails()
+    thread.join()
+    assert "1 file differs or is missing in" in text
+    assert "film.mp4: other content in the bucket" in text
+    assert one.objects() == {"media/film.mp4": b"theirs", "media/same.mp4": film}
+    parts = one.site.root.list_multipart_uploads(Bucket=one.site.media_bucket)
+    assert not parts.get("Uploads"), "what was sent is not left behind"
+
+
+def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
+    """409 says that another upload or deletion is at work; AWS wants all parts again then."""
+    one: Moving = moving()
+    film = os.urandom(push.LARGE + 1)
+    one.write(**{"film.mp4": film, "a.txt": b"a"})
+    conflict = {"status": 409, "code": "ConditionalRequestConflict", "header": "if-none-match", "times": 1}
+    one.proxy.faults += [Fault("PUT", "a.txt", **conflict), Fault("POST", "uploadId", **conflict)]
+    assert one.push().startswith("2 files: 2 uploaded, 0 unchanged, 0 failed")
+    assert one.objects() == {"media/film.mp4": film, "media/a.txt": b"a"}
+    assert one.proxy.count("PUT", "film.mp4.*partNumber") == 4
+    assert [r.headers.get("if-none-match") for r in one.proxy.matching("POST", "uploadId")] == ["*", "*"]
+
+
+def test_a_conflict_that_does_not_end_is_told(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "TRY_AGAIN_AFTER", (0, 0, 0))
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a"})
+    one.proxy.faults.append(Fault("PUT", status=409, code="ConditionalRequestConflict"))
+    assert "  a.txt: somebody else is uploading it: try again" in one.fails()
+    assert one.sent() == 3
+
+
+def test_uploads_are_never_sent_without_the_condition(moving: Any) -> None:
+    """A server that does not know If-None-Match could overwrite what somebody has uploaded meanwhile."""
+    one: Moving = moving()
+    one.write(**{"a.txt": b"a"})
+    one.proxy.faults.append(Fault("PUT", header="if-none-match", status=501, code="NotImplemented"))
+    assert "  a.txt: NotImplemented" in one.fails()
+    assert not one.objects()
 
 
 def test_verify_reads_every_object_back(moving: Any) -> None:
@@ -398,14 +458,14 @@ def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch
     (one.folder / os.fsdecode(b"not-utf8-\xff.txt")).write_bytes(b"e")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(one.folder / "socket"))
-        read = push._Push._digest
+        descend = push._Push._descend
 
-        def digest(self: Any, file: push.File) -> Any:
-            if file.name == "locked.txt":  # root may read everything
+        def denied(self: Any, real: Path) -> int:
+            if real.name == "locked.txt":  # root may read everything
                 raise PermissionError(13, "Permission denied")
-            return read(self, file)
+            return descend(self, real)
 
-        monkeypatch.setattr(push._Push, "_digest", digest)
+        monkeypatch.setattr(push._Push, "_descend", denied)
         text = one.fails()
     told = dict(re.findall(r"^  (.+?): (.+)$", text, re.MULTILINE))
     assert told.pop(f"{deep}.txt").endswith("exceeds S3's 1024 bytes.")
@@ -429,6 +489,54 @@ def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch
         "media/sub/b.txt": b"b",
         "media/folder/b.txt": b"b",
     }
+
+
+@pytest.mark.parametrize(
+    "swapped",
+    ["b/file.txt", "b", "deep/er", "pipe.txt"],
+    ids=["a file", "its folder", "a folder above", "a pipe"],
+)
+def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
+    moving: Any, tmp_path: Path, swapped: str
+) -> None:
+    """Whoever may write to the folder can't have another file of this machine copied."""
+    one: Moving = moving()
+    names = ("a.txt", "b/file.txt", "deep/er/down/file.txt", "pipe.txt")
+    one.write(**dict.fromkeys(names, b"upload"))
+    outside = tmp_path / "outside"
+    for name in ("file.txt", "down/file.txt"):
+        (outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (outside / name).write_bytes(b"secret")
+
+    def after_the_scan() -> None:
+        place = one.folder / swapped
+        if place.is_dir():
+            shutil.move(place, tmp_path / "moved")
+            place.symlink_to(outside)
+        else:
+            place.unlink()
+            if swapped == "pipe.txt":
+                os.mkfifo(place)
+            else:
+                place.symlink_to(outside / "file.txt")
+
+    scan = push._Push._files
+
+    def scanned(self: Any, folder: Path, above: Any) -> Any:
+        found = list(scan(self, folder, above))
+        if len(above) == 1:
+            after_the_scan()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(push._Push, "_files", scanned)
+        text = one.fails()
+    gone = {"b": "b/file.txt", "deep/er": "deep/er/down/file.txt"}.get(swapped, swapped)
+    why = (
+        "not a file any more" if swapped == "pipe.txt" else "a link has taken its place since the folder was"
+    )
+    assert f"  {gone}: {why}" in text
+    assert one.objects() == {f"media/{name}": b"upload" for name in names if name != gone}
 
 
 def test_a_file_that_changes_meanwhile_is_told(moving: Any) -> None:

@@ -198,7 +198,7 @@ def test_a_static_file_that_fails_leaves_the_database_alone(project: Project) ->
     (project.folder / "static").write_text("in the way")
     code, printed = project.release()
     assert code == 4, printed
-    assert "the database was not touched. [Errno" in last(printed)
+    assert "/static/staticfiles.json: Not a directory." in last(printed)
     assert "Traceback" not in printed
     assert project.journal() == project.applied() == []
 

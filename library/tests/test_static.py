@@ -24,6 +24,7 @@ from django.template import Context, Template
 
 from s3kit import clients
 from s3kit.progress import ProgressBar
+from s3kit.publishing import publish
 from s3kit.publishing.collect import Source, collect
 from s3kit.publishing.manifest import write_manifest
 from s3kit.publishing.publish import Headers, content_type, planned
@@ -432,6 +433,28 @@ def test_files_get_in_by_collectstatic_alone(tree: Path) -> None:
         storage.save("a.txt", file)
     with pytest.raises(NotImplementedError, match="collectstatic"):
         storage.delete("a.txt")
+
+
+def test_a_file_that_changes_after_it_was_collected_is_not_published(
+    s3_site: MakeSite, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under its hashed name would be what the hash is not of, for good."""
+    site = s3_site()
+    write(tree, **{"a.txt": "old", "film.mp4": b"0" * publish.LARGE})
+    published = publish.Publisher.publish
+
+    def later(self: Any, stage: Any, **more: Any) -> Any:
+        write(tree, **{"a.txt": "new", "film.mp4": b"1" * publish.LARGE})
+        return published(self, stage, **more)
+
+    monkeypatch.setattr(publish.Publisher, "publish", later)
+    with pytest.raises(CommandError) as raised:
+        call_command("collectstatic", interactive=False, verbosity=0)
+    text = str(raised.value)
+    assert f"{tree / 'a.txt'} changed after it was collected: run this again." in text
+    assert "film.mp4 changed after it was collected" in text
+    found = site.root.list_objects_v2(Bucket=site.static_bucket).get("Contents", [])
+    assert not [each["Key"] for each in found if not each["Key"].startswith("static/manifests/")]
 
 
 def test_reading_published_files(s3_site: MakeSite) -> None:

@@ -54,6 +54,30 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return trusted, served
 
 
+def self_signed(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> Path:
+    """Return the file of a certificate that signs itself, as `openssl req -x509` makes it, and its key."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    is_address = host.replace(".", "").isdigit()
+    alternative = x509.IPAddress(ipaddress.ip_address(host)) if is_address else x509.DNSName(host)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=3))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, path = serialization.Encoding.PEM, folder / "self-signed.pem"
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(made.public_bytes(pem) + private)
+    return path
+
+
 @contextlib.contextmanager
 def tls_front(
     upstream: str, served: Path, route: Route = lambda path: path, *, compresses: bool = False

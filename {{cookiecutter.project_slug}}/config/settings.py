@@ -171,6 +171,7 @@ USE_S3 = USE_S3 if USE_S3 == "local" else USE_S3 == "true"
 # boto3 finds credentials in the usual places: environment, .env, profile, role.
 AWS_S3_REGION_NAME = env.text("AWS_S3_REGION_NAME")
 AWS_S3_ENDPOINT_URL = env.text("AWS_S3_ENDPOINT_URL")
+AWS_STATIC_BUCKET_NAME = env.text("AWS_STATIC_BUCKET_NAME")
 AWS_EXPECTED_BUCKET_OWNER = env.text("AWS_EXPECTED_BUCKET_OWNER")
 AWS_QUERYSTRING_EXPIRE = env.int("AWS_QUERYSTRING_EXPIRE", default=3600)
 AWS_CLOUDFRONT_DISTRIBUTION_ARN = env.text("AWS_CLOUDFRONT_DISTRIBUTION_ARN")
@@ -192,7 +193,7 @@ if USE_S3:
         "staticfiles": {
             "BACKEND": "config.storages.StaticStorage",
             "OPTIONS": {
-                "bucket_name": env.text("AWS_STATIC_BUCKET_NAME"),
+                "bucket_name": AWS_STATIC_BUCKET_NAME,
                 "custom_domain": env.text("AWS_STATIC_CUSTOM_DOMAIN"),
             },
         },

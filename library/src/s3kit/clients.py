@@ -180,6 +180,15 @@ def once(target: Target) -> Any:
     return _shared(target, _once)
 
 
+def creating(target: Target) -> Any:
+    """Return the client for commands that uploads only what is not there, in parts too: else S3 answers 412.
+
+    Of two uploads at once it may answer 409 to one (ConditionalRequestConflict), which is then to be sent anew,
+    all its parts included. boto3's own uploads in parts take no condition.
+    """
+    return _shared(target, _creating)
+
+
 def _shared(target: Target, make: Callable[[Target], Any]) -> Any:
     with _lock:  # or threads that come at once would each make one; and one session makes one at a time
         return _client(target, make)
@@ -226,6 +235,17 @@ def _working(target: Target) -> Any:
 def _once(target: Target) -> Any:
     retries = {"mode": "standard", "total_max_attempts": 1}
     return _made(target, config(target).merge(Config(retries=retries)))
+
+
+def _creating(target: Target) -> Any:
+    made = _patient(target)
+    for operation in ("PutObject", "CompleteMultipartUpload"):
+        made.meta.events.register(f"provide-client-params.s3.{operation}", _if_none_match)
+    return made
+
+
+def _if_none_match(params: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+    return params | {"IfNoneMatch": "*"}
 
 
 # A server that loads the site and then forks must not leave two processes on one connection.
@@ -322,6 +342,10 @@ def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3St
             options["root_certificate"] = Path(bundle).read_bytes()
         except OSError as error:
             raise ImproperlyConfigured(f"AWS_CA_BUNDLE can't be read: {error}") from error
+        if b"-----BEGIN CERTIFICATE-----" not in options["root_certificate"]:
+            raise ImproperlyConfigured(
+                f"AWS_CA_BUNDLE is {bundle}, which holds no certificate in the form PEM."
+            )
     return S3Store(
         bucket,
         config={

@@ -1,5 +1,6 @@
 """What stops a command on S3, as one line for a person: what happened, and what to do about it."""
 
+import os
 import re
 from typing import Any
 
@@ -24,11 +25,16 @@ _ELSEWHERE = {
     "IllegalLocationConstraintException",
     "301",
 }
+_PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
 _SIGN_IN = "sign in again (aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
 # The first question of `plan` that S3 answers in words.
 _FIRST_READ = "GetBucketEncryption"
 _OTHER_NAME = "choose another name in the option bucket_name"
+
+
+class StoppedError(Exception):
+    """What stops a command. The text says in a line what happened, and the fix."""
 
 
 def of_s3() -> tuple[type[Exception], ...]:
@@ -46,16 +52,23 @@ def explain(
     `role` is the one whose policy holds the rights that were missing; `operation` is what obstore was asked
     for, since its errors don't say so.
     """
-    if isinstance(error, BotoCoreError):
+    about = f"{bucket}: " if bucket else ""
+    if isinstance(error, StoppedError):
+        text = str(error)
+    elif untrusted := certificate(error):
+        text = f"{about}{': '.join(untrusted)}."
+    elif isinstance(error, BotoCoreError):
         text = _of_botocore(error)
     elif isinstance(error, ClientError):
         text = _of_s3(error, bucket, role)
     elif found := code(error):
         answer: Any = {"Error": {"Code": found.split(" ")[0], "Message": found}, "ResponseMetadata": {}}
         text = _of_s3(ClientError(answer, operation), bucket, role)
+    elif isinstance(error, OSError) and error.errno and not isinstance(error, ConnectionError | TimeoutError):
+        text = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}."
     else:
-        about = f"{bucket}: " if bucket else ""
-        text = f"{about}S3 does not answer ({reason(error)}): {_NETWORK}."
+        asked = re.search(r"https?://[^/\s]+", str(error))
+        text = f"{about}S3 does not answer{f' at {asked[0]}' if asked else ''} ({reason(error)}): {_NETWORK}."
     return " ".join(text.split())
 
 
@@ -78,8 +91,58 @@ def reason(error: BaseException) -> str:
     if found := code(error):
         return found
     text = str(error) or type(error).__name__
-    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|timed out)[^"\n]*)"', text)
-    return " ".join([text.split("\n")[0], *dict.fromkeys(inner)])[:300]
+    # The last part of obstore's first line says least: "error sending request". What is below tells why.
+    first = text.split("\n")[0].rpartition(" - ")[2]
+    inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|failed|timed out)[^"\n]*)"', text)
+    return ", ".join(dict.fromkeys(inner))[:300] or first[:300]
+
+
+def certificate(error: BaseException) -> tuple[str, str] | None:
+    """Return what is wrong with the certificate of a server, and the fix; None for any other error.
+
+    What botocore takes obstore may not: a certificate that signs itself and says that it is an authority's.
+    """
+    text = str(error)
+    if not isinstance(error, exceptions.SSLError) and "InvalidCertificate" not in text:
+        return None
+    asked = re.search(r"https://[^/\s]+", text)
+    bundle = os.environ.get("AWS_CA_BUNDLE")
+    where = f"AWS_CA_BUNDLE, which is {bundle}" if bundle else "AWS_CA_BUNDLE, which is not set"
+    for pattern, why, fix in (
+        (
+            "CaUsedAsEndEntity",
+            "it is an authority's own, self-signed",
+            "make an authority that signs one for the server, as mkcert does, and name the authority's"
+            f" certificate in {where}",
+        ),
+        ("[Ee]xpired", "it has expired", "renew it"),
+        ("NotValidYet|not yet valid", "it is not valid yet", "correct the clock of this machine"),
+        ("NotValidForName|doesn't match|mismatch", "it is another host's", "correct the endpoint_url"),
+        ("NO_CERTIFICATE", "there is none to compare it with", f"correct {where}"),
+        (
+            "",
+            "nothing that this machine trusts has signed it",
+            f"name the certificate of its authority in {where}",
+        ),
+    ):
+        if re.search(pattern, text):
+            return f"the certificate of {asked[0] if asked else 'the server'} is rejected, because {why}", fix
+    return None
+
+
+def is_taken(error: BaseException) -> bool:
+    """Tell whether S3 rejected an upload with If-None-Match: the key is taken, or another upload is at work."""
+    return code(error) in {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether another try may go well: there was no answer, or one that says so."""
+    return code(error).split(" ")[0] in _PASSING
+
+
+def is_not_implemented(error: BaseException) -> bool:
+    """Tell whether the server does not know what it was asked for."""
+    return code(error).startswith(("NotImplemented", "501"))
 
 
 def is_clock(error: ClientError) -> bool:
@@ -172,8 +235,6 @@ def _of_botocore(error: BotoCoreError) -> str:
             | exceptions.RefreshWithMFAUnsupportedError()
         ):
             return f"The credentials could not be renewed ({text}): {_SIGN_IN}."
-        case exceptions.SSLError():
-            return f"{text}: name the certificate of its authority in AWS_CA_BUNDLE."
         case exceptions.ConnectionError() | exceptions.HTTPClientError():
             return f"{text}: {_NETWORK}."
     return f"{text} (botocore {botocore.__version__})."

@@ -21,6 +21,6 @@ class Subcommand(Protocol):
     def run(self, command: BaseCommand, options: dict[str, Any]) -> None:
         """Run it; `command` has the streams and colors, `options` the parsed options.
 
-        Raises CommandError, BucketError, BotoCoreError, ClientError or LocalServerError, which end it with exit code 1;
-        any other code by sys.exit.
+        Raises CommandError, or what `shared.explained` turns into one, which ends it with exit code 1; any other
+        code by sys.exit.
         """

@@ -46,10 +46,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
             name = deployment.storages[location.alias].manifest_name
             return prune.prune(location, name, **given, progress=show)
 
-        try:
-            progress.run(command, options, work)
-        except prune.PruneError as error:
-            raise CommandError(str(error)) from error
+        progress.run(command, options, work)
 
 
 def _at_least_one(text: str) -> int:

@@ -35,7 +35,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Copy local uploads to a media storage; exit code 1 where something was not copied or differs."""
-    from s3kit.publishing.push import PushError, push
+    from s3kit.publishing.push import push
     from s3kit.storages.media import MediaStorage
 
     storage = checked_deployment(options).storages.get(options["storage"])
@@ -47,7 +47,4 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     if source is None:
         raise CommandError("MEDIA_ROOT is not set: name the folder of the uploads with --source.")
     given = {name: options[name] for name in ("dry_run", "overwrite", "verify")}
-    try:
-        progress.run(command, options, lambda show: push(source, storage, **given, progress=show))
-    except PushError as error:
-        raise CommandError(str(error)) from error
+    progress.run(command, options, lambda show: push(source, storage, **given, progress=show))

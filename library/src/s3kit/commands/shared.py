@@ -1,13 +1,16 @@
-"""What several subcommands share: which deployment they mean."""
+"""What all commands share: which deployment they mean, and how they say what stopped them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
 
-from s3kit import checks
+from s3kit import checks, errors
+from s3kit.buckets.wanted import BucketError
 from s3kit.deployment import Deployment
+from s3kit.local.errors import LocalServerError
 from s3kit.options import conf
 
 
@@ -18,21 +21,34 @@ def add_local(parser: CommandParser) -> None:
     )
 
 
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what stops a command into CommandError, in lines for a person, whichever command it is."""
+    try:
+        yield
+    except CommandError:
+        raise
+    except BucketError as error:
+        done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
+        raise CommandError("\n".join([str(error), *done])) from error
+    except (errors.StoppedError, LocalServerError, ImproperlyConfigured) as error:
+        raise CommandError(str(error)) from error
+    except errors.of_s3() as error:
+        raise CommandError(errors.explain(error)) from error
+
+
 def checked_deployment(options: dict[str, Any], known_later: Collection[str] = ()) -> Deployment:
     """Return what STORAGES says: the real target, also with USE_S3=local, or the local server with --local.
 
-    Raises CommandError, in lines, where USE_S3 is off, nothing is on S3, or options are wrong. `known_later`
-    are the ids of checks that don't count.
+    Raises CommandError, in lines, where options are wrong, and ImproperlyConfigured where USE_S3 is off or
+    nothing is on S3. `known_later` are the ids of checks that don't count.
     """
     local = bool(options.get("local"))
-    try:
-        wrong = [
-            check
-            for check in ([] if local or conf.use_s3 is False else checks.all_checks())
-            if check.is_serious() and not check.is_silenced() and check.id not in known_later
-        ]
-        if wrong:
-            raise CommandError("\n".join(f"{check.msg} {check.hint or ''}".strip() for check in wrong))
-        return Deployment.load(local=local)
-    except ImproperlyConfigured as error:
-        raise CommandError(str(error)) from error
+    wrong = [
+        check
+        for check in ([] if local or conf.use_s3 is False else checks.all_checks())
+        if check.is_serious() and not check.is_silenced() and check.id not in known_later
+    ]
+    if wrong:
+        raise CommandError("\n".join(f"{check.msg} {check.hint or ''}".strip() for check in wrong))
+    return Deployment.load(local=local)

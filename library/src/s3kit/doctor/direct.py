@@ -1,8 +1,10 @@
 """Uploads straight to S3: what a browser may send with what the site signs, and what it may not."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
@@ -11,11 +13,9 @@ from s3kit.buckets.wanted import ASPECTS
 from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
     APPLY,
-    ERRORS,
     LATER,
     Answer,
     Line,
-    NoAnswerError,
     Probed,
     cant_tell,
     code_of,
@@ -24,75 +24,131 @@ from s3kit.doctor.shared import (
     names,
     not_ok,
     ok,
+    option,
+    seen,
+    signed,
     warning,
 )
 from s3kit.uploads.pending import Pending
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"
+NO_FORMS = {404, 405, 501}  # what servers without POST Object answer
 STRICT = "use a server that checks what is signed, as S3 does"
 
 
-def direct_uploads(probed: Probed, bucket: Bucket) -> list[Line]:
+# Any header of this kind must be signed on S3. These change what a request does, or who may read the result.
+COPY, OTHER = "x-amz-copy-source", "x-amz-acl"
+
+
+def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
     """Send a form and a part as a visitor's browser does, and what differs from what was signed."""
     key = PENDING_PREFIX + probed.name
-    lines: list[Line] = []
     try:
-        lines += _form(probed, bucket, key)
-        lines.append(_cors(probed, bucket, key))
-    except NoAnswerError as error:
-        lines.append(cant_tell("direct form", f"no answer: {error}", LATER))
+        yield from seen("direct form", partial(_sent, probed, bucket, key))
+        yield from seen("direct cors", partial(_cors, probed, bucket, key))
+        yield from _parts(probed, bucket, key)
     finally:
         # Also where the answer to the form was lost: deleting what does not exist is no error.
-        lines.append(_deleted(probed, bucket, key))
-    return [*lines, _parts(probed, bucket, key)]
+        explain = partial(_failure, action="s3:DeleteObject", bucket=bucket, left=f"{key} expires in a day")
+        deleted = seen("direct delete", partial(_deleted, probed, bucket, key), explain)
+    yield from deleted
 
 
-def _failure(error: Exception, action: str, bucket: Bucket) -> tuple[str, str]:
-    return failure(error, action, bucket.arn(f"{PENDING_PREFIX}*"), "web", bucket.target.owner)
+def _failure(error: Exception, action: str, bucket: Bucket, left: str = "") -> tuple[str, str]:
+    text, fix = failure(error, action, bucket.arn(f"{PENDING_PREFIX}*"), "web", bucket.target.owner)
+    return text, f"{fix}; {left}" if left else fix
 
 
-def _form(probed: Probed, bucket: Bucket, key: str) -> list[Line]:
+def _sent(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
+    """Send a form, or to a server without forms a PUT, as the site has signed it, and otherwise."""
+    probe = "direct form"
     form = Pending(bucket.target, bucket.name, key).signed_form(TYPE, len(BODY))
+    attempts = {
+        "a larger file": partial(_post, form, BODY + b"!"),
+        "another type": partial(_post, form, BODY, {"Content-Type": "text/html"}),
+        "another key": partial(_post, form, BODY, {"key": f"{key}.other"}),
+        "another ACL": partial(_post, form, BODY, {"acl": "public-read"}),
+    }
     answer = _post(form, BODY)
     if answer.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
         fix = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
-        return [not_ok("direct form", "a browser's upload is denied: no right to s3:PutObject", fix)]
-    if answer.status >= 300:
+        yield not_ok(probe, "a browser's upload is denied: no right to s3:PutObject", fix)
+        return
+    if answer.status in NO_FORMS:
+        url = _signed_put(bucket, key, len(BODY))
+        attempts = {
+            "a larger file": partial(_put, url, BODY + b"!"),
+            "another type": partial(_put, url, BODY, {"Content-Type": "text/html"}),
+            "another key": partial(_put, url.replace(key, f"{key}.other"), BODY),
+        }
+        alone = _put(url, BODY)
+        if alone.status >= 300:
+            text = f"browsers can send neither forms ({answer}) nor a PUT ({alone}): pages use the plain form"
+            yield not_ok(
+                probe, text, "use a server that accepts forms (POST Object), as S3 does, or " + _off(bucket)
+            )
+            return
+        yield ok(probe, f"S3 accepts no forms ({answer}): browsers send a PUT with signed size and type")
+    elif answer.status >= 300:
         text = f"a browser's upload is rejected: {answer}"
-        return [not_ok("direct form", text, "use a server that accepts forms (POST Object), as S3 does")]
-    lines = [ok("direct form", "a browser can send exactly what the site has signed")]
-    lines.append(_read(probed, bucket, key))
-    wrong = {
-        "a larger file": (BODY + b"!", {}),
-        "another type": (BODY, {"Content-Type": "text/html"}),
-        "another key": (BODY, {"key": f"{key}.other"}),
-    }
-    accepted = [what for what, (body, fields) in wrong.items() if _post(form, body, fields).status < 300]
-    if accepted:
-        text = f"a browser can send {' and '.join(accepted)} than the site has signed"
-        lines.append(not_ok("direct limits", text, STRICT))
+        yield not_ok(probe, text, "use a server that accepts forms (POST Object), as S3 does")
+        return
     else:
-        lines.append(ok("direct limits", f"{', '.join(wrong)}: each is rejected"))
-    if (answer := fetch(clients.object_url(bucket.target, bucket.name, key))).status < 300:
-        text = f"anybody can read what nobody has checked: {PENDING_PREFIX}* answers {answer}"
-        fix = f"{APPLY}; `--replace-conflicting` removes what others opened"
-        lines.append(not_ok("direct closed", text, fix))
-    else:
-        lines.append(ok("direct closed", "without a signature it is denied"))
-    return lines
+        yield ok(probe, "a browser can send exactly what the site has signed")
+    explain = partial(_failure, action="s3:GetObject", bucket=bucket)
+    yield from seen("direct read", partial(_read, probed, bucket, key), explain)
+    yield from seen("direct limits", partial(_limits, attempts))
+    yield from seen("direct closed", partial(_closed, bucket, key))
+
+
+def _off(bucket: Bucket) -> str:
+    return f"turn direct uploads off: {option('direct_uploads', bucket.media[0])} = False"
+
+
+def _signed_put(bucket: Bucket, key: str, size: int) -> str:
+    return signed(
+        bucket.target,
+        clients.object_url(bucket.target, bucket.name, key),
+        headers={"content-length": str(size), "content-type": TYPE},
+        method="PUT",
+    )
+
+
+def _put(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+    return fetch(url, "PUT", {"Content-Type": TYPE} | dict(headers or {}), body)
 
 
 def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
     probe, target = "direct read", bucket.target
-    try:
-        found = probed.s3(target).head_object(**names(target, bucket.name), Key=key)
-    except ERRORS as error:
-        return not_ok(probe, *_failure(error, "s3:GetObject", bucket))
+    found = probed.s3(target).head_object(**names(target, bucket.name), Key=key)
     if (found["ContentLength"], found["ContentType"]) != (len(BODY), TYPE):
         return not_ok(probe, "what was sent has another size or type than was signed", STRICT)
     return ok(probe, "the site sees what was sent, with its size and type")
+
+
+def _limits(attempts: Mapping[str, Callable[[], Answer]]) -> Line:
+    """Send what differs from what was signed."""
+    probe = "direct limits"
+    answers = {what: send() for what, send in attempts.items()}
+    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
+        text = f"a browser can send {' and '.join(accepted)} than the site has signed"
+        return not_ok(probe, text, STRICT)
+    for what, answer in answers.items():
+        if answer.status >= 500:
+            return cant_tell(probe, f"{what} than the site has signed is answered {answer}", LATER)
+    return ok(probe, f"{', '.join(answers)}: each is rejected")
+
+
+def _closed(bucket: Bucket, key: str) -> Line:
+    probe, answer = "direct closed", fetch(clients.object_url(bucket.target, bucket.name, key))
+    if answer.status < 300:
+        text = f"anybody can read what nobody has checked: {PENDING_PREFIX}* answers {answer}"
+        return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes what others opened")
+    if not answer.is_denial:
+        return cant_tell(probe, f"without a signature it is answered {answer}", LATER)
+    return ok(probe, "without a signature it is denied")
 
 
 def _post(form: Mapping[str, Any], body: bytes, fields: Mapping[str, str] | None = None) -> Answer:
@@ -129,51 +185,101 @@ def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
 
 
 def _deleted(probed: Probed, bucket: Bucket, key: str) -> Line:
-    named = names(bucket.target, bucket.name)
-    try:
-        for each in (key, f"{key}.other"):
-            probed.s3(bucket.target).delete_object(**named, Key=each)
-    except ERRORS as error:
-        text, fix = _failure(error, "s3:DeleteObject", bucket)
-        return not_ok("direct delete", text, f"{fix}; {key} expires in a day")
+    for each in (key, f"{key}.other", f"{key}.source"):
+        probed.s3(bucket.target).delete_object(**names(bucket.target, bucket.name), Key=each)
     return ok("direct delete", "what was sent is deleted again")
 
 
-def _parts(probed: Probed, bucket: Bucket, key: str) -> Line:
-    """Begin a multipart upload, send a part, look at it, and abort."""
+def _parts(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
+    """Begin a multipart upload, send parts, look at them, and abort."""
     probe, s3 = "direct parts", probed.s3(bucket.target)
     upload = names(bucket.target, bucket.name) | {"Key": key}
-    try:
+
+    def begin() -> list[Line]:
         upload["UploadId"] = s3.create_multipart_upload(**upload, ContentType=TYPE)["UploadId"]
-    except ERRORS as error:
-        return not_ok(probe, *_failure(error, "s3:PutObject", bucket))
+        return []
+
+    def abort() -> list[Line]:
+        s3.abort_multipart_upload(**upload)
+        return []
+
+    if lines := seen(probe, begin, partial(_failure, action="s3:PutObject", bucket=bucket)):
+        yield from lines
+        return
     try:
-        line = _part(s3, probe, bucket, upload)
+        explain = partial(_failure, action="s3:ListMultipartUploadParts", bucket=bucket)
+        lines = seen(probe, partial(_part, s3, bucket, upload), explain)
+        if lines[0].status == "ok":
+            explain = partial(_failure, action="s3:PutObject", bucket=bucket)
+            lines += seen("direct headers", partial(_headers, s3, bucket, upload), explain)
+        else:
+            probed.not_probed.append("unsigned headers of parts")
     finally:
-        try:
-            s3.abort_multipart_upload(**upload)
-        except ERRORS as error:
-            text, fix = _failure(error, "s3:AbortMultipartUpload", bucket)
-            line = not_ok(probe, text, f"{fix}; what was left expires in a day")
-    return line
+        explain = partial(
+            _failure, action="s3:AbortMultipartUpload", bucket=bucket, left="what was left expires in a day"
+        )
+        failed = seen(probe, abort, explain)
+    yield from [*failed, *lines[1:]] if failed else lines
 
 
-def _part(s3: Any, probe: str, bucket: Bucket, upload: Mapping[str, str]) -> Line:
+def _sizes(s3: Any, upload: Mapping[str, str]) -> dict[int, int]:
+    """Return the sizes of the parts that S3 has, by number."""
+    return {part["PartNumber"]: part["Size"] for part in s3.list_parts(**upload).get("Parts", [])}
+
+
+def _part(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     """Send a part in another size than was signed, and in its own."""
-    pending = Pending(bucket.target, bucket.name, upload["Key"], upload["UploadId"])
-    url = pending.signed_part(1, len(BODY))
-    try:
-        longer, exact = (fetch(url, "PUT", body=body) for body in (BODY + b"!", BODY))
-        parts = s3.list_parts(**upload).get("Parts", [])
-    except NoAnswerError as error:
-        return cant_tell(probe, f"no answer: {error}", LATER)
-    except ERRORS as error:
-        return not_ok(probe, *_failure(error, "s3:ListMultipartUploadParts", bucket))
+    probe = "direct parts"
+    url = Pending(bucket.target, bucket.name, upload["Key"], upload["UploadId"]).signed_part(1, len(BODY))
+    longer, exact = (fetch(url, "PUT", body=body) for body in (BODY + b"!", BODY))
     if longer.status < 300:
         return not_ok(probe, "a browser can send a larger part than the site has signed", STRICT)
-    if exact.status >= 300 or [part["Size"] for part in parts] != [len(BODY)]:
+    if exact.status >= 300 or _sizes(s3, upload) != {1: len(BODY)}:
         return not_ok(probe, f"a browser's part is rejected: {exact}", STRICT)
     return ok(probe, "a large file can be sent in parts, each of exactly its size")
+
+
+def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
+    """Send parts with headers that were not signed, one of which would copy another object into the upload.
+
+    That it was copied shows in the size of the part: the body that comes with the header is longer.
+    """
+    probe, key, body = "direct headers", upload["Key"], BODY * 2
+    pending = Pending(bucket.target, bucket.name, key, upload["UploadId"])
+    named = names(bucket.target, bucket.name)
+    s3.put_object(**named, Key=f"{key}.source", Body=BODY, ContentType=TYPE)
+    copy, other = {COPY: quote(f"/{bucket.name}/{key}.source")}, {OTHER: "public-read"}
+    answers = {
+        f"{COPY} on a part": fetch(pending.signed_part(2, len(body)), "PUT", copy, body),
+        f"{OTHER} on a part": fetch(pending.signed_part(3, len(body)), "PUT", other, body),
+        f"{COPY} on a PUT": _put(_signed_put(bucket, f"{key}.other", len(body)), body, copy),
+    }
+    fix = f"update the server or use another, since S3 rejects such requests; until then {_off(bucket)}"
+    copied = {
+        f"{COPY} on a part": _sizes(s3, upload).get(2),
+        f"{COPY} on a PUT": _size(s3, **named, Key=f"{key}.other"),
+    }
+    if obeyed := [what for what, size in copied.items() if size == len(BODY)]:
+        text = (
+            "a visitor who knows its name can copy anybody's file into an upload of their own and read it:"
+            f" an unsigned {' and '.join(obeyed)} is obeyed"
+        )
+        return not_ok(probe, text, fix)
+    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
+        text = f"a browser can add headers that the site has not signed: {' and '.join(accepted)} is accepted"
+        return not_ok(probe, text, fix)
+    for what, answer in answers.items():
+        if answer.status >= 500:
+            return cant_tell(probe, f"an unsigned {what} is answered {answer}", LATER)
+    return ok(probe, "what carries an unsigned x-amz-* header is rejected")
+
+
+def _size(s3: Any, **named: str) -> int | None:
+    """Return the size of an object, or None where none can be seen."""
+    try:
+        return int(s3.head_object(**named)["ContentLength"])
+    except ClientError:
+        return None
 
 
 def expiry(probed: Probed, bucket: Bucket) -> list[Line]:

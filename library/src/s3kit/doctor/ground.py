@@ -8,14 +8,15 @@ from functools import partial
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from s3kit import clients
 from s3kit.deployment import Bucket, Location, Target
 from s3kit.doctor.shared import (
     APPLY,
     CONNECT,
-    ERRORS,
     LATER,
+    NOT_S3,
     READ,
     Line,
     NoAnswerError,
@@ -70,7 +71,7 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
     lines = [ok("endpoint", f"{target.endpoint or f'S3 in {target.region}'} answers")]
     try:
         theirs = parsedate_to_datetime(answers[0].headers["date"]).timestamp()
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         return [*lines, cant_tell("clock", "the answer has no date")]
     # A date is in whole seconds, and the answer took its time: only what lies outside of that is an error.
     ahead, behind = asked - theirs - 1, theirs - time.time()
@@ -102,7 +103,8 @@ def credentials(_probed: Probed, target: Target) -> list[Line]:
     key = f"key {keys.access_key[:4]}...{keys.access_key[-4:]} from {found.method}"
     try:
         caller = sts.get_caller_identity()
-    except ERRORS as error:
+        text = f"{caller['Arn'].rpartition(':')[2]} of account {caller['Account']}, {key}"
+    except (BotoCoreError, ClientError, ResponseParserError, KeyError) as error:
         code = code_of(error) if isinstance(error, ClientError) else ""
         if code in BAD_KEYS:
             return [not_ok("credentials", f"{BAD_KEYS[code]} ({key})", NEW_KEYS)]
@@ -110,7 +112,6 @@ def credentials(_probed: Probed, target: Target) -> list[Line]:
         return [
             cant_tell("credentials", text, "let this machine reach STS; the site itself does not need it")
         ]
-    text = f"{caller['Arn'].rpartition(':')[2]} of account {caller['Account']}, {key}"
     if not keys.token:
         return [ok("credentials", f"{text}, long-term: signed links live their full time")]
     ends = getattr(found, "_expiry_time", None)
@@ -149,6 +150,10 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
         return [not_ok(probe, text, f"{fix}, or correct {setting}")]
     if answer.status >= 500:
         return [not_ok(probe, f"{name} answers {answer}", LATER)]
+    if answer.status not in {200, 401, 403} or (
+        answer.status == 200 and b"ListBucketResult" not in answer.body
+    ):
+        return [not_ok(probe, f"what answers for {name} is not S3: {answer} instead of a listing", NOT_S3)]
     if target.owner and answer.status == 200:
         try:
             probed.s3(target).list_objects_v2(**names(target, name), MaxKeys=1)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from s3kit.deployment import Bucket, Deployment, Location, Target
 from s3kit.doctor import direct, ground, rights, static_files, uploads
-from s3kit.doctor.shared import ERRORS, LATER, Line, NoAnswerError, Probed, Role, Status, cant_tell, one_line
+from s3kit.doctor.shared import Line, Probed, Role, Status, printable, seen
 
 Style = Callable[[Status, str], str]
 
@@ -50,6 +50,8 @@ class Report:
         """Return the report for people, at most `width` characters wide; `style` colours a status."""
         counts = Counter(line.status for line in self.lines)
         summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+        if failed := dict.fromkeys(line.probe for line in self.lines if line.status == "not ok"):
+            summary += f" ({', '.join(failed)})"  # below a long report, where it is seen
         if self.not_probed:
             summary += f". Not probed, because it depends on what failed: {', '.join(self.not_probed)}"
         lines = [_shown(line, width, style) for line in self.lines]
@@ -71,7 +73,7 @@ class _Group(NamedTuple):
     """Probes that can run beside others, with which role's rights, and for each of what."""
 
     title: str
-    probe: Callable[[Probed, Any], list[Line]]
+    probe: Callable[[Probed, Any], Iterable[Line]]
     roles: tuple[Role, ...]
     of: Callable[[Deployment], Sequence[Bucket | Location | None]] = lambda _: [None]
     needs_bucket: bool = True
@@ -99,16 +101,17 @@ _GROUPS = (
 
 class _Job(NamedTuple):
     title: str
-    probe: Callable[[Probed, Any], list[Line]]
+    probe: Callable[[Probed, Any], Iterable[Line]]
     subject: Bucket | Location | Target | None
     label: str = ""
 
     def run(self, probed: Probed) -> list[Line]:
-        try:
-            lines = self.probe(probed, self.subject)
-        except (*ERRORS, NoAnswerError) as error:  # where the probe itself expects none
-            lines = [cant_tell(self.title, one_line(error), LATER)]
-        return [replace(line, storage=self.label) for line in lines]
+        lines = seen(self.title, lambda: self.probe(probed, self.subject))
+        # They quote what servers answer.
+        return [
+            replace(line, storage=self.label, text=printable(line.text), fix=printable(line.fix))
+            for line in lines
+        ]
 
     @property
     def full_title(self) -> str:
@@ -139,7 +142,7 @@ def _label(subject: Bucket | Location | Target | None, probed: Probed) -> str:
     return subject.alias if subject else ""
 
 
-def _seen(jobs: Sequence[_Job], probed: Probed) -> list[list[Line]]:
+def _run(jobs: Sequence[_Job], probed: Probed) -> list[list[Line]]:
     """Run jobs at once; return their lines in the order of the jobs."""
     # On Ctrl-C too the pool waits for the probes under way, which delete what they made.
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -163,7 +166,7 @@ def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
     )
     lines = [*_targets(probed), *_buckets(probed)]
     possible = [job for job in due if job.is_possible(probed, groups[job.title].needs_bucket)]
-    lines += chain.from_iterable(_seen(possible, probed))
+    lines += chain.from_iterable(_run(possible, probed))
     skipped = [job.full_title for job in due if job not in possible]
     return Report(role, lines, skipped + sorted(set(probed.not_probed)))
 
@@ -189,9 +192,9 @@ def _targets(probed: Probed) -> list[Line]:
 def _buckets(probed: Probed) -> list[Line]:
     """Probe the buckets, and the custom domains in front of them; note what is usable."""
     jobs = _labeled((_Job(ground.title(each), ground.bucket, each) for each in probed.buckets), probed)
-    lines = list(chain.from_iterable(_seen(jobs, probed)))
+    lines = list(chain.from_iterable(_run(jobs, probed)))
     # Credentials that S3 rejects are one line and not two.
     lines = list({(line.probe, line.text): line for line in lines}.values())
     reached = [each for each in probed.locations if each.target not in probed.broken]
     jobs = _labeled((_Job(f"{each.kind} domain", ground.domain, each) for each in reached), probed)
-    return [*lines, *chain.from_iterable(_seen(jobs, probed))]
+    return [*lines, *chain.from_iterable(_run(jobs, probed))]

@@ -1,6 +1,6 @@
 """What nobody should be able to do, and what the account says above the buckets."""
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from s3kit import clients
 from s3kit.buckets.account import account
@@ -10,13 +10,11 @@ from s3kit.doctor.shared import (
     APPLY,
     LATER,
     Line,
-    NoAnswerError,
     Probed,
     cant_tell,
     fetch,
     not_ok,
     ok,
-    one_line,
     warning,
 )
 
@@ -24,13 +22,12 @@ from s3kit.doctor.shared import (
 def listing(probed: Probed, _site: None) -> list[Line]:
     """Tell whether a visitor can list a bucket, and so the names of all uploads."""
     for bucket in probed.reachable:
-        try:
-            answer = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
-        except NoAnswerError as error:
-            return [cant_tell("listing", f"no answer: {error}", LATER)]
+        answer = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
         if answer.status < 300:
             fix = f"{APPLY}; `--replace-conflicting` removes what others opened"
             return [not_ok("listing", f"anybody can list {bucket.name}", fix)]
+        if not answer.is_denial and answer.status != 404:
+            return [cant_tell("listing", f"{bucket.name} answers {answer}", LATER)]
     return [ok("listing", "no visitor can list what is stored")]
 
 
@@ -52,9 +49,7 @@ def outside(probed: Probed, _site: None) -> list[Line]:
             elif error.response["ResponseMetadata"]["HTTPStatusCode"] in {403, 404}:
                 continue
             else:
-                return [cant_tell("outside", one_line(error), LATER)]
-        except BotoCoreError as error:
-            return [cant_tell("outside", one_line(error), LATER)]
+                raise  # shown as what can't be told
         whose = f"the role {role}" if role else "the site"
         text = f"these credentials can write to {bucket.name}/{prefix}*, where {whose} has nothing to write"
         fix = f"give them no more than `manage.py s3 policy --role {role or 'web'}` prints"

@@ -11,7 +11,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -37,9 +37,8 @@ LOCAL_SITE = "http://127.0.0.1:8000"
 
 APPLY = "run `manage.py s3 apply`"
 COLLECT = "run `manage.py collectstatic`"
-# What boto3's calls raise: rejected, not answered, or answered by something that is no S3.
-ERRORS = (BotoCoreError, ClientError, ResponseParserError)
 LATER = "run the doctor again; if it stays, it is the network or S3 itself"
+NOT_S3 = "use a server that answers as S3 does; if Amazon S3 answers so, report this line to django-s3-kit"
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,28 @@ def warning(probe: str, text: str, fix: str) -> Line:
 def cant_tell(probe: str, text: str, fix: str = "") -> Line:
     """Return a line for what can't be seen from here."""
     return Line(probe, "can't tell", text, fix)
+
+
+def seen(
+    probe: str,
+    look: Callable[[], Line | Iterable[Line]],
+    explain: Callable[[Exception], tuple[str, str]] | None = None,
+) -> list[Line]:
+    """Return the lines of a look; whatever it raises becomes the last of them, the line of the probe.
+
+    `explain` returns what an error means and the fix; without it, what S3 rejects is what can't be told.
+    """
+    lines: list[Line] = []
+    try:
+        found = look()
+        for line in [found] if isinstance(found, Line) else found:
+            lines.append(line)  # noqa: PERF402 -- those before an error stay
+    except Exception as error:  # noqa: BLE001 -- no answer, and no fault of ours, may cost the report
+        if explain is None and isinstance(error, ClientError):
+            lines.append(cant_tell(probe, one_line(error), LATER))
+        else:
+            lines.append(not_ok(probe, *(explain or _odd)(error)))
+    return lines
 
 
 @dataclass
@@ -158,7 +179,7 @@ def option(name: str, location: Location) -> str:
 def failure(error: Exception, action: str, arn: str, role: Role, owner: str | None) -> tuple[str, str]:
     """Return what an error of a call of boto3's means, which needs the action on the ARN, and the fix."""
     if not isinstance(error, ClientError):
-        return one_line(error), LATER
+        return _odd(error)
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if status >= 500 or code in {"SlowDown", "RequestTimeout"}:
@@ -174,6 +195,20 @@ def failure(error: Exception, action: str, arn: str, role: Role, owner: str | No
     return f"no right to {action}", f"allow {action} on {arn}: see `manage.py s3 policy --role {role}`{whose}"
 
 
+def _odd(error: Exception) -> tuple[str, str]:
+    """Return what an error means that is no answer of S3's, and the fix."""
+    match error:
+        case NoAnswerError():
+            return f"no answer: {error}", LATER
+        case BotoCoreError():
+            return one_line(error), LATER
+        case ResponseParserError():
+            return "what answers is not S3: the answer is not the XML that S3 sends", NOT_S3
+        case KeyError():
+            return f"what answers is not S3: the answer lacks {one_line(error)}", NOT_S3
+    return f"the answer is not as S3's: {type(error).__name__}: {one_line(error)}", NOT_S3
+
+
 def code_of(error: ClientError) -> str:
     """Return S3's code of an error; other servers may answer without one."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -187,6 +222,11 @@ def one_line(error: object) -> str:
     return " ".join(text.split()).rstrip(".")[:200]
 
 
+def printable(text: str) -> str:
+    """Return text without control and bidi characters, which a server could steer a terminal with."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 class Answer(NamedTuple):
     """What a visitor got; names of headers are in lower case, the body ends after BODY bytes."""
 
@@ -197,8 +237,13 @@ class Answer(NamedTuple):
     @property
     def code(self) -> str:
         """Return S3's own code of an error, or ""."""
-        found = re.search(rb"<Code>\s*([^<\s]+)\s*</Code>", self.body)
-        return found[1].decode() if found else ""
+        found = re.search(rb"<Code>\s*([^<\s]{1,100})\s*</Code>", self.body)
+        return found[1].decode(errors="replace") if found else ""
+
+    @property
+    def is_denial(self) -> bool:
+        """Whether S3 denies it; another failure tells nothing of who may do what."""
+        return self.status in {401, 403}
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}".rstrip()
@@ -210,12 +255,27 @@ class NoAnswerError(Exception):
     def __init__(self, error: Exception) -> None:
         reason = getattr(error, "reason", error)
         self.untrusted = isinstance(reason, ssl.SSLCertVerificationError)
+        self.was_cut = isinstance(reason, ConnectionResetError | BrokenPipeError | http.client.HTTPException)
         super().__init__(one_line(reason))
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
+    def http_error_302(self, *_args: Any) -> None:
         return None
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302  # type: ignore[assignment]
+
+
+class _NoContentType(urllib.request.BaseHandler):
+    """Takes back the Content-Type that urllib gives to every body: no browser sends it, and Ceph wants it signed."""
+
+    handler_order = 900  # after the handlers that add it
+
+    def http_request(self, request: urllib.request.Request) -> urllib.request.Request:
+        request.unredirected_hdrs.pop("Content-type", None)
+        return request
+
+    https_request = http_request
 
 
 @cache
@@ -226,6 +286,7 @@ def _opener(bundle: str | None, *, proxies: bool) -> urllib.request.OpenerDirect
     handlers: list[urllib.request.BaseHandler] = [
         urllib.request.HTTPSHandler(context=context),
         _NoRedirect(),
+        _NoContentType(),
     ]
     if not proxies:
         handlers.append(urllib.request.ProxyHandler({}))
@@ -233,14 +294,24 @@ def _opener(bundle: str | None, *, proxies: bool) -> urllib.request.OpenerDirect
 
 
 def fetch(
-    url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
+    url: str,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    *,
+    again: bool = True,
 ) -> Answer:
-    """Send a request as a visitor's browser does; raise NoAnswerError where nothing comes back.
+    """Send a request as a visitor's browser does, `again` if the connection is cut.
 
-    Proxies are the environment's, but none is used for this machine's own addresses.
+    Raises NoAnswerError where nothing comes back. Proxies are the environment's, but none is used for this
+    machine's own addresses.
     """
     bundle = clients.ca_bundle(Target(""))
-    opener = _opener(bundle, proxies=urlsplit(url).hostname not in LOOPBACK)
+    try:
+        opener = _opener(bundle, proxies=urlsplit(url).hostname not in LOOPBACK)
+    except OSError as error:
+        unreadable = ssl.SSLCertVerificationError(f"AWS_CA_BUNDLE={bundle} can't be read: {error}")
+        raise NoAnswerError(unreadable) from None
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310 -- http(s) only
     try:
         try:
@@ -248,17 +319,21 @@ def fetch(
         except urllib.error.HTTPError as error:  # a status of 300 or more: an answer like others
             got = error
         with got:
-            return Answer(
-                got.status, {name.lower(): value for name, value in got.headers.items()}, got.read(BODY)
-            )
+            content = got.read(BODY)
+            if len(content) < BODY and method != "HEAD" and got.length:  # which read() does not mind
+                raise http.client.IncompleteRead(content, got.length)
+            return Answer(got.status, {name.lower(): value for name, value in got.headers.items()}, content)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise NoAnswerError(error) from None
+        failed = NoAnswerError(error)
+        if not (again and failed.was_cut):
+            raise failed from None
+    return fetch(url, method, headers, body, again=False)
 
 
-def signed(target: Target, url: str, *, age: int = 0, parameters: Mapping[str, str] | None = None) -> str:
-    """Return a link that is valid for a minute from `age` seconds ago."""
+def signed(target: Target, url: str, *, age: int = 0, **more: Any) -> str:
+    """Return a link that is valid for a minute from `age` seconds ago; `more` is for `signing.presign`."""
     keys, at = clients.credentials(target), int(time.time()) - age
-    return signing.presign(url, keys, region=target.region, at=at, expires=60, parameters=parameters)
+    return signing.presign(url, keys, region=target.region, at=at, expires=60, **more)
 
 
 def over_plain_http(probe: str, target: Target, url: str) -> Line:

@@ -4,22 +4,23 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from django.core.exceptions import ImproperlyConfigured
 
-from s3kit import clients
+from s3kit import clients, errors
 from s3kit.deployment import Location, arn
 from s3kit.doctor.shared import (
     APPLY,
     COLLECT,
-    ERRORS,
     LATER,
     Answer,
     Line,
-    NoAnswerError,
     Probed,
     cant_tell,
     code_of,
@@ -28,7 +29,9 @@ from s3kit.doctor.shared import (
     names,
     not_ok,
     ok,
+    one_line,
     over_plain_http,
+    seen,
     warning,
 )
 from s3kit.options import conf
@@ -51,51 +54,60 @@ class Seen:
     answer: Answer
 
 
-def static_files(probed: Probed, location: Location) -> list[Line]:
+def static_files(probed: Probed, location: Location) -> Iterator[Line]:
     """Read the manifest, and look at the files that it names from inside and outside."""
     key = location.prefix + probed.storage(location).manifest_name
-    lines, found = _manifest(probed, location, key)
+    deployed: dict[str, Any] = {}
+    yield from seen("manifest", partial(_manifest, probed, location, key, deployed))
+    found = deployed.get("paths")
     if not found:
         probed.not_probed.append("static files as visitors see them")
-        return lines
+        return
     if probed.role != "web":  # which may not list
-        lines.append(_objects(probed, location, found))
+        explain = partial(
+            _failure,
+            probed=probed,
+            location=location,
+            action="s3:ListBucket",
+            resource=arn(location.target, location.bucket),
+        )
+        yield from seen("static objects", partial(_objects, probed, location, deployed), explain)
     manifest = clients.object_url(location.target, location.bucket, key)
-    lines.append(over_plain_http("static tls", location.target, manifest))
+    yield from seen("static tls", partial(over_plain_http, "static tls", location.target, manifest))
     if location.alias in probed.dead_domains:
         probed.not_probed.append("static files through their domain")
-        return lines
+        return
     address = probed.storage(location).address()
-    try:
-        seen = _look(address, _sample(found))
-        lines += _headers(seen, compress=not location.custom_domain)
-        if location.through_cdn:
-            lines.append(_bypass(location, seen[0].name))
-        lines.append(_cors(probed, location, address, seen))
-    except NoAnswerError as error:
-        lines.append(cant_tell("static visitors", f"no answer: {error}", LATER))
-    return lines
+    sample = _sample(found)
+    headers = partial(_headers, address, sample, compress=not location.custom_domain)
+    yield from seen("static visitors", headers)
+    if location.through_cdn:
+        yield from seen("static bypass", partial(_bypass, location, next(iter(sample))))
+    yield from seen("static cors", partial(_cors, probed, location, address, list(sample)))
 
 
-def _manifest(probed: Probed, location: Location, key: str) -> tuple[list[Line], dict[str, str]]:
-    """Return lines on the manifest, and its hashed names by plain name."""
+def _manifest(probed: Probed, location: Location, key: str, deployed: dict[str, Any]) -> Line:
+    """Return a line on the manifest; put what it says into `deployed`."""
     probe, target = "manifest", location.target
     try:
-        found = probed.s3(target).get_object(**names(target, location.bucket), Key=key)
-        manifest = json.loads(found["Body"].read())
-        paths, digest = dict(manifest["paths"]), manifest.get("hash")
-    except ERRORS as error:
+        body = probed.s3(target).get_object(**names(target, location.bucket), Key=key)["Body"].read()
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         if isinstance(error, ClientError) and code_of(error) == "NoSuchKey":
             if probed.role == "deploy" and _is_empty(probed, location):  # before the first deploy
-                return [warning(probe, "nothing has been deployed yet", COLLECT)], {}
-            return [not_ok(probe, f"{key} does not exist: pages have no static files", COLLECT)], {}
+                return warning(probe, "nothing has been deployed yet", COLLECT)
+            return not_ok(probe, f"{key} does not exist: pages have no static files", COLLECT)
         resource = arn(target, location.bucket, key)
         cause, fix = failure(error, "s3:GetObject", resource, probed.role or "web", target.owner)
         if "s3:GetObject" in cause:
             fix += f"; or it is missing, which looks the same without s3:ListBucket: {COLLECT}"
-        return [not_ok(probe, cause, fix)], {}
+        return not_ok(probe, cause, fix)
+    try:
+        manifest = json.loads(body)
+        named = {str(plain): str(final) for plain, final in dict(manifest["paths"]).items()}
+        digest = manifest.get("hash")
     except (ValueError, KeyError, TypeError):
-        return [not_ok(probe, f"{key} is not a manifest of Django's", COLLECT)], {}
+        return not_ok(probe, f"{key} is not a manifest of Django's", COLLECT)
+    deployed.update(manifest, paths=named)
     file = conf.manifest
     if probed.role != "deploy" and location.alias == "staticfiles" and file and file.exists():
         try:
@@ -104,52 +116,77 @@ def _manifest(probed: Probed, location: Location, key: str) -> tuple[list[Line],
             same = False
         if not same:
             text = f"{file.name} of this checkout, which its pages use, is not what is deployed"
-            return [warning(probe, text, f"{COLLECT} from here, or delete the file")], paths
-    return [ok(probe, f"it names {len(paths)} files")], paths
+            return warning(probe, text, f"{COLLECT} from here, or delete the file")
+    return ok(probe, f"it names {len(named)} files")
 
 
 def _is_empty(probed: Probed, location: Location) -> bool:
     named = names(location.target, location.bucket)
     try:
         found = probed.s3(location.target).list_objects_v2(**named, Prefix=location.prefix, MaxKeys=1)
-    except ERRORS:
+    except (BotoCoreError, ClientError, ResponseParserError):
         return False
-    return not found["KeyCount"]
+    return not found.get("KeyCount", True)
 
 
-def _objects(probed: Probed, location: Location, found: dict[str, str]) -> Line:
+def _objects(probed: Probed, location: Location, manifest: dict[str, Any]) -> Line:
     """Compare the manifest with the listing, a request for each 1,000 objects."""
+    found = manifest["paths"]
     target, probe = location.target, "static objects"
-    try:
-        pages = probed.s3(target).get_paginator("list_objects_v2")
-        keys = {
-            entry["Key"]
-            for page in pages.paginate(**names(target, location.bucket), Prefix=location.prefix)
-            for entry in page.get("Contents", ())
-        }
-    except ERRORS as error:
-        resource = arn(target, location.bucket)
-        cause, fix = failure(error, "s3:ListBucket", resource, "deploy", target.owner)
-        return not_ok(probe, cause, fix + _or_as_web(probed))
-    there = {key.removeprefix(location.prefix) for key in keys}
-    if missing := sorted({*found, *found.values()} - there):
+    pages = probed.s3(target).get_paginator("list_objects_v2")
+    there = {
+        entry["Key"].removeprefix(location.prefix): entry.get("ETag", "").strip('"')
+        for page in pages.paginate(**names(target, location.bucket), Prefix=location.prefix)
+        for entry in page.get("Contents", ())
+    }
+    if missing := sorted({*found, *found.values()} - there.keys()):
         text = f"{len(missing)} files that the manifest names are missing: {_some(missing)}"
         return not_ok(probe, text, COLLECT)
-    return ok(probe, "all files that the manifest names exist")
+    if swapped := sorted(publish.replaced(manifest, there)):
+        text = f"somebody has replaced {len(swapped)} files since the last deploy: {_some(swapped)}"
+        return not_ok(probe, text, f"find out who may write to {location.prefix}; {COLLECT} puts them right")
+    return ok(probe, "all files that the manifest names exist, as the last deploy left them")
 
 
-def _or_as_web(probed: Probed) -> str:
-    return "" if probed.role else "; or probe only the running site's rights, with --role web"
+def _failure(
+    error: Exception, probed: Probed, location: Location, action: str, resource: str
+) -> tuple[str, str]:
+    """Return what an error means on an action of deploy, and the fix."""
+    cause, fix = failure(error, action, resource, "deploy", location.target.owner)
+    return cause, fix + ("" if probed.role else "; or probe only the running site's rights, with --role web")
 
 
-def static_write(probed: Probed, location: Location) -> list[Line]:
+def static_write(probed: Probed, location: Location) -> Iterator[Line]:
     """Tell whether static files can be uploaded, without uploading one: no role may delete it again."""
-    try:
+
+    def write() -> Line:
         probed.begin_and_abort(location.target, location.bucket, probed.key(location))
-    except ERRORS as error:
-        cause, fix = failure(error, "s3:PutObject", location.arn(), "deploy", location.target.owner)
-        return [not_ok("static write", cause, fix + _or_as_web(probed))]
-    return [ok("static write", "static files can be uploaded")]
+        return ok("static write", "static files can be uploaded")
+
+    explain = partial(
+        _failure, probed=probed, location=location, action="s3:PutObject", resource=location.arn()
+    )
+    yield from seen("static write", write, explain)
+    yield from seen("collectstatic", partial(_obstore, location))
+
+
+def _obstore(location: Location) -> Line:
+    """Tell whether the client of collectstatic, obstore, gets an answer too: it is strict about certificates."""
+    import obstore
+
+    probe, target = "collectstatic", location.target
+    try:
+        store = clients.obstore_store(target, location.bucket, max_retries=0)
+        next(iter(obstore.list(store, f"{location.prefix}.doctor-")), None)
+    except ImproperlyConfigured as error:
+        return not_ok(probe, str(error), "correct AWS_CA_BUNDLE")
+    except errors.of_s3() as error:
+        if untrusted := errors.certificate(error):
+            return not_ok(probe, *untrusted)
+        if not errors.code(error):
+            why = one_line(errors.reason(error).rpartition(" - ")[2])  # without the address
+            return not_ok(probe, f"its client, obstore, gets no answer: {why}", LATER)
+    return ok(probe, "its client, obstore, reaches S3")
 
 
 # Visitors
@@ -180,18 +217,19 @@ def _url(address: str, name: str) -> str:
     return address + quote(name, safe="/~")
 
 
-def _headers(seen: list[Seen], *, compress: bool) -> Iterator[Line]:
+def _headers(address: str, sample: dict[str, bool], *, compress: bool) -> Iterator[Line]:
     """Yield what visitors get: the content, and the headers of type, cache and encoding."""
-    denied = [f"{file.name}: {file.answer}" for file in seen if file.answer.status != 200]
+    files = _look(address, sample)
+    denied = [f"{file.name}: {file.answer}" for file in files if file.answer.status != 200]
     if denied:
-        text = f"visitors can't read {len(denied)} of {len(seen)} static files: {_some(denied)}"
-        gone = all(file.answer.status in {200, 404} for file in seen)
+        text = f"visitors can't read {len(denied)} of {len(files)} static files: {_some(denied)}"
+        gone = all(file.answer.status in {200, 404} for file in files)
         yield not_ok("static visitors", text, COLLECT if gone else f"{APPLY}; see `account block` too")
-        if len(denied) == len(seen):
+        if len(denied) == len(files):
             return
     else:
-        yield ok("static visitors", f"anybody can read them: {len(seen)} files, one of each kind")
-    got = [file for file in seen if file.answer.status == 200]
+        yield ok("static visitors", f"anybody can read them: {len(files)} files, one of each kind")
+    got = [file for file in files if file.answer.status == 200]
 
     def compared(probe: str, header: str, wrong: list[str], good: str) -> Line:
         if not wrong:
@@ -238,16 +276,18 @@ def _bypass(location: Location, name: str) -> Line:
     if answer.status < 300:
         text = "the bucket's own address is open, although only CloudFront may read it"
         return warning("static bypass", text, APPLY)
+    if not answer.is_denial:
+        return cant_tell("static bypass", f"the bucket's own address answers {answer}", LATER)
     return ok("static bypass", "only CloudFront reads the bucket")
 
 
-def _cors(probed: Probed, location: Location, address: str, seen: list[Seen]) -> Line:
+def _cors(probed: Probed, location: Location, address: str, sample: list[str]) -> Line:
     """Ask for a font or module as a page of each of the site's origins does."""
     probe, origins = "static cors", probed.origins(location.target)
     if not origins:
         text = "no origin is allowed: fonts and modules will not load on the site's pages"
         return warning(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
-    usable = [file.name for file in seen if PurePosixPath(file.name).suffix in CROSS_ORIGIN] or [seen[0].name]
+    usable = [name for name in sample if PurePosixPath(name).suffix in CROSS_ORIGIN] or sample
     url = _url(address, usable[0])
     for origin in origins:
         answers = [fetch(url, headers={"Origin": origin})]

@@ -2,21 +2,21 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from s3kit import clients
 from s3kit.deployment import Location, arn
 from s3kit.doctor.shared import (
     APPLY,
-    ERRORS,
     LATER,
+    NOT_S3,
     Line,
-    NoAnswerError,
     Probed,
     cant_tell,
     code_of,
@@ -27,6 +27,7 @@ from s3kit.doctor.shared import (
     ok,
     option,
     over_plain_http,
+    seen,
     signed,
     warning,
 )
@@ -36,61 +37,72 @@ BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
 LEFT_OVER = timedelta(hours=1)  # an older probe object is one of a doctor that was killed
 
 
-def uploads(probed: Probed, location: Location) -> list[Line]:
+def uploads(probed: Probed, location: Location) -> Iterator[Line]:
     """Write, read, list and delete an upload as the site does, and look at it as a visitor does."""
     target, key = location.target, probed.key(location)
-    s3, named = probed.s3(target), names(target, location.bucket)
-    bucket_arn = arn(target, location.bucket)
-    lines: list[Line] = []
+    s3, named = probed.s3(target), names(target, location.bucket) | {"Key": key}
+    objects = location.arn()
 
-    def step(probe: str, text: str, action: str, resource: str, call: Callable[[], Any]) -> bool:
-        try:
-            call()
-        except ERRORS as error:
-            lines.append(not_ok(probe, *failure(error, action, resource, "web", target.owner)))
-        else:
-            lines.append(ok(probe, text))
-        return lines[-1].status == "ok"
+    def step(probe: str, text: str, action: str, call: Callable[[], Any], resource: str = objects) -> Line:
+        """Return a line on a call, which needs the action; it returns what is wrong with the answer, or ""."""
+
+        def look() -> Line:
+            wrong = call()
+            return not_ok(probe, wrong, NOT_S3) if isinstance(wrong, str) and wrong else ok(probe, text)
+
+        explain = partial(failure, action=action, arn=resource, role="web", owner=target.owner)
+        return seen(probe, look, explain)[0]
 
     # What the storage sends with every upload; whether its ACL is accepted is a line of its own.
     sent = probed.storage(location).write_parameters(probed.name)
     acl = {"ACL": sent.pop("ACL")} if "ACL" in sent else {}
-    put = partial(s3.put_object, **named, Key=key, Body=BODY, **sent)
-    head = partial(s3.head_object, **named, Key=key)
-    read = partial(s3.get_object, **named, Key=key)
-    delete = partial(s3.delete_object, **named, Key=key)
-    objects = location.arn()
+    put = partial(s3.put_object, **named, Body=BODY, **sent)
+
+    def head() -> str:
+        size = s3.head_object(**named)["ContentLength"]
+        return "" if size == len(BODY) else f"an upload of {len(BODY)} bytes comes back as {size}"
+
+    def read() -> str:
+        same = s3.get_object(**named)["Body"].read() == BODY
+        return "" if same else "other bytes come back than were stored"
+
+    delete = partial(s3.delete_object, **named)
     try:
-        if step("media write", "an upload is stored", "s3:PutObject", objects, put):
+        stored = step("media write", "an upload is stored", "s3:PutObject", put)
+        yield stored
+        if stored.status == "ok":
+            line = step("media head", "its size and type come back", "s3:GetObject", head)
+            yield line
             # Who may not read gets 403 for what is missing too; that is one fault and not two.
-            if step("media head", "its size and type come back", "s3:GetObject", objects, head):
-                lines.append(_missing(probed, location))
-            step("media read", "its bytes come back", "s3:GetObject", objects, lambda: read()["Body"].read())
-            lines.append(_acl(location, partial(put, **acl), acl))
-            lines += _visitors(probed, location)
+            if line.status == "ok":
+                yield from seen("missing key", partial(_missing, probed, location))
+            yield step("media read", "its bytes come back", "s3:GetObject", read)
+            yield from seen("media acl", partial(_acl, location, partial(put, **acl), acl))
+            yield from seen("if-none-match", partial(_condition, partial(put, IfNoneMatch="*")))
+            yield from _visitors(probed, location)
         else:
             probed.not_probed.append("uploads as visitors see them")
         parts = partial(probed.begin_and_abort, target, location.bucket, key)
         text = "a multipart upload can begin and be aborted"
-        step("media parts", text, "s3:AbortMultipartUpload", objects, parts)
-        text = "the bucket can be listed"
-        step("media list", text, "s3:ListBucket", bucket_arn, partial(_list, probed, location))
+        yield step("media parts", text, "s3:AbortMultipartUpload", parts)
+        listed = partial(_list, probed, location, key if stored.status == "ok" else "")
+        resource = arn(target, location.bucket)
+        yield step("media list", "the bucket can be listed", "s3:ListBucket", listed, resource)
     finally:
         # Also where the answer to the write was lost: deleting what does not exist is no error.
-        text = "the probe's upload is deleted again"
-        if not step("media delete", text, "s3:DeleteObject", objects, delete):
-            failed = lines.pop()
-            lines.append(not_ok(failed.probe, failed.text, f"{failed.fix}; then delete {key}"))
-    return lines
+        deleted = step("media delete", "the probe's upload is deleted again", "s3:DeleteObject", delete)
+    yield deleted if deleted.status == "ok" else replace(deleted, fix=f"{deleted.fix}; then delete {key}")
 
 
-def _list(probed: Probed, location: Location) -> None:
-    """List the probe objects; delete those of a doctor that was killed."""
+def _list(probed: Probed, location: Location, key: str) -> str:
+    """List the probe objects, `key` among them; delete those of a doctor that was killed."""
     s3, named = probed.s3(location.target), names(location.target, location.bucket)
     found = s3.list_objects_v2(**named, Prefix=f"{location.prefix}.doctor-").get("Contents", [])
     for entry in found:
         if entry["LastModified"] < datetime.now(UTC) - LEFT_OVER:
             s3.delete_object(**named, Key=entry["Key"])
+    there = not key or key in {entry["Key"] for entry in found}
+    return "" if there else "the listing lacks an upload that was stored"
 
 
 def _acl(location: Location, put: Callable[[], Any], acl: dict[str, str]) -> Line:
@@ -108,9 +120,24 @@ def _acl(location: Location, put: Callable[[], Any], acl: dict[str, str]) -> Lin
             text = f"the ACL {acl['ACL']} is denied: BlockPublicAcls is on, or s3:PutObjectAcl is missing"
             fix = f"{APPLY}, or {fix}"
         return not_ok("media acl", text, fix)
-    except BotoCoreError as error:
-        return not_ok("media acl", *failure(error, "s3:PutObjectAcl", "", "web", None))
     return ok("media acl", f"{acl['ACL']} is sent and accepted")
+
+
+def _condition(put: Callable[[], Any]) -> Line:
+    """Tell whether S3 creates an object only where there is none, if it is told to."""
+    probe = "if-none-match"
+    try:
+        put()
+    except ClientError as error:
+        status, code = error.response["ResponseMetadata"]["HTTPStatusCode"], code_of(error)
+        if status in {409, 412}:
+            return ok(probe, "an object that exists is not replaced where that is not wanted")
+        if status in {403, 429, 500, 502, 503, 504}:
+            raise  # it is not the condition
+        text = f"S3 rejects the header ({status} {code}): `collectstatic` goes on without it, `s3 push` can't"
+        return warning(probe, text, "use a server with conditional writes if you need `manage.py s3 push`")
+    text = "S3 ignores the header: of two that create one object at once, the last wins"
+    return warning(probe, text, "run one `collectstatic` or `manage.py s3 push` at a time")
 
 
 def _missing(probed: Probed, location: Location) -> Line:
@@ -119,8 +146,8 @@ def _missing(probed: Probed, location: Location) -> Line:
     try:
         named = names(target, location.bucket)
         probed.s3(target).head_object(**named, Key=f"{probed.key(location)}.missing")
-    except ERRORS as error:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"] if isinstance(error, ClientError) else 0
+    except ClientError as error:
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status == 404:
             return ok(probe, "an upload that does not exist answers 404")
         resource = arn(target, location.bucket)
@@ -134,28 +161,24 @@ def _missing(probed: Probed, location: Location) -> Line:
 # Visitors
 
 
-def _visitors(probed: Probed, location: Location) -> list[Line]:
+def _visitors(probed: Probed, location: Location) -> Iterator[Line]:
     """Tell what visitors get of the probe's upload, by every address that it has."""
-    lines: list[Line] = []
     private, dead = location.is_private, location.alias in probed.dead_domains
     key = probed.key(location)
     own = clients.object_url(location.target, location.bucket, key)
     domain = location.custom_domain
     address = f"https://{domain}/{key}" if domain and not dead else own
-    try:
-        if private:
-            lines.append(_private({own, address}))
-        elif not dead:
-            lines.append(_open(probed, location))
-        if location.through_cdn and not private:
-            lines.append(_bypass(own))
-        if dead:
-            probed.not_probed.append("uploads through their domain")
-        elif private:
-            lines += _links(probed, location, own, address)
-    except NoAnswerError as error:
-        lines.append(cant_tell("media visitors", f"no answer: {error}", LATER))
-    return [*lines, over_plain_http("media tls", location.target, own)]
+    if private:
+        yield from seen("media visitors", partial(_private, {own, address}))
+    elif not dead:
+        yield from seen("media visitors", partial(_open, probed, location))
+    if location.through_cdn and not private:
+        yield from seen("media bypass", partial(_bypass, own))
+    if dead:
+        probed.not_probed.append("uploads through their domain")
+    elif private:
+        yield from _links(probed, location, own, address)
+    yield from seen("media tls", partial(over_plain_http, "media tls", location.target, own))
 
 
 def _private(urls: set[str]) -> Line:
@@ -167,16 +190,19 @@ def _private(urls: set[str]) -> Line:
         if answer.status < 300:
             text = f"anybody can read uploads at {host}, which must be private"
             return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes what others opened")
-        if answer.status not in {401, 403}:
+        if not answer.is_denial:
             return cant_tell(probe, f"{host} answers {answer}", LATER)
     return ok(probe, "without a signature an upload is denied")
 
 
 def _bypass(url: str) -> Line:
     """Tell whether uploads that are public through CloudFront can be read without it."""
-    if fetch(url).status < 300:
+    answer = fetch(url)
+    if answer.status < 300:
         text = "the bucket's own address is open, although only CloudFront may read it"
         return warning("media bypass", text, APPLY)
+    if not answer.is_denial:
+        return cant_tell("media bypass", f"the bucket's own address answers {answer}", LATER)
     return ok("media bypass", "only CloudFront reads the bucket")
 
 
@@ -191,31 +217,39 @@ def _open(probed: Probed, location: Location) -> Line:
     return not_ok("media visitors", text, f"{APPLY}; see `account block` too")
 
 
-def _links(probed: Probed, location: Location, own: str, address: str) -> list[Line]:
+def _links(probed: Probed, location: Location, own: str, address: str) -> Iterator[Line]:
     """Tell whether a signed link works, and whether tampered and expired ones don't."""
     storage, now = probed.storage(location), int(time.time())
-    link = storage.url(probed.name)
-    # The first character of the signature; the last of a CloudFront one can be changed without effect.
-    tampered = re.sub(r"(?<=Signature=)[^&]", lambda found: "1" if found[0] == "0" else "0", link, count=1)
-    if storage._cloudfront:
-        expired = cloudfront.signed(*storage._cloudfront, address, now - 60)
-        fix = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
-    else:
-        expired = signed(location.target, own, age=7200)
-        fix = f"allow s3:GetObject on {location.arn()}"
 
-    answer = fetch(link)
-    if answer.status == 200 and answer.body == BODY:
-        lines = [ok("signed link", f"works, for up to {location.expire} seconds")]
-    else:
-        lines = [not_ok("signed link", f"does not work: {answer}", fix)]
+    def works() -> Line:
+        answer = fetch(storage.url(probed.name))
+        if answer.status == 200 and answer.body == BODY:
+            return ok("signed link", f"works, for up to {location.expire} seconds")
+        if storage._cloudfront:
+            fix = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
+        else:
+            fix = f"allow s3:GetObject on {location.arn()}"
+        return not_ok("signed link", f"does not work: {answer}", fix)
+
+    def tampered() -> str:
+        # The first character of the signature; the last of a CloudFront one can be changed without effect.
+        link = storage.url(probed.name)
+        return re.sub(r"(?<=Signature=)[^&]", lambda found: "1" if found[0] == "0" else "0", link, count=1)
+
+    def expired() -> str:
+        if storage._cloudfront:
+            return str(cloudfront.signed(*storage._cloudfront, address, now - 60))
+        return signed(location.target, own, age=7200)
+
+    def rejected(probe: str, text: str, url: Callable[[], str]) -> Line:
+        answer = fetch(url())
+        if answer.is_denial or answer.status == 400:
+            return ok(probe, f"{text} is rejected")
+        return not_ok(probe, f"{text} answers {answer}", f"close the bucket to visitors: {APPLY}")
+
+    yield from seen("signed link", works)
     for probe, text, url in (
         ("tampered link", "a link whose signature was changed", tampered),
         ("expired link", "a link that has expired", expired),
     ):
-        answer = fetch(url)
-        if answer.status in {400, 401, 403}:
-            lines.append(ok(probe, f"{text} is rejected"))
-        else:
-            lines.append(not_ok(probe, f"{text} answers {answer}", f"close the bucket to visitors: {APPLY}"))
-    return lines
+        yield from seen(probe, partial(rejected, probe, text, url))

@@ -9,6 +9,7 @@ kept.
 """
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -35,11 +36,15 @@ THREADS = 16
 
 # How stores that know no DeleteObjects say so, or that they want a checksum which AWS no longer does.
 _NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
-_PASSING = {"InternalError", "SlowDown", "ServiceUnavailable", "500", "503"}
+# And how S3 rejects a whole list for one of its keys.
+_BAD_KEY = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError", "MalformedXML"}
+# What XML 1.0 can't carry, or carries as something else. In an address it is encoded.
+_LATE = "not tried, for want of time"
+_NOT_IN_XML = re.compile(r"[\x00-\x1f\ufffe\uffff]")
 
 
-class PruneError(Exception):
-    """Nothing more could be removed. The message says in one line what happened, and the fix."""
+class PruneError(errors.StoppedError):
+    """Nothing more could be removed."""
 
 
 class Object(NamedTuple):
@@ -132,8 +137,10 @@ class PruneReport(Report):
         """Return what failed, "" for nothing."""
         if not self.failed:
             return ""
-        denied = any(code == "AccessDenied" for _, code in self.failed)
-        fix = "Attach what `manage.py s3 policy --role prune` prints." if denied else "Run this again."
+        rejected: Any = {"Error": {"Code": self.failed[0][1], "Message": ""}, "ResponseMetadata": {}}
+        error = ClientError(rejected, "DeleteObject")
+        again = errors.is_passing(error) or self.failed[0][1] == _LATE
+        fix = "Run this again." if again else errors.explain(error, self.location.bucket, role="prune")
         return listed(f"{_count(len(self.failed), 'object')} could not be removed:", self.failed, fix)
 
     def as_data(self) -> dict[str, Any]:
@@ -320,7 +327,7 @@ class _Pruner:
                 answered = True
             except ClientError as error:
                 answered = True
-                if error.response["Error"]["Code"] not in _PASSING or attempt == TRIES - 1:
+                if not errors.is_passing(error) or attempt == TRIES - 1:
                     raise
             else:
                 gone = [each for each in going if each.key in removed]
@@ -338,16 +345,20 @@ class _Pruner:
 
     def _delete(self, going: list[Object], until: float, report: PruneReport) -> set[str]:
         """Delete the objects, those that are late excepted; return the keys that are gone."""
-        objects = [{"Key": each.key} for each in going]
+        alone = [each.key for each in going if _NOT_IN_XML.search(each.key)]
+        in_list = [each.key for each in going if not _NOT_IN_XML.search(each.key)]
+        answers: list[dict[str, Any]] = []
         try:
-            answer = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
+            if in_list:
+                objects = [{"Key": key} for key in in_list]
+                answer = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
+                answers += [*answer.get("Deleted", ()), *answer.get("Errors", ())]
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _NO_BULK:
+            if error.response["Error"]["Code"] not in _NO_BULK | _BAD_KEY:
                 raise
-            with ThreadPoolExecutor(THREADS) as pool:
-                answers = list(pool.map(lambda each: self._delete_one(each.key, until), going))
-        else:
-            answers = [*answer.get("Deleted", ()), *answer.get("Errors", ())]
+            alone += in_list
+        with ThreadPoolExecutor(THREADS) as pool:
+            answers += pool.map(lambda key: self._delete_one(key, until), alone)
         report.failed += [(each["Key"], each["Code"]) for each in answers if "Code" in each]
         report.has_versions |= any(each.get("DeleteMarker") for each in answers)
         return {each["Key"] for each in answers if "Code" not in each}
@@ -355,7 +366,7 @@ class _Pruner:
     def _delete_one(self, key: str, until: float) -> dict[str, Any]:
         """Do what DeleteObjects does, and return what it answers of a key."""
         if time.monotonic() > until:
-            return {"Key": key, "Code": "not tried, for want of time"}
+            return {"Key": key, "Code": _LATE}
         try:
             return {
                 "Key": key,

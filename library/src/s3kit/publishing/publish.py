@@ -6,15 +6,16 @@ its content is right. Whatever fails or is killed on the way, the old manifest s
 run uploads the rest. Before a manifest goes live, a copy of it is kept: see `s3kit.publishing.history`.
 
 What decides whether an object is right:
-- a hashed name: that it is there, with the size of the file or the size that the live manifest records (gzip
-  differs between builds of zlib, and compression between deploys with and without a CDN domain);
-- a plain name: its fingerprint in the live manifest, as long as the listing shows the ETag that S3 gave us
-  for it. The ETag is a token: it shows that somebody else has written the object since, and is never compared
-  with a hash of ours;
-- where these don't tell, as after a run that was killed: the SHA-256 that each object carries as metadata.
+- its fingerprint in the live manifest, as long as the listing shows the ETag that S3 gave us for it. The ETag is
+  a token: it shows that somebody else has written the object since, and is never compared with a hash of ours
+  (gzip differs between builds of zlib, and under KMS an ETag is no hash at all);
+- where these don't tell, as after a run that was killed: the headers of the object, and then its content, which
+  is read. Its metadata has a SHA-256, but whoever writes an object writes that too.
 """
 
+import gzip
 import hashlib
+import io
 import json
 import logging
 import mimetypes
@@ -22,14 +23,17 @@ import re
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+
+from botocore.exceptions import ClientError
 
 from s3kit import clients, errors
 from s3kit.deployment import Location
@@ -38,7 +42,6 @@ from s3kit.publishing import history
 from s3kit.publishing.collect import CHUNK, Source, Stage
 
 if TYPE_CHECKING:
-    from obstore import PutResult
     from obstore.store import S3Store
 
     from s3kit.storages.static import StaticStorage
@@ -110,8 +113,8 @@ _TEXT = re.compile(r"text/.*|.*[/+](json|xml|yaml)")
 _log = logging.getLogger(__name__)
 
 
-class PublishError(Exception):
-    """Static files could not be published. The message says what happened, and the fix."""
+class PublishError(errors.StoppedError):
+    """Static files could not be published."""
 
 
 def content_type(name: str) -> str:
@@ -122,6 +125,10 @@ def content_type(name: str) -> str:
         guessed, encoding = _python_types.guess_type(f"file{suffix}")
         found = "application/octet-stream" if encoding or not guessed else guessed
     return f"{found}; charset=utf-8" if found.startswith("text/") else found
+
+
+class _TakenError(Exception):
+    """There is an object of that name already, or another upload of it is at work."""
 
 
 class Headers(NamedTuple):
@@ -154,7 +161,7 @@ class Stored(NamedTuple):
 class Item:
     """One object to be: its name below the prefix, its content and headers.
 
-    `state`: "right" needs nothing, "missing" and "outdated" an upload, "unclear" a look at its metadata.
+    `state`: "right" needs nothing, "missing" and "outdated" an upload, "unclear" a look at the object.
     """
 
     name: str
@@ -166,8 +173,12 @@ class Item:
 
     @property
     def fingerprint(self) -> str:
-        """Return what changes when the content, its encoding or a header changes."""
-        return hashlib.sha256("\n".join((self.source.digest, *self.headers)).encode()).hexdigest()[:24]
+        """Return what changes with the content, and under a plain name with its encoding or a header too.
+
+        Compression differs between deploys with and without a CDN: no reason to replace a hashed object.
+        """
+        parts = (self.source.digest,) if self.immutable else (self.source.digest, *self.headers)
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
 
 @dataclass
@@ -194,19 +205,15 @@ class Live:
 
     def judge(self, item: Item) -> None:
         """Set the item's state."""
-        records = self.manifest.get("s3", {})
+        records = self.manifest.get("s3", {}).get("hashed" if item.immutable else "plain", {})
         stored = item.stored = self.objects.get(item.name)
-        if stored is None:
-            item.state = "missing"
-        elif item.immutable:
-            sizes = (item.source.size, records.get("hashed", {}).get(item.name))
-            item.state = "right" if stored.size in sizes else "unclear"
-        else:
-            fingerprint, etag = records.get("plain", {}).get(item.name, (None, None))
-            if etag is None or etag != stored.etag:
-                item.state = "unclear"
-            else:
+        match records.get(item.name):
+            case _ if stored is None:
+                item.state = "missing"
+            case [fingerprint, str(etag)] if etag == stored.etag:
                 item.state = "right" if fingerprint == item.fingerprint else "outdated"
+            case _:  # none, of an older version, or somebody else has written the object since
+                item.state = "unclear"
 
 
 @dataclass
@@ -247,6 +254,14 @@ def planned(stage: Stage, paths: dict[str, str], *, compress: bool = True) -> li
         source = stage.source(name) if paths.get(name) == name else stage.plain[name]
         items.append(item(name, source, SHORT))
     return items
+
+
+def replaced(manifest: dict[str, Any], etags: Mapping[str, str]) -> set[str]:
+    """Return the names whose ETag in a listing is not the one that the manifest records."""
+    records = manifest.get("s3", {})
+    noted = [*records.get("hashed", {}).items(), *records.get("plain", {}).items()]
+    # Older versions recorded the size of a hashed file alone.
+    return {name for name, record in noted if isinstance(record, list) and etags.get(name) != record[1]}
 
 
 def read_live(location: Location, manifest_name: str) -> Live:
@@ -351,14 +366,11 @@ class Publisher:
 
 def _record(manifest: dict[str, Any], items: list[Item]) -> None:
     """Put into the manifest what the next deploy compares with."""
-    manifest["s3"] = {
-        "hashed": {item.name: item.stored.size for item in items if item.immutable and item.stored},
-        "plain": {
-            item.name: [item.fingerprint, item.stored.etag]
-            for item in items
-            if not item.immutable and item.stored
-        },
-    }
+    records: dict[str, dict[str, Any]] = {"hashed": {}, "plain": {}}
+    for item in items:
+        if item.stored:
+            records["hashed" if item.immutable else "plain"][item.name] = [item.fingerprint, item.stored.etag]
+    manifest["s3"] = records
 
 
 class _Upload:
@@ -367,6 +379,10 @@ class _Upload:
     def __init__(self, location: Location, summary: Summary, progress: Progress, total: int) -> None:
         self.location = location
         self.store = clients.obstore_store(location.target, location.bucket)
+        # Some servers answer If-None-Match with 501: then it is left out. Names are made of content, so that
+        # whoever is faster writes the same. obstore by itself would try again after a 501, for seconds.
+        self.conditional = True
+        self.once = clients.obstore_store(location.target, location.bucket, max_retries=0)
         self.summary = summary
         self.progress = progress
         self.total = total
@@ -374,8 +390,8 @@ class _Upload:
 
     def run(self, items: Iterable[Item]) -> None:
         """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
-        expected: tuple[type[Exception], ...] = (*errors.of_s3(), ValueError)
-        failures: list[tuple[str, str]] = []
+        expected: tuple[type[Exception], ...] = (*errors.of_s3(), PublishError, ValueError)
+        failures: list[tuple[str, Exception]] = []
         with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
             running: dict[Future[int | None], Item] = {}
             for item in items:
@@ -389,14 +405,14 @@ class _Upload:
                     try:
                         self._count(running[future], future.result())
                     except expected as error:
-                        failures.append((self._key(running[future].name), errors.reason(error)))
+                        failures.append((self._key(running[future].name), error))
                         if len(failures) >= GIVE_UP_AFTER:
                             break
             finally:  # also on Ctrl-C
                 small.shutdown(wait=False, cancel_futures=True)
                 large.shutdown(wait=False, cancel_futures=True)
         if failures:
-            raise PublishError(_failed(failures, given_up=len(failures) >= GIVE_UP_AFTER))
+            raise PublishError(self._failed(failures))
 
     def _key(self, name: str) -> str:
         return self.location.prefix + name
@@ -422,59 +438,117 @@ class _Upload:
         return self._put(item)
 
     def _is_right(self, item: Item) -> bool:
+        """Read an object, and tell whether it is what the item wants; not found, it is not."""
         import obstore
 
         try:
-            found = obstore.get(self.store, self._key(item.name), options={"head": True})
+            found = obstore.get(self.store, self._key(item.name))
         except FileNotFoundError:  # deleted since the listing
             return False
-        headers = found.attributes
-        item.stored = Stored(found.meta["size"], _token(found.meta["e_tag"]))
-        same = headers.get("sha256") == item.source.digest
-        if item.immutable:
-            return same
-        kind, cache_control, encoding = item.headers
+        headers, (kind, cache_control, encoding) = found.attributes, item.headers
+        packed = headers.get("Content-Encoding", "")
+        if headers.get("sha256") != item.source.digest or headers.get("Content-Type") != kind:
+            return False
+        if found.meta["size"] > item.source.size:  # what is compressed is smaller
+            return False
         encodings = {"gzip": {"gzip", ""}, "gzipped": {"gzip"}, "": {""}}[encoding]
-        return (
-            same
-            and headers.get("Content-Type") == kind
-            and headers.get("Cache-Control") == cache_control
-            and headers.get("Content-Encoding", "") in encodings
-        )
+        if not item.immutable and (headers.get("Cache-Control") != cache_control or packed not in encodings):
+            return False
+        # The token stays that of the listing, which is what the next run compares with.
+        item.stored = item.stored or Stored(found.meta["size"], _token(found.meta["e_tag"]))
+        with tempfile.SpooledTemporaryFile(LARGE) as body:
+            for chunk in found.stream(min_chunk_size=CHUNK):
+                body.write(chunk)
+            body.seek(0)
+            unpack = packed == "gzip" and encoding != "gzipped"
+            content: Any = gzip.GzipFile(fileobj=body, mode="rb") if unpack else body
+            return _digest(content, item.source.size) == item.source.digest
 
     def _put(self, item: Item) -> int | None:
+        """Upload an item; return the bytes sent, or None where another deploy has done so."""
+        with _body(item) as (body, size, encoding):
+            send = partial(self._send, item, body, size, encoding)
+            # Another deploy may have uploaded the same hashed name since the listing: it is not replaced.
+            for pause in RESENT_AFTER if item.immutable and item.state == "missing" else ():
+                try:
+                    item.stored = Stored(size, self._create(send))
+                except _TakenError:
+                    if self._is_right(item):
+                        return None
+                    time.sleep(pause)
+                else:
+                    return size
+            item.stored = Stored(size, send(self.store, create=False))
+            return size
+
+    def _create(self, send: "Callable[..., str | None]") -> str | None:
+        """Send an object that must not be there, and return its ETag; raise _TakenError where it is."""
+        if self.conditional and self.location.target.endpoint:
+            try:
+                return send(self.once, create=True)
+            except errors.of_s3() as error:
+                if errors.is_not_implemented(error):
+                    self.conditional = False
+                elif not errors.is_passing(error):
+                    raise
+        if self.conditional:
+            return _insist(lambda: send(self.store, create=True))
+        return send(self.store, create=False)
+
+    def _send(
+        self, item: Item, body: bytes | Path, size: int, encoding: str, store: "S3Store", *, create: bool
+    ) -> str | None:
+        """Upload a body, and return its ETag; with `create` raise _TakenError where the key is taken."""
+        if size > PART and isinstance(body, Path):
+            return self._send_parts(item, body, encoding, create=create)
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with _body(item) as (body, size, encoding):
-            attributes = {
-                "Content-Type": item.headers.content_type,
-                "Cache-Control": item.headers.cache_control,
-                "sha256": item.source.digest,
-            }
-            if encoding:
-                attributes["Content-Encoding"] = encoding
-            # Another deploy may have uploaded the same hashed name since the listing: it is not replaced. (A
-            # multipart upload has no such condition; it would write the same bytes.)
-            create = item.immutable and item.state == "missing" and size <= PART
-            try:
-                result = _insist(
-                    lambda: obstore.put(
-                        self.store,
-                        self._key(item.name),
-                        body,
-                        attributes=attributes,
-                        mode="create" if create else "overwrite",
-                        use_multipart=None if size > PART else False,
-                        chunk_size=PART,
-                        max_concurrency=PARTS_AT_ONCE,
-                    )
-                )
-            except AlreadyExistsError:
-                item.stored = Stored(size, None)
-                return None
-            item.stored = Stored(size, _token(result["e_tag"]))
-            return size
+        attributes = {
+            "Content-Type": item.headers.content_type,
+            "Cache-Control": item.headers.cache_control,
+            "sha256": item.source.digest,
+        }
+        if encoding:
+            attributes["Content-Encoding"] = encoding
+        try:
+            result = obstore.put(
+                store,
+                self._key(item.name),
+                body,
+                attributes=attributes,
+                mode="create" if create else "overwrite",
+                use_multipart=False,
+            )
+        except AlreadyExistsError as error:
+            raise _TakenError from error
+        return _token(result["e_tag"])
+
+    def _send_parts(self, item: Item, body: Path, encoding: str, *, create: bool) -> str | None:
+        """Upload a file in parts, by boto3: obstore can't complete an upload on a condition."""
+        from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+        s3 = (clients.creating if create else clients.command)(self.location.target)
+        arguments = {
+            "ContentType": item.headers.content_type,
+            "CacheControl": item.headers.cache_control,
+            "Metadata": {"sha256": item.source.digest},
+        } | ({"ContentEncoding": encoding} if encoding else {})
+        bucket, key = self.location.bucket, self._key(item.name)
+        config = TransferConfig(
+            multipart_threshold=PART,
+            multipart_chunksize=PART,
+            max_concurrency=PARTS_AT_ONCE,
+            preferred_transfer_client="classic",
+        )
+        try:
+            with create_transfer_manager(s3, config) as transfer:
+                transfer.upload(str(body), bucket, key, extra_args=arguments).result()
+        except ClientError as error:
+            if errors.is_taken(error):
+                raise _TakenError from error
+            raise
+        return _token(s3.head_object(Bucket=bucket, Key=key)["ETag"])
 
     def copies(self, manifest: dict[str, Any], live: Live) -> None:
         """Keep a copy of the manifest to be, and of the live one where there is none yet."""
@@ -548,35 +622,63 @@ class _Upload:
         try:
             obstore.put(self.store, key, body, attributes=attributes, use_multipart=False)
         except errors.of_s3() as error:
-            raise PublishError(_failed([(key, errors.reason(error))], given_up=False)) from error
+            raise PublishError(self._failed([(key, error)])) from error
         self.summary.bytes += len(body)
 
+    def _failed(self, failures: list[tuple[str, Exception]]) -> str:
+        """Return what failed, with a line on the first failure, which as a rule is that of all."""
+        end = ["The others were not tried."] if len(failures) >= GIVE_UP_AFTER else []
+        end.append(errors.explain(failures[0][1], self.location.bucket, role="deploy", operation="PutObject"))
+        end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
+        named = [(key, errors.reason(error)) for key, error in failures]
+        return listed(f"{len(failures)} of the static files could not be uploaded:", named, *end)
 
-def _insist(put: "Callable[[], PutResult]") -> "PutResult":
-    """Return what `put` does; a request that got no answer is sent again, after each pause of RESENT_AFTER.
+
+def _insist(send: "Callable[[], str | None]") -> str | None:
+    """Return what `send` returns; a request that got no answer is sent again, after each pause of RESENT_AFTER.
 
     obstore itself does so only where a second request could not be rejected. One with If-None-Match can, as
-    AlreadyExistsError, if S3 has carried out the first: the name depends on the content, so nothing is lost.
+    _TakenError, if S3 has carried out the first: then the object is found to be right.
     """
     from obstore.exceptions import GenericError
 
     for pause in RESENT_AFTER:
         try:
-            return put()
+            return send()
         except GenericError as error:
             if errors.code(error):  # an answer
                 raise
             time.sleep(pause)
-    return put()
+    return send()
+
+
+def _digest(content: IO[bytes], size: int) -> str:
+    """Return the SHA-256 of content of this size, "" where it is longer or can't be unpacked."""
+    digest = hashlib.sha256()
+    try:
+        while chunk := content.read(CHUNK):
+            digest.update(chunk)
+            size -= len(chunk)
+            if size < 0:
+                return ""
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return ""
+    return digest.hexdigest()
 
 
 @contextmanager
 def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
-    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path."""
+    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path.
+
+    Raises PublishError for a file that is not what its hashed name was made of any more.
+    """
     source, wish = item.source, item.headers.encoding
     body = source.body
-    if isinstance(body, Path) and source.size < LARGE:
-        body = body.read_bytes()
+    if isinstance(body, Path):
+        path, body = body, body.read_bytes() if source.size < LARGE else body
+        with io.BytesIO(body) if isinstance(body, bytes) else body.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != source.digest:
+                raise PublishError(f"{path} changed after it was collected: run this again.")
     if wish != "gzip":
         yield body, source.size, "gzip" if wish == "gzipped" else ""
     elif isinstance(body, bytes):
@@ -604,12 +706,6 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         yield packer.compress(chunk)
     yield packer.flush()
-
-
-def _failed(failures: list[tuple[str, str]], *, given_up: bool) -> str:
-    end = ["The others were not tried."] if given_up else []
-    end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
-    return listed(f"{len(failures)} of the static files could not be uploaded:", failures, *end)
 
 
 @contextmanager

@@ -3,18 +3,25 @@
 `photos/a.jpg` of the folder becomes `photos/a.jpg` of the storage: names are what rows of the database hold,
 so they stay as they are. Headers and ACL are those that MediaStorage gives to a file of that name.
 
-One listing shows what is there. What is missing is sent; what has the same size is compared by the SHA-256 in
-its metadata, or, where somebody else has put it there, by reading it. What differs is a conflict, and stays
-unless `overwrite` is on. A second listing shows whether everything has arrived. The folder is only read.
+One listing shows what is there. What is missing is sent, on the condition that it still is; what has the same
+size is compared by the SHA-256 in its metadata, or, where somebody else has put it there, by reading it. What
+differs is a conflict, and stays unless `overwrite` is on. A second listing shows whether everything has arrived.
+The folder is only read.
+
+Others may write to the folder meanwhile, so a file is opened from the folder down without following any link:
+a link that takes the place of a file or of a folder above it after the scan leads nowhere.
 """
 
+import errno
 import hashlib
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,18 +40,25 @@ LARGE = 8 * 1024 * 1024  # bytes: from here on a file goes up in parts of this s
 CONCURRENCY_LARGE = 4
 AHEAD = 4  # tasks that wait for each that runs: a million files are not a million tasks
 
+TRY_AGAIN_AFTER = (0.1, 0.5, 2)  # seconds
+_CAN_DESCEND = os.open in os.supports_dir_fd  # not on Windows
+
 SHA256 = "sha256"  # the metadata's name, as for static files
 
 
-class PushError(Exception):
-    """Nothing could be copied. The message says in one line what happened, and the fix."""
+class PushError(errors.StoppedError):
+    """Nothing could be copied."""
 
 
 class File(NamedTuple):
-    """A local file: its name as rows have it, which is its path in the folder, and its size in bytes."""
+    """A local file: its name as rows have it, which is its path in the folder, and its size in bytes.
+
+    `real` is the path in the folder to which links on the way lead.
+    """
 
     name: str
     size: int
+    real: Path
 
 
 class FileError(Exception):
@@ -71,6 +85,8 @@ class PushReport(Report):
     given_up: bool = False
     errors: dict[str, str] = field(default_factory=dict)
     """By name: what was not copied and why, and what is in the bucket and differs."""
+    fix: str = ""
+    """What S3's first rejection of a file means, as a line, and what to do."""
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0
 
@@ -85,7 +101,7 @@ class PushReport(Report):
 
     def as_data(self) -> dict[str, Any]:
         """Return the report for machines."""
-        found = {name: value for name, value in vars(self).items() if name != "started"}
+        found = {name: value for name, value in vars(self).items() if name not in {"started", "fix"}}
         return found | {"errors": dict(sorted(self.errors.items()))}
 
     def failures(self) -> str:
@@ -95,6 +111,7 @@ class PushReport(Report):
         count = len(self.errors)
         files = "file differs or is" if count == 1 else "files differ or are"
         end = ["The others were not tried."] if self.given_up else []
+        end += [self.fix] if self.fix else []
         if self.conflicts:
             end.append("What differs was not overwritten: --overwrite replaces it with the local file.")
         else:
@@ -139,6 +156,7 @@ class _Push:
         progress: Progress,
     ) -> None:
         self.source = source.resolve()
+        self.root = -1  # its file descriptor
         self.dry_run, self.overwrite, self.verify = dry_run, overwrite, verify
         self.progress = progress
         self.storage, target = storage, storage.target
@@ -148,6 +166,15 @@ class _Push:
         self.s3 = clients.command(target)
 
     def run(self) -> PushReport:
+        if _CAN_DESCEND:
+            self.root = os.open(self.source, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return self._run()
+        finally:
+            if _CAN_DESCEND:
+                os.close(self.root)
+
+    def _run(self) -> PushReport:
         report, there = self.report, self._list()
         files = list(self._files(self.source, (self.source,)))
         report.files = len(files) + len(report.errors)
@@ -201,7 +228,7 @@ class _Push:
         elif stat.S_ISREG(found.st_mode):
             name = path.relative_to(self.source).as_posix()
             self._check(name)
-            yield File(name, found.st_size)
+            yield File(name, found.st_size, real.relative_to(self.source))
         else:
             raise FileError("not a file: a socket, a pipe or a device")
 
@@ -250,12 +277,10 @@ class _Push:
             except FileError as error:
                 said = self.report.errors[file.name] = str(error)
                 self.report.conflicts += isinstance(error, ConflictError)
-            except ClientError as error:
+            except (ClientError, BotoCoreError) as error:
                 failed += 1
-                said = self.report.errors[file.name] = str(error.response["Error"]["Code"])
-            except BotoCoreError as error:
-                failed += 1
-                said = self.report.errors[file.name] = " ".join(str(error).split())
+                said = self.report.errors[file.name] = " ".join(errors.reason(error).split())
+                self.report.fix = self.report.fix or errors.explain(error, self.report.bucket, role="web")
             except OSError as error:
                 said = self.report.errors[file.name] = f"can't be read: {error.strerror}"
             self.progress(done, total, f"{_shown(file.name)}: {said}")
@@ -271,7 +296,16 @@ class _Push:
 
     def _settle(self, file: File, size: int | None) -> str:
         """Copy a file if it is needed; `size` is that of the object, None for none."""
-        digest, before = self._digest(file)
+        with self._open(file) as content:
+            before = _state(content)
+            said = self._settle_open(file, content, size)
+        with self._open(file) as content:
+            if before != _state(content) or before[0] != file.size:
+                raise FileError("changed while it was copied")
+        return said
+
+    def _settle_open(self, file: File, content: BufferedReader, size: int | None) -> str:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
         wanted = self.storage.write_parameters(self._key(file))
         if size is not None:
             difference = f"{size:,} bytes in the bucket, {file.size:,} here"
@@ -283,10 +317,9 @@ class _Push:
                 raise ConflictError(difference)
         if self.dry_run:
             return _TO_UPLOAD
-        said = self._send(file, digest, wanted, create=size is None)
-        if before != self._state(file) or before[0] != file.size:
-            raise FileError("changed while it was copied")
-        return said
+        if size is None:
+            return self._create(file, content, digest, wanted)
+        return self._send(self.s3, file, content, digest, wanted)
 
     def _difference(self, file: File, digest: str, wanted: dict[str, Any]) -> str:
         """Return what is wrong with an object of the file's size, "" for nothing."""
@@ -298,28 +331,40 @@ class _Push:
                 return f"the same content, but {name} is {there.get(name)!r} and not {wanted.get(name)!r}"
         return ""
 
-    def _send(self, file: File, digest: str, wanted: dict[str, Any], *, create: bool) -> str:
-        """Upload a file; with `create` only where there is none, which S3 checks for a file in one part."""
-        arguments = wanted | {"Metadata": wanted.get("Metadata", {}) | {SHA256: digest}}
-        with (self.source / file.name).open("rb") as content:
-            if file.size >= LARGE:  # in parts, whose upload takes no condition
-                self.s3.upload_fileobj(
-                    content,
-                    self.bucket["Bucket"],
-                    self._key(file),
-                    ExtraArgs=arguments | self.owner,
-                    Config=self.storage.transfer_config,
-                )
-                return _UPLOADED
-            condition = {"IfNoneMatch": "*"} if create else {}
+    def _create(self, file: File, content: BufferedReader, digest: str, wanted: dict[str, Any]) -> str:
+        """Upload a file where there is none, which S3 makes sure of."""
+        for pause in TRY_AGAIN_AFTER:
             try:
-                self.s3.put_object(**self.bucket, Key=self._key(file), Body=content, **arguments, **condition)
+                return self._send(clients.creating(self.storage.target), file, content, digest, wanted)
             except ClientError as error:
-                if error.response["Error"]["Code"] != "PreconditionFailed":
+                if not errors.is_taken(error):
                     raise
-                # Somebody else put it there since the listing, or our request whose answer was lost.
-                if difference := self._difference(file, digest, wanted):
-                    raise ConflictError(difference) from None
+            # Somebody else put it there since the listing, or our request whose answer was lost.
+            try:
+                difference = self._difference(file, digest, wanted)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "404":
+                    raise
+                time.sleep(pause)  # somebody is about to
+            else:
+                if difference:
+                    raise ConflictError(difference)
+                return _UPLOADED
+        raise FileError("somebody else is uploading it: try again")
+
+    def _send(self, s3: Any, file: File, content: BufferedReader, digest: str, wanted: dict[str, Any]) -> str:
+        arguments = wanted | {"Metadata": wanted.get("Metadata", {}) | {SHA256: digest}}
+        content.seek(0)
+        if file.size >= LARGE:
+            s3.upload_fileobj(
+                content,
+                self.bucket["Bucket"],
+                self._key(file),
+                ExtraArgs=arguments | self.owner,
+                Config=self.storage.transfer_config,
+            )
+        else:
+            s3.put_object(**self.bucket, Key=self._key(file), Body=content, **arguments)
         return _UPLOADED
 
     def _compare(self, files: list[File]) -> None:
@@ -333,7 +378,9 @@ class _Push:
                 )
 
     def _read_back(self, file: File) -> str:
-        if self._digest_there(file) != self._digest(file)[0]:
+        with self._open(file) as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        if self._digest_there(file) != digest:
             raise ConflictError("other content in the bucket")
         return _SAME
 
@@ -344,15 +391,44 @@ class _Push:
             digest.update(chunk)
         return digest.hexdigest()
 
-    def _digest(self, file: File) -> tuple[str, tuple[int, int]]:
-        """Return a file's SHA-256, and the state in which it had it."""
-        before = self._state(file)
-        with (self.source / file.name).open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest(), before
+    @contextmanager
+    def _open(self, file: File) -> Iterator[BufferedReader]:
+        """Open a file of the scan; raise FileError where a link has come into the way to it since."""
+        try:
+            descriptor = self._descend(file.real)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+                raise FileError("a link has taken its place since the folder was listed") from None
+            raise
+        with os.fdopen(descriptor, "rb") as content:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise FileError("not a file any more")
+            yield content
 
-    def _state(self, file: File) -> tuple[int, int]:
-        found = (self.source / file.name).stat()
-        return found.st_size, found.st_mtime_ns
+    def _descend(self, real: Path) -> int:
+        """Return the file descriptor of a path in the folder, without following any link."""
+        if not _CAN_DESCEND:
+            path = self.source / real
+            if path.resolve() != path:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        *folders, name = real.parts
+        at = os.dup(self.root)
+        try:
+            for folder in folders:
+                below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+                os.close(at)
+                at = below
+            # Without O_NONBLOCK, to open a pipe would wait for its writer.
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+        finally:
+            os.close(at)
+
+
+def _state(content: BufferedReader) -> tuple[int, int, int]:
+    """Return what changes when a file is written to or replaced."""
+    found = os.fstat(content.fileno())
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 # What tasks say when all is well.

@@ -2,14 +2,19 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.staticfiles.management.commands import collectstatic
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 
+from s3kit.commands.shared import explained
+from s3kit.options import conf
 from s3kit.progress import ProgressBar
 from s3kit.publishing.collect import missing_files_as_lines
-from s3kit.publishing.publish import Publisher, PublishError
+from s3kit.publishing.publish import Publisher
 from s3kit.storages.static import StaticStorage
+
+# Settings that name a bucket for static files also while USE_S3 is off and STORAGES does not.
+STATIC_BUCKETS = ("AWS_STATIC_BUCKET_NAME", "AWS_STORAGE_BUCKET_NAME")
 
 
 class Command(collectstatic.Command):
@@ -19,9 +24,24 @@ class Command(collectstatic.Command):
 
     def handle(self, **options: Any) -> str | None:
         """Return the closing line; raise CommandError if a file could not be uploaded."""
-        storage = self.storage
-        if not isinstance(storage, StaticStorage):
-            return super().handle(**options)
+        with explained():
+            if isinstance(self.storage, StaticStorage):
+                return self.publish(self.storage, options)
+            line: str | None = super().handle(**options)
+            self.warn_of_disk()
+            return line
+
+    def warn_of_disk(self) -> None:
+        """Say so where files went to disk although there is a bucket for them."""
+        buckets = tuple(name for name in STATIC_BUCKETS if conf.shared((name,)))
+        if conf.use_s3 is False and buckets:
+            self.stderr.write(
+                f"Nothing was published: USE_S3 is off, so the files go to {settings.STATIC_ROOT} on this machine."
+                f" To publish them to the bucket {conf.shared(buckets[:1])!r} ({buckets[0]}), set USE_S3=true."
+            )
+
+    def publish(self, storage: StaticStorage, options: dict[str, Any]) -> str | None:
+        """Collect into a stage, and upload what the bucket lacks of it."""
         for option in ("clear", "link"):
             if options[option]:
                 raise CommandError(
@@ -38,12 +58,11 @@ class Command(collectstatic.Command):
                     self.collect()
                 show = progress if self.verbosity else lambda *_: None
                 summary = publisher.publish(stage, dry_run=dry_run, progress=show)
-        except (PublishError, ImproperlyConfigured) as error:
-            raise CommandError(str(error)) from error
         finally:
             progress.close()
         if summary.manifest == "none":
             self.stderr.write(
                 "The bucket has no manifest: until a run without --no-post-process, pages will fail."
             )
-        return str(summary) if self.verbosity else None
+        where = " It is the local S3 server's, because USE_S3 is 'local'." if storage.is_local else ""
+        return f"{summary}{where}" if self.verbosity else None

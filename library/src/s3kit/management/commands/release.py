@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from s3kit.commands.shared import explained
 from s3kit.locks import LockedError, locked
 
 # Exit codes. argparse uses 2.
@@ -115,12 +116,13 @@ class Command(BaseCommand):
         """Collect static files, which publishes them if they live on S3."""
         self.say("Static files:")
         try:
-            call_command(
-                "collectstatic",
-                interactive=False,
-                dry_run=self.dry_run,
-                verbosity=self.verbosity,
-            )
+            with explained():
+                call_command(
+                    "collectstatic",
+                    interactive=False,
+                    dry_run=self.dry_run,
+                    verbosity=self.verbosity,
+                )
         except Exception as error:  # whatever the storage raises
             raise CommandError(
                 f"Static files were not published, and the database was not touched. {error}",

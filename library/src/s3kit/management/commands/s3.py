@@ -2,14 +2,10 @@
 
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from s3kit import errors
-from s3kit.buckets.wanted import BucketError
 from s3kit.commands import Subcommand, apply, doctor, manifest, plan, policy, prune, push, run, serve
-from s3kit.deployment import NotOnS3Error
-from s3kit.local.errors import LocalServerError
+from s3kit.commands.shared import explained
 
 # In the order of the help.
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -44,12 +40,5 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the subcommand; what stops it is one line on stderr and exit code 1."""
-        try:
+        with explained():
             SUBCOMMANDS[options["subcommand"]].run(self, options)
-        except BucketError as error:
-            done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
-            raise CommandError("\n".join([str(error), *done])) from error
-        except (BotoCoreError, ClientError) as error:
-            raise CommandError(errors.explain(error)) from error
-        except (LocalServerError, NotOnS3Error) as error:
-            raise CommandError(str(error)) from error

@@ -1,0 +1,168 @@
+"""What a command says when S3 can't be reached or trusted: one line with the fix, the same from all commands."""
+
+import io
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import botocore.endpoint
+import pytest
+from django.core.management import CommandError, call_command
+
+from s3kit import clients
+from s3kit.local.server import free_port
+from tests.ministack import s3_settings
+from tests.tls_front import certificate, self_signed, tls_front
+
+pytestmark = pytest.mark.slow
+
+COMMANDS = {
+    "collectstatic": ("collectstatic", "--no-input"),
+    "release": ("release", "--no-migrate", "--fail-level=CRITICAL"),
+    "push": ("s3", "push"),
+    "prune": ("s3", "prune"),
+    "plan": ("s3", "plan"),
+    "apply": ("s3", "apply", "--no-input"),
+}
+every_command = pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A site with a static file and an upload; no client waits before it tries again."""
+    for folder in ("sources", "media"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("a")
+    settings.STATICFILES_DIRS, settings.MEDIA_ROOT = [tmp_path / "sources"], tmp_path / "media"
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    monkeypatch.setattr(botocore.endpoint.time, "sleep", lambda _seconds: None)
+    made = clients.obstore_store
+    monkeypatch.setattr(clients, "obstore_store", lambda *given, **_more: made(*given, max_retries=0))
+    clients.forget()
+    yield tmp_path
+    clients.forget()
+
+
+def said(words: tuple[str, ...]) -> str:
+    """Run a command, which must fail with a line; return it."""
+    with pytest.raises(CommandError) as raised:
+        call_command(*words, stdout=io.StringIO(), stderr=io.StringIO())
+    text = str(raised.value)
+    assert len(text.splitlines()) == 1, text
+    return text
+
+
+@every_command
+def test_without_a_network_the_line_names_the_address_and_the_fix(
+    settings: Any, words: tuple[str, ...]
+) -> None:
+    address = f"http://127.0.0.1:{free_port(0)}"
+    s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
+    text = said(words)
+    assert address in text
+    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
+    assert "retries" not in text
+    assert "Generic" not in text
+
+
+@every_command
+def test_a_certificate_that_nobody_trusts_is_named(
+    settings: Any, words: tuple[str, ...], site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
+    _, served = certificate(site)
+    with tls_front("http://127.0.0.1:9", served) as host:
+        s3_settings(
+            settings, AWS_S3_ENDPOINT_URL=f"https://{host}", AWS_SITE_ORIGINS=["https://www.example.com"]
+        )
+        text = said(words)
+    assert text.endswith(
+        f"the certificate of https://{host} is rejected, because nothing that this machine trusts has signed it:"
+        " name the certificate of its authority in AWS_CA_BUNDLE, which is not set."
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "words", "why"),
+    [
+        (
+            "localhost",
+            1,
+            "collectstatic",
+            "it is an authority's own, self-signed: make an authority that signs",
+        ),
+        ("localhost", -1, "collectstatic", "it has expired: renew it."),
+        ("localhost", -1, "plan", "it has expired: renew it."),
+        ("other.example", 1, "plan", "it is another host's: correct the endpoint_url."),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_said(
+    settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch, host: str, days: int, words: str, why: str
+) -> None:
+    served = self_signed(site, host, days=days)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
+    clients.forget()
+    with tls_front("http://127.0.0.1:9", served) as front:
+        address = f"https://localhost:{front.rpartition(':')[2]}"
+        s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
+        text = said(COMMANDS[words])
+    assert f"the certificate of {address} is rejected, because {why}" in text
+    if "self-signed" in why:
+        assert f"name the authority's certificate in AWS_CA_BUNDLE, which is {served}." in text
+
+
+def test_a_bundle_without_a_certificate_is_named(
+    settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(site / "sources" / "a.txt"))
+    clients.forget()
+    s3_settings(settings, AWS_S3_ENDPOINT_URL="https://localhost:9")
+    assert f"AWS_CA_BUNDLE is {site / 'sources' / 'a.txt'}, which holds no certificate" in said(
+        COMMANDS["collectstatic"]
+    )
+
+
+class Denied(BaseHTTPRequestHandler):
+    """A bucket with nothing in it to which nobody may write."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        reading = self.command == "GET" and "list-type" in self.path
+        status, body = 403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        if reading:
+            status, body = 200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        elif self.command == "GET":
+            status, body = 404, b"<Error><Code>NoSuchKey</Code></Error>"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("command", "role"), [("collectstatic", "deploy"), ("push", "web")])
+def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: str, role: str) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Denied)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        s3_settings(settings, AWS_S3_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(CommandError) as raised:
+            call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    lines = str(raised.value).splitlines()
+    assert any(line.startswith("  ") and line.endswith(": AccessDenied") for line in lines), lines
+    fix = f"these credentials lack s3:PutObject: attach what `manage.py s3 policy --role {role}` prints."
+    assert any(line.endswith(fix) for line in lines), lines
