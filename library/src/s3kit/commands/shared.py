@@ -26,13 +26,15 @@ def explained() -> Iterator[None]:
     """Turn what stops a command into CommandError, in lines for a person, whichever command it is."""
     try:
         yield
-    except CommandError:
+    except CommandError as error:
+        if (text := errors.printable_lines(str(error))) != str(error):
+            raise CommandError(text, returncode=error.returncode) from error
         raise
     except BucketError as error:
         done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
-        raise CommandError("\n".join([str(error), *done])) from error
+        raise CommandError(errors.printable_lines("\n".join([str(error), *done]))) from error
     except (errors.StoppedError, LocalServerError, ImproperlyConfigured) as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(errors.printable_lines(str(error))) from error
     except errors.of_s3() as error:
         raise CommandError(errors.explain(error)) from error
 
