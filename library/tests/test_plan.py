@@ -1,6 +1,7 @@
 """What a plan says of every kind of bucket, from data alone, and of what keeps it from being made."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,6 +165,85 @@ def test_other_statements_are_left_alone_and_named(foreign: dict[str, Any]) -> N
     assert lines(found)["policy"].goal == [foreign, *as_wanted(deployment())["policy"]]
     assert lines(found)["policy"].left_alone == (policies.in_words(foreign),)
     assert not found.conflicts
+
+
+OTHER = "999999999999"
+OURS = {
+    "the account": statement(Principal={"AWS": ACCOUNT}),
+    "its user": statement(
+        Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:user/a", f"arn:aws:iam::{ACCOUNT}:root"]}
+    ),
+    "its session": statement(Principal={"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b"}),
+    "whoever is of it": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT]}}),
+    "a service": FOREIGN_LIMITED["a service"],
+    "a denial": statement(Effect="Deny", Principal={"AWS": OTHER}),
+}
+OTHERS = {
+    "another account": statement(Principal={"AWS": f"arn:aws:iam::{OTHER}:root"}, Action="s3:*"),
+    "its number": statement(Principal={"AWS": OTHER}),
+    "its role beside ours": statement(Principal={"AWS": [ACCOUNT, f"arn:aws-cn:iam::{OTHER}:role/a"]}),
+    "a canonical user": statement(Principal={"CanonicalUser": "0a" * 32}),
+    "whoever logs in there": statement(Principal={"Federated": "cognito-identity.amazonaws.com"}),
+    "an origin access identity": statement(
+        Principal={"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"}
+    ),
+    "a user that was deleted": statement(Principal={"AWS": "AIDAEXAMPLE"}),
+    "a number in a name": statement(Principal={"AWS": f"arn:aws:iam::{OTHER}:user/{ACCOUNT}"}),
+    "everyone of another": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT, OTHER]}}),
+    "visitors too": statement(
+        Condition={
+            "StringEqualsIfExists": {"aws:PrincipalAccount": ACCOUNT},
+            "IpAddress": {"aws:SourceIp": "192.0.2.0/24"},
+        }
+    ),
+    "one network": FOREIGN_LIMITED["one network"],
+    "one organization": FOREIGN_LIMITED["one organization"],
+}
+
+
+@pytest.mark.parametrize("foreign", OURS.values(), ids=OURS)
+def test_what_the_account_itself_is_granted_is_left_alone(foreign: dict[str, Any]) -> None:
+    found = compared(account=Account(ACCOUNT), policy=[foreign, *as_wanted(deployment())["policy"]])
+    assert not found.conflicts
+    only = "only over TLS and nobody but the account"
+    others = ", and those named below" if foreign["Effect"] == "Allow" else ""
+    assert lines(found)["policy"].reason == only + others
+
+
+@pytest.mark.parametrize("foreign", OTHERS.values(), ids=OTHERS)
+def test_what_another_account_is_granted_is_a_conflict(foreign: dict[str, Any]) -> None:
+    ours = as_wanted(deployment())["policy"]
+    found = compared(account=Account(ACCOUNT), policy=[foreign, *ours])
+    assert states(found) == {"policy": "conflict"}
+    assert found.hindered
+    assert [conflict.old for conflict in found.conflicts] == [foreign]
+    assert "AWS_TRUSTED_ACCOUNTS" in found.conflicts[0].cure
+    replaced = compared(account=Account(ACCOUNT), replace=True, policy=[foreign, *ours])
+    assert lines(replaced)["policy"].goal == ours
+    assert not replaced.hindered
+
+
+def test_a_trusted_account_may_be_granted_something() -> None:
+    site = replace(deployment(owner=ACCOUNT), trusted=(OTHER,))
+    ours = as_wanted(site)["policy"]
+    for name, foreign in OTHERS.items():
+        trusts = name in {"another account", "its number", "its role beside ours", "everyone of another"}
+        found = compared(site, policy=[foreign, *ours])
+        assert bool(found.conflicts) != (trusts or name == "a number in a name"), name
+    # Where public files are read it is no more than everybody may do.
+    site = deployment("public-policy", owner=ACCOUNT)
+    within = statement(Principal={"AWS": OTHER}, Resource="arn:aws:s3:::acme-media/media/*")
+    assert not compared(site, policy=[within, *as_wanted(site)["policy"]]).conflicts
+    assert compared(site, policy=[within | {"Action": "s3:PutObject"}]).conflicts
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_a_grant_of_the_acl_to_another_account_is_a_conflict(access: str) -> None:
+    other = {"Grantee": {"Type": "CanonicalUser", "ID": "0a" * 32}, "Permission": "READ"}
+    site = deployment(access)
+    found = compared(site, bucket_ACL=[other])
+    assert states(found)["bucket ACL"] == "conflict"
+    assert lines(compared(site, replace=True, bucket_ACL=[other]))["bucket ACL"].goal == []
 
 
 def test_a_public_statement_within_what_is_public_anyway_is_none() -> None:
@@ -351,7 +431,8 @@ IDENTITY = {"Account": ACCOUNT}
             Account(
                 "",
                 None,
-                'GetCallerIdentity of STS failed: Could not connect to the endpoint URL: "https://sts"',
+                'GetCallerIdentity of STS failed: Could not connect to the endpoint URL: "https://sts": check the'
+                " network, HTTPS_PROXY and the endpoint_url",
             ),
         ),
     ],
@@ -668,6 +749,30 @@ def test_long_lines_are_folded_for_a_terminal() -> None:
     assert max(map(len, folded.splitlines())) <= 70
     assert folded.split() == whole.split()
     assert f"cost\n{' ' * 25}money" in folded
+
+
+HOSTILE = "\x1b[2J\x1b]0;x\x07\u202eevil\u2066\r\n  = policy  as wanted"
+
+
+def test_other_peoples_texts_do_not_steer_the_terminal() -> None:
+    grants = [
+        {"Grantee": {"Type": "CanonicalUser", "ID": "a", "DisplayName": HOSTILE}, "Permission": HOSTILE}
+    ]
+    rules = [{"ID": HOSTILE, "Status": HOSTILE, "Filter": {"Prefix": HOSTILE}, "Expiration": {"Days": 1}}]
+    cors = [{"ID": HOSTILE, "AllowedOrigins": [HOSTILE], "AllowedMethods": ["GET"]}]
+    odd = statement(Sid=HOSTILE, Action=HOSTILE, Condition={"StringEquals": {HOSTILE: HOSTILE}})
+    for trusted in (False, True):
+        found = compared(
+            bucket_ACL=grants if trusted else [],
+            lifecycle=rules,
+            cors=cors,
+            policy=[odd | {"Principal": "*"}],
+        )
+        for width in (0, 80):
+            text = show.as_text([found], lambda _kind, part: f"<{part}>", width)
+            assert text.replace("\n", "").isprintable()
+            assert all(line.startswith("<") for line in text.splitlines() if line)
+        assert json.loads(show.as_json([found]))
 
 
 def test_json_says_what_the_text_says() -> None:

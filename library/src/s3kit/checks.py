@@ -87,6 +87,7 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     found += _shared_bucket(locations)
     found += _boto3_variables(locations)
     found += _origins(locations, later=later)
+    found += _trusted_accounts()
     # What several storages share is one line and not one for each.
     return list({(check.id, check.msg): check for check in found}.values())
 
@@ -248,6 +249,16 @@ def _owner(alias: str, location: Location) -> Iterator[CheckMessage]:
             hint="It has 12 digits, without hyphens: aws sts get-caller-identity shows it.",
             id="s3kit.E010",
         )
+
+
+def _trusted_accounts() -> Iterator[CheckMessage]:
+    for account in conf.trusted_accounts:
+        if not re.fullmatch(r"[0-9]{12}", account):
+            yield Error(
+                f"AWS_TRUSTED_ACCOUNTS names {account!r}, which is not an account's number.",
+                hint="List numbers of 12 digits, without hyphens, as texts: ['123456789012'].",
+                id="s3kit.E016",
+            )
 
 
 def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:

@@ -134,6 +134,8 @@ class Deployment:
     origins: tuple[str, ...] = ()
     storages: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The storages by alias, bound to the same target as the locations."""
+    trusted: tuple[str, ...] = ()
+    """The accounts to which others may grant rights on the buckets."""
 
     @classmethod
     def load(cls, *, local: bool | None = None) -> "Deployment":
@@ -148,13 +150,27 @@ class Deployment:
         bound = {alias: storage.bound(local=local) for alias, storage in found.items()}
         locations = tuple(storage.described(alias) for alias, storage in bound.items())
         check_locations(locations)
-        return cls(locations, conf.origins, bound)
+        return cls(locations, conf.origins, bound, conf.trusted_accounts)
 
     def with_key(self, key: Key) -> "Deployment":
         """Return the deployment as the holder of another key sees it, such as the local server's root."""
         locations = tuple(
             replace(location, target=replace(location.target, key=key, profile=None))
             for location in self.locations
+        )
+        return replace(self, locations=locations)
+
+    def owned(self, accounts: Mapping[Target, str]) -> "Deployment":
+        """Return the deployment whose buckets must belong to these accounts, where no setting names another.
+
+        With each request S3 is then told whose bucket is meant, and rejects it for anybody else's.
+        """
+        locations = tuple(
+            replace(
+                each,
+                target=replace(each.target, owner=each.target.owner or accounts.get(each.target) or None),
+            )
+            for each in self.locations
         )
         return replace(self, locations=locations)
 

@@ -37,6 +37,20 @@ class StoppedError(Exception):
     """What stops a command. The text says in a line what happened, and the fix."""
 
 
+def printable(line: str) -> str:
+    """Return a line with what a terminal would obey or not show in escaped form.
+
+    Keys, policies and answers are other people's texts: ESC would rewrite the screen, a line break would add a
+    line, and marks of direction would show one key as another.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def printable_lines(text: str) -> str:
+    """Return lines with each as `printable` returns it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def of_s3() -> tuple[type[Exception], ...]:
     """Return what `explain` explains: what botocore and obstore raise, and errors of the network."""
     from obstore.exceptions import BaseError  # only where it is needed, for it takes time to import
@@ -69,7 +83,7 @@ def explain(
     else:
         asked = re.search(r"https?://[^/\s]+", str(error))
         text = f"{about}S3 does not answer{f' at {asked[0]}' if asked else ''} ({reason(error)}): {_NETWORK}."
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def on_local_server(text: str) -> str:

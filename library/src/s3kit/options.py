@@ -85,6 +85,12 @@ class Conf:
         return "CSRF_TRUSTED_ORIGINS" if getattr(settings, ours, None) is None else ours
 
     @property
+    def trusted_accounts(self) -> tuple[str, ...]:
+        """The numbers of accounts that may be granted rights on the buckets: AWS_TRUSTED_ACCOUNTS, a list."""
+        found = getattr(settings, "AWS_TRUSTED_ACCOUNTS", None) or ()
+        return tuple(str(each).strip() for each in ([found] if isinstance(found, str) else found))
+
+    @property
     def manifest(self) -> Path | None:
         """The file with the manifest of static files that a server starts with, if there is to be one."""
         found = getattr(settings, "STATICFILES_MANIFEST", None)

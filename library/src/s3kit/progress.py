@@ -9,6 +9,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
+from s3kit.errors import printable, printable_lines
+
 # (done, all, what was done just now)
 Progress = Callable[[int, int, str], None]
 
@@ -28,7 +30,7 @@ class ProgressBar:
     def __call__(self, done: int, total: int, what: str) -> None:
         """Show that `done` of `total` objects are done, `what` being the latest."""
         if self.verbose:
-            self.out.write(what)
+            self.out.write(printable(what))
         elif self.bar:
             filled = BAR * done // total
             self.out.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}", ending="")
@@ -62,7 +64,7 @@ class Report:
 def listed(title: str, failures: Iterable[tuple[str, str]], *end: str) -> str:
     """Return failures as text: a title, the first NAMED_FAILURES by name, and the lines at the end."""
     found = sorted(failures)
-    lines = [title, *(f"  {name}: {reason}" for name, reason in found[:NAMED_FAILURES])]
+    lines = [title, *(printable(f"  {name}: {reason}") for name, reason in found[:NAMED_FAILURES])]
     if len(found) > NAMED_FAILURES:
         lines.append(f"  and {len(found) - NAMED_FAILURES:,} more")
     return "\n".join([*lines, *end])
@@ -81,7 +83,7 @@ def run(command: BaseCommand, options: dict[str, Any], work: Callable[[Progress]
         sys.exit(130)
     finally:
         progress.close()
-    text = json.dumps(report.as_data(), indent=2) if options["json"] else report.as_text()
+    text = json.dumps(report.as_data(), indent=2) if options["json"] else printable_lines(report.as_text())
     command.stdout.write(text)
     if failures := report.failures():
-        raise CommandError(failures)
+        raise CommandError(printable_lines(failures))

@@ -8,6 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import errors
+from s3kit.buckets.wanted import BucketError
 from s3kit.clients import session
 from s3kit.deployment import Deployment, Target
 
@@ -31,7 +32,9 @@ def account(target: Target) -> Account:
     try:
         number = str(_client("sts", target).get_caller_identity()["Account"])
     except (ClientError, BotoCoreError) as error:
-        return Account(unknown=f"GetCallerIdentity of STS failed: {errors.reason(error)}")
+        denied = errors.code(error) == "AccessDenied"
+        why = errors.reason(error) if denied else errors.explain(error).rstrip(".")
+        return Account(unknown=f"GetCallerIdentity of STS failed: {why}")
     try:
         blocks = _client("s3control", target).get_public_access_block(AccountId=number)
     except (ClientError, BotoCoreError) as error:
@@ -52,6 +55,24 @@ def _client(service: str, target: Target) -> Any:
     return session(target).client(service, region_name=target.region, config=config)
 
 
-def accounts(deployment: Deployment) -> dict[Target, Account]:
-    """Ask for the account of each target of a site, once."""
-    return {target: account(target) for target in {bucket.target for bucket in deployment.buckets}}
+def with_owners(deployment: Deployment) -> tuple[Deployment, dict[Target, Account]]:
+    """Ask for the account of each target of a site, once, and demand that the buckets belong to it.
+
+    AWS_EXPECTED_BUCKET_OWNER may name another one; with an endpoint only that counts. Raises BucketError where
+    nobody says whose the buckets must be.
+    """
+    found = {target: account(target) for target in {bucket.target for bucket in deployment.buckets}}
+    for target, each in found.items():
+        if not (each.id or target.owner or target.endpoint):
+            raise BucketError(
+                f"Nobody says whose the credentials are, so the buckets may be anybody's ({each.unknown}). Let this"
+                " machine reach STS, or set AWS_EXPECTED_BUCKET_OWNER to the number of the account that owns the"
+                " buckets."
+            )
+    owned = deployment.owned({target: each.id for target, each in found.items()})
+    known = {
+        new.target: found[old.target]
+        for old, new in zip(deployment.locations, owned.locations, strict=True)
+        if old.target in found
+    }
+    return owned, known

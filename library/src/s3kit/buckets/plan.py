@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 import botocore
+from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
 from s3kit import clients, errors
@@ -75,6 +76,8 @@ class BucketPlan:
     unknown: str = ""
     opens: tuple[str, ...] = ()
     closes: tuple[str, ...] = ()
+    reminder: str = ""
+    """What to do about existing uploads."""
 
     @property
     def name(self) -> str:
@@ -116,6 +119,7 @@ def plan(
             live = read(want)
             require(want, live)
         if live is None:
+            _check_creator(want.bucket, account)
             _check_namespace(want.bucket, account)
         found.append(compare(want, live, account, replace=replace))
     return found
@@ -158,7 +162,25 @@ def read(want: Wanted, attempt: Callable[[Callable[[], Any]], Any] = lambda ask:
     except ClientError as error:
         if is_missing(error):
             return None
+        if _is_others(want.bucket, error):
+            raise BucketError(
+                f"{want.name}: the bucket belongs to another account than {want.bucket.target.owner}, and whoever"
+                " owns it can read what is stored there: choose another name in the option bucket_name, or set"
+                " AWS_EXPECTED_BUCKET_OWNER to the number of that account if its bucket is meant."
+            ) from error
         raise
+
+
+def _is_others(bucket: Bucket, error: ClientError) -> bool:
+    """Tell whether S3 denied a request for nothing but whose the bucket is: it answers it without the demand."""
+    if not bucket.target.owner or errors.code(error) not in {"AccessDenied", "403"}:
+        return False
+    client = clients.command(but(bucket.target, owner=None))
+    try:
+        getattr(client, xform_name(error.operation_name))(Bucket=bucket.name)
+    except ClientError as again:
+        return errors.code(again) not in {"AccessDenied", "403"}
+    return True
 
 
 def is_missing(error: ClientError) -> bool:
@@ -204,6 +226,21 @@ def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Ma
         raise BucketError(f"{bucket.name}: S3's answer about {title} can't be understood.") from error
 
 
+def grants_to_others(want: Wanted, client: Any, account: Account) -> list[Conflict]:
+    """Return what a bucket's policy and ACL grant and should not; nothing else of it is read."""
+    arguments = named(want.bucket)
+    live = {
+        title: _look(want.bucket, title, ASPECTS[title], client, arguments)
+        for title in ("policy", "bucket ACL")
+    }
+    return [
+        conflict
+        for title in live
+        if live[title] is not LACKS
+        for conflict in _conflicts(want, title, live, account)
+    ]
+
+
 def require(want: Wanted, live: Mapping[str, Any] | None) -> None:
     """Raise BucketError where the server lacks what the site can't do without."""
     for title, each in want.aspects.items():
@@ -215,6 +252,16 @@ def lacking(want: Wanted, title: str) -> BucketError:
     """Return the error for an aspect that the site can't do without."""
     endpoint, needed = want.bucket.target.endpoint, want.aspects[title].needed
     return BucketError(f"{want.name}: the server at {endpoint} does not support {needed}.")
+
+
+def _check_creator(bucket: Bucket, account: Account) -> None:
+    """Reject to create a bucket in another account than it must belong to."""
+    owner = bucket.target.owner
+    if account.id and owner and owner != account.id:
+        raise BucketError(
+            f"{bucket.name}: there is no such bucket in account {owner}, which AWS_EXPECTED_BUCKET_OWNER names,"
+            f" and the credentials are of account {account.id}: create it with the credentials of {owner}."
+        )
 
 
 def _check_namespace(bucket: Bucket, account: Account) -> None:
@@ -262,16 +309,50 @@ def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, r
     if any(found and found.get("BlockPublicPolicy") for found in blocks):
         lines = [_as_blocked(line) if line.aspect == "policy" else line for line in lines]
     before, after = _public(state), _public({line.aspect: line.goal for line in lines})
+    judged = [_with_others(line) for line in lines]
     needs_account = not all(want.aspects["public access block"].value.values())
     return BucketPlan(
         want.bucket,
         want.holds,
         live is not None,
-        tuple(lines),
+        tuple(judged),
         account.unknown if needs_account and account.blocks is None else "",
         tuple(text for text in after if text not in before),
         tuple(text for text in before if text not in after),
+        _reminder(want, state) if live is not None else "",
     )
+
+
+def _with_others(line: Line) -> Line:
+    """Return the line with a reason that is true beside what others are granted and keep."""
+    if line.aspect == "policy" and any(
+        each.get("Effect") == "Allow" and policies.in_words(each) in line.left_alone for each in line.live
+    ):
+        known = "nobody but the account"
+        return but(line, reason=line.reason.replace(known, f"{known}, and those named below"))
+    if line.aspect == "bucket ACL" and line.left_alone:
+        return but(line, reason=line.reason.replace("nobody else", "nobody but those named below"))
+    return line
+
+
+def _reminder(want: Wanted, live: Mapping[str, Any]) -> str:
+    """Return what to do about existing uploads where the ACLs of objects begin or cease to count."""
+    if not want.bucket.media:
+        return ""
+    blocked = (live["public access block"] or {}).get("IgnorePublicAcls")
+    counted = live["ownership"] != "BucketOwnerEnforced" and not blocked
+    count = want.aspects["ownership"].value != "BucketOwnerEnforced"
+    if count and not counted:
+        return (
+            "existing uploads stay closed: run `manage.py s3 access` after `apply`, which gives each of them the ACL"
+            " public-read; with the access public-policy there would be nothing to do"
+        )
+    if counted and not count:
+        return (
+            "existing uploads keep their own ACLs: run `manage.py s3 access` before `apply`, or those that are public"
+            " now will be so again whenever ACLs are turned on"
+        )
+    return ""
 
 
 def _line(
@@ -329,16 +410,29 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
     public = any(policies.is_public(statement) for statement in ours)
     acls = want.aspects["ownership"].value != "BucketOwnerEnforced"
     if title == "policy":
+        known = {each for each in (want.bucket.target.owner, account.id) if each}
+        accounts = {*known, *want.trusted} if known else None  # another server's may have no numbers
         for statement in live["policy"]:
-            if not str(statement.get("Sid", "")).startswith(policies.MARK) and policies.goes_beyond(
-                statement, ours
-            ):
+            if str(statement.get("Sid", "")).startswith(policies.MARK):
+                continue
+            if policies.goes_beyond(statement, ours):
                 yield Conflict(policies.in_words(statement), statement, ("policy", "public access block"))
+            elif policies.goes_beyond(statement, ours, accounts):
+                yield Conflict(
+                    f"{policies.in_words(statement)} -- not the account's own",
+                    statement,
+                    ("policy",),
+                    "apply --replace-conflicting removes just this; if it is meant, name the account in"
+                    " AWS_TRUSTED_ACCOUNTS",
+                )
     elif title == "bucket ACL":
         for grant in live["bucket ACL"]:
             if not acls or buckets.is_public_grant(grant):
                 hinders = ("bucket ACL", "ownership", "public access block")
                 yield Conflict(grant_in_words(grant), grant, hinders)
+            elif not buckets.is_log_delivery(grant):
+                cure = "apply --replace-conflicting removes just this; if it is meant, grant it by a policy"
+                yield Conflict(grant_in_words(grant), grant, ("bucket ACL",), cure)
     elif title == "encryption" and public and buckets.is_kms(live["encryption"]):
         yield Conflict(
             "everyone is to read it, and nobody can read without a signature what a KMS key encrypts",

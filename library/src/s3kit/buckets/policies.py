@@ -8,11 +8,11 @@ keys for Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 
 import ipaddress
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location
+from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location, arn
 from s3kit.publishing.history import FOLDER, MARKERS
 
 VERSION = "2012-10-17"
@@ -22,6 +22,9 @@ PROBE = f"{PENDING_PREFIX}.s3kit-probe"
 
 # What marks a statement of a bucket policy as ours; all others are somebody else's.
 MARK = "DjangoS3"
+
+# The ACLs of a bucket that `apply` writes, by whether S3's logs are delivered there.
+CLOSED_ACLS = ("private", "log-delivery-write")
 
 
 def bucket_policy(bucket: Bucket) -> list[dict[str, Any]]:
@@ -103,15 +106,50 @@ def _is_small(network: str) -> bool:
     return found.prefixlen >= (8 if found.version == 4 else 32)
 
 
-def goes_beyond(statement: Mapping[str, Any], wanted: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether a statement lets anybody do what none of our statements lets anybody do."""
-    if not is_public(statement):
+def goes_beyond(
+    statement: Mapping[str, Any],
+    wanted: Sequence[Mapping[str, Any]],
+    accounts: Collection[str] | None = None,
+) -> bool:
+    """Tell whether a statement lets anybody do what none of our statements lets anybody do.
+
+    With `accounts`, also whether it lets another account than these do so.
+    """
+    if not (is_public(statement) or (accounts is not None and lets_others_in(statement, accounts))):
         return False
     public = [str(ours["Resource"]) for ours in wanted if is_public(ours)]
     actions, resources = _listed(statement.get("Action", "*")), _listed(statement.get("Resource", "*"))
     return any(action.lower() != "s3:getobject" for action in actions) or any(
         not any(resource.startswith(prefix.removesuffix("*")) for prefix in public) for resource in resources
     )
+
+
+def lets_others_in(statement: Mapping[str, Any], accounts: Collection[str] = ()) -> bool:
+    """Tell whether a statement allows something to somebody else than these accounts and AWS's services.
+
+    Whoever can't be recognized is somebody else: federated and canonical users, origin access identities.
+    """
+    if statement.get("Effect") != "Allow":
+        return False
+    principal = statement.get("Principal")
+    kinds = principal if isinstance(principal, Mapping) else {"AWS": principal}
+    names = [name for kind, each in kinds.items() if kind != "Service" for name in _listed(each)]
+    if "NotPrincipal" not in statement and all(_account(name) in accounts for name in names):
+        return False
+    return not any(
+        key.lower() == "aws:principalaccount"
+        and operator.lower() in {"stringequals", "stringequalsignorecase"}
+        and set(_listed(values)) <= set(accounts)
+        and values != []
+        for operator, keys in _mapping(statement.get("Condition")).items()
+        for key, values in _mapping(keys).items()
+    )
+
+
+def _account(principal: str) -> str:
+    """Return the number of a principal's account, "" where it does not say."""
+    found = re.fullmatch(r"(?:arn:[a-z-]+:(?:iam|sts)::)?([0-9]{12})(?::.*)?", principal, re.DOTALL)
+    return found[1] if found else ""
 
 
 def canonical(statement: Mapping[str, Any]) -> str:
@@ -175,6 +213,8 @@ class Grant:
     sid: str
     actions: Mapping[str, str]
     resource: str | tuple[str, ...]
+    condition: Mapping[str, Mapping[str, str | list[str]]] = field(default_factory=dict)
+    effect: Literal["Allow", "Deny"] = "Allow"
 
 
 # ListBucket has no condition on s3:prefix: a GET of a missing key carries no prefix, so that the condition
@@ -189,6 +229,42 @@ def manifest(deployment: Deployment, location: Location) -> str:
     """Return the ARN of the manifest of a location of static files."""
     storage = deployment.storages.get(location.alias)
     return location.arn(getattr(storage, "manifest_name", "staticfiles.json"))
+
+
+# Headers by which a request grants rights to others than the object's owner.
+_GRANT_HEADERS = tuple(
+    f"s3:x-amz-grant-{right}" for right in ("full-control", "read", "read-acp", "write", "write-acp")
+)
+# Where ACLs count, an upload has the ACL public-read or none. A part has no header, nor has the request that
+# completes the parts. AWS asks for PutObjectAcl beside; other servers go by this alone.
+_ACL_IF_ANY = {
+    "StringEqualsIfExists": {"s3:x-amz-acl": "public-read"},
+    "Null": dict.fromkeys(_GRANT_HEADERS, "true"),
+}
+_NO_ACL = {"Null": dict.fromkeys(("s3:x-amz-acl", *_GRANT_HEADERS), "true")}
+
+
+def _only_ours(deployment: Deployment, grants: list[Grant]) -> list[Grant]:
+    """Return the grants for buckets of the right account only: of the caller's, or AWS_EXPECTED_BUCKET_OWNER.
+
+    A bucket of the same name in another account, which anybody may make, is not what they are for. Other
+    servers than AWS don't know the condition.
+    """
+    targets = [bucket.target for bucket in deployment.buckets]
+    if any(target.endpoint for target in targets):
+        return grants
+    owners = sorted({target.owner or "${aws:PrincipalAccount}" for target in targets})
+    ours = {"aws:ResourceAccount": owners[0] if len(owners) == 1 else owners}
+    return [
+        replace(
+            grant,
+            condition={
+                **grant.condition,
+                "StringEquals": {**grant.condition.get("StringEquals", {}), **ours},
+            },
+        )
+        for grant in grants
+    ]
 
 
 def web(deployment: Deployment) -> list[Grant]:
@@ -209,19 +285,24 @@ def web(deployment: Deployment) -> list[Grant]:
             "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
         }
         if location.access == "public-read":
-            objects["s3:PutObjectAcl"] = "make an upload public"
+            put = {"s3:PutObject": objects.pop("s3:PutObject")}
+            acl, public = {"s3:PutObjectAcl": "make an upload public"}, {"s3:x-amz-acl": "public-read"}
+            grants.append(Grant(f"Put{sid}", put, location.arn(), _ACL_IF_ANY))
+            grants.append(Grant(f"Acl{sid}", acl, location.arn(), {"StringEquals": public}))
         grants.append(Grant(sid, objects, location.arn()))
     buckets = [bucket for bucket in deployment.buckets if bucket.media]
     if buckets:
-        grants.append(
-            Grant("Pending", pending, tuple(bucket.arn(f"{PENDING_PREFIX}*") for bucket in buckets))
-        )
+        arns = tuple(bucket.arn(f"{PENDING_PREFIX}*") for bucket in buckets)
+        if any(location.access == "public-read" for location in deployment.media):
+            put = {"s3:PutObject": pending.pop("s3:PutObject")}
+            grants.append(Grant("PutPending", put, arns, _NO_ACL))
+        grants.append(Grant("Pending", pending, arns))
         # Its Sid is none that a location can have, whatever its alias is.
         grants.append(Grant("ListMedia", _LIST_BUCKET, tuple(bucket.arn() for bucket in buckets)))
     if manifests := tuple(manifest(deployment, each) for each in deployment.static_locations):
         reason = {"s3:GetObject": "read which hashed name each static file has"}
         grants.append(Grant("Manifest", reason, manifests))
-    return grants
+    return _only_ours(deployment, grants)
 
 
 def deploy(deployment: Deployment) -> list[Grant]:
@@ -231,7 +312,7 @@ def deploy(deployment: Deployment) -> list[Grant]:
         "s3:PutObject": "upload static files, in parts if they are large",
         "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
     }
-    return [*_static(deployment, objects), *_read_buckets(deployment)]
+    return [*_only_ours(deployment, _static(deployment, objects)), *_read_buckets(deployment)]
 
 
 def prune(deployment: Deployment) -> list[Grant]:
@@ -239,8 +320,9 @@ def prune(deployment: Deployment) -> list[Grant]:
     static = deployment.static_locations
     if not static:
         return []
-    manifests = tuple(arn for each in static for arn in (manifest(deployment, each), each.arn(f"{FOLDER}*")))
-    return [
+    live = tuple(manifest(deployment, each) for each in static)
+    manifests = (*live, *(each.arn(f"{FOLDER}*") for each in static))
+    grants = [
         *_static(deployment, {"s3:DeleteObject": "remove what is not needed"}),
         Grant("Manifests", {"s3:GetObject": "read what the live and the kept manifests name"}, manifests),
         Grant(
@@ -249,6 +331,28 @@ def prune(deployment: Deployment) -> list[Grant]:
             tuple(location.arn(f"{MARKERS}*") for location in static),
         ),
     ]
+    keep = {"s3:DeleteObject": "never the live manifest: without it the site does not start"}
+    return [*_only_ours(deployment, grants), Grant("KeepManifest", keep, live, effect="Deny")]
+
+
+def access(deployment: Deployment) -> list[Grant]:
+    """Return what `manage.py s3 access` may do: look at the ACLs of uploads, and set the one that is wanted."""
+    media = sids(deployment.media)
+    buckets = tuple(dict.fromkeys(arn(each.target, each.bucket) for _, each in media))
+    grants = [Grant("ListMedia", _LIST_BUCKET, buckets)] if buckets else []
+    for sid, location in media:
+        actions = {"s3:GetObjectAcl": "see whether an upload is public"}
+        acl = {"s3:PutObjectAcl": f"set the ACL {canned_acl(location)}, and no other"}
+        # Other servers need not tell the policy of the header here; MiniStack does not.
+        condition = {"StringEquals": {"s3:x-amz-acl": canned_acl(location)}}
+        grants.append(Grant(sid, actions, location.arn()))
+        grants.append(Grant(f"Acl{sid}", acl, location.arn(), {} if location.target.endpoint else condition))
+    return _only_ours(deployment, grants)
+
+
+def canned_acl(location: Location) -> Literal["public-read", "private"]:
+    """Return the ACL that uploads have where ACLs count."""
+    return "public-read" if location.access == "public-read" else "private"
 
 
 def _static(deployment: Deployment, objects: Mapping[str, str]) -> list[Grant]:
@@ -263,13 +367,15 @@ def _static(deployment: Deployment, objects: Mapping[str, str]) -> list[Grant]:
 
 
 def setup(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and on AWS no object."""
+    """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and on AWS no object.
+
+    IAM can't limit what is written into a bucket's policy or lifecycle rules: whoever has these rights can let
+    anybody read and write the objects, and can let all of them expire.
+    """
     actions = {
-        "s3:CreateBucket": "make a bucket that is not there",
         "s3:PutEncryptionConfiguration": "set what is encrypted, and how",
         "s3:PutLifecycleConfiguration": "remove uploads that never ended, or that nobody accepted",
         "s3:PutBucketCORS": "let the site's pages load fonts and modules, and send uploads",
-        "s3:PutBucketAcl": "take away grants that keep ACLs from being turned off (--replace-conflicting)",
         "s3:PutBucketOwnershipControls": "turn ACLs off, or on for public-read",
         "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",
         "s3:PutBucketPolicy": "say who may read what",
@@ -279,7 +385,17 @@ def setup(deployment: Deployment) -> list[Grant]:
     if any(bucket.target.is_loopback for bucket in deployment.buckets):
         # elsewhere the policy always has the statement that demands TLS
         actions["s3:DeleteBucketPolicy"] = "remove a policy that has no statement left"
-    grants = [*_read_buckets(deployment), Grant("SetUpBuckets", actions, _bucket_arns(deployment))]
+    acl = {"s3:PutBucketAcl": "take away grants to others (--replace-conflicting)"}
+    # Not with an endpoint: MiniStack does not tell the policy of the header.
+    closed = {"StringEquals": {"s3:x-amz-acl": [*CLOSED_ACLS]}}
+    condition = {} if any(bucket.target.endpoint for bucket in deployment.buckets) else closed
+    buckets = _bucket_arns(deployment)
+    grants = _only_ours(
+        deployment, [Grant("SetUpBuckets", actions, buckets), Grant("CloseAcls", acl, buckets, condition)]
+    )
+    # A bucket that is not there has no account.
+    create = Grant("CreateBuckets", {"s3:CreateBucket": "make a bucket that is not there"}, buckets)
+    grants = [*_read_buckets(deployment), create, *grants]
     probes = {
         "s3:PutObject": "see whether the server still stores files once they are to be encrypted",
         "s3:DeleteObject": "delete that file",
@@ -303,7 +419,7 @@ def _read_buckets(deployment: Deployment) -> list[Grant]:
     }
     if any(bucket.versioning for bucket in deployment.buckets):
         actions["s3:GetBucketVersioning"] = "see whether versions are kept"
-    grants = [Grant("ReadBuckets", actions, _bucket_arns(deployment))]
+    grants = _only_ours(deployment, [Grant("ReadBuckets", actions, _bucket_arns(deployment))])
     if not all(bucket.target.endpoint for bucket in deployment.buckets):  # only AWS has accounts that block
         account = {"s3:GetAccountPublicAccessBlock": "see whether the whole account blocks public access"}
         grants.append(Grant("ReadAccount", account, "*"))
@@ -314,7 +430,7 @@ def _bucket_arns(deployment: Deployment) -> tuple[str, ...]:
     return tuple(dict.fromkeys(bucket.arn() for bucket in deployment.buckets))
 
 
-ROLES = {"web": web, "deploy": deploy, "prune": prune, "setup": setup}
+ROLES = {"web": web, "deploy": deploy, "prune": prune, "setup": setup, "access": access}
 
 # Operations of the API whose action has another name; the others have the operation's.
 _ACTIONS = {
@@ -350,9 +466,10 @@ def document(grants: list[Grant]) -> dict[str, Any]:
     statements = [
         {
             "Sid": grant.sid,
-            "Effect": "Allow",
+            "Effect": grant.effect,
             "Action": list(grant.actions),
             "Resource": _one_or_many(grant.resource),
+            **({"Condition": grant.condition} if grant.condition else {}),
         }
         for grant in grants
     ]

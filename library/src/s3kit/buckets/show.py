@@ -9,6 +9,7 @@ from typing import Any
 
 from s3kit.buckets import policies
 from s3kit.buckets.plan import BucketPlan, Line, grant_in_words
+from s3kit.errors import printable
 
 # Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]
@@ -35,7 +36,7 @@ def as_text(plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, wi
     """Return the plan to read, in lines of at most a width where one is given."""
 
     def put(kind: str, text: str) -> str:
-        return "\n".join(paint(kind, part) for part in _folded(text, width))
+        return "\n".join(paint(kind, part) for part in _folded(printable(text), width))
 
     lines = [line for bucket in plans for line in _bucket(bucket, put)]
     return "\n".join([*lines, _sum(plans, put)])
@@ -65,6 +66,7 @@ def as_json(plans: Sequence[BucketPlan]) -> str:
                 "aspects": [_data(line) for line in bucket.lines],
                 "opens": bucket.opens,
                 "closes": bucket.closes,
+                "reminder": bucket.reminder,
                 "cannot_tell": bucket.unknown,
             }
             for bucket in plans
@@ -103,6 +105,8 @@ def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
         yield paint("change", f"  opens: {text}")
     for text in bucket.closes:
         yield paint("change", f"  closes, no longer: {text}")
+    if bucket.reminder:
+        yield paint("change", f"  ? {bucket.reminder}")
     if bucket.unknown:
         yield paint(
             "change",

@@ -79,6 +79,8 @@ class Wanted:
     bucket: Bucket
     holds: str
     aspects: Mapping[str, Want]
+    trusted: tuple[str, ...] = ()
+    """The accounts whose grants are wanted."""
 
     @property
     def name(self) -> str:
@@ -89,7 +91,8 @@ class Wanted:
 def wanted(deployment: Deployment) -> list[Wanted]:
     """Return the wanted state of each bucket of a site."""
     return [
-        Wanted(bucket, _holds(bucket), _aspects(bucket, deployment.origins)) for bucket in deployment.buckets
+        Wanted(bucket, _holds(bucket), _aspects(bucket, deployment.origins), deployment.trusted)
+        for bucket in deployment.buckets
     ]
 
 
@@ -368,9 +371,13 @@ def _read_acl(client: Any, bucket: Mapping[str, str]) -> Any:
 
 
 def _write_acl(client: Any, bucket: Mapping[str, str], value: Any) -> None:
-    acl = client.get_bucket_acl(**bucket)
-    kept = [grant for grant in acl["Grants"] if grant["Grantee"].get("ID") == acl["Owner"]["ID"]] + value
-    client.put_bucket_acl(**bucket, AccessControlPolicy={"Grants": kept, "Owner": acl["Owner"]})
+    """Take all grants away, except those by which S3 delivers logs: by an ACL that a policy can limit."""
+    client.put_bucket_acl(**bucket, ACL=policies.CLOSED_ACLS[bool(value)])
+
+
+def is_log_delivery(grant: Mapping[str, Any]) -> bool:
+    """Tell whether an ACL's grant is to the service that writes S3's logs, which is no account."""
+    return str(grant["Grantee"].get("URI", "")).endswith("/s3/LogDelivery")
 
 
 def is_public_grant(grant: Mapping[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit.buckets import apply, plan
-from s3kit.buckets.account import accounts
+from s3kit.buckets.account import with_owners
 from s3kit.commands.plan import as_text
 from s3kit.commands.shared import add_local, setup_deployment
 from s3kit.local import prepare
@@ -21,15 +21,15 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument(
         "--replace-conflicting",
         action="store_true",
-        help="remove what contradicts the settings: public statements and grants of other people",
+        help="remove what contradicts the settings: statements and grants for everybody or for other accounts",
     )
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Show the plan, ask, and do it; exit code 1 where a conflict hinders something."""
-    deployment, replace = setup_deployment(options), options["replace_conflicting"]
-    known = accounts(deployment)
+    replace = options["replace_conflicting"]
+    deployment, known = with_owners(setup_deployment(options))
     found = plan.plan(deployment, known, replace=replace)
     tell = command.stdout.write
     tell(as_text(command, found))
@@ -42,6 +42,9 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         done = apply.apply(deployment, found, known, replace=replace, tell=tell)
         if done:
             tell(f"{len(done)} steps done, and read back.")
+    for bucket in found:
+        if bucket.reminder:
+            tell(f"{bucket.name}: {bucket.reminder}.")
     if options["local"]:
         prepare.grant(prepare.running_server(), deployment)
     if any(bucket.hindered for bucket in found):

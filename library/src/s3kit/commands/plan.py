@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit.buckets import plan, show
-from s3kit.buckets.account import accounts
+from s3kit.buckets.account import with_owners
 from s3kit.buckets.plan import BucketPlan
 from s3kit.commands.shared import add_local, checked_deployment, setup_deployment
 
@@ -37,8 +37,8 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     if options["format"] == "cloudformation":
         command.stdout.write(_template(options))
         return
-    deployment = setup_deployment(options)
-    found = plan.plan(deployment, accounts(deployment))
+    deployment, known = with_owners(setup_deployment(options))
+    found = plan.plan(deployment, known)
     command.stdout.write(show.as_json(found) if options["format"] == "json" else as_text(command, found))
     if not all(bucket.is_as_wanted for bucket in found):
         sys.exit(2)

@@ -17,7 +17,7 @@ def add_arguments(parser: CommandParser) -> None:
         "--role",
         required=True,
         choices=policies.ROLES,
-        help="web: the running site; deploy: collectstatic and plan; prune; setup: plan and apply",
+        help="web: the running site; deploy: collectstatic and plan; prune; access; setup: plan and apply",
     )
     parser.add_argument("--explain", action="store_true", help="with what each action is for, to read")
     add_local(parser)

@@ -44,13 +44,15 @@ def explained(*, local: bool = False) -> Iterator[None]:
     fix = errors.on_local_server if local else str
     try:
         yield
-    except CommandError:
+    except CommandError as error:
+        if (text := errors.printable_lines(str(error))) != str(error):
+            raise CommandError(text, returncode=error.returncode) from error
         raise
     except BucketError as error:
         done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
-        raise CommandError("\n".join([fix(str(error)), *done])) from error
+        raise CommandError(errors.printable_lines(fix("\n".join([str(error), *done])))) from error
     except (errors.StoppedError, LocalServerError, ImproperlyConfigured) as error:
-        raise CommandError(fix(str(error))) from error
+        raise CommandError(errors.printable_lines(fix(str(error)))) from error
     except errors.of_s3() as error:
         raise CommandError(fix(errors.explain(error))) from error
 

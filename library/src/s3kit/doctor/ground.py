@@ -11,6 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from s3kit import clients
+from s3kit.buckets.account import Account
+from s3kit.buckets.plan import grants_to_others
+from s3kit.buckets.wanted import wanted
 from s3kit.deployment import Bucket, Location, Target
 from s3kit.doctor.shared import (
     APPLY,
@@ -84,7 +87,7 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
     return [*lines, ok("clock", "this machine's clock agrees with S3's")]
 
 
-def credentials(_probed: Probed, target: Target) -> list[Line]:
+def credentials(probed: Probed, target: Target) -> list[Line]:
     """Tell whose the credentials are, of what kind, and what that means for signed links."""
     quick = Config(
         connect_timeout=CONNECT,
@@ -104,6 +107,8 @@ def credentials(_probed: Probed, target: Target) -> list[Line]:
     try:
         caller = sts.get_caller_identity()
         text = f"{caller['Arn'].rpartition(':')[2]} of account {caller['Account']}, {key}"
+        if not target.endpoint:
+            probed.accounts[target] = str(caller["Account"])
     except (BotoCoreError, ClientError, ResponseParserError, KeyError) as error:
         code = code_of(error) if isinstance(error, ClientError) else ""
         if code in BAD_KEYS:
@@ -154,16 +159,42 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
         answer.status == 200 and b"ListBucketResult" not in answer.body
     ):
         return [not_ok(probe, f"what answers for {name} is not S3: {answer} instead of a listing", NOT_S3)]
+    lines, whose = [], ""
     if target.owner and answer.status == 200:
         try:
             probed.s3(target).list_objects_v2(**names(target, name), MaxKeys=1)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
                 raise  # shown as what can't be seen
-            text = f"{name} does not belong to account {target.owner}, as AWS_EXPECTED_BUCKET_OWNER demands"
-            return [not_ok(probe, text, f"correct {setting} or AWS_EXPECTED_BUCKET_OWNER")]
+            text = f"{name} does not belong to account {target.owner}, and its owner can read what is stored there"
+            fix = (
+                f"correct {setting}, or set AWS_EXPECTED_BUCKET_OWNER to the owner's account if that is meant"
+            )
+            return [not_ok(probe, text, fix)]
+        whose = f", and belongs to account {target.owner}"
+    elif not (target.owner or target.endpoint):
+        text = f"nobody says whether {name} belongs to the credentials' account: STS does not answer"
+        fix = "set AWS_EXPECTED_BUCKET_OWNER to the account's number, or let this machine reach STS"
+        lines = [not_ok("bucket owner", text, fix)]
     probed.usable.add(bucket)
-    return [ok(probe, f"{name} exists, in {target.region}")]
+    return [ok(probe, f"{name} exists, in {target.region}{whose}"), *lines]
+
+
+def grants(probed: Probed, bucket: Bucket) -> list[Line]:
+    """Tell whether a bucket's policy or ACL grants to others what STORAGES does not."""
+    probe, target = "bucket grants", bucket.target
+    want = next(each for each in wanted(probed.deployment) if each.bucket == bucket)
+    account = Account(probed.accounts.get(target, ""))
+    try:
+        found = grants_to_others(want, probed.s3(target), account)
+    except ClientError as error:
+        if code_of(error) != "AccessDenied":
+            raise
+        fix = "see `manage.py s3 policy --role deploy`"
+        return [cant_tell(probe, f"no right to read the policy and the ACL of {bucket.name}", fix)]
+    lines = [not_ok(probe, f"{bucket.name}: {each.says}", each.cure) for each in found]
+    who = "other accounts and everyone" if target.owner else "everyone"
+    return lines or [ok(probe, f"{bucket.name} grants {who} nothing but what STORAGES says")]
 
 
 def domain(probed: Probed, location: Location) -> list[Line]:

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from s3kit.deployment import Bucket, Deployment, Location, Target
 from s3kit.doctor import direct, ground, rights, static_files, uploads
-from s3kit.doctor.shared import Line, Probed, Role, Status, printable, seen
+from s3kit.doctor.shared import Line, Probed, Role, Status, seen
+from s3kit.errors import printable
 
 Style = Callable[[Status, str], str]
 
@@ -88,6 +89,7 @@ def _with_media(deployment: Deployment) -> list[Bucket]:
 
 
 _GROUPS = (
+    _Group("bucket grants", ground.grants, ("deploy",), lambda deployment: deployment.buckets),
     _Group("uploads", uploads.uploads, ("web",), lambda deployment: deployment.media),
     _Group("direct uploads", direct.direct_uploads, ("web",), _with_media),
     _Group("direct expiry", direct.expiry, ("deploy",), _with_media, needs_bucket=False),
@@ -160,11 +162,14 @@ def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
     """
     probed = Probed(deployment, role)
     groups = {group.title: group for group in _GROUPS if role is None or role in group.roles}
+    lines = _targets(probed)
+    # From here on each request says whose bucket it means.
+    probed.deployment = deployment = deployment.owned(probed.accounts)
     due = _labeled(
         (_Job(group.title, group.probe, each) for group in groups.values() for each in group.of(deployment)),
         probed,
     )
-    lines = [*_targets(probed), *_buckets(probed)]
+    lines += _buckets(probed)
     possible = [job for job in due if job.is_possible(probed, groups[job.title].needs_bucket)]
     lines += chain.from_iterable(_run(possible, probed))
     skipped = [job.full_title for job in due if job not in possible]

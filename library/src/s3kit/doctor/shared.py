@@ -105,6 +105,8 @@ class Probed:
     role: Role | None
     name: str = field(default_factory=lambda: f".doctor-{secrets.token_hex(16)}.txt")
     """The name of the probe objects, which anybody may recognize and nobody guess."""
+    accounts: dict[Target, str] = field(default_factory=dict)
+    """The numbers of the credentials' accounts on AWS, as STS says."""
     broken: set[Target] = field(default_factory=set)
     """Targets that don't answer or don't accept the credentials."""
     usable: set[Bucket] = field(default_factory=set)
@@ -222,11 +224,6 @@ def one_line(error: object) -> str:
         re.sub(r'( from| to)?( the)? endpoint URL: "https?://[^"]*"', "", str(error)) or type(error).__name__
     )
     return " ".join(text.split()).rstrip(".")[:200]
-
-
-def printable(text: str) -> str:
-    """Return text without control and bidi characters, which a server could steer a terminal with."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 class Answer(NamedTuple):

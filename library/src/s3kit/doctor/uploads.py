@@ -34,6 +34,7 @@ from s3kit.doctor.shared import (
 from s3kit.storages import cloudfront
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
+SAMPLE = 10  # existing uploads that are looked at
 LEFT_OVER = timedelta(hours=1)  # an older probe object is one of a doctor that was killed
 
 
@@ -87,7 +88,10 @@ def uploads(probed: Probed, location: Location) -> Iterator[Line]:
         yield step("media parts", text, "s3:AbortMultipartUpload", parts)
         listed = partial(_list, probed, location, key if stored.status == "ok" else "")
         resource = arn(target, location.bucket)
-        yield step("media list", "the bucket can be listed", "s3:ListBucket", listed, resource)
+        line = step("media list", "the bucket can be listed", "s3:ListBucket", listed, resource)
+        yield line
+        if line.status == "ok":
+            yield from seen("media existing", partial(_existing, probed, location))
     finally:
         # Also where the answer to the write was lost: deleting what does not exist is no error.
         deleted = step("media delete", "the probe's upload is deleted again", "s3:DeleteObject", delete)
@@ -156,6 +160,33 @@ def _missing(probed: Probed, location: Location) -> Line:
             cause = "an upload that does not exist answers 403 instead of 404: no right to s3:ListBucket"
         return not_ok(probe, cause, fix)
     return not_ok(probe, "an upload that does not exist answers 200", "use a server that behaves as S3")
+
+
+def _existing(probed: Probed, location: Location) -> Line:
+    """Tell of a few uploads that were there before whether they can be read by whom the access says."""
+    probe, named = "media existing", names(location.target, location.bucket)
+    page = probed.s3(location.target).list_objects_v2(**named, Prefix=location.prefix)
+    keys = [entry["Key"] for entry in page.get("Contents", [])]
+    keys = [key for key in keys if not key.endswith("/") and "/.doctor-" not in key]
+    some = keys[:: max(len(keys) // SAMPLE, 1)][:SAMPLE]
+    found = {key: fetch(clients.object_url(location.target, location.bucket, key), "HEAD") for key in some}
+    is_open = not (location.is_private or location.through_cdn)
+    wrong = [
+        key for key, answer in found.items() if (answer.status < 300) != is_open and answer.status != 404
+    ]
+    if not wrong:
+        return ok(
+            probe, f"of {len(keys):,} uploads {len(some)} were looked at: each can be read by whom it should"
+        )
+    count = f"{len(wrong)} of {len(some)} uploads looked at"
+    if is_open:
+        fix = "run `manage.py s3 access`" if location.access == "public-read" else APPLY
+        return not_ok(
+            probe, f"visitors can't read {count}, although access is {location.access!r}: {wrong[0]}", fix
+        )
+    return not_ok(
+        probe, f"anybody can read {count} at the bucket's address: {wrong[0]}", f"{APPLY} and `s3 access`"
+    )
 
 
 # Visitors

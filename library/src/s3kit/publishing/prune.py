@@ -99,7 +99,7 @@ class PruneReport(Report):
     def as_text(self) -> str:
         """Return the report for people; with `delete` off it has a line for each object."""
         lines = [
-            f"{each.size:>12,}  {each.modified:%Y-%m-%d}  {each.key}"
+            f"{each.size:>12,}  {each.modified:%Y-%m-%d}  {errors.printable(each.key)}"
             for each in self.found
             if not self.delete
         ]

@@ -116,8 +116,7 @@ class PushReport(Report):
             end.append("What differs was not overwritten: --overwrite replaces it with the local file.")
         else:
             end.append("Another run does not send again what is in the bucket.")
-        failures = ((_shown(name), why) for name, why in self.errors.items())
-        return listed(f"{count:,} {files} missing in {self.bucket}:", failures, *end)
+        return listed(f"{count:,} {files} missing in {self.bucket}:", self.errors.items(), *end)
 
 
 def push(
@@ -283,7 +282,7 @@ class _Push:
                 self.report.fix = self.report.fix or errors.explain(error, self.report.bucket, role="web")
             except OSError as error:
                 said = self.report.errors[file.name] = f"can't be read: {error.strerror}"
-            self.progress(done, total, f"{_shown(file.name)}: {said}")
+            self.progress(done, total, f"{file.name}: {said}")
         return done, failed
 
     def _count(self, file: File, said: str) -> None:
@@ -433,8 +432,3 @@ def _state(content: BufferedReader) -> tuple[int, int, int]:
 
 # What tasks say when all is well.
 _UPLOADED, _TO_UPLOAD, _UNCHANGED, _SAME = "uploaded", "to upload", "unchanged", "the same"
-
-
-def _shown(name: str) -> str:
-    """Return a name that is fit for a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

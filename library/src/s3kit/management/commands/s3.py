@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from s3kit.commands import Subcommand, apply, doctor, manifest, plan, policy, prune, push, run, serve
+from s3kit.commands import Subcommand, access, apply, doctor, manifest, plan, policy, prune, push, run, serve
 from s3kit.commands.shared import explained
 
 # In the order of the help.
@@ -16,6 +16,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "run": run,
     "doctor": doctor,
     "push": push,
+    "access": access,
     "prune": prune,
     "manifest": manifest,
 }
@@ -26,8 +27,8 @@ class Command(BaseCommand):
 
     help = (
         "Buckets as the settings want them (plan, apply, doctor), the rights that it takes (policy), local"
-        " uploads copied and old static files removed (push, prune), the local S3 server (serve,"
-        " run), and the list of static files (manifest)."
+        " uploads copied (push), existing uploads opened or closed (access), old static files removed (prune),"
+        " the local S3 server (serve, run), and the list of static files (manifest)."
     )
     # A setting that is wrong for AWS must not keep the local server from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012

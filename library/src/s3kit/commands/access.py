@@ -1,0 +1,49 @@
+"""`manage.py s3 access`: existing uploads given the access that the settings want."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from s3kit import progress
+from s3kit.buckets.account import with_owners
+from s3kit.commands.shared import add_local, checked_deployment
+from s3kit.local import prepare
+
+HELP = "give existing uploads the ACL that the access of the settings needs"
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add its options."""
+    parser.add_argument(
+        "--storage",
+        default="default",
+        metavar="ALIAS",
+        help="the storage of STORAGES whose uploads are meant (default: %(default)s)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be changed")
+    parser.add_argument(
+        "--start-after", default="", metavar="KEY", help="go on after this key, which a run that ended prints"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_local(parser)
+
+
+def run(command: BaseCommand, options: dict[str, Any]) -> None:
+    """Set the ACLs; exit code 1 where one could not be set."""
+    from s3kit.publishing.access import Access
+
+    deployment = checked_deployment(options)
+    if options["local"]:
+        deployment = deployment.with_key(prepare.running_server().root)
+    deployment, _ = with_owners(deployment)
+    location = next((each for each in deployment.media if each.alias == options["storage"]), None)
+    if location is None:
+        raise CommandError(
+            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one by --storage."
+        )
+    work = Access(location, dry_run=options["dry_run"], start_after=options["start_after"])
+    try:
+        progress.run(command, options, work.run)
+    except SystemExit:
+        command.stderr.write(work.report.go_on)
+        raise
