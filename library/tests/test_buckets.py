@@ -58,14 +58,14 @@ def test_cors_is_for_the_sites_origins() -> None:
     origins = ("https://www.example.com", "https://example.com")
     (static,), (media,) = values(deployment(origins=origins), "cors")
     headers = ["content-type", "if-none-match"]
-    for rule, methods, allowed in ((static, ["GET", "HEAD"], None), (media, ["POST", "PUT"], headers)):
+    for rule, methods, allowed in ((static, ["GET", "HEAD"], None), (media, ["PUT"], headers)):
         assert rule["AllowedOrigins"] == list(origins)
         assert rule["AllowedMethods"] == methods
         assert rule.get("AllowedHeaders") == allowed
         assert "ExposeHeaders" not in rule
     assert values(deployment(origins=origins, media={"direct_uploads": False}), "cors")[1] == []
     ((both,),) = values(deployment(origins=origins, one_bucket=True), "cors")
-    assert both["AllowedMethods"] == ["GET", "HEAD", "POST", "PUT"]
+    assert both["AllowedMethods"] == ["GET", "HEAD", "PUT"]
     assert both["AllowedHeaders"] == media["AllowedHeaders"]
     assert len({rule["ID"] for rule in (static, media, both)}) == 3
     assert values(deployment(), "cors") == [[], []]

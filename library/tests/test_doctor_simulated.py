@@ -51,7 +51,8 @@ def faulty(well: Any, settings: Any) -> Iterator[Faulty]:
         proxy.__exit__(None, None, None)
 
 
-FORM, PART = "^/media-[0-9a-f]+$", r"^/media-[0-9a-f]+/pending/.*partNumber"
+PART = r"^/media-[0-9a-f]+/pending/.*partNumber"
+ONE_PUT = r"^/media-[0-9a-f]+/pending/[^?]*\?(?!.*partNumber).*X-Amz-Signature"
 STRICT = "use a server that checks what is signed, as S3 does"
 
 
@@ -59,28 +60,29 @@ STRICT = "use a server that checks what is signed, as S3 does"
     ("fault", "line"),
     [
         (
-            Fault("POST", FORM, status=400, code="InvalidArgument"),
+            Fault("PUT", ONE_PUT, times=1, status=400, code="InvalidArgument"),
             (
-                "direct form",
+                "direct put",
                 "not ok",
-                "a browser's upload is rejected: 400 InvalidArgument",
-                "use a server that accepts forms (POST Object), as S3 does",
+                "a browser's upload is rejected: 400 InvalidArgument; pages use the plain form",
+                "use a server that takes a PUT with signed size and type, as S3 does, or turn direct uploads off:"
+                " direct_uploads in STORAGES['default'] = False",
             ),
         ),
         (
-            Fault("POST", FORM, cut="before"),
-            ("direct form", "not ok", "no answer: Remote end closed connection without response", LATER),
+            Fault("PUT", ONE_PUT, times=2, cut="before"),
+            ("direct put", "not ok", "no answer: Remote end closed connection without response", LATER),
         ),
         (
             Fault("HEAD", r"/pending/", status=500),
             ("direct read", "not ok", "S3 answers 500 500", LATER),
         ),
         (
-            Fault("POST", FORM, first=3, status=204),
+            Fault("PUT", ONE_PUT, first=2, times=2, status=200),
             (
                 "direct limits",
                 "not ok",
-                "a browser can send another type and another key and another ACL than the site has signed",
+                "a browser can send what the site has not signed: a larger file, another type",
                 STRICT,
             ),
         ),
@@ -103,54 +105,6 @@ def test_simulated_store_that_takes_uploads_otherwise(
     faulty: Faulty, fault: Fault, line: tuple[str, str, str, str]
 ) -> None:
     faulty(fault)
-    assert (line[0], *trouble(line[0])) == line
-
-
-NO_FORMS = Fault("POST", FORM, status=501, code="NotImplemented")
-ONE_PUT = r"^/media-[0-9a-f]+/pending/[^?]*\?(?!.*partNumber).*X-Amz-Signature"
-
-
-def test_simulated_store_without_forms(faulty: Faulty) -> None:
-    """As R2 and B2 are: a single PUT with signed size and type takes the form's place, and is probed as it was."""
-    faulty(replace(NO_FORMS))
-    report = examined()
-    assert troubles(report) == {}
-    told = {line.probe: line.text for line in report.lines}
-    assert told["direct form"] == (
-        "S3 accepts no forms (501 NotImplemented): browsers send a PUT with signed size and type"
-    )
-    assert told["direct limits"] == "a larger file, another type, another key: each is rejected"
-
-
-@pytest.mark.parametrize(
-    ("fault", "line"),
-    [
-        (
-            Fault("PUT", ONE_PUT, status=403, code="SignatureDoesNotMatch"),
-            (
-                "direct form",
-                "not ok",
-                "browsers can send neither forms (501 NotImplemented) nor a PUT (403 SignatureDoesNotMatch):"
-                " pages use the plain form",
-                "use a server that accepts forms (POST Object), as S3 does, or turn direct uploads off:"
-                " direct_uploads in STORAGES['default'] = False",
-            ),
-        ),
-        (
-            Fault("PUT", ONE_PUT, first=2, times=2, status=200),
-            (
-                "direct limits",
-                "not ok",
-                "a browser can send a larger file and another type than the site has signed",
-                STRICT,
-            ),
-        ),
-    ],
-)
-def test_simulated_store_without_forms_that_takes_a_put_otherwise(
-    faulty: Faulty, fault: Fault, line: tuple[str, str, str, str]
-) -> None:
-    faulty(replace(NO_FORMS), replace(fault))
     assert (line[0], *trouble(line[0])) == line
 
 

@@ -217,9 +217,9 @@ _PENDING = {
 
 def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
-    # Nothing is read from the answers to uploads. POST is for pages that were open before an update from 0.3.
+    # Nothing is read from the answers to uploads.
     methods = {"static": ["GET", "HEAD"]} if bucket.static else {}
-    methods |= {"uploads": ["POST", "PUT"]} if any(each.direct_uploads for each in bucket.media) else {}
+    methods |= {"uploads": ["PUT"]} if any(each.direct_uploads for each in bucket.media) else {}
     # In one rule, because Ceph goes by the first whose origin fits, whatever its methods are.
     rule = {
         "ID": f"{MARK}{'-and-'.join(methods)}",

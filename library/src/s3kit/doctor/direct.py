@@ -1,6 +1,5 @@
 """Uploads straight to S3: what a browser may send with what the site signs, and what it may not."""
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -10,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from s3kit import clients
 from s3kit.buckets.plan import UNKNOWN_OPERATION
-from s3kit.buckets.wanted import ASPECTS
+from s3kit.buckets.wanted import ASPECTS, UPLOAD_HEADERS
 from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
     APPLY,
@@ -27,14 +26,12 @@ from s3kit.doctor.shared import (
     ok,
     option,
     seen,
-    signed,
     warning,
 )
-from s3kit.uploads.pending import Pending
+from s3kit.uploads.pending import Pending, takes_conditions
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"
-NO_FORMS = {404, 405, 501}  # what servers without POST Object answer
 STRICT = "use a server that checks what is signed, as S3 does"
 
 
@@ -43,24 +40,24 @@ COPY, OTHER = "x-amz-copy-source", "x-amz-acl"
 
 
 def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
-    """Send a form and a part as a visitor's browser does, and what differs from what was signed."""
+    """Send a file and a part as a visitor's browser does, and what differs from what was signed."""
     if _is_off(bucket):
         yield ok("direct uploads", "turned off: browsers send files to the site alone")
         return
     key = PENDING_PREFIX + probed.name
     try:
-        yield from seen("direct form", partial(_sent, probed, bucket, key))
+        yield from seen("direct put", partial(_sent, probed, bucket, key))
         yield from seen("direct cors", partial(_cors, probed, bucket, key))
         yield from _parts(probed, bucket, key)
     finally:
-        # Also where the answer to the form was lost: deleting what does not exist is no error.
+        # Also where the answer to the PUT was lost: deleting what does not exist is no error.
         explain = partial(_failure, action="s3:DeleteObject", bucket=bucket, left=f"{key} expires in a day")
         deleted = seen("direct delete", partial(_deleted, probed, bucket, key), explain)
     yield from deleted
 
 
 def _is_off(bucket: Bucket) -> bool:
-    return not any(getattr(location, "direct_uploads", True) for location in bucket.media)
+    return not any(location.direct_uploads for location in bucket.media)
 
 
 def _failure(error: Exception, action: str, bucket: Bucket, left: str = "") -> tuple[str, str]:
@@ -69,42 +66,30 @@ def _failure(error: Exception, action: str, bucket: Bucket, left: str = "") -> t
 
 
 def _sent(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
-    """Send a form, or to a server without forms a PUT, as the site has signed it, and otherwise."""
-    probe = "direct form"
-    form = Pending(bucket.target, bucket.name, key).signed_form(TYPE, len(BODY))
-    attempts = {
-        "a larger file": partial(_post, form, BODY + b"!"),
-        "another type": partial(_post, form, BODY, {"Content-Type": "text/html"}),
-        "another key": partial(_post, form, BODY, {"key": f"{key}.other"}),
-        "another ACL": partial(_post, form, BODY, {"acl": "public-read"}),
-    }
-    answer = _post(form, BODY)
+    """Send a file as the site has signed it, and otherwise."""
+    probe, other = "direct put", f"{key}.other"
+    url, headers = Pending(bucket.target, bucket.name, key).signed_put(TYPE, len(BODY))
+    answer = fetch(url, "PUT", headers, BODY)
     if answer.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
         fix = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
         yield not_ok(probe, "a browser's upload is denied: no right to s3:PutObject", fix)
         return
-    if answer.status in NO_FORMS:
-        url = _signed_put(bucket, key, len(BODY))
-        attempts = {
-            "a larger file": partial(_put, url, BODY + b"!"),
-            "another type": partial(_put, url, BODY, {"Content-Type": "text/html"}),
-            "another key": partial(_put, url.replace(key, f"{key}.other"), BODY),
-        }
-        alone = _put(url, BODY)
-        if alone.status >= 300:
-            text = f"browsers can send neither forms ({answer}) nor a PUT ({alone}): pages use the plain form"
-            yield not_ok(
-                probe, text, "use a server that accepts forms (POST Object), as S3 does, or " + _off(bucket)
-            )
-            return
-        yield ok(probe, f"S3 accepts no forms ({answer}): browsers send a PUT with signed size and type")
-    elif answer.status >= 300:
-        text = f"a browser's upload is rejected: {answer}"
-        yield not_ok(probe, text, "use a server that accepts forms (POST Object), as S3 does")
+    if answer.status >= 300:
+        text = f"a browser's upload is rejected: {answer}; pages use the plain form"
+        fix = f"use a server that takes a PUT with signed size and type, as S3 does, or {_off(bucket)}"
+        yield not_ok(probe, text, fix)
         return
-    else:
-        yield ok(probe, "a browser can send exactly what the site has signed")
+    yield ok(probe, "a browser can send exactly what the site has signed")
+    # To a key of its own, or a file that is there already could be the reason why it is rejected.
+    signed_url, _ = Pending(bucket.target, bucket.name, other).signed_put(TYPE, len(BODY))
+    attempts = {
+        "a larger file": partial(fetch, signed_url, "PUT", headers, BODY + b"!"),
+        "another type": partial(fetch, signed_url, "PUT", headers | {"content-type": "text/html"}, BODY),
+        "another key": partial(fetch, url.replace(key, other), "PUT", headers, BODY),
+    }
+    if takes_conditions(bucket.target):
+        attempts["a second file"] = partial(fetch, url, "PUT", headers, BODY)
     explain = partial(_failure, action="s3:GetObject", bucket=bucket)
     yield from seen("direct read", partial(_read, probed, bucket, key), explain)
     yield from seen("direct limits", partial(_limits, attempts))
@@ -113,19 +98,6 @@ def _sent(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
 
 def _off(bucket: Bucket) -> str:
     return f"turn direct uploads off: {option('direct_uploads', bucket.media[0])} = False"
-
-
-def _signed_put(bucket: Bucket, key: str, size: int) -> str:
-    return signed(
-        bucket.target,
-        clients.object_url(bucket.target, bucket.name, key),
-        headers={"content-length": str(size), "content-type": TYPE},
-        method="PUT",
-    )
-
-
-def _put(url: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-    return fetch(url, "PUT", {"Content-Type": TYPE} | dict(headers or {}), body)
 
 
 def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
@@ -141,11 +113,11 @@ def _limits(attempts: Mapping[str, Callable[[], Answer]]) -> Line:
     probe = "direct limits"
     answers = {what: send() for what, send in attempts.items()}
     if accepted := [what for what, answer in answers.items() if answer.status < 300]:
-        text = f"a browser can send {' and '.join(accepted)} than the site has signed"
+        text = f"a browser can send what the site has not signed: {', '.join(accepted)}"
         return not_ok(probe, text, STRICT)
     for what, answer in answers.items():
         if answer.status >= 500:
-            return cant_tell(probe, f"{what} than the site has signed is answered {answer}", LATER)
+            return cant_tell(probe, f"{what}, which the site has not signed, is answered {answer}", LATER)
     return ok(probe, f"{', '.join(answers)}: each is rejected")
 
 
@@ -159,41 +131,31 @@ def _closed(bucket: Bucket, key: str) -> Line:
     return ok(probe, "without a signature it is denied")
 
 
-def _post(form: Mapping[str, Any], body: bytes, fields: Mapping[str, str] | None = None) -> Answer:
-    boundary = secrets.token_hex(16)
-    parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in (form["fields"] | (fields or {})).items()
-    ]
-    parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\n')
-    content = "".join(parts).encode() + body + f"\r\n--{boundary}--\r\n".encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    return fetch(form["url"], "POST", headers, content)
-
-
 def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
-    """Ask whether a page of each of the site's origins may send a form, and a part."""
+    """Ask whether a page of each of the site's origins may send a file with its headers."""
     probe, target = "direct cors", bucket.target
     origins = probed.origins(target)
     if not origins:
         text = "no origin is allowed: the site's pages can send nothing straight to S3"
         return warning(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
-    urls = {
-        "POST": clients.bucket_url(target, bucket.name),
-        "PUT": clients.object_url(target, bucket.name, key),
-    }
+    url, headers = clients.object_url(target, bucket.name, key), ", ".join(UPLOAD_HEADERS)
     for origin in origins:
-        for method, url in urls.items():
-            asking = {"Origin": origin, "Access-Control-Request-Method": method}
-            answer = fetch(url, "OPTIONS", asking)
-            if answer.status >= 300 or answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
-                text = f"pages of {origin} can send nothing straight to S3: CORS does not allow {method}"
-                return not_ok(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
+        asking = {
+            "Origin": origin,
+            "Access-Control-Request-Method": "PUT",
+            "Access-Control-Request-Headers": headers,
+        }
+        answer = fetch(url, "OPTIONS", asking)
+        if answer.status >= 300 or answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
+            text = (
+                f"pages of {origin} can send nothing straight to S3: CORS does not allow PUT with {headers}"
+            )
+            return not_ok(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
     return ok(probe, f"pages of {', '.join(origins)} may send uploads")
 
 
 def _deleted(probed: Probed, bucket: Bucket, key: str) -> Line:
-    for each in (key, f"{key}.other", f"{key}.source"):
+    for each in (key, *(f"{key}.{each}" for each in ("other", "source", "unsigned"))):
         probed.s3(bucket.target).delete_object(**names(bucket.target, bucket.name), Key=each)
     return ok("direct delete", "what was sent is deleted again")
 
@@ -256,16 +218,17 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     pending = Pending(bucket.target, bucket.name, key, upload["UploadId"])
     named = names(bucket.target, bucket.name)
     s3.put_object(**named, Key=f"{key}.source", Body=BODY, ContentType=TYPE)
+    url, headers = Pending(bucket.target, bucket.name, f"{key}.unsigned").signed_put(TYPE, len(body))
     copy, other = {COPY: quote(f"/{bucket.name}/{key}.source")}, {OTHER: "public-read"}
     answers = {
         f"{COPY} on a part": fetch(pending.signed_part(2, len(body)), "PUT", copy, body),
         f"{OTHER} on a part": fetch(pending.signed_part(3, len(body)), "PUT", other, body),
-        f"{COPY} on a PUT": _put(_signed_put(bucket, f"{key}.other", len(body)), body, copy),
+        f"{COPY} on a PUT": fetch(url, "PUT", headers | copy, body),
     }
     fix = f"update the server or use another, since S3 rejects such requests; until then {_off(bucket)}"
     copied = {
         f"{COPY} on a part": _sizes(s3, upload).get(2),
-        f"{COPY} on a PUT": _size(s3, **named, Key=f"{key}.other"),
+        f"{COPY} on a PUT": _size(s3, **named, Key=f"{key}.unsigned"),
     }
     if obeyed := [what for what, size in copied.items() if size == len(BODY)]:
         text = (

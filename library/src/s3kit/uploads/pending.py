@@ -67,21 +67,6 @@ class Pending:
     def _upload(self) -> dict[str, str]:
         return self.named | {"UploadId": self.upload_id}
 
-    def signed_form(self, content_type: str, size: int) -> dict[str, Any]:
-        """Return the `url` and `fields` of a form whose signed policy fixes key, type and size.
-
-        S3 rejects a form with any other field. It must be sent within LINK_LIFE seconds.
-        """
-        exactly = {"Content-Type": content_type}
-        signed = clients.web(self.target).generate_presigned_post(
-            self.bucket,
-            self.key,
-            Fields=dict(exactly),
-            Conditions=[exactly, ["content-length-range", size, size]],
-            ExpiresIn=LINK_LIFE,
-        )
-        return {"url": clients.bucket_url(self.target, self.bucket), "fields": signed["fields"]}
-
     def signed_put(self, content_type: str, size: int) -> tuple[str, dict[str, str]]:
         """Return the URL to PUT a whole file of this type and exactly this size to, and the headers to send.
 
