@@ -293,9 +293,8 @@ def test_a_picture_goes_straight_to_s3(served: Served, page: Page, tmp_path: Pat
     expect_added(page, "picture")
     shown = page.get_by_role("img", name="Hills in the evening")
     assert shown.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1600
-    (form,) = served.proxy.matching("POST", r"^/[^/]+$")
-    assert form.status == 204
-    assert form.size > file.stat().st_size
+    (sent,) = served.proxy.matching("PUT", PENDING)
+    assert (sent.status, sent.size) == (200, file.stat().st_size)
     assert sum(served.sent_to_django) < 2000
     assert served.left() == []
 
@@ -558,6 +557,64 @@ def test_leaving_the_page_during_an_upload_is_asked_about(served: Served, page: 
     expect_alert(page, "Cancelled.")
     page.goto(served.address)  # nothing is asked now
     assert asked == ["beforeunload"]
+
+
+# Stores that take nothing from browsers
+
+
+def test_a_store_without_forms_takes_pictures(served: Served, page: Page, hills: Path) -> None:
+    """R2 and B2 have no POST Object."""
+    served.fault("POST", r"^/[^/?]+/?$", status=501, code="NotImplemented")
+    choose(page, hills)
+    start(page)
+
+    expect_added(page, "picture")
+    assert sum(served.sent_to_django) < 2000
+    assert served.left() == []
+
+
+BARRED = {
+    "no cross-origin requests": {
+        "method": "OPTIONS",
+        "path": PENDING,
+        "status": 403,
+        "code": "AccessForbidden",
+    },
+    "no signed links": {"method": "PUT", "path": PENDING, "status": 501, "code": "NotImplemented"},
+    "no right": {"method": "PUT", "path": PENDING, "status": 403, "code": "AccessDenied"},
+    "a firewall": {"method": "PUT", "path": PENDING, "cut": "reset"},
+}
+
+
+@pytest.mark.parametrize("what", ["picture", "film"])
+@pytest.mark.parametrize("case", BARRED)
+def test_where_s3_takes_nothing_the_form_goes_to_the_site(
+    served: Served, page: Page, hills: Path, film: Path, case: str, what: str
+) -> None:
+    fault = served.fault(**BARRED[case])
+    choose(page, film if what == "film" else hills)
+    start(page)
+
+    expect_added(page, what)
+    assert fault.struck
+    assert served.rows() == 1
+    assert sum(served.sent_to_django) > (film if what == "film" else hills).stat().st_size
+    assert [r.path for r in served.proxy.matching("PUT", PENDING) if r.status == 200] == []
+    assert served.database("SELECT COUNT(*) FROM s3kit_uploads_ticket WHERE state = 'open'") == 0
+    assert served.left() == []
+
+
+def test_a_film_that_only_s3_could_take_is_told_so(
+    served: Served, page: Page, frames: bytes, tmp_path: Path
+) -> None:
+    served.fault("PUT", PENDING, status=501, code="NotImplemented")
+    choose(page, filled(tmp_path / "Long.webm", frames, 101 * 2**20))
+    start(page)
+
+    expect_alert(page, "Your browser can't reach the file store", timeout=60_000)
+    expect_alert(page, "the limit is 100.0 MB.")
+    assert served.rows() == 0
+    assert sum(served.sent_to_django) < 2000
 
 
 # What is said
