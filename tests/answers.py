@@ -19,7 +19,7 @@ SECRET_FILES = [
     for name in (
         *(".env", ".env.production", ".env~", ".env.bak", ".envrc", "prod.env", "env.bak", ".env.example~"),
         *("private.pem", "site.key", "site.p12", "site.pfx", "id_rsa", "id_ed25519.bak"),
-        *("dump.sql", "site.sql.gz", "site.dump", "site.dump.gz", "db.sqlite3", "db.sqlite3-wal", "old.db"),
+        *("site.sql.gz", "site.dump", "site.dump.gz", "db.sqlite3", "db.sqlite3-wal", "old.db"),
         *("settings.py~", "settings.py.orig", ".settings.py.swp", "#settings.py#", ".#settings.py"),
         *(".aws/credentials", "anna_accessKeys.csv"),
     )
