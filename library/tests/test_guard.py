@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from s3kit.deployment import Key
 from s3kit.local.guard import MAX_BODY
 from s3kit.local.server import LocalServer, running
-from tests.ministack import Answer, anonymous, post_form
+from tests.ministack import Answer, anonymous
 
 BUCKET = "private-media"
 TEST = Key("test", "test")
@@ -189,11 +189,14 @@ def test_forms_by_known_roots_store_nothing(server: LocalServer, key: Key) -> No
     signing = f"AWS4{key.secret}".encode()
     for part in (*scope.split("/"), policy):
         signing = hmac.new(signing, part.encode(), hashlib.sha256).digest()
-    form = {
-        "url": f"{server.endpoint}/{BUCKET}",
-        "fields": fields | {"policy": policy, "x-amz-signature": signing.hex()},
-    }
-    assert post_form(form, b"overwritten").status == 403
+    fields |= {"policy": policy, "x-amz-signature": signing.hex()}
+    parts = [f'name="{name}"\r\n\r\n{value}' for name, value in fields.items()]
+    parts.append('name="file"; filename="a.txt"\r\n\r\noverwritten')
+    body = (
+        "".join(f"--limit\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--limit--\r\n"
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=limit"}
+    assert anonymous(f"{server.endpoint}/{BUCKET}", "POST", headers, body.encode()).status == 403
     assert still_private(server)
 
 
