@@ -173,12 +173,12 @@ def test_links_by_known_roots_and_of_other_kinds_open_nothing(server: LocalServe
     assert ask(server, "GET", f"/{BUCKET}/media/a.txt", Authorization="Bearer test").status == 403
 
 
-@pytest.mark.parametrize("key", [TEST, Key("123456789012", "test"), Key("", "")])
-def test_forms_by_known_roots_store_nothing(server: LocalServer, key: Key) -> None:
+def send_form(server: LocalServer, key: Key, name: str) -> int:
+    """Send a form that a key has signed, to store an object; return the status."""
     now = datetime.now(UTC)
     scope = f"{now:%Y%m%d}/us-east-1/s3/aws4_request"
     fields = {
-        "key": "media/a.txt",
+        "key": name,
         "x-amz-algorithm": "AWS4-HMAC-SHA256",
         "x-amz-credential": f"{key.id}/{scope}",
         "x-amz-date": f"{now:%Y%m%dT%H%M%SZ}",
@@ -196,8 +196,14 @@ def test_forms_by_known_roots_store_nothing(server: LocalServer, key: Key) -> No
         "".join(f"--limit\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--limit--\r\n"
     )
     headers = {"Content-Type": "multipart/form-data; boundary=limit"}
-    assert anonymous(f"{server.endpoint}/{BUCKET}", "POST", headers, body.encode()).status == 403
+    return anonymous(f"{server.endpoint}/{BUCKET}", "POST", headers, body.encode()).status
+
+
+@pytest.mark.parametrize("key", [TEST, Key("123456789012", "test"), Key("", "")])
+def test_forms_by_known_roots_store_nothing(server: LocalServer, key: Key) -> None:
+    assert send_form(server, key, "media/a.txt") == 403
     assert still_private(server)
+    assert send_form(server, server.root, "media/other.txt") == 204
 
 
 def test_an_unsigned_header_on_a_link_for_a_part_copies_nothing(server: LocalServer) -> None:
