@@ -6,8 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit import progress
 from s3kit.buckets.account import with_owners
-from s3kit.commands.shared import add_local, checked_deployment
-from s3kit.local import prepare
+from s3kit.commands.shared import add_local, setup_deployment
 
 HELP = "give existing uploads the ACL that the access of the settings needs"
 
@@ -32,10 +31,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Set the ACLs; exit code 1 where one could not be set."""
     from s3kit.publishing.access import Access
 
-    deployment = checked_deployment(options)
-    if options["local"]:
-        deployment = deployment.with_key(prepare.running_server().root)
-    deployment, _ = with_owners(deployment)
+    deployment, _ = with_owners(setup_deployment(options))
     location = next((each for each in deployment.media if each.alias == options["storage"]), None)
     if location is None:
         raise CommandError(
