@@ -146,6 +146,13 @@ def test_each_action_has_its_reason_and_only_public_read_may_set_acls(access: st
     assert found["s3:PutObjectAcl"] == ({"web", "access"} if access == "public-read" else {"access"})
 
 
+@pytest.mark.parametrize("access", ACCESS)
+def test_without_direct_uploads_the_site_has_no_right_to_what_waits(access: str) -> None:
+    for off in (False, True):
+        site = deployment(access, media={"direct_uploads": not off})
+        assert ("pending/" in json.dumps(policies.document(policies.web(site)))) == (not off)
+
+
 # On the strict S3
 
 

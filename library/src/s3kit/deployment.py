@@ -121,6 +121,11 @@ class Bucket:
         """Whether the bucket is to keep versions."""
         return any(location.versioning for location in self.locations)
 
+    @property
+    def direct_uploads(self) -> bool:
+        """Whether browsers may send files straight to the bucket."""
+        return any(location.direct_uploads for location in self.media)
+
     def arn(self, key: str = "") -> str:
         """Return the ARN of the bucket, or of objects in it."""
         return arn(self.target, self.name, key)

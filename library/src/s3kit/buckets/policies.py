@@ -291,12 +291,12 @@ def web(deployment: Deployment) -> list[Grant]:
             grants.append(Grant(f"Acl{sid}", acl, location.arn(), {"StringEquals": public}))
         grants.append(Grant(sid, objects, location.arn()))
     buckets = [bucket for bucket in deployment.buckets if bucket.media]
-    if buckets:
-        arns = tuple(bucket.arn(f"{PENDING_PREFIX}*") for bucket in buckets)
+    if arns := tuple(bucket.arn(f"{PENDING_PREFIX}*") for bucket in buckets if bucket.direct_uploads):
         if any(location.access == "public-read" for location in deployment.media):
             put = {"s3:PutObject": pending.pop("s3:PutObject")}
             grants.append(Grant("PutPending", put, arns, _NO_ACL))
         grants.append(Grant("Pending", pending, arns))
+    if buckets:
         # Its Sid is none that a location can have, whatever its alias is.
         grants.append(Grant("ListMedia", _LIST_BUCKET, tuple(bucket.arn() for bucket in buckets)))
     if manifests := tuple(manifest(deployment, each) for each in deployment.static_locations):

@@ -219,7 +219,7 @@ def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
     # Nothing is read from the answers to uploads.
     methods = {"static": ["GET", "HEAD"]} if bucket.static else {}
-    methods |= {"uploads": ["PUT"]} if any(each.direct_uploads for each in bucket.media) else {}
+    methods |= {"uploads": ["PUT"]} if bucket.direct_uploads else {}
     # In one rule, because Ceph goes by the first whose origin fits, whatever its methods are.
     rule = {
         "ID": f"{MARK}{'-and-'.join(methods)}",
