@@ -609,7 +609,8 @@ def test_no_cors_for_uploads(well: Any) -> None:
     doctored.root.delete_bucket_cors(Bucket=doctored.media)
     assert trouble("direct cors") == (
         "not ok",
-        "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow POST",
+        "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow PUT with"
+        " content-type, if-none-match",
         f"set AWS_SITE_ORIGINS, then {APPLY}",
     )
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto import mock_aws
 
 from s3kit.buckets.account import Account
-from s3kit.deployment import Deployment, Location
+from s3kit.deployment import Deployment
 from s3kit.doctor import direct, rights
 from s3kit.doctor.shared import Probed
 from s3kit.local.server import LocalServer
@@ -159,8 +159,8 @@ def test_simulated_store_that_wants_content_type_signed(faulty: Faulty) -> None:
     assert troubles(examined()) == {}
 
 
-def test_simulated_site_without_direct_uploads(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Location, "direct_uploads", False, raising=False)
+def test_simulated_site_without_direct_uploads(faulty: Faulty, settings: Any) -> None:
+    settings.AWS_DIRECT_UPLOADS = False
     faulty(Fault("", "/pending/", status=500))
     report = examined()
     assert troubles(report) == {}
