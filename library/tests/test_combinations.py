@@ -12,7 +12,7 @@ from django.core.files.storage import storages
 from django.core.management import call_command
 
 from s3kit.buckets import apply, plan, policies
-from s3kit.buckets.account import accounts
+from s3kit.buckets.account import with_owners
 from s3kit.deployment import Deployment
 from s3kit.local.prepare import prepare
 from s3kit.local.server import LocalServer
@@ -110,7 +110,7 @@ def test_combination(
     site = Deployment.load()
     as_root = site.with_key(store.root)
     apply.prepare(as_root)
-    assert all(bucket.is_as_wanted for bucket in plan.plan(as_root, accounts(as_root)))
+    assert all(bucket.is_as_wanted for bucket in plan.plan(*with_owners(as_root)))
     documents = [policies.document(policies.ROLES[role](site)) for role in ("web", "deploy")]
     act_as(new_user(store, *documents))
 
