@@ -135,6 +135,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"AWS_SITE_ORIGINS": None, "CSRF_TRUSTED_ORIGINS": ["https://a/b"]},
         "CSRF_TRUSTED_ORIGINS names",
     ),
+    (
+        "E016",
+        {"AWS_TRUSTED_ACCOUNTS": ["1234-5678-9012"]},
+        "'1234-5678-9012', which is not an account's number",
+    ),
     ("W001", {"AWS_S3_REGION_NAME": "eu-west-9"}, "'eu-west-9' is not among those that the library knows"),
     ("E003", media(access="public"), "STORAGES['default']: The option 'access' is 'public': choose one of"),
     ("E003", static(location="/"), "STORAGES['staticfiles']: The location '/' is not a prefix"),

@@ -89,15 +89,16 @@ EVERY_PROBE = [
         "media tls",
         "media parts",
         "media list",
+        "media existing",
     ),
     *("media delete", "direct put", "direct read", "direct limits", "direct closed", "direct cors"),
     *("direct parts", "direct headers", "direct delete", "direct expiry"),
     *("manifest", "static objects", "static tls", "static visitors", "static types"),
     *("static cache", "static encoding", "static cors", "static write", "collectstatic"),
-    *("listing", "outside", "account block"),
+    *("bucket grants", "listing", "outside", "account block"),
 ]
 LINKS = ["signed link", "tampered link", "expired link"]
-ONLY_DEPLOY = {"static objects", "static write", "collectstatic", "direct expiry"}
+ONLY_DEPLOY = {"static objects", "static write", "collectstatic", "direct expiry", "bucket grants"}
 ONLY_WEB = {"missing key", "if-none-match", *LINKS} | {
     probe for probe in EVERY_PROBE if probe.startswith(("media ", "direct ")) and probe not in ONLY_DEPLOY
 }
@@ -171,6 +172,7 @@ EVERYTHING = [
     "direct expiry",
     "static files",
     "static write",
+    "bucket grants",
     "listing",
     "outside",
     "account block",
@@ -407,7 +409,7 @@ def test_private_uploads_that_anybody_can_read(well: Any) -> None:
     )
     host = doctored.site.store.endpoint.removeprefix("http://")
     found = troubles(examined())
-    assert set(found) == {"media visitors", "direct closed"}
+    assert set(found) == {"media visitors", "direct closed", "bucket grants"}
     assert found["media visitors"] == Line(
         "media visitors",
         "not ok",
@@ -430,11 +432,11 @@ def test_a_bucket_that_anybody_can_list(well: Any) -> None:
         doctored.media,
         EVERYBODY | {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{doctored.media}"},
     )
-    assert trouble("listing") == (
-        "not ok",
-        f"anybody can list {doctored.media}",
-        f"{APPLY}; `--replace-conflicting` removes what others opened",
-    )
+    found = troubles(examined())
+    assert set(found) == {"listing", "bucket grants"}
+    assert found["listing"].text == f"anybody can list {doctored.media}"
+    assert found["listing"].fix == f"{APPLY}; `--replace-conflicting` removes what others opened"
+    assert f"allow everyone s3:ListBucket on {doctored.media}" in found["bucket grants"].text
 
 
 # Static files
@@ -830,7 +832,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     code, text = run()
     assert code == 0
     assert text.splitlines()[0] == f"ok          endpoint         {doctored.site.store.endpoint} answers"
-    assert text.splitlines()[-1] == "42 ok, 1 can't tell."
+    assert text.splitlines()[-1] == "44 ok, 1 can't tell."
     assert "\x1b" not in text
 
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)

@@ -57,6 +57,7 @@ ON_MANIFEST = {probe for probe in EVERY_PROBE if probe.startswith("static ")} - 
     *("static bucket", "static domain", "static write")
 }
 ON_HEAD = {"missing key"}
+ON_LISTING = {"media existing"}
 ON_WRITES = ON_HEAD | {"direct read", "direct limits", "direct closed", "if-none-match"}
 ON_WRITES |= {"media head", "media read", "media acl", "media visitors", "media tls", *LINKS}
 ON_VISITORS = {"static types", "static cache", "static encoding"}
@@ -71,10 +72,10 @@ class Layer:
 
 
 LAYERS = [
-    Layer(lambda request, _: re.search(GROUND, request), ON_PARTS | ON_MANIFEST | ON_WRITES),
+    Layer(lambda request, _: re.search(GROUND, request), ON_PARTS | ON_MANIFEST | ON_WRITES | ON_LISTING),
     Layer(
         lambda request, _: re.search(f"{GROUND}|{WRITES}", request),
-        ON_PARTS | ON_MANIFEST | ON_HEAD | ON_VISITORS,
+        ON_PARTS | ON_MANIFEST | ON_HEAD | ON_VISITORS | ON_LISTING,
     ),
     # What the site asks for, and a form, but nothing else of what visitors do.
     Layer(

@@ -224,10 +224,11 @@ def test_simulated_bucket_of_another_account(faulty: Faulty, settings: Any) -> N
     found = troubles(examined())
     assert set(found) == {"static bucket", "media bucket"}
     assert found["media bucket"].text == (
-        f"{doctored.media} does not belong to account 123456789012, as AWS_EXPECTED_BUCKET_OWNER demands"
+        f"{doctored.media} does not belong to account 123456789012, and its owner can read what is stored there"
     )
     assert found["media bucket"].fix == (
-        "correct bucket_name in STORAGES['default'] or AWS_EXPECTED_BUCKET_OWNER"
+        "correct bucket_name in STORAGES['default'], or set AWS_EXPECTED_BUCKET_OWNER to the owner's account if that"
+        " is meant"
     )
 
 

@@ -159,7 +159,7 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
         answer.status == 200 and b"ListBucketResult" not in answer.body
     ):
         return [not_ok(probe, f"what answers for {name} is not S3: {answer} instead of a listing", NOT_S3)]
-    lines, whose = [], ""
+    lines, whose = list[Line](), ""
     if target.owner and answer.status == 200:
         try:
             probed.s3(target).list_objects_v2(**names(target, name), MaxKeys=1)
@@ -180,21 +180,29 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
     return [ok(probe, f"{name} exists, in {target.region}{whose}"), *lines]
 
 
-def grants(probed: Probed, bucket: Bucket) -> list[Line]:
+def grants(probed: Probed, _site: None) -> list[Line]:
     """Tell whether a bucket's policy or ACL grants to others what STORAGES does not."""
-    probe, target = "bucket grants", bucket.target
-    want = next(each for each in wanted(probed.deployment) if each.bucket == bucket)
-    account = Account(probed.accounts.get(target, ""))
-    try:
-        found = grants_to_others(want, probed.s3(target), account)
-    except ClientError as error:
-        if code_of(error) != "AccessDenied":
-            raise
-        fix = "see `manage.py s3 policy --role deploy`"
-        return [cant_tell(probe, f"no right to read the policy and the ACL of {bucket.name}", fix)]
-    lines = [not_ok(probe, f"{bucket.name}: {each.says}", each.cure) for each in found]
-    who = "other accounts and everyone" if target.owner else "everyone"
-    return lines or [ok(probe, f"{bucket.name} grants {who} nothing but what STORAGES says")]
+    probe, lines = "bucket grants", list[Line]()
+    looked = [want for want in wanted(probed.deployment) if want.bucket in probed.usable]
+    if not looked:
+        probed.not_probed.append(probe)
+        return []
+    for want in looked:
+        target = want.bucket.target
+        try:
+            found = grants_to_others(want, probed.s3(target), Account(probed.accounts.get(target, "")))
+        except ClientError as error:
+            if code_of(error) != "AccessDenied":
+                raise
+            text, fix = (
+                "no right to read the policies and the ACLs",
+                "see `manage.py s3 policy --role deploy`",
+            )
+            return [*lines, cant_tell(probe, f"{text} of buckets", fix)]
+        lines += [not_ok(probe, f"{want.name}: {each.says}", each.cure) for each in found]
+    # What accounts another server has is not known.
+    who = "other accounts and everyone" if all(want.bucket.target.owner for want in looked) else "everyone"
+    return lines or [ok(probe, f"the buckets grant {who} nothing but what STORAGES says")]
 
 
 def domain(probed: Probed, location: Location) -> list[Line]:

@@ -89,12 +89,12 @@ def _with_media(deployment: Deployment) -> list[Bucket]:
 
 
 _GROUPS = (
-    _Group("bucket grants", ground.grants, ("deploy",), lambda deployment: deployment.buckets),
     _Group("uploads", uploads.uploads, ("web",), lambda deployment: deployment.media),
     _Group("direct uploads", direct.direct_uploads, ("web",), _with_media),
     _Group("direct expiry", direct.expiry, ("deploy",), _with_media, needs_bucket=False),
     _Group("static files", static_files.static_files, ("web", "deploy"), _static_locations),
     _Group("static write", static_files.static_write, ("deploy",), _static_locations),
+    _Group("bucket grants", ground.grants, ("deploy",)),
     _Group("listing", rights.listing, ("web", "deploy")),
     _Group("outside", rights.outside, ("web", "deploy")),
     _Group("account block", rights.account_block, ("web", "deploy")),
