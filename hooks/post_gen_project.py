@@ -4,15 +4,20 @@ Jinja renders this file; only `main` holds a placeholder, where the answers arri
 imports this file unrendered for the same check, so importing it does nothing.
 """
 
+import os
 import sys
 
-if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]  # hooks run from the shared temporary folder, and its files must not be imported
+if __name__ == "__main__":
+    # Nothing may be imported from the shared temporary folder, which holds this hook, or from the project's, which may
+    # have been there before (PYTHONPATH=. leads into it); only Python's own library may lie there.
+    sys.path[:] = sys.path[0 if getattr(sys.flags, "safe_path", False) else 1 :]
+    here, own = os.path.realpath("") + os.sep, os.path.dirname(os.__file__)  # noqa: PTH120
+    sys.path[:] = [
+        p for p in sys.path if p.startswith(own) or not f"{os.path.realpath(p)}{os.sep}".startswith(here)
+    ]
 
 import difflib
-import importlib
 import json
-import os
 import re
 import secrets
 import shlex
@@ -53,15 +58,23 @@ class Refusal(NamedTuple):
     cure: str | None
 
 
+def load(name: str, path: Path) -> ModuleType:
+    """Run a file's source as a module, whatever bytecode, package or extension of its name lies beside it."""
+    module = sys.modules[name] = ModuleType(name)
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
 def load_rules(source: Path) -> tuple[ModuleType, ModuleType]:
-    """Import the library's rules for names from its src folder, whatever else may be called s3kit."""
+    """Load the library's rules for names from its src folder, whatever else may be called s3kit."""
     if sys.version_info < (3, 11):  # noqa: UP036
         version = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"cookiecutter runs on Python {version}, but this template needs Python 3.11 or later.")
     if not (source / "s3kit" / "naming").is_dir():
         sys.exit(f"{source} is missing: clone the template with git, with core.symlinks on.")
-    sys.path.insert(0, str(source))
-    return importlib.import_module("s3kit.naming.buckets"), importlib.import_module("s3kit.naming.regions")
+    naming = load("s3kit.naming", source / "s3kit" / "naming" / "__init__.py")
+    naming.regions = load("s3kit.naming.regions", source / "s3kit" / "naming" / "regions.py")
+    return load("s3kit.naming.buckets", source / "s3kit" / "naming" / "buckets.py"), naming.regions
 
 
 def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType) -> list[Refusal]:
@@ -175,8 +188,7 @@ def command(refusals: list[Refusal], answers: dict[str, Any]) -> str:
 def vendor_library(vendor: Path, from_index: bool) -> None:
     """Build the library's wheel from the sources that cookiecutter has copied into vendor/, and remove these."""
     try:
-        sys.path.insert(0, str(vendor))
-        wheel = importlib.import_module("wheel").build(vendor, vendor)
+        wheel = load("wheel", vendor / "wheel.py").build(vendor, vendor)
         if not from_index and wheel.name not in Path("pyproject.toml").read_text(encoding="utf-8"):
             sys.exit(f"The run stopped: pyproject.toml asks for another version than {wheel.name}.")
     except (ImportError, OSError, ValueError, KeyError) as error:
@@ -234,7 +246,6 @@ def next_steps(project: Path, created: bool) -> str:
 
 def main() -> None:
     """Check the answers, then write the wheel and .env; exit with 1 and the reasons if an answer is rejected."""
-    sys.dont_write_bytecode = True  # no __pycache__ in the new project
     sys.stdout.reconfigure(errors="backslashreplace")
     answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
     rules = load_rules(Path.cwd() / "vendor" / "src")

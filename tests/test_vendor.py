@@ -48,6 +48,7 @@ def test_a_link_for_each_source_and_nothing_else() -> None:
         path.name: path.readlink().as_posix() for path in (PROJECT / "vendor").iterdir() if path.is_symlink()
     }
     assert links == {name: f"../../library/{name}" for name in post_gen.SOURCES}
+    assert pre_gen.SOURCES == post_gen.SOURCES
     assert {path.name for path in (PROJECT / "vendor").iterdir()} == set(links)
 
 
