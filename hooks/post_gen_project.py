@@ -81,7 +81,7 @@ def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType
     """Return everything that is wrong with the answers, in the order of the prompts."""
     refusals: list[Refusal] = []
     region = None  # what a bucket's name may have to hold: the region answered, or else the one suggested
-    buckets: dict[str, str] = {}  # names that pass, with what was typed
+    buckets: dict[str, str] = {}  # what was typed, with a name that passes
     for answer in ANSWERS:
         value, cure = answers.get(answer), None
         if not isinstance(value, str):
@@ -98,10 +98,11 @@ def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType
             cure = next(iter(difflib.get_close_matches(value.lower(), CHOICES[answer], n=1)), None)
         else:
             messages = [problem.message for problem in bucket_names.problems(value, region=region)]
-            cure = bucket_names.suggestion(value, region=region)
-            if messages and buckets.get(cure, value) != value:  # what was typed differently stays different
-                cure = bucket_names.suggestion(f"{cure}-media", region=region)
-            buckets[cure] = value
+            if messages:  # what was typed alike stays alike, and what was typed differently stays different
+                cure = buckets.get(value) or near_bucket(answer, answers, bucket_names, region)
+                if value not in buckets and cure in buckets.values():
+                    cure = bucket_names.suggestion(f"{cure}-media", region=region)
+            buckets[value] = cure or value
         refusals += [Refusal(answer, message, cure) for message in messages]
     return refusals
 
@@ -161,6 +162,20 @@ def near_slug(slug: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", near).strip("_-")[:50].strip("_-") or "my-site"
 
 
+def near_bucket(answer: str, answers: dict[str, Any], bucket_names: ModuleType, region: str | None) -> str:
+    """Return a bucket's name like the one answered, or the default with its random end where only my-bucket is near."""
+    near = str(bucket_names.suggestion(answers[answer], region=region))
+    parts = (
+        answers.get("__bucket_prefix"),
+        answer.removesuffix("_bucket_name"),
+        answers.get("__bucket_suffix"),
+    )
+    default = "-".join(map(str, parts))
+    if near != bucket_names.suggestion("") or None in parts or bucket_names.problems(default, region=region):
+        return near
+    return default
+
+
 def report(heading: str, refusals: list[Refusal], answers: dict[str, Any]) -> str:
     """Return the message: a line for each refusal, and the command that keeps the other answers."""
     lines = [f"{heading} These answers need another value:"]
@@ -168,21 +183,70 @@ def report(heading: str, refusals: list[Refusal], answers: dict[str, Any]) -> st
         typed = f"{answers[answer]!r} " if answer in answers else ""
         typed = typed if len(typed) <= 70 else f"{typed[:66]}... "
         lines.append(f"  {answer}: {typed}{message}" + (f". Try {cure}" if cure else ""))
-    lines += ["Run it again; the other answers are kept:", f"  {command(refusals, answers)}"]
+    again = (
+        "with these values" if all(cure for _, _, cure in refusals) else "and press Enter to keep an answer"
+    )
+    lines += [f"Run it again {again}:", f"  {command(refusals, answers)}"]
     return "\n".join(["", "-" * 72, *lines, "-" * 72, ""])
 
 
 def command(refusals: list[Refusal], answers: dict[str, Any]) -> str:
-    """Return the command to paste: answers refused are asked again, with the suggestion as the default."""
-    words = ["cookiecutter", str(answers.get("_template") or TEMPLATE)]
+    """Return the command to paste. It holds all answers, and asks for none if each rejected one has a suggestion."""
+    words, cruft = caller(answers), "_commit" in answers
+    cures = {answer: cure for answer, _, cure in refusals}
+    values = {answer: answers.get(answer) for answer in ANSWERS} | cures
+    values = {answer: value for answer, value in values.items() if value is not None}
+    if words[-1] == "update":
+        return shlex.join([*words, "--variables-to-update", json.dumps(cures, ensure_ascii=False)])
+    words.append(str(answers.get("_template") or TEMPLATE))
     if checkout := answers.get("_checkout"):
         words += ["--checkout", str(checkout)]
-    output, here = answers.get("_output_dir"), os.environ.get("PWD") or os.sep
+    output, here = (
+        answers.get("_output_dir") or (cruft and Path.cwd().parent),
+        os.environ.get("PWD") or os.sep,
+    )
     if output and os.path.realpath(here) != os.path.realpath(output):
         words += ["--output-dir", str(output)]
-    values = {answer: answers.get(answer) for answer in ANSWERS}
-    values |= {answer: cure for answer, _, cure in refusals}
-    return shlex.join(words + [f"{answer}={value}" for answer, value in values.items() if value is not None])
+    words += ["--overwrite-if-exists"] if answers.get("_existing") else []
+    words += ["--no-input"] if all(cures.values()) else []
+    if cruft:
+        return shlex.join([*words, "--extra-context", json.dumps(values, ensure_ascii=False)])
+    return shlex.join(words + [f"{answer}={value}" for answer, value in values.items()])
+
+
+def caller(answers: dict[str, Any]) -> list[str]:
+    """Return the words that were typed before the template, as /proc has them; elsewhere, words that do the same."""
+    tool = "cruft" if "_commit" in answers else "cookiecutter"
+    after = ["create"] if tool == "cruft" else []
+    try:
+        parent = os.getppid()
+        above = Path(f"/proc/{parent}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+        lines = [
+            os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0") for pid in (above, parent)
+        ]
+    except (OSError, IndexError):
+        lines = []
+    for words in lines:
+        for at, word in enumerate(words):
+            if not re.fullmatch(rf"{tool}(@.+)?", Path(word).name) or words[at - 1] in (
+                "--from",
+                "--with",
+                "-w",
+            ):
+                continue
+            after = ["update"] if after and "update" in words[at:] else after
+            if Path(words[0]).name in ("uv", "uvx"):  # uvx becomes `uv tool uvx`
+                return [
+                    *(["uvx", *words[3 : at + 1]] if words[1:3] == ["tool", "uvx"] else words[: at + 1]),
+                    *after,
+                ]
+            if words[at - 1] == "-m":
+                return [*words[: at + 1], *after]
+    if "archive-v0" in Path(sys.prefix).parts:  # uv's cache
+        return ["uvx", tool, *after]
+    if shutil.which(tool):
+        return [tool, *after]
+    return [sys.executable, "-m", tool, *after]
 
 
 def vendor_library(vendor: Path, from_index: bool) -> None:

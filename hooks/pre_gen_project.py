@@ -57,6 +57,7 @@ def main() -> None:
     if folder := template_folder(answers):
         hook = runpy.run_path(str(folder / "hooks" / "post_gen_project.py"))
         if refusals := hook["check"](answers, *hook["load_rules"](folder / "library/src")):
+            answers["_existing"] = any(Path.cwd().iterdir())
             sys.exit(hook["report"]("Nothing was written.", refusals, answers))
     clear(Path.cwd() / "vendor")
 
