@@ -16,12 +16,14 @@ if __name__ == "__main__":
         p for p in sys.path if p.startswith(own) or not f"{os.path.realpath(p)}{os.sep}".startswith(here)
     ]
 
+import contextlib
 import difflib
 import json
 import re
 import secrets
 import shlex
 import shutil
+import subprocess
 import unicodedata
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +41,8 @@ VARIABLES = {
     "media_bucket_name": "AWS_MEDIA_BUCKET_NAME",
     "media_access": "AWS_MEDIA_ACCESS",
 }
+CREATED = ".env holds its settings and a key of its own."
+KEPT = "Your .env was kept as it was."
 TEMPLATE = "gh:org/django-s3-template"  # for the command to run again, if the caller does not say what it ran
 SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE", "wheel.py")  # the links in the template's vendor/
 
@@ -300,12 +304,44 @@ def prove(key: str, answers: dict[str, Any], rules: tuple[ModuleType, ModuleType
         raise ValueError(f"wrong in it: {', '.join(wrong)}")
 
 
-def next_steps(project: Path, created: bool) -> str:
+def next_steps(project: Path, created: bool, django: str) -> str:
     """Return what to do now, seen from where the user stands, if that is known to be above the project."""
     here = os.path.realpath(os.environ.get("PWD") or os.sep)
     folder = project.relative_to(here) if here != os.sep and project.is_relative_to(here) else project
-    env = ".env holds its settings and a key of its own." if created else "Your .env was kept as it was."
-    return f"\nYour project is ready. {env}\n\n  cd {shlex.quote(str(folder))}\n  make run\n\nREADME.md has the rest.\n"
+    lines = ["Your project is ready. " + (CREATED if created else KEPT)]
+    if django == "6.1" and not has_python(12):
+        version = ".".join(map(str, sys.version_info[:2]))
+        lines.append(
+            f"Django 6.1 needs Python 3.12 or later, and only Python {version} was found. Before make run, install a"
+            " later one (uv python install 3.13), or create the project anew with django_version=5.2."
+        )
+    lines.append(f"  cd {shlex.quote(str(folder))}\n  make run")
+    lines.append("README.md has the rest.")
+    if not (project / ".git").exists():
+        lines[-1] += " Start a repository with `git init -b main`: its workflows deploy that branch alone."
+    return "\n" + "\n\n".join(lines) + "\n"
+
+
+def has_python(minor: int) -> bool:
+    """Return whether `make run` would find Python 3.minor or later: cookiecutter's own, one on PATH, or one of uv's."""
+    if sys.version_info >= (3, minor):
+        return True
+    folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    # What lies in the project's folder is not run.
+    outside = [f for f in folders if f.is_absolute() and not f.resolve().is_relative_to(Path.cwd().resolve())]
+    path = os.pathsep.join(map(str, outside))
+    find = ["python", "find", "--system", "--no-project", "--no-config", f">=3.{minor}"]
+    tries = [(f"python3.{number}", ["-I", "-c", ""]) for number in range(minor, minor + 6)] + [("uv", find)]
+    environment = {name: value for name, value in os.environ.items() if name != "UV_PYTHON"}
+    environment |= {"PATH": path, "UV_PYTHON_DOWNLOADS": "never"}
+    for name, words in tries:
+        if program := shutil.which(name, path=path):
+            with contextlib.suppress(OSError):  # pyenv has shims without their Python: they fail
+                command = [program, *words]
+                done = subprocess.run(command, cwd=os.sep, env=environment, capture_output=True, check=False)  # noqa: S603
+                if done.returncode == 0:
+                    return True
+    return False
 
 
 def main() -> None:
@@ -320,7 +356,7 @@ def main() -> None:
     if not rules[1].is_known(region := answers["aws_region"]):
         hint = f" Did you mean {near}? Edit .env." if (near := rules[1].suggestion(region)) else ""
         print(f"Note: {region} is not a region that this template knows.{hint}", file=sys.stderr)
-    print(next_steps(Path.cwd(), created))
+    print(next_steps(Path.cwd(), created, answers["django_version"]))
 
 
 if __name__ == "__main__":
