@@ -4,19 +4,26 @@ Jinja renders this file; only `main` holds a placeholder, where the answers arri
 imports this file unrendered for the same check, so importing it does nothing.
 """
 
+import os
 import sys
 
-if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]  # hooks run from the shared temporary folder, and its files must not be imported
+if __name__ == "__main__":
+    # Nothing may be imported from the shared temporary folder, which holds this hook, or from the project's, which may
+    # have been there before (PYTHONPATH=. leads into it); only Python's own library may lie there.
+    sys.path[:] = sys.path[0 if getattr(sys.flags, "safe_path", False) else 1 :]
+    here, own = os.path.realpath("") + os.sep, os.path.dirname(os.__file__)  # noqa: PTH120
+    sys.path[:] = [
+        p for p in sys.path if p.startswith(own) or not f"{os.path.realpath(p)}{os.sep}".startswith(here)
+    ]
 
+import contextlib
 import difflib
-import importlib
 import json
-import os
 import re
 import secrets
 import shlex
 import shutil
+import subprocess
 import unicodedata
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +41,8 @@ VARIABLES = {
     "media_bucket_name": "AWS_MEDIA_BUCKET_NAME",
     "media_access": "AWS_MEDIA_ACCESS",
 }
+CREATED = ".env holds its settings and a key of its own."
+KEPT = "Your .env was kept as it was."
 TEMPLATE = "gh:org/django-s3-template"  # for the command to run again, if the caller does not say what it ran
 SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE", "wheel.py")  # the links in the template's vendor/
 
@@ -53,22 +62,30 @@ class Refusal(NamedTuple):
     cure: str | None
 
 
+def load(name: str, path: Path) -> ModuleType:
+    """Run a file's source as a module, whatever bytecode, package or extension of its name lies beside it."""
+    module = sys.modules[name] = ModuleType(name)
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
 def load_rules(source: Path) -> tuple[ModuleType, ModuleType]:
-    """Import the library's rules for names from its src folder, whatever else may be called s3kit."""
+    """Load the library's rules for names from its src folder, whatever else may be called s3kit."""
     if sys.version_info < (3, 11):  # noqa: UP036
         version = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"cookiecutter runs on Python {version}, but this template needs Python 3.11 or later.")
     if not (source / "s3kit" / "naming").is_dir():
         sys.exit(f"{source} is missing: clone the template with git, with core.symlinks on.")
-    sys.path.insert(0, str(source))
-    return importlib.import_module("s3kit.naming.buckets"), importlib.import_module("s3kit.naming.regions")
+    naming = load("s3kit.naming", source / "s3kit" / "naming" / "__init__.py")
+    naming.regions = load("s3kit.naming.regions", source / "s3kit" / "naming" / "regions.py")
+    return load("s3kit.naming.buckets", source / "s3kit" / "naming" / "buckets.py"), naming.regions
 
 
 def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType) -> list[Refusal]:
     """Return everything that is wrong with the answers, in the order of the prompts."""
     refusals: list[Refusal] = []
     region = None  # what a bucket's name may have to hold: the region answered, or else the one suggested
-    buckets: dict[str, str] = {}  # names that pass, with what was typed
+    buckets: dict[str, str] = {}  # what was typed, with a name that passes
     for answer in ANSWERS:
         value, cure = answers.get(answer), None
         if not isinstance(value, str):
@@ -85,10 +102,11 @@ def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType
             cure = next(iter(difflib.get_close_matches(value.lower(), CHOICES[answer], n=1)), None)
         else:
             messages = [problem.message for problem in bucket_names.problems(value, region=region)]
-            cure = bucket_names.suggestion(value, region=region)
-            if messages and buckets.get(cure, value) != value:  # what was typed differently stays different
-                cure = bucket_names.suggestion(f"{cure}-media", region=region)
-            buckets[cure] = value
+            if messages:  # what was typed alike stays alike, and what was typed differently stays different
+                cure = buckets.get(value) or near_bucket(answer, answers, bucket_names, region)
+                if value not in buckets and cure in buckets.values():
+                    cure = bucket_names.suggestion(f"{cure}-media", region=region)
+            buckets[value] = cure or value
         refusals += [Refusal(answer, message, cure) for message in messages]
     return refusals
 
@@ -148,6 +166,20 @@ def near_slug(slug: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", near).strip("_-")[:50].strip("_-") or "my-site"
 
 
+def near_bucket(answer: str, answers: dict[str, Any], bucket_names: ModuleType, region: str | None) -> str:
+    """Return a bucket's name like the one answered, or the default with its random end where only my-bucket is near."""
+    near = str(bucket_names.suggestion(answers[answer], region=region))
+    parts = (
+        answers.get("__bucket_prefix"),
+        answer.removesuffix("_bucket_name"),
+        answers.get("__bucket_suffix"),
+    )
+    default = "-".join(map(str, parts))
+    if near != bucket_names.suggestion("") or None in parts or bucket_names.problems(default, region=region):
+        return near
+    return default
+
+
 def report(heading: str, refusals: list[Refusal], answers: dict[str, Any]) -> str:
     """Return the message: a line for each refusal, and the command that keeps the other answers."""
     lines = [f"{heading} These answers need another value:"]
@@ -155,28 +187,76 @@ def report(heading: str, refusals: list[Refusal], answers: dict[str, Any]) -> st
         typed = f"{answers[answer]!r} " if answer in answers else ""
         typed = typed if len(typed) <= 70 else f"{typed[:66]}... "
         lines.append(f"  {answer}: {typed}{message}" + (f". Try {cure}" if cure else ""))
-    lines += ["Run it again; the other answers are kept:", f"  {command(refusals, answers)}"]
+    again = (
+        "with these values" if all(cure for _, _, cure in refusals) else "and press Enter to keep an answer"
+    )
+    lines += [f"Run it again {again}:", f"  {command(refusals, answers)}"]
     return "\n".join(["", "-" * 72, *lines, "-" * 72, ""])
 
 
 def command(refusals: list[Refusal], answers: dict[str, Any]) -> str:
-    """Return the command to paste: answers refused are asked again, with the suggestion as the default."""
-    words = ["cookiecutter", str(answers.get("_template") or TEMPLATE)]
+    """Return the command to paste. It holds all answers, and asks for none if each rejected one has a suggestion."""
+    words, cruft = caller(answers), "_commit" in answers
+    cures = {answer: cure for answer, _, cure in refusals}
+    values = {answer: answers.get(answer) for answer in ANSWERS} | cures
+    values = {answer: value for answer, value in values.items() if value is not None}
+    if words[-1] == "update":
+        return shlex.join([*words, "--variables-to-update", json.dumps(cures, ensure_ascii=False)])
+    words.append(str(answers.get("_template") or TEMPLATE))
     if checkout := answers.get("_checkout"):
         words += ["--checkout", str(checkout)]
-    output, here = answers.get("_output_dir"), os.environ.get("PWD") or os.sep
+    output, here = (
+        answers.get("_output_dir") or (cruft and Path.cwd().parent),
+        os.environ.get("PWD") or os.sep,
+    )
     if output and os.path.realpath(here) != os.path.realpath(output):
         words += ["--output-dir", str(output)]
-    values = {answer: answers.get(answer) for answer in ANSWERS}
-    values |= {answer: cure for answer, _, cure in refusals}
-    return shlex.join(words + [f"{answer}={value}" for answer, value in values.items() if value is not None])
+    words += ["--overwrite-if-exists"] if answers.get("_existing") else []
+    words += ["--no-input"] if all(cures.values()) else []
+    if cruft:
+        return shlex.join([*words, "--extra-context", json.dumps(values, ensure_ascii=False)])
+    return shlex.join(words + [f"{answer}={value}" for answer, value in values.items()])
+
+
+def caller(answers: dict[str, Any]) -> list[str]:
+    """Return the words that were typed before the template, as /proc has them; elsewhere, words that do the same."""
+    tool = "cruft" if "_commit" in answers else "cookiecutter"
+    after = ["create"] if tool == "cruft" else []
+    try:
+        parent = os.getppid()
+        above = Path(f"/proc/{parent}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1]
+        lines = [
+            os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0") for pid in (above, parent)
+        ]
+    except (OSError, IndexError):
+        lines = []
+    for words in lines:
+        for at, word in enumerate(words):
+            if not re.fullmatch(rf"{tool}(@.+)?", Path(word).name) or words[at - 1] in (
+                "--from",
+                "--with",
+                "-w",
+            ):
+                continue
+            after = ["update"] if after and "update" in words[at:] else after
+            if Path(words[0]).name in ("uv", "uvx"):  # uvx becomes `uv tool uvx`
+                return [
+                    *(["uvx", *words[3 : at + 1]] if words[1:3] == ["tool", "uvx"] else words[: at + 1]),
+                    *after,
+                ]
+            if words[at - 1] == "-m":
+                return [*words[: at + 1], *after]
+    if "archive-v0" in Path(sys.prefix).parts:  # uv's cache
+        return ["uvx", tool, *after]
+    if shutil.which(tool):
+        return [tool, *after]
+    return [sys.executable, "-m", tool, *after]
 
 
 def vendor_library(vendor: Path, from_index: bool) -> None:
     """Build the library's wheel from the sources that cookiecutter has copied into vendor/, and remove these."""
     try:
-        sys.path.insert(0, str(vendor))
-        wheel = importlib.import_module("wheel").build(vendor, vendor)
+        wheel = load("wheel", vendor / "wheel.py").build(vendor, vendor)
         if not from_index and wheel.name not in Path("pyproject.toml").read_text(encoding="utf-8"):
             sys.exit(f"The run stopped: pyproject.toml asks for another version than {wheel.name}.")
     except (ImportError, OSError, ValueError, KeyError) as error:
@@ -224,17 +304,48 @@ def prove(key: str, answers: dict[str, Any], rules: tuple[ModuleType, ModuleType
         raise ValueError(f"wrong in it: {', '.join(wrong)}")
 
 
-def next_steps(project: Path, created: bool) -> str:
+def next_steps(project: Path, created: bool, django: str) -> str:
     """Return what to do now, seen from where the user stands, if that is known to be above the project."""
     here = os.path.realpath(os.environ.get("PWD") or os.sep)
     folder = project.relative_to(here) if here != os.sep and project.is_relative_to(here) else project
-    env = ".env holds its settings and a key of its own." if created else "Your .env was kept as it was."
-    return f"\nYour project is ready. {env}\n\n  cd {shlex.quote(str(folder))}\n  make run\n\nREADME.md has the rest.\n"
+    lines = ["Your project is ready. " + (CREATED if created else KEPT)]
+    if django == "6.1" and not has_python(12):
+        version = ".".join(map(str, sys.version_info[:2]))
+        lines.append(
+            f"Django 6.1 needs Python 3.12 or later, and only Python {version} was found. Before make run, install a"
+            " later one (uv python install 3.13), or create the project anew with django_version=5.2."
+        )
+    lines.append(f"  cd {shlex.quote(str(folder))}\n  make run")
+    lines.append("README.md has the rest.")
+    if not (project / ".git").exists():
+        lines[-1] += " Start a repository with `git init -b main`: its workflows deploy that branch alone."
+    return "\n" + "\n\n".join(lines) + "\n"
+
+
+def has_python(minor: int) -> bool:
+    """Return whether `make run` would find Python 3.minor or later: cookiecutter's own, one on PATH, or one of uv's."""
+    if sys.version_info >= (3, minor):
+        return True
+    folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
+    # What lies in the project's folder is not run.
+    outside = [f for f in folders if f.is_absolute() and not f.resolve().is_relative_to(Path.cwd().resolve())]
+    path = os.pathsep.join(map(str, outside))
+    find = ["python", "find", "--system", "--no-project", "--no-config", f">=3.{minor}"]
+    tries = [(f"python3.{number}", ["-I", "-c", ""]) for number in range(minor, minor + 6)] + [("uv", find)]
+    environment = {name: value for name, value in os.environ.items() if name != "UV_PYTHON"}
+    environment |= {"PATH": path, "UV_PYTHON_DOWNLOADS": "never"}
+    for name, words in tries:
+        if program := shutil.which(name, path=path):
+            with contextlib.suppress(OSError):  # pyenv has shims without their Python: they fail
+                command = [program, *words]
+                done = subprocess.run(command, cwd=os.sep, env=environment, capture_output=True, check=False)  # noqa: S603
+                if done.returncode == 0:
+                    return True
+    return False
 
 
 def main() -> None:
     """Check the answers, then write the wheel and .env; exit with 1 and the reasons if an answer is rejected."""
-    sys.dont_write_bytecode = True  # no __pycache__ in the new project
     sys.stdout.reconfigure(errors="backslashreplace")
     answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
     rules = load_rules(Path.cwd() / "vendor" / "src")
@@ -245,7 +356,7 @@ def main() -> None:
     if not rules[1].is_known(region := answers["aws_region"]):
         hint = f" Did you mean {near}? Edit .env." if (near := rules[1].suggestion(region)) else ""
         print(f"Note: {region} is not a region that this template knows.{hint}", file=sys.stderr)
-    print(next_steps(Path.cwd(), created))
+    print(next_steps(Path.cwd(), created, answers["django_version"]))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,27 @@
-"""Check the answers before anything is written, with the check of post_gen_project.py.
+"""Check the answers before anything is written, with the check of post_gen_project.py, and clear its sources' places.
 
-Where this hook can't find the template's folder, it does nothing, and post_gen_project.py alone checks.
+Where this hook can't find the template's folder, post_gen_project.py alone checks.
 """
 
+import os
 import sys
 
-if __name__ == "__main__" and not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]  # hooks run from the shared temporary folder, and its files must not be imported
+if __name__ == "__main__":
+    # Nothing may be imported from the shared temporary folder, which holds this hook, or from the project's, which may
+    # have been there before (PYTHONPATH=. leads into it); only Python's own library may lie there.
+    sys.path[:] = sys.path[0 if getattr(sys.flags, "safe_path", False) else 1 :]
+    here, own = os.path.realpath("") + os.sep, os.path.dirname(os.__file__)  # noqa: PTH120
+    sys.path[:] = [
+        p for p in sys.path if p.startswith(own) or not f"{os.path.realpath(p)}{os.sep}".startswith(here)
+    ]
 
 import contextlib
-import importlib
 import json
-import os
+import runpy
+import shutil
 from pathlib import Path
+
+SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE", "wheel.py")  # as in post_gen_project.py
 
 
 def template_folder(answers: dict[str, object]) -> Path | None:
@@ -22,7 +31,7 @@ def template_folder(answers: dict[str, object]) -> Path | None:
     folder is the working directory of the parent process, cookiecutter, while hooks run.
     """
     repo = str(answers.get("_repo_dir") or "")
-    starts = (os.environ.get("PWD", ""), str(answers.get("_output_dir") or "")) if repo else ()
+    starts = (os.environ.get("PWD", ""),) if repo else ()
     for folder in (Path(f"/proc/{os.getppid()}/cwd"), *(Path(start, repo) for start in starts)):
         with contextlib.suppress(OSError):
             files = (folder / "hooks/post_gen_project.py", folder / "library/src/s3kit/naming/__init__.py")
@@ -31,15 +40,26 @@ def template_folder(answers: dict[str, object]) -> Path | None:
     return None
 
 
+def clear(vendor: Path) -> None:
+    """Remove what lies where cookiecutter will put the library's sources, which post_gen_project.py runs.
+
+    With --skip-if-file-exists, cookiecutter would keep what an existing folder holds there.
+    """
+    if vendor.is_symlink():
+        sys.exit(f"Nothing was written: {vendor} is a symbolic link. Remove it, or choose another folder.")
+    for path in (vendor / name for name in SOURCES):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+
+
 def main() -> None:
     """Exit with 1 and the reasons if an answer is rejected."""
-    sys.dont_write_bytecode = True  # cookiecutter copies whatever lies in the template's folder
     answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
     if folder := template_folder(answers):
-        sys.path.insert(0, str(folder / "hooks"))
-        hook = importlib.import_module("post_gen_project")
-        if refusals := hook.check(answers, *hook.load_rules(folder / "library/src")):
-            sys.exit(hook.report("Nothing was written.", refusals, answers))
+        hook = runpy.run_path(str(folder / "hooks" / "post_gen_project.py"))
+        if refusals := hook["check"](answers, *hook["load_rules"](folder / "library/src")):
+            answers["_existing"] = any(Path.cwd().iterdir())
+            sys.exit(hook["report"]("Nothing was written.", refusals, answers))
+    clear(Path.cwd() / "vendor")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from tests.answers import FIXED, QUESTIONS, ROOT
 
@@ -23,7 +24,8 @@ def load(name: str) -> ModuleType:
 _before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 post_gen = load("post_gen_project")
 pre_gen = load("pre_gen_project")
-RULES: tuple[ModuleType, ModuleType] = post_gen.load_rules(ROOT / "library" / "src")
+with patch.dict(sys.modules):
+    RULES: tuple[ModuleType, ModuleType] = post_gen.load_rules(ROOT / "library" / "src")
 bucket_names, regions = RULES
 sys.dont_write_bytecode = _before
 

@@ -5,10 +5,12 @@ import os
 import re
 import secrets
 import stat
+import sys
 from pathlib import Path
 
 import environ
 import pytest
+import yaml
 from cookiecutter.main import cookiecutter
 
 from tests.answers import FIXED, PROJECT
@@ -170,10 +172,41 @@ def test_the_next_steps_start_where_the_user_stands(
         monkeypatch.delenv("PWD")
     else:
         monkeypatch.setenv("PWD", str(tmp_path / here))
-    told = post_gen.next_steps(project, created=True)
+    told = post_gen.next_steps(project, True, "5.2")
     assert f"  cd {shown.format(parent=tmp_path.name, absolute=project)}\n  make run\n" in told
     assert "README.md" in told
     assert len([line for line in told.splitlines() if line.startswith("  ")]) <= 3
+    assert "git init -b main" in told
+    (project / ".git").mkdir(parents=True)
+    assert "git init" not in post_gen.next_steps(project, True, "5.2")
+
+
+def test_the_branch_that_the_next_steps_name_is_the_one_deployed() -> None:
+    deploy = (PROJECT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
+    on = yaml.safe_load(deploy)[True]  # YAML 1.1 takes the key `on` for true
+    assert on["push"]["branches"] == ["main"]
+
+
+@pytest.mark.parametrize("tool", ["python3.12", "python3.14", "uv"])
+def test_a_missing_python_is_told_before_make_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    project, folder, mark = tmp_path / "my-site", tmp_path / "bin", tmp_path / "mark"
+    (project / "bin").mkdir(parents=True)
+    folder.mkdir()
+    for place, code in ((project / "bin", f"touch {mark}"), (folder, "exit 127")):  # as pyenv's shims do
+        (place / tool).write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
+        (place / tool).chmod(0o755)
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PATH", os.pathsep.join(["bin", str(project / "bin"), str(folder)]))
+    monkeypatch.setattr(sys, "version_info", (3, 11, 4))
+    told = post_gen.next_steps(project, True, "6.1")
+    assert "Django 6.1 needs Python 3.12 or later, and only Python 3.11 was found." in told
+    assert told.index("django_version=5.2") < told.index("make run\n")
+    assert not mark.exists()  # the project's own programs are not run
+    assert "Python" not in post_gen.next_steps(project, True, "5.2")
+    (folder / tool).write_text("#!/bin/sh\n", encoding="utf-8")
+    assert "Python" not in post_gen.next_steps(project, True, "6.1")
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,12 @@
 """Answers are data: refused in plain words, or whole in every file that shows them; nothing is run."""
 
+import importlib.util
 import io
+import marshal
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -236,3 +240,76 @@ def test_an_answer_typed_at_the_prompt_is_not_run(
 )
 def test_no_other_answer_takes_more_than_names(answer: str, value: str) -> None:
     assert {name for name, _, _ in refusals(**{answer: value})} == {answer}
+
+
+def bytecode(source: Path, code: str) -> None:
+    """Leave bytecode for a source file that Python takes without looking at the file."""
+    cached = Path(importlib.util.cache_from_source(str(source)))
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    compiled = marshal.dumps(compile(code, str(source), "exec"))
+    cached.write_bytes(importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + compiled)
+
+
+@pytest.mark.parametrize("options", [[], ["--skip-if-file-exists"]])
+@pytest.mark.parametrize("python_path", ["", "."])
+def test_nothing_that_lies_in_the_projects_folder_is_run(
+    template: Path, tmp_path: Path, options: list[str], python_path: str
+) -> None:
+    mark, project, copy = tmp_path / "mark", tmp_path / "out" / "my-site", tmp_path / "template"
+    code = f"open({str(mark)!r}, 'a').write(__file__ + '\\n')"
+    modules = ["argparse", "base64", "difflib", "json", "runpy", "secrets", "shlex", "shutil", "tomllib"]
+    modules += ["unicodedata", "zipfile", "wheel", "s3kit"]
+    modules += [] if python_path else ["sitecustomize", "usercustomize"]  # Python runs these before any hook
+    for folder in (project, project / "vendor", project / "vendor" / "src", project / "hooks"):
+        for module in modules:
+            (folder / module).mkdir(parents=True)
+            (folder / module / "__init__.py").write_text(code, encoding="utf-8")
+            bytecode(folder / f"{module}.py", code)
+    (project / "vendor" / "wheel.py").write_text(code, encoding="utf-8")
+    shutil.copytree(template, copy, symlinks=True)
+    # What Python has left, or somebody else, where the links of the template's vendor/ lead.
+    for name in ("__init__", "naming/__init__", "naming/regions", "naming/buckets", "../../wheel"):
+        bytecode(copy / "library" / "src" / "s3kit" / f"{name}.py", code)
+    bytecode(copy / "hooks" / "post_gen_project.py", code)
+    config = tmp_path / "config"
+    config.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "cookiecutter",
+        "--no-input",
+        "-f",
+        *options,
+        "-o",
+        tmp_path / "out",
+        copy,
+    ]
+    done = subprocess.run(
+        [*command, "project_slug=my-site"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": python_path, "COOKIECUTTER_CONFIG": str(config_in(config))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not mark.exists(), mark.read_text(encoding="utf-8")
+    assert len([*project.glob("vendor/*.whl")]) == 1
+    assert not (project / "vendor" / "wheel.py").exists()
+
+
+def test_sources_are_not_written_where_a_link_leads(template: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    (mine / "src").mkdir(parents=True)
+    (mine / "src" / "a.py").touch()
+    (tmp_path / "out" / "my-site").mkdir(parents=True)
+    (tmp_path / "out" / "my-site" / "vendor").symlink_to(mine)
+    with pytest.raises(FailedHookException):
+        cookiecutter(
+            str(template),
+            no_input=True,
+            overwrite_if_exists=True,
+            output_dir=str(tmp_path / "out"),
+            default_config=True,
+            extra_context={"project_slug": "my-site"},
+        )
+    assert [path.name for path in mine.rglob("*")] == ["src", "a.py"]

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from cookiecutter.main import cookiecutter
 
 from tests.answers import FIXED, PROMPTS, QUESTIONS, ROOT
 from tests.hook import GOOD, RULES, config_in, post_gen, pre_gen, refusals, tree
+from tests.machine import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -113,7 +115,8 @@ BAD = [
     ({"project_slug": "-a_"}, ["must begin and end with"], "a"),
     ({"aws_region": "us_east_1"}, ["write it with hyphens"], "us-east-1"),
     ({"aws_region": "us-east-1a"}, ["is an availability zone"], "us-east-1"),
-    ({"aws_region": "Seoul"}, ["lower case"], "ap-northeast-2"),
+    ({"aws_region": "Seoul"}, ["the name of a place, not of a region"], "ap-northeast-2"),
+    ({"aws_region": "EU-Central-1"}, ["write it in lower case"], "eu-central-1"),
     ({"aws_region": "us-esat-1"}, ["no direction 'esat'"], "us-east-1"),
     ({"aws_region": "mars"}, ["is not a region"], None),
     (
@@ -159,7 +162,8 @@ def test_each_reason_is_one_printable_line(answers: dict[str, Any]) -> None:
     assert [line.split(":")[0] for line in lines[2:-3]] == [f"  {refusal.answer}" for refusal in found]
 
 
-def test_a_missing_answer_is_a_refusal() -> None:
+def test_a_missing_answer_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post_gen, "caller", lambda _: ["cookiecutter"])
     found = post_gen.check({}, *RULES)
     assert [(refusal.answer, refusal.message) for refusal in found] == [
         (name, "is missing") for name in PROMPTS
@@ -199,18 +203,19 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     assert done.returncode == 1
     assert list(here.rglob("*")) == [here / "sub", here / "sub/out"]
     told = done.stderr.split("-" * 72)[1].strip("\n").split("\n")
+    [static] = set(re.findall(r"pub-static-[a-z]{6}", done.stderr))  # the default, with its random end
     assert told[:-1] == [
         "Nothing was written. These answers need another value:",
         "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $ or `; "
         'a typographic apostrophe (\u2019) is fine. Try O\u2019Neil\u2019s "Pub"',
         "  aws_region: 'us_east_1' is not a region: write it with hyphens, not underscores. Try us-east-1",
         "  static_bucket_name: 'My_Bucket\\x07' has 'M', '_', 'B', '\\x07'; "
-        "only a-z, 0-9 and - are allowed (lower case only). Try my-bucket",
+        f"only a-z, 0-9 and - are allowed (lower case only). Try {static}",
         "  static_bucket_name: 'My_Bucket\\x07' must begin and end with a letter or a digit (a-z, 0-9). "
-        "Try my-bucket",
+        f"Try {static}",
         f"  media_bucket_name: '{'x' * 65}... is 2000 characters long; 3 to 63 are allowed. "
         f"Try {'x' * 40}-{'x' * 22}",
-        "Run it again; the other answers are kept:",
+        "Run it again with these values:",
     ]
     command = pasted(done.stderr)
     assert shlex.split(command)[:4] == ["cookiecutter", source, "--output-dir", str(here / "sub/out")]
@@ -219,14 +224,14 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     shared.mkdir()
     for name in ("json", "re", "secrets", "importlib", "s3kit", "wheel"):
         (shared / f"{name}.py").write_text(f"raise SystemExit('{name}.py was run')", encoding="utf-8")
-    again = shell(f"{command} --no-input", here, TMPDIR=str(shared))
+    again = shell(command, here, TMPDIR=str(shared))
     assert again.returncode == 0, again.stderr
     assert "  cd sub/out/pub\n  make run\n" in again.stdout
     project = here / "sub/out/pub"
     written = (project / ".env").read_text(encoding="utf-8")
     assert "\nDJANGO_SITE_NAME='O\u2019Neil\u2019s \"Pub\"'\n" in written
     assert "\nAWS_S3_REGION_NAME=us-east-1\n" in written
-    assert "\nAWS_STATIC_BUCKET_NAME=my-bucket\n" in written
+    assert f"\nAWS_STATIC_BUCKET_NAME={static}\n" in written
     assert "django~=6.1" in (project / "pyproject.toml").read_text(encoding="utf-8")
 
 
@@ -240,16 +245,68 @@ def test_the_command_names_the_version_and_only_what_is_needed(
         "_output_dir": str(tmp_path),
         "__private": "x",
     }
-    words = shlex.split(post_gen.command([], answers))
-    assert words == [
-        "cookiecutter",
-        "gh:me/mine",
-        "--checkout",
-        "v1 x",
-        *(f"{name}={GOOD[name]}" for name in PROMPTS),
-    ]
+    monkeypatch.setattr(post_gen, "caller", lambda _: ["cookiecutter"])
+    words = ["cookiecutter", "gh:me/mine", "--checkout", "v1 x"]
+    given = [f"{name}={GOOD[name]}" for name in PROMPTS]
+    assert shlex.split(post_gen.command([], answers)) == [*words, "--no-input", *given]
+    # One without a suggestion must be asked for, and then cookiecutter asks for all.
+    refused = [post_gen.Refusal("aws_region", "is not a region", None)]
+    given.remove(f"aws_region={GOOD['aws_region']}")
+    assert shlex.split(post_gen.command(refused, answers)) == [*words, *given]
+    assert "press Enter to keep an answer" in post_gen.report("Stop.", refused, answers)
     monkeypatch.delenv("PWD")
     assert f"--output-dir {tmp_path} " in post_gen.command([], answers)
+
+
+RANDOM = {"__bucket_prefix": "pub", "__bucket_suffix": "k3v9qz"}
+
+
+def test_a_name_without_a_near_one_becomes_the_default_with_its_random_end() -> None:
+    cures = {n: c for n, _, c in refusals(**RANDOM, static_bucket_name="사진", media_bucket_name="My_Bucket")}
+    assert cures == {
+        "static_bucket_name": "pub-static-k3v9qz",
+        "media_bucket_name": "pub-media-k3v9qz",
+    }
+    cures = {n: c for n, _, c in refusals(**RANDOM, static_bucket_name="사진", media_bucket_name="사진")}
+    assert set(cures.values()) == {"pub-static-k3v9qz"}  # one bucket was meant
+    assert refusals(**RANDOM, media_bucket_name="My_Photos")[0][2] == "my-photos"
+    broken = RANDOM | {"__bucket_suffix": "$(x)"}
+    assert refusals(**broken, media_bucket_name="사진")[0][2] == "my-bucket"
+
+
+PYTHON_M = [sys.executable, "-m", "cookiecutter"]
+UVX = ["uvx", "--from", "cookiecutter", "--with", "cookiecutter", "cookiecutter"]
+CALLERS = [PYTHON_M, pytest.param(UVX, marks=pytest.mark.slow), ["cookiecutter"]]
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=["python -m", "uvx", "cookiecutter"])
+def test_the_command_begins_as_the_person_began(
+    shell: Run, template: Path, tmp_path: Path, caller: list[str]
+) -> None:
+    (tmp_path / "my-site").mkdir()
+    (tmp_path / "my-site" / "mine.txt").touch()
+    path = os.pathsep.join([str(Path(sys.executable).parent), clean_environment()["PATH"]])
+    line = shlex.join([*caller, "--no-input", "-f", str(template), "project_slug=my-site"])
+    done = shell(f"{line} aws_region=Seoul", tmp_path, PATH=path)
+    start = f"  {shlex.join([*caller, str(template)])} --overwrite-if-exists --no-input "
+    [command] = [line for line in done.stderr.splitlines() if line.startswith(start)]
+    again = shell(command, tmp_path, PATH=path)
+    assert again.returncode == 0, again.stderr
+    written = (tmp_path / "my-site" / ".env").read_text(encoding="utf-8")
+    assert "\nAWS_S3_REGION_NAME=ap-northeast-2\n" in written
+
+
+def test_where_nothing_tells_the_caller_the_command_runs_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "getppid", lambda: 0)  # as on systems without /proc
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert post_gen.caller({}) == PYTHON_M
+    assert post_gen.caller({"_commit": "1"}) == [sys.executable, "-m", "cruft", "create"]
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert post_gen.caller({}) == ["cookiecutter"]
+    monkeypatch.setattr(sys, "prefix", "/home/me/.cache/uv/archive-v0/x1")
+    assert post_gen.caller({}) == ["uvx", "cookiecutter"]
 
 
 def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], tmp_path: Path) -> None:
@@ -298,7 +355,7 @@ def test_pre_gen_finds_the_template(template: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("PWD")
     assert pre_gen.template_folder({"_repo_dir": "."}) is None
     relative = {"_repo_dir": template.name, "_output_dir": str(template.parent)}
-    assert pre_gen.template_folder(relative) == template
+    assert pre_gen.template_folder(relative) is None  # what lies where projects go is not run
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "post_gen_project.py").touch()
     assert pre_gen.template_folder({"_repo_dir": str(tmp_path)}) is None  # another template

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def test_a_link_for_each_source_and_nothing_else() -> None:
         path.name: path.readlink().as_posix() for path in (PROJECT / "vendor").iterdir() if path.is_symlink()
     }
     assert links == {name: f"../../library/{name}" for name in post_gen.SOURCES}
+    assert pre_gen.SOURCES == post_gen.SOURCES
     assert {path.name for path in (PROJECT / "vendor").iterdir()} == set(links)
 
 
@@ -209,6 +211,33 @@ def repository(copy: Path) -> Path:
 def test_git_keeps_the_links(repository: Path, tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "--quiet", repository, tmp_path / "clone"], check=True)
     assert (tmp_path / "clone" / PROJECT.name / "vendor" / "src" / "s3kit" / "__init__.py").is_file()
+
+
+def test_cruft_gets_a_command_of_its_own(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COOKIECUTTER_CONFIG", str(config_in(tmp_path)))
+    answers = json.dumps({**FIXED, "aws_region": "Seoul"})
+    words = [*CRUFT, "create", repository, "--output-dir", "out", "--no-input", "--extra-context", answers]
+    monkeypatch.setenv("PWD", str(tmp_path))
+    printed = run(*words, cwd=tmp_path, expect=1)
+    start = shlex.join([*map(str, CRUFT), "create", str(repository), "--output-dir", str(tmp_path / "out")])
+    [command] = [line for line in printed.splitlines() if line.startswith(f"  {start} --no-input ")]
+    assert "Your project is ready." in run("sh", "-c", command, cwd=tmp_path)
+    project = tmp_path / "out" / FIXED["project_slug"]
+    assert "\nAWS_S3_REGION_NAME=ap-northeast-2\n" in (project / ".env").read_text(encoding="utf-8")
+
+    # A later version of the template may reject what an earlier one took.
+    state = json.loads((project / ".cruft.json").read_text(encoding="utf-8"))
+    state["context"]["cookiecutter"]["project_name"] = "a\\b"
+    (project / ".cruft.json").write_text(json.dumps(state), encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    commit(project, "as it was made")
+    (repository / "new").touch()
+    commit(repository, "another version")
+    printed = run(*CRUFT, "update", "--skip-apply-ask", cwd=project, expect=1)
+    update = shlex.join([*CRUFT, "update", "--variables-to-update", json.dumps({"project_name": "ab"})])
+    assert f"  {update}\n" in printed
 
 
 def test_cruft_without_proc_creates_and_updates(

@@ -42,7 +42,11 @@ def test_a_region_that_aws_may_open_is_no_problem(region: str) -> None:
         ("us-east-100", ["form"]),
         ("us-west-2-lax-1a", ["form"]),
         ("aws-global", ["form"]),
-        ("Asia Pacific (Seoul)", ["lower-case", "characters"]),
+        ("Asia Pacific (Seoul)", ["place"]),
+        ("Seoul", ["place"]),
+        ("seoul", ["place"]),
+        ("S\u00e3o Paulo", ["place"]),
+        ("Seoul 1", ["lower-case", "characters"]),
     ],
 )
 def test_what_is_no_region_is_refused(region: str, rules: list[str]) -> None:

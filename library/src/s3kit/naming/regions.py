@@ -61,6 +61,7 @@ _PLACES = {
     "eusc-de-east-1": "sovereign sovereign-cloud",
 }
 KNOWN = frozenset(_PLACES)
+_NAMES = {name: known for known, places in _PLACES.items() for name in (known, *places.split())}
 
 _DIRECTIONS = "central|north|south|east|west|northeast|northwest|southeast|southwest"
 # An area is two letters (us), perhaps with the name of a government's or an isolated cloud (us-gov, us-isob),
@@ -84,6 +85,8 @@ def problems(region: str) -> list[Problem]:
     """Return all that keeps the text from being a region: nothing for a well-formed one, known or not."""
     if _FORM.fullmatch(region):
         return []
+    if not re.search(r"[0-9]", region) and (meant := _named(_plain(region))):
+        return [Problem("place", f"is the name of a place, not of a region: the region there is {meant}")]
     found = []
     if re.search(r"[A-Z]", region):
         found.append(Problem("lower-case", "is not a region: write it in lower case"))
@@ -110,19 +113,29 @@ def is_known(region: str) -> bool:
 
 def suggestion(region: str) -> str | None:
     """Return the known region that a near miss or a place (``Seoul``) probably meant, or nothing."""
-    ascii_text = unicodedata.normalize("NFKD", region[:100]).encode("ascii", "ignore").decode()
-    text = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
+    text = _plain(region)
     text = re.sub(r"([0-9])[a-z]$", r"\1", text)  # the letter of an availability zone
-    names = {name: known for known, places in _PLACES.items() for name in (known, *places.split())}
-    if named := [name for name in names if f"-{name}-" in f"-{text}-"]:
-        return names[max(named, key=len)]
+    if named := _named(text):
+        return named
     # us-esat-1 is as near to us-west-1 as to us-east-1 for difflib; the same letters in another order decide.
-    for name in names:
+    for name in _NAMES:
         if text and sorted(name.replace("-", "")) == sorted(text.replace("-", "")):
-            return names[name]
-    ratios = {name: difflib.SequenceMatcher(None, name, text).ratio() for name in names}
-    nearest = max(names, key=lambda name: ratios[name])
-    return names[nearest] if ratios[nearest] >= 0.75 else None
+            return _NAMES[name]
+    ratios = {name: difflib.SequenceMatcher(None, name, text).ratio() for name in _NAMES}
+    nearest = max(_NAMES, key=lambda name: ratios[name])
+    return _NAMES[nearest] if ratios[nearest] >= 0.75 else None
+
+
+def _named(text: str) -> str | None:
+    """Return the region whose name, or a place of which, is in the text that `_plain` returned."""
+    named = [name for name in _NAMES if f"-{name}-" in f"-{text}-"]
+    return _NAMES[max(named, key=len)] if named else None
+
+
+def _plain(region: str) -> str:
+    """Return the text in the letters that names of regions have."""
+    ascii_text = unicodedata.normalize("NFKD", region[:100]).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
 
 
 def listed(characters: str) -> str:
