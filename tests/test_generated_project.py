@@ -272,6 +272,7 @@ def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
 def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_path: Path) -> None:
     project, media = tmp_path / "two", tmp_path / "two" / "var" / "media"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    shutil.rmtree(project / "var", ignore_errors=True)
     python, port, other = on_lts.path / ".venv" / "bin" / "python", free_port(), free_port()
     add = (python, "manage.py", "add_picture", ROOT / "docs" / "hills.jpg", "Hills")
     with running(python, "manage.py", "s3", "run", "--port", port, "--s3-port", "0", cwd=project) as server:
@@ -293,6 +294,7 @@ def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_pat
 def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_path: Path) -> None:
     project = tmp_path / "rehearsal"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)
+    shutil.rmtree(project / "var", ignore_errors=True)
     text = (project / "docs" / "aws.md").read_text(encoding="utf-8").partition("## Rehearse")[2]
     block = text.partition("```sh\n")[2].partition("```")[0]
     (serve,) = re.findall(r"^manage\.py (s3 serve.*) &$", block, re.MULTILINE)

@@ -117,7 +117,7 @@ def test_use_s3_chooses_the_storages(use_s3, on_s3):
 
 def test_the_process_wins_over_the_file_and_blank_is_unset(tmp_path):
     file = tmp_path / ".env"
-    file.write_text("DJANGO_SITE_NAME='From the file'\nDJANGO_DEBUG=true\nAWS_PROFILE=\n")
+    file.write_text("DJANGO_SITE_NAME='From the file'\nDJANGO_DEBUG=true\nUSE_S3=false\nAWS_PROFILE=\n")
     for shell, expected in (("", "From the file"), ("From the shell", "From the shell")):
         found = settings_of("SITE_NAME", DJANGO_ENV_FILE=str(file), DJANGO_SITE_NAME=shell)
         assert found["SITE_NAME"] == expected
