@@ -9,6 +9,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from configparser import ConfigParser
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,12 +78,13 @@ class Served:
 
     def left(self) -> list[str]:
         """Return the keys outside of the media: of objects that wait, and of unfinished uploads."""
+        key = ConfigParser(interpolation=None)
+        key.read(Path(self.environment["AWS_SHARED_CREDENTIALS_FILE"]).with_name("root"))
         root = boto3.client(
             "s3",
             region_name=self.environment["AWS_S3_REGION_NAME"],
             endpoint_url=self.s3,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            **key["default"],
             config=Config(s3={"addressing_style": "path"}, proxies={}),
         )
         bucket = FIXED["media_bucket_name"]
