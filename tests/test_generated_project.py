@@ -216,38 +216,70 @@ def test_collectstatic_says_so_when_it_publishes_nothing(on_lts: Installed, tmp_
     assert re.search(r"to the bucket '[\w-]+' \(AWS_STATIC_BUCKET_NAME\), set USE_S3=true\.", printed)
 
 
+ADD_A_PICTURE = """
+from django.core.files.base import ContentFile
+from gallery.models import Picture
+from users.models import User
+user = User.objects.create_user("ada")
+Picture.objects.create(film=ContentFile(b"a film", name="waves.mp4"), alt="Waves", uploaded_by=user)
+"""
+
+
 def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
-    project = tmp_path / "without"
+    def manage(*words: str, expect: int = 0) -> str:
+        return run(python, "manage.py", *words, cwd=project, expect=expect, USE_S3="false")
+
+    project, film = tmp_path / "without", tmp_path / "without" / "var" / "media" / "films"
     run("cp", "-r", on_lts.path, project, cwd=tmp_path)
-    readme = (project / "README.md").read_text(encoding="utf-8")
-    steps = re.search(r"To remove the example, delete (.*?), remove", readme, re.DOTALL)
-    assert steps
-    for name in re.findall("`([^`]+)`", steps[1]):
-        run("rm", "-r", name, cwd=project)
-    for file, line, instead in (
-        ("config/settings.py", '    "gallery",\n', ""),
-        (
-            "config/urls.py",
-            '    path("", include("gallery.urls")),\n',
-            '    path("", TemplateView.as_view(template_name="base.html"), name="home"),\n',
-        ),
-        (
-            "config/urls.py",
-            "import include, path\n",
-            "import include, path\nfrom django.views.generic import TemplateView\n",
-        ),
-    ):
-        text = (project / file).read_text(encoding="utf-8")
-        assert text.count(line) == 1
-        (project / file).write_text(text.replace(line, instead), encoding="utf-8")
+    (project / "db.sqlite3").unlink(missing_ok=True)
     tools = on_lts.path / ".venv" / "bin"
     python = tools / "python"
-    assert "no issues" in run(python, "manage.py", "check", cwd=project)
+    manage("migrate")
+    manage("shell", "-c", ADD_A_PICTURE)
+    assert "Nothing was changed." in manage("remove_gallery", expect=1)  # nobody has said yes
+
+    # What is in the way is named before anything is changed.
+    urls = (project / "config" / "urls.py").read_text(encoding="utf-8")
+    (project / "config" / "urls.py").write_text(
+        urls.replace('"gallery.urls")', '"gallery.urls"),'), encoding="utf-8"
+    )
+    assert "config/urls.py by hand" in manage("remove_gallery", "--no-input", expect=1).splitlines()[-1]
+    (project / "config" / "urls.py").write_text(urls, encoding="utf-8")
+    assert len(list(film.iterdir())) == 1
+
+    # It fails in between, and goes on the next time.
+    static = project / "static" / "gallery"
+    static.rename(tmp_path / "kept")
+    static.write_text("no folder", encoding="utf-8")
+    printed = manage("remove_gallery", "--no-input", "--delete-uploads", expect=1)
+    assert "run the command again" in printed.splitlines()[-1]
+    assert "no issues" in manage("check")
+    static.unlink()
+    (tmp_path / "kept").rename(static)
+    manage("remove_gallery", "--no-input")
+    assert list(film.iterdir()) == []
+
+    manage("shell", "-c", "from users.models import User; User.objects.get(username='ada').delete()")
+    count = "print('left', Permission.objects.filter(content_type__app_label='gallery').count())"
+    left = f"from django.contrib.auth.models import Permission; {count}"
+    assert "left 0" in manage("shell", "-c", left)
+    assert "No changes detected" in manage("makemigrations", "--check", "--dry-run")
+    run(tools / "ruff", "check", ".", cwd=project)
+    run(tools / "ruff", "format", "--check", ".", cwd=project)
     assert "Success: no issues found" in run(tools / "mypy", ".", cwd=project)
-    (project / "gallery" / "__pycache__").mkdir(parents=True)  # as git leaves the folder of an app
     run(python, "-m", "pytest", "-q", cwd=project)
-    assert "gallery" not in run(
-        "grep", "-rl", "gallery", ".", "--include=*.html", "--include=*.css", cwd=project, expect=1
+    searched = [
+        path for path in project.iterdir() if path.name not in {".venv", "var", "vendor", "db.sqlite3"}
+    ]
+    run(
+        "grep",
+        "-rIil",
+        "--exclude-dir=.*_cache",
+        "--exclude-dir=__pycache__",
+        "gallery",
+        *searched,
+        cwd=project,
+        expect=1,
     )
 
 

@@ -1,0 +1,95 @@
+"""`manage.py remove_gallery`: remove the example from the database and from the project."""
+
+import re
+import shutil
+import sys
+
+from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
+from django.core.files.storage import default_storage
+from django.core.management import BaseCommand, CommandError, call_command
+from django.db import connection
+from django.db.migrations.loader import MigrationLoader
+
+from gallery.models import Picture
+
+HOME = (
+    '{% extends "base.html" %}\n\n{% block content %}<h1 class="title">{{ site_title }}</h1>{% endblock %}\n'
+)
+# File, pattern, replacement. The settings come last: while the app is installed, the command can run again.
+EDITS = (
+    (
+        "config/urls.py",
+        r'^(from django\.urls import .*\n)((?:.*\n)*? *path\("", )include\("gallery\.urls"\)\),$',
+        r"\1from django.views.generic import TemplateView"
+        r'\n\2TemplateView.as_view(template_name="home.html"), name="home"),',
+    ),
+    ("README.md", r"^\| `gallery/` .*\n|^To remove the example(?:.+\n)+\n", ""),
+    ("config/settings.py", r'^ *"gallery",\n', ""),
+)
+
+
+class Command(BaseCommand):
+    """Remove the example."""
+
+    help = "Remove the example app: its tables, code, templates, static files and tests."
+
+    def add_arguments(self, parser):
+        """Add the arguments."""
+        parser.add_argument("--no-input", action="store_false", dest="interactive", help="don't ask")
+        parser.add_argument(
+            "--delete-uploads", action="store_true", help="delete the files of all pictures too"
+        )
+
+    def handle(self, *args, interactive, delete_uploads, **options):
+        """Check what would be in the way, ask, and remove. After a failure, the command can run again."""
+        texts = {}
+        for name, pattern, replacement in EDITS:
+            path = settings.BASE_DIR / name
+            texts[path] = re.sub(pattern, replacement, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            if name.endswith(".py") and '"gallery' in texts[path]:
+                raise CommandError(f"Remove the gallery from {name} by hand (it needs a page named home).")
+        graph = MigrationLoader(connection).graph
+        apps = {app for root in graph.root_nodes("gallery") for app, _ in graph.backwards_plan(root)} - {
+            "gallery"
+        }
+        if apps:  # migrating to zero would drop their tables as well
+            raise CommandError(
+                f"Migrations of {', '.join(sorted(apps))} depend on the gallery. Remove those first."
+            )
+        has_table = Picture._meta.db_table in connection.introspection.table_names()
+        files = [picture.file for picture in Picture.objects.all()] if has_table else []
+        place = getattr(default_storage, "bucket_name", None) or default_storage.location
+        self.stdout.write(
+            f"This drops the gallery's table in {connection.settings_dict['NAME']} ({len(files)} pictures and films)"
+            f" and deletes the code. Their files in {place} "
+            + ("are deleted too." if delete_uploads else "stay; --delete-uploads deletes them.")
+        )
+        if interactive:
+            self.stdout.write("Commit your work first. Type 'yes' to go on:")
+            if sys.stdin.readline().strip() != "yes":
+                raise CommandError("Nothing was changed.")
+        try:
+            for file in files if delete_uploads else ():
+                file.storage.delete(file.name)
+            call_command("migrate", "gallery", "zero", interactive=False, verbosity=options["verbosity"])
+            ContentType.objects.filter(app_label="gallery").delete()  # and with them the permissions
+            self.remove(texts)
+        except Exception as error:  # each storage and database raises errors of its own
+            raise CommandError(f"Not finished: {error}. Mend that and run the command again.") from error
+        self.stdout.write(
+            "Done. Before you deploy, run 'manage.py migrate gallery zero' with the old release there."
+        )
+
+    def remove(self, texts):
+        """Write the edited files and delete the app's, with this command last."""
+        home = settings.BASE_DIR / "templates" / "home.html"
+        if not home.exists():
+            home.write_text(HOME, encoding="utf-8")
+        (settings.BASE_DIR / "tests" / "test_gallery.py").unlink(missing_ok=True)
+        for name in ("templates/gallery", "static/gallery"):
+            if (settings.BASE_DIR / name).exists():
+                shutil.rmtree(settings.BASE_DIR / name)
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
+        shutil.rmtree(settings.BASE_DIR / "gallery")
