@@ -164,3 +164,63 @@ def test_without_scripts_the_same_form_works(site: Site, chromium: Browser) -> N
     expect(page.get_by_text("The picture was deleted.")).to_be_visible()
     expect(page.get_by_role("img", name="The sea")).to_have_count(0)
     context.close()
+
+
+# What Django's form.as_p and form.as_div write for a form of the owner's.
+PLAIN = """<form id="plain"><p><label for="a">Title:</label> <input type="text" id="a">
+<span class="helptext">As on the cover.</span></p><div><label for="b">Text:</label><textarea id="b"></textarea></div>
+<p><label for="c">Lent:</label> <input type="checkbox" id="c"></p><button>Save</button></form>"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_a_plain_form_looks_like_the_site(site: Site, chromium: Browser, size: ViewportSize) -> None:
+    page = chromium.new_page(viewport=size)
+    page.goto(f"{site.address}accounts/login/")
+    style = "(element, name) => getComputedStyle(element).getPropertyValue(name)"
+    page.locator("main").evaluate("(main, html) => main.insertAdjacentHTML('beforeend', html)", PLAIN)
+    plain, own = page.locator("#plain"), page.locator(".narrow")
+    for name in (
+        "border-top-color",
+        "background-color",
+        "font-family",
+        "width",
+        "padding-left",
+        "min-height",
+    ):
+        wanted = own.get_by_label("Username").evaluate(style, name)
+        assert [plain.locator(at).evaluate(style, name) for at in ("#a", "#b")] == [wanted, wanted]
+    for name in ("background-color", "color", "min-height"):
+        button = own.get_by_role("button").evaluate(style, name)
+        assert plain.get_by_role("button").evaluate(style, name) == button
+    title = plain.get_by_text("Title:").bounding_box()
+    field = plain.locator("#a").bounding_box()
+    check = plain.locator("#c").bounding_box()
+    assert title
+    assert field
+    assert check
+    assert title["y"] + title["height"] <= field["y"]
+    assert check["width"] < 30
+    assert no_side_scroll(page)
+    page.close()
+
+
+def test_a_date_stays_on_one_line_under_a_portrait(site: Site, chromium: Browser) -> None:
+    page = chromium.new_page(viewport=DESKTOP)
+    page.goto(f"{site.address}accounts/login/?next=/pictures/add/")
+    page.get_by_label("Username").fill("anna")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    tower = {"name": "t.png", "mimeType": "image/png", "buffer": picture(300, 1200, ("#f2c9a1", "#23395b"))}
+    page.get_by_label("Picture or film").set_input_files(tower)
+    page.get_by_label("Description").fill("A tower")
+    page.get_by_role("button", name="Add to the gallery").click()
+    expect(page.locator(".opening .edge")).to_have_text(
+        re.compile(r"^\d+ (picture or film|pictures and films), ")
+    )
+    date = page.locator(".frame").filter(has_text="A tower").locator("time")
+    assert date.evaluate(
+        "e => e.getBoundingClientRect().height < 1.9 * parseFloat(getComputedStyle(e).fontSize)"
+    )
+    page.goto(f"{site.address}admin/gallery/picture/add/")
+    expect(page).to_have_title(re.compile("^Add a picture or film"))
+    page.close()

@@ -13,9 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from gallery.models import Picture
 
-HOME = (
-    '{% extends "base.html" %}\n\n{% block content %}<h1 class="title">{{ site_title }}</h1>{% endblock %}\n'
-)
+HOME = '{% extends "base.html" %}\n{% block content %}<h1 class="title">{{ site_title }}</h1>{% endblock %}\n'
 # File, pattern, replacement. The settings come last: while the app is installed, the command can run again.
 EDITS = (
     (
@@ -37,9 +35,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         """Add the arguments."""
         parser.add_argument("--no-input", action="store_false", dest="interactive", help="don't ask")
-        parser.add_argument(
-            "--delete-uploads", action="store_true", help="delete the files of all pictures too"
-        )
+        parser.add_argument("--delete-uploads", action="store_true", help="delete the files of pictures too")
 
     def handle(self, *args, interactive, delete_uploads, **options):
         """Check what would be in the way, ask, and remove. After a failure, the command can run again."""
@@ -50,13 +46,9 @@ class Command(BaseCommand):
             if name.endswith(".py") and '"gallery' in texts[path]:
                 raise CommandError(f"Remove the gallery from {name} by hand (it needs a page named home).")
         graph = MigrationLoader(connection).graph
-        apps = {app for root in graph.root_nodes("gallery") for app, _ in graph.backwards_plan(root)} - {
-            "gallery"
-        }
-        if apps:  # migrating to zero would drop their tables as well
-            raise CommandError(
-                f"Migrations of {', '.join(sorted(apps))} depend on the gallery. Remove those first."
-            )
+        apps = {app for root in graph.root_nodes("gallery") for app, _ in graph.backwards_plan(root)}
+        if others := ", ".join(sorted(apps - {"gallery"})):  # migrating to zero would drop their tables too
+            raise CommandError(f"Migrations of {others} depend on the gallery. Remove those first.")
         has_table = Picture._meta.db_table in connection.introspection.table_names()
         files = [picture.file for picture in Picture.objects.all()] if has_table else []
         place = getattr(default_storage, "bucket_name", None) or default_storage.location
@@ -77,9 +69,7 @@ class Command(BaseCommand):
             self.remove(texts)
         except Exception as error:  # each storage and database raises errors of its own
             raise CommandError(f"Not finished: {error}. Mend that and run the command again.") from error
-        self.stdout.write(
-            "Done. Before you deploy, run 'manage.py migrate gallery zero' with the old release there."
-        )
+        self.stdout.write("Done. On servers, run 'manage.py migrate gallery zero' before you deploy this.")
 
     def remove(self, texts):
         """Write the edited files and delete the app's, with this command last."""
