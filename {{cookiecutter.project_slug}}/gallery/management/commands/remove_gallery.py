@@ -13,14 +13,13 @@ from django.db.migrations.loader import MigrationLoader
 
 from gallery.models import Picture
 
-HOME = '{% extends "base.html" %}\n{% block content %}<h1 class="title">{{ site_title }}</h1>{% endblock %}\n'
 # File, pattern, replacement. The settings come last: while the app is installed, the command can run again.
 EDITS = (
     (
         "config/urls.py",
         r'^(from django\.urls import .*\n)((?:.*\n)*? *path\("", )include\("gallery\.urls"\)\),$',
         r"\1from django.views.generic import TemplateView"
-        r'\n\2TemplateView.as_view(template_name="home.html"), name="home"),',
+        r'\n\2TemplateView.as_view(template_name="base.html"), name="home"),',
     ),
     ("README.md", r"^\| `gallery/` .*\n|^To remove the example(?:.+\n)+\n", ""),
     ("config/settings.py", r'^ *"gallery",\n', ""),
@@ -68,14 +67,11 @@ class Command(BaseCommand):
             ContentType.objects.filter(app_label="gallery").delete()  # and with them the permissions
             self.remove(texts)
         except Exception as error:  # each storage and database raises errors of its own
-            raise CommandError(f"Not finished: {error}. Mend that and run the command again.") from error
+            raise CommandError(f"Not finished: {error}. Fix that and run the command again.") from error
         self.stdout.write("Done. On servers, run 'manage.py migrate gallery zero' before you deploy this.")
 
     def remove(self, texts):
         """Write the edited files and delete the app's, with this command last."""
-        home = settings.BASE_DIR / "templates" / "home.html"
-        if not home.exists():
-            home.write_text(HOME, encoding="utf-8")
         (settings.BASE_DIR / "tests" / "test_gallery.py").unlink(missing_ok=True)
         for name in ("templates/gallery", "static/gallery"):
             if (settings.BASE_DIR / name).exists():
