@@ -6,6 +6,7 @@ import re
 import shutil
 import stat
 import sys
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -79,15 +80,36 @@ def test_no_pip_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     assert len(printed.splitlines()) == 2
 
 
+def log_in(address: str, name: str, password: str) -> str:
+    """Return the page that follows the form at an address, filled in."""
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    with opener.open(address, timeout=30) as response:
+        token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', response.read().decode())[-1]
+    form = {"username": name, "password": password, "csrfmiddlewaretoken": token}
+    with opener.open(address, urllib.parse.urlencode(form).encode(), timeout=30) as response:
+        return str(response.read().decode())
+
+
 @pytest.mark.slow
 def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "a clone"  # a folder's name may hold a space
     shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     environment = {"PATH": path_without_uv(), "HOME": str(tmp_path)}
+    password = ""
     for round_ in (1, 2):
         with running("make", "demo", cwd=clone, **environment) as demo:
             address = demo.wait_for(r"The site is on (http://127\.0\.0\.1:\d+/)", seconds=600)[1]
+            # A line for each step, and what to do next at the end.
+            assert re.findall(r"^(\d)/4 \S", demo.output, re.MULTILINE) == ["1", "2", "3", "4"]
+            following = demo.output.rpartition("4/4")[2]
+            assert f"\nLook at it  {address}\n" in following
+            assert re.search(r"^Stop it +Ctrl-C;", following, re.MULTILINE)
+            assert re.search(r"^Your own +\.uv/bin/uvx cookiecutter \. ", following, re.MULTILINE)
+            login = re.search(r"log in there as demo, with the password (\S+), which is not", following)
+            assert bool(login) == (round_ == 1)
+            password = login[1] if login else password
+            assert demo.output.count(password) == (round_ == 1)
             assert ("demo/my-site is there already" in demo.output) == (round_ == 2)
             # The doctor has the last word before the site starts.
             lines = re.findall(r"^(ok|not ok|warning|can't tell) +(\S.*)$", demo.output, re.MULTILINE)
@@ -103,6 +125,7 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
             for file in files:
                 assert "/my-site-" in file  # that is, on S3
                 assert urllib.request.urlopen(html.unescape(file), timeout=30).status == 200
+            assert "Log out" in log_in(f"{address}accounts/login/", "demo", password)
             demo.interrupt()
         changed = clone / "demo" / "my-site" / "changed.txt"
         changed.write_text("mine", encoding="utf-8")
