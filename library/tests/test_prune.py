@@ -499,6 +499,29 @@ def test_keys_that_xml_can_not_carry_are_removed_with_the_others(house: House) -
     assert all("encoding-type=url" in each.path for each in house.proxy.matching("GET", "list-type"))
 
 
+def test_keys_do_not_steer_the_terminal(house: House) -> None:
+    unused(house)
+    strange = ["static/a\x1b[2J\x1b]0;x\x07.js", "static/\u202egnp.exe\u2066", "static/a\nNothing to remove."]
+    for key in strange:
+        house.site.root.put_object(Bucket=house.site.static_bucket, Key=key, Body=b"old")
+    house.proxy.aged |= dict.fromkeys((f"/{house.site.static_bucket}/{key}" for key in strange), 60)
+    house.forget()
+    text = house.text()
+    assert text.replace("\n", "").isprintable()
+    assert r"static/\u202egnp.exe\u2066" in text
+    assert r"static/a\nNothing to remove." in text
+    assert "Nothing to remove." not in text.splitlines()
+    house.proxy.faults.append(Fault("POST", "delete", status=403, code="AccessDenied\x1b[2J"))
+    assert house.fails("--delete").replace("\n", "").isprintable()
+    house.proxy.faults.clear()
+    # MiniStack's * matches no line break.
+    house.site.root.delete_object(Bucket=house.site.static_bucket, Key=strange.pop())
+    out = io.StringIO()
+    call_command("s3", "prune", "--delete", verbosity=2, stdout=out)
+    assert out.getvalue().replace("\n", "").isprintable()
+    assert len(house.names()) == len(house.names() - set(strange))
+
+
 def test_a_key_that_s3_rejects_does_not_end_the_batch(house: House) -> None:
     unused(house)
     house.proxy.faults += [
