@@ -11,7 +11,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.password_validation import get_password_validators, validate_password
 
+from tests.answers import PROJECT
 from tests.machine import read_when_up, run, running
 
 MAKEFILES = [".", "{{cookiecutter.project_slug}}"]
@@ -96,7 +98,7 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
     shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     environment = {"PATH": path_without_uv(), "HOME": str(tmp_path)}
-    password = ""
+    password, settings = "", PROJECT / "config" / "settings.py"
     for round_ in (1, 2):
         with running("make", "demo", cwd=clone, **environment) as demo:
             address = demo.wait_for(r"The site is on (http://127\.0\.0\.1:\d+/)", seconds=600)[1]
@@ -125,10 +127,17 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
             for file in files:
                 assert "/my-site-" in file  # that is, on S3
                 assert urllib.request.urlopen(html.unescape(file), timeout=30).status == 200
-            assert "Log out" in log_in(f"{address}accounts/login/", "demo", password)
+            assert 'action="/accounts/logout/"' in log_in(f"{address}accounts/login/", "demo", password)
             demo.interrupt()
         changed = clone / "demo" / "my-site" / "changed.txt"
         changed.write_text("mine", encoding="utf-8")
+    named = re.findall(
+        r'"NAME": "(django\.contrib\.auth\.password_validation\.\w+)"', settings.read_text("utf-8")
+    )
+    assert len(named) >= 4
+    validate_password(
+        password, password_validators=get_password_validators([{"NAME": name} for name in named])
+    )
     assert changed.read_text(encoding="utf-8") == "mine"
     assert (clone / ".uv" / "bin" / "uv").exists()
     assert run("git", "status", "--porcelain", "--ignored", "demo", cwd=clone).startswith("!! demo/")
