@@ -86,8 +86,8 @@ def sources(settings: Any, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def elsewhere(store: LocalServer) -> Iterator[str]:
-    with FaultProxy(store.endpoint) as proxy:
+def elsewhere(guarded: LocalServer) -> Iterator[str]:
+    with FaultProxy(guarded.endpoint) as proxy:
         yield proxy.endpoint
 
 
@@ -95,7 +95,7 @@ def elsewhere(store: LocalServer) -> Iterator[str]:
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_combination(
     name: str,
-    store: LocalServer,
+    guarded: LocalServer,
     settings: Any,
     act_as: ActAs,
     bucket_name: str,
@@ -103,16 +103,16 @@ def test_combination(
 ) -> None:
     entries = {alias: filled(entry, bucket_name, elsewhere) for alias, entry in COMBINATIONS[name].items()}
     settings.USE_S3, settings.DEBUG = True, False
-    settings.AWS_S3_REGION_NAME, settings.AWS_S3_ENDPOINT_URL = REGION, store.endpoint
+    settings.AWS_S3_REGION_NAME, settings.AWS_S3_ENDPOINT_URL = REGION, guarded.endpoint
     settings.STORAGES = DISK | entries
 
     # The buckets are as wanted, by the plan too.
     site = Deployment.load()
-    as_root = site.with_key(store.root)
+    as_root = site.with_key(guarded.root)
     apply.prepare(as_root)
     assert all(bucket.is_as_wanted for bucket in plan.plan(*with_owners(as_root)))
     documents = [policies.document(policies.ROLES[role](site)) for role in ("web", "deploy")]
-    act_as(new_user(store, *documents))
+    act_as(new_user(guarded, *documents))
 
     call_command("collectstatic", interactive=False, verbosity=0)
     for location in site.media:

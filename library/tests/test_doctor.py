@@ -728,6 +728,16 @@ def test_a_certificate_that_only_collectstatic_rejects(
     assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 
 
+def test_a_bundle_of_certificates_that_cannot_be_read(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    well(deployed=False)
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere.pem")
+    clients.forget()
+    status, text, fix = trouble("endpoint")
+    assert status == "not ok"
+    assert "AWS_CA_BUNDLE=/nowhere.pem can't be read" in text
+    assert fix.startswith("set AWS_CA_BUNDLE to a file")
+
+
 def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
     well()
     change(settings, "staticfiles", custom_domain="127.0.0.1:9")
@@ -840,6 +850,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)
     code, text = run()
     assert code == 1
+    assert "1 not ok (manifest). Not probed" in " ".join(text.split())
     assert (
         "\nnot ok      manifest         static/staticfiles.json does not exist: pages have no static files\n"
         "                             -> run `manage.py collectstatic`\n"

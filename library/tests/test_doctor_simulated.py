@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from moto import mock_aws
 
 from s3kit.buckets.account import Account
-from s3kit.deployment import Deployment
+from s3kit.deployment import Deployment, Location
 from s3kit.doctor import direct, rights
 from s3kit.doctor.shared import Probed
 from s3kit.local.server import LocalServer
 from tests.doctored import Doctored, diagnosed, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import s3_settings
+from tests.odd_store import CEPH, RCLONE, OddStore
 from tests.tls_front import certificate, tls_front
 
 pytestmark = pytest.mark.slow  # a site of its own for each: half a second, many times
@@ -202,6 +203,34 @@ def test_simulated_store_that_wants_content_type_signed(faulty: Faulty) -> None:
     """As Ceph 20 does on a presigned request, to which a browser adds none of its own."""
     faulty(Fault("PUT", "X-Amz-SignedHeaders=(?!.*content-type)", header="content-type", status=403))
     assert troubles(examined()) == {}
+
+
+def test_simulated_site_without_direct_uploads(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Location, "direct_uploads", False, raising=False)
+    faulty(Fault("", "/pending/", status=500))
+    report = examined()
+    assert troubles(report) == {}
+    assert [line.text for line in report.lines if line.probe.startswith("direct ")] == [
+        "turned off: browsers send files to the site alone"
+    ]
+
+
+def test_simulated_ceph_is_well(well: Any, guarded: LocalServer) -> None:
+    with OddStore(guarded.endpoint, CEPH) as odd:
+        well(AWS_S3_ENDPOINT_URL=odd.endpoint)
+        # Its rules for CORS stay in the proxy, which answers preflights only.
+        assert troubles(examined()).keys() == {"static cors"}
+
+
+def test_simulated_server_without_lifecycle(well: Any, guarded: LocalServer, settings: Any) -> None:
+    with OddStore(guarded.endpoint, RCLONE) as odd:
+        well()
+        settings.AWS_S3_ENDPOINT_URL = odd.endpoint
+        assert trouble("direct expiry") == (
+            "warning",
+            "this server has no lifecycle: what is sent and never accepted stays under pending/",
+            "delete what is older than a day there, once a day",
+        )
 
 
 @pytest.mark.parametrize("probe", ["listing", "direct closed"])
