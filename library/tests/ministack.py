@@ -21,6 +21,7 @@ from s3kit.deployment import Deployment, Key
 from s3kit.local.server import LocalServer, running
 
 REGION = "eu-central-1"
+OTHER_ACCOUNT = "111122223333"
 
 LOADER = botocore.loaders.Loader()
 
@@ -105,8 +106,9 @@ def new_user(store: LocalServer, *documents: Mapping[str, Any]) -> Key:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
     """Return the server, one for all tests; `store.client()` speaks as root, whom nothing is refused."""
     folder: Path = tmp_path_factory.mktemp("ministack")
-    # The CORS rules of buckets name origins of other machines.
-    with running(folder, region=REGION, guarding={"GUARD_ORIGINS": "*"}) as running_store:
+    # The CORS rules of buckets name origins of other machines, and some buckets belong to another account.
+    guarding = {"GUARD_ORIGINS": "*", "GUARD_ACCOUNTS": OTHER_ACCOUNT}
+    with running(folder, region=REGION, guarding=guarding) as running_store:
         yield running_store
 
 

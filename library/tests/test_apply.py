@@ -19,14 +19,23 @@ from s3kit.deployment import Deployment, Key
 from s3kit.local.server import LocalServer, free_port
 from tests.deployments import ACCESS, REGION, as_root, at, location, writes
 from tests.fault_proxy import Fault, FaultProxy
-from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, s3_settings, s3_storages
+from tests.ministack import (
+    OTHER_ACCOUNT,
+    ActAs,
+    MakeSite,
+    SiteOnS3,
+    anonymous,
+    new_user,
+    s3_settings,
+    s3_storages,
+)
 
 pytestmark = pytest.mark.slow
 
 OPEN = dict.fromkeys(BLOCKS, False)
 SHUT = dict.fromkeys(BLOCKS, True)
 # MiniStack takes 12 digits for the root key of the account of this number.
-OTHER_ACCOUNT = Key("111122223333", "any")
+THEIR_KEY = Key(OTHER_ACCOUNT, "any")
 
 
 def planned(site: Deployment, *, replace: bool = False) -> list[plan.BucketPlan]:
@@ -383,7 +392,7 @@ def test_a_block_that_is_lifted_late_is_waited_for_simulated(
 
 
 def create(store: LocalServer, name: str) -> None:
-    store.client(key=OTHER_ACCOUNT).create_bucket(
+    store.client(key=THEIR_KEY).create_bucket(
         Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
 

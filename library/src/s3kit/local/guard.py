@@ -76,7 +76,10 @@ class Request:
 
 
 class Guard:
-    """The application around MiniStack's; `verify` returns what is wrong with a signature of root's, or ""."""
+    """The application around MiniStack's; `verify` returns what is wrong with a signature of root's, or "".
+
+    For tests, further `origins` may ask ("*" for all), and further `accounts` exist, whose numbers are their keys.
+    """
 
     def __init__(
         self,
@@ -84,8 +87,9 @@ class Guard:
         root: str,
         verify: Callable[[Request, bytes], str],
         origins: tuple[str, ...] = (),
+        accounts: tuple[str, ...] = (),
     ) -> None:
-        self.app, self.root, self.verify, self.origins = app, root, verify, origins
+        self.app, self.root, self.verify, self.origins, self.accounts = app, root, verify, origins, accounts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass a request on to MiniStack, or answer 403 with a sentence."""
@@ -122,7 +126,7 @@ class Guard:
                     "There were headers present in the request which were not signed:"
                     f" {', '.join(sorted(unsigned))}",
                 )
-        if signed is not None and _FALSE_ROOT.fullmatch(key):
+        if signed is not None and _FALSE_ROOT.fullmatch(key) and key not in self.accounts:
             raise RejectedError("InvalidAccessKeyId", "There is no such access key.")
         if key == self.root:
             body = b""
@@ -221,9 +225,9 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ministack: Any = importlib.import_module("ministack.app")
     if os.environ.get("GUARD", "on") == "on":
-        origins = tuple(os.environ.get("GUARD_ORIGINS", "").split())
+        more = (tuple(os.environ.get(name, "").split()) for name in ("GUARD_ORIGINS", "GUARD_ACCOUNTS"))
         verify = _verifier(os.environ["AWS_SECRET_ACCESS_KEY"])
-        ministack.app = Guard(ministack.app, os.environ["AWS_ACCESS_KEY_ID"], verify, origins)
+        ministack.app = Guard(ministack.app, os.environ["AWS_ACCESS_KEY_ID"], verify, *more)
     ministack.main()
 
 
