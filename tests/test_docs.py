@@ -119,7 +119,7 @@ def follow(step: Step, copy: Path) -> None:
 
 
 def test_each_block_of_the_page_is_a_step() -> None:
-    assert len(steps()) == text_of(ADD).count("\n```\n") == 13
+    assert len(steps()) == text_of(ADD).count("\n```\n") == 14
     assert all((ROOT / file).exists() for file, *_ in steps())
 
 
