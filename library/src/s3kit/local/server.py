@@ -160,16 +160,24 @@ def running(
         raise LocalServerError(_WINDOWS)
     installed = packages()
     with _locked(data) as lock:
-        port = free_port(port)
         root = Key(f"ROOT{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
-        with (data / "ministack.log").open("wb") as log:
-            variables = environment(data, port, region, root, bind) | dict(guarding or {})
-            process = _start(installed, data, variables, log, lock)
+        tries = 3 if port == 0 else 1  # another program may take the free port before MiniStack does
+        for left in reversed(range(tries)):
+            taken = free_port(port)
+            variables = environment(data, taken, region, root, bind) | dict(guarding or {})
+            with (data / "ministack.log").open("wb") as log:
+                process = _start(installed, data, variables, log, lock)
+            try:
+                _wait_until_ready(process, taken, data)
+                break
+            except BaseException as error:
+                _stop(process)
+                if not left or not isinstance(error, LocalServerError):
+                    raise
         try:
-            _wait_until_ready(process, port, data)
             keep_key(data / "root", root)
-            (data / "endpoint").write_text(f"http://{HOST}:{port}\n", "ascii")
-            yield LocalServer(f"http://{HOST}:{port}", region, data, root, process)
+            (data / "endpoint").write_text(f"http://{HOST}:{taken}\n", "ascii")
+            yield LocalServer(f"http://{HOST}:{taken}", region, data, root, process)
         finally:
             for name in ("endpoint", "root"):
                 (data / name).unlink(missing_ok=True)
