@@ -1,6 +1,6 @@
 """AWS as botocore sees it: S3 that knows whose a bucket is, STS and S3 Control, without a network.
 
-Requests are made and signed as usual, and answered in the place of the network. A bucket of another account is
+Requests are made and signed as usual, and answered instead of sent. A bucket of another account is
 open to the caller, as its owner has made it; only `x-amz-expected-bucket-owner` tells the two apart.
 """
 

@@ -76,7 +76,7 @@ def test_without_sts_nobody_says_that_all_is_well(
     s3_settings(settings)
     aws.owners, aws.has_sts = dict(MINE), False
     said = rejected(*command)
-    assert "Nobody says whose the credentials are" in said
+    assert "The credentials' account is unknown" in said
     assert "set AWS_EXPECTED_BUCKET_OWNER" in said
     assert aws.requests["s3"] == 0
     settings.AWS_EXPECTED_BUCKET_OWNER = ACCOUNT

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Return MiniStack itself, in the place of the server of the other tests."""
+    """Return MiniStack itself, instead of the guarded server that other tests use."""
     with running(tmp_path_factory.mktemp("bare"), region=REGION, guarding={"GUARD": "off"}) as bare:
         yield bare
 

@@ -53,8 +53,9 @@ class Report:
         raise NotImplementedError
 
     def as_data(self) -> dict[str, Any]:
-        """Return it for machines, as JSON has it."""
-        raise NotImplementedError
+        """Return it for machines, as JSON has it: its fields, errors sorted by name."""
+        found = {name: value for name, value in vars(self).items() if name not in {"started", "fix"}}
+        return found | {"errors": dict(sorted(found.get("errors", {}).items()))}
 
     def failures(self) -> str:
         """Return what failed and the fix, "" for nothing."""

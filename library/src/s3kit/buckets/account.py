@@ -59,13 +59,13 @@ def with_owners(deployment: Deployment) -> tuple[Deployment, dict[Target, Accoun
     """Ask for the account of each target of a site, once, and demand that the buckets belong to it.
 
     AWS_EXPECTED_BUCKET_OWNER may name another one; with an endpoint only that counts. Raises BucketError where
-    nobody says whose the buckets must be.
+    neither STS nor that setting names the account.
     """
     found = {target: account(target) for target in {bucket.target for bucket in deployment.buckets}}
     for target, each in found.items():
         if not (each.id or target.owner or target.endpoint):
             raise BucketError(
-                f"Nobody says whose the credentials are, so the buckets may be anybody's ({each.unknown}). Let this"
+                f"The credentials' account is unknown, so the buckets may be anyone's ({each.unknown}). Let this"
                 " machine reach STS, or set AWS_EXPECTED_BUCKET_OWNER to the number of the account that owns the"
                 " buckets."
             )

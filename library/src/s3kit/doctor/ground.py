@@ -173,7 +173,7 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
             return [not_ok(probe, text, fix)]
         whose = f", and belongs to account {target.owner}"
     elif not (target.owner or target.endpoint):
-        text = f"nobody says whether {name} belongs to the credentials' account: STS does not answer"
+        text = f"{name} may belong to another account: STS does not say whose the credentials are"
         fix = "set AWS_EXPECTED_BUCKET_OWNER to the account's number, or let this machine reach STS"
         lines = [not_ok("bucket owner", text, fix)]
     probed.usable.add(bucket)

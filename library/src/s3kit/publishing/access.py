@@ -9,7 +9,6 @@ ended can go on after the last key. Nothing outside of the location's prefix is 
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -57,11 +56,6 @@ class AccessReport(Report):
             f"{self.uploads:,} uploads in {self.bucket}/{self.prefix}: {self.changed:,} {verb} to {self.acl},"
             f" {self.unchanged:,} as wanted, {len(self.errors):,} failed; {self.seconds:.1f} s."
         )
-
-    def as_data(self) -> dict[str, Any]:
-        """Return the report for machines."""
-        found = {name: value for name, value in vars(self).items() if name not in {"started", "fix"}}
-        return found | {"errors": dict(sorted(self.errors.items()))}
 
     def failures(self) -> str:
         """Return what failed, "" for nothing."""

@@ -99,11 +99,6 @@ class PushReport(Report):
             f" {len(self.errors):,} failed; {self.bytes:,} bytes in {self.seconds:.1f} s."
         )
 
-    def as_data(self) -> dict[str, Any]:
-        """Return the report for machines."""
-        found = {name: value for name, value in vars(self).items() if name not in {"started", "fix"}}
-        return found | {"errors": dict(sorted(self.errors.items()))}
-
     def failures(self) -> str:
         """Return what failed, "" for nothing."""
         if not self.errors:
