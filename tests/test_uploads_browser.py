@@ -402,6 +402,7 @@ def test_a_part_that_hangs_is_sent_again(served: Served, page: Page, film: Path)
     held.set()
 
     expect_added(page)
+    assert sorted(set(served.parts())) == [1, 2]
     assert served.parts().count(1) == 1
 
 
