@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test test-fast test-lowest test-next golden bench audit
+.PHONY: help demo lint test works-with test-fast test-lowest test-next golden bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -15,6 +15,7 @@ help:
 	@echo "make test-fast  the tests that take seconds"
 	@echo "make test-lowest  the library's fast tests with the oldest versions that it allows"
 	@echo "make test-next  the library's fast tests with the next Django, where there is a pre-release"
+	@echo "make works-with  the library beside other people's packages, in the newest versions"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
@@ -72,6 +73,16 @@ test-next: $(UV_READY)
 	@$(UV) venv --quiet --allow-existing --python $(or $(UV_PYTHON),'>=3.12') .work/next
 	@$(UV) pip install --quiet --python .work/next --prerelease allow --upgrade 'django>=6.1' --group library/pyproject.toml:test --editable library
 	@cd library && ../.work/next/bin/pytest -n $(WORKERS) -m "not slow" -W default
+
+# Other people's packages in the newest versions, beside those of tests/constraints.txt.
+.work/works-with/installed: $(UV_READY) library/pyproject.toml library/works_with/pyproject.toml tests/constraints.txt
+	@$(UV) venv --quiet --allow-existing .work/works-with
+	@$(UV) pip install --quiet --python .work/works-with --group library/pyproject.toml:test --group library/works_with/pyproject.toml:packages --editable library --constraints tests/constraints.txt
+	@touch $@
+
+# Their warnings are theirs.
+works-with: .work/works-with/installed
+	@cd library && ../.work/works-with/bin/pytest -n $(WORKERS) --dist loadfile -W default --ds works_with.settings works_with
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies

@@ -1,0 +1,3 @@
+"""Fixtures: those of the library's own tests, whose `s3_site` has buckets on a local S3 server."""
+
+pytest_plugins = ["s3kit.testing", "tests.ministack"]
