@@ -14,7 +14,7 @@ from s3kit.buckets import policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
 from s3kit.buckets.plan import (
-    UNKNOWN_OPERATION,
+    UNKNOWN_VALUE,
     Accounts,
     BucketPlan,
     compare,
@@ -220,7 +220,7 @@ def _write(want: Wanted, step: Step, wrote: Sequence[tuple[str, str]]) -> None:
         _persistently(partial(write, clients.command(target), arguments, step.value), early)
     except ClientError as error:
         is_probe = error.operation_name == "PutObject"
-        if not target.endpoint or not (is_probe or errors.code(error) in UNKNOWN_OPERATION):
+        if not target.endpoint or not (is_probe or errors.code(error) in UNKNOWN_VALUE):
             raise
         if want.aspects[step.aspect].needed:
             raise lacking(want, step.aspect) from error

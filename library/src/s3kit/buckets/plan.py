@@ -30,6 +30,8 @@ FINE = {"as wanted", "optional", "not supported"}
 
 # What servers answer to a question that they don't know.
 UNKNOWN_OPERATION = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
+# MinIO rejects lifecycle rules so whose only action it does not know.
+UNKNOWN_VALUE = UNKNOWN_OPERATION | {"MalformedXML"}
 _UNKNOWN_QUESTION = UNKNOWN_OPERATION | {"InvalidRequest", "InvalidArgument", "BadRequest", "400"}
 
 
@@ -210,10 +212,12 @@ def _find(bucket: Bucket, client: Any, arguments: Mapping[str, str]) -> None:
 
 
 def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Mapping[str, str]) -> Any:
-    """Return the live state of an aspect, or LACKS.
+    """Return the live state of an aspect, or LACKS; what the server's profile lacks is not asked for.
 
     Ceph and rclone answer to what they don't know as if only the bucket's name had been said, with a listing.
     """
+    if bucket.target.provider.lacks(title):
+        return LACKS
     try:
         return aspect.read(client, arguments)
     except ClientError as error:
@@ -242,9 +246,14 @@ def grants_to_others(want: Wanted, client: Any, account: Account) -> list[Confli
 
 
 def require(want: Wanted, live: Mapping[str, Any] | None) -> None:
-    """Raise BucketError where the server lacks what the site can't do without."""
+    """Raise BucketError where the server lacks what the site can't do without.
+
+    The ACL of a bucket says nothing of those of objects, which some servers accept and pass over.
+    """
+    provider = want.bucket.target.provider
     for title, each in want.aspects.items():
-        if each.needed and live and live[title] is LACKS:
+        lacks = provider.lacks("object ACLs" if title == "bucket ACL" else title)
+        if each.needed and (lacks or (live and live[title] is LACKS)):
             raise lacking(want, title)
 
 
