@@ -24,7 +24,7 @@ TOPICS: Mapping[str, str] = {
     "ownership": "ACLs cannot be turned off, so that whoever may set an ACL can make an object public",
     "bucket ACL": "grants to others cannot be looked for in the bucket's ACL",
     "object ACLs": "the access public-read is rejected: no single upload can be made public",
-    "conditional writes": "of two that create one name at once the last wins, and `s3 push` does not work",
+    "conditional writes": "of two that create one name at once, the last wins",
     "direct uploads": "browsers send files through the site: turn direct_uploads off",
 }
 
@@ -121,7 +121,8 @@ PROVIDERS = (
         r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com",
         region="auto",
         regions=f"The region is `auto`, and so it is if you set none ([source]({_R2_API})).",
-        public=f"Connect a custom domain to the bucket, and set custom_domain ([source]({_R2}/buckets/public-buckets/)).",
+        public="Connect a custom domain to the bucket, and set custom_domain"
+        f" ([source]({_R2}/buckets/public-buckets/)).",
         facts={
             "encryption": _yes(_R2_API, "always on: it can be read, and not be set"),
             "lifecycle": _yes(_R2_API, "parts of uploads that never ended go after 7 days anyway"),
@@ -230,7 +231,7 @@ PROVIDERS = (
         "MinIO and AIStor",
         "https://minio.example.com",
         regions="The region is `us-east-1` unless the server's configuration names another"
-        f" ([source](https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb)).",
+        " ([source](https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb)).",
         public=f"By a policy ([source]({_AISTOR})).",
         drops=frozenset({"AbortIncompleteMultipartUpload"}),
         facts={

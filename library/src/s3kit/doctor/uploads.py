@@ -31,6 +31,7 @@ from s3kit.doctor.shared import (
     signed,
     warning,
 )
+from s3kit.providers import TOPICS, Provider
 from s3kit.storages import cloudfront
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
@@ -79,7 +80,8 @@ def uploads(probed: Probed, location: Location) -> Iterator[Line]:
                 yield from seen("missing key", partial(_missing, probed, location))
             yield step("media read", "its bytes come back", "s3:GetObject", read)
             yield from seen("media acl", partial(_acl, location, partial(put, **acl), acl))
-            yield from seen("if-none-match", partial(_condition, partial(put, IfNoneMatch="*")))
+            condition = partial(_condition, target.provider, partial(put, IfNoneMatch="*"))
+            yield from seen("if-none-match", condition)
             yield from _visitors(probed, location)
         else:
             probed.not_probed.append("uploads as visitors see them")
@@ -127,9 +129,12 @@ def _acl(location: Location, put: Callable[[], Any], acl: dict[str, str]) -> Lin
     return ok("media acl", f"{acl['ACL']} is sent and accepted")
 
 
-def _condition(put: Callable[[], Any]) -> Line:
+def _condition(provider: Provider, put: Callable[[], Any]) -> Line:
     """Tell whether S3 creates an object only where there is none, if it is told to."""
     probe = "if-none-match"
+    if provider.lacks("conditional writes"):
+        text = f"{provider.title} has no conditional writes: {TOPICS['conditional writes']}"
+        return warning(probe, text, "run one `collectstatic` or `manage.py s3 push` at a time")
     try:
         put()
     except ClientError as error:
