@@ -114,11 +114,15 @@ class OddStore(FaultProxy):
             return _error(*self.dialect.keyless)
         if self.dialect.unconditional and method == "PUT" and "if-none-match" in headers:
             return _error(*self.dialect.unconditional)
-        if self.dialect.allows_origins and method == "OPTIONS":
-            return _Answer(200, {"Access-Control-Allow-Origin": headers["origin"]}), b""
-        if self.dialect.rewrites_rules and method == "OPTIONS":
-            return self._preflight(bucket, handler)
+        answers_browsers = self.dialect.allows_origins or self.dialect.rewrites_rules
+        origin = headers.get("origin", "") if answers_browsers else ""
+        wanted = headers.get("access-control-request-method", method)
+        allowed = {"Access-Control-Allow-Origin": origin} if self._allows(bucket, origin, wanted) else {}
+        if method == "OPTIONS" and answers_browsers:
+            return (_Answer(200, allowed), b"") if allowed else _error(403, "AccessDenied")
         answer = super()._forward(handler, body)
+        if allowed:
+            return _Answer(answer[0].status, dict(answer[0].getheaders()) | allowed), answer[1]
         if self.root and method == "PUT" and not key and not parts.query and answer[0].status == 200:
             self.root.delete_public_access_block(Bucket=bucket)
         return answer
@@ -148,15 +152,15 @@ class OddStore(FaultProxy):
             return _error(404, _UNSET[sub])
         return _Answer(200), b""
 
-    def _preflight(self, bucket: str, handler: BaseHTTPRequestHandler) -> Any:
-        origin, method = handler.headers["Origin"], handler.headers["Access-Control-Request-Method"]
+    def _allows(self, bucket: str, origin: str, method: str) -> bool:
+        """Tell whether a page of an origin may send a request: the first rule whose origin fits decides."""
+        if not origin or self.dialect.allows_origins:
+            return bool(origin)
         for rule in _parsed(self.kept[bucket, "cors"]).iter(f"{{{XMLNS}}}CORSRule"):
             patterns = [re.escape(each).replace(r"\*", ".*") for each in _texts(rule, "AllowedOrigin")]
             if any(re.fullmatch(pattern, origin) for pattern in patterns):
-                if method not in _texts(rule, "AllowedMethod"):
-                    break
-                return _Answer(200, {"Access-Control-Allow-Origin": origin}), b""
-        return _error(403, "AccessDenied")
+                return method in _texts(rule, "AllowedMethod")
+        return False
 
 
 def _error(status: int, code: str) -> Any:

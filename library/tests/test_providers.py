@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace as but
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -120,18 +121,14 @@ def test_a_region_that_does_not_fit_the_host(settings: Any, endpoint: str, regio
         assert f"Set AWS_S3_REGION_NAME to {meant}" in str(found[0].hint)
 
 
-def test_a_provider_that_is_not_known(settings: Any) -> None:
-    s3_settings(settings, AWS_S3_ENDPOINT_URL="https://s3.example.com", AWS_S3_PROVIDER="minioo")
-    wrong = [each for each in checks.all_checks() if each.id == "s3kit.E019"]
-    assert "the provider 'minioo' is not known" in wrong[0].msg
-    assert ", ".join(NAMES) in str(wrong[0].hint)
-
-
 # A replay
 
 
 @pytest.fixture
-def odd(store: LocalServer, request: pytest.FixtureRequest) -> Iterator[OddStore]:
+def odd(
+    store: LocalServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OddStore]:
+    monkeypatch.setattr(apply, "PAUSES", (0, 0, 0))
     with OddStore(store.endpoint, REPLAYS[request.param], store.client()) as started:
         yield started
 
@@ -205,6 +202,21 @@ def test_plan_and_apply_end_with_what_they_say(
 
 @pytest.mark.slow
 @ALL
+def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServer, bucket_name: str) -> None:
+    """Without a profile, as under another host: the bucket is set up as far as the server can."""
+    site = but(on(odd, at(odd.seen_by(store), location(bucket=bucket_name)), ""), origins=ORIGINS)
+    told: list[str] = []
+    apply.apply(site, plan.plan(site), tell=told.append)
+    assert told[0] == f"{bucket_name}: created"
+    states = {line.aspect: line.state for line in plan.plan(site)[0].lines if line.state != "as wanted"}
+    lacks = {title for title in SUBS if title != "versioning" and BY_NAME[name].lacks(title)}
+    partly = {"minio": {"lifecycle": "missing"}, "garage": {"lifecycle": "different"}}
+    assert states == dict.fromkeys(lacks, "not supported") | LEFT[name] | partly.get(name, {})
+    assert not odd.deleted
+
+
+@pytest.mark.slow
+@ALL
 def test_what_a_site_cannot_do_without_fails_before_anything_is_made(
     odd: OddStore, name: str, store: LocalServer, bucket_name: str
 ) -> None:
@@ -265,7 +277,6 @@ def test_a_site_works(
     settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
     settings.STATICFILES_MANIFEST = None
     (tmp_path / "site.css").write_text("body { color: red }")
-    monkeypatch.setattr(apply, "PAUSES", (0, 0, 0))
     trusted, served = certificate(tmp_path_factory.mktemp("tls"))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     with tls_front(store.endpoint, served, lambda path: f"/{buckets[0]}{path}") as host:
@@ -312,3 +323,16 @@ def test_a_site_works(
     assert sorted(lines) == DOCTOR[name]
     assert not report.failed
     assert not report.not_probed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odd", ["b2"], indirect=True)
+def test_uploads_can_be_pushed_where_there_are_no_conditions(
+    odd: OddStore, s3_site: MakeSite, tmp_path: Path
+) -> None:
+    site: SiteOnS3 = s3_site(
+        AWS_S3_PROVIDER="b2", AWS_S3_ENDPOINT_URL=odd.endpoint, static={"custom_domain": "a.example"}
+    )
+    (tmp_path / "a.txt").write_text("pushed")
+    call_command("s3", "push", source=tmp_path, stdout=StringIO(), stderr=StringIO())
+    assert site.root.get_object(Bucket=site.media_bucket, Key="media/a.txt")["Body"].read() == b"pushed"

@@ -121,8 +121,8 @@ PROVIDERS = (
         r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com",
         region="auto",
         regions=f"The region is `auto`, and so it is if you set none ([source]({_R2_API})).",
-        public="Connect a custom domain to the bucket, and set custom_domain"
-        f" ([source]({_R2}/buckets/public-buckets/)).",
+        public="Connect a custom domain to the bucket, and set custom_domain. All of the bucket is public then, so"
+        f" give private uploads another one ([source]({_R2}/buckets/public-buckets/)).",
         facts={
             "encryption": _yes(_R2_API, "always on: it can be read, and not be set"),
             "lifecycle": _yes(_R2_API, "parts of uploads that never ended go after 7 days anyway"),
@@ -144,8 +144,8 @@ PROVIDERS = (
         r"s3\.(?P<region>[a-z0-9-]+)\.backblazeb2\.com",
         regions="The region is the part of the host after `s3.`, and need not be set"
         " ([source](https://www.backblaze.com/docs/cloud-storage-call-the-s3-compatible-api)).",
-        public="A bucket is public as a whole or not at all, which pending uploads rule out: serve public files by a"
-        f" custom_domain ([source]({_B2_ACL})).",
+        public="A bucket is public as a whole or not at all, and `plan` takes a public one for a conflict: put a CDN in"
+        f" front that signs its requests, and set custom_domain ([source]({_B2_ACL})).",
         facts={
             "encryption": _yes(f"{_B2_API}/s3-put-bucket-encryption"),
             "lifecycle": _yes(f"{_B2_API}/s3-put-lifecycle-configuration", "rules come back split by action"),
@@ -241,8 +241,9 @@ PROVIDERS = (
             "lifecycle": _partly(_AISTOR, "without AbortIncompleteMultipartUpload: `apply` leaves that out"),
             "versioning": _yes("https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb"),
             "cors": _partly(
-                f"{_MINIO}/cmd/api-router.go#L114-L118",
-                "the community edition has none for a bucket and allows every origin; AIStor has",
+                f"{_MINIO}/internal/config/api/api.go#L100-L103",
+                "the community edition has none for a bucket and lets in every origin unless `cors_allow_origin` is"
+                " set; AIStor has",
             ),
             "policy": _yes(_AISTOR),
             "public access block": _no(_AISTOR),
@@ -283,7 +284,8 @@ PROVIDERS = (
         "https://s3.garage.example.com",
         regions="The region is `s3_region` of garage.toml, which the examples call `garage`; requests with another are"
         " rejected ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
-        public="As a website: expose the bucket, and set custom_domain to its host"
+        public="Expose the bucket as a website, and set custom_domain to its host. All of the bucket is public then, so"
+        " give private uploads another one"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/cookbook/exposing-websites/)).",
         facts={
             "encryption": _no(_GARAGE, "only with keys that you send yourself (SSE-C)"),
