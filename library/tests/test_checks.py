@@ -160,7 +160,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "E019",
         endpoint("https://s3.example.com") | {"AWS_S3_PROVIDER": "minioo"},
-        "the provider 'minioo' is not",
+        "The provider 'minioo' is not",
     ),
     ("W013", endpoint("https://abc.r2.cloudflarestorage.com"), "of Cloudflare R2, which is auto"),
     ("W008", endpoint("https://s3.eu-central-1.amazonaws.com"), "is AWS itself"),

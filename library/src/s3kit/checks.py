@@ -99,7 +99,7 @@ def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMess
     yield from _custom_domain(alias, location)
     yield from _distribution(alias, location)
     yield from _endpoint(alias, location)
-    yield from _provider(alias, location)
+    yield from _provider(location)
     yield from _owner(alias, location)
     if location.kind == "media":
         yield from _media(alias, storage, location)
@@ -225,12 +225,12 @@ def _endpoint(alias: str, location: Location) -> Iterator[CheckMessage]:
         )
 
 
-def _provider(alias: str, location: Location) -> Iterator[CheckMessage]:
+def _provider(location: Location) -> Iterator[CheckMessage]:
     target = location.target
     names = [each.name for each in providers.PROVIDERS]
     if target.provider_name not in {"", *names}:
         yield Error(
-            f"STORAGES[{alias!r}]: the provider {target.provider_name!r} is not known.",
+            f"The provider {target.provider_name!r} is not known.",
             hint=f"Set AWS_S3_PROVIDER to one of {', '.join(names)}, or leave it out.",
             id="s3kit.E019",
         )
