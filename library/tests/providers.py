@@ -27,7 +27,8 @@ python manage.py s3 doctor
 
 `check` says if the region does not fit the host. `plan` and `apply` leave out what the provider does not have, and
 `doctor` has a line for each thing that is missing. A server that is not on this page works too: `plan` and `apply`
-then learn what it has from [its answers](other-servers.md).
+then learn what it has from [its answers](other-servers.md). Where keys cannot be limited to prefixes of a bucket,
+`doctor` warns of it in the line "outside".
 
 ## What each has
 
@@ -56,7 +57,7 @@ def _anchor(title: str) -> str:
 def _section(provider: Provider) -> list[str]:
     named = "" if provider.hosts else f"\n`AWS_S3_PROVIDER` is `{provider.name}`."
     lines = [f"## {provider.title}", "", f"`AWS_S3_ENDPOINT_URL` is `{provider.endpoint}`.{named}"]
-    lines += [provider.regions, "", f"Public files: {provider.public}", ""]
+    lines += [provider.regions, "", f"Key: {provider.keys}", "", f"Public files: {provider.public}", ""]
     for topic in TOPICS:
         fact = provider.facts.get(topic)
         if fact is None:

@@ -46,7 +46,7 @@ def test_each_statement_has_a_source_or_is_measured() -> None:
         for topic, fact in each.facts.items():
             assert re.match(r"https://|measured$", fact.source), (each.name, topic)
             assert fact.answer != "partly" or fact.note, (each.name, topic)
-        for text in (each.regions, each.public):
+        for text in (each.regions, each.keys, each.public):
             assert "(https://" in text or "measured" in text or text.startswith("Not known"), each.name
     assert set(TOPICS) - set(ASPECTS) == {"object ACLs", "conditional writes", "direct uploads"}
     assert set(ASPECTS) <= set(TOPICS)
@@ -78,6 +78,7 @@ def test_each_provider_is_replayed() -> None:
         ("https://s3.eu-central-1.wasabisys.com", "wasabi", "eu-central-1"),
         ("https://s3.wasabisys.com", "wasabi", "us-east-1"),
         ("https://S3.Wasabisys.com:443", "wasabi", "us-east-1"),
+        ("https://s3.nl-1.wasabisys.com", "wasabi", ""),
         ("https://nyc3.digitaloceanspaces.com.example.com", "", ""),
         ("https://digitaloceanspaces.com", "", ""),
         ("https://evilbackblazeb2.com", "", ""),

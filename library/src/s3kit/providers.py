@@ -47,12 +47,12 @@ class Provider:
     title: str = "this server"
     endpoint: str = ""
     """The form of an endpoint, for the page."""
-    hosts: str = ""
-    """A pattern of the endpoint's host, with the group `region` where it names one."""
-    region: str = ""
-    """The region where the host names none, "" where it has to be set."""
+    hosts: Mapping[str, str] = field(default_factory=dict)
+    """Patterns of the endpoint's host; each with the region, "" where the group `region` has it or nothing does."""
     regions: str = ""
-    """What the page says of regions and keys, with the source."""
+    """What the page says of regions, with the source."""
+    keys: str = ""
+    """What the page says of access keys, with the source."""
     public: str = ""
     """What the page says of how visitors read public files, with the source."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
@@ -76,8 +76,14 @@ class Provider:
 
     def region_of(self, host: str) -> str:
         """Return the region that a host stands for, or ""."""
-        found = re.fullmatch(self.hosts, host) if self.hosts else None
-        return (found.groupdict().get("region") or self.region) if found else ""
+        for pattern, region in self.hosts.items():
+            if found := re.fullmatch(pattern, host):
+                return found.groupdict().get("region") or region
+        return ""
+
+    def is_at(self, host: str) -> bool:
+        """Tell whether a host is the provider's."""
+        return any(re.fullmatch(pattern, host) for pattern in self.hosts)
 
 
 def _yes(source: str, note: str = "") -> Fact:
@@ -118,9 +124,10 @@ PROVIDERS = (
         "r2",
         "Cloudflare R2",
         "https://<account>.r2.cloudflarestorage.com",
-        r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com",
-        region="auto",
+        {r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com": "auto"},
         regions=f"The region is `auto`, and so it is if you set none ([source]({_R2_API})).",
+        keys="An API token's: Object Read & Write on the site's buckets for the site, Admin Read & Write for `plan` and"
+        f" `apply` ([source]({_R2}/api/tokens/)).",
         public="Connect a custom domain to the bucket, and set custom_domain. All of the bucket is public then, so"
         f" give private uploads another one ([source]({_R2}/buckets/public-buckets/)).",
         facts={
@@ -141,9 +148,11 @@ PROVIDERS = (
         "b2",
         "Backblaze B2",
         "https://s3.us-west-004.backblazeb2.com",
-        r"s3\.(?P<region>[a-z0-9-]+)\.backblazeb2\.com",
+        {r"s3\.(?P<region>[a-z0-9-]+)\.backblazeb2\.com": ""},
         regions="The region is the part of the host after `s3.`, and need not be set"
         " ([source](https://www.backblaze.com/docs/cloud-storage-call-the-s3-compatible-api)).",
+        keys="An application key: its keyID and applicationKey; it can be limited to one bucket"
+        " ([source](https://www.backblaze.com/docs/cloud-storage-application-keys)).",
         public="A bucket is public as a whole or not at all, and `plan` takes a public one for a conflict: put a CDN in"
         f" front that signs its requests, and set custom_domain ([source]({_B2_ACL})).",
         facts={
@@ -167,9 +176,11 @@ PROVIDERS = (
         "digitalocean",
         "DigitalOcean Spaces",
         "https://nyc3.digitaloceanspaces.com",
-        r"(?P<region>[a-z]{3}[0-9])\.digitaloceanspaces\.com",
+        {r"(?P<region>[a-z]{3}[0-9])\.digitaloceanspaces\.com": ""},
         regions="The region is the first part of the host, and need not be set"
         " ([source](https://docs.digitalocean.com/reference/api/spaces-api/)).",
+        keys="A Spaces key pair of the control panel"
+        " ([source](https://docs.digitalocean.com/reference/terraform/reference/resources/spaces_bucket/)).",
         public=f"By a policy or an ACL, as on AWS; its CDN is a custom_domain ([source]({_DO_S3})).",
         facts={
             "encryption": _no(_DO_S3),
@@ -188,9 +199,11 @@ PROVIDERS = (
         "hetzner",
         "Hetzner Object Storage",
         "https://fsn1.your-objectstorage.com",
-        r"(?P<region>[a-z]{3}[0-9])\.your-objectstorage\.com",
+        {r"(?P<region>[a-z]{3}[0-9])\.your-objectstorage\.com": ""},
         regions="The region is the first part of the host (`fsn1`, `nbg1`, `hel1`), and need not be set"
         " ([source](https://github.com/robinrodricks/FluentStorage/wiki/Hetzner-Storage)).",
+        keys="S3 credentials of the Cloud Console; each reaches all buckets of the project unless a policy denies it"
+        " ([source](https://docs.hetzner.com/storage/object-storage/faq/buckets-objects)).",
         public="By a policy; a bucket has no custom domain of its own, so a custom_domain is your own CDN or proxy"
         f" ([source]({_HETZNER})).",
         facts={
@@ -211,10 +224,15 @@ PROVIDERS = (
         "wasabi",
         "Wasabi",
         "https://s3.eu-central-1.wasabisys.com",
-        r"s3\.(?:(?P<region>[a-z]{2}-[a-z]+-[0-9])\.)?wasabisys\.com",
-        region="us-east-1",
+        {
+            r"s3\.wasabisys\.com": "us-east-1",
+            r"s3\.(?P<region>[a-z]{2}-[a-z]+-[0-9])\.wasabisys\.com": "",
+            r"s3\.[a-z]{2}-[0-9]\.wasabisys\.com": "",
+        },
         regions="The region is the part of the host after `s3.`, and need not be set; `s3.wasabisys.com` is us-east-1"
         f" ([source]({_WASABI}/docs/service-urls-for-wasabis-storage-regions-2)).",
+        keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
+        f" ([source]({_WASABI}/docs/policies-1)).",
         public="By a policy or an ACL, once Wasabi's support has allowed public access; trial accounts have none"
         f" ([source]({_WASABI_PUBLIC})).",
         facts={
@@ -232,6 +250,8 @@ PROVIDERS = (
         "https://minio.example.com",
         regions="The region is `us-east-1` unless the server's configuration names another"
         " ([source](https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb)).",
+        keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
+        f" ([source]({_MINIO}/docs/multi-user/README.md)).",
         public=f"By a policy ([source]({_AISTOR})).",
         drops=frozenset({"AbortIncompleteMultipartUpload"}),
         facts={
@@ -259,6 +279,8 @@ PROVIDERS = (
         "Ceph Object Gateway",
         "https://rgw.example.com",
         regions="The region is the zonegroup's API name, `default` where nobody changed it (measured).",
+        keys="A user's, as `radosgw-admin user create` prints it"
+        " ([source](https://docs.ceph.com/en/tentacle/radosgw/admin/)).",
         public=f"By a policy or an ACL, as on AWS ([source]({_CEPH})).",
         facts={
             "encryption": _partly(
@@ -284,6 +306,8 @@ PROVIDERS = (
         "https://s3.garage.example.com",
         regions="The region is `s3_region` of garage.toml, which the examples call `garage`; requests with another are"
         " rejected ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
+        keys="As `garage key create` prints it; `garage bucket allow` gives it rights on a bucket"
+        " ([source](https://garagehq.deuxfleurs.fr/documentation/quick-start/)).",
         public="Expose the bucket as a website, and set custom_domain to its host. All of the bucket is public then, so"
         " give private uploads another one"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/cookbook/exposing-websites/)).",
@@ -306,6 +330,8 @@ PROVIDERS = (
         "SeaweedFS",
         "https://s3.seaweedfs.example.com",
         regions="Not known to matter: set `us-east-1`.",
+        keys="As the server got it in its own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a user's"
+        f" ([source]({_WEED.removesuffix('/s3api')}/command/s3.go#L214)).",
         public=f"By a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
         facts={
             "encryption": _yes(f"{_WEED}/s3_bucket_encryption.go"),
@@ -332,6 +358,8 @@ PROVIDERS = (
         "https://rustfs.example.com",
         regions="The region is `us-east-1` unless the server's configuration names another"
         f" ([source]({_RUSTFS_CODE}/crates/config/src/constants/app.rs#L291-L292)).",
+        keys="An access key of a user with a policy, or the server's own"
+        " ([source](https://docs.rustfs.com/administration/protocols/s3)).",
         public="By a policy ([source](https://docs.rustfs.com/administration/data/bucket/policy)).",
         facts={
             "encryption": _partly(
@@ -365,23 +393,18 @@ def provider(endpoint: str | None, name: str = "") -> Provider:
     """Return the profile of an endpoint (None for AWS): that of a name, else that of its host, else UNKNOWN."""
     if not endpoint:
         return AWS
-    try:
-        host = urlsplit(endpoint).hostname or ""
-    except ValueError:  # what a check names
-        host = ""
-    found = (
-        each
-        for each in PROVIDERS
-        if (each.name == name if name else each.hosts and re.fullmatch(each.hosts, host))
-    )
+    host = _host(endpoint)
+    found = (each for each in PROVIDERS if (each.name == name if name else each.is_at(host)))
     return next(found, UNKNOWN)
 
 
 def region(endpoint: str | None, name: str = "") -> str:
     """Return the region that an endpoint stands for by its host, or ""."""
-    if not endpoint:
-        return ""
+    return provider(endpoint, name).region_of(_host(endpoint)) if endpoint else ""
+
+
+def _host(endpoint: str) -> str:
     try:
-        return provider(endpoint, name).region_of(urlsplit(endpoint).hostname or "")
-    except ValueError:
+        return urlsplit(endpoint).hostname or ""
+    except ValueError:  # what a check names
         return ""
