@@ -202,7 +202,7 @@ PROVIDERS = (
         {r"(?P<region>[a-z]{3}[0-9])\.your-objectstorage\.com": ""},
         regions="The region is the first part of the host (`fsn1`, `nbg1`, `hel1`), and need not be set"
         " ([source](https://github.com/robinrodricks/FluentStorage/wiki/Hetzner-Storage)).",
-        keys="S3 credentials of the Cloud Console; each reaches all buckets of the project unless a policy denies it"
+        keys="S3 credentials of the Cloud Console; by default each reaches all buckets of the project"
         " ([source](https://docs.hetzner.com/storage/object-storage/faq/buckets-objects)).",
         public="By a policy; a bucket has no custom domain of its own, so a custom_domain is your own CDN or proxy"
         f" ([source]({_HETZNER})).",
