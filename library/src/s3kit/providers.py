@@ -57,7 +57,7 @@ class Provider:
     """What the page says of how visitors read public files, with the source."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
-    """The actions of lifecycle rules that the server passes over or rejects, beside those on versions."""
+    """Parts of settings that are left out, since the server passes over them, rejects them or gets them wrong."""
 
     def lacks(self, topic: str) -> bool:
         """Tell whether the provider says that it does not have this; False where nothing is known."""
@@ -278,6 +278,7 @@ PROVIDERS = (
         "ceph",
         "Ceph Object Gateway",
         "https://rgw.example.com",
+        drops=frozenset({"BlockPublicAcls"}),
         regions="The region is the zonegroup's API name, `default` where nobody changed it (measured).",
         keys="A user's, as `radosgw-admin user create` prints it"
         " ([source](https://docs.ceph.com/en/tentacle/radosgw/admin/)).",
@@ -292,11 +293,15 @@ PROVIDERS = (
                 _MEASURED, "the first rule whose origin fits decides; rules come back in another order"
             ),
             "policy": _yes(_CEPH),
-            "public access block": _yes("https://docs.ceph.com/en/umbrella/radosgw/s3/s3control/"),
+            "public access block": _partly(
+                "https://tracker.ceph.com/issues/49135",
+                "before the releases of 2026, BlockPublicAcls denies every upload (measured): `apply` leaves it off,"
+                " and IgnorePublicAcls on, which closes as much",
+            ),
             "ownership": _no(_MEASURED, "the question is answered as a listing"),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
-            "conditional writes": _yes("https://github.com/gaul/undocumented-s3-apis/issues/4"),
+            "conditional writes": _yes(_MEASURED, "not of an upload in parts, which replaces what is there"),
             "direct uploads": _yes(_MEASURED),
         },
     ),

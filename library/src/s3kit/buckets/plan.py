@@ -301,7 +301,9 @@ def shape_of_create(client: Any) -> Any:
 
 def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
     """Compare a bucket with its live state, None for one that does not exist. Reads and writes nothing."""
-    state = dict(NEW if live is None else live)
+    provider = want.bucket.target.provider
+    state = live or {title: LACKS if provider.lacks(title) else value for title, value in NEW.items()}
+    state = dict(state)
     lacks = {title for title in want.aspects if state[title] is LACKS}
     state |= {title: [] if isinstance(NEW[title], list) else None for title in lacks}
     conflicts = {title: list(_conflicts(want, title, state, account)) for title in want.aspects}
@@ -371,8 +373,12 @@ def _line(
     kept = _without(title, live, conflicts) if replace else live
     goal = ASPECTS[title].join(kept, want.value)
     state: State = "as wanted" if goal == live else "missing" if live in (None, []) else "different"
-    if title == "encryption" and state == "missing" and wanted.bucket.target.endpoint:
-        state = "optional"  # it depends on whether the server has keys
+    if wanted.bucket.target.endpoint:
+        if title == "encryption" and state == "missing":
+            state = "optional"  # it depends on whether the server has keys
+        unblocked = {"BlockPublicAcls": False, "IgnorePublicAcls": True}
+        if title == "public access block" and state == "different" and live == goal | unblocked:
+            state = "optional"  # some servers then deny every upload; and what is ignored opens nothing
     if title in hindered and (state != "as wanted" or conflicts):
         state = "conflict" if conflicts else "waiting"
         # Even then nothing of our own stays open that shall be closed.

@@ -151,7 +151,7 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
         ),
         "public access block": Want(
             {
-                "BlockPublicAcls": not acls,
+                "BlockPublicAcls": not acls and "BlockPublicAcls" not in target.provider.drops,
                 "IgnorePublicAcls": not acls,
                 "BlockPublicPolicy": not public,
                 "RestrictPublicBuckets": not public,
