@@ -150,6 +150,13 @@ OPTIONS = (
         ("AWS_S3_ENDPOINT_URL",),
     ),
     Option(
+        "provider",
+        "Which server the endpoint is, if its host does not tell: minio, ceph, garage or another name of"
+        " [other servers](providers.md).",
+        ("AWS_S3_PROVIDER",),
+        "",
+    ),
+    Option(
         "custom_domain", "The host name of the CDN in front of the bucket.", ("AWS_S3_CUSTOM_DOMAIN",), ""
     ),
     Option(
