@@ -19,7 +19,7 @@ MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
 
 def environment(**more: str) -> dict[str, str]:
     """Return the environment of a new shell: nothing is set but where programs, caches and packages are."""
-    names = {"CSPX", "NOJS", "PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR", "HTTPS_PROXY", "https_proxy"}
+    names = {"PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR", "HTTPS_PROXY", "https_proxy"}
     installers = (
         "UV_",
         "PIP_",

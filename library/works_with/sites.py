@@ -4,7 +4,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,12 @@ from tests.processes import free_port, started
 PASSWORD = "a-password-for-this-test"
 
 # Without these Chromium asks its maker's hosts for updates and the like; as root it needs the last one.
-ARGUMENTS = ["--disable-background-networking", "--disable-component-update", "--disable-gpu", "--no-first-run"]
+ARGUMENTS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--no-first-run",
+]
 ARGUMENTS += ["--no-sandbox"] if os.geteuid() == 0 else []
 
 LISTEN = """
@@ -119,12 +124,12 @@ def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(LISTEN)
     # Nothing leaves the machine: what a package would load from elsewhere is seen as an error.
-    context.route(lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort())
+    context.route(
+        lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
+    )
     context.set_default_timeout(15_000)
     found = Clicked(context.new_page(), site)
     found.log_in()
     yield found
     print(found.page.url, *found.wrong, sep="\n")  # noqa: T201 -- shown where the test fails
-    if os.environ.get("SHOT"):
-        found.page.screenshot(path=os.environ["SHOT"])
     context.close()

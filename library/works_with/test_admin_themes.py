@@ -60,20 +60,24 @@ def test_admin_interface(clicked: Clicked) -> None:
 
 @on_site("django-grappelli")
 @pytest.mark.works_with(
-    "django-grappelli", "The user's menu is opened; a note is written, with the calendar, saved and read back."
+    "django-grappelli",
+    "The user's menu is opened; a note is written, with the calendar, saved and read back.",
 )
 def test_grappelli(clicked: Clicked) -> None:
     page = clicked.page
     page.locator("#grp-user-tools .grp-user-options-container").click()
     expect(page.get_by_role("button", name="Log out").or_(page.get_by_text("Log out")).first).to_be_visible()
     page = clicked.open("/admin/site/note/add/")
-    write_a_note(clicked, page.get_by_text("Details"), ".ui-datepicker-trigger", ".ui-datepicker-calendar td a")
+    write_a_note(
+        clicked, page.get_by_text("Details"), ".ui-datepicker-trigger", ".ui-datepicker-calendar td a"
+    )
     save_and_read_it_back(clicked)
 
 
 @on_site("django-unfold")
 @pytest.mark.works_with(
-    "django-unfold", "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back."
+    "django-unfold",
+    "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back.",
 )
 def test_unfold(clicked: Clicked) -> None:
     page = clicked.page
@@ -87,7 +91,8 @@ def test_unfold(clicked: Clicked) -> None:
 
 @on_site("django-jazzmin")
 @pytest.mark.works_with(
-    "django-jazzmin", "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back."
+    "django-jazzmin",
+    "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back.",
 )
 def test_jazzmin(clicked: Clicked) -> None:
     page = clicked.page
@@ -95,7 +100,11 @@ def test_jazzmin(clicked: Clicked) -> None:
     expect(page.get_by_text("Log out")).to_be_visible()
     page = clicked.open("/admin/site/note/add/")
     page.evaluate(CHECKBOX)
-    expect(page.locator(".form-check-input")).to_have_css("background-image", re.compile("^url..data:image/svg"))
+    expect(page.locator(".form-check-input")).to_have_css(
+        "background-image", re.compile("^url..data:image/svg")
+    )
     expect(page.locator("#id_text")).to_be_hidden()
-    write_a_note(clicked, page.get_by_role("tab", name="Details").or_(page.get_by_text("Details")).first, **DJANGOS)
+    write_a_note(
+        clicked, page.get_by_role("tab", name="Details").or_(page.get_by_text("Details")).first, **DJANGOS
+    )
     save_and_read_it_back(clicked)

@@ -19,15 +19,17 @@ def test_swagger_ui(clicked: Clicked) -> None:
     page.locator("textarea").fill('{"name": "Rivers"}')
     page.get_by_role("button", name="Execute").click()
     expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
-    page.screenshot(path="/tmp/h/shot6.png")
     clicked.is_clean()
 
 
 @on_site("drf-spectacular")
-@pytest.mark.works_with("drf-spectacular", "Redoc, from drf-spectacular-sidecar, shows the API and searches it.")
+@pytest.mark.works_with(
+    "drf-spectacular", "Redoc, from drf-spectacular-sidecar, shows the API and searches it."
+)
 def test_redoc(clicked: Clicked) -> None:
     page = clicked.open("/api/redoc/")
     page.get_by_role("textbox").fill("topics")
-    page.screenshot(path="/tmp/h/shot7.png")
     expect(page.locator("[role=menuitem]", has_text="topics").first).to_be_visible()
-    clicked.is_clean("https://fonts.googleapis.com/", "https://cdn.redoc.ly/")  # its fonts, and its maker's logo
+    clicked.is_clean(
+        "https://fonts.googleapis.com/", "https://cdn.redoc.ly/"
+    )  # its fonts, and its maker's logo

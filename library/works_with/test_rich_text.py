@@ -36,10 +36,12 @@ def test_tinymce(clicked: Clicked) -> None:
     page = editor(clicked, "add")
     frame = page.frame_locator("iframe.tox-edit-area__iframe")
     page.locator("button[data-mce-name=bold]").click()
+    page.locator("button[data-mce-name=aligncenter]").click()
     frame.locator("body").press_sequentially("Deep")
     save(clicked)
     page = editor(clicked, "1/change")
-    expect(frame.locator("body strong")).to_have_text("Deep")
+    expect(frame.locator("strong")).to_have_text("Deep")
+    expect(frame.locator("p")).to_have_css("text-align", "center")
     clicked.is_clean()
 
 
@@ -50,15 +52,20 @@ def test_ckeditor(clicked: Clicked) -> None:
     text = page.locator(".ck-editor__editable")
     text.click()
     page.locator(".ck-toolbar button[data-cke-tooltip-text^=Bold]").click()
+    page.locator(".ck-toolbar button[data-cke-tooltip-text='Text alignment']").click()
+    page.locator("button[data-cke-tooltip-text='Align center']").click()
     page.keyboard.type("Deep")
     save(clicked)
     editor(clicked, "1/change")
     expect(text.locator("strong")).to_have_text("Deep")
+    expect(text.locator("p")).to_have_css("text-align", "center")
     clicked.is_clean()
 
 
 @on_site("django-prose-editor")
-@pytest.mark.works_with("django-prose-editor", "A text is typed in the admin, made bold, saved and read back.")
+@pytest.mark.works_with(
+    "django-prose-editor", "A text is typed in the admin, made bold, saved and read back."
+)
 def test_prose_editor(clicked: Clicked) -> None:
     page = editor(clicked, "add")
     text = page.locator(".ProseMirror")
@@ -80,7 +87,10 @@ def test_summernote(clicked: Clicked) -> None:
     copies = {"jquery": jquery, "min.css": vendor / "adminlte" / "css" / "adminlte.min.css"}
     copies |= {"bundle.min.js": vendor / "bootstrap" / "js" / "bootstrap.bundle.min.js"}
     for word, copy in copies.items():
-        clicked.page.route(re.compile(rf"(jquery\.com|jsdelivr\.net)/.*{word}"), lambda route, _, copy=copy: route.fulfill(path=copy))
+        clicked.page.route(
+            re.compile(rf"(jquery\.com|jsdelivr\.net)/.*{word}"),
+            lambda route, _, copy=copy: route.fulfill(path=copy),
+        )
     page = editor(clicked, "add")
     frame = page.frame_locator("iframe")
     text = frame.locator(".note-editable")

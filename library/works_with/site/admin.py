@@ -1,6 +1,6 @@
 """The admin, as the documentation of the package says."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -29,7 +29,7 @@ class NoteAdmin(ModelAdmin):
     search_fields = ("title",)
     date_hierarchy = "on"
     autocomplete_fields = ("topic",)
-    fieldsets: Any = [
+    fieldsets: ClassVar[Any] = [
         (None, {"fields": ["title", "topic", "on"]}),
         ("File", {"fields": ["attachment"], "classes": ["tab"] if settings.SITE == "django-unfold" else []}),
         ("Details", {"fields": ["text"], "classes": [FOLDED.get(settings.SITE, "collapse")]}),

@@ -6,9 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from csp.constants import NONE, SELF
+import csp.constants
 
-from s3kit.csp import DIRECT_UPLOADS, INLINE, STATIC_FILES, UPLOADS
+import s3kit.csp
 
 BASE_DIR = Path(os.environ["SITE_FOLDER"])
 SITE = os.environ["SITE"]
@@ -32,9 +32,12 @@ _template = ast.parse((ROOT / "{{cookiecutter.project_slug}}" / "config" / "sett
 (_policy,) = (
     node.value
     for node in _template.body
-    if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "CONTENT_SECURITY_POLICY" and node.value
+    if isinstance(node, ast.AnnAssign)
+    and ast.unparse(node.target) == "CONTENT_SECURITY_POLICY"
+    and node.value
 )
-CONTENT_SECURITY_POLICY: dict[str, Any] = eval(ast.unparse(_policy))  # noqa: S307 -- our own file
+_words = vars(csp.constants) | vars(s3kit.csp) | {"SECURE_SSL_REDIRECT": SECURE_SSL_REDIRECT}
+CONTENT_SECURITY_POLICY: dict[str, Any] = eval(ast.unparse(_policy), _words)  # noqa: S307 -- our own file
 
 APPS: dict[str, list[str]] = {
     "django-admin-interface": ["admin_interface", "colorfield"],
@@ -90,20 +93,24 @@ USE_S3 = True
 AWS_S3_REGION_NAME = "eu-central-1"
 AWS_S3_ENDPOINT_URL = os.environ["SITE_ENDPOINT"]
 STORAGES = {
-    "default": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {"bucket_name": os.environ["SITE_MEDIA"]}},
+    "default": {
+        "BACKEND": "s3kit.storages.MediaStorage",
+        "OPTIONS": {"bucket_name": os.environ["SITE_MEDIA"]},
+    },
     "staticfiles": {
         "BACKEND": "s3kit.storages.StaticStorage",
         "OPTIONS": {"bucket_name": os.environ["SITE_STATIC"]},
     },
 }
 
+LOGGING = {
+    "version": 1,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["console"]},
+}
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+
+CKEDITOR_5_CONFIGS = {"default": {"toolbar": ["bold", "alignment"]}}
 
 _needs = vars(import_module(f"works_with.site.needs.{SITE.replace('-', '_')}"))
 vars().update({name: value for name, value in _needs.items() if name.isupper()})
-if os.environ.get("NOJS"):
-    from s3kit.storages import StaticStorage
-    StaticStorage.support_js_module_import_aggregation = False
-    _url = StaticStorage.url
-    StaticStorage.url = lambda self, name, *a, **k: _url(self, name, *a, **k) if "." in name.rsplit("/", 1)[-1] else self.address() + name
-    StaticStorage.patterns = [p for p in StaticStorage.patterns if p[0] == "*.css"]
