@@ -90,7 +90,7 @@ def uploads() -> tuple[str, ...]:
     The access makes no difference: a signature is in a link's query, which sources don't look at.
     """
     found = _storages()
-    media = [storage.plain_url("") for storage in found.values() if storage.kind == "media"]
+    media = [storage.address() for storage in found.values() if storage.kind == "media"]
     return tuple(media if "default" in found else [_of_local(settings.MEDIA_URL), *media])
 
 
