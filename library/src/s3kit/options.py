@@ -150,6 +150,13 @@ OPTIONS = (
         ("AWS_S3_ENDPOINT_URL",),
     ),
     Option(
+        "provider",
+        "Which server the endpoint is, if its host does not tell: minio, ceph, garage or another name of"
+        " [other servers](providers.md).",
+        ("AWS_S3_PROVIDER",),
+        "",
+    ),
+    Option(
         "custom_domain", "The host name of the CDN in front of the bucket.", ("AWS_S3_CUSTOM_DOMAIN",), ""
     ),
     Option(
@@ -183,6 +190,22 @@ OPTIONS = (
         "The ARN of the CloudFront distribution that reads the bucket, and that alone does.",
         ("AWS_CLOUDFRONT_DISTRIBUTION_ARN",),
         "",
+    ),
+    Option(
+        "strict_references",
+        "Whether collectstatic stops where a style sheet or script of the project names a file that does not"
+        " exist. Elsewhere, and by default, it prints a warning.",
+        ("AWS_STATIC_STRICT_REFERENCES",),
+        default=False,
+        kinds=("static",),
+    ),
+    Option(
+        "prehashed",
+        "Patterns of files whose names a bundler has made from their content, such as `build/assets/*`. They are"
+        " published under these names, for good. Files that Vite's manifest lists need none.",
+        ("AWS_STATIC_PREHASHED",),
+        (),
+        kinds=("static",),
     ),
     Option(
         "access",

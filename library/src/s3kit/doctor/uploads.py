@@ -31,6 +31,7 @@ from s3kit.doctor.shared import (
     signed,
     warning,
 )
+from s3kit.providers import TOPICS, Provider
 from s3kit.storages import cloudfront
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
@@ -134,6 +135,9 @@ def _condition(probed: Probed, location: Location, put: Callable[[], Any]) -> Li
     probe, storage = "if-none-match", probed.storage(location)
     relied_on = storage.conditional_writes and not storage.file_overwrite
     off = f"set {option('conditional_writes', location)} to False"
+    if (provider := location.target.provider).lacks("conditional writes"):
+        text = f"{provider.title} has no conditional writes: {TOPICS['conditional writes']}"
+        return warning(probe, text, "run one `collectstatic` or `manage.py s3 push` at a time")
     try:
         put()
     except ClientError as error:

@@ -149,7 +149,8 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         self.region_name, self.endpoint_url = here.target.region, here.target.endpoint
         self.object_parameters = dict(values["object_parameters"])
         self.file_overwrite = bool(values["file_overwrite"])
-        self.conditional_writes = bool(values["conditional_writes"])
+        known = here.target.provider.conditional_writes
+        self.conditional_writes = bool(values["conditional_writes"]) and known is not False
         self.direct_uploads = here.direct_uploads
         self.max_age, self.named_max_age = values["max_age"], values["named_max_age"]
         for option in ("max_age", "named_max_age"):
