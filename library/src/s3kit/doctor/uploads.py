@@ -31,7 +31,7 @@ from s3kit.doctor.shared import (
     signed,
     warning,
 )
-from s3kit.providers import TOPICS, Provider
+from s3kit.providers import TOPICS
 from s3kit.storages import cloudfront
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
