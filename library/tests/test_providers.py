@@ -212,7 +212,10 @@ def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServ
     states = {line.aspect: line.state for line in plan.plan(site)[0].lines if line.state != "as wanted"}
     lacks = {title for title in SUBS if title != "versioning" and BY_NAME[name].lacks(title)}
     partly = {"minio": {"lifecycle": "missing"}, "garage": {"lifecycle": "different"}}
+    partly["ceph"] = {"public access block": "optional"}
     assert states == dict.fromkeys(lacks, "not supported") | LEFT[name] | partly.get(name, {})
+    unblocked = "public access block: without BlockPublicAcls, with which the server denies every upload"
+    assert (f"{bucket_name}: {unblocked}" in told) == (name == "ceph")
     assert not odd.deleted
 
 

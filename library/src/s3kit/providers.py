@@ -116,7 +116,7 @@ _GARAGE_CODE = "https://github.com/deuxfleurs-org/garage/blob/3f4ab3a4a38e382fc5
 _WEED = "https://github.com/seaweedfs/seaweedfs/blob/cc8364a03ebf5cf9f8eab3315ded2000cd07fff6/weed/s3api"
 _RUSTFS = "https://docs.rustfs.com/en/reference/s3-compatibility"
 _RUSTFS_CODE = "https://github.com/rustfs/rustfs/blob/20d1266496ba50dbec09b2263c504416840c61f7"
-# Ceph 20, as this library was tried with it.
+# With Ceph 16 and 20, which this library was tried with.
 _MEASURED = "measured"
 
 PROVIDERS = (
@@ -302,7 +302,10 @@ PROVIDERS = (
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
             "conditional writes": _yes(_MEASURED, "not of an upload in parts, which replaces what is there"),
-            "direct uploads": _yes(_MEASURED),
+            "direct uploads": _partly(
+                _MEASURED,
+                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` tells: turn them off there",
+            ),
         },
     ),
     Provider(
