@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
-from s3kit import providers
+from s3kit import csp, providers
 from s3kit.deployment import LOOPBACK, Location, location_problems, name_problems, s3_aliases
 from s3kit.naming import regions
 from s3kit.options import MAX_EXPIRE, conf, is_origin
@@ -54,6 +54,16 @@ def check_storages(**_kwargs: Any) -> list[CheckMessage]:
         return _off() if conf.use_s3 is False else all_checks(later=conf.is_local)
     except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
         return [Error(str(error), id="s3kit.E014")]
+
+
+@register(TAG)
+def check_csp(**_kwargs: Any) -> list[CheckMessage]:
+    """Check S3KIT_CSP_ADDITIONS."""
+    try:
+        csp.all_additions()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="s3kit.E020")]
+    return []
 
 
 def _off() -> list[CheckMessage]:

@@ -45,7 +45,7 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in ("file_overwrite", "versioning", "direct_uploads"):
+        for name in ("file_overwrite", "conditional_writes", "versioning", "direct_uploads"):
             if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."
