@@ -228,23 +228,28 @@ def _private(urls: set[str]) -> Line:
     return ok(probe, "without a signature an upload is denied")
 
 
-def _cors(probed: Probed, location: Location) -> Line:
+def _cors(probed: Probed, location: Location) -> Iterator[Line]:
     """Ask for an upload as a script of each of the site's origins does."""
     probe, origins = "media cors", probed.origins(location.target)
     cure = f"set AWS_SITE_ORIGINS, then {APPLY}"
-    if not origins:
-        return warning(probe, "no origin is allowed: scripts of the site's pages can't read uploads", cure)
     if location.custom_domain:
         cure += "; give the distribution a response headers policy with CORS"
+    if not origins:
+        yield warning(probe, "no origin is allowed: scripts of the site's pages can't read uploads", cure)
+        return
     url = probed.storage(location).signed_url(probed.name)
     for origin in origins:
         answer = fetch(url, headers={"Origin": origin})
+        if answer.status >= 300:  # which another line says
+            probed.not_probed.append("uploads as scripts read them")
+            return
         if answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
             text = (
                 f"scripts on {origin} (croppers, canvas, pdf.js) can't read uploads: CORS does not allow GET"
             )
-            return warning(probe, text, cure)
-    return ok(probe, f"scripts on {', '.join(origins)} may read uploads")
+            yield warning(probe, text, cure)
+            return
+    yield ok(probe, f"scripts on {', '.join(origins)} may read uploads")
 
 
 def _bypass(url: str) -> Line:

@@ -1,6 +1,7 @@
 """CloudFront's signed cookies: with them a browser reads all files of a storage by plain addresses."""
 
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.files.storage import storages
@@ -36,7 +37,7 @@ def delete_cookies(response: HttpResponseBase, storage: str = "default") -> None
 def _where(storage: Any) -> dict[str, Any]:
     location = storage.location_as("")
     # The path keeps them out of requests for static files, and apart from those of another storage.
-    return {"domain": location.cookie_domain or None, "path": f"/{location.prefix}"}
+    return {"domain": location.cookie_domain or None, "path": f"/{quote(location.prefix)}"}
 
 
 class CookiesMiddleware(MiddlewareMixin):
