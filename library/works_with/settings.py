@@ -3,4 +3,4 @@
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS
 
-INSTALLED_APPS = [*INSTALLED_APPS, "easy_thumbnails"]
+INSTALLED_APPS = [*INSTALLED_APPS, "django_ckeditor_5", "django_summernote", "easy_thumbnails"]
