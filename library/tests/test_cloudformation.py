@@ -582,6 +582,15 @@ def test_with_signed_cookies_no_query_reaches_s3_and_scripts_may_send_them() -> 
     assert rule["AccessControlAllowHeaders"] == {"Items": ["range"]}
 
 
+@pytest.mark.parametrize("links", ["signed", "site", "cookies"])
+def test_entries_for_the_same_files_are_one(links: str) -> None:
+    static_files, uploads = location("staticfiles", "static", custom_domain=CDN), location(custom_domain=CDN)
+    editor = replace(uploads, alias="editor", links=links, expire=60)
+    alone = replace(uploads, links=links if links == "cookies" else "signed")
+    made = template(of(static_files, uploads, editor, origins=ORIGINS[1], key=key()))
+    assert made == template(of(static_files, alone, origins=ORIGINS[1], key=key()))
+
+
 def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "cors", [RULES["cors"]])  # such as that of uploads from the browser
     assert '"CorsConfig"' not in json.dumps(template(site(static=CDN)))

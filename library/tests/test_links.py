@@ -251,6 +251,8 @@ def test_files_that_are_not_on_s3_are_sent_by_the_site_as_s3_would(settings: Any
     assert Client().get("/missing.png").status_code == 404
     settings.S3KIT_LINKS_PERMISSION = is_staff
     assert [Client().get(f"/{name}.png").status_code for name in ("a", "missing")] == [403, 403]
+    settings.DEBUG = True  # as Django's own static()
+    assert [Client().get(f"/{name}.png").status_code for name in ("a", "missing")] == [200, 404]
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def template(deployment: Deployment) -> dict[str, Any]:
     """
     region = _check_buckets(deployment)
     # The order of STORAGES makes no difference.
-    deployment = replace(deployment, locations=deployment.static_locations + deployment.media)
+    deployment = replace(deployment, locations=_distinct(deployment.static_locations + deployment.media))
     served = [(sid, each) for sid, each in policies.sids(deployment.locations) if each.custom_domain]
     if served:
         _check_domains(deployment, region)
@@ -84,6 +84,17 @@ def template(deployment: Deployment) -> dict[str, Any]:
         found["Conditions"] = {"StayOpen": {"Fn::Equals": [{"Ref": "BucketsStayOpen"}, "yes"]}}
         found["Outputs"] = _outputs(domains, keys)
     return {section: found[section] for section in _SECTIONS if section in found}
+
+
+def _distinct(locations: tuple[Location, ...]) -> tuple[Location, ...]:
+    """Return the locations without those of the same files, which differ in their links alone."""
+    found: dict[Location, Location] = {}
+    for each in locations:
+        files = replace(each, alias="", links="", cookie_domain="", expire=0)
+        kept = found.setdefault(files, each)
+        if each.links == "cookies":
+            found[files] = replace(kept, links="cookies")
+    return tuple(found.values())
 
 
 def _check_buckets(deployment: Deployment) -> str:

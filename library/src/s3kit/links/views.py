@@ -3,6 +3,7 @@
 import posixpath
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.files.storage import storages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -30,7 +31,9 @@ def follow(request: HttpRequest, name: str, storage: str) -> HttpResponseBase:
             backend.key(name)
     except SuspiciousOperation as error:
         raise Http404(str(error)) from error
-    if not allowed(request, name, storage):
+    # With debug on Django's own static() would send what is on disk to everybody, and a page's pictures need it.
+    is_open = settings.DEBUG and not is_on_s3
+    if not is_open and not allowed(request, name, storage):
         raise PermissionDenied
     response = _redirect(request, backend, name) if is_on_s3 else _sent(backend, name)
     patch_vary_headers(response, ["Cookie"])

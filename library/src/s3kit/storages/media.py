@@ -472,7 +472,8 @@ def _override(name: str, value: str) -> str:
     file_name = re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
     spaced = (" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", file_name))
     # What turns the direction of writing disguises an extension.
-    return _disposition(kind, "".join(c for c in spaced if c.isprintable()))
+    file_name = "".join(c for c in spaced if c.isprintable())
+    return _disposition(kind, file_name) if file_name else str(kind)
 
 
 def links_option(value: Any, access: str) -> str:
