@@ -87,6 +87,8 @@ class Location:
     direct_uploads: bool = True
     expire: int = 3600
     cloudfront_key_id: str = ""
+    cookie_domain: str = ""
+    links: str = "signed"
 
     @property
     def through_cdn(self) -> bool:

@@ -125,6 +125,8 @@ class OnS3:
             direct_uploads=bool(values.get("direct_uploads")),
             expire=values.get("querystring_expire", 3600),
             cloudfront_key_id="" if local else text("cloudfront_key_id"),
+            cookie_domain="" if local else text("cloudfront_cookie_domain"),
+            links=text("links"),
         )
 
     @property
