@@ -10,5 +10,9 @@ class S3KitConfig(AppConfig):
     verbose_name = "Amazon S3"
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from s3kit import checks  # noqa: F401
+        """Register the system checks, notice requests, and keep the tests' processes from real buckets."""
+        from s3kit import checks, isolation  # noqa: F401
+        from s3kit.serving import requests
+
+        requests.watch()
+        isolation.join()

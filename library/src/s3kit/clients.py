@@ -26,6 +26,7 @@ from botocore.loaders import create_loader
 from django.core.exceptions import ImproperlyConfigured
 
 from s3kit.deployment import Key, Target
+from s3kit.serving.requests import in_request
 
 if TYPE_CHECKING:
     import boto3
@@ -58,7 +59,13 @@ class NotAnsweringError(BotoCoreError):  # type: ignore[misc]
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError where none becomes free."""
+    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError where none becomes free.
+
+    Background work needs no turn: its threads answer no pages.
+    """
+    if not in_request():
+        yield
+        return
     if not _turns.acquire(timeout=TURN):
         raise NotAnsweringError(waiting=UPLOADS_AT_ONCE)
     try:
@@ -165,14 +172,19 @@ def command(target: Target) -> Any:
     return _shared(target, _patient)
 
 
+def quick(target: Target) -> Any:
+    """Return the client that fails in seconds where S3 is down or slow, whoever waits."""
+    return _shared(target, _quick)
+
+
 def web(target: Target) -> Any:
-    """Return the client for what a web request waits for: it fails in seconds where S3 is down or slow."""
-    return _shared(target, _in_web)
+    """Return the client for what the site does: `quick` in a request, and `command`'s for background work."""
+    return quick(target) if in_request() else command(target)
 
 
 def working(target: Target) -> Any:
-    """Return the client for what takes S3 long while a web request waits, such as copying gigabytes."""
-    return _shared(target, _working)
+    """Return the client for what takes S3 long, such as copying gigabytes; in a request it waits half a minute."""
+    return _shared(target, _working) if in_request() else command(target)
 
 
 def once(target: Target) -> Any:
@@ -222,7 +234,7 @@ def _patient(target: Target) -> Any:
     return _made(target, config(target))
 
 
-def _in_web(target: Target) -> Any:
+def _quick(target: Target) -> Any:
     return _made(target, config(target, patient=False))
 
 
