@@ -185,6 +185,22 @@ OPTIONS = (
         "",
     ),
     Option(
+        "strict_references",
+        "Whether collectstatic stops where a style sheet or script of the project names a file that does not"
+        " exist. Elsewhere, and by default, it prints a warning.",
+        ("AWS_STATIC_STRICT_REFERENCES",),
+        default=False,
+        kinds=("static",),
+    ),
+    Option(
+        "prehashed",
+        "Patterns of files whose names a bundler has made from their content, such as `build/assets/*`. They are"
+        " published under these names, for good. Files that Vite's manifest lists need none.",
+        ("AWS_STATIC_PREHASHED",),
+        (),
+        kinds=("static",),
+    ),
+    Option(
         "access",
         "Who reads the files: `private` (signed links), `public-policy` (the bucket's policy) or"
         " `public-read` (an ACL on each object).",

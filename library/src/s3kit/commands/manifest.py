@@ -14,7 +14,11 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Write the list of static files that a web process starts with."""
+    """Write the list of static files that a web process starts with, and what it reads of a bundler's."""
+    from s3kit.commands.collected import copy_bundles, warn_of_references
     from s3kit.publishing.manifest import write_manifest
 
-    command.stdout.write(write_manifest(options["output"]))
+    summary, stage = write_manifest(options["output"])
+    warn_of_references(command, stage)
+    copy_bundles(stage)
+    command.stdout.write(summary)

@@ -4,13 +4,16 @@ import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from django.contrib.staticfiles.management.commands import collectstatic
 from django.core.files.base import ContentFile, File
+from django.core.files.storage import FileSystemStorage, Storage
 from django.core.management.base import CommandError, CommandParser
 
 if TYPE_CHECKING:
+    from s3kit.publishing.graph import Unresolved
     from s3kit.storages.static import StaticStorage
 
 CHUNK = 256 * 1024  # bytes read at once
@@ -23,69 +26,80 @@ class Source(NamedTuple):
     size: int
     digest: str
 
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """Return the source of held content."""
+        return cls(body, len(body), hashlib.sha256(body).hexdigest())
+
+    @classmethod
+    def on_disk(cls, path: Path) -> Self:
+        """Return the source of a file, which is read here and once more at its upload."""
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return cls(path, file.tell(), digest)
+
+    @classmethod
+    def found(cls, storage: Storage, path: str) -> Self:
+        """Return the source of what a finder's storage has at `path`.
+
+        Only files of an ordinary folder are left where they are: others may be members of an archive, made when they
+        are opened, or gone when they are closed.
+        """
+        ordinary: Any = FileSystemStorage
+        if isinstance(storage, ordinary) and type(storage)._open is ordinary._open:
+            return cls.on_disk(Path(storage.path(path)).absolute())
+        with storage.open(path) as content:
+            return cls.of(content.read())
+
     def open(self) -> "File[Any]":
         """Return the content as a file of Django's."""
         return ContentFile(self.body) if isinstance(self.body, bytes) else File(self.body.open("rb"))
 
 
 class Stage:
-    """What Django has collected: plain names, and the names that its post-processing derived from them.
+    """What Django has collected: plain names, and the final names that post-processing has made of them.
 
-    Django's code takes it for the storage that it writes to. A file on disk stays there and is read again
-    at its upload; text that was rewritten is held.
+    A file on disk stays there and is read again at its upload; text that was rewritten is held.
     """
 
     def __init__(self) -> None:
         self.plain: dict[str, Source] = {}
         self.derived: dict[str, Source] = {}
-        self._folders = {"."}
-        self._on_disk: dict[str, Source] = {}
+        self.prehashed: set[str] = set()
+        """Plain names that a bundler has made from the content: they are final names, too."""
+        self.unresolved: list[Unresolved] = []
 
-    def add(self, name: str, content: "File[Any]", *, derived: bool) -> None:
-        """Note a name and its content."""
-        name = name.replace("\\", "/")
-        (self.derived if derived else self.plain)[name] = self._source(content)
-        if not derived:
-            self._folders.update(str(folder) for folder in PurePosixPath(name).parents)
-
-    def _source(self, content: "File[Any]") -> Source:
-        path = getattr(content.file, "name", None)
-        if not isinstance(path, str):  # held text, or a finder whose files are not on disk
-            content.seek(0)
-            body = content.read()
-            return Source(body, len(body), hashlib.sha256(body).hexdigest())
-        if path not in self._on_disk:
-            digest, size = hashlib.sha256(), 0
-            for chunk in content.chunks(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-            self._on_disk[path] = Source(Path(path).absolute(), size, digest.hexdigest())
-        return self._on_disk[path]
-
-    def exists(self, name: str) -> bool:
-        """Return whether a file or a folder of that name was collected."""
-        return name in self.derived or name in self.plain or name in self._folders
+    def add(self, name: str, source: Source) -> None:
+        """Note a collected file."""
+        self.plain[name.replace("\\", "/")] = source
 
     def source(self, name: str) -> Source:
-        """Return what a name holds; a folder raises IsADirectoryError, as on disk."""
+        """Return what a name holds; raise FileNotFoundError where there is none."""
         found = self.derived.get(name) or self.plain.get(name)
         if found is None:
-            raise (IsADirectoryError if name in self._folders else FileNotFoundError)(name)
+            raise FileNotFoundError(name)
         return found
 
-    def delete(self, name: str) -> None:
-        """Forget a derived name; plain ones are the sources."""
-        self.derived.pop(name, None)
+
+class Collecting(collectstatic.Command):
+    """Django's command, collecting into the stage of a static storage."""
+
+    def copy_file(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
+        """Note a file that a finder has found; Django's own copies it, and needs a path on disk."""
+        if not hasattr(self.storage, "staged"):
+            super().copy_file(path, prefixed_path, source_storage)
+            return
+        self.log(f"Copying '{path}'", level=2)
+        self.storage.staged().add(prefixed_path, Source.found(source_storage, path))
+        self.copied_files.append(prefixed_path)
 
 
 def collect(storage: "StaticStorage") -> Stage:
     """Return the site's static files, collected silently and with collectstatic's default options.
 
-    Raises CommandError for a reference to a missing file.
+    Raises CommandError for a reference to a missing file, where `strict_references` is set.
     """
-    from django.contrib.staticfiles.management.commands.collectstatic import Command
-
-    command = Command(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)
+    command = Collecting(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)
     command.storage = storage
     parser = CommandParser()
     command.add_arguments(parser)
@@ -97,7 +111,7 @@ def collect(storage: "StaticStorage") -> Stage:
 
 @contextmanager
 def missing_files_as_lines() -> Iterator[None]:
-    """Turn Django's error for a reference to a missing file into CommandError, which has no traceback."""
+    """Turn an error of post-processing into CommandError, which has no traceback."""
     try:
         yield
     except (ValueError, RuntimeError) as error:

@@ -9,23 +9,26 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
 from s3kit.options import conf
-from s3kit.publishing.collect import collect
+from s3kit.publishing.collect import Stage, collect
 from s3kit.storages.static import StaticStorage
 
 
-def write_manifest(path: Path | None = None) -> str:
-    """Write the source tree's manifest to `path` (default: STATICFILES_MANIFEST); return a summary line.
+def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
+    """Write the source tree's manifest to `path` (default: STATICFILES_MANIFEST).
+
+    Returns a summary line, and the files that were collected.
 
     Needs neither network nor credentials, bucket or database, and writes the same bytes whatever USE_S3 is.
     `paths`, `hash` and `integrity` are those that collectstatic publishes from the same tree; what it records
-    about objects is missing. Raises CommandError for a reference to a missing file, OSError where the file
-    can't be written, ImproperlyConfigured where no path is given.
+    about objects is missing. Raises OSError where the file can't be written, ImproperlyConfigured where no path
+    is given, and CommandError for a reference to a missing file where `strict_references` is set.
     """
     path = path or conf.manifest
     if path is None:
         raise ImproperlyConfigured("Name the file with --output, or set STATICFILES_MANIFEST.")
     storage = _storage()
-    body = collect(storage).source(storage.manifest_name).body
+    stage = collect(storage)
+    body = stage.source(storage.manifest_name).body
     assert isinstance(body, bytes)  # noqa: S101 - for the type checker: Django hands over text
     path.parent.mkdir(parents=True, exist_ok=True)
     # In place at once, because a web process may be starting.
@@ -38,7 +41,7 @@ def write_manifest(path: Path | None = None) -> str:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return f"Wrote {path}: {len(storage.hashed_files):,} files."
+    return f"Wrote {path}: {len(storage.hashed_files):,} files.", stage
 
 
 def _storage() -> StaticStorage:

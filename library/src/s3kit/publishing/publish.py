@@ -42,6 +42,7 @@ from s3kit.publishing import history
 from s3kit.publishing.collect import CHUNK, Source, Stage
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import S3Store
 
     from s3kit.storages.static import StaticStorage
@@ -168,6 +169,8 @@ class Item:
     source: Source
     headers: Headers
     immutable: bool
+    prehashed: bool = False
+    """A bundler has made the name from the content, so that the name can't have any other."""
     state: Literal["right", "missing", "outdated", "unclear"] = "missing"
     stored: Stored | None = None
 
@@ -245,10 +248,10 @@ def planned(stage: Stage, paths: dict[str, str], *, compress: bool = True) -> li
 
     def item(name: str, source: Source, cache_control: str) -> Item:
         headers = Headers.of(name, cache_control, compress=compress)
-        return Item(name, source, headers, immutable=cache_control == IMMUTABLE)
+        return Item(name, source, headers, cache_control == IMMUTABLE, prehashed=name in stage.prehashed)
 
     # A storage whose file_hash returns None for a file keeps its name: nothing of that is immutable.
-    hashed = {final for name, final in paths.items() if final != name}
+    hashed = {final for name, final in paths.items() if final != name or name in stage.prehashed}
     items = [item(name, stage.source(name), IMMUTABLE) for name in sorted(hashed)]
     for name in sorted(stage.plain.keys() - hashed):
         source = stage.source(name) if paths.get(name) == name else stage.plain[name]
@@ -452,15 +455,20 @@ class _Upload:
         if found.meta["size"] > item.source.size:  # what is compressed is smaller
             return False
         encodings = {"gzip": {"gzip", ""}, "gzipped": {"gzip"}, "": {""}}[encoding]
-        if not item.immutable and (headers.get("Cache-Control") != cache_control or packed not in encodings):
+        if (not item.immutable or item.prehashed) and headers.get("Cache-Control") != cache_control:
+            return False
+        if not item.immutable and packed not in encodings:
             return False
         # The token stays that of the listing, which is what the next run compares with.
         item.stored = item.stored or Stored(found.meta["size"], _token(found.meta["e_tag"]))
+        return self._has_content(found, item)
+
+    def _has_content(self, found: "GetResult", item: Item) -> bool:
         with tempfile.SpooledTemporaryFile(LARGE) as body:
             for chunk in found.stream(min_chunk_size=CHUNK):
                 body.write(chunk)
             body.seek(0)
-            unpack = packed == "gzip" and encoding != "gzipped"
+            unpack = found.attributes.get("Content-Encoding") == "gzip" and item.headers.encoding != "gzipped"
             content: Any = gzip.GzipFile(fileobj=body, mode="rb") if unpack else body
             return _digest(content, item.source.size) == item.source.digest
 
@@ -478,8 +486,24 @@ class _Upload:
                     time.sleep(pause)
                 else:
                     return size
+            if item.prehashed:
+                self._check_name(item)
             item.stored = Stored(size, send(self.store, create=False))
             return size
+
+    def _check_name(self, item: Item) -> None:
+        """Raise PublishError where the bucket has other content under a name that was made from the content."""
+        import obstore
+
+        try:
+            found = obstore.get(self.store, self._key(item.name))
+        except FileNotFoundError:
+            return
+        if found.meta["size"] > item.source.size or not self._has_content(found, item):
+            raise PublishError(
+                f"{item.name} is published with other content already, and browsers keep it for a year: have the"
+                " bundler put a hash of the content into the name, or take it out of `prehashed`."
+            )
 
     def _create(self, send: Callable[..., str | None]) -> str | None:
         """Send an object that must not be there, and return its ETag; raise _TakenError where it is."""

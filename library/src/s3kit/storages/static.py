@@ -1,7 +1,7 @@
-"""Static files on S3: names by Django's own hashing code, addresses by the manifest.
+"""Static files on S3: names as Django's manifest storage makes them, addresses by the manifest.
 
-`collectstatic` collects into a `Stage` instead of a storage: nothing is uploaded while Django hashes and
-rewrites, and `s3kit.publishing.publish` uploads the outcome at the end. A web process only reads the manifest, once.
+`collectstatic` collects into a `Stage` instead of a storage: nothing is uploaded while files are hashed and
+rewritten, and `s3kit.publishing.publish` uploads the outcome at the end. A web process only reads the manifest, once.
 """
 
 import base64
@@ -10,10 +10,10 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, Self
+from functools import cached_property
+from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
@@ -24,63 +24,14 @@ from django.core.files.storage import Storage, storages
 
 from s3kit import clients
 from s3kit.options import conf
-from s3kit.publishing.collect import Stage
+from s3kit.publishing import bundles
+from s3kit.publishing.collect import Source, Stage
+from s3kit.publishing.graph import Graph
 from s3kit.storages.base import OnS3
 
 # A site whose manifest can't be read asks again after this many seconds, not at each page.
 ASK_AGAIN_AFTER = 10.0
 SCRIPTS = (".js", ".mjs")
-
-
-# By a part of a pattern of Django's: what a text must hold, in lower case, for the pattern to match anywhere.
-_PARTS = (
-    (r"\s*from\s*", re.compile(r"""from\s*["'][./]""")),
-    (r"import\(", re.compile(r"""import\(["']""")),
-    (r"import\s*", re.compile(r"""import\s*["']""")),
-    (r"url\(", re.compile(r"url\(")),
-    ("sourceMappingURL", re.compile("sourcemappingurl=")),
-)
-
-
-def _needed() -> dict[str, re.Pattern[str]]:
-    """Return, by each of Django's own patterns, what it needs."""
-    mixin: Any = ManifestFilesMixin
-    modules = getattr(mixin, "_js_module_import_aggregation_patterns", ("", ()))
-    own = [pattern for _, patterns in (*mixin.patterns, modules) for pattern in patterns]
-    texts = [pattern if isinstance(pattern, str) else pattern[0] for pattern in own]
-    return {text: needed for text in texts for part, needed in reversed(_PARTS) if part in text}
-
-
-@lru_cache(maxsize=1)
-def _lower(text: str) -> str:
-    # Kept, because a text is searched for up to six patterns in a row.
-    return text.lower()
-
-
-class _Quick(NamedTuple):
-    """A pattern of Django's that passes over a text in which it can't match.
-
-    Django searches each script and style sheet for up to six patterns, several times over. For the admin's
-    files that is most of the work of collecting them: one pattern reads on from each "export" to a "from"
-    that never comes.
-    """
-
-    pattern: re.Pattern[str]
-    needed: re.Pattern[str]
-
-    def sub(self, replacement: Callable[[re.Match[str]], str], text: str) -> str:
-        return self.pattern.sub(replacement, text) if self.needed.search(_lower(text)) else text
-
-    def search(self, text: str) -> re.Match[str] | None:
-        return self.pattern.search(text) if self.needed.search(_lower(text)) else None
-
-
-_NEEDED = _needed()
-
-
-def _quick(pattern: re.Pattern[str]) -> "re.Pattern[str] | _Quick":
-    needed = _NEEDED.get(pattern.pattern)
-    return _Quick(pattern, needed) if needed else pattern
 
 
 class _RelativeAddresses(Storage):
@@ -112,13 +63,10 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         super().__init__()
         self._manifest: tuple[dict[str, str], str] | None = None
         self._manifest_text = ""
-        self._patterns: dict[str, list[tuple[Any, ...]]] = {
-            extension: [(_quick(compiled), *rest) for compiled, *rest in patterns]
-            for extension, patterns in self._patterns.items()
-        }
 
     def _apply(self, values: dict[str, Any]) -> None:
-        del values
+        self.strict_references = bool(values["strict_references"])
+        self.prehashed = tuple(values["prehashed"])
         self.bucket_name, self.location = self._location.bucket, self._location.prefix
         self.custom_domain = self._location.custom_domain
 
@@ -231,7 +179,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
     def save_manifest(self) -> None:
         """Write the manifest, with the hashes of scripts in it besides what Django puts there."""
         super().save_manifest()
-        staged = self._staged()
+        staged = self.staged()
         manifest = json.loads(staged.source(self.manifest_name).open().read())
         # By name, so that the same tree gives the same bytes on each machine.
         manifest["paths"] = dict(sorted(manifest["paths"].items()))
@@ -248,6 +196,29 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         return dict(json.loads(self._manifest_text or "{}").get("integrity", {}))
 
     # Names and addresses
+
+    def post_process(
+        self, paths: Mapping[str, Any], dry_run: bool = False, **options: Any
+    ) -> Iterator[tuple[str, str, bool]]:
+        """Hash the collected files, and yield each one's plain and final name; the manifest is written at the end.
+
+        Replaces Django's way of doing so, with the same outcome: `s3kit.publishing.graph` says what differs. Raises
+        ValueError for references of the project's own files to missing ones, where `strict_references` is set.
+        """
+        del options
+        if dry_run:
+            return
+        stage = self.staged()
+        stage.prehashed = bundles.hashed_names(stage, self.prehashed)
+        graph = Graph(self, stage, [self.clean_name(name) for name in paths])
+        stage.unresolved = graph.unresolved
+        if self.strict_references and (missing := [each for each in graph.unresolved if graph.is_own(each)]):
+            raise ValueError("\n".join(map(str, missing)))
+        self.hashed_files = {}
+        for name, final in graph.hashed():
+            self.hashed_files[self.hash_key(name)] = final
+            yield name, final, True
+        self.save_manifest()
 
     def integrity(self, name: str) -> str:
         """Return what a browser shall find a script to be, in the form of the attribute `integrity`.
@@ -279,29 +250,31 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         finally:
             self._stage = None
 
-    def _staged(self) -> Stage:
+    def staged(self) -> Stage:
+        """Return what has been collected so far; raise NotImplementedError outside of collectstatic."""
         if self._stage is None:
             raise NotImplementedError("Static files are written by `manage.py collectstatic` alone.")
         return self._stage
 
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
-        """Note a collected file (called by collectstatic)."""
+        """Add a file to those that are collected."""
         del max_length  # the keys of S3 are long enough for every path
-        self._staged().add(str(name), content, derived=False)
+        content.seek(0)
+        self.staged().add(str(name), Source.of(content.read()))
         return str(name)
 
     def _save(self, name: str, content: "File[Any]") -> str:
-        self._staged().add(name, content, derived=True)
+        self.staged().derived[name] = Source.of(content.read())
         return name
 
     def delete(self, name: str) -> None:
         """Forget what post-processing derived; no object is ever deleted."""
-        self._staged().delete(name)
+        self.staged().derived.pop(name, None)
 
     def exists(self, name: str) -> bool:
         """Return whether the file was collected; outside of collectstatic, whether the object exists."""
         if self._stage is not None:
-            return self._stage.exists(name)
+            return name in self._stage.derived or name in self._stage.plain
         from botocore.exceptions import ClientError
 
         target, key = self.target, self.location + name

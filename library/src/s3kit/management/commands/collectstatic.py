@@ -3,13 +3,13 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.staticfiles.management.commands import collectstatic
 from django.core.management.base import CommandError
 
+from s3kit.commands.collected import copy_bundles, warn_of_references
 from s3kit.commands.shared import explained
 from s3kit.options import conf
 from s3kit.progress import ProgressBar
-from s3kit.publishing.collect import missing_files_as_lines
+from s3kit.publishing.collect import Collecting, missing_files_as_lines
 from s3kit.publishing.publish import Publisher
 from s3kit.storages.static import StaticStorage
 
@@ -17,7 +17,7 @@ from s3kit.storages.static import StaticStorage
 STATIC_BUCKETS = ("AWS_STATIC_BUCKET_NAME", "AWS_STORAGE_BUCKET_NAME")
 
 
-class Command(collectstatic.Command):
+class Command(Collecting):
     """Collects as Django does; on S3 it asks nothing, since it overwrites and deletes nothing in use."""
 
     help = "Collect static files; where they are on S3, upload what is new and then switch to it."
@@ -56,8 +56,11 @@ class Command(collectstatic.Command):
             with storage.staging() as stage:
                 with missing_files_as_lines():
                     self.collect()
+                warn_of_references(self, stage)
                 show = progress if self.verbosity else lambda *_: None
                 summary = publisher.publish(stage, dry_run=dry_run, progress=show)
+            if not dry_run:
+                copy_bundles(stage)
         finally:
             progress.close()
         if summary.manifest == "none":

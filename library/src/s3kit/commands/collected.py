@@ -1,0 +1,25 @@
+"""What the commands that collect static files do once these are collected."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from s3kit.publishing import bundles
+from s3kit.publishing.collect import Stage
+
+
+def warn_of_references(command: BaseCommand, stage: Stage) -> None:
+    """Print a line for each reference that stays as it is."""
+    for each in stage.unresolved:
+        command.stderr.write(command.style.WARNING(str(each)))
+
+
+def copy_bundles(stage: Stage) -> None:
+    """Put Vite's manifests into STATIC_ROOT, where django-vite looks for them when a server starts."""
+    if not settings.STATIC_ROOT:
+        return
+    try:
+        bundles.copy_manifests(stage, Path(settings.STATIC_ROOT))
+    except OSError as error:
+        raise CommandError(f"Vite's manifest can't be copied to STATIC_ROOT: {error}") from error
