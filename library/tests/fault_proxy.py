@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -37,6 +37,8 @@ class Fault:
     path: str = ""
     # Only requests that have a header of this name, in lower case.
     header: str = ""
+    # Only requests without a header whose name, in lower case, matches this pattern.
+    lacks: str = ""
     first: int = 1
     every: int = 1
     times: int | None = None
@@ -56,10 +58,12 @@ class Fault:
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
 
-    def strikes(self, method: str, path: str, headers: Container[str] = ()) -> bool:
+    def strikes(self, method: str, path: str, headers: Collection[str] = ()) -> bool:
         if (self.method and self.method != method) or not re.search(self.path, path):
             return False
         if self.header and self.header not in headers:
+            return False
+        if self.lacks and any(re.fullmatch(self.lacks, name) for name in headers):
             return False
         self.seen += 1
         due = self.seen >= self.first and (self.seen - self.first) % self.every == 0

@@ -86,7 +86,7 @@ def test_a_bucket_as_wanted_needs_nothing(access: str, one_bucket: bool) -> None
 
 def test_every_line_has_its_reason() -> None:
     found = plan.compare(want(deployment(), "acme-static"), None, Account(), replace=False)
-    assert list(lines(found)) == [title for title in buckets.ASPECTS if title != "versioning"]
+    assert list(lines(found)) == [title for title in buckets.ASPECTS if title not in {"versioning", "tags"}]
     assert all(line.reason for line in found.lines)
 
 
@@ -792,5 +792,5 @@ def test_json_says_what_the_text_says() -> None:
 @pytest.mark.slow
 def test_a_new_bucket_is_as_the_data_says(store: Any, bucket_name: str) -> None:
     store.client().create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    site = at(store, location(bucket=bucket_name, versioning=True))
+    site = at(store, location(bucket=bucket_name, versioning=True, tags=(("Team", "web"),)))
     assert plan.read(buckets.wanted(site)[0]) == NEW
