@@ -618,7 +618,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             answer("ExpiredToken"),
-            "The credentials have expired (ExpiredToken): sign in again (aws sso login), or set the new"
+            "The credentials have expired (ExpiredToken): sign in again (aws login, or aws sso login), or set the new"
             " keys.",
         ),
         (
@@ -647,7 +647,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             exceptions.NoCredentialsError(),
-            "No AWS credentials were found: set AWS_PROFILE, sign in (aws sso login), or set"
+            "No AWS credentials were found: set AWS_PROFILE, sign in (aws login, or aws sso login), or set"
             " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         ),
         (
@@ -658,7 +658,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
             exceptions.UnauthorizedSSOTokenError(),
             "The credentials could not be renewed (The SSO session associated with this profile has expired"
             " or is otherwise invalid. To refresh this SSO session run aws sso login with the corresponding"
-            " profile): sign in again (aws sso login), or set the new keys.",
+            " profile): sign in again (aws login, or aws sso login), or set the new keys.",
         ),
     ],
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
