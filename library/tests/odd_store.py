@@ -4,12 +4,12 @@ with OddStore(store.endpoint, CEPH) as odd:
     site = at(odd.seen_by(store), ...)
 
 What they answer was read in Ceph's src/rgw (rgw_rest_s3.cc, rgw_cors*.cc, rgw_lc_s3.cc, release 20) and rclone's
-fork of gofakes3 (routing.go).
+fork of gofakes3 (routing.go), and for `REPLAYS` in the sources that `s3kit.providers` names.
 """
 
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
@@ -37,12 +37,22 @@ class Dialect:
     # New buckets have no default encryption. Without keys it is accepted, and then every upload is rejected.
     is_unencrypted: bool = False
     has_no_keys: bool = False
+    # What it answers to an upload that it would have to encrypt.
+    keyless: tuple[int, str] = (400, "InvalidRequest")
     # Rules come back sorted, with empty filters as a prefix; the first CORS rule whose origin fits decides.
     rewrites_rules: bool = False
-
-
-CEPH = Dialect({"ownershipControls"}, is_unencrypted=True, has_no_keys=True, rewrites_rules=True)
-RCLONE = Dialect(SUB_RESOURCES)
+    # How rules come back, by sub-resource; None where they are rejected as malformed.
+    returned: Mapping[str, Callable[[bytes], bytes | None]] = field(default_factory=dict)
+    # What is answered, without a body, where no rules are set.
+    unset: Mapping[str, int] = field(default_factory=dict)
+    # The owner has no name in a bucket's ACL.
+    is_nameless: bool = False
+    # The region that requests must be signed for, "" for any.
+    region: str = ""
+    # Every origin is allowed, whatever a bucket's rules are.
+    allows_origins: bool = False
+    # What is answered to a PUT with If-None-Match.
+    unconditional: tuple[int, str] | None = None
 
 
 @dataclass
@@ -62,8 +72,10 @@ class _Answer:
 class OddStore(FaultProxy):
     """The proxy. `deleted` are the buckets that a DELETE of an unknown sub-resource would have deleted."""
 
-    def __init__(self, upstream: str, dialect: Dialect) -> None:
+    def __init__(self, upstream: str, dialect: Dialect, root: Any = None) -> None:
         super().__init__(upstream)
+        # The strict S3 blocks public access to new buckets, where the server has no such thing.
+        self.root = root if "publicAccessBlock" in dialect.rejected else None
         self.dialect = dialect
         # What was put, by bucket and sub-resource, where the strict S3 would not return it as this server does.
         self.kept: dict[tuple[str, str], bytes] = {}
@@ -76,8 +88,12 @@ class OddStore(FaultProxy):
     def _forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> Any:
         parts = urlsplit(handler.path)
         bucket, _, key = parts.path.strip("/").partition("/")
-        sub = next((name for name in SUB_RESOURCES if re.match(rf"{name}(=|&|$)", parts.query)), "")
-        method = handler.command
+        known = (*SUB_RESOURCES, "versioning")
+        sub = next((name for name in known if re.match(rf"{name}(=|&|$)", parts.query)), "")
+        method, headers = handler.command, {name.lower(): value for name, value in handler.headers.items()}
+        scope = re.search(r"Credential=[^/]+/[0-9]+/([^/]+)/", headers.get("authorization", ""))
+        if scope and self.dialect.region not in {"", scope[1]}:
+            return _error(400, "AuthorizationHeaderMalformed")
         rejected = self.dialect.rejected.get(sub) or (
             self.dialect.rejected_writes.get(sub) if method != "GET" else None
         )
@@ -85,17 +101,31 @@ class OddStore(FaultProxy):
             return _error(*rejected)
         if not key and sub in self.dialect.unknown:
             return self._as_of_the_bucket(method, bucket)
+        if not key and sub == "acl" and self.dialect.is_nameless and method == "GET":
+            return _Answer(200, {"Content-Type": "application/xml"}), _NAMELESS_ACL
         kept = {"encryption"} if self.dialect.is_unencrypted else set()
-        kept |= {"cors", "lifecycle"} if self.dialect.rewrites_rules else set()
+        kept |= {"cors", "lifecycle"} if self.dialect.rewrites_rules else {*self.dialect.returned}
         if not key and sub in kept:
+            if sub == "cors" and not self.dialect.rewrites_rules and method != "GET":
+                super()._forward(handler, body)  # which then answers browsers
             return self._keep(method, bucket, sub, body)
-        wants_key = "x-amz-server-side-encryption" in {name.lower() for name in handler.headers}
-        wants_key = wants_key or (bucket, "encryption") in self.kept
+        wants_key = "x-amz-server-side-encryption" in headers or (bucket, "encryption") in self.kept
         if self.dialect.has_no_keys and key and method == "PUT" and wants_key:
-            return _error(400, "InvalidRequest")
-        if self.dialect.rewrites_rules and method == "OPTIONS":
-            return self._preflight(bucket, handler)
-        return super()._forward(handler, body)
+            return _error(*self.dialect.keyless)
+        if self.dialect.unconditional and method == "PUT" and "if-none-match" in headers:
+            return _error(*self.dialect.unconditional)
+        answers_browsers = self.dialect.allows_origins or self.dialect.rewrites_rules
+        origin = headers.get("origin", "") if answers_browsers else ""
+        wanted = headers.get("access-control-request-method", method)
+        allowed = {"Access-Control-Allow-Origin": origin} if self._allows(bucket, origin, wanted) else {}
+        if method == "OPTIONS" and answers_browsers:
+            return (_Answer(200, allowed), b"") if allowed else _error(403, "AccessDenied")
+        answer = super()._forward(handler, body)
+        if allowed:
+            return _Answer(answer[0].status, dict(answer[0].getheaders()) | allowed), answer[1]
+        if self.root and method == "PUT" and not key and not parts.query and answer[0].status == 200:
+            self.root.delete_public_access_block(Bucket=bucket)
+        return answer
 
     def _as_of_the_bucket(self, method: str, bucket: str) -> Any:
         if method == "GET":
@@ -107,25 +137,30 @@ class OddStore(FaultProxy):
         return _Answer(204), b""
 
     def _keep(self, method: str, bucket: str, sub: str, body: bytes) -> Any:
+        returned = (_RETURNED if self.dialect.rewrites_rules else self.dialect.returned).get(sub, bytes)
         if method == "PUT":
+            if returned(body) is None:
+                return _error(400, "MalformedXML")
             self.kept[bucket, sub] = body
         elif method == "DELETE":
             self.kept.pop((bucket, sub), None)
         elif (bucket, sub) in self.kept:
-            return _Answer(200), _RETURNED[sub](self.kept[bucket, sub])
+            return _Answer(200), returned(self.kept[bucket, sub])
+        elif sub in self.dialect.unset:
+            return _Answer(self.dialect.unset[sub]), b""
         else:
             return _error(404, _UNSET[sub])
         return _Answer(200), b""
 
-    def _preflight(self, bucket: str, handler: BaseHTTPRequestHandler) -> Any:
-        origin, method = handler.headers["Origin"], handler.headers["Access-Control-Request-Method"]
+    def _allows(self, bucket: str, origin: str, method: str) -> bool:
+        """Tell whether a page of an origin may send a request: the first rule whose origin fits decides."""
+        if not origin or self.dialect.allows_origins:
+            return bool(origin)
         for rule in _parsed(self.kept[bucket, "cors"]).iter(f"{{{XMLNS}}}CORSRule"):
             patterns = [re.escape(each).replace(r"\*", ".*") for each in _texts(rule, "AllowedOrigin")]
             if any(re.fullmatch(pattern, origin) for pattern in patterns):
-                if method not in _texts(rule, "AllowedMethod"):
-                    break
-                return _Answer(200, {"Access-Control-Allow-Origin": origin}), b""
-        return _error(403, "AccessDenied")
+                return method in _texts(rule, "AllowedMethod")
+        return False
 
 
 def _error(status: int, code: str) -> Any:
@@ -168,9 +203,106 @@ def _lifecycle(content: bytes) -> bytes:
     return ET.tostring(root)
 
 
+def _without(action: str, *, strict: bool = False) -> Callable[[bytes], bytes | None]:
+    """Return a function that takes an action out of lifecycle rules; None for a rule that is then empty."""
+
+    def returned(content: bytes) -> bytes | None:
+        root = _parsed(content)
+        for rule in root:
+            for part in rule.findall(f"{{{XMLNS}}}{action}"):
+                rule.remove(part)
+            if strict and {part.tag.rpartition("}")[2] for part in rule} <= {
+                "ID",
+                "Status",
+                "Filter",
+                "Prefix",
+            }:
+                return None
+        return ET.tostring(root)
+
+    return returned
+
+
+def _split(content: bytes) -> bytes:
+    """Return lifecycle rules as Backblaze B2 does: one for each action, and one for orphaned markers."""
+    root, split = _parsed(content), ET.Element(f"{{{XMLNS}}}LifecycleConfiguration")
+    for rule in root:
+        shared = [part for part in rule if part.tag.rpartition("}")[2] in {"Status", "Filter"}]
+        for part in rule:
+            if part.tag.rpartition("}")[2] not in {"ID", "Status", "Filter"}:
+                ET.SubElement(split, rule.tag).extend([*shared, part])
+            if part.tag.endswith("}Expiration"):
+                marker = ET.Element(part.tag)
+                ET.SubElement(marker, f"{{{XMLNS}}}ExpiredObjectDeleteMarker").text = "true"
+                ET.SubElement(split, rule.tag).extend([*shared, marker])
+    return ET.tostring(split)
+
+
+def _nameless(content: bytes) -> bytes:
+    """Return CORS rules without their names."""
+    root = _parsed(content)
+    for rule in root:
+        for part in rule.findall(f"{{{XMLNS}}}ID"):
+            rule.remove(part)
+    return ET.tostring(root)
+
+
+_NAMELESS_ACL = (
+    f'<AccessControlPolicy xmlns="{XMLNS}"><Owner><ID></ID><DisplayName></DisplayName></Owner><AccessControlList>'
+    '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">'
+    "<Type>CanonicalUser</Type></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList>"
+    "</AccessControlPolicy>"
+).encode()
 _RETURNED = {"encryption": bytes, "cors": _cors, "lifecycle": _lifecycle}
 _UNSET = {
     "encryption": "ServerSideEncryptionConfigurationNotFoundError",
     "cors": "NoSuchCORSConfiguration",
     "lifecycle": "NoSuchLifecycleConfiguration",
+}
+
+NOT_IMPLEMENTED = (501, "NotImplemented")
+
+
+def _missing(*names: str) -> dict[str, tuple[int, str]]:
+    return dict.fromkeys(names, NOT_IMPLEMENTED)
+
+
+CEPH = Dialect({"ownershipControls"}, is_unencrypted=True, has_no_keys=True, rewrites_rules=True)
+RCLONE = Dialect(SUB_RESOURCES)
+# What the providers of `s3kit.providers` are documented to reject or to do otherwise; all else is as on AWS.
+REPLAYS: Mapping[str, Dialect] = {
+    "r2": Dialect(
+        rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "versioning"),
+        rejected_writes=_missing("encryption"),
+    ),
+    "b2": Dialect(
+        rejected=_missing("policy"),
+        returned={"lifecycle": _split, "cors": _nameless},
+        unconditional=NOT_IMPLEMENTED,
+    ),
+    "digitalocean": Dialect(rejected=_missing("encryption")),
+    "hetzner": Dialect(rejected=_missing("encryption", "ownershipControls")),
+    "wasabi": Dialect(),
+    "minio": Dialect(
+        rejected=_missing("publicAccessBlock", "ownershipControls"),
+        rejected_writes=_missing("cors", "acl"),
+        is_unencrypted=True,
+        has_no_keys=True,
+        keyless=NOT_IMPLEMENTED,
+        returned={"lifecycle": _without("AbortIncompleteMultipartUpload", strict=True)},
+        is_nameless=True,
+        allows_origins=True,
+    ),
+    "ceph": CEPH,
+    "garage": Dialect(
+        rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "encryption"),
+        rejected_writes=_missing("versioning"),
+        returned={"lifecycle": _without("NoncurrentVersionExpiration"), "cors": bytes},
+        unset={"lifecycle": 404, "cors": 204},
+        region="garage",
+    ),
+    "seaweedfs": Dialect(rejected=_missing("publicAccessBlock")),
+    "rustfs": Dialect(
+        rejected=_missing("ownershipControls"), is_unencrypted=True, has_no_keys=True, is_nameless=True
+    ),
 }

@@ -164,6 +164,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E007", {"AWS_QUERYSTRING_EXPIRE": 0}, "is 0"),
     *(("E008", endpoint(each), "is not a scheme and a host") for each in NOT_AN_ADDRESS),
     ("E009", endpoint("https://acme-media-k3v9qz.s3.example.com"), "STORAGES['default']: the endpoint_url"),
+    (
+        "E019",
+        endpoint("https://s3.example.com") | {"AWS_S3_PROVIDER": "minioo"},
+        "The provider 'minioo' is not",
+    ),
+    ("W013", endpoint("https://abc.r2.cloudflarestorage.com"), "of Cloudflare R2, which is auto"),
     ("W008", endpoint("https://s3.eu-central-1.amazonaws.com"), "is AWS itself"),
     ("W005", endpoint("http://store.internal:9000"), "plain http"),
     ("E010", media(expected_bucket_owner="1234-5678-9012"), "not an account's number"),

@@ -389,14 +389,65 @@ def test_what_is_wrong_from_the_start_is_one_line(
     assert not deploy.proxy.count("PUT")
 
 
-def test_a_reference_to_a_missing_file_uploads_nothing(deploy: Deploy) -> None:
+def test_a_reference_to_a_missing_file_is_a_line(deploy: Deploy) -> None:
+    deploy.write(**{"css/broken.css": b'a {\n background: url("missing.png") }'})
+    outcome = deploy.run()
+    assert outcome.code == 0
+    assert outcome.err == (
+        'css/broken.css, line 2: url("missing.png") stays as it is: there is no css/missing.png.\n'
+    )
+
+
+def test_a_reference_to_a_missing_file_uploads_nothing_where_that_is_wanted(deploy: Deploy) -> None:
     deploy.write(**{"css/broken.css": b'a { background: url("missing.png") }'})
+    settings = deploy.folder / "settings_of_test.py"
+    settings.write_text(settings.read_text() + "AWS_STATIC_STRICT_REFERENCES = True\n")
     outcome = deploy.run()
     assert outcome.code == 1
-    assert "css/broken.css" in outcome.err
+    assert "css/broken.css, line 1" in outcome.err
     assert "css/missing.png" in outcome.err
     assert "Traceback" not in outcome.err
     assert not deploy.proxy.count("PUT")
+
+
+# Bundlers
+
+
+def test_what_a_bundler_has_hashed_is_published_under_its_own_name(deploy: Deploy) -> None:
+    script, other = "build/main-Bq3xK9aZ.js", "build/index.js"
+    deploy.write(**{script: b"export const a = 1;" * 20, other: b"import './main-Bq3xK9aZ.js'"})
+    deploy.deployed()  # nobody has said so yet
+    assert "immutable" not in deploy.fetch(script)[1]["cache-control"]
+    deploy.write(**{"build/manifest.json": b'{"a": {"file": "main-Bq3xK9aZ.js", "name": "main"}}'})
+    deploy.deployed()
+    manifest = deploy.manifest()
+    assert manifest
+    assert manifest["paths"][script] == script
+    body, headers = deploy.fetch(script)
+    assert body == b"export const a = 1;" * 20
+    assert headers["cache-control"] == publish.IMMUTABLE
+    assert deploy.fetch(manifest["paths"][other])[0] == b'import"./main-Bq3xK9aZ.js"'
+    deploy.proxy.clear()
+    deploy.deployed()
+    assert not deploy.uploads()
+
+
+@pytest.mark.parametrize("remembered", [True, False])
+def test_other_content_under_a_bundlers_name_stops_the_deploy(deploy: Deploy, *, remembered: bool) -> None:
+    script = "build/main-Bq3xK9aZ.js"
+    settings = deploy.folder / "settings_of_test.py"
+    settings.write_text(settings.read_text() + "AWS_STATIC_PREHASHED = ['build/*']\n")
+    deploy.write(**{script: b"export const a = 1;"})
+    deploy.deployed()
+    before = deploy.manifest()
+    if not remembered:
+        deploy.site.root.put_object(Bucket=deploy.site.static_bucket, Key=f"static/{script}", Body=b"another")
+    deploy.write(**{script: b"export const a = 2;", "css/new.css": b"a {}"})
+    outcome = deploy.run()
+    assert outcome.code == 1
+    assert f"{script} is published with other content already" in outcome.err
+    assert deploy.manifest() == before
+    assert deploy.fetch(script)[0] == (b"export const a = 1;" if remembered else b"another")
 
 
 # Kills and races

@@ -21,7 +21,7 @@ from s3kit.deployment import Deployment
 from s3kit.doctor import direct, rights
 from s3kit.doctor.shared import Probed
 from s3kit.local.server import LocalServer
-from tests.doctored import Doctored, diagnosed, examined, trouble, troubles
+from tests.doctored import Doctored, change, diagnosed, examined, trouble, troubles
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import s3_settings
 from tests.odd_store import CEPH, RCLONE, OddStore
@@ -135,8 +135,8 @@ def test_simulated_store_that_ignores_unsigned_headers(faulty: Faulty) -> None:
         ),
         (
             Fault("PUT", "", header="if-none-match", raw=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
-            "warning",
-            "S3 ignores the header: of two that create one object at once, the last wins",
+            "not ok",
+            "S3 ignores the header: what code saves under a name that is taken replaces the file there",
         ),
         (
             Fault("PUT", "", header="if-none-match", status=503),
@@ -150,7 +150,22 @@ def test_simulated_store_without_conditional_writes(
     faulty: Faulty, fault: Fault, status: str, text: str
 ) -> None:
     faulty(replace(fault))
-    assert trouble("if-none-match")[:2] == (status, text)
+    found = trouble("if-none-match")
+    assert found[:2] == (status, text)
+    option = "set conditional_writes in STORAGES['default'] to False"
+    assert (option in found[2]) == (status != "can't tell")
+
+
+@pytest.mark.parametrize("off", [{"conditional_writes": False}, {"file_overwrite": True}])
+def test_simulated_store_that_ignores_conditions_on_which_nothing_rests(
+    faulty: Faulty, settings: Any, off: dict[str, bool]
+) -> None:
+    faulty(Fault("PUT", "", header="if-none-match", raw=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    change(settings, "default", **off)
+    status, text, fix = trouble("if-none-match")
+    assert status == "warning"
+    assert text == "S3 ignores the header: of two that create one object at once, the last wins"
+    assert "conditional_writes" not in fix
 
 
 def test_simulated_store_that_wants_content_type_signed(faulty: Faulty) -> None:

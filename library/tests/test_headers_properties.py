@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from s3kit.publishing import publish
 from s3kit.storages import MediaStorage
+from s3kit.storages.names import UniqueName
 
 # In each mode; the fourth is behind a CDN that checks no signature.
 MODES = [("private", ""), ("public-read", ""), ("public-policy", ""), ("public-policy", "cdn.example.com")]
@@ -78,8 +79,7 @@ NAMES = st.one_of(st.text(), st.lists(st.sampled_from(PARTS)).map("".join))
 
 def saved_as(storage: MediaStorage, name: str) -> str:
     """Return the key that an upload of a name gets."""
-    available: str = storage.get_available_name(storage.generate_filename(storage.get_valid_name(name)))
-    return f"media/{available}"
+    return UniqueName(f"media/{storage.generate_filename(storage.get_valid_name(name))}")
 
 
 @given(
@@ -123,6 +123,10 @@ def test_only_what_anybody_may_read_is_kept_by_shared_caches(name: str, mode: in
     storage = STORAGES[mode]
     said = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
     assert said.startswith("private," if MODES[mode][0] == "private" else "public,")
+    assert said.endswith(", immutable")
+    # A name that only looks like it may get another content any time.
+    said = storage._get_write_parameters(str(saved_as(storage, name)), ContentFile(b""))["CacheControl"]
+    assert said == "no-cache"
 
 
 @given(name=NAMES, cdn=st.booleans())

@@ -50,7 +50,7 @@ def plain(site: SiteOnS3, name: str) -> str:
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
 def test_each_mode_on_a_bucket_prepared_for_it(s3_site: MakeSite, access: str) -> None:
     site = s3_site(access)
-    name = default_storage.save("pictures/photo.jpg", SimpleUploadedFile("my photo.jpg", b"picture"))
+    name = default_storage.save("pictures/my photo.jpg", SimpleUploadedFile("my photo.jpg", b"picture"))
     got = anonymous(default_storage.url(name))
     assert (got.status, got.body) == (200, b"picture")
     assert got.headers["content-type"] == "image/jpeg"
@@ -211,7 +211,10 @@ def test_links_of_a_session_carry_its_token(s3_site: MakeSite, monkeypatch: pyte
 # Uploads
 
 
-def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: MakeSite, settings: Any) -> None:
+@pytest.mark.parametrize(("name", "requests"), [(None, 100), ("photo.jpg", 199)], ids=["users", "code"])
+def test_a_hundred_files_of_one_name_at_once_are_a_hundred_files(
+    s3_site: MakeSite, settings: Any, name: str | None, requests: int
+) -> None:
     site = s3_site("private")
     storage = default_storage
     start = threading.Barrier(20)
@@ -219,19 +222,20 @@ def test_a_hundred_uploads_of_one_name_at_once_are_a_hundred_files(s3_site: Make
     def save(number: int) -> str:
         if number < 20:
             start.wait()
-        return str(storage.save("photo.jpg", ContentFile(b"%d" % number)))
+        return str(storage.save(name, ContentFile(b"%d" % number, "photo.jpg")))
 
     with FaultProxy(site.store.endpoint) as proxy, ThreadPoolExecutor(20) as pool:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         names = list(pool.map(save, range(100)))
-        proxy.wait_for(100)
-        assert [request.method for request in proxy.requests] == ["PUT"] * 100
+        proxy.wait_for(requests)
+        assert [request.method for request in proxy.requests] == ["PUT"] * requests
         assert proxy.busiest > 1
     assert len(set(names)) == 100
+    assert (name in names) == (name is not None)
     assert sorted(keys(site)) == sorted(f"media/{name}" for name in names)
     root = site.root
-    for number, name in enumerate(names):
-        found = root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
+    for number, saved in enumerate(names):
+        found = root.get_object(Bucket=site.media_bucket, Key=f"media/{saved}")
         assert found["Body"].read() == b"%d" % number
 
 

@@ -75,7 +75,7 @@ def test_the_number_of_an_owner_may_be_a_number() -> None:
     assert location(expected_bucket_owner=123456789012).target.owner == "123456789012"
 
 
-@pytest.mark.parametrize("option", ["versioning", "file_overwrite"])
+@pytest.mark.parametrize("option", ["versioning", "file_overwrite", "conditional_writes"])
 def test_the_text_false_is_not_taken_for_true(option: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"'{option}' is 'false': set it to True or False"):
         location(**{option: "false"})

@@ -172,7 +172,7 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
         "cancel": lambda: cancel(5, left="list_objects_v2"),
         "cancel parts": lambda: cancel(tickets.PART_FROM + 1, left="list_multipart_uploads"),
         "save": lambda: default_storage.save("new.txt", ContentFile(b"x")),
-        "save in parts": lambda: default_storage.save("large.bin", ContentFile(bytes(9 * 2**20))),
+        "save in parts": lambda: default_storage.save(None, ContentFile(bytes(9 * 2**20), "large.bin")),
         "read": read,
         "link": link,
         "list": lambda: default_storage.listdir(""),

@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
-from s3kit import encryption
+from s3kit import csp, encryption, providers
 from s3kit.deployment import LOOPBACK, Location, location_problems, name_problems, s3_aliases
 from s3kit.naming import regions
 from s3kit.options import MAX_EXPIRE, conf, is_origin
@@ -54,6 +54,16 @@ def check_storages(**_kwargs: Any) -> list[CheckMessage]:
         return _off() if conf.use_s3 is False else all_checks(later=conf.is_local)
     except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
         return [Error(str(error), id="s3kit.E014")]
+
+
+@register(TAG)
+def check_csp(**_kwargs: Any) -> list[CheckMessage]:
+    """Check S3KIT_CSP_ADDITIONS."""
+    try:
+        csp.all_additions()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="s3kit.E020")]
+    return []
 
 
 def _off() -> list[CheckMessage]:
@@ -99,6 +109,7 @@ def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMess
     yield from _custom_domain(alias, location)
     yield from _distribution(alias, location)
     yield from _endpoint(alias, location)
+    yield from _provider(location)
     yield from _owner(alias, location)
     if location.is_open and encryption.is_kms(location.target.encryption):
         yield Error(
@@ -228,6 +239,25 @@ def _endpoint(alias: str, location: Location) -> Iterator[CheckMessage]:
             " on their way.",
             hint="Use https.",
             id="s3kit.W005",
+        )
+
+
+def _provider(location: Location) -> Iterator[CheckMessage]:
+    target = location.target
+    names = [each.name for each in providers.PROVIDERS]
+    if target.provider_name not in {"", *names}:
+        yield Error(
+            f"The provider {target.provider_name!r} is not known.",
+            hint=f"Set AWS_S3_PROVIDER to one of {', '.join(names)}, or leave it out.",
+            id="s3kit.E019",
+        )
+    meant = providers.region(target.endpoint, target.provider_name)
+    if meant and target.region != meant:
+        yield Warning(
+            f"The region {target.region!r} is not that of the endpoint_url {target.endpoint!r} of"
+            f" {target.provider.title}, which is {meant}.",
+            hint=f"Set AWS_S3_REGION_NAME to {meant}, or leave it out.",
+            id="s3kit.W013",
         )
 
 

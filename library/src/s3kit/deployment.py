@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from s3kit import providers
 from s3kit.naming import buckets, regions
 from s3kit.options import conf
 
@@ -50,6 +51,12 @@ class Target:
     is_local: bool = False
     encryption: str = ""
     """What requests that store objects ask for: a value of the option `encryption`."""
+    provider_name: str = ""
+
+    @property
+    def provider(self) -> providers.Provider:
+        """What is known of the server, by the option `provider` or the endpoint's host; the local one is as AWS."""
+        return providers.provider(None if self.is_local else self.endpoint, self.provider_name)
 
     @property
     def is_loopback(self) -> bool:

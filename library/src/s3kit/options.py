@@ -150,6 +150,13 @@ OPTIONS = (
         ("AWS_S3_ENDPOINT_URL",),
     ),
     Option(
+        "provider",
+        "Which server the endpoint is, if its host does not tell: minio, ceph, garage or another name of"
+        " [other servers](providers.md).",
+        ("AWS_S3_PROVIDER",),
+        "",
+    ),
+    Option(
         "custom_domain", "The host name of the CDN in front of the bucket.", ("AWS_S3_CUSTOM_DOMAIN",), ""
     ),
     Option(
@@ -257,6 +264,14 @@ OPTIONS = (
         kinds=("media",),
     ),
     Option(
+        "conditional_writes",
+        "Whether the server obeys `If-None-Match`, as S3 does. Without, a HEAD asks whether a name that code chose is"
+        " free. `manage.py s3 doctor` says when to turn it off.",
+        ("AWS_CONDITIONAL_WRITES",),
+        default=True,
+        kinds=("media",),
+    ),
+    Option(
         "direct_uploads",
         "Whether browsers may send files straight to the bucket, with `s3kit.uploads`. Without, its forms send"
         " them through the site.",
@@ -270,6 +285,14 @@ OPTIONS = (
         " replaced file can be seen that long. Private files are kept as long as their links are valid.",
         ("AWS_MEDIA_MAX_AGE",),
         MAX_AGE,
+        kinds=("media",),
+    ),
+    Option(
+        "named_max_age",
+        "How long browsers and CDNs may keep a file whose name your code chose, such as a thumbnail, in seconds: 0"
+        " (they ask each time) to 31536000. Another file of that name is seen only after that.",
+        ("AWS_MEDIA_NAMED_MAX_AGE",),
+        0,
         kinds=("media",),
     ),
     Option(

@@ -30,6 +30,8 @@ FINE = {"as wanted", "optional", "not supported"}
 
 # What servers answer to a question that they don't know.
 UNKNOWN_OPERATION = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
+# MinIO rejects lifecycle rules so whose only action it does not know.
+UNKNOWN_VALUE = UNKNOWN_OPERATION | {"MalformedXML"}
 _UNKNOWN_QUESTION = UNKNOWN_OPERATION | {"InvalidRequest", "InvalidArgument", "BadRequest", "400"}
 
 
@@ -212,10 +214,12 @@ def _find(bucket: Bucket, client: Any, arguments: Mapping[str, str]) -> None:
 
 
 def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Mapping[str, str]) -> Any:
-    """Return the live state of an aspect, or LACKS.
+    """Return the live state of an aspect, or LACKS; what the server's profile lacks is not asked for.
 
     Ceph and rclone answer to what they don't know as if only the bucket's name had been said, with a listing.
     """
+    if bucket.target.provider.lacks(title):
+        return LACKS
     try:
         return aspect.read(client, arguments)
     except ClientError as error:
@@ -244,9 +248,14 @@ def grants_to_others(want: Wanted, client: Any, account: Account) -> list[Confli
 
 
 def require(want: Wanted, live: Mapping[str, Any] | None) -> None:
-    """Raise BucketError where the server lacks what the site can't do without."""
+    """Raise BucketError where the server lacks what the site can't do without.
+
+    The ACL of a bucket says nothing of those of objects, which some servers accept and pass over.
+    """
+    provider = want.bucket.target.provider
     for title, each in want.aspects.items():
-        if each.needed and live and live[title] is LACKS:
+        lacks = provider.lacks("object ACLs" if title == "bucket ACL" else title)
+        if each.needed and (lacks or (live and live[title] is LACKS)):
             raise lacking(want, title)
 
 
@@ -294,7 +303,9 @@ def shape_of_create(client: Any) -> Any:
 
 def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
     """Compare a bucket with its live state, None for one that does not exist. Reads and writes nothing."""
-    state = dict(NEW if live is None else live)
+    provider = want.bucket.target.provider
+    state = live or {title: LACKS if provider.lacks(title) else value for title, value in NEW.items()}
+    state = dict(state)
     lacks = {title for title in want.aspects if state[title] is LACKS}
     state |= {title: [] if isinstance(NEW[title], list) else None for title in lacks}
     conflicts = {title: list(_conflicts(want, title, state, account)) for title in want.aspects}
@@ -387,8 +398,12 @@ def _line(
     kept = _without(title, live, conflicts) if replace else live
     goal = ASPECTS[title].join(kept, want.value)
     state: State = "as wanted" if goal == live else "missing" if live in (None, []) else "different"
-    if title == "encryption" and state == "missing" and wanted.bucket.target.endpoint:
-        state = "optional"  # it depends on whether the server has keys
+    if wanted.bucket.target.endpoint:
+        if title == "encryption" and state == "missing":
+            state = "optional"  # it depends on whether the server has keys
+        unblocked = {"BlockPublicAcls": False, "IgnorePublicAcls": True}
+        if title == "public access block" and state == "different" and live == goal | unblocked:
+            state = "optional"  # some servers then deny every upload; and what is ignored opens nothing
     if title in hindered and (state != "as wanted" or conflicts):
         state = "conflict" if conflicts else "waiting"
         # Even then nothing of our own stays open that shall be closed.

@@ -126,13 +126,11 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
         ),
         "lifecycle": Want(
             [
-                {
-                    "ID": f"{MARK}incomplete-uploads",
-                    "Status": "Enabled",
-                    "Filter": {"Prefix": ""},
-                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
-                },
-                *([_PENDING] if is_media else []),
+                rule
+                for rule in map(
+                    target.provider.without_dropped, [_INCOMPLETE, *([_PENDING] if is_media else [])]
+                )
+                if any(isinstance(action, dict) for name, action in rule.items() if name != "Filter")
             ],
             "the parts of uploads that never ended cost money until they are removed"
             + "; what browsers sent straight to S3 and nobody accepted goes after a day" * is_media,
@@ -159,7 +157,7 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
         ),
         "public access block": Want(
             {
-                "BlockPublicAcls": not acls,
+                "BlockPublicAcls": not acls and "BlockPublicAcls" not in target.provider.drops,
                 "IgnorePublicAcls": not acls,
                 "BlockPublicPolicy": not public,
                 "RestrictPublicBuckets": not public,
@@ -213,6 +211,12 @@ def _policy_needed(location: Location) -> str:
     return "bucket policies, which access 'public-policy' needs: set access to 'private'"
 
 
+_INCOMPLETE = {
+    "ID": f"{MARK}incomplete-uploads",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
+}
 # S3 removes at the first midnight (UTC) after the day is over. Versions and markers of deletion go too, where
 # somebody has turned versioning on.
 _PENDING = {
@@ -262,11 +266,14 @@ class Aspect:
 
 
 def _unless_unset(read: Callable[[], Any], code: str, unset: Any = None) -> Any:
-    """Return what `read` does, or `unset` where S3 answers with the code for "nothing is set"."""
+    """Return what `read` does, or `unset` where S3 answers with the code for "nothing is set".
+
+    Garage answers with 404 or 204 and nothing else, once HeadBucket has found the bucket.
+    """
     try:
         return read()
     except ClientError as error:
-        if error.response["Error"]["Code"] == code:
+        if error.response["Error"]["Code"] in {code, "404"}:
             return unset
         raise
 
@@ -312,13 +319,31 @@ def _lifecycle_meaning(rule: Mapping[str, Any]) -> str:
 def _join_lifecycle(live: Any, ours: Any) -> Any:
     """Join as `_join_marked` does; beside rules of the form before 2016 ours must have that form too.
 
+    Backblaze B2 returns a rule as several, one for each action and without names.
+
     S3 rejects a mixture: "Base level prefix cannot be used in Lifecycle V2". Ceph returns one.
     """
     if live and not any("Filter" in rule for rule in live):
         prefixes = [rule["Filter"]["Prefix"] for rule in ours]
         ours = [{name: value for name, value in rule.items() if name != "Filter"} for rule in ours]
         ours = [rule | {"Prefix": prefix} for rule, prefix in zip(ours, prefixes, strict=True)]
+    marked = [rule for rule in live if str(rule.get("ID", "")).startswith(MARK)]
+    if _actions(marked) <= _actions(ours) <= _actions(live):
+        return live
     return _join_marked("ID", MARK, _lifecycle_meaning)(live, ours)
+
+
+def _actions(rules: Any) -> set[str]:
+    """Return what lifecycle rules do, an action each."""
+    actions = ("Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+    return {
+        _lifecycle_meaning(
+            {name: rule[name] for name in rule if name not in {"ID", *actions} or name == action}
+        )
+        for rule in rules
+        for action in actions
+        if action in rule
+    }
 
 
 def _write_lifecycle(client: Any, bucket: Mapping[str, str], value: Any) -> None:
@@ -360,6 +385,10 @@ def _blocks(answer: Any) -> dict[str, bool]:
     return {name: answer["PublicAccessBlockConfiguration"][name] for name in BLOCKS}
 
 
+def _cors_rules(answer: Mapping[str, Any]) -> Any:
+    return [] if answer["ResponseMetadata"]["HTTPStatusCode"] == 204 else answer["CORSRules"]
+
+
 def _write_cors(client: Any, bucket: Mapping[str, str], value: Any) -> None:
     if value:
         client.put_bucket_cors(**bucket, CORSConfiguration={"CORSRules": value})
@@ -387,9 +416,14 @@ def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
 
 
 def _read_acl(client: Any, bucket: Mapping[str, str]) -> Any:
-    """Return the grants to others than the owner."""
+    """Return the grants to others than the owner, whom MinIO and RustFS leave without a name."""
     acl = client.get_bucket_acl(**bucket)
-    return [grant for grant in acl["Grants"] if grant["Grantee"].get("ID") != acl["Owner"]["ID"]]
+    owner = acl["Owner"]["ID"]
+    return [
+        grant
+        for grant in acl["Grants"]
+        if grant["Grantee"].get("ID", owner) != owner or {"URI", "EmailAddress"} & grant["Grantee"].keys()
+    ]
 
 
 def _write_acl(client: Any, bucket: Mapping[str, str], value: Any) -> None:
@@ -438,7 +472,7 @@ ASPECTS = {
     ),
     "cors": Aspect(
         lambda client, bucket: _unless_unset(
-            lambda: client.get_bucket_cors(**bucket)["CORSRules"], "NoSuchCORSConfiguration", []
+            lambda: _cors_rules(client.get_bucket_cors(**bucket)), "NoSuchCORSConfiguration", []
         ),
         _write_cors,
         _join_marked("ID", MARK, _cors_meaning),

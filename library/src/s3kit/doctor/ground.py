@@ -35,6 +35,7 @@ from s3kit.doctor.shared import (
     signed,
     warning,
 )
+from s3kit.providers import TOPICS
 
 CLOCK_LIMIT, CLOCK_WARNING = 15 * 60, 60  # seconds; S3 rejects requests from beyond the first
 
@@ -203,6 +204,37 @@ def grants(probed: Probed, _site: None) -> list[Line]:
     # What accounts another server has is not known.
     who = "other accounts and everyone" if all(want.bucket.target.owner for want in looked) else "everyone"
     return lines or [ok(probe, f"the buckets grant {who} nothing but what STORAGES says")]
+
+
+# What can be done about what a server does not have.
+_INSTEAD = {
+    "encryption": "ask how it encrypts what is stored, or encrypt its disks",
+    "versioning": "set versioning to False, and keep backups",
+    "policy": "let the server answer https alone, and open public files as its documentation says",
+    "public access block": "let nobody but those who run `manage.py s3 apply` write the bucket's policy and ACL",
+    "ownership": "give no key but the site's the right to set ACLs",
+    "object ACLs": "set access to 'private' or 'public-policy'",
+}
+
+
+def server(probed: Probed, _site: None) -> list[Line]:
+    """Tell what a known server does not have, and what a site loses by that.
+
+    Where there are no policies and ACLs, nothing can open a bucket that has to be blocked.
+    """
+    lines = dict[tuple[str, str], Line]()
+    for want in wanted(probed.deployment):
+        provider = want.bucket.target.provider
+        titles = {*want.aspects, *({"object ACLs"} if want.aspects["bucket ACL"].needed else ())}
+        lost = [title for title in _INSTEAD if title in titles and provider.lacks(title)]
+        if provider.lacks("object ACLs"):
+            needless = {"ownership", *({"public access block"} if provider.lacks("policy") else ())}
+            lost = [title for title in lost if title not in needless]
+        for title in lost:
+            tell = not_ok if title in {"versioning", "object ACLs"} else warning
+            text = f"{provider.title} has no {title}: {TOPICS[title]}"
+            lines[provider.name, title] = tell("server", text, _INSTEAD[title])
+    return list(lines.values())
 
 
 def domain(probed: Probed, location: Location) -> list[Line]:

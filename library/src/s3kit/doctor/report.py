@@ -94,6 +94,7 @@ _GROUPS = (
     _Group("direct expiry", direct.expiry, ("deploy",), _with_media, needs_bucket=False),
     _Group("static files", static_files.static_files, ("web", "deploy"), _static_locations),
     _Group("static write", static_files.static_write, ("deploy",), _static_locations),
+    _Group("server", ground.server, ("web", "deploy")),
     _Group("bucket grants", ground.grants, ("deploy",)),
     _Group("listing", rights.listing, ("web", "deploy")),
     _Group("outside", rights.outside, ("web", "deploy")),

@@ -31,6 +31,7 @@ from s3kit.doctor.shared import (
     signed,
     warning,
 )
+from s3kit.providers import TOPICS
 from s3kit.storages import cloudfront
 
 BODY = b"Written by `manage.py s3 doctor`; it can be deleted.\n"
@@ -79,7 +80,9 @@ def uploads(probed: Probed, location: Location) -> Iterator[Line]:
                 yield from seen("missing key", partial(_missing, probed, location))
             yield step("media read", "its bytes come back", "s3:GetObject", read)
             yield from seen("media acl", partial(_acl, location, partial(put, **acl), acl))
-            yield from seen("if-none-match", partial(_condition, partial(put, IfNoneMatch="*")))
+            yield from seen(
+                "if-none-match", partial(_condition, probed, location, partial(put, IfNoneMatch="*"))
+            )
             yield from _visitors(probed, location)
         else:
             probed.not_probed.append("uploads as visitors see them")
@@ -127,9 +130,14 @@ def _acl(location: Location, put: Callable[[], Any], acl: dict[str, str]) -> Lin
     return ok("media acl", f"{acl['ACL']} is sent and accepted")
 
 
-def _condition(put: Callable[[], Any]) -> Line:
+def _condition(probed: Probed, location: Location, put: Callable[[], Any]) -> Line:
     """Tell whether S3 creates an object only where there is none, if it is told to."""
-    probe = "if-none-match"
+    probe, storage = "if-none-match", probed.storage(location)
+    relied_on = storage.conditional_writes and not storage.file_overwrite
+    off = f"set {option('conditional_writes', location)} to False"
+    if (provider := location.target.provider).lacks("conditional writes"):
+        text = f"{provider.title} has no conditional writes: {TOPICS['conditional writes']}"
+        return warning(probe, text, "run one `collectstatic` or `manage.py s3 push` at a time")
     try:
         put()
     except ClientError as error:
@@ -139,7 +147,13 @@ def _condition(put: Callable[[], Any]) -> Line:
         if status in {403, 429, 500, 502, 503, 504}:
             raise  # it is not the condition
         text = f"S3 rejects the header ({status} {code}): `collectstatic` goes on without it, `s3 push` can't"
-        return warning(probe, text, "use a server with conditional writes if you need `manage.py s3 push`")
+        fix = "use a server with conditional writes if you need `manage.py s3 push`"
+        return warning(
+            probe, text, f"{off}, which spares each process a rejected request; {fix}" if relied_on else fix
+        )
+    if relied_on:
+        text = "S3 ignores the header: what code saves under a name that is taken replaces the file there"
+        return not_ok(probe, text, f"{off}: the storage then asks whether a name is free")
     text = "S3 ignores the header: of two that create one object at once, the last wins"
     return warning(probe, text, "run one `collectstatic` or `manage.py s3 push` at a time")
 

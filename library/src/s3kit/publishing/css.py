@@ -15,18 +15,23 @@ from s3kit.publishing.references import Reference
 # alternative begins with a character of its own, so that a search passes quickly over those that begin none; and no
 # repetition gives back what it has, so that the time grows with the length alone.
 _SPACE = rb"[ \t\n\r\f]*+"
+_ESCAPED = rb"\\(?:[0-9a-fA-F]{1,6}+(?:\r\n|[ \t\n\r\f])?+|[^\n\r\f])"
 _STRING = rb"""(?:"(?:[^"\\\n\r\f]|\\(?:\r\n|.))*+"|'(?:[^'\\\n\r\f]|\\(?:\r\n|.))*+')"""
 _TOKEN = re.compile(
     rb"""/\*(?:.*?\*/|.*+)"""
     rb"""|"(?:[^"\\\n\r\f]|\\(?:\r\n|.))*+"?|'(?:[^'\\\n\r\f]|\\(?:\r\n|.))*+'?"""
-    rb"""|\\.|@[iI][mM][pP][oO][rR][tT]|u(?<![\w\x80-\xff-]u)[rR][lL]\(|U(?<![\w\x80-\xff-]U)[rR][lL]\(""",
+    rb"""|ESCAPED(?:[\w\x80-\xff-]|ESCAPED)*+\(?|\\|@[iI][mM][pP][oO][rR][tT]|u(?<![\w\x80-\xff@#-]u)[rR][lL]\(|U(?<![\w\x80-\xff@#-]U)[rR][lL]\(""".replace(
+        b"ESCAPED", _ESCAPED
+    ),
     re.DOTALL,
 )
 # What follows `url(` and `@import`.
 _URL = re.compile(
     rb"(?:SPACE(?P<quoted>STRING)(?P<closed>SPACE\))?"
-    rb"|SPACE(?P<bare>(?:[^\"'()\\\x00-\x20\x7f]|\\[^\n\r\f])*+)SPACE\)"
-    rb"|SPACE(?![\"'])(?:[^)\\]|\\.)*+\)?)".replace(b"SPACE", _SPACE).replace(b"STRING", _STRING),
+    rb"|SPACE(?P<bare>(?:[^\"'()\\\x00-\x20\x7f]|ESCAPED)*+)SPACE(?:\)|\Z)"
+    rb"|SPACE(?![\"'])(?:[^)\\]|\\.)*+\)?)".replace(b"SPACE", _SPACE)
+    .replace(b"ESCAPED", _ESCAPED)
+    .replace(b"STRING", _STRING),
     re.DOTALL,
 )
 _IMPORTED = re.compile(

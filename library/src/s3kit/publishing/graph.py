@@ -69,7 +69,7 @@ class Graph:
         self.storage, self.stage = storage, stage
         self.names = list(names)
         self._known = set(self.names)
-        self._folders = {""}
+        self._folders = {"", "."}
         for folder in map(posixpath.dirname, self.names):
             while folder not in self._folders:
                 self._folders.add(folder)
@@ -111,7 +111,7 @@ class Graph:
                     continue
                 if meant is None or meant in self._folders:
                     continue
-                missing = meant or reference.url
+                missing = meant
             line = body.count(b"\n", 0, reference.start) + 1
             text = " ".join(body[reference.start : reference.end].decode(errors="replace").split())
             self.unresolved.append(Unresolved(name, line, text, missing))

@@ -22,16 +22,14 @@ _POSSIBLE = re.compile(
     re.DOTALL,
 )
 _MAP_LINE = b"//# sourceMappingURL="
-_LITERALS = {"static", "dynamic", "resolved", "url"}
 _QUERY = """
 (import_statement source: (string) @static)
 (export_statement source: (string) @static)
-(call_expression function: (import) arguments: (arguments . [(string) (template_string)] @dynamic))
-(call_expression function: (member_expression object: (meta_property) property: (property_identifier) @method)
-    arguments: (arguments . [(string) (template_string)] @resolved) (#eq? @method "resolve"))
-(new_expression constructor: (identifier) @class
-    arguments: (arguments . [(string) (template_string)] @url . (member_expression) @base)
-    (#eq? @class "URL") (#eq? @base "import.meta.url"))
+(call_expression function: (import) arguments: (arguments) @dynamic)
+(call_expression function: (member_expression) @function arguments: (arguments) @dynamic
+    (#match? @function "^import\\s*\\.\\s*meta\\s*\\.\\s*resolve$"))
+(new_expression constructor: (identifier) @class arguments: (arguments (member_expression) @base) @url
+    (#eq? @class "URL") (#match? @base "^import\\s*\\.\\s*meta\\s*\\.\\s*url$"))
 """
 
 
@@ -39,9 +37,13 @@ def references(body: bytes) -> Iterator[Reference]:
     """Return the references of a script, in order; `body` is UTF-8. What can't be parsed is passed over."""
     found = list(source_maps(body))
     if _POSSIBLE.search(body):
-        for group, nodes in _cursor().captures(_parser().parse(body).root_node).items():
-            if group in _LITERALS:
-                found += filter(None, (_reference(body, node, group) for node in nodes))
+        captured = _cursor().captures(_parser().parse(body).root_node)
+        for node in captured.get("static", ()):
+            found += _reference(body, node, _static(body, node))
+        for node in captured.get("dynamic", ()):
+            found += _argument(body, node)
+        for node in captured.get("url", ()):
+            found += _argument(body, node, of_url=True)
     return iter(sorted(found))
 
 
@@ -79,26 +81,41 @@ def _cursor() -> Any:
     return tree_sitter.QueryCursor(tree_sitter.Query(_parser().language, _QUERY))
 
 
-def _reference(body: bytes, literal: "Node", group: str) -> Reference | None:
-    """Return the reference of a string or template literal, None for what names no file beside this one."""
+def _argument(body: bytes, arguments: "Node", *, of_url: bool = False) -> Iterator[Reference]:
+    """Yield the reference that the first argument is; `URL` takes a file's name without `./`, too."""
+    given = [each for each in arguments.named_children if each.type != "comment"]
+    if given and given[0].type in {"string", "template_string"}:
+        yield from _reference(body, given[0], (given[0].start_byte, b'"%s"'), bare=of_url)
+
+
+def _reference(
+    body: bytes, literal: "Node", place: tuple[int, bytes], *, bare: bool = False
+) -> Iterator[Reference]:
+    """Yield the reference of a string or template literal, nothing for what names no file beside this one.
+
+    `place` is where it begins to be written anew, and in which form. Names that are `bare` are otherwise those of
+    packages, for an import map.
+    """
+    start, form = place
     raw = body[literal.start_byte + 1 : literal.end_byte - 1]
     text = raw.decode(errors="replace")
-    if group != "url" and not text.startswith(("./", "../", "/")):
-        return None  # a package's name, for an import map
-    start, end = literal.start_byte, literal.end_byte
     if b"\\" in raw or any(child.type == "template_substitution" for child in literal.children):
-        return Reference(start, end, None, b"")
-    if group != "static":
-        return Reference(start, end, text, b'"%s"')
-    # Space around `from` is written as Django writes it, which makes names and bytes the same.
+        if text.startswith(("./", "../", "/")):
+            yield Reference(literal.start_byte, literal.end_byte, None, b"")
+    elif bare or text.startswith(("./", "../", "/")):
+        yield Reference(start, literal.end_byte, text, form)
+
+
+def _static(body: bytes, literal: "Node") -> tuple[int, bytes]:
+    """Return where to write a statement anew: space around `from` as Django does, so that the bytes are the same."""
     word = literal.prev_sibling
-    while word is not None and word.type not in {"from", "import"}:
+    while word is not None and word.type == "comment":
         word = word.prev_sibling
-    if word is None or body[word.end_byte : start].strip():
-        return Reference(start, end, text, b'"%s"')
+    if word is None or body[word.end_byte : literal.start_byte].strip():
+        return literal.start_byte, b'"%s"'
     if word.type == "import":
-        return Reference(word.start_byte, end, text, b'import"%s"')
+        return word.start_byte, b'import"%s"'
     before = word.prev_sibling
-    if before is None or body[before.end_byte : word.start_byte].strip():
-        return Reference(start, end, text, b'"%s"')
-    return Reference(before.end_byte, end, text, b' from "%s"')
+    if before is None or before.type == "comment":
+        return literal.start_byte, b'"%s"'
+    return before.end_byte, b' from "%s"'

@@ -384,7 +384,7 @@ class _Upload:
         self.store = clients.obstore_store(location.target, location.bucket)
         # Some servers answer If-None-Match with 501: then it is left out. Names are made of content, so that
         # whoever is faster writes the same. obstore by itself would try again after a 501, for seconds.
-        self.conditional = True
+        self.conditional = location.target.provider.conditional_writes is not False
         self.once = clients.obstore_store(location.target, location.bucket, max_retries=0)
         self.summary = summary
         self.progress = progress

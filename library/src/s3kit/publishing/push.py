@@ -326,10 +326,12 @@ class _Push:
         return ""
 
     def _create(self, file: File, content: BufferedReader, digest: str, wanted: dict[str, Any]) -> str:
-        """Upload a file where there is none, which S3 makes sure of."""
+        """Upload a file where there is none, which S3 makes sure of, unless its server is known not to."""
+        target = self.storage.target
+        s3 = self.s3 if target.provider.conditional_writes is False else clients.creating(target)
         for pause in TRY_AGAIN_AFTER:
             try:
-                return self._send(clients.creating(self.storage.target), file, content, digest, wanted)
+                return self._send(s3, file, content, digest, wanted)
             except ClientError as error:
                 if not errors.is_taken(error):
                     raise

@@ -29,7 +29,7 @@ class Reference(NamedTuple):
 
 
 def target(name: str, url: str) -> str | None:
-    """Return the name that a reference in the file `name` stands for, "" for one outside of the static files.
+    """Return the name that a reference in the file `name` stands for; one outside of the static files begins with `..`.
 
     Returns None for what is no static file: other sites, `data:`, fragments, folders, and root-relative addresses
     below another path than ROOT.
@@ -38,12 +38,8 @@ def target(name: str, url: str) -> str | None:
     if not path or _ELSEWHERE.match(url) or path.endswith("/"):
         return None
     if path.startswith("/"):
-        if not path.startswith(ROOT):
-            return None
-        found = posixpath.normpath(unquote(path.removeprefix(ROOT)))
-    else:
-        found = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(path)))
-    return "" if found.startswith(("../", "/")) or found in {"..", "."} else found
+        return posixpath.normpath(unquote(path.removeprefix(ROOT))) if path.startswith(ROOT) else None
+    return posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(path)))
 
 
 def renamed(url: str, final: str) -> bytes:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from s3kit import encryption, options
+from s3kit import encryption, options, providers
 from s3kit.deployment import Key, Location, Target, location_prefix, name_problems
 from s3kit.naming import regions
 from s3kit.options import Kind, conf
@@ -45,7 +45,7 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in ("file_overwrite", "versioning", "direct_uploads"):
+        for name in ("file_overwrite", "conditional_writes", "versioning", "direct_uploads"):
             if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."
@@ -94,10 +94,12 @@ class OnS3:
                 encryption="AES256" if encrypted else "",
             )
         else:
+            # Two storages of one bucket must not seem to be on two servers.
+            endpoint, provider = text("endpoint_url").rstrip("/") or None, text("provider")
             target = Target(
-                region,
-                # Two storages of one bucket must not seem to be on two servers.
-                endpoint=text("endpoint_url").rstrip("/") or None,
+                region or providers.region(endpoint, provider),
+                endpoint=endpoint,
+                provider_name=provider,
                 owner=text("expected_bucket_owner") or None,
                 profile=text("session_profile") or None,
                 key=key,

@@ -4,19 +4,25 @@ django-storages carries the bytes. Decided here:
 
 - Access. `private`: no ACL is sent, links are signed. `public-read`: the canned ACL on
   each object, plain links. `public-policy`: no ACL, plain links; the bucket's policy makes objects public.
-- Names: the user's own, made unique by 65 random bits, so that nothing is overwritten, nobody guesses a
-  neighbour's address, and S3 need not be asked whether a name is free.
+- Names. A user's are made unique by 65 random bits, so that nothing is overwritten, nobody guesses a
+  neighbour's address, and S3 need not be asked whether a name is free. Those that code chose are kept if they
+  are free, which S3 itself makes sure of (`If-None-Match: *`); else the file gets a random part, too.
+- Caching: a unique name never has another content; under one that code chose, a new file may come any time.
 - Content types: from the extension alone. The browser that uploads declares what it likes, and S3 would serve
   it as declared.
 """
 
+import hashlib
+import logging
 import posixpath
 import re
 import secrets
 import threading
 import time
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -29,15 +35,18 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
-from django.core.files.utils import validate_file_name
+from django.core.files.utils import FileProxyMixin, validate_file_name
 from django.utils.deconstruct import deconstructible
 from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
-from s3kit import clients
+from s3kit import clients, errors
 from s3kit.options import MAX_AGE
 from s3kit.storages import cloudfront, signing
 from s3kit.storages.base import OnS3
+from s3kit.storages.names import ChosenName, UniqueName
+
+logger = logging.getLogger(__name__)
 
 MAX_KEY = 1024  # bytes of UTF-8, S3's own limit, the prefix included
 
@@ -60,7 +69,6 @@ _FIXED: dict[str, Any] = {
 # Lower case without i, l, o and u: 32 characters, 5 bits each, none to be mistaken for another.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _UNIQUE_LENGTH = 13
-_UNIQUE = re.compile(f"-{f'[{_ALPHABET}]' * _UNIQUE_LENGTH}$")
 
 _EXTENSION = re.compile(r"(?:\.tar)?\.[a-z0-9]{1,16}$", re.IGNORECASE | re.ASCII)
 
@@ -141,12 +149,15 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         self.region_name, self.endpoint_url = here.target.region, here.target.endpoint
         self.object_parameters = dict(values["object_parameters"])
         self.file_overwrite = bool(values["file_overwrite"])
+        known = here.target.provider.conditional_writes
+        self.conditional_writes = bool(values["conditional_writes"]) and known is not False
         self.direct_uploads = here.direct_uploads
-        self.max_age = values["max_age"]
-        if type(self.max_age) is not int or not 0 <= self.max_age <= MAX_AGE:
-            raise ImproperlyConfigured(
-                f"The option 'max_age' is {self.max_age!r}: set it to 0 to {MAX_AGE} seconds."
-            )
+        self.max_age, self.named_max_age = values["max_age"], values["named_max_age"]
+        for option in ("max_age", "named_max_age"):
+            if type(values[option]) is not int or not 0 <= values[option] <= MAX_AGE:
+                raise ImproperlyConfigured(
+                    f"The option {option!r} is {values[option]!r}: set it to 0 to {MAX_AGE} seconds."
+                )
         # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
         limit = values["max_memory_size"]
         self.max_memory_size = settings.FILE_UPLOAD_MAX_MEMORY_SIZE if limit is None else limit
@@ -191,19 +202,37 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         unique = "".join(secrets.choice(_ALPHABET) for _ in range(_UNIQUE_LENGTH))
         return f"{file_root}-{unique}{file_ext}"
 
-    def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return a name that is free, without asking S3: every call returns another one.
+    def generate_filename(self, filename: str) -> str:
+        """Return a user's name with its random part: a UniqueName, for save(). With file_overwrite, a plain one.
 
-        It has at most `max_length` characters and its key at most MAX_KEY bytes: the user's part is cut,
-        never the random one or the extension. Raises SuspiciousFileOperation for an absolute name, for `..`,
-        and where nothing of the user's part would be left.
+        Its key has at most MAX_KEY bytes: the user's part is cut, never the random one or the extension. Raises
+        SuspiciousFileOperation for `..`, and where nothing of the user's part would be left.
+        """
+        name = str(super().generate_filename(filename)).replace("\\", "/")
+        return name if self.file_overwrite else self._unique(name)
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return the name if it is free and has at most `max_length` characters, else a UniqueName.
+
+        S3 is asked, unless the name is a UniqueName or comes from save(), or file_overwrite is on. Raises
+        SuspiciousFileOperation for an absolute name, for `..`, and where there is no room for one.
         """
         if self.file_overwrite:
             return str(super().get_available_name(name, max_length))
-        name = str(name).replace("\\", "/")
+        if not isinstance(name, UniqueName | ChosenName):
+            name = str(name).replace("\\", "/")
         validate_file_name(name, allow_relative_path=True)
+        too_long = max_length is not None and len(name) > max_length
+        if isinstance(name, UniqueName):
+            return self._unique(name.asked, max_length) if too_long or name.is_stored else name
+        if too_long or (not isinstance(name, ChosenName) and self.exists(name)):
+            return self._unique(name, max_length)
+        return name
+
+    def _unique(self, name: str, max_length: int | None = None) -> UniqueName:
+        """Return the name with a random part, cut to what fits."""
         folder, file_name = posixpath.split(name)
-        root, extension = _split(self.get_valid_name(file_name))
+        root, extension = _split(file_name)
         bare = posixpath.join(folder, self.get_alternative_name("", extension))
         room = MAX_KEY - len(self._normalize_name(clean_name(bare), check=False).encode())
         if max_length is not None:
@@ -214,7 +243,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                 f"No room for a name like {file_name[:40]!r} in {max_length} characters and {MAX_KEY} bytes:"
                 " give the file field a greater max_length or a shorter upload_to."
             )
-        return posixpath.join(folder, self.get_alternative_name(root, extension))
+        return UniqueName(posixpath.join(folder, self.get_alternative_name(root, extension)), name)
 
     def _normalize_name(self, name: str, *, check: bool = True) -> str:
         """Return the key of a name; raise SuspiciousFileOperation for one outside `media/` or beyond S3."""
@@ -241,14 +270,106 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
 
     # Writing
 
+    def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
+        """Store the content and return the name that it got, of at most `max_length` characters.
+
+        A user's name gets a random part: one from generate_filename() (every FileField's), the content's own if
+        `name` is None, or that of an uploaded file that is saved under it. Any other is kept if it is free. With
+        file_overwrite, all names are kept, and what is there is replaced.
+
+        Raises SuspiciousFileOperation for an absolute name, for `..`, and for one that S3 has no room for.
+        """
+        if name is None:
+            name, is_users = content.name, True
+        else:
+            is_users = _is_own(content, self, name)
+        if not self.file_overwrite and not isinstance(name, UniqueName):
+            validate_file_name(name, allow_relative_path=True)
+            chosen = ChosenName(str(name).replace("\\", "/"), max_length)
+            name = self.generate_filename(chosen) if is_users else chosen
+        stored = str(super().save(name, content, max_length=max_length))
+        if isinstance(name, UniqueName):
+            name.is_stored = True
+        return stored
+
     def _save(self, name: str, content: Any) -> str:
         if isinstance(content.read(0), str):
             # Text is measured in characters by the code that then sends bytes, and the request would break.
             content.seek(0)
             content = ContentFile(content.read().encode(), name=content.name)
+        with clients.in_turn(), self._acl_explained():
+            if self.file_overwrite or isinstance(name, UniqueName):
+                return self._send(name, content)
+            return self._create(name, content)
+
+    def _send(self, name: str, content: Any) -> str:
+        """Store a file whatever is there."""
+        if _is_seekable(content):
+            content.seek(0)
+        self.connection.meta.client.upload_fileobj(
+            _LeftOpen(content),
+            self.named_bucket,
+            self.key(name),
+            ExtraArgs=self._sent_with(name, content),
+            Config=self.transfer_config,
+        )
+        return str(clean_name(str(name)))
+
+    def _create(self, name: str, content: Any) -> str:
+        """Store a file under its name if that is free, else under a unique one."""
+        # Of parts, S3 says only when they are complete that the name is taken, and s3transfer takes no condition.
+        size = getattr(content, "size", None) if _is_seekable(content) else None
+        in_parts = size is None or size >= self.transfer_config.multipart_threshold
+        if in_parts or not self.conditional_writes:
+            return self._send(self._unique_if_taken(name), content)
+        content.seek(0)
+        body = content.read()
+        client = self.connection.meta.client
+        put = partial(client.put_object, Bucket=self.named_bucket, Key=self.key(name), Body=body)
+        for again in (True, False):
+            try:
+                put(IfNoneMatch="*", **self._sent_with(name, content))
+            except ClientError as error:
+                if errors.is_taken(error):
+                    if again and _status(error) == 409:  # of two at once, neither may have come to an end
+                        continue
+                    if not self._is_repeated(error, name, body):
+                        return self._send(self._alternative(name), content)
+                elif errors.is_not_implemented(error) or _status(error) == 400:
+                    stored = self._send(self._unique_if_taken(name), content)
+                    self.conditional_writes = False
+                    logger.warning(
+                        "%s rejects If-None-Match (%s), so names are asked for with HEAD from now on: set"
+                        " the storage's option 'conditional_writes' to False.",
+                        self.target.endpoint or "S3",
+                        errors.code(error),
+                    )
+                    return stored
+                else:
+                    raise
+            break
+        return str(clean_name(str(name)))
+
+    def _is_repeated(self, error: ClientError, name: str, body: bytes) -> bool:
+        """Tell whether the file is there already because the answer to its first request was lost."""
+        if not error.response["ResponseMetadata"].get("RetryAttempts"):
+            return False
         try:
-            with clients.in_turn():
-                return str(super()._save(name, content))
+            there = self.connection.meta.client.head_object(Bucket=self.named_bucket, Key=self.key(name))
+        except ClientError:
+            return False
+        return bool(there["ETag"].strip('"') == hashlib.md5(body, usedforsecurity=False).hexdigest())
+
+    def _unique_if_taken(self, name: str) -> str:
+        return self._alternative(name) if self.exists(name) else name
+
+    def _alternative(self, name: str) -> UniqueName:
+        return self._unique(name, name.max_length if isinstance(name, ChosenName) else None)
+
+    @contextmanager
+    def _acl_explained(self) -> Iterator[None]:
+        try:
+            yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
             if code == "AccessControlListNotSupported":
@@ -263,6 +384,12 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                 )
             raise
 
+    def _sent_with(self, name: str, content: Any) -> dict[str, Any]:
+        key = self.key(name)
+        return self._get_write_parameters(
+            UniqueName(key, name.asked) if isinstance(name, UniqueName) else key, content
+        )
+
     def _get_write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
         """Return the headers of an upload; those of get_object_parameters(), for subclasses, come first."""
         kind = _split(name)[1].rpartition(".")[2].lower()
@@ -272,7 +399,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
             "ContentDisposition": _disposition(
                 "inline" if inline else "attachment", _shown_name(name, content)
             ),
-            "CacheControl": self._cache_control(),
+            "CacheControl": self._cache_control(is_unique=isinstance(name, UniqueName)),
         }
         if self.default_acl:
             parameters["ACL"] = self.default_acl
@@ -282,19 +409,20 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
     def write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
         """Return what S3 is told of a file of this name: its headers, and the ACL where it has one.
 
-        `content` is what was uploaded; an UploadedFile has the user's own name for it.
+        Under a UniqueName it is cached for long. `content` is what was uploaded; an UploadedFile has the user's
+        own name for it.
         """
         return self._get_write_parameters(name, content)
 
-    def _cache_control(self) -> str:
-        if self.file_overwrite:
-            return "no-cache"
-        # A name is never used twice, so what is cached is never wrong. But a file that is deleted stays there.
-        if not self.querystring_auth:
-            return f"public, max-age={self.max_age}, immutable"
+    def _cache_control(self, *, is_unique: bool) -> str:
         # CloudFront checks the signature before it answers from its cache, and "private" would keep it from
         # caching; S3's own links are for the one browser they were made for.
-        return f"{'' if self.custom_domain else 'private, '}max-age={self.querystring_expire}, immutable"
+        scope = ("" if self.custom_domain else "private, ") if self.querystring_auth else "public, "
+        life = self.querystring_expire if self.querystring_auth else MAX_AGE
+        if is_unique and not self.file_overwrite:
+            # It is never used twice, so what is cached is never wrong. But a file that is deleted stays there.
+            return f"{scope}max-age={life if self.querystring_auth else self.max_age}, immutable"
+        return f"{scope}max-age={min(self.named_max_age, life)}" if self.named_max_age else "no-cache"
 
     def delete(self, name: str) -> None:
         """Delete the file; one that does not exist is no error."""
@@ -380,6 +508,37 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return {LINK_PARAMETERS[name]: str(value) for name, value in parameters.items()}
 
 
+class _LeftOpen(FileProxyMixin):
+    """A file that s3transfer does not close (boto/s3transfer#80)."""
+
+    closed = False  # Django takes a file without a name for a closed one
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def close(self) -> None:
+        """Leave it open."""
+
+
+def _is_seekable(content: Any) -> bool:
+    return not hasattr(content, "seekable") or bool(content.seekable())
+
+
+def _is_own(content: Any, storage: MediaStorage, name: str) -> bool:
+    """Tell whether a name is the one that the user's file had, as it was or as a valid one."""
+    if not isinstance(content, UploadedFile) or not content.name:
+        return False
+    return storage.get_valid_name(name) == storage.get_valid_name(content.name)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])
+
+
 def _split(name: str) -> tuple[str, str]:
     """Return a name's root and its extension with the dot; `.tar.gz` is one, a long or foreign one none."""
     found = _EXTENSION.search(name)
@@ -402,9 +561,10 @@ def _shown_name(name: str, content: Any) -> str:
         original_root, original_extension = _split(original.strip())
         if original_root.strip(" .") and original_extension.lower() == extension.lower():
             return _cut(original_root.strip(" ."), 240) + original_extension
+    if isinstance(name, UniqueName):
+        root = _split(posixpath.basename(name.asked))[0]
     # Only a file that did not come by an upload can have what does not print in its name.
-    root = "".join(c for c in _UNIQUE.sub("", root) if c.isprintable())
-    return _cut(root, 240) + extension
+    return _cut("".join(c for c in root if c.isprintable()), 240) + extension
 
 
 def _disposition(kind: str, name: str) -> str:

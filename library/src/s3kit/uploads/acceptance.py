@@ -17,6 +17,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from s3kit.storages.names import UniqueName
 from s3kit.uploads import pending
 from s3kit.uploads.errors import (
     IncompleteError,
@@ -102,7 +103,7 @@ class Accepting:
             raise InProgressError
         ticket = self.ticket
         storage = storage_of(ticket.storage)
-        parameters = storage.write_parameters(ticket.target, self.file)
+        parameters = storage.write_parameters(UniqueName(ticket.target), self.file)
         with answers(ticket, quick=False):
             try:
                 pending_of(ticket).copy(

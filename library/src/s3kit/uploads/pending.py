@@ -41,8 +41,8 @@ def code_of(error: ClientError) -> str:
 
 
 def takes_conditions(target: Target) -> bool:
-    """Return whether PutObject surely knows "If-None-Match", which some other servers answer with 501."""
-    return not target.endpoint or target.is_local
+    """Return whether PutObject surely obeys "If-None-Match", which some other servers answer with 501."""
+    return target.provider.conditional_writes is True
 
 
 @dataclass(frozen=True)

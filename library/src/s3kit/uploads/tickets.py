@@ -77,7 +77,8 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
         limit = filesizeformat(kind.max_bytes)
         raise RejectedError(f"This file is too large ({filesizeformat(size)}). The limit is {limit}.")
     try:
-        target = storage.get_available_name(posixpath.join(kind.folder, name), kind.max_length)
+        made = storage.generate_filename(posixpath.join(kind.folder, name))
+        target = storage.get_available_name(made, kind.max_length)
     except SuspiciousFileOperation as error:
         raise RejectedError("This file's name can't be used. Please rename the file.") from error
     ticket = Ticket(

@@ -1,0 +1,339 @@
+"""Other providers than AWS: what is known of each, and a site on a replay of what each rejects."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace as but
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage, storages
+from django.core.management import call_command
+
+from s3kit import checks, providers
+from s3kit.buckets import apply, plan, show
+from s3kit.buckets.wanted import ASPECTS, BucketError
+from s3kit.deployment import Deployment, Target
+from s3kit.doctor.shared import fetch
+from s3kit.local.server import LocalServer
+from s3kit.providers import PROVIDERS, TOPICS, UNKNOWN, provider
+from s3kit.uploads.pending import Pending
+from tests import providers as page
+from tests.deployments import at, location, writes
+from tests.doctored import examined, troubles
+from tests.ministack import MakeSite, SiteOnS3, anonymous, s3_settings
+from tests.odd_store import REPLAYS, OddStore
+from tests.tls_front import certificate, tls_front
+
+NAMES = [each.name for each in PROVIDERS]
+BY_NAME = {each.name: each for each in PROVIDERS}
+ORIGINS = ("https://www.example.com",)
+REGION = "eu-central-1"
+
+# What is known
+
+
+def test_the_page_is_made_from_the_data() -> None:
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(), "run `python -m tests.providers` in library/"
+
+
+def test_each_statement_has_a_source_or_is_measured() -> None:
+    for each in PROVIDERS:
+        assert each.facts.keys() <= TOPICS.keys(), each.name
+        for topic, fact in each.facts.items():
+            assert re.match(r"https://|measured$", fact.source), (each.name, topic)
+            assert fact.answer != "partly" or fact.note, (each.name, topic)
+        for text in (each.regions, each.keys, each.public):
+            assert "(https://" in text or "measured" in text or text.startswith("Not known"), each.name
+    assert set(TOPICS) - set(ASPECTS) == {"object ACLs", "conditional writes", "direct uploads"}
+    assert set(ASPECTS) <= set(TOPICS)
+
+
+def test_each_provider_is_replayed() -> None:
+    """A replay rejects each bucket call of which the provider says that it does not have it."""
+    titles = {"policy": "policy", "publicAccessBlock": "public access block", "encryption": "encryption"}
+    titles |= {"ownershipControls": "ownership", "acl": "bucket ACL", "versioning": "versioning"}
+    assert REPLAYS.keys() == BY_NAME.keys()
+    for name, dialect in REPLAYS.items():
+        lacks = {title for title in ASPECTS if BY_NAME[name].lacks(title)}
+        rejected = {
+            titles[sub]
+            for sub in (*dialect.unknown, *dialect.rejected, *dialect.rejected_writes)
+            if sub in titles
+        }
+        assert lacks <= rejected, name
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "name", "region"),
+    [
+        ("https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com", "r2", "auto"),
+        ("https://0123456789abcdef0123456789abcdef.eu.r2.cloudflarestorage.com", "r2", "auto"),
+        ("https://s3.us-west-004.backblazeb2.com", "b2", "us-west-004"),
+        ("https://nyc3.digitaloceanspaces.com", "digitalocean", "nyc3"),
+        ("https://fsn1.your-objectstorage.com", "hetzner", "fsn1"),
+        ("https://s3.eu-central-1.wasabisys.com", "wasabi", "eu-central-1"),
+        ("https://s3.wasabisys.com", "wasabi", "us-east-1"),
+        ("https://S3.Wasabisys.com:443", "wasabi", "us-east-1"),
+        ("https://s3.nl-1.wasabisys.com", "wasabi", ""),
+        ("https://nyc3.digitaloceanspaces.com.example.com", "", ""),
+        ("https://digitaloceanspaces.com", "", ""),
+        ("https://evilbackblazeb2.com", "", ""),
+        ("http://127.0.0.1:9000", "", ""),
+        ("http://[::1", "", ""),
+        (None, "aws", ""),
+    ],
+)
+def test_a_provider_is_known_by_its_host(endpoint: str | None, name: str, region: str) -> None:
+    assert (provider(endpoint).name, providers.region(endpoint)) == (name, region)
+
+
+def test_a_name_wins_over_the_host() -> None:
+    assert provider("https://nyc3.digitaloceanspaces.com", "garage").name == "garage"
+    assert provider("https://s3.example.com", "minioo") is UNKNOWN
+    assert provider(None, "garage").name == "aws"
+    assert Target("", "http://127.0.0.1:1", is_local=True).provider.name == "aws"
+
+
+def test_the_region_need_not_be_set_where_the_host_names_it(settings: Any) -> None:
+    s3_settings(settings, AWS_S3_ENDPOINT_URL="https://nyc3.digitaloceanspaces.com", AWS_S3_REGION_NAME="")
+    assert {each.target.region for each in Deployment.load().locations} == {"nyc3"}
+    assert [each.id for each in checks.all_checks()] == ["s3kit.W009"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region", "meant"),
+    [
+        ("https://abc.r2.cloudflarestorage.com", "eu-central-1", "auto"),
+        ("https://s3.us-west-004.backblazeb2.com", "us-west-002", "us-west-004"),
+        ("https://s3.us-west-004.backblazeb2.com", "us-west-004", ""),
+        ("https://minio.example.com", "anything", ""),
+    ],
+)
+def test_a_region_that_does_not_fit_the_host(settings: Any, endpoint: str, region: str, meant: str) -> None:
+    s3_settings(settings, AWS_S3_ENDPOINT_URL=endpoint, AWS_S3_REGION_NAME=region, AWS_SITE_ORIGINS=ORIGINS)
+    found = checks.all_checks()
+    assert [each.id for each in found] == ["s3kit.W013"] * bool(meant)
+    if meant:
+        assert f"The region {region!r} is not that of" in found[0].msg
+        assert f"Set AWS_S3_REGION_NAME to {meant}" in str(found[0].hint)
+
+
+# A replay
+
+
+@pytest.fixture
+def odd(
+    store: LocalServer, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[OddStore]:
+    monkeypatch.setattr(apply, "PAUSES", (0, 0, 0))
+    with OddStore(store.endpoint, REPLAYS[request.param], store.client()) as started:
+        yield started
+
+
+def on(odd: OddStore, site: Deployment, name: str) -> Deployment:
+    """Return a site whose targets name the provider, with the region that it wants."""
+    region = odd.dialect.region or REGION
+    return but(
+        site,
+        locations=tuple(
+            but(each, target=but(each.target, provider_name=name, region=region)) for each in site.locations
+        ),
+    )
+
+
+# What a plan shows after `apply`, where it is not as wanted: what the profile says, and what the server has shown.
+LEFT: dict[str, dict[str, str]] = {
+    "r2": {},
+    "b2": {"policy": "not supported"},
+    "digitalocean": {},
+    "hetzner": {},
+    "wasabi": {},
+    "minio": {"encryption": "optional", "cors": "missing"},
+    "ceph": {"encryption": "optional"},
+    "garage": {},
+    "seaweedfs": {},
+    "rustfs": {"encryption": "optional"},
+}
+ALL = pytest.mark.parametrize(("odd", "name"), [(name, name) for name in NAMES], indirect=["odd"], ids=NAMES)
+SUBS = {"policy": "policy", "public access block": "publicAccessBlock", "ownership": "ownershipControls"}
+SUBS |= {"bucket ACL": "acl", "encryption": "encryption", "versioning": "versioning"}
+
+
+@pytest.mark.slow
+@ALL
+def test_plan_and_apply_end_with_what_they_say(
+    odd: OddStore, name: str, store: LocalServer, bucket_name: str
+) -> None:
+    known = BY_NAME[name]
+    uploads = location(bucket=bucket_name)
+    files = location(
+        "staticfiles", "static", bucket=f"{bucket_name}-static", custom_domain="static.example.com"
+    )
+    site = on(odd, at(odd.seen_by(store), files, uploads), name)
+    site = but(site, origins=ORIGINS)
+    told: list[str] = []
+    done = apply.apply(site, plan.plan(site), tell=told.append)
+    assert {bucket for bucket, aspect in done if aspect == "bucket"} == {bucket_name, f"{bucket_name}-static"}
+    again = plan.plan(site)
+    for found in again:
+        lacks = {
+            title for title in SUBS if known.lacks(title) and title in {line.aspect for line in found.lines}
+        }
+        states = {line.aspect: line.state for line in found.lines if line.state != "as wanted"}
+        assert states == dict.fromkeys(lacks, "not supported") | LEFT[name]
+        assert not found.conflicts
+    assert len([line for line in told if "skipped" in line]) == 2 * len(
+        {title for title, state in LEFT[name].items() if state != "not supported"}
+    )
+    # What the provider says that it does not have is not even asked for.
+    for title, sub in SUBS.items():
+        assert not (known.lacks(title) and odd.count("", rf"\?{sub}(=|&|$)")), title
+    assert not odd.deleted
+    with writes(site) as made:
+        apply.apply(site, again)
+    assert {operation for operation, _ in made} <= {"PutObject", "DeleteObject", "PutBucketCors"}
+    assert "not supported here, skipped" in show.as_text(again) or not any(
+        known.lacks(title) for title in SUBS
+    )
+
+
+@pytest.mark.slow
+@ALL
+def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServer, bucket_name: str) -> None:
+    """Without a profile, as under another host: the bucket is set up as far as the server can."""
+    site = but(on(odd, at(odd.seen_by(store), location(bucket=bucket_name)), ""), origins=ORIGINS)
+    told: list[str] = []
+    apply.apply(site, plan.plan(site), tell=told.append)
+    assert told[0] == f"{bucket_name}: created"
+    states = {line.aspect: line.state for line in plan.plan(site)[0].lines if line.state != "as wanted"}
+    lacks = {title for title in SUBS if title != "versioning" and BY_NAME[name].lacks(title)}
+    partly = {"minio": {"lifecycle": "missing"}, "garage": {"lifecycle": "different"}}
+    assert states == dict.fromkeys(lacks, "not supported") | LEFT[name] | partly.get(name, {})
+    assert not odd.deleted
+
+
+@pytest.mark.slow
+@ALL
+def test_what_a_site_cannot_do_without_fails_before_anything_is_made(
+    odd: OddStore, name: str, store: LocalServer, bucket_name: str
+) -> None:
+    known = BY_NAME[name]
+    wants: dict[str, dict[str, Any]] = {
+        "policy": {"access": "public-policy"},
+        "object ACLs": {"access": "public-read"},
+        "versioning": {"versioning": True},
+    }
+    for topic, options in wants.items():
+        if known.lacks(topic):
+            site = on(odd, at(odd.seen_by(store), location(bucket=bucket_name, **options)), name)
+            with pytest.raises(BucketError, match="does not support"):
+                plan.plan(site)
+    if known.lacks("policy"):
+        site = on(odd, at(odd.seen_by(store), location("staticfiles", "static", bucket=bucket_name)), name)
+        with pytest.raises(BucketError, match="set the custom_domain that serves them"):
+            plan.plan(site)
+    assert not odd.count("PUT")
+
+
+# What the doctor says of a private site, beside what is in order: a line each.
+DOCTOR: dict[str, list[str]] = {
+    "r2": ["server: Cloudflare R2 has no policy"],
+    "b2": ["if-none-match: Backblaze B2 has no conditional writes"],
+    "digitalocean": ["server: DigitalOcean Spaces has no encryption"],
+    "hetzner": [
+        "server: Hetzner Object Storage has no encryption",
+        "server: Hetzner Object Storage has no ownership",
+    ],
+    "wasabi": [],
+    "minio": ["server: MinIO and AIStor has no public access block"],
+    "ceph": ["server: Ceph Object Gateway has no ownership"],
+    "garage": [
+        "if-none-match: Garage has no conditional writes",
+        "server: Garage has no encryption",
+        "server: Garage has no policy",
+    ],
+    "seaweedfs": ["server: SeaweedFS has no public access block"],
+    "rustfs": [],
+}
+
+
+@pytest.mark.slow
+@ALL
+def test_a_site_works(
+    odd: OddStore,
+    name: str,
+    s3_site: MakeSite,
+    store: LocalServer,
+    settings: Any,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known, buckets = BY_NAME[name], list[str]()
+    settings.STATICFILES_DIRS = [tmp_path]
+    settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
+    settings.STATICFILES_MANIFEST = None
+    (tmp_path / "site.css").write_text("body { color: red }")
+    trusted, served = certificate(tmp_path_factory.mktemp("tls"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
+    with tls_front(store.endpoint, served, lambda path: f"/{buckets[0]}{path}") as host:
+        more = {"AWS_S3_PROVIDER": name, "AWS_S3_ENDPOINT_URL": odd.endpoint, "AWS_SITE_ORIGINS": ORIGINS}
+        needs_domain = name in {"r2", "b2", "garage"}
+        site: SiteOnS3 = s3_site(
+            static={"custom_domain": host} if needs_domain else {},
+            **more,
+            AWS_S3_REGION_NAME=odd.dialect.region or REGION,
+        )
+        buckets.append(site.static_bucket)
+        if needs_domain:  # which the provider's console or another command opens
+            reads = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}
+            reads["Resource"] = f"arn:aws:s3:::{site.static_bucket}/static/*"
+            document = json.dumps({"Version": "2012-10-17", "Statement": [reads]})
+            site.root.put_bucket_policy(Bucket=site.static_bucket, Policy=document)
+
+        stored = default_storage.save("notes/grün.txt", ContentFile("grün".encode()))
+        with default_storage.open(stored) as file:
+            assert file.read() == "grün".encode()
+        assert default_storage.exists(stored)
+        assert anonymous(default_storage.url(stored)).body == "grün".encode()
+        assert anonymous(default_storage.url(stored).partition("?")[0]).status == 403
+        default_storage.delete(stored)
+        assert not default_storage.exists(stored)
+
+        call_command("collectstatic", interactive=False, verbosity=0)
+        address = storages["staticfiles"].url("site.css")
+        assert fetch(address).body == b"body { color: red }"
+
+        target = Deployment.load().media[0].target
+        url, headers = Pending(target, site.media_bucket, "pending/a").signed_put("text/plain", 2)
+        assert ("if-none-match" in headers) == (known.conditional_writes is True)
+        assert anonymous(url, "PUT", headers, b"ok").status == 200
+        assert anonymous(url, "PUT", headers, b"too long").status == 403
+
+        report = examined()
+    if known.lacks("conditional writes"):
+        assert not [each for each in odd.requests if each.method == "PUT" and "if-none-match" in each.headers]
+    assert troubles(report).keys() == {each.partition(": ")[0] for each in DOCTOR[name]}
+    lines = [
+        f"{line.probe}: {line.text.partition(': ')[0]}" for line in report.lines if line.status == "warning"
+    ]
+    assert sorted(lines) == DOCTOR[name]
+    assert not report.failed
+    assert not report.not_probed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("odd", ["b2"], indirect=True)
+def test_uploads_can_be_pushed_where_there_are_no_conditions(
+    odd: OddStore, s3_site: MakeSite, tmp_path: Path
+) -> None:
+    site: SiteOnS3 = s3_site(
+        AWS_S3_PROVIDER="b2", AWS_S3_ENDPOINT_URL=odd.endpoint, static={"custom_domain": "a.example"}
+    )
+    (tmp_path / "a.txt").write_text("pushed")
+    call_command("s3", "push", source=tmp_path, stdout=StringIO(), stderr=StringIO())
+    assert site.root.get_object(Bucket=site.media_bucket, Key="media/a.txt")["Body"].read() == b"pushed"
