@@ -18,8 +18,12 @@ class S3KitConfig(AppConfig):
         set_addresses()  # before models are imported, whose packages copy the settings
 
     def ready(self) -> None:
-        """Register the system checks."""
-        from s3kit import checks  # noqa: F401
+        """Register the system checks, notice requests, and keep the tests' processes from real buckets."""
+        from s3kit import checks, isolation  # noqa: F401
+        from s3kit.serving import requests
+
+        requests.watch()
+        isolation.join()
 
 
 def set_addresses() -> None:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from s3kit import clients, options, providers
+from s3kit import clients, encryption, options, providers
 from s3kit.deployment import Key, Location, Target, location_prefix, name_problems
 from s3kit.naming import regions
 from s3kit.options import Kind, conf
@@ -98,9 +98,17 @@ class OnS3:
                 "Set either 'session_profile' or 'access_key' and 'secret_key', not both."
             )
         region = text("region_name")
+        encrypted = text("encryption")
+        on_aws = not local and not values["endpoint_url"]
+        if problem := encryption.problem(encrypted, region if on_aws else ""):
+            raise ImproperlyConfigured(problem)
         if local:
-            # The form of a region is all that matters to the local server.
-            target = Target(LOCAL_REGION if regions.problems(region) else region, is_local=True)
+            # The form of a region is all that matters to the local server; it has no keys of KMS.
+            target = Target(
+                LOCAL_REGION if regions.problems(region) else region,
+                is_local=True,
+                encryption="AES256" if encrypted else "",
+            )
         else:
             # Two storages of one bucket must not seem to be on two servers.
             endpoint, provider = text("endpoint_url").rstrip("/") or None, text("provider")
@@ -111,6 +119,7 @@ class OnS3:
                 owner=text("expected_bucket_owner") or None,
                 profile=text("session_profile") or None,
                 key=key,
+                encryption=encrypted,
             )
         return Location(
             alias="",
@@ -127,6 +136,7 @@ class OnS3:
             cloudfront_key_id="" if local else text("cloudfront_key_id"),
             cookie_domain="" if local else text("cloudfront_cookie_domain"),
             links=text("links"),
+            tags=options.tags(values["bucket_tags"]),
         )
 
     @property

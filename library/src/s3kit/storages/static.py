@@ -135,7 +135,9 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
 
         target, bucket, key = self.target, self.named_bucket, self.location + self.manifest_name
         try:
-            answer = clients.web(target).get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
+            # Quick for background work too: pages wait for whoever reads the manifest.
+            s3 = clients.quick(target)
+            answer = s3.get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
             return str(answer["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
             missing = f"{local} does not exist, and " if local else ""
