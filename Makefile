@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test works-with test-fast test-lowest test-next golden bench audit
+.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -16,6 +16,7 @@ help:
 	@echo "make test-lowest  the library's fast tests with the oldest versions that it allows"
 	@echo "make test-next  the library's fast tests with the next Django, where there is a pre-release"
 	@echo "make works-with  the library beside other people's packages, in the newest versions"
+	@echo "make works-with-page  write docs/works-with.md anew from these tests"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
@@ -74,15 +75,20 @@ test-next: $(UV_READY)
 	@$(UV) pip install --quiet --python .work/next --prerelease allow --upgrade 'django>=6.1' --group library/pyproject.toml:test --editable library
 	@cd library && ../.work/next/bin/pytest -n $(WORKERS) -m "not slow" -W default
 
-# Other people's packages in the newest versions, beside those of tests/constraints.txt.
+# Other people's packages in the newest versions, beside those of tests/constraints.txt. What only cookiecutter needs
+# must not hold one back.
 .work/works-with/installed: $(UV_READY) library/pyproject.toml library/works_with/pyproject.toml tests/constraints.txt
 	@$(UV) venv --quiet --allow-existing .work/works-with
-	@$(UV) pip install --quiet --python .work/works-with --group library/pyproject.toml:test --group library/works_with/pyproject.toml:packages --editable library --constraints tests/constraints.txt
+	@grep -v '^python-slugify==' tests/constraints.txt >.work/works-with/constraints.txt
+	@$(UV) pip install --quiet --upgrade --python .work/works-with --group library/pyproject.toml:test --group library/works_with/pyproject.toml:packages --editable library --constraints .work/works-with/constraints.txt
 	@touch $@
 
 # Their warnings are theirs.
 works-with: .work/works-with/installed
 	@cd library && ../.work/works-with/bin/pytest -n $(WORKERS) --dist loadfile -W default --ds works_with.settings works_with
+
+works-with-page: .work/works-with/installed
+	@cd library && ../.work/works-with/bin/python -m works_with.page
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies

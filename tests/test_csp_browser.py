@@ -261,6 +261,39 @@ def test_what_an_attacker_would_do_is_stopped(site: Site, page: Page) -> None:
     assert page.url == site.address
 
 
+# As Bootstrap 5 draws its check mark.
+CHECKBOX = """
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(`input:checked[type=checkbox] {
+    appearance: none;
+    background-image: url("data:image/svg+xml,%3csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 2 2'/%3e");
+}`);
+document.adoptedStyleSheets = [sheet];
+add("input", {type: "checkbox", checked: true}).getBoundingClientRect();
+"""
+
+
+@with_and_without_s3
+def test_what_pages_of_other_people_do_is_allowed(site: Site, page: Page) -> None:
+    sign_in(page, site)
+    add_picture(page, site, "Hills to read")
+    page.evaluate(TOOLS)
+    page.evaluate(f"() => {{ {CHECKBOX} }}")
+    drawn = "data:image/svg+xml,%3csvg xmlns='http://www.w3.org/2000/svg' width='3' height='2'/%3e"
+    load = "async (src) => { const it = add('img', {src}); await it.decode(); return it.naturalWidth }"
+    assert page.evaluate(load, drawn) == 3
+    # A cropper, a canvas or a viewer of documents reads the file by a script.
+    source = page.get_by_role("img", name="Hills to read").get_attribute("src")
+    read = "async (src) => { const it = await fetch(src); return [it.status, (await it.blob()).type] }"
+    assert page.evaluate(read, source) == [200, "image/png"]
+    static = page.locator("link[rel=stylesheet]").first.get_attribute("href")
+    assert page.evaluate(read, static) == [200, "text/css"]
+    # The page that is framed says itself by whom.
+    with page.expect_event("console", lambda message: "frame-ancestors" in message.text):
+        page.evaluate("add('iframe', {src: '/'})")
+    assert violations(page) == []
+
+
 @on_s3
 def test_a_script_that_was_changed_on_s3_does_not_run(site: Site, page: Page) -> None:
     sign_in(page, site)

@@ -1,16 +1,20 @@
 """The sources of a Content-Security-Policy: pages get their files, and no upload can be a script."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.admin import AdminSite
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
+from django.urls import Resolver404, include, path, resolve
 
 from s3kit import clients, csp
+from s3kit.checks import check_csp
 from s3kit.options import ACCESS
 from tests.ministack import pretended_server
 
@@ -209,3 +213,151 @@ def test_the_middleware_sets_no_policy_of_its_own_and_leaves_others_alone() -> N
     assert "Content-Security-Policy" not in csp.SourcesMiddleware(lambda _: HttpResponse())(request)
     mine = HttpResponse(headers={"Content-Security-Policy": "default-src  *"})
     assert csp.SourcesMiddleware(lambda _: mine)(request)["Content-Security-Policy"] == "default-src  *"
+
+
+# S3KIT_CSP_ADDITIONS
+
+
+class Rooms:
+    """A URL configuration: an admin under another path and name, and pages of other apps."""
+
+    urlpatterns: ClassVar = [
+        path("de/office/", AdminSite(name="office").urls),
+        path("api/docs/", lambda _request: HttpResponse(), name="swagger-ui"),
+        path("administration/", lambda _request: HttpResponse(), name="home"),
+        path("notes/", include(([path("edit/", lambda _: HttpResponse(), name="edit")], "notes"))),
+    ]
+
+
+STRICT = f"default-src 'none'; script-src 'self' {csp.STATIC_FILES}; style-src {csp.STATIC_FILES}"
+
+
+def answered(address: str, policy: str = STRICT) -> dict[str, list[str]]:
+    """Return the policy that a page has after the middleware, by directive, as Django's own handler answers it."""
+    request = RequestFactory().get(address)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        with suppress(Resolver404):
+            request.resolver_match = resolve(request.path_info, Rooms)  # type: ignore[arg-type]
+        return HttpResponse(headers={"Content-Security-Policy": policy})
+
+    header = csp.SourcesMiddleware(view)(request)["Content-Security-Policy"]
+    return {name: sources for name, *sources in map(str.split, header.split(";"))}
+
+
+FILES = "https://acme-static.s3.eu-central-1.amazonaws.com/static/"
+
+
+@pytest.mark.parametrize(
+    ("key", "wider"),
+    [
+        (
+            "admin",
+            ["/de/office/", "/de/office/login/"],
+        ),  # an app's namespace, wherever and whatever it is called
+        ("office", ["/de/office/", "/de/office/login/"]),
+        ("office:login", ["/de/office/login/"]),
+        ("swagger-ui", ["/api/docs/"]),
+        ("notes:edit", ["/notes/edit/"]),
+        ("/notes/", ["/notes/edit/", "/notes/none/"]),
+        ("/notes/edit/", ["/notes/edit/"]),
+        ("/notes", []),
+        ("/de/", ["/de/office/", "/de/office/login/"]),
+        ("home", ["/administration/"]),
+    ],
+)
+def test_just_the_named_pages_have_a_wider_policy(settings: Any, key: str, wider: list[str]) -> None:
+    settings.S3KIT_CSP_ADDITIONS = {key: csp.INLINE}
+    addresses = ["/", "/de/office/", "/de/office/login/", "/api/docs/", "/administration/", "/notes/edit/"]
+    addresses += ["/notes/none/", "/none/", "/admin/"]
+    strict = {"default-src": ["'none'"], "script-src": ["'self'", FILES], "style-src": [FILES]}
+    inline = ["'unsafe-inline'"]
+    wide = strict | {"script-src": ["'self'", FILES, *inline], "style-src": [FILES, *inline]}
+    assert {address for address in addresses if answered(address) == wide} == set(wider)
+    assert all(answered(address) == strict for address in {*addresses} - {*wider})
+
+
+def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
+    settings.S3KIT_CSP_ADDITIONS = {
+        "admin": {"connect-src": [csp.STATIC_FILES], "script-src": "'unsafe-eval'"},
+        "/de/office/": {"script-src": ["'unsafe-inline'", "'self'"]},
+    }
+    found = answered("/de/office/")
+    assert found["script-src"] == ["'self'", FILES, "'unsafe-eval'", "'unsafe-inline'"]
+    assert found["connect-src"] == [FILES]
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "expected"),
+    [
+        ("img-src 'none'", {"img-src": ["data:"]}, "img-src data:"),
+        ("img-src 'self'", {"img-src": ["'self'"]}, "img-src 'self'"),
+        ("IMG-SRC 'self'; img-src b:", {"img-src": ["a:"]}, "img-src 'self' a:"),  # browsers take the first
+        # What is missing starts with what browsers use in its place.
+        ("default-src a:", {"img-src": ["b:"]}, "default-src a:; img-src a: b:"),
+        ("script-src a:", {"worker-src": ["b:"]}, "script-src a:; worker-src a: b:"),
+        (
+            "child-src a:; script-src c:",
+            {"frame-src": ["b:"]},
+            "child-src a:; script-src c:; frame-src a: b:",
+        ),
+        (
+            "default-src a:",
+            {"worker-src": ["blob:"], "script-src": ["b:"]},
+            "default-src a:; script-src a: b:; worker-src a: b: blob:",
+        ),
+        # Without these everything is allowed.
+        ("script-src a:", {"img-src": ["b:"]}, "script-src a:"),
+        ("default-src a:", {"frame-ancestors": ["'self'"]}, "default-src a:"),
+        ("frame-ancestors 'none'", {"frame-ancestors": ["'self'"]}, "frame-ancestors 'self'"),
+        # Browsers ignore 'unsafe-inline' beside these.
+        (
+            "script-src 'nonce-aB+/=' 'sha256-c=' 'strict-dynamic' a:; style-src 'nonce-d'",
+            {"script-src": ["'unsafe-inline'"]},
+            "script-src a: 'unsafe-inline'; style-src 'nonce-d'",
+        ),
+        ("script-src 'nonce-d'", {"script-src": ["b:"]}, "script-src 'nonce-d' b:"),
+        # Of several policies, a page must meet each.
+        ("img-src a:, img-src b:", {"img-src": ["c:"]}, "img-src a: c:, img-src b: c:"),
+        (
+            "upgrade-insecure-requests; img-src a:;",
+            {"img-src": ["c:"]},
+            "upgrade-insecure-requests; img-src a: c:",
+        ),
+    ],
+)
+def test_sources_are_added_to_what_a_policy_allows(
+    policy: str, more: dict[str, list[str]], expected: str
+) -> None:
+    assert csp.widened(policy, more) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"/": csp.INLINE}, "S3KIT_CSP_ADDITIONS['/'] is every page: change the site's own policy instead."),
+        ({"": csp.INLINE}, "S3KIT_CSP_ADDITIONS[''] is every page: change the site's own policy instead."),
+        (
+            {"admin/": csp.INLINE},
+            "S3KIT_CSP_ADDITIONS['admin/'] is no name of the URL configuration. Write a path as '/admin/'.",
+        ),
+        (
+            {"admin": ["a:"]},
+            "S3KIT_CSP_ADDITIONS['admin'] is ['a:']: set it to a dict of directives, as csp.INLINE.",
+        ),
+        (
+            {"admin": {"scripts": "a:"}},
+            "S3KIT_CSP_ADDITIONS['admin'] names 'scripts'. These can be added to: ",
+        ),
+        (
+            {"admin": {"img-src": "a: b:"}},
+            "S3KIT_CSP_ADDITIONS['admin']['img-src'] has 'a: b:': list each source by itself.",
+        ),
+        ({"admin": {"img-src": ["a:; script-src *"]}}, "has 'a:; script-src *': list each source by itself."),
+    ],
+)
+def test_a_wrong_addition_is_an_error_of_the_checks(settings: Any, value: Any, message: str) -> None:
+    settings.S3KIT_CSP_ADDITIONS = value
+    (found,) = check_csp()
+    assert found.id == "s3kit.E020"
+    assert message in found.msg

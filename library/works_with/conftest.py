@@ -1,3 +1,3 @@
-"""Fixtures: those of the library's own tests, whose `s3_site` has buckets on a local S3 server."""
+"""Fixtures: those of the library's own tests, whose `s3_site` has buckets on a local S3 server, and sites to click."""
 
-pytest_plugins = ["s3kit.testing", "tests.ministack"]
+pytest_plugins = ["s3kit.testing", "tests.ministack", "works_with.sites"]

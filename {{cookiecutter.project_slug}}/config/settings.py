@@ -50,16 +50,18 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 # What pages may load. The words STATIC_FILES, UPLOADS and DIRECT_UPLOADS stand for the storages' addresses.
-# SELF as a source of scripts is for the admin's list of translations; blob: previews a file before it is sent.
+# SELF as a source of scripts is for the admin's list of translations; blob: previews a file before it is sent; data:
+# shows icons of style sheets, such as Bootstrap's.
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF, STATIC_FILES],
         "style-src": [STATIC_FILES],
         "font-src": [STATIC_FILES],
-        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:"],
+        "img-src": [SELF, STATIC_FILES, UPLOADS, "blob:", "data:"],
         "media-src": [UPLOADS, "blob:"],
-        "connect-src": [SELF, DIRECT_UPLOADS],
+        "connect-src": [SELF, STATIC_FILES, UPLOADS, DIRECT_UPLOADS],
+        "frame-src": [SELF],
         "form-action": [SELF],
         "base-uri": [NONE],
         "object-src": [NONE],

@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
-from s3kit import providers
+from s3kit import csp, encryption, providers
 from s3kit.deployment import LOOPBACK, Location, location_problems, name_problems, s3_aliases
 from s3kit.naming import regions
 from s3kit.options import MAX_EXPIRE, conf, is_origin
@@ -54,6 +54,16 @@ def check_storages(**_kwargs: Any) -> list[CheckMessage]:
         return _off() if conf.use_s3 is False else all_checks(later=conf.is_local)
     except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
         return [Error(str(error), id="s3kit.E014")]
+
+
+@register(TAG)
+def check_csp(**_kwargs: Any) -> list[CheckMessage]:
+    """Check S3KIT_CSP_ADDITIONS."""
+    try:
+        csp.all_additions()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="s3kit.E020")]
+    return []
 
 
 def _off() -> list[CheckMessage]:
@@ -101,6 +111,13 @@ def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMess
     yield from _endpoint(alias, location)
     yield from _provider(location)
     yield from _owner(alias, location)
+    if location.is_open and encryption.is_kms(location.target.encryption):
+        yield Error(
+            f"STORAGES[{alias!r}] is encrypted with a key of KMS, and visitors read it without a signature, which S3"
+            " rejects.",
+            hint="Set its option encryption to 'AES256', or let only CloudFront in by cloudfront_distribution.",
+            id="s3kit.E017",
+        )
     if location.kind == "media":
         yield from _media(alias, storage, location)
 
@@ -305,6 +322,59 @@ def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessag
             id="s3kit.W006",
         )
     yield from _cloudfront_key(alias, storage.cloudfront_pair, location)
+    if location.links == "site":
+        yield from _lasting_links(alias, storage)
+    if location.links == "cookies":
+        yield from _cookies(alias, location)
+
+
+def _lasting_links(alias: str, storage: Any) -> Iterator[CheckMessage]:
+    from s3kit.links.access import rule
+
+    try:
+        storage.lasting_url("a")
+        rule()
+    except ImproperlyConfigured as error:
+        yield Error(
+            f"STORAGES[{alias!r}] has links 'site'. {error}",
+            hint="links.md in the documentation shows the URLs and the rule.",
+            id="s3kit.E020",
+        )
+
+
+def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
+    """Check that a browser sends the cookies, which the site sets, to the CDN."""
+    domain, called = (
+        location.cookie_domain.lower().removeprefix("."),
+        f"STORAGES[{alias!r}] has links 'cookies'",
+    )
+    hosts = [location.custom_domain] if location.custom_domain else []
+    hosts += [host for origin in conf.origins if (host := urlsplit(origin).hostname)]
+    outside = [host for host in hosts if not f".{host.lower()}".endswith(f".{domain}")]
+    wrong = fix = ""
+    if not location.custom_domain:
+        wrong, fix = (
+            "it has no custom_domain, which reads them",
+            "Set it to the distribution's, as in media.example.com.",
+        )
+    elif not domain or not _HOST.fullmatch(domain) or "." not in domain:
+        wrong = f"cloudfront_cookie_domain is {location.cookie_domain!r}"
+        fix = "Set AWS_CLOUDFRONT_COOKIE_DOMAIN to the domain that the site and the custom_domain share: example.com."
+    elif domain.endswith(("cloudfront.net", "amazonaws.com")):
+        wrong = f"browsers take no cookie for {domain}, which AWS's customers share"
+        fix = "Give the distribution a name of the site's own domain, as in media.example.com."
+    elif outside:
+        wrong = f"{outside[0]} is not part of cloudfront_cookie_domain {domain!r}"
+        fix = "Site and custom_domain must be siblings, such as www.example.com and media.example.com of example.com."
+    if wrong:
+        yield Error(f"{called}, but {wrong}.", hint=fix, id="s3kit.E021")
+    if "s3kit.links.cookies.CookiesMiddleware" not in settings.MIDDLEWARE:
+        yield Warning(
+            f"{called}, and nothing sets the cookies on pages.",
+            hint="Add 's3kit.links.cookies.CookiesMiddleware' to MIDDLEWARE, or silence this check if your views"
+            " call s3kit.links.set_cookies().",
+            id="s3kit.W020",
+        )
 
 
 def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> Iterator[CheckMessage]:

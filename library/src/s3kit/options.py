@@ -23,6 +23,9 @@ Kind = Literal["static", "media"]
 
 ACCESS = ("private", "public-read", "public-policy")
 
+# What url() of private media returns: a signed link, an address on the site, or, behind cookies, one on the CDN.
+LINKS = ("signed", "site", "cookies")
+
 # SigV4 query strings: "The maximum value is 604800 seconds (7 days)", Amazon S3 API Reference.
 MAX_EXPIRE = 604_800
 
@@ -208,6 +211,19 @@ OPTIONS = (
         kinds=("static",),
     ),
     Option(
+        "encryption",
+        "The server-side encryption that each upload asks for: `AES256` (S3's own keys), `aws:kms` (the account's"
+        " key for S3), or the ARN of a KMS key. Empty: what the bucket does by itself.",
+        ("AWS_S3_ENCRYPTION",),
+        "",
+    ),
+    Option(
+        "bucket_tags",
+        "Tags that the bucket has, beside those that others gave it: a dict of texts.",
+        ("AWS_BUCKET_TAGS",),
+        {},
+    ),
+    Option(
         "access",
         "Who reads the files: `private` (signed links), `public-policy` (the bucket's policy) or"
         " `public-read` (an ACL on each object).",
@@ -234,6 +250,38 @@ OPTIONS = (
         "Its private key: the PEM, or base64 of it. Needs `django-s3-kit[cloudfront]`.",
         ("AWS_CLOUDFRONT_KEY",),
         "",
+        kinds=("media",),
+    ),
+    Option(
+        "cloudfront_cookie_domain",
+        "The domain of CloudFront's signed cookies, of which both the site and `custom_domain` are part:"
+        " `example.com`.",
+        ("AWS_CLOUDFRONT_COOKIE_DOMAIN",),
+        "",
+        kinds=("media",),
+    ),
+    Option(
+        "links",
+        "What `url()` of private files returns: `signed` (a link that expires), `site`"
+        " ([an address on the site](links.md) that lasts) or `cookies` (a plain address on the CDN, for"
+        " [signed cookies](aws.md#signed-cookies)).",
+        (),
+        "signed",
+        kinds=("media",),
+    ),
+    Option(
+        "inline_types",
+        'Further types that browsers may show, by extension: `{"txt": "text/plain"}`. Types that could run'
+        " a script are rejected.",
+        ("AWS_MEDIA_INLINE_TYPES",),
+        {},
+        kinds=("media",),
+    ),
+    Option(
+        "content_types",
+        'Further types that downloads keep, by extension: `{"epub": "application/epub+zip"}`.',
+        ("AWS_MEDIA_CONTENT_TYPES",),
+        {},
         kinds=("media",),
     ),
     Option(
@@ -399,6 +447,33 @@ REJECTIONS = (
     ),
     Rejection("cloudfront_signer", (), "Set cloudfront_key_id and cloudfront_key."),
 )
+
+
+# "User-defined tags", AWS Billing User Guide, and the S3 API Reference, "PutBucketTagging".
+_TAG = re.compile(r"[\w +\-=.:/@]*")
+MAX_TAGS = 50
+
+
+def tags(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return a bucket's tags, sorted; raise ImproperlyConfigured where S3 would reject them."""
+    if not isinstance(value, Mapping) or len(value) > MAX_TAGS:
+        raise ImproperlyConfigured(
+            f"The option 'bucket_tags' is {_shown(value)}: set it to a dict of at most {MAX_TAGS} texts, as in"
+            " {'CostCenter': '1234'}."
+        )
+    for name, each in value.items():
+        if not (isinstance(name, str) and isinstance(each, str)):
+            raise ImproperlyConfigured(
+                f"The tag {name!r} of 'bucket_tags' is {each!r}: both have to be texts."
+            )
+        if not (0 < len(name) <= 128 and len(each) <= 256 and _TAG.fullmatch(name + each)):
+            raise ImproperlyConfigured(
+                f"The tag {_shown(name)} of 'bucket_tags' is {_shown(each)}: a key has 1 to 128 characters and a value"
+                " at most 256, which are letters, digits, spaces and + - = . _ : / @."
+            )
+        if name.lower().startswith("aws:"):
+            raise ImproperlyConfigured(f"The tag {name!r} of 'bucket_tags' is AWS's own: choose another key.")
+    return tuple(sorted(value.items()))
 
 
 def known(kind: Kind) -> dict[str, Option]:

@@ -1,0 +1,6 @@
+"""Jazzmin's templates have scripts and styles in them. Its fonts come from Google unless you turn that off."""
+
+from s3kit.csp import INLINE
+
+S3KIT_CSP_ADDITIONS = {"admin": INLINE}
+JAZZMIN_SETTINGS = {"use_google_fonts_cdn": False}

@@ -1,0 +1,38 @@
+"""The addresses of the site."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [path("admin/", admin.site.urls)]
+
+if settings.SITE == "django-grappelli":
+    urlpatterns += [path("grappelli/", include("grappelli.urls"))]
+if settings.SITE == "django-summernote":
+    urlpatterns += [path("summernote/", include("django_summernote.urls"))]
+if settings.SITE == "django-ckeditor-5":
+    urlpatterns += [path("ckeditor5/", include("django_ckeditor_5.urls"))]
+if settings.SITE == "django-tinymce":
+    urlpatterns += [path("tinymce/", include("tinymce.urls"))]
+if settings.SITE == "drf-spectacular":
+    from drf_spectacular import views
+    from rest_framework import generics, serializers
+
+    from works_with.site.models import Topic
+
+    class TopicSerializer(serializers.ModelSerializer):
+        class Meta:
+            model = Topic
+            fields = ("id", "name")
+
+    class Topics(generics.ListCreateAPIView):
+        queryset = Topic.objects.order_by("pk")
+        serializer_class = TopicSerializer
+
+    urlpatterns += [
+        path("api/topics/", Topics.as_view()),
+        path("api/schema/", views.SpectacularAPIView.as_view(), name="schema"),
+        path("api/docs/", views.SpectacularSwaggerView.as_view(), name="swagger-ui"),
+        path("api/docs/split/", views.SpectacularSwaggerSplitView.as_view(), name="swagger-ui-split"),
+        path("api/redoc/", views.SpectacularRedocView.as_view(), name="redoc"),
+    ]

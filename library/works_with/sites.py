@@ -1,0 +1,135 @@
+"""Sites that are clicked: each is a process of its own with buckets of its own, before Chromium."""
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from s3kit.local.server import LocalServer
+from tests.processes import free_port, started
+
+PASSWORD = "a-password-for-this-test"
+
+# Without these Chromium asks its maker's hosts for updates and the like; as root it needs the last one.
+ARGUMENTS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--no-first-run",
+]
+ARGUMENTS += ["--no-sandbox"] if os.geteuid() == 0 else []
+
+LISTEN = """
+addEventListener("securitypolicyviolation", (event) =>
+    console.error(`CSP: ${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
+"""
+
+
+class Clicked:
+    """A page of a site, and what went wrong on it: the console's errors, and answers of 400 and above."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+        self.wrong: list[str] = []
+        page.on("console", lambda message: self._note(message.type, message.text))
+        page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        page.on("response", self._answer)
+
+    def _note(self, kind: str, text: str) -> None:
+        if kind == "error" and not text.startswith("Failed to load resource"):  # told by its address below
+            self.wrong.append(text)
+
+    def _answer(self, response: Response) -> None:
+        # Browsers ask for an icon where a page names none.
+        if response.status >= 400 and not response.url.endswith("/favicon.ico"):
+            self.wrong.append(f"{response.status}: {response.url}")
+
+    def open(self, path: str) -> Page:
+        """Go to a path of the site."""
+        self.page.goto(f"{self.address}{path}")
+        return self.page
+
+    def is_clean(self, *expected: str) -> None:
+        """Fail where something has gone wrong since the last time, and says none of the expected words."""
+        self.page.wait_for_load_state("networkidle")
+        wrong, self.wrong = self.wrong, []
+        assert [each for each in wrong if not any(word in each for word in expected)] == []
+
+    def log_in(self) -> None:
+        """Log in to the admin as a superuser."""
+        self.open("/admin/")
+        self.page.locator("input[name=username]").fill("anna")
+        self.page.locator("input[name=password]").fill(PASSWORD)
+        self.page.locator("[type=submit]").first.click()
+        self.page.wait_for_url(f"{self.address}/admin/")
+
+
+@contextmanager
+def serving(name: str, store: LocalServer, folder: Path) -> Iterator[str]:
+    """Publish and serve a site, debug off; give its address."""
+    address = f"http://127.0.0.1:{free_port()}"
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "works_with.site.settings",
+        "SITE": name,
+        "SITE_FOLDER": str(folder),
+        "SITE_ADDRESS": address,
+        "SITE_ENDPOINT": store.endpoint,
+        "SITE_ROOT": store.root.id,
+        "SITE_ROOT_SECRET": store.root.secret,
+        "SITE_STATIC": f"static-{secrets.token_hex(8)}",
+        "SITE_MEDIA": f"media-{secrets.token_hex(8)}",
+        "PYTHONUNBUFFERED": "1",
+    }
+    with started(command=(sys.executable, "-m", "works_with.site.serve"), **environment) as process:
+        process.wait_for("Starting development server at")
+        yield address
+
+
+def on_site(package: str) -> pytest.MarkDecorator:
+    """Mark a test with the site that it is about, which the tests of a module share."""
+    return pytest.mark.parametrize("site", [package], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def site(
+    request: pytest.FixtureRequest, store: LocalServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Return the address of a site."""
+    with serving(request.param, store, tmp_path_factory.mktemp("site")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if not path:
+        pytest.skip("No Chromium on this machine (Debian and Ubuntu: apt install chromium)")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@pytest.fixture
+def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
+    """Return a page of the site, whose admin is logged in."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.add_init_script(LISTEN)
+    # Nothing leaves the machine: what a package would load from elsewhere is seen as an error.
+    context.route(
+        lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
+    )
+    context.set_default_timeout(15_000)
+    found = Clicked(context.new_page(), site)
+    found.log_in()
+    yield found
+    print(found.page.url, *found.wrong, sep="\n")  # noqa: T201 -- shown where the test fails
+    context.close()

@@ -1,0 +1,110 @@
+"""Admin themes: their menus, tabs and windows are opened, and a note is written, saved and read back."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, expect
+
+from works_with.sites import Clicked, on_site
+
+pytestmark = pytest.mark.slow
+
+
+def write_a_note(clicked: Clicked, folded: Locator, calendar: str, day: str) -> None:
+    """Fill in a new note: a text, a list that asks the site, a day of the calendar, and what is folded."""
+    page = clicked.page
+    page.locator("#id_title").fill("Alpine lakes")
+    page.locator(".select2-selection").first.click()
+    page.locator(".select2-search__field").last.fill("lak")
+    page.locator(".select2-results__option", has_text="Lakes").click()
+    page.locator(calendar).last.click()
+    page.locator(day).first.click()
+    folded.click()
+    page.locator("#id_text").fill("Deep and cold")
+    clicked.is_clean()
+
+
+def save_and_read_it_back(clicked: Clicked) -> None:
+    page = clicked.page
+    page.locator("[name=_save]").first.click()
+    page.locator("#result_list").get_by_role("link", name="Alpine lakes").click()
+    expect(page.locator("#id_title")).to_have_value("Alpine lakes")
+    expect(page.locator(".select2-selection__rendered").first).to_contain_text("Lakes")
+    expect(page.locator("#id_text")).to_have_value("Deep and cold")
+    expect(page.locator("#id_on")).to_have_value(re.compile(r"\d{4}-\d\d-\d\d"))
+    clicked.is_clean()
+
+
+# Of Bootstrap 5, which Jazzmin has: its mark is an image in the style sheet.
+CHECKBOX = """document.querySelector("form#note_form, form").append(
+    Object.assign(document.createElement("input"), {type: "checkbox", checked: true, className: "form-check-input"}))"""
+
+DJANGOS = {"calendar": ".datetimeshortcuts a", "day": ".calendarbox td a"}
+
+
+@on_site("django-admin-interface")
+@pytest.mark.works_with(
+    "django-admin-interface", "A related object is added in a frame; a note is written, saved and read back."
+)
+def test_admin_interface(clicked: Clicked) -> None:
+    page = clicked.open("/admin/site/note/add/")
+    page.locator("#add_id_topic").click()
+    frame = page.frame_locator(".related-modal iframe, iframe.related-iframe, iframe")
+    frame.locator("#id_name").fill("Rivers")
+    frame.locator("[name=_save]").click()
+    expect(page.locator(".select2-selection__rendered").first).to_contain_text("Rivers")
+    clicked.is_clean()
+    write_a_note(clicked, page.get_by_text("Details"), **DJANGOS)
+    save_and_read_it_back(clicked)
+
+
+@on_site("django-grappelli")
+@pytest.mark.works_with(
+    "django-grappelli",
+    "The user's menu is opened; a note is written, with the calendar, saved and read back.",
+)
+def test_grappelli(clicked: Clicked) -> None:
+    page = clicked.page
+    page.locator("#grp-user-tools .grp-user-options-container").click()
+    expect(page.get_by_role("button", name="Log out").or_(page.get_by_text("Log out")).first).to_be_visible()
+    page = clicked.open("/admin/site/note/add/")
+    write_a_note(
+        clicked, page.get_by_text("Details"), ".ui-datepicker-trigger", ".ui-datepicker-calendar td a"
+    )
+    save_and_read_it_back(clicked)
+
+
+@on_site("django-unfold")
+@pytest.mark.works_with(
+    "django-unfold",
+    "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back.",
+)
+def test_unfold(clicked: Clicked) -> None:
+    page = clicked.page
+    page.get_by_text("anna@example.com").click()
+    expect(page.get_by_text("Log out")).to_be_visible()
+    page = clicked.open("/admin/site/note/add/")
+    expect(page.locator("#id_text")).to_be_hidden()
+    write_a_note(clicked, page.get_by_text("Details").first, **DJANGOS)
+    save_and_read_it_back(clicked)
+
+
+@on_site("django-jazzmin")
+@pytest.mark.works_with(
+    "django-jazzmin",
+    "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back.",
+)
+def test_jazzmin(clicked: Clicked) -> None:
+    page = clicked.page
+    page.locator("nav.main-header .nav-item.dropdown > a, [title=anna]").last.click()
+    expect(page.get_by_text("Log out")).to_be_visible()
+    page = clicked.open("/admin/site/note/add/")
+    page.evaluate(CHECKBOX)
+    expect(page.locator(".form-check-input")).to_have_css(
+        "background-image", re.compile("^url..data:image/svg")
+    )
+    expect(page.locator("#id_text")).to_be_hidden()
+    write_a_note(
+        clicked, page.get_by_role("tab", name="Details").or_(page.get_by_text("Details")).first, **DJANGOS
+    )
+    save_and_read_it_back(clicked)

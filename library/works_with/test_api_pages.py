@@ -1,0 +1,36 @@
+"""Pages that show an API and try it out."""
+
+import pytest
+from playwright.sync_api import expect
+
+from works_with.sites import Clicked, on_site
+
+pytestmark = pytest.mark.slow
+
+
+@on_site("drf-spectacular")
+@pytest.mark.parametrize("path", ["/api/docs/", "/api/docs/split/"])
+@pytest.mark.works_with(
+    "drf-spectacular", "Swagger UI, from drf-spectacular-sidecar, opens an operation and tries it out."
+)
+def test_swagger_ui(clicked: Clicked, path: str) -> None:
+    page = clicked.open(path)
+    page.get_by_role("button", name="POST /api/topics/", exact=True).click()
+    page.get_by_role("button", name="Try it out").click()
+    page.locator("textarea").fill('{"name": "Rivers"}')
+    page.get_by_role("button", name="Execute").click()
+    expect(page.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
+    clicked.is_clean()
+
+
+@on_site("drf-spectacular")
+@pytest.mark.works_with(
+    "drf-spectacular", "Redoc, from drf-spectacular-sidecar, shows the API and searches it."
+)
+def test_redoc(clicked: Clicked) -> None:
+    page = clicked.open("/api/redoc/")
+    page.get_by_role("textbox").fill("topics")
+    expect(page.locator("[role=menuitem]", has_text="topics").first).to_be_visible()
+    clicked.is_clean(
+        "https://fonts.googleapis.com/", "https://cdn.redoc.ly/"
+    )  # its fonts, and its maker's logo
