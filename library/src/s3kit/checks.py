@@ -62,7 +62,7 @@ def check_csp(**_kwargs: Any) -> list[CheckMessage]:
     try:
         csp.all_additions()
     except ImproperlyConfigured as error:
-        return [Error(str(error), id="s3kit.E020")]
+        return [Error(str(error), id="s3kit.E018")]
     return []
 
 
