@@ -92,7 +92,10 @@ def test_shared_settings_about_uploads_do_not_stop_static_files() -> None:
 def test_a_static_storage_rejects_what_only_uploads_have() -> None:
     with pytest.raises(ImproperlyConfigured, match="'access' is not supported: only media storages have it"):
         StaticStorage(bucket_name="acme-static", access="private")
-    assert set(known("static")) < set(known("media"))
+    with pytest.raises(
+        ImproperlyConfigured, match="'prehashed' is not supported: only static storages have it"
+    ):
+        MediaStorage(bucket_name="acme-media", prehashed=["build/*"])
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:
