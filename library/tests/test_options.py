@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from s3kit.deployment import Key
-from s3kit.options import conf, known, resolved
+from s3kit.options import conf, resolved
 from s3kit.storages import MediaStorage, StaticStorage
 
 SHARED = {"AWS_ACCESS_KEY_ID": "SHARED", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}
