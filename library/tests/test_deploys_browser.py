@@ -21,7 +21,8 @@ def page(_request: HttpRequest) -> HttpResponse:
     # As a server that has started since the deploy: one reads the manifest once.
     address = storages.create_storage(django_settings.STORAGES["staticfiles"]).url("app/main.js")
     return HttpResponse(
-        f'<!doctype html><link rel="icon" href="data:,"><title>-</title><script type="module" crossorigin src="{address}"></script>'
+        '<!doctype html><link rel="icon" href="data:,"><title>-</title>'
+        f'<script type="module" crossorigin src="{address}"></script>'
     )
 
 
