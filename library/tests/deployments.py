@@ -17,8 +17,9 @@ ACCESS = ("private", "public-read", "public-policy")
 
 
 def location(alias: str = "default", kind: Any = "media", **given: Any) -> Location:
-    """Return a location; region, endpoint and owner of its target may be given beside its own fields."""
-    target = {name: given.pop(name) for name in ("region", "endpoint", "owner") if name in given}
+    """Return a location; fields of its target, such as region and endpoint, may be given beside its own."""
+    names = ("region", "endpoint", "owner", "encryption")
+    target = {name: given.pop(name) for name in names if name in given}
     return Location(
         **{
             "alias": alias,

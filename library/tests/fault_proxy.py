@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Container
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -37,6 +37,8 @@ class Fault:
     path: str = ""
     # Only requests that have a header of this name, in lower case.
     header: str = ""
+    # Only requests without a header whose name, in lower case, matches this pattern.
+    lacks: str = ""
     first: int = 1
     every: int = 1
     times: int | None = None
@@ -56,10 +58,12 @@ class Fault:
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
 
-    def strikes(self, method: str, path: str, headers: Container[str] = ()) -> bool:
+    def strikes(self, method: str, path: str, headers: Collection[str] = ()) -> bool:
         if (self.method and self.method != method) or not re.search(self.path, path):
             return False
         if self.header and self.header not in headers:
+            return False
+        if self.lacks and any(re.fullmatch(self.lacks, name) for name in headers):
             return False
         self.seen += 1
         due = self.seen >= self.first and (self.seen - self.first) % self.every == 0
@@ -81,13 +85,17 @@ class Request:
 
 
 class FaultProxy:
-    """The proxy. `requests` is what came, in the order of the answers."""
+    """The proxy. `requests` is what came, in the order of the answers.
 
-    def __init__(self, upstream: str) -> None:
+    `rate` is how many bytes a second come through the line of a client, 0 for as many as there are.
+    """
+
+    def __init__(self, upstream: str, rate: int = 0) -> None:
         parts = urlsplit(upstream)
         assert parts.hostname
         assert parts.port
         self.upstream = (parts.hostname, parts.port)
+        self.rate = rate
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         # Days by which objects, by "/bucket/key", look older in listings, until they are written again.
@@ -118,6 +126,8 @@ class FaultProxy:
                 pass
 
         self._server = Server(("127.0.0.1", 0), Handler)
+        if rate:  # or the system would take in much of what a client sends
+            self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
@@ -164,14 +174,14 @@ class FaultProxy:
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         size = int(handler.headers.get("Content-Length") or 0)
-        body = handler.rfile.read(size // 2)
+        body = self._read(handler, size // 2)
         path = unquote(handler.path)
         names = {name.lower() for name in handler.headers}
         with self._lock:
             early = [f for f in self.faults if f.cut == "middle"]
             fault = next((f for f in early if f.strikes(handler.command, path, names)), None)
         if not fault:
-            body += handler.rfile.read(size - len(body))
+            body += self._read(handler, size - len(body))
             if len(body) < size:  # the client was killed in the middle
                 handler.close_connection = True
                 return
@@ -214,6 +224,15 @@ class FaultProxy:
                 self.busy -= 1
             if not came.status:
                 self._note(came, 0)
+
+    def _read(self, handler: BaseHTTPRequestHandler, size: int) -> bytes:
+        if not self.rate:
+            return handler.rfile.read(size)
+        body = bytearray()
+        while chunk := handler.rfile.read(min(32 * 1024, size - len(body))):
+            body += chunk
+            time.sleep(len(chunk) / self.rate)
+        return bytes(body)
 
     def _note(self, came: Request, status: int) -> Request:
         """Note a request before it is answered: who has the answer may count at once."""

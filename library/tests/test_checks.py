@@ -86,6 +86,7 @@ def test_files_on_disk_have_no_problem() -> None:
         endpoint("http://store.internal:9000") | {"DEBUG": True},
         {"AWS_EXPECTED_BUCKET_OWNER": "123456789012"},
         CDN_OF_CHINA | {"AWS_S3_REGION_NAME": "cn-north-1"},
+        CDN | {"AWS_S3_ENCRYPTION": "aws:kms"},
         media(bucket_name="acme-123456789012-eu-central-1-an"),
         {"AWS_SITE_ORIGINS": None, "CSRF_TRUSTED_ORIGINS": ["https://www.example.com"]},
         {
@@ -140,6 +141,12 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"AWS_TRUSTED_ACCOUNTS": ["1234-5678-9012"]},
         "'1234-5678-9012', which is not an account's number",
     ),
+    (
+        "E017",
+        static(encryption="aws:kms"),
+        "STORAGES['staticfiles'] is encrypted with a key of KMS, and visitors",
+    ),
+    ("E017", media(encryption="aws:kms", access="public-policy"), "STORAGES['default'] is encrypted"),
     ("W001", {"AWS_S3_REGION_NAME": "eu-west-9"}, "'eu-west-9' is not among those that the library knows"),
     ("E003", media(access="public"), "STORAGES['default']: The option 'access' is 'public': choose one of"),
     ("E003", static(location="/"), "STORAGES['staticfiles']: The location '/' is not a prefix"),
@@ -246,7 +253,17 @@ def test_something_has_to_set_the_cookies(settings: Any, pem: str) -> None:
 def test_every_id_is_shown_above() -> None:
     written = re.findall(r'id="s3kit\.(\w+)"', (Path(s3kit.__path__[0]) / "checks.py").read_text("utf-8"))
     assert set(written) == {expected for expected, _, _ in WRONG} | {
-        *("E012", "E014", "E020", "E021", "E022", "W003", "W011", "W020")  # E020 and E022 in test_links.py
+        *(
+            "E012",
+            "E014",
+            "E018",
+            "W003",
+            "W011",
+            "E020",
+            "E021",
+            "E022",
+            "W020",
+        )  # see test_csp.py, test_links.py
     }
 
 

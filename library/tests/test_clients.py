@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import NoCredentialsError
 from django.core.exceptions import ImproperlyConfigured
 
-from s3kit import clients
+from s3kit import clients, isolation
 from s3kit.deployment import Target, arn
 from s3kit.storages import MediaStorage
 from tests.ministack import LOADER
@@ -187,6 +187,7 @@ def test_no_owner_is_sent_unless_it_is_set(settings: Any, listener: Listener) ->
 def test_requests_of_both_go_through_the_proxy_of_the_environment(
     settings: Any, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(isolation, "check_host", lambda _host: None)
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     settings.AWS_S3_ENDPOINT_URL = "http://s3.example.org"
     for name in ("http_proxy", "HTTP_PROXY"):

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def fresh_clients() -> Iterator[None]:
+def in_request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let all threads be in a request, with clients that are made anew."""
+    monkeypatch.setattr(clients, "in_request", lambda: True)
     clients.forget()
     yield
     clients.forget()

@@ -86,7 +86,7 @@ def test_a_bucket_as_wanted_needs_nothing(access: str, one_bucket: bool) -> None
 
 def test_every_line_has_its_reason() -> None:
     found = plan.compare(want(deployment(), "acme-static"), None, Account(), replace=False)
-    assert list(lines(found)) == [title for title in buckets.ASPECTS if title != "versioning"]
+    assert list(lines(found)) == [title for title in buckets.ASPECTS if title not in {"versioning", "tags"}]
     assert all(line.reason for line in found.lines)
 
 
@@ -618,7 +618,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             answer("ExpiredToken"),
-            "The credentials have expired (ExpiredToken): sign in again (aws sso login), or set the new"
+            "The credentials have expired (ExpiredToken): sign in again (aws login, or aws sso login), or set the new"
             " keys.",
         ),
         (
@@ -647,7 +647,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             exceptions.NoCredentialsError(),
-            "No AWS credentials were found: set AWS_PROFILE, sign in (aws sso login), or set"
+            "No AWS credentials were found: set AWS_PROFILE, sign in (aws login, or aws sso login), or set"
             " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         ),
         (
@@ -658,7 +658,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
             exceptions.UnauthorizedSSOTokenError(),
             "The credentials could not be renewed (The SSO session associated with this profile has expired"
             " or is otherwise invalid. To refresh this SSO session run aws sso login with the corresponding"
-            " profile): sign in again (aws sso login), or set the new keys.",
+            " profile): sign in again (aws login, or aws sso login), or set the new keys.",
         ),
     ],
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
@@ -792,5 +792,5 @@ def test_json_says_what_the_text_says() -> None:
 @pytest.mark.slow
 def test_a_new_bucket_is_as_the_data_says(store: Any, bucket_name: str) -> None:
     store.client().create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    site = at(store, location(bucket=bucket_name, versioning=True))
+    site = at(store, location(bucket=bucket_name, versioning=True, tags=(("Team", "web"),)))
     assert plan.read(buckets.wanted(site)[0]) == NEW

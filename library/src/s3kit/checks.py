@@ -15,7 +15,7 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
-from s3kit import csp, providers
+from s3kit import csp, encryption, providers
 from s3kit.deployment import LOOPBACK, Location, location_problems, name_problems, s3_aliases
 from s3kit.naming import regions
 from s3kit.options import MAX_EXPIRE, conf, is_origin
@@ -62,7 +62,7 @@ def check_csp(**_kwargs: Any) -> list[CheckMessage]:
     try:
         csp.all_additions()
     except ImproperlyConfigured as error:
-        return [Error(str(error), id="s3kit.E020")]
+        return [Error(str(error), id="s3kit.E018")]
     return []
 
 
@@ -112,6 +112,13 @@ def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMess
     yield from _endpoint(alias, location)
     yield from _provider(location)
     yield from _owner(alias, location)
+    if location.is_open and encryption.is_kms(location.target.encryption):
+        yield Error(
+            f"STORAGES[{alias!r}] is encrypted with a key of KMS, and visitors read it without a signature, which S3"
+            " rejects.",
+            hint="Set its option encryption to 'AES256', or let only CloudFront in by cloudfront_distribution.",
+            id="s3kit.E017",
+        )
     if location.kind == "media":
         yield from _media(alias, storage, location)
 

@@ -25,11 +25,13 @@ from botocore.exceptions import BotoCoreError, EndpointProviderError, NoCredenti
 from botocore.loaders import create_loader
 from django.core.exceptions import ImproperlyConfigured
 
+from s3kit import encryption
 from s3kit.deployment import Key, Target
+from s3kit.serving.requests import in_request
 
 if TYPE_CHECKING:
     import boto3
-    from obstore.store import ClientConfig, S3Store
+    from obstore.store import ClientConfig, S3Config, S3Store
 
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 60  # seconds without a byte
@@ -58,7 +60,13 @@ class NotAnsweringError(BotoCoreError):  # type: ignore[misc]
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError where none becomes free."""
+    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError where none becomes free.
+
+    Background work needs no turn: its threads answer no pages.
+    """
+    if not in_request():
+        yield
+        return
     if not _turns.acquire(timeout=TURN):
         raise NotAnsweringError(waiting=UPLOADS_AT_ONCE)
     try:
@@ -121,6 +129,11 @@ def _variants(target: Target) -> dict[str, bool]:
     return {name: bool(_core(target.profile).get_config_variable(name)) for name in names}
 
 
+def _takes_checksums(target: Target) -> bool:
+    """Tell whether uploads may have checksums, which buckets with Object Lock demand, and some other servers reject."""
+    return not target.endpoint or target.is_local
+
+
 def config(target: Target, *, patient: bool = True) -> Config:
     """Return the complete botocore configuration: nothing is left to defaults that differ between machines.
 
@@ -129,13 +142,13 @@ def config(target: Target, *, patient: bool = True) -> Config:
     - SigV4 always: boto3 still signs links with SigV2 in nine regions, and newer buckets refuse that.
     - Virtual addressing on AWS, with the region in the host; path style on an endpoint, which has no
       wildcard name.
-    - On an endpoint no checksums beyond those required: boto3's newer ones are refused by some stores.
+    - On another server no checksums beyond those required: boto3's newer ones are refused by some stores.
     - The target's endpoint counts, never AWS_ENDPOINT_URL(_S3).
     - Proxies and the CA bundle are the environment's, as for boto3: HTTPS_PROXY, NO_PROXY, AWS_CA_BUNDLE.
     """
     variants = _variants(target)
     extra: dict[str, Any] = {}
-    if target.endpoint:
+    if not _takes_checksums(target):
         extra["request_checksum_calculation"] = "when_required"
         extra["response_checksum_validation"] = "when_required"
     if target.is_local:
@@ -165,14 +178,19 @@ def command(target: Target) -> Any:
     return _shared(target, _patient)
 
 
+def quick(target: Target) -> Any:
+    """Return the client that fails in seconds where S3 is down or slow, whoever waits."""
+    return _shared(target, _quick)
+
+
 def web(target: Target) -> Any:
-    """Return the client for what a web request waits for: it fails in seconds where S3 is down or slow."""
-    return _shared(target, _in_web)
+    """Return the client for what the site does: `quick` in a request, and `command`'s for background work."""
+    return quick(target) if in_request() else command(target)
 
 
 def working(target: Target) -> Any:
-    """Return the client for what takes S3 long while a web request waits, such as copying gigabytes."""
-    return _shared(target, _working)
+    """Return the client for what takes S3 long, such as copying gigabytes; in a request it waits half a minute."""
+    return _shared(target, _working) if in_request() else command(target)
 
 
 def once(target: Target) -> Any:
@@ -205,7 +223,9 @@ def _made(target: Target, options: Config) -> Any:
     )
     if target.owner:
         # Every call names the account that the bucket must belong to; django-storages does so on a few only.
-        made.meta.events.register("provide-client-params.s3", _Owner(target.owner))
+        made.meta.events.register("before-parameter-build.s3", _Owner(target.owner))
+    if target.encryption:
+        made.meta.events.register("before-parameter-build.s3", _Encryption(target.encryption))
     return made
 
 
@@ -213,16 +233,28 @@ class _Owner:
     def __init__(self, owner: str) -> None:
         self.owner = owner
 
-    def __call__(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> dict[str, Any]:
-        takes = model.input_shape is not None and "ExpectedBucketOwner" in model.input_shape.members
-        return {"ExpectedBucketOwner": self.owner} | params if takes else params
+    def __call__(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> None:
+        if model.input_shape is not None and "ExpectedBucketOwner" in model.input_shape.members:
+            params.setdefault("ExpectedBucketOwner", self.owner)
+
+
+class _Encryption:
+    """Adds the encryption to each call that stores an object, unless the call says more than that about it."""
+
+    def __init__(self, value: str) -> None:
+        self.arguments = encryption.arguments(value)
+
+    def __call__(self, params: dict[str, Any], model: Any, **_kwargs: Any) -> None:
+        takes = model.input_shape is not None and "SSEKMSKeyId" in model.input_shape.members
+        if takes and not any(name.startswith(("SSE", "ServerSideEncryption")) for name in params):
+            params.update(self.arguments)
 
 
 def _patient(target: Target) -> Any:
     return _made(target, config(target))
 
 
-def _in_web(target: Target) -> Any:
+def _quick(target: Target) -> Any:
     return _made(target, config(target, patient=False))
 
 
@@ -240,12 +272,12 @@ def _once(target: Target) -> Any:
 def _creating(target: Target) -> Any:
     made = _patient(target)
     for operation in ("PutObject", "CompleteMultipartUpload"):
-        made.meta.events.register(f"provide-client-params.s3.{operation}", _if_none_match)
+        made.meta.events.register(f"before-parameter-build.s3.{operation}", _if_none_match)
     return made
 
 
-def _if_none_match(params: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
-    return params | {"IfNoneMatch": "*"}
+def _if_none_match(params: dict[str, Any], **_kwargs: Any) -> None:
+    params["IfNoneMatch"] = "*"
 
 
 # A server that loads the site and then forks must not leave two processes on one connection.
@@ -276,6 +308,12 @@ def _rules() -> EndpointProvider:
 def partition(region: str) -> str:
     """Return the partition of a region (aws, aws-cn, aws-us-gov, aws-eusc, ...); of an unknown one, aws."""
     return str(_rules().ruleset.rule_lib.aws_partition(region)["name"])
+
+
+@cache
+def dns_suffix(region: str) -> str:
+    """Return the end of the names of AWS's hosts in the partition of a region, such as amazonaws.com."""
+    return str(_rules().ruleset.rule_lib.aws_partition(region)["dnsSuffix"])
 
 
 @lru_cache(maxsize=64)
@@ -337,6 +375,13 @@ def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3St
     }
     if target.owner:
         options["default_headers"] = {"x-amz-expected-bucket-owner": target.owner}
+    extra: S3Config = {}
+    if target.encryption:
+        extra["server_side_encryption"] = encryption.algorithm(target.encryption)
+        if key := encryption.key(target.encryption):
+            extra["sse_kms_key_id"] = key
+    if _takes_checksums(target):
+        extra["checksum_algorithm"] = "SHA256"
     if bundle := ca_bundle(target):
         try:
             options["root_certificate"] = Path(bundle).read_bytes()
@@ -357,6 +402,7 @@ def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3St
             "region": target.region,
             "skip_signature": False,
             "s3_express": False,
+            **extra,
         },
         client_options=options,
         retry_config={

@@ -94,7 +94,7 @@ def uploads() -> tuple[str, ...]:
     media = [storage for storage in found.values() if storage.kind == "media"]
     sources = ["'self'"] if any(storage.links == "site" for storage in media) else []
     sources += [] if "default" in found else [_of_local(settings.MEDIA_URL)]
-    return (*dict.fromkeys(sources), *(storage.plain_url("") for storage in media))
+    return (*dict.fromkeys(sources), *(storage.address() for storage in media))
 
 
 def direct_uploads() -> tuple[str, ...]:

@@ -49,6 +49,8 @@ class Target:
     profile: str | None = None
     key: Key | None = None
     is_local: bool = False
+    encryption: str = ""
+    """What requests that store objects ask for: a value of the option `encryption`."""
     provider_name: str = ""
 
     @property
@@ -89,6 +91,8 @@ class Location:
     cloudfront_key_id: str = ""
     cookie_domain: str = ""
     links: str = "signed"
+    tags: tuple[tuple[str, str], ...] = ()
+    """The tags that the bucket is to have."""
 
     @property
     def through_cdn(self) -> bool:
@@ -96,6 +100,12 @@ class Location:
         if self.kind == "static":
             return bool(self.distribution)
         return bool(self.distribution and self.custom_domain) and self.access != "public-read"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether visitors read the files without a signature, also none of CloudFront's to S3."""
+        public = self.kind == "static" or self.access != "private"
+        return public and not self.through_cdn
 
     @property
     def is_private(self) -> bool:
@@ -129,6 +139,17 @@ class Bucket:
     def versioning(self) -> bool:
         """Whether the bucket is to keep versions."""
         return any(location.versioning for location in self.locations)
+
+    @property
+    def tags(self) -> tuple[tuple[str, str], ...]:
+        """The tags that the bucket is to have."""
+        return tuple(dict.fromkeys(tag for location in self.locations for tag in location.tags))
+
+    @property
+    def encryption(self) -> str:
+        """How the bucket is to encrypt by itself: as its storages ask for, where they agree."""
+        found = {location.target.encryption for location in self.locations}
+        return found.pop() if len(found) == 1 else ""
 
     @property
     def direct_uploads(self) -> bool:
@@ -290,6 +311,12 @@ def location_problems(locations: tuple[Location, ...]) -> list[str]:
                     f"{both} use the bucket {one.bucket!r}, which has one {what}, but name two:"
                     f" {values[0]} and {values[1]}."
                 )
+        found += [
+            f"{both} give the bucket {one.bucket!r} two values of the tag {key!r}: {value!r} and"
+            f" {dict(other.tags)[key]!r}."
+            for key, value in one.tags
+            if dict(other.tags).get(key, value) != value
+        ]
         nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
         if nested and (_readers(one) != _readers(other) or one.kind == "static"):
             found.append(

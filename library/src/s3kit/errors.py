@@ -26,7 +26,7 @@ _ELSEWHERE = {
     "301",
 }
 _PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
-_SIGN_IN = "sign in again (aws sso login), or set the new keys"
+_SIGN_IN = "sign in again (aws login, or aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
 # The first question of `plan` that S3 answers in words.
 _FIRST_READ = "GetBucketEncryption"
@@ -250,8 +250,13 @@ def _of_botocore(error: BotoCoreError) -> str:
     match error:
         case exceptions.NoCredentialsError():
             return (
-                "No AWS credentials were found: set AWS_PROFILE, sign in (aws sso login), or set"
+                "No AWS credentials were found: set AWS_PROFILE, sign in (aws login, or aws sso login), or set"
                 " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        case exceptions.MissingDependencyException() if "botocore[crt]" in text:
+            return (
+                "The credentials come from `aws login`, and boto3 can't read them without awscrt: install"
+                " 'botocore[crt]' (uv add --dev 'botocore[crt]'), or sign in with aws sso login."
             )
         case exceptions.PartialCredentialsError():
             return f"{text}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both."
@@ -260,6 +265,7 @@ def _of_botocore(error: BotoCoreError) -> str:
         case (
             exceptions.SSOError()
             | exceptions.TokenRetrievalError()
+            | exceptions.LoginError()
             | exceptions.CredentialRetrievalError()
             | exceptions.RefreshWithMFAUnsupportedError()
         ):

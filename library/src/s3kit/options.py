@@ -211,6 +211,19 @@ OPTIONS = (
         kinds=("static",),
     ),
     Option(
+        "encryption",
+        "The server-side encryption that each upload asks for: `AES256` (S3's own keys), `aws:kms` (the account's"
+        " key for S3), or the ARN of a KMS key. Empty: what the bucket does by itself.",
+        ("AWS_S3_ENCRYPTION",),
+        "",
+    ),
+    Option(
+        "bucket_tags",
+        "Tags that the bucket has, beside those that others gave it: a dict of texts.",
+        ("AWS_BUCKET_TAGS",),
+        {},
+    ),
+    Option(
         "access",
         "Who reads the files: `private` (signed links), `public-policy` (the bucket's policy) or"
         " `public-read` (an ACL on each object).",
@@ -434,6 +447,33 @@ REJECTIONS = (
     ),
     Rejection("cloudfront_signer", (), "Set cloudfront_key_id and cloudfront_key."),
 )
+
+
+# "User-defined tags", AWS Billing User Guide, and the S3 API Reference, "PutBucketTagging".
+_TAG = re.compile(r"[\w +\-=.:/@]*")
+MAX_TAGS = 50
+
+
+def tags(value: Any) -> tuple[tuple[str, str], ...]:
+    """Return a bucket's tags, sorted; raise ImproperlyConfigured where S3 would reject them."""
+    if not isinstance(value, Mapping) or len(value) > MAX_TAGS:
+        raise ImproperlyConfigured(
+            f"The option 'bucket_tags' is {_shown(value)}: set it to a dict of at most {MAX_TAGS} texts, as in"
+            " {'CostCenter': '1234'}."
+        )
+    for name, each in value.items():
+        if not (isinstance(name, str) and isinstance(each, str)):
+            raise ImproperlyConfigured(
+                f"The tag {name!r} of 'bucket_tags' is {each!r}: both have to be texts."
+            )
+        if not (0 < len(name) <= 128 and len(each) <= 256 and _TAG.fullmatch(name + each)):
+            raise ImproperlyConfigured(
+                f"The tag {_shown(name)} of 'bucket_tags' is {_shown(each)}: a key has 1 to 128 characters and a value"
+                " at most 256, which are letters, digits, spaces and + - = . _ : / @."
+            )
+        if name.lower().startswith("aws:"):
+            raise ImproperlyConfigured(f"The tag {name!r} of 'bucket_tags' is AWS's own: choose another key.")
+    return tuple(sorted(value.items()))
 
 
 def known(kind: Kind) -> dict[str, Option]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from s3kit import clients, errors
+from s3kit import clients, encryption, errors
 from s3kit.buckets import policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
@@ -238,7 +238,7 @@ def _encrypt(client: Any, bucket: Mapping[str, str], value: Any) -> None:
 
     Without a key server, Ceph accepts the setting, and from then on rejects every upload.
     """
-    _probe(client, bucket, ServerSideEncryption=value)
+    _probe(client, bucket, **encryption.arguments(value))
     before = ASPECTS["encryption"].read(client, bucket) and _DOCUMENTS["encryption"](client, bucket)
     ASPECTS["encryption"].write(client, bucket, value)
     try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from s3kit import encryption
 from s3kit.buckets import policies
 from s3kit.buckets.wanted import BLOCKS, EXPOSED_HEADERS, MARK, READ_HEADERS, Wanted, wanted
 from s3kit.clients import partition
@@ -175,6 +176,13 @@ _CORS = {
     "ExposeHeaders": "ExposedHeaders",
     "MaxAgeSeconds": "MaxAge",
 }
+_ENCRYPTION = {
+    **{
+        f"ApplyServerSideEncryptionByDefault.{same}": f"ServerSideEncryptionByDefault.{same}"
+        for same in ("SSEAlgorithm", "KMSMasterKeyID")
+    },
+    "BucketKeyEnabled": "BucketKeyEnabled",
+}
 _LIFECYCLE = {
     "ID": "Id",
     "Status": "Status",
@@ -228,9 +236,12 @@ def _acl(value: Any) -> dict[str, Any]:
 _PROPERTIES: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "encryption": lambda value: {
         "BucketEncryption": {
-            "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": value}}]
+            "ServerSideEncryptionConfiguration": [
+                _translated("encryption", encryption.default_rule(value), _ENCRYPTION)
+            ]
         }
     },
+    "tags": lambda value: {"Tags": value},
     "lifecycle": lambda value: (
         {"LifecycleConfiguration": {"Rules": [_translated("lifecycle", rule, _LIFECYCLE) for rule in value]}}
         if value

@@ -15,12 +15,12 @@ import botocore
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
-from s3kit import clients, errors
+from s3kit import clients, encryption, errors
 from s3kit.buckets import policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
 from s3kit.buckets.wanted import ASPECTS, BLOCKS, LACKS, NEW, Aspect, BucketError, Want, Wanted
-from s3kit.deployment import Bucket, Deployment, Target
+from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Target
 from s3kit.naming import buckets as bucket_names
 
 State = Literal["as wanted", "missing", "different", "waiting", "conflict", "optional", "not supported"]
@@ -80,6 +80,8 @@ class BucketPlan:
     closes: tuple[str, ...] = ()
     reminder: str = ""
     """What to do about existing uploads."""
+    rejected: tuple[str, ...] = ()
+    """Which of the site's files the policy of the bucket rejects, and what to do."""
 
     @property
     def name(self) -> str:
@@ -89,7 +91,7 @@ class BucketPlan:
     @property
     def is_as_wanted(self) -> bool:
         """Whether nothing is to be done, and nothing hinders."""
-        return self.exists and all(line.state in FINE for line in self.lines)
+        return self.exists and not self.rejected and all(line.state in FINE for line in self.lines)
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -331,7 +333,30 @@ def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, r
         tuple(text for text in after if text not in before),
         tuple(text for text in before if text not in after),
         _reminder(want, state) if live is not None else "",
+        tuple(_rejected(want.bucket, next(line.goal for line in lines if line.aspect == "policy"))),
     )
+
+
+def _rejected(bucket: Bucket, statements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the storages whose files the policy rejects for how they are encrypted, and what to do."""
+    for location in bucket.locations:
+        keys = [location.prefix, *([PENDING_PREFIX] if location.direct_uploads else [])]
+        arns = [bucket.arn(f"{key}x") for key in keys]
+
+        def demanding(value: str, arns: Sequence[str] = arns) -> list[Mapping[str, Any]]:
+            sent = encryption.headers(value)
+            return [each for each in statements if any(policies.rejects(each, arn, sent) for arn in arns)]
+
+        if found := demanding(location.target.encryption):
+            good = next((value for value in encryption.candidates(found) if not demanding(value)), "")
+            cure = (
+                f"set its option 'encryption', or AWS_S3_ENCRYPTION, to {good!r}"
+                if good
+                else "no value of its option 'encryption' satisfies it: change the policy"
+            )
+            yield (
+                f"the policy rejects what STORAGES[{location.alias!r}] stores ({policies.in_words(found[0])}): {cure}"
+            )
 
 
 def _with_others(line: Line) -> Line:
@@ -448,7 +473,7 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
             elif not buckets.is_log_delivery(grant):
                 cure = "apply --replace-conflicting removes just this; if it is meant, grant it by a policy"
                 yield Conflict(grant_in_words(grant), grant, ("bucket ACL",), cure)
-    elif title == "encryption" and public and buckets.is_kms(live["encryption"]):
+    elif title == "encryption" and public and encryption.is_kms(live["encryption"]):
         yield Conflict(
             "everyone is to read it, and nobody can read without a signature what a KMS key encrypts",
             live["encryption"],
@@ -479,7 +504,7 @@ def _left_alone(
     bucket: Bucket, title: str, live: Any, wanted: Any, conflicts: list[Conflict]
 ) -> Iterator[str]:
     """Yield what other people put there and what stays, in words."""
-    if title == "encryption" and buckets.is_kms(live) and not conflicts:
+    if title == "encryption" and encryption.is_kms(live) and not encryption.is_kms(wanted) and not conflicts:
         yield f"{live}, which is stricter: who reads or writes objects needs rights for that key too"
     if not isinstance(live, list):
         return

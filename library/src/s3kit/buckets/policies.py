@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from s3kit import encryption
 from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location, arn
 from s3kit.publishing.history import FOLDER, MARKERS
 
@@ -150,6 +151,52 @@ def _account(principal: str) -> str:
     """Return the number of a principal's account, "" where it does not say."""
     found = re.fullmatch(r"(?:arn:[a-z-]+:(?:iam|sts)::)?([0-9]{12})(?::.*)?", principal, re.DOTALL)
     return found[1] if found else ""
+
+
+def rejects(statement: Mapping[str, Any], resource: str, sent: Mapping[str, str]) -> bool:
+    """Tell whether a statement denies storing an object (its ARN) for how it is encrypted.
+
+    `sent` are the headers of encryption that the request has. Whom the statement is about, and what else it goes
+    by, may be the case. IAM User Guide, "IAM JSON policy elements: Condition operators".
+    """
+    conditions = [
+        (operator.lower(), key.lower(), _listed(values))
+        for operator, keys in _mapping(statement.get("Condition")).items()
+        for key, values in _mapping(keys).items()
+    ]
+    headers = {f"s3:{name}": sent.get(name) for name in (encryption.HEADER, encryption.KEY_HEADER)}
+    return (
+        statement.get("Effect") == "Deny"
+        and any(key in headers for _, key, _ in conditions)
+        and _names(statement, "Action", "s3:PutObject")
+        and _names(statement, "Resource", resource)
+        and all(
+            key not in headers or _holds(operator, headers[key], values)
+            for operator, key, values in conditions
+        )
+    )
+
+
+def _names(statement: Mapping[str, Any], element: str, name: str) -> bool:
+    """Tell whether an element of a statement, or what is left out by its opposite, is about a name."""
+    if element in statement:
+        return any(_is_like(pattern, name) for pattern in _listed(statement[element]))
+    return not any(_is_like(pattern, name) for pattern in _listed(statement.get(f"Not{element}", [])))
+
+
+def _is_like(pattern: str, text: str) -> bool:
+    found = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in pattern)
+    return re.fullmatch(found, text, re.IGNORECASE | re.DOTALL) is not None
+
+
+def _holds(operator: str, value: str | None, wanted: list[str]) -> bool:
+    """Tell whether a condition holds for the value of a header, None for one that is not sent."""
+    operator = operator.rpartition(":")[2]
+    if operator == "null":
+        return (value is None) == (wanted[0].lower() == "true")
+    if value is None:
+        return "not" in operator or operator.endswith("ifexists")
+    return any(_is_like(pattern, value) for pattern in wanted) != ("not" in operator)
 
 
 def canonical(statement: Mapping[str, Any]) -> str:
@@ -302,7 +349,34 @@ def web(deployment: Deployment) -> list[Grant]:
     if manifests := tuple(manifest(deployment, each) for each in deployment.static_locations):
         reason = {"s3:GetObject": "read which hashed name each static file has"}
         grants.append(Grant("Manifest", reason, manifests))
-    return _only_ours(deployment, grants)
+    return [
+        *_only_ours(deployment, grants),
+        *_keys("MediaKeys", deployment.media, {"kms:GenerateDataKey": _ENCRYPT, "kms:Decrypt": _DECRYPT}),
+        *_keys("ManifestKeys", deployment.static_locations, {"kms:Decrypt": "read the list of static files"}),
+    ]
+
+
+_ENCRYPT = "encrypt what is stored"
+_DECRYPT = "read it again, and complete what came in parts"
+
+
+def _keys(sid: str, locations: Sequence[Location], actions: Mapping[str, str]) -> list[Grant]:
+    """Return what the keys of KMS that locations are encrypted with may be used for: by S3 alone.
+
+    A key may belong to another account than the buckets do.
+    """
+    from s3kit.clients import dns_suffix
+
+    found = [each for each in locations if encryption.key(each.target.encryption)]
+    # The documentation does not say which of the two names it is outside of the partition aws.
+    services = [
+        f"s3.{each.target.region}.{suffix}"
+        for each in found
+        for suffix in ("amazonaws.com", dns_suffix(each.target.region))
+    ]
+    keys = tuple(dict.fromkeys(encryption.key(each.target.encryption) for each in found))
+    condition = {"StringEquals": {"kms:ViaService": list(dict.fromkeys(services))}}
+    return [Grant(sid, actions, keys, condition)] if found else []
 
 
 def deploy(deployment: Deployment) -> list[Grant]:
@@ -312,7 +386,15 @@ def deploy(deployment: Deployment) -> list[Grant]:
         "s3:PutObject": "upload static files, in parts if they are large",
         "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
     }
-    return [*_only_ours(deployment, _static(deployment, objects)), *_read_buckets(deployment)]
+    return [
+        *_only_ours(deployment, _static(deployment, objects)),
+        *_keys(
+            "StaticKeys",
+            deployment.static_locations,
+            {"kms:GenerateDataKey": _ENCRYPT, "kms:Decrypt": _DECRYPT},
+        ),
+        *_read_buckets(deployment),
+    ]
 
 
 def prune(deployment: Deployment) -> list[Grant]:
@@ -332,7 +414,15 @@ def prune(deployment: Deployment) -> list[Grant]:
         ),
     ]
     keep = {"s3:DeleteObject": "never the live manifest: without it the site does not start"}
-    return [*_only_ours(deployment, grants), Grant("KeepManifest", keep, live, effect="Deny")]
+    return [
+        *_only_ours(deployment, grants),
+        *_keys(
+            "StaticKeys",
+            static,
+            {"kms:GenerateDataKey": "encrypt its marker", "kms:Decrypt": "read the manifests"},
+        ),
+        Grant("KeepManifest", keep, live, effect="Deny"),
+    ]
 
 
 def access(deployment: Deployment) -> list[Grant]:
@@ -380,6 +470,8 @@ def setup(deployment: Deployment) -> list[Grant]:
         "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",
         "s3:PutBucketPolicy": "say who may read what",
     }
+    if any(bucket.tags for bucket in deployment.buckets):
+        actions["s3:PutBucketTagging"] = "set the tags of bucket_tags, beside those of others"
     if any(bucket.versioning for bucket in deployment.buckets):
         actions["s3:PutBucketVersioning"] = "keep uploads that are overwritten or deleted"
     if any(bucket.target.is_loopback for bucket in deployment.buckets):
@@ -417,6 +509,8 @@ def _read_buckets(deployment: Deployment) -> list[Grant]:
         "s3:GetBucketPublicAccessBlock": "see what the bucket blocks",
         "s3:GetBucketPolicy": "compare the bucket's policy",
     }
+    if any(bucket.tags for bucket in deployment.buckets):
+        actions["s3:GetBucketTagging"] = "compare the tags"
     if any(bucket.versioning for bucket in deployment.buckets):
         actions["s3:GetBucketVersioning"] = "see whether versions are kept"
     grants = _only_ours(deployment, [Grant("ReadBuckets", actions, _bucket_arns(deployment))])

@@ -67,6 +67,7 @@ def as_json(plans: Sequence[BucketPlan]) -> str:
                 "opens": bucket.opens,
                 "closes": bucket.closes,
                 "reminder": bucket.reminder,
+                "rejected": bucket.rejected,
                 "cannot_tell": bucket.unknown,
             }
             for bucket in plans
@@ -105,6 +106,8 @@ def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
         yield paint("change", f"  opens: {text}")
     for text in bucket.closes:
         yield paint("change", f"  closes, no longer: {text}")
+    for text in bucket.rejected:
+        yield paint("conflict", f"  ! {text}")
     if bucket.reminder:
         yield paint("change", f"  ? {bucket.reminder}")
     if bucket.unknown:
@@ -135,7 +138,11 @@ def _parts(aspect: str, value: Any) -> list[str]:
     if isinstance(value, Mapping):
         return [f"{name}: {'on' if each else 'off'}" for name, each in value.items()]
     if isinstance(value, list):
-        words: dict[str, Callable[[Any], str]] = {"policy": policies.in_words, "bucket ACL": grant_in_words}
+        words: dict[str, Callable[[Any], str]] = {
+            "policy": policies.in_words,
+            "bucket ACL": grant_in_words,
+            "tags": lambda tag: f"{tag['Key']}: {tag['Value']}",
+        }
         return [words.get(aspect, partial(json.dumps, default=str))(each) for each in value]
     return [str(value)] if value else []
 
@@ -146,12 +153,14 @@ def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
     conflicts = sum(
         len(line.conflicts) for bucket in plans for line in bucket.lines if line.state == "conflict"
     )
+    rejected = sum(len(bucket.rejected) for bucket in plans)
     if all(bucket.is_as_wanted for bucket in plans):
         return paint("add", "Nothing to do: everything is as wanted.")
     parts = [
         _count(new, "bucket to create", "buckets to create"),
         _count(writes, "change", "changes"),
         _count(conflicts, "conflict to resolve", "conflicts to resolve"),
+        _count(rejected, "setting to correct", "settings to correct"),
     ]
     return paint("plain", f"To do: {', '.join(filter(None, parts))}.")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from s3kit import encryption
 from s3kit.buckets import policies
 from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location
 
@@ -45,6 +46,7 @@ LACKS: Any = _Lacks()
 # As AWS makes new buckets.
 NEW: Mapping[str, Any] = {
     "encryption": "AES256",
+    "tags": [],
     "lifecycle": [],
     "versioning": None,
     "cors": [],
@@ -126,7 +128,11 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
     by_policy = [location for location in bucket.locations if _is_read_by_policy(location)]
 
     aspects = {
-        "encryption": Want("AES256", "what is stored is encrypted, with keys that S3 keeps"),
+        "encryption": Want(
+            bucket.encryption or "AES256",
+            "what is stored is encrypted, with "
+            + ("a key of KMS" if encryption.is_kms(bucket.encryption) else "keys that S3 keeps"),
+        ),
         "lifecycle": Want(
             [
                 rule
@@ -187,6 +193,10 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
             _policy_needed(by_policy[0]) if by_policy else "",
         ),
     }
+    if bucket.tags:
+        aspects["tags"] = Want(
+            [{"Key": key, "Value": value} for key, value in bucket.tags], "the option bucket_tags"
+        )
     if bucket.versioning:
         aspects["versioning"] = Want(
             "Enabled",
@@ -229,6 +239,12 @@ _PENDING = {
 }
 
 
+def upload_headers(bucket: Bucket) -> list[str]:
+    """Return the headers that browsers send with uploads straight to a bucket, beyond what every page may send."""
+    encrypted = [encryption.headers(location.target.encryption) for location in bucket.media]
+    return list(dict.fromkeys([*UPLOAD_HEADERS, *(name for each in encrypted for name in each)]))
+
+
 def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
     holds = ["static"] * bool(bucket.static) + ["uploads"] * bool(bucket.media)
@@ -241,7 +257,7 @@ def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     }
     if bucket.media:
         # Nothing is read from the answers to uploads: ETag is not exposed.
-        rule["AllowedHeaders"] = [*(UPLOAD_HEADERS * bucket.direct_uploads), *READ_HEADERS]
+        rule["AllowedHeaders"] = [*(upload_headers(bucket) * bucket.direct_uploads), *READ_HEADERS]
         rule["ExposeHeaders"] = EXPOSED_HEADERS
     return [rule] if allowed else []
 
@@ -357,17 +373,23 @@ def _read_encryption(client: Any, bucket: Mapping[str, str]) -> Any:
         "ServerSideEncryptionConfigurationNotFoundError",
         [],
     )
-    return rules[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] if rules else None
-
-
-def is_kms(algorithm: Any) -> bool:
-    """Tell whether what is stored is encrypted with a key of AWS KMS, which is stricter than S3's own."""
-    return str(algorithm).startswith("aws:kms")
+    return encryption.of_rule(rules[0]) if rules else None
 
 
 def _write_encryption(client: Any, bucket: Mapping[str, str], value: Any) -> None:
-    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": value}}
-    client.put_bucket_encryption(**bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    rules = [encryption.default_rule(value)]
+    client.put_bucket_encryption(**bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+
+
+def _join_tags(live: Any, ours: Any) -> Any:
+    """Join two lists of tags, because S3 replaces all at once; what has our keys is ours."""
+    values = {tag["Key"]: tag["Value"] for tag in ours}
+    there = {tag["Key"]: tag["Value"] for tag in live}
+    return (
+        live
+        if there | values == there
+        else [{"Key": key, "Value": value} for key, value in (there | values).items()]
+    )
 
 
 def _blocks(answer: Any) -> dict[str, bool]:
@@ -435,7 +457,14 @@ ASPECTS = {
     "encryption": Aspect(
         _read_encryption,
         _write_encryption,
-        lambda live, wanted: live if is_kms(live) else wanted,
+        lambda live, wanted: live if encryption.is_kms(live) and not encryption.is_kms(wanted) else wanted,
+    ),
+    "tags": Aspect(
+        lambda client, bucket: _unless_unset(
+            lambda: client.get_bucket_tagging(**bucket)["TagSet"], "NoSuchTagSet", []
+        ),
+        lambda client, bucket, value: client.put_bucket_tagging(**bucket, Tagging={"TagSet": value}),
+        _join_tags,
     ),
     "lifecycle": Aspect(
         lambda client, bucket: _unless_unset(

@@ -47,6 +47,8 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
             tell(f"{bucket.name}: {bucket.reminder}.")
     if options["local"]:
         prepare.grant(prepare.running_server(), deployment)
+    if rejected := [text for bucket in found for text in bucket.rejected]:
+        raise CommandError("\n".join(rejected))
     if any(bucket.hindered for bucket in found):
         raise CommandError("Conflicts, marked with ! above, prevent the rest.")
 

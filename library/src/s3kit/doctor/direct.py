@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from s3kit import clients
 from s3kit.buckets.plan import UNKNOWN_OPERATION
-from s3kit.buckets.wanted import ASPECTS, UPLOAD_HEADERS
+from s3kit.buckets.wanted import ASPECTS, upload_headers
 from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
     APPLY,
@@ -138,7 +138,7 @@ def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
     if not origins:
         text = "no origin is allowed: the site's pages can send nothing straight to S3"
         return warning(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
-    url, headers = clients.object_url(target, bucket.name, key), ", ".join(UPLOAD_HEADERS)
+    url, headers = clients.object_url(target, bucket.name, key), ", ".join(upload_headers(bucket))
     for origin in origins:
         asking = {
             "Origin": origin,

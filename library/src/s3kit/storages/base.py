@@ -3,18 +3,21 @@
 import copy
 from dataclasses import replace
 from typing import Any, Self
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from s3kit import options, providers
+from s3kit import clients, encryption, options, providers
 from s3kit.deployment import Key, Location, Target, location_prefix, name_problems
 from s3kit.naming import regions
 from s3kit.options import Kind, conf
 
 # Where nothing else is configured; the local server has no other customers who could have taken the names.
 LOCAL_REGION = "us-east-1"
+
+_YES_OR_NO = ("file_overwrite", "conditional_writes", "versioning", "direct_uploads", "strict_references")
 
 
 class OnS3:
@@ -29,6 +32,9 @@ class OnS3:
     _local: bool | None = None
     _given: dict[str, Any]
     _location: Location
+
+    location: str
+    custom_domain: str
 
     def _begin(self, given: dict[str, Any]) -> None:
         """Read the options, now and whenever a test overrides a setting."""
@@ -45,17 +51,27 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in ("file_overwrite", "conditional_writes", "versioning", "direct_uploads"):
+        for name in _YES_OR_NO:
             if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."
                 )
+        if isinstance(values.get("prehashed"), str):
+            raise ImproperlyConfigured(
+                f"The option 'prehashed' is {values['prehashed']!r}: set it to a list of patterns."
+            )
         self._location = self._described(values)
         self._apply(values)
 
     def _apply(self, values: dict[str, Any]) -> None:
         """Take over the values of the options."""
         raise NotImplementedError
+
+    def address(self) -> str:
+        """Return the address of the prefix: on the custom domain if there is one, else in the bucket."""
+        if self.custom_domain:
+            return f"https://{self.custom_domain}/{quote(self.location, safe='/~')}"
+        return clients.object_url(self.target, self.named_bucket, self.location)
 
     def _read_settings_again(self, *, setting: str, **_kwargs: Any) -> None:
         if setting.startswith("AWS_") or setting in {"USE_S3", "CSRF_TRUSTED_ORIGINS"}:
@@ -82,9 +98,17 @@ class OnS3:
                 "Set either 'session_profile' or 'access_key' and 'secret_key', not both."
             )
         region = text("region_name")
+        encrypted = text("encryption")
+        on_aws = not local and not values["endpoint_url"]
+        if problem := encryption.problem(encrypted, region if on_aws else ""):
+            raise ImproperlyConfigured(problem)
         if local:
-            # The form of a region is all that matters to the local server.
-            target = Target(LOCAL_REGION if regions.problems(region) else region, is_local=True)
+            # The form of a region is all that matters to the local server; it has no keys of KMS.
+            target = Target(
+                LOCAL_REGION if regions.problems(region) else region,
+                is_local=True,
+                encryption="AES256" if encrypted else "",
+            )
         else:
             # Two storages of one bucket must not seem to be on two servers.
             endpoint, provider = text("endpoint_url").rstrip("/") or None, text("provider")
@@ -95,6 +119,7 @@ class OnS3:
                 owner=text("expected_bucket_owner") or None,
                 profile=text("session_profile") or None,
                 key=key,
+                encryption=encrypted,
             )
         return Location(
             alias="",
@@ -111,6 +136,7 @@ class OnS3:
             cloudfront_key_id="" if local else text("cloudfront_key_id"),
             cookie_domain="" if local else text("cloudfront_cookie_domain"),
             links=text("links"),
+            tags=options.tags(values["bucket_tags"]),
         )
 
     @property

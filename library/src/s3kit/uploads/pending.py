@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from s3kit import clients
+from s3kit import clients, encryption
 from s3kit.deployment import Target
 from s3kit.storages import signing
 
@@ -76,6 +76,7 @@ class Pending:
         headers = {"content-type": content_type}
         if takes_conditions(self.target):
             headers["if-none-match"] = "*"
+        headers |= encryption.headers(self.target.encryption)
         return self._signed(headers, size, {}), headers
 
     def signed_part(self, number: int, size: int) -> str:

@@ -1,0 +1,176 @@
+"""Keeps a process that runs tests from real buckets, for `manage.py test` and for the pytest plugin.
+
+No request of botocore or obstore leaves the machine, whatever the settings and the shell say, and what tests upload
+goes to a folder: the library's storages become storages on disk, those in STORAGES and those of file fields.
+"""
+
+import ipaddress
+import os
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+# Names the folder of a run of tests, to its processes that are not forked.
+FOLDER = "S3KIT_TESTS_FOLDER"
+
+_OBSTORE = (
+    *("copy", "delete", "get", "get_range", "get_ranges", "head", "list", "list_with_delimiter"),
+    *("open_reader", "open_writer", "put", "rename"),
+)
+
+
+class BlockedByTestsError(ConnectionError):
+    """A test tried to reach an address that is not on this machine."""
+
+
+class Site(NamedTuple):
+    """What is replaced while tests run: STORAGES, and file fields with the storages that they were made with."""
+
+    storages: dict[str, Any]
+    fields: list[tuple[Any, Any]]
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Isolate this process, and those that it starts, with a temporary folder for uploads."""
+    with tempfile.TemporaryDirectory(prefix="s3kit-tests-") as folder, ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, {FOLDER: folder}))
+        stack.enter_context(no_requests())
+        stack.enter_context(on_disk(Path(folder)))
+        yield
+
+
+_joined = ExitStack()  # whose patches stay until the process ends
+
+
+def join() -> None:
+    """Isolate this process if it belongs to a run of tests, as those of `manage.py test --parallel` do."""
+    folder = Path(os.environ.get(FOLDER, ""))
+    if os.environ.get(FOLDER) and folder.is_dir():
+        _joined.enter_context(no_requests())
+        _joined.enter_context(on_disk(folder))
+
+
+@cache
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.split("%")[0].strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_host(host: object, allowed: Collection[str] = ()) -> None:
+    """Raise BlockedByTestsError unless the host is this machine or an allowed one."""
+    name = host.decode() if isinstance(host, bytes) else str(host or "localhost")
+    if not _is_loopback(name) and name not in allowed:
+        raise BlockedByTestsError(f"Tests may only connect to this machine, not to {name}")
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    check_host(parts.hostname)  # a proxy on this machine leads elsewhere
+    proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
+    if proxy:
+        check_host(urlsplit(proxy).hostname)
+
+
+@contextmanager
+def no_requests() -> Iterator[None]:
+    """Fail every request of botocore and obstore beyond this machine."""
+    import obstore
+    from botocore.httpsession import URLLib3Session
+
+    send = URLLib3Session.send
+
+    def guarded_send(self: Any, request: Any) -> Any:
+        _check_url(request.url)
+        return send(self, request)
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(URLLib3Session, "send", guarded_send))
+        # obstore's connections are not Python's: its requests are stopped where Python makes them.
+        for name in (f"{function}{end}" for function in _OBSTORE for end in ("", "_async")):
+            if request := getattr(obstore, name, None):
+                stack.enter_context(patch.object(obstore, name, _guarded(request)))
+        yield
+
+
+def _guarded(request: Any) -> Any:
+    def guarded(store: Any, *args: Any, **kwargs: Any) -> Any:
+        if url := _obstore_url(store):
+            _check_url(url)
+        return request(store, *args, **kwargs)
+
+    return guarded
+
+
+def _obstore_url(store: Any) -> str | None:
+    """Return the URL that a store sends requests to; None for a store in memory or on disk."""
+    from obstore.store import LocalStore, MemoryStore
+
+    if isinstance(store, LocalStore | MemoryStore):
+        return None
+    config = getattr(store, "config", {})
+    # Without an endpoint, a store asks its provider.
+    return str(config.get("endpoint") or getattr(store, "url", None) or "https://s3.amazonaws.com")
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[Site]:
+    """Put the library's storages on disk, with uploads in this folder; yield what the site has instead."""
+    from django.conf import settings
+    from django.test.utils import override_settings
+
+    from s3kit.deployment import s3_aliases
+
+    site = Site(dict(settings.STORAGES), [])
+    tests = dict(site.storages)
+    for alias in s3_aliases():
+        tests[alias] = _entry(alias, site.storages[alias], folder)
+    with override_settings(STORAGES=tests, MEDIA_ROOT=str(folder)):
+        for field, storage in _file_fields():
+            site.fields.append((field, storage))
+            field.storage = _same_on_disk(storage, folder)
+        try:
+            yield site
+        finally:
+            for field, storage in site.fields:
+                field.storage = storage
+
+
+def _entry(alias: str, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from django.utils.module_loading import import_string
+
+    if import_string(entry["BACKEND"]).kind == "static":
+        return {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    return {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": str(folder / alias), "base_url": f"/media/{alias}/"},
+    }
+
+
+def _file_fields() -> Iterator[tuple[Any, Any]]:
+    """Yield the file fields that were made with a storage of the library's, and that storage."""
+    from django.apps import apps
+    from django.db.models import FileField
+
+    from s3kit.storages.base import OnS3
+
+    for model in apps.get_models(include_auto_created=True) if apps.models_ready else ():
+        for field in model._meta.get_fields():
+            # The default storage is one by now that is on disk.
+            if isinstance(field, FileField) and isinstance(field.storage, OnS3):
+                yield field, field.storage
+
+
+def _same_on_disk(storage: Any, folder: Path) -> Any:
+    from django.core.files.storage import FileSystemStorage
+
+    where = f"{storage.bucket_name}/{storage.location}".strip("/")
+    return FileSystemStorage(folder / where, base_url=f"/media/{where}/")

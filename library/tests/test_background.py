@@ -1,0 +1,243 @@
+"""Background work waits for S3 as a command does; a visitor waits seconds, whichever server runs the site."""
+
+import asyncio
+import json
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from botocore.exceptions import ReadTimeoutError
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import AsyncClient, Client
+from django.urls import path
+
+from s3kit import clients
+from s3kit.serving import requests
+from s3kit.serving.requests import in_request
+from tests.fault_proxy import Fault, FaultProxy
+from tests.ministack import MakeSite, anonymous
+from tests.processes import ROOT, free_port, started, until
+
+
+def in_thread(function: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+# A site of its own, here and in other processes.
+
+
+def here(_request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"here": in_request(), "thread": in_thread(in_request)})
+
+
+async def awaited(_request: HttpRequest) -> HttpResponse:
+    return JsonResponse(
+        {
+            "here": in_request(),
+            "sync_to_async": await sync_to_async(in_request)(),
+            "thread": await asyncio.to_thread(in_request),
+        }
+    )
+
+
+def streamed(_request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(json.dumps(each) for each in [in_request()])
+
+
+_background = ThreadPoolExecutor(1)
+
+
+def background(_request: HttpRequest) -> HttpResponse:
+    """Tell what a thread sees that outlives requests, as a queue's worker does."""
+    return JsonResponse({"thread": _background.submit(in_request).result()})
+
+
+def saving(_request: HttpRequest) -> HttpResponse:
+    try:
+        default_storage.save("a.txt", ContentFile(b"x"))
+    except Exception as error:  # noqa: BLE001 -- what it is, the test asks
+        return HttpResponse(type(error).__name__)
+    return HttpResponse("saved")
+
+
+urlpatterns = [
+    path("here", here),
+    path("awaited", awaited),
+    path("streamed", streamed),
+    path("background", background),
+    path("saving", saving),
+]
+SEEN = {
+    "here": {"here": True, "thread": False},
+    "awaited": {"here": True, "sync_to_async": True, "thread": False},
+    "streamed": True,
+    "background": {"thread": False},
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh_clients() -> Iterator[None]:
+    clients.forget()
+    yield
+    clients.forget()
+
+
+def test_a_request_is_seen_by_the_test_client_and_ends(settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    assert not in_request()
+    for name, seen in SEEN.items():
+        got = Client().get(f"/{name}")
+        body = b"".join(got.streaming_content) if got.streaming else got.content  # type: ignore[attr-defined]
+        assert json.loads(body) == seen, name
+        assert not in_request()
+
+
+def test_a_request_is_seen_by_the_asynchronous_test_client(settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+
+    async def visit() -> list[Any]:
+        return [json.loads((await AsyncClient().get(f"/{name}")).content) for name in ("here", "awaited")]
+
+    assert in_thread(lambda: async_to_sync(visit)()) == [SEEN["here"], SEEN["awaited"]]
+
+
+def test_without_the_app_every_call_has_the_limits_of_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "_watching", False)
+    assert in_request()
+
+
+SITE = """
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY="x", ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF="tests.test_background", DEBUG=True, USE_TZ=True,
+    INSTALLED_APPS=["s3kit", "django.contrib.staticfiles"], STATIC_URL="/static/",
+    AWS_S3_REGION_NAME="eu-central-1", AWS_S3_ENDPOINT_URL="http://127.0.0.1:{port}",
+    STORAGES={{
+        "default": {{"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {{"bucket_name": "acme-media"}}}},
+        "staticfiles": {{"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}},
+    }},
+)
+
+from django.core.asgi import get_asgi_application
+from django.core.management import execute_from_command_line
+from django.core.wsgi import get_wsgi_application
+
+from s3kit import clients
+
+clients.WEB_READ_TIMEOUT, clients.WEB_ATTEMPTS = 0.1, 1
+if __name__ == "__main__":
+    execute_from_command_line(sys.argv)
+else:
+    application, asgi = get_wsgi_application(), get_asgi_application()
+"""
+SERVERS = {
+    "gunicorn": (
+        *("-m", "gunicorn", "site_of_tests", "--worker-class", "s3kit.serving.worker.Worker", "--threads=2"),
+        *("--no-control-socket", "--bind", "127.0.0.1:{port}"),
+    ),
+    "uvicorn": ("-m", "uvicorn", "site_of_tests:asgi", "--port", "{port}"),
+    "runserver": ("site_of_tests.py", "runserver", "--noreload", "127.0.0.1:{port}"),
+}
+
+
+@contextmanager
+def served(server: str, folder: Path, s3: int) -> Iterator[str]:
+    (folder / "site_of_tests.py").write_text(SITE.format(port=s3))
+    port = free_port()
+    command = (sys.executable, *(word.format(port=port) for word in SERVERS[server]))
+    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    paths = {
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": f"{folder}:{ROOT}",
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+    }
+    with started(command=command, cwd=folder, **keys, **paths) as running:
+        running.wait_for("Listening at|running on|Quit the server")
+        until(lambda: _answers(port))
+        yield f"http://127.0.0.1:{port}"
+
+
+def _answers(port: int) -> bool:
+    try:
+        return anonymous(f"http://127.0.0.1:{port}/here").status == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", SERVERS)
+def test_servers_tell_visitors_from_background_work(server: str, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as hanging,  # accepts connections, and never answers
+        served(server, tmp_path, hanging.getsockname()[1]) as site,
+    ):
+        for name, seen in SEEN.items():
+            assert json.loads(anonymous(f"{site}/{name}").body) == seen, name
+        assert anonymous(f"{site}/saving").body == b"ReadTimeoutError"
+
+
+# A tenth of every limit, and of what S3 takes.
+
+
+@pytest.fixture
+def tenth(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CONNECT_TIMEOUT", "READ_TIMEOUT", "WEB_CONNECT_TIMEOUT", "WEB_READ_TIMEOUT", "TURN"):
+        monkeypatch.setattr(clients, name, getattr(clients, name) / 10)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tenth")
+def test_no_job_of_eight_threads_is_lost_while_s3_is_slow(s3_site: MakeSite, settings: Any) -> None:
+    site = s3_site()
+    with FaultProxy(site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        proxy.faults.append(Fault("PUT", delay=0.25))
+        with ThreadPoolExecutor(8) as pool:
+            saved = list(
+                pool.map(lambda number: default_storage.save(f"{number}.txt", ContentFile(b"x")), range(40))
+            )
+        assert len(set(saved)) == 40
+        assert proxy.busiest == 8
+    assert {len(default_storage.listdir("")[1])} == {40}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tenth")
+def test_a_job_saves_a_large_file_on_a_slow_line(s3_site: MakeSite, settings: Any) -> None:
+    site = s3_site()
+    body = b"x" * (12 * 2**20)
+    with FaultProxy(site.store.endpoint, rate=2_500_000) as proxy:  # ten times 2 Mbit/s
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        name = default_storage.save("film.mp4", ContentFile(body))
+        assert proxy.count("PUT", "partNumber") == 2
+    assert default_storage.size(name) == len(body)
+
+
+@pytest.mark.slow
+def test_a_job_that_s3_does_not_answer_fails_in_the_end(
+    s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clients, "READ_TIMEOUT", 0.1)
+    site = s3_site()
+    never = threading.Event()
+    with FaultProxy(site.store.endpoint) as proxy:
+        settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
+        proxy.faults.append(Fault("PUT", hold=never))
+        monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+        with pytest.raises(ReadTimeoutError):
+            default_storage.save("a.txt", ContentFile(b"x"))
+        never.set()
