@@ -23,6 +23,7 @@ TOPICS: Mapping[str, str] = {
     "public access block": "nothing keeps the owner of the bucket from making it public by mistake",
     "ownership": "ACLs cannot be turned off, so that whoever may set an ACL can make an object public",
     "bucket ACL": "grants to others cannot be looked for in the bucket's ACL",
+    "tags": "the option bucket_tags is passed over: bills can't be told apart by tags",
     "object ACLs": "the access public-read is rejected: no single upload can be made public",
     "conditional writes": "of two that create one name at once, the last wins",
     "direct uploads": "browsers send files through the site: turn direct_uploads off",
