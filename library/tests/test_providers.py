@@ -55,7 +55,12 @@ def test_each_statement_has_a_source_or_is_measured() -> None:
 def test_each_provider_is_replayed() -> None:
     """A replay rejects each bucket call of which the provider says that it does not have it."""
     titles = {"policy": "policy", "publicAccessBlock": "public access block", "encryption": "encryption"}
-    titles |= {"ownershipControls": "ownership", "acl": "bucket ACL", "versioning": "versioning"}
+    titles |= {
+        "ownershipControls": "ownership",
+        "acl": "bucket ACL",
+        "versioning": "versioning",
+        "tagging": "tags",
+    }
     assert REPLAYS.keys() == BY_NAME.keys()
     for name, dialect in REPLAYS.items():
         lacks = {title for title in ASPECTS if BY_NAME[name].lacks(title)}
@@ -286,7 +291,7 @@ def test_a_site_works(
     (tmp_path / "site.css").write_text("body { color: red }")
     trusted, served = certificate(tmp_path_factory.mktemp("tls"))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
-    with tls_front(store.endpoint, served, lambda path: f"/{buckets[0]}{path}") as host:
+    with tls_front(store.endpoint, served, lambda path, _headers: f"/{buckets[0]}{path}") as host:
         more = {"AWS_S3_PROVIDER": name, "AWS_S3_ENDPOINT_URL": odd.endpoint, "AWS_SITE_ORIGINS": ORIGINS}
         needs_domain = name in {"r2", "b2", "garage"}
         site: SiteOnS3 = s3_site(

@@ -22,6 +22,7 @@ TOPICS: Mapping[str, str] = {
     "policy": "no policy can demand TLS or make files public: public files need a custom_domain",
     "public access block": "nothing keeps the owner of the bucket from making it public by mistake",
     "ownership": "ACLs cannot be turned off, so that whoever may set an ACL can make an object public",
+    "tags": "the option bucket_tags has no effect",
     "bucket ACL": "grants to others cannot be looked for in the bucket's ACL",
     "object ACLs": "the access public-read is rejected: no single upload can be made public",
     "conditional writes": "of two that create one name at once, the last wins",
@@ -138,6 +139,7 @@ PROVIDERS = (
             "policy": _no(_R2_API),
             "public access block": _no(_R2_API),
             "ownership": _no(_R2_API),
+            "tags": _no(_R2_API),
             "bucket ACL": _no(_R2_API),
             "object ACLs": _no(_R2_API),
             "conditional writes": _yes(f"{_R2}/api/s3/extensions/"),
@@ -213,6 +215,7 @@ PROVIDERS = (
             "cors": _yes(_HETZNER, _NOT_EXCEPTED),
             "policy": _yes(_HETZNER, _NOT_EXCEPTED),
             "ownership": _no(_HETZNER),
+            "tags": _no(_HETZNER),
             "bucket ACL": _yes(_HETZNER, "private or public-read"),
             "object ACLs": _yes(
                 "https://docs.hetzner.com/storage/object-storage/faq/buckets-objects",
@@ -272,6 +275,7 @@ PROVIDERS = (
             "policy": _yes(_AISTOR),
             "public access block": _no(_AISTOR),
             "ownership": _no(_AISTOR),
+            "tags": _yes(f"{_MINIO}/cmd/api-router.go#L550-L552"),
             "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "can be read, and is always private"),
             "object ACLs": _no(_AISTOR, "an ACL that is sent is passed over"),
             "conditional writes": _yes(_AISTOR),
@@ -303,6 +307,7 @@ PROVIDERS = (
                 " and IgnorePublicAcls on, which closes as much",
             ),
             "ownership": _no(_MEASURED, "the question is answered as a listing"),
+            "tags": _yes(_CEPH),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
             "conditional writes": _yes(
@@ -333,6 +338,7 @@ PROVIDERS = (
             "policy": _no(_GARAGE, "keys have rights on buckets instead: `garage bucket allow`"),
             "public access block": _no(_GARAGE),
             "ownership": _no(_GARAGE),
+            "tags": _no(_GARAGE),
             "bucket ACL": _no(_GARAGE),
             "object ACLs": _no(_GARAGE),
             "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "the header is passed over"),
@@ -356,6 +362,7 @@ PROVIDERS = (
             "policy": _yes(f"{_WEED}/s3api_bucket_policy_handlers.go"),
             "public access block": _no(f"{_WEED}/s3api_bucket_policy_handlers.go#L403-L415"),
             "ownership": _yes(f"{_WEED}/s3api_bucket_handlers.go#L1200"),
+            "tags": _yes(f"{_WEED}/s3api_bucket_tagging_handlers.go"),
             "bucket ACL": _yes(f"{_WEED}/s3api_bucket_handlers.go#L922"),
             "object ACLs": _no(
                 f"{_WEED}/s3api_bucket_handlers.go#L867-L918",
@@ -387,6 +394,7 @@ PROVIDERS = (
             "policy": _yes(_RUSTFS),
             "public access block": _yes(_RUSTFS),
             "ownership": _no(_RUSTFS),
+            "tags": _yes(_RUSTFS),
             "bucket ACL": _partly(
                 f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "can be read, and is always private"
             ),
