@@ -291,7 +291,7 @@ def test_a_site_works(
     (tmp_path / "site.css").write_text("body { color: red }")
     trusted, served = certificate(tmp_path_factory.mktemp("tls"))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
-    with tls_front(store.endpoint, served, lambda path, _headers: f"/{buckets[0]}{path}") as host:
+    with tls_front(store.endpoint, served, lambda path, _cookies: f"/{buckets[0]}{path}") as host:
         more = {"AWS_S3_PROVIDER": name, "AWS_S3_ENDPOINT_URL": odd.endpoint, "AWS_SITE_ORIGINS": ORIGINS}
         needs_domain = name in {"r2", "b2", "garage"}
         site: SiteOnS3 = s3_site(

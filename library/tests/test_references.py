@@ -398,6 +398,23 @@ def test_addresses_are_encoded_as_in_templates(write: Write, settings: Any, name
     assert f'import("./{in_page}")' in collected["app/a.js"]
 
 
+def test_what_django_passes_over_or_mistakes(write: Write) -> None:
+    write(
+        {
+            "a.mjs": "import './b.js'\n",
+            "b.js": "import './c.js'; export { x } from './c.js';",
+            "c.js": "export const x = 1;",
+            "d.js": "import('./b.js?v=2#top')",
+        }
+    )
+    collected = Collected()
+    assert collected["a.mjs"] == f'import"./{collected.base("b.js")}"\n'
+    c = collected.base("c.js")
+    assert collected["b.js"] == f'import"./{c}"; export {{ x }} from "./{c}";'
+    # The final name of a file that is rewritten itself, query or not.
+    assert collected["d.js"] == f'import("./{collected.base("b.js")}?v=2#top")'
+
+
 def test_root_relative_addresses_stand_for_static_files_whatever_static_url_is(
     write: Write, settings: Any
 ) -> None:

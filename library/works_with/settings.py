@@ -29,8 +29,10 @@ INSTALLED_APPS = [
 ]
 # Their tables are made as their models are now, which is sooner done: Wagtail alone has a hundred migrations.
 MIGRATION_MODULES = dict.fromkeys(
-    ("easy_thumbnails", "filer", "thumbnail", "taggit")
-    + ("wagtailadmin", "wagtailcore", "wagtaildocs", "wagtailimages", "wagtailsearch", "wagtailusers")
+    (
+        *("easy_thumbnails", "filer", "thumbnail", "taggit"),
+        *("wagtailadmin", "wagtailcore", "wagtaildocs", "wagtailimages", "wagtailsearch", "wagtailusers"),
+    )
 )
 
 # dbbackup and filer take class and options when they are imported, so that `s3_site` comes too late for them:
