@@ -193,6 +193,7 @@ WRONG: dict[str, Callable[[Any, str], Any]] = {
         Bucket=bucket, PublicAccessBlockConfiguration=SHUT
     ),
     "policy": lambda s3, bucket: s3.delete_bucket_policy(Bucket=bucket),
+    "tags": lambda s3, bucket: s3.delete_bucket_tagging(Bucket=bucket),
 }
 
 
@@ -200,7 +201,7 @@ WRONG: dict[str, Callable[[Any, str], Any]] = {
 @pytest.mark.parametrize("aspect", WRONG)
 @pytest.mark.parametrize("access", ["private", "public-policy"])
 def test_one_setting_off_at_a_time(s3_site: MakeSite, access: str, aspect: str) -> None:
-    site = s3_site(access, one_bucket=True, media={"versioning": True})
+    site = s3_site(access, one_bucket=True, media={"versioning": True, "bucket_tags": {"Team": "web"}})
     WRONG[aspect](site.root, site.static_bucket)
     (found,) = planned(as_root(site.store))
     assert [line.aspect for line in found.lines if line.state != "as wanted"] == [aspect]

@@ -5,7 +5,7 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +21,7 @@ from django.test import AsyncClient, Client
 from django.urls import path
 
 from s3kit import clients
+from s3kit.deployment import Key
 from s3kit.serving import requests
 from s3kit.serving.requests import in_request
 from tests.fault_proxy import Fault, FaultProxy
@@ -125,9 +126,9 @@ from django.conf import settings
 settings.configure(
     SECRET_KEY="x", ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF="tests.test_background", DEBUG=True, USE_TZ=True,
     INSTALLED_APPS=["s3kit", "django.contrib.staticfiles"], STATIC_URL="/static/",
-    AWS_S3_REGION_NAME="eu-central-1", AWS_S3_ENDPOINT_URL="http://127.0.0.1:{port}",
+    AWS_S3_REGION_NAME="eu-central-1", AWS_S3_ENDPOINT_URL="{endpoint}",
     STORAGES={{
-        "default": {{"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {{"bucket_name": "acme-media"}}}},
+        "default": {{"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {{"bucket_name": "{bucket}"}}}},
         "staticfiles": {{"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}},
     }},
 )
@@ -155,11 +156,12 @@ SERVERS = {
 
 
 @contextmanager
-def served(server: str, folder: Path, s3: int) -> Iterator[str]:
-    (folder / "site_of_tests.py").write_text(SITE.format(port=s3))
+def served(words: Sequence[str], folder: Path, endpoint: str, bucket: str, key: Key) -> Iterator[str]:
+    """Serve the site by a program of this Python, and return its address."""
+    (folder / "site_of_tests.py").write_text(SITE.format(endpoint=endpoint, bucket=bucket))
     port = free_port()
-    command = (sys.executable, *(word.format(port=port) for word in SERVERS[server]))
-    keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    command = (sys.executable, *(word.format(port=port) for word in words))
+    keys = {"AWS_ACCESS_KEY_ID": key.id, "AWS_SECRET_ACCESS_KEY": key.secret}
     paths = {
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": f"{folder}:{ROOT}",
@@ -178,15 +180,26 @@ def _answers(port: int) -> bool:
         return False
 
 
+def check_seen(site: str, *, asynchronous: bool = True) -> None:
+    for name, seen in SEEN.items():
+        if asynchronous or name != "awaited":
+            assert json.loads(anonymous(f"{site}/{name}").body) == seen, name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("server", SERVERS)
 def test_servers_tell_visitors_from_background_work(server: str, tmp_path: Path) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as hanging,  # accepts connections, and never answers
-        served(server, tmp_path, hanging.getsockname()[1]) as site,
+        served(
+            SERVERS[server],
+            tmp_path,
+            f"http://127.0.0.1:{hanging.getsockname()[1]}",
+            "acme-media",
+            Key("a", "b"),
+        ) as site,
     ):
-        for name, seen in SEEN.items():
-            assert json.loads(anonymous(f"{site}/{name}").body) == seen, name
+        check_seen(site)
         assert anonymous(f"{site}/saving").body == b"ReadTimeoutError"
 
 

@@ -17,6 +17,7 @@ from s3kit import clients, encryption, uploads
 from s3kit.buckets import apply, plan, policies, show
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.account import Account
+from s3kit.buckets.cloudformation import template
 from s3kit.deployment import Deployment
 from s3kit.publishing import push
 from s3kit.storages import MediaStorage
@@ -24,6 +25,7 @@ from s3kit.uploads import Kind
 from tests.deployments import as_root, deployment, location, of
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, SiteOnS3, anonymous, s3_settings
+from tests.test_cloudformation_lint import findings
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OTHER_KEY = KEY.replace("1234abcd", "ffffffff")
@@ -223,6 +225,28 @@ def test_apply_sets_the_default_and_reads_it_back(s3_site: MakeSite) -> None:
     assert rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == KEY
     assert rule["BucketKeyEnabled"]
     assert all(found.is_as_wanted for found in plan.plan(as_root(site.store)))
+
+
+@pytest.mark.slow
+def test_cloudformation_has_the_words_for_it(tmp_path: Path) -> None:
+    tags = (("CostCenter", "1234"), ("Team", "web"))
+    made = template(
+        deployment(
+            media={"encryption": KEY, "direct_uploads": True}, tags=tags, origins=("https://a.example",)
+        )
+    )
+    properties = made["Resources"]["MediaBucket"]["Properties"]
+    assert properties["BucketEncryption"]["ServerSideEncryptionConfiguration"] == [
+        {
+            "ServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
+            "BucketKeyEnabled": True,
+        }
+    ]
+    assert properties["Tags"] == [{"Key": key, "Value": value} for key, value in tags]
+    (rule,) = properties["CorsConfiguration"]["CorsRules"]
+    assert set(encryption.headers(KEY)) < set(rule["AllowedHeaders"])
+    (tmp_path / "template.json").write_text(json.dumps(made))
+    assert findings(str(tmp_path / "template.json"), "--regions", "eu-central-1") == []
 
 
 # What the policy of a bucket demands

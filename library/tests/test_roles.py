@@ -36,6 +36,9 @@ from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, s3_s
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 VERSIONING = {"versioning": True}
+# What buckets may have besides, as options and as fields of a location.
+OPTIONS = VERSIONING | {"bucket_tags": {"Team": "web"}}
+FIELDS = VERSIONING | {"tags": (("Team", "web"),)}
 # With it no bucket's policy lets everybody read static files, and so the role itself must be allowed to.
 THROUGH_CLOUDFRONT: dict[str, Any] = {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}
 MANIFEST = "static/staticfiles.json"
@@ -300,14 +303,14 @@ DEPLOY = {
     ("ListStatic", "s3:ListBucket"): {"collectstatic"},
 } | {
     ("ReadBuckets", action): {"plan"}
-    for sid, action in actions("deploy", deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000"))
+    for sid, action in actions("deploy", deployment(media=FIELDS, endpoint="http://127.0.0.1:9000"))
     if sid == "ReadBuckets"
 }
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bucket: bool) -> None:
-    site = s3_site(one_bucket=one_bucket, media=VERSIONING)
+    site = s3_site(one_bucket=one_bucket, media=OPTIONS)
     act_as(new_user(site.store, document("deploy")))
     assert failing(doings_of_deploy(site, sources)) == set()
     collect(sources)
@@ -335,10 +338,8 @@ def test_deploy_with_one_action_less(
 
 
 def test_deploy_has_no_other_actions() -> None:
-    assert set(actions("deploy", deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000"))) == set(
-        DEPLOY
-    )
-    assert set(actions("deploy", deployment(media=VERSIONING))) == {
+    assert set(actions("deploy", deployment(media=FIELDS, endpoint="http://127.0.0.1:9000"))) == set(DEPLOY)
+    assert set(actions("deploy", deployment(media=FIELDS))) == {
         *DEPLOY,
         ("ReadAccount", "s3:GetAccountPublicAccessBlock"),
     }
@@ -490,6 +491,9 @@ BREAKS = {
     "s3:PutBucketPolicy": Break(
         lambda site: site.root.delete_bucket_policy(Bucket=site.static_bucket), frozenset()
     ),
+    "s3:PutBucketTagging": Break(
+        lambda site: site.root.delete_bucket_tagging(Bucket=site.media_bucket), frozenset()
+    ),
     "s3:DeleteBucketPolicy": Break(with_stale_policy, frozenset()),
 }
 CREATES = {"s3:CreateBucket": Break(without_buckets, frozenset(BREAKS))}
@@ -504,14 +508,14 @@ def set_up() -> None:
 
 @pytest.mark.parametrize("access", ACCESS)
 def test_setup_suffices_from_an_empty_store(s3_site: MakeSite, act_as: ActAs, access: str) -> None:
-    site = s3_site(access, media=VERSIONING)
+    site = s3_site(access, media=OPTIONS)
     without_buckets(site)
     act_as(new_user(site.store, document("setup")))
     set_up()
 
 
 def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActAs) -> None:
-    site = s3_site(media=VERSIONING)
+    site = s3_site(media=OPTIONS)
     for each in BREAKS.values():
         each.do(site)
     act_as(new_user(site.store, document("setup")))
@@ -521,7 +525,7 @@ def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActA
 @pytest.mark.slow
 @pytest.mark.parametrize("action", BREAKS | CREATES)
 def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: str) -> None:
-    site = s3_site(media=VERSIONING)
+    site = s3_site(media=OPTIONS)
     less = new_user(site.store, document("setup", without=action))
     # All the rest can be put right,
     for name, each in BREAKS.items():
@@ -538,13 +542,13 @@ def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: st
 
 
 def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> None:
-    site = deployment(media=VERSIONING, endpoint="http://127.0.0.1:9000")
+    site = deployment(media=FIELDS, endpoint="http://127.0.0.1:9000")
     reads = {action for sid, action in actions("deploy", site) if sid == "ReadBuckets"}
     # Only on an endpoint it is seen whether an object can be stored.
     probes = {"s3:PutObject", "s3:DeleteObject"}
     assert {action for _, action in actions("setup", site)} == reads | set(BREAKS) | set(CREATES) | probes
     # On AWS there is always the statement that demands TLS, so that no policy has to go.
-    on_aws = {action for _, action in actions("setup", deployment(media=VERSIONING))}
+    on_aws = {action for _, action in actions("setup", deployment(media=FIELDS))}
     assert on_aws == (reads | set(BREAKS) | set(CREATES) | {"s3:GetAccountPublicAccessBlock"}) - {
         "s3:DeleteBucketPolicy"
     }
