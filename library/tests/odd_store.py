@@ -10,7 +10,7 @@ fork of gofakes3 (routing.go), and for `REPLAYS` in the sources that `s3kit.prov
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler
 from types import SimpleNamespace
 from typing import Any
@@ -49,6 +49,8 @@ class Dialect:
     is_nameless: bool = False
     # The region that requests must be signed for, "" for any.
     region: str = ""
+    # With BlockPublicAcls it denies every upload (https://tracker.ceph.com/issues/49135).
+    blocks_uploads: bool = False
     # Every origin is allowed, whatever a bucket's rules are.
     allows_origins: bool = False
     # What is answered to a PUT with If-None-Match.
@@ -75,7 +77,9 @@ class OddStore(FaultProxy):
     def __init__(self, upstream: str, dialect: Dialect, root: Any = None) -> None:
         super().__init__(upstream)
         # The strict S3 blocks public access to new buckets, where the server has no such thing.
-        self.root = root if "publicAccessBlock" in dialect.rejected else None
+        is_open = dialect.blocks_uploads or "publicAccessBlock" in dialect.rejected
+        self.root = root if is_open else None
+        self.blocked: dict[str, bool] = {}
         self.dialect = dialect
         # What was put, by bucket and sub-resource, where the strict S3 would not return it as this server does.
         self.kept: dict[tuple[str, str], bytes] = {}
@@ -114,6 +118,10 @@ class OddStore(FaultProxy):
             return _error(*self.dialect.keyless)
         if self.dialect.unconditional and method == "PUT" and "if-none-match" in headers:
             return _error(*self.dialect.unconditional)
+        if sub == "publicAccessBlock" and method == "PUT":
+            self.blocked[bucket] = b"<BlockPublicAcls>true" in body
+        if self.dialect.blocks_uploads and key and method == "PUT" and self.blocked.get(bucket):
+            return _error(403, "AccessDenied")
         answers_browsers = self.dialect.allows_origins or self.dialect.rewrites_rules
         origin = headers.get("origin", "") if answers_browsers else ""
         wanted = headers.get("access-control-request-method", method)
@@ -293,7 +301,7 @@ REPLAYS: Mapping[str, Dialect] = {
         is_nameless=True,
         allows_origins=True,
     ),
-    "ceph": CEPH,
+    "ceph": replace(CEPH, blocks_uploads=True),
     "garage": Dialect(
         rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "encryption"),
         rejected_writes=_missing("versioning"),

@@ -10,7 +10,7 @@ HEAD = """# Other providers than AWS
 
 What ten providers of S3 storage can do for a site, and what a site loses there. Each statement has its source: the
 provider's documentation, an issue, a line of code, or "measured", which means that this library was tried with it (Ceph
-20). What has neither is "not known". A replay of what each provider rejects runs in the library's tests.
+16.2 and 20). What has neither is "not known". A replay of what each provider rejects runs in the library's tests.
 
 ## Set it up
 

@@ -57,16 +57,27 @@ def test_behind_cloudfront_every_block_stays_on() -> None:
 def test_cors_is_for_the_sites_origins() -> None:
     origins = ("https://www.example.com", "https://example.com")
     (static,), (media,) = values(deployment(origins=origins), "cors")
-    headers = ["content-type", "if-none-match"]
-    for rule, methods, allowed in ((static, ["GET", "HEAD"], None), (media, ["PUT"], headers)):
+    (read_only,) = values(deployment(origins=origins, media={"direct_uploads": False}), "cors")[1]
+    ((both,),) = values(deployment(origins=origins, one_bucket=True), "cors")
+    sent = ["content-type", "if-none-match"]
+    for rule, methods, headers in (
+        (static, ["GET", "HEAD"], None),
+        (media, ["GET", "HEAD", "PUT"], [*sent, "range"]),
+        (read_only, ["GET", "HEAD"], ["range"]),
+        (both, ["GET", "HEAD", "PUT"], [*sent, "range"]),
+    ):
         assert rule["AllowedOrigins"] == list(origins)
         assert rule["AllowedMethods"] == methods
-        assert rule.get("AllowedHeaders") == allowed
-        assert "ExposeHeaders" not in rule
-    assert values(deployment(origins=origins, media={"direct_uploads": False}), "cors")[1] == []
-    ((both,),) = values(deployment(origins=origins, one_bucket=True), "cors")
-    assert both["AllowedMethods"] == ["GET", "HEAD", "PUT"]
-    assert both["AllowedHeaders"] == media["AllowedHeaders"]
+        assert rule.get("AllowedHeaders") == headers
+        # What pdf.js looks at; not ETag, from which a browser could learn what others have sent.
+        exposed = {
+            "Accept-Ranges",
+            "Content-Disposition",
+            "Content-Encoding",
+            "Content-Length",
+            "Content-Range",
+        }
+        assert set(rule.get("ExposeHeaders", ())) == (exposed if headers else set())
     assert len({rule["ID"] for rule in (static, media, both)}) == 3
     assert values(deployment(), "cors") == [[], []]
     for (rule,) in values(deployment(endpoint="http://127.0.0.1:9000"), "cors"):
@@ -175,7 +186,7 @@ def test_pages_of_the_site_and_of_runserver_may_load_fonts(s3_site: MakeSite) ->
     for origin in ("https://www.example.com", "http://127.0.0.1:8000", "http://localhost:8123"):
         assert allowed(origin) == origin
         assert allowed(origin, method="PUT") is None
-        assert allowed(origin, "media/a.png") is None
+        assert allowed(origin, "media/a.png") == origin  # for scripts that have a link
     assert allowed("https://evil.example.com") is None
 
 

@@ -199,9 +199,71 @@ def test_wrong_settings_have_just_their_problem(
     assert set(ids(found(settings, **wrong, USE_S3=False))) == {"s3kit.W011"}
 
 
+def of_cookies(settings: Any, pem: str, domain: str, custom_domain: str, **more: Any) -> list[CheckMessage]:
+    """Return what the checks say of a site with signed cookies."""
+    options = {"links": "cookies", "custom_domain": custom_domain, "cloudfront_cookie_domain": domain}
+    key = {"AWS_CLOUDFRONT_KEY_ID": "K1", "AWS_CLOUDFRONT_KEY": pem}
+    middleware = {"MIDDLEWARE": ["s3kit.links.cookies.CookiesMiddleware"]}
+    return found(settings, **media(**options), **(key | middleware | more))
+
+
+@pytest.mark.parametrize(
+    ("domain", "custom_domain"),
+    [
+        ("example.com", "media.example.com"),
+        (".example.com", "media.example.com"),
+        ("Example.com", "Media.example.com"),
+        ("www.example.com", "media.www.example.com"),
+    ],
+)
+def test_cookies_of_siblings_have_no_problem(
+    settings: Any, pem: str, domain: str, custom_domain: str
+) -> None:
+    assert ids(of_cookies(settings, pem, domain, custom_domain)) == []
+    # On the local server links are signed.
+    assert ids(of_cookies(settings, pem, domain, custom_domain, USE_S3="local")) == []
+
+
+@pytest.mark.parametrize(
+    ("domain", "custom_domain", "words"),
+    [
+        ("example.com", "", "it has no custom_domain"),
+        ("", "media.example.com", "cloudfront_cookie_domain is ''"),
+        ("com", "media.example.com", "cloudfront_cookie_domain is 'com'"),
+        ("https://example.com", "media.example.com", "cloudfront_cookie_domain is 'https://example.com'"),
+        ("cloudfront.net", "d111111abcdef8.cloudfront.net", "browsers take no cookie for cloudfront.net"),
+        ("example.com", "media.example.net", "media.example.net is not part of cloudfront_cookie_domain"),
+        ("example.com", "notexample.com", "notexample.com is not part of"),
+        ("media.example.com", "media.example.com", "www.example.com is not part of"),
+    ],
+)
+def test_cookies_that_browsers_would_not_send_are_an_error(
+    settings: Any, pem: str, domain: str, custom_domain: str, words: str
+) -> None:
+    (message,) = of_cookies(settings, pem, domain, custom_domain)
+    assert message.id == "s3kit.E021"
+    assert words in message.msg
+    assert str(message.hint).endswith(".")
+
+
+def test_something_has_to_set_the_cookies(settings: Any, pem: str) -> None:
+    assert ids(of_cookies(settings, pem, "example.com", "media.example.com", MIDDLEWARE=[])) == ["s3kit.W020"]
+
+
 def test_every_id_is_shown_above() -> None:
     written = re.findall(r'id="s3kit\.(\w+)"', (Path(s3kit.__path__[0]) / "checks.py").read_text("utf-8"))
-    assert set(written) == {expected for expected, _, _ in WRONG} | {"E012", "E014", "W003", "W011"}
+    assert set(written) == {expected for expected, _, _ in WRONG} | {
+        *(
+            "E012",
+            "E014",
+            "E018",
+            "E020",
+            "E021",
+            "W003",
+            "W011",
+            "W020",
+        )  # E018, E020: test_csp.py, test_links.py
+    }
 
 
 def test_hints_name_what_would_pass(settings: Any) -> None:

@@ -20,7 +20,7 @@ from s3kit import clients
 from s3kit.buckets import cloudformation, plan, policies
 from s3kit.buckets import wanted as buckets
 from s3kit.buckets.cloudformation import CloudFormationError, template
-from s3kit.buckets.wanted import Want, Wanted
+from s3kit.buckets.wanted import EXPOSED_HEADERS, Want, Wanted
 from s3kit.deployment import Deployment
 from s3kit.local import server
 from s3kit.local.server import LocalServer
@@ -549,24 +549,46 @@ def test_the_distribution_speaks_https_and_signs_what_it_asks_of_s3(access: str)
     }
 
 
-def test_cors_of_static_files_is_the_buckets_and_uploads_have_none() -> None:
-    made = template(site("public-policy", static=CDN, uploads=CDN, origins=ORIGINS[1]))
+@pytest.mark.parametrize("one_bucket", [False, True])
+def test_cors_is_the_buckets_for_reading(one_bucket: bool) -> None:
+    made = template(site("public-policy", static=CDN, uploads=CDN, origins=ORIGINS[1], one_bucket=one_bucket))
     headers = Stack(made, REGION).resources("AWS::CloudFront::ResponseHeadersPolicy")
     given = {name: each["ResponseHeadersPolicyConfig"].get("CorsConfig") for name, each in headers.items()}
-    assert given == {
-        "StaticHeaders": {
-            "AccessControlAllowCredentials": False,
-            "AccessControlAllowHeaders": {"Items": ["*"]},
-            "AccessControlAllowMethods": {"Items": ["GET", "HEAD"]},
-            "AccessControlAllowOrigins": {"Items": list(ORIGINS[1])},
-            "AccessControlMaxAgeSec": 3600,
-            "OriginOverride": True,
-        },
-        "MediaHeaders": None,
+    both = {
+        "AccessControlAllowCredentials": False,
+        "AccessControlAllowHeaders": {"Items": ["*"]},
+        "AccessControlAllowMethods": {"Items": ["GET", "HEAD"]},
+        "AccessControlAllowOrigins": {"Items": list(ORIGINS[1])},
+        "AccessControlMaxAgeSec": 3600,
+        "OriginOverride": True,
     }
+    exposed = {"AccessControlExposeHeaders": {"Items": EXPOSED_HEADERS}}
+    assert given == {"StaticHeaders": both, "MediaHeaders": both | exposed}
     # No origin of a page goes on to S3, so that no answer to it is cached for others.
     assert all("OriginRequestPolicyId" not in each for each in config(made)["CacheBehaviors"])
     assert '"CorsConfig"' not in json.dumps(template(site(static=CDN, uploads=CDN, key=key())))
+
+
+def test_with_signed_cookies_no_query_reaches_s3_and_scripts_may_send_them() -> None:
+    uploads = {"custom_domain": CDN, "links": "cookies"}
+    made = template(deployment(static={"custom_domain": CDN}, media=uploads, key=key(), origins=ORIGINS[1]))
+    stack = Stack(made, REGION)
+    (media,) = (each for each in config(made)["CacheBehaviors"] if each["PathPattern"] == "media/*")
+    assert media["CachePolicyId"] == "658327ea-f89d-4fab-a63d-7e88639e58f6"  # CachingOptimized: no query
+    assert media["TrustedKeyGroups"]
+    headers = stack.resources("AWS::CloudFront::ResponseHeadersPolicy")["MediaHeaders"]
+    rule = headers["ResponseHeadersPolicyConfig"]["CorsConfig"]
+    assert rule["AccessControlAllowCredentials"] is True
+    assert rule["AccessControlAllowHeaders"] == {"Items": ["range"]}
+
+
+@pytest.mark.parametrize("links", ["signed", "site", "cookies"])
+def test_entries_for_the_same_files_are_one(links: str) -> None:
+    static_files, uploads = location("staticfiles", "static", custom_domain=CDN), location(custom_domain=CDN)
+    editor = replace(uploads, alias="editor", links=links, expire=60)
+    alone = replace(uploads, links=links if links == "cookies" else "signed")
+    made = template(of(static_files, uploads, editor, origins=ORIGINS[1], key=key()))
+    assert made == template(of(static_files, alone, origins=ORIGINS[1], key=key()))
 
 
 def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -359,5 +359,5 @@ def test_sources_are_added_to_what_a_policy_allows(
 def test_a_wrong_addition_is_an_error_of_the_checks(settings: Any, value: Any, message: str) -> None:
     settings.S3KIT_CSP_ADDITIONS = value
     (found,) = check_csp()
-    assert found.id == "s3kit.E020"
+    assert found.id == "s3kit.E018"
     assert message in found.msg

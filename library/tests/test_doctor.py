@@ -87,6 +87,7 @@ EVERY_PROBE = [
         "tampered link",
         "expired link",
         "media tls",
+        "media cors",
         "media parts",
         "media list",
         "media existing",
@@ -368,7 +369,8 @@ def test_public_read_on_a_new_default_bucket(well: Any) -> None:
     assert line.text == f"access is 'public-read', but {doctored.media} has ACLs disabled"
     assert line.fix == f"{APPLY}, or choose 'public-policy' for access in STORAGES['default']"
     assert set(found) == {
-        *("media acl", "media visitors", "static visitors", "static cors", "direct cors", "direct expiry"),
+        *("media acl", "media visitors", "media cors", "static visitors", "static cors", "direct cors"),
+        "direct expiry",
     }
 
 
@@ -601,7 +603,7 @@ def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
     well()
     settings.AWS_SITE_ORIGINS = ["https://www.example.com"]
     found = troubles(examined())
-    assert set(found) == {"static cors", "direct cors"}
+    assert set(found) == {"static cors", "media cors", "direct cors"}
     assert "load on https://www.example.com" in found["static cors"].text
     assert "pages of https://www.example.com can send nothing" in found["direct cors"].text
 
@@ -609,12 +611,21 @@ def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
 def test_no_cors_for_uploads(well: Any) -> None:
     doctored = well()
     doctored.root.delete_bucket_cors(Bucket=doctored.media)
-    assert trouble("direct cors") == (
-        "not ok",
-        "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow PUT with"
-        " content-type, if-none-match",
-        f"set AWS_SITE_ORIGINS, then {APPLY}",
-    )
+    found = {name: (line.status, line.text, line.fix) for name, line in troubles(examined()).items()}
+    assert found == {
+        "media cors": (
+            "warning",
+            "scripts on http://127.0.0.1:8000 (croppers, canvas, pdf.js) can't read uploads: CORS does not allow"
+            " GET",
+            f"set AWS_SITE_ORIGINS, then {APPLY}",
+        ),
+        "direct cors": (
+            "not ok",
+            "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow PUT with"
+            " content-type, if-none-match",
+            f"set AWS_SITE_ORIGINS, then {APPLY}",
+        ),
+    }
 
 
 @pytest.mark.parametrize("role", [None, "deploy"])
@@ -832,7 +843,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     code, text = run()
     assert code == 0
     assert text.splitlines()[0] == f"ok          endpoint         {doctored.site.store.endpoint} answers"
-    assert text.splitlines()[-1] == "44 ok, 1 can't tell."
+    assert text.splitlines()[-1] == "45 ok, 1 can't tell."
     assert "\x1b" not in text
 
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)

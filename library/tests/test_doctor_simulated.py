@@ -5,6 +5,8 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
@@ -188,7 +190,7 @@ def test_simulated_ceph_is_well(well: Any, store: LocalServer) -> None:
     with OddStore(store.endpoint, CEPH) as odd:
         well(AWS_S3_ENDPOINT_URL=odd.endpoint)
         # Its rules for CORS stay in the proxy, which answers preflights only.
-        assert troubles(examined()).keys() == {"static cors"}
+        assert troubles(examined()).keys() == {"static cors", "media cors"}
 
 
 def test_simulated_server_without_lifecycle(well: Any, store: LocalServer, settings: Any) -> None:
@@ -387,6 +389,7 @@ class Distribution:
         self.host = ""
         self.doctored: Doctored | None = None
         self.checks = True
+        self.passes_queries = False
 
     @property
     def pem(self) -> str:
@@ -394,17 +397,37 @@ class Distribution:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode()
 
-    def route(self, path: str) -> str | int:
+    def route(self, path: str, cookies: str) -> str | int:
         assert self.doctored
         parts = urlsplit(path)
         site = self.doctored.site
-        if parts.path.startswith("/media/") and self.checks and not self._is_signed(parts):
+        may_read = not self.checks or self._is_signed(parts) or self._has_cookies(path, cookies)
+        if parts.path.startswith("/media/") and not may_read:
             return 403
         bucket = site.static_bucket if parts.path.startswith("/static/") else site.media_bucket
-        link = site.root.generate_presigned_url(
-            "get_object", {"Bucket": bucket, "Key": unquote(parts.path[1:])}
-        )
+        asked = {"Bucket": bucket, "Key": unquote(parts.path[1:])}
+        if self.passes_queries and (kind := parse_qs(parts.query).get("response-content-type")):
+            asked["ResponseContentType"] = kind[0]
+        link = site.root.generate_presigned_url("get_object", asked)
         return str(link).removeprefix(site.store.endpoint)
+
+    def _has_cookies(self, path: str, cookies: str) -> bool:
+        found = {name: morsel.value for name, morsel in SimpleCookie(cookies).items()}
+        if set(found) != {"CloudFront-Policy", "CloudFront-Signature", "CloudFront-Key-Pair-Id"}:
+            return False
+        policy = _decoded(found["CloudFront-Policy"])
+        if not self._verifies(_decoded(found["CloudFront-Signature"]), policy):
+            return False
+        (statement,) = json.loads(policy)["Statement"]
+        is_late = statement["Condition"]["DateLessThan"]["AWS:EpochTime"] < time.time()
+        return fnmatchcase(f"https://{self.host}{path}", statement["Resource"]) and not is_late
+
+    def _verifies(self, signature: bytes, text: bytes) -> bool:
+        try:
+            self.key.public_key().verify(signature, text, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - what CloudFront verifies
+        except InvalidSignature:
+            return False
+        return True
 
     def _is_signed(self, parts: SplitResult) -> bool:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -414,11 +437,13 @@ class Distribution:
         policy = {"Statement": [{"Resource": f"https://{self.host}{parts.path}", "Condition": until}]}
         text = json.dumps(policy, separators=(",", ":")).encode()
         try:
-            signature = base64.b64decode(query["Signature"].translate(str.maketrans("-_~", "+=/")))
-            self.key.public_key().verify(signature, text, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - what CloudFront verifies
-        except (InvalidSignature, ValueError):
+            return self._verifies(_decoded(query["Signature"]), text)
+        except ValueError:
             return False
-        return True
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text.translate(str.maketrans("-_~", "+=/")))
 
 
 @pytest.fixture
@@ -469,6 +494,32 @@ def test_simulated_distribution_with_another_key(well: Any, cdn: Distribution) -
         "does not work: 403",
         "check cloudfront_key_id and cloudfront_key against the distribution's key group",
     )
+
+
+def test_simulated_distribution_that_takes_signed_cookies(well: Any, cdn: Distribution) -> None:
+    cdn.doctored = well(media={"links": "cookies"})
+    report = examined()
+    assert troubles(report) == {}
+    assert {line.probe: line.text for line in report.lines}[
+        "signed cookies"
+    ] == "work, for up to 3600 seconds"
+
+
+def test_simulated_distribution_that_lets_cookies_change_answers(well: Any, cdn: Distribution) -> None:
+    cdn.doctored, cdn.passes_queries = well(media={"links": "cookies"}), True
+    assert trouble("signed cookies") == (
+        "not ok",
+        "whoever has them can turn an upload into a page: CloudFront passes response-content-type on to S3",
+        "use the cache policy CachingOptimized, and no origin request policy, for uploads",
+    )
+
+
+def test_simulated_distribution_that_takes_other_cookies(well: Any, cdn: Distribution) -> None:
+    cdn.doctored = well(media={"links": "cookies"})
+    cdn.key = Distribution().key
+    found = troubles(examined())
+    assert set(found) == {"signed link", "signed cookies"}
+    assert (found["signed cookies"].status, found["signed cookies"].text) == ("not ok", "do not work: 403")
 
 
 def test_simulated_bucket_that_is_open_beside_the_distribution(

@@ -263,3 +263,15 @@ def test_roots_key_is_random_and_its_owners_alone(tmp_path: Path) -> None:
     with running(tmp_path / "s3") as two:
         assert two.root.id != first.id
         assert two.root.secret != first.secret
+
+
+def test_a_link_asks_for_headers_in_iso_8859_1_as_on_s3(server: LocalServer) -> None:
+    def answer(name: str) -> Answer:
+        shown = {"ResponseContentDisposition": f'attachment; filename="{name}"'}
+        return anonymous(server.client().generate_presigned_url("get_object", LINK | shown))
+
+    assert (answer("a.txt").status, answer("Größe.txt").status) == (200, 200)
+    rejected = answer("日本📷.txt")
+    assert rejected.status == 400
+    assert b"<Code>InvalidArgument</Code>" in rejected.body
+    assert b"Header value cannot be represented using ISO-8859-1." in rejected.body

@@ -1,9 +1,12 @@
 """Whatever a file is called, and in every mode: its headers can be sent, and none lets a browser run it."""
 
 import re
+import unicodedata
 from email.message import Message
 from typing import Any
+from urllib.parse import unquote
 
+import pytest
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import SimpleUploadedFile
 from hypothesis import example, given
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 
 from s3kit.publishing import publish
 from s3kit.storages import MediaStorage
+from s3kit.storages.media import _override
 from s3kit.storages.names import UniqueName
 
 # In each mode; the fourth is behind a CDN that checks no signature.
@@ -108,7 +112,8 @@ def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int,
         shown = sent["ContentDisposition"].partition(";")[0]
         assert shown == ("inline" if kind in INLINE else "attachment")
         active = ACTIVE.search(sent["ContentType"].replace("openxmlformats", ""))
-        assert active is None
+        # Downloaded, neither is a document of its own.
+        assert active is None or (shown == "attachment" and kind in {"svg", "json"})
         # A reader that is not ours finds a name of the same kind.
         message = Message()
         message["Content-Disposition"] = sent["ContentDisposition"]
@@ -147,3 +152,25 @@ def test_the_hashed_name_has_the_type_of_the_plain_one(name: str, digest: str) -
         return
     assert publish.content_type(f"{base}.{digest}.{extension}") == publish.content_type(name)
     assert publish.content_type(name.lower()) == publish.content_type(f"static/{name.lower()}")
+
+
+@given(name=NAMES, kind=st.sampled_from(["attachment", "inline"]))
+@example(name='日本📷 "a".txt', kind="attachment")
+def test_a_link_asks_for_any_file_name_in_ascii_or_not_at_all(name: str, kind: str) -> None:
+    asked = kind + '; filename="' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+    if any(unicodedata.category(c) == "Cc" for c in name):
+        with pytest.raises(ValueError, match="which no header can be"):
+            _override("ResponseContentDisposition", asked)
+        return
+    said = _override("ResponseContentDisposition", asked)
+    assert SENDABLE.fullmatch(said)
+    if name.isascii():
+        assert said == asked
+        return
+    wanted = "".join(
+        " " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", name)
+    )
+    wanted = "".join(c for c in wanted if c.isprintable())
+    found = re.fullmatch(rf"{kind}(?:; filename=\"([^\"\\]+)\"(?:; filename\*=UTF-8''(\S+))?)?", said)
+    assert found
+    assert (unquote(found[2]) if found[2] else found[1] or "") == wanted

@@ -343,6 +343,61 @@ def test_a_link_can_have_a_life_a_method_and_headers_of_its_own() -> None:
     assert get == query_of(default_storage.url("a.jpg", http_method="GET"))
 
 
+SAID = [
+    ("日本📷.txt", "日本📷.txt", "file.txt"),
+    ("Größe\u202fam 1\xa0Mai.pdf", "Größe am 1 Mai.pdf", "Groe am 1 Mai.pdf"),
+    ("Отчёт.xlsx", "Отчёт.xlsx", "file.xlsx"),
+    ("\u202egpj.exe é", "gpj.exe é", "gpj.exe e"),
+    (r"a \"b\" é;c.txt", 'a "b" é;c.txt', "a _b_ e_c.txt"),
+]
+
+
+@pytest.mark.parametrize(("given", "name", "plain"), SAID)
+@pytest.mark.parametrize("kind", ["attachment", "inline"])
+def test_a_link_says_a_file_name_of_any_script_in_ascii(kind: str, given: str, name: str, plain: str) -> None:
+    for said in (f'{kind}; filename="{given}"', f' {kind} ;filename = "{given}" '):
+        query = query_of(default_storage.url("a", parameters={"ResponseContentDisposition": said}))
+        sent = query["response-content-disposition"]
+        assert sent.isascii()
+        found = re.fullmatch(rf"{kind}; filename=\"([^\"\\]+)\"; filename\*=UTF-8''(\S+)", sent)
+        assert found
+        assert (unquote(found[2]), found[1]) == (name, plain)
+    bare = {"ResponseContentDisposition": "attachment; filename=é.txt"}
+    assert (
+        "filename*=UTF-8''%C3%A9.txt"
+        in query_of(default_storage.url("a", parameters=bare))["response-content-disposition"]
+    )
+
+
+def test_what_is_ascii_already_is_sent_as_it_is() -> None:
+    for said in (
+        "attachment",
+        "attachment; filename*=UTF-8''%C3%A9.txt",
+        'inline; filename="a;b"; filename*=x',
+    ):
+        query = query_of(default_storage.url("a", parameters={"ResponseContentDisposition": said}))
+        assert query["response-content-disposition"] == said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ResponseContentType", "text/plain; charset=日本"),
+        ("ResponseContentLanguage", "日本"),
+        ("ResponseCacheControl", "max-age=1\r\nSet-Cookie: a=b"),
+        ("ResponseContentDisposition", 'attachment; filename="a\r\nSet-Cookie: é"'),
+        ("ResponseContentDisposition", 'attachment; filename="a\n"'),
+        ("ResponseContentDisposition", 'anhängen; filename="a"'),
+        ("ResponseContentDisposition", 'attachment; filename="é"; size=3'),
+        ("ResponseContentDisposition", "attachment; filename=Größe 1.txt"),
+    ],
+)
+def test_what_no_header_can_be_is_rejected_with_a_sentence(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is .*, which no header can be: leave out") as caught:
+        default_storage.url("a", parameters={name: value})
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("expire", [0, 604801])
 def test_a_link_that_s3_would_refuse_is_not_made(expire: int) -> None:
     with pytest.raises(ValueError, match="1 to 604800"):
@@ -663,8 +718,12 @@ def test_a_file_field_stores_within_its_length() -> None:
         ("a.txt", "text/plain", "attachment"),
         ("a.zip", "application/zip", "attachment"),
         ("a.mp3", "audio/mpeg", "attachment"),
-        ("a.svg", "application/octet-stream", "attachment"),
-        ("a.SVG", "application/octet-stream", "attachment"),
+        ("a.svg", "image/svg+xml", "attachment"),
+        ("a.SVG", "image/svg+xml", "attachment"),
+        ("a.vtt", "text/vtt", "attachment"),
+        ("a.ics", "text/calendar", "attachment"),
+        ("a.json", "application/json", "attachment"),
+        ("a.m3u8", "application/vnd.apple.mpegurl", "attachment"),
         ("a.svgz", "application/octet-stream", "attachment"),
         ("a.html", "application/octet-stream", "attachment"),
         ("a.xhtml", "application/octet-stream", "attachment"),
@@ -689,6 +748,109 @@ def test_the_extension_alone_decides_how_a_browser_takes_a_file(
     assert headers["content-type"] == content_type
     assert headers["content-disposition"].split(";")[0] == kind
     assert headers.get("content-encoding") in (None, "aws-chunked")  # the latter is of the request alone
+
+
+def kinds(**options: Any) -> Callable[[str], tuple[str, str]]:
+    """Return a function that tells the content type and the disposition of a name, with these options."""
+    storage = MediaStorage(bucket_name=BUCKET, **options)
+
+    def kind(name: str) -> tuple[str, str]:
+        sent = storage.write_parameters(name)
+        return sent["ContentType"], sent["ContentDisposition"].split(";")[0]
+
+    return kind
+
+
+def test_a_site_can_add_types_that_are_shown_or_kept() -> None:
+    kind = kinds(
+        inline_types={"txt": "text/plain; charset=utf-8", ".MP3": "audio/mpeg", "woff2": "font/woff2"},
+        content_types={"epub": "application/epub+zip", "pdf": "application/pdf", "xml": "application/xml"},
+    )
+    assert kind("a.txt") == ("text/plain; charset=utf-8", "inline")
+    assert kind("a.Mp3") == ("audio/mpeg", "inline")
+    assert kind("a.woff2") == ("font/woff2", "inline")
+    assert kind("a.epub") == ("application/epub+zip", "attachment")
+    assert kind("a.pdf") == ("application/pdf", "attachment")  # no longer shown
+    assert kind("a.xml") == ("application/xml", "attachment")
+    assert kind("a.png") == ("image/png", "inline")
+    with override_settings(
+        AWS_MEDIA_INLINE_TYPES={"json": "application/json"}, AWS_MEDIA_CONTENT_TYPES={"x": "a/b"}
+    ):
+        assert kinds()("a.json") == ("application/json", "inline")
+        assert kinds()("a.x") == ("a/b", "attachment")
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        *("text/html", "text/html; charset=utf-8", "application/xhtml+xml", "image/svg+xml", "IMAGE/SVG+XML"),
+        *(
+            "text/xml",
+            "application/xml",
+            "application/atom+xml",
+            "application/rss+xml",
+            "text/xsl",
+            "image/svg",
+        ),
+        *("text/javascript", "application/javascript", "application/ecmascript", "text/css", "font/x+xml"),
+        *("multipart/x-mixed-replace", "application/octet-stream", "application/unknown", "message/rfc822"),
+        "application/x-shockwave-flash",
+    ],
+)
+def test_what_could_run_a_script_is_never_shown(active: str) -> None:
+    with pytest.raises(
+        ImproperlyConfigured, match=r"'inline_types' shows \.a as .*, which could run a script"
+    ):
+        kinds(inline_types={"a": active})
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        *(
+            "text/html",
+            "application/xhtml+xml",
+            "text/javascript",
+            "application/x-javascript",
+            "text/livescript",
+        ),
+        *("application/ecmascript", "multipart/x-mixed-replace", "text/xsl"),
+    ],
+)
+def test_no_upload_is_a_page_or_a_script_even_if_it_is_downloaded(active: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="an upload could be a page or a script"):
+        kinds(content_types={"a": active})
+
+
+@pytest.mark.parametrize("option", ["inline_types", "content_types"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(
+            ["txt"],
+            "txt",
+            {"": "text/plain"},
+            {"tar.gz": "application/gzip"},
+            {"a b": "text/plain"},
+            {"txt": ""},
+        ),
+        *(
+            {"txt": "plain"},
+            {"txt": "text/plain\r\nX: y"},
+            {"txt": "text/plain; charset=utf-7"},
+            {"txt": "*/*"},
+        ),
+    ],
+)
+def test_what_is_no_table_of_types_is_rejected(option: str, wrong: Any) -> None:
+    with pytest.raises(ImproperlyConfigured, match=f"The option '{option}' (is|has) ") as caught:
+        kinds(**{option: wrong})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_type_is_either_shown_or_kept() -> None:
+    with pytest.raises(ImproperlyConfigured, match="both have 'txt'"):
+        kinds(inline_types={"txt": "text/plain"}, content_types={"txt": "text/plain"})
 
 
 def test_the_machines_table_of_types_has_no_say(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:

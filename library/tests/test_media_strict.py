@@ -156,6 +156,17 @@ def test_a_link_ends_when_its_time_is_over(s3_site: MakeSite, monkeypatch: pytes
     assert {handed_out(seconds, 7200) for seconds in (7201, 10000)} == {403}
 
 
+def test_a_download_has_a_name_in_any_script(s3_site: MakeSite) -> None:
+    s3_site("private")
+    name = default_storage.save("a.txt", ContentFile(b"x"))
+    shown = {"ResponseContentDisposition": 'attachment; filename="日本📷.txt"'}
+    got = anonymous(default_storage.url(name, parameters=shown))
+    assert (got.status, got.body) == (200, b"x")
+    assert got.headers["content-disposition"] == (
+        "attachment; filename=\"file.txt\"; filename*=UTF-8''%E6%97%A5%E6%9C%AC%F0%9F%93%B7.txt"
+    )
+
+
 def test_a_link_that_was_changed_opens_nothing(s3_site: MakeSite) -> None:
     s3_site("private")
     name, other = (default_storage.save("a.txt", ContentFile(b"x")) for _ in range(2))

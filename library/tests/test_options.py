@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from s3kit.deployment import Key
-from s3kit.options import conf, known, resolved
+from s3kit.options import conf, resolved
 from s3kit.storages import MediaStorage, StaticStorage
 
 SHARED = {"AWS_ACCESS_KEY_ID": "SHARED", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "t"}
@@ -92,7 +92,10 @@ def test_shared_settings_about_uploads_do_not_stop_static_files() -> None:
 def test_a_static_storage_rejects_what_only_uploads_have() -> None:
     with pytest.raises(ImproperlyConfigured, match="'access' is not supported: only media storages have it"):
         StaticStorage(bucket_name="acme-static", access="private")
-    assert set(known("static")) < set(known("media"))
+    with pytest.raises(
+        ImproperlyConfigured, match="'prehashed' is not supported: only static storages have it"
+    ):
+        MediaStorage(bucket_name="acme-media", prehashed=["build/*"])
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:

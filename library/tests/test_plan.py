@@ -718,8 +718,8 @@ def test_the_text() -> None:
         '      + {"ID": "django-s3-pending", "Status": "Enabled", "Filter": {"Prefix": "pending/"},'
         ' "Expiration": {"Days": 1}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1},'
         ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}',
-        "  = cors                 browsers send large uploads to another origin only where it allows the"
-        " site's",
+        "  = cors                 browsers let scripts read uploads from another origin and send large ones"
+        " to it only where it allows the site's",
         "  = bucket ACL           a grant to others would keep ACLs from being turned off",
         "  ~ ownership            no ACL can open anything",
         "      - ObjectWriter",

@@ -1,5 +1,6 @@
 """The storage of static files: what Django documents of its manifest storage holds for ours on S3."""
 
+import importlib
 import io
 import json
 import mimetypes
@@ -10,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.staticfiles.finders import get_finder
@@ -23,6 +25,7 @@ from django.forms import Media
 from django.template import Context, Template
 
 from s3kit import clients
+from s3kit.apps import set_addresses
 from s3kit.progress import ProgressBar
 from s3kit.publishing import publish
 from s3kit.publishing.collect import Source, collect
@@ -593,3 +596,120 @@ def test_threads_wait_for_one_reading(manifest: Path, monkeypatch: pytest.Monkey
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(ask, range(8)))) == 1
     assert reads == [1]
+
+
+# What works with DEBUG on works with DEBUG off
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+@pytest.mark.parametrize("name", ["css", "img", "/css"])
+def test_a_folder_has_its_plain_address(name: str) -> None:
+    assert storages["staticfiles"].url(name) == BUCKET_URL + name.lstrip("/")
+
+
+@pytest.mark.usefixtures("manifest", "no_requests")
+def test_a_leading_slash_is_dropped(settings: Any) -> None:
+    url = storages["staticfiles"].url
+    assert url("/css/base.css#top") == url("css/base.css#top") == f"{BUCKET_URL}css/base.27e20196a850.css#top"
+    with pytest.raises(ValueError, match="Missing"):
+        url("/other.css")
+    settings.DEBUG = True
+    assert url("/css/base.css") == "/static/css/base.css"
+
+
+def imported(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
+    """Import a module that asks for an address at once, as forms with `class Media` do; return the address."""
+    module = f"named_{folder.name}"
+    (folder / f"{module}.py").write_text(
+        f"from django.templatetags.static import static\nADDRESS = static({name!r})\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    return importlib.import_module(module).ADDRESS
+
+
+@pytest.mark.usefixtures("no_requests")
+@pytest.mark.parametrize(
+    ("bucket", "name", "address"),
+    [
+        ("example-static", "css/base.css", BUCKET_URL + "css/base.css"),
+        ("example-static", "/a b.css?v=1", BUCKET_URL + "a%20b.css?v=1"),
+        ("", "css/base.css", "/static/css/base.css"),
+    ],
+)
+def test_modules_that_name_static_files_can_be_imported_before_there_is_a_manifest(
+    manifest: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, bucket: str, name: str, address: str
+) -> None:
+    manifest.unlink()
+    settings.STORAGES = s3_storages(OPTIONS | {"bucket_name": bucket})
+    if bucket:  # the bucket has none
+        monkeypatch.setattr(StaticStorage, "_find_manifest", Mock(side_effect=ImproperlyConfigured("none")))
+    assert imported(manifest.parent, monkeypatch, name) == address
+    with pytest.raises(ImproperlyConfigured):
+        storages["staticfiles"].url(name)
+
+
+@pytest.mark.usefixtures("no_requests")
+def test_modules_that_name_new_static_files_can_be_imported_before_these_are_published(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert imported(manifest.parent, monkeypatch, "css/new.css") == f"{BUCKET_URL}css/new.css"
+    assert "css/new.css has its plain address" in caplog.text
+    with pytest.raises(ValueError, match="Missing"):
+        storages["staticfiles"].url("css/new.css")
+
+
+def test_with_debug_on_a_name_that_exists_nowhere_is_logged_once(
+    tree: Path, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    s3_settings(settings, static=OPTIONS, DEBUG=True)
+    write(tree, **{"css/a.css": "a"})
+    static._note_missing.cache_clear()
+    for name in (
+        "css/a.css",
+        "/css/a.css?v=1#x",
+        "css",
+        "css/",
+        "",
+        "css/b.css?v=1",
+        "css/b.css?v=1",
+        "../c",
+    ):
+        storages["staticfiles"].url(name)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "There is no static file css/b.css",
+        "There is no static file ../c",
+    ]
+
+
+@pytest.mark.parametrize("domain", ["", "cdn.example.com"])
+def test_static_url_and_media_url_are_the_real_addresses(settings: Any, domain: str) -> None:
+    s3_settings(settings, static={"custom_domain": domain}, media={"custom_domain": domain}, DEBUG=False)
+    settings.STATIC_URL, settings.MEDIA_URL = "static/", "media/"
+    set_addresses()
+    static_host = domain or "acme-static.s3.eu-central-1.amazonaws.com"
+    media_host = domain or "acme-media.s3.eu-central-1.amazonaws.com"
+    assert f"https://{static_host}/static/" == settings.STATIC_URL
+    assert f"https://{media_host}/media/" == settings.MEDIA_URL
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"DEBUG": True},
+        {"STATIC_URL": "https://x.example/", "MEDIA_URL": "//y.example/"},
+        {"STORAGES": s3_storages()},
+        {"STORAGES": s3_storages({}, {})},
+        {"STORAGES": {}},
+        {"STORAGES": {"default": {"BACKEND": "no.such.Module"}}},
+    ],
+)
+def test_static_url_and_media_url_stay_where_they_are_right_or_unknown(
+    settings: Any, given: dict[str, Any]
+) -> None:
+    s3_settings(settings, DEBUG=False)
+    settings.STATIC_URL, settings.MEDIA_URL = "/static/", "/media/"
+    for name, value in given.items():
+        setattr(settings, name, value)
+    before = settings.STATIC_URL, settings.MEDIA_URL
+    set_addresses()
+    assert before == (settings.STATIC_URL, settings.MEDIA_URL)

@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# Takes a path with its query; returns the path on the S3 behind, or a status to refuse with.
-Route = Callable[[str], str | int]
+# Takes a path with its query, and the cookies; returns the path on the S3 behind, or a status to refuse with.
+Route = Callable[[str, str], str | int]
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -80,7 +80,7 @@ def self_signed(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> Path
 
 @contextlib.contextmanager
 def tls_front(
-    upstream: str, served: Path, route: Route = lambda path: path, *, compresses: bool = False
+    upstream: str, served: Path, route: Route = lambda path, _cookies: path, *, compresses: bool = False
 ) -> Iterator[str]:
     """Run the front; hand out its host with the port. It `compresses` for who accepts gzip, as a CDN does."""
     behind = urlsplit(upstream).netloc
@@ -94,7 +94,7 @@ def tls_front(
             self.close_connection = True
             size = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(size)
-            path = route(self.path)
+            path = route(self.path, self.headers.get("Cookie", ""))
             if isinstance(path, int):
                 self.send_response(path)
                 self.send_header("Connection", "close")

@@ -23,10 +23,9 @@ A package that is not here may work as well. If one does not, open an issue.
 """
 
 SETTINGS = """
-## Settings
+## Settings for the Content-Security-Policy
 
-The other packages need nothing besides what their own documentation says. `S3KIT_CSP_ADDITIONS` is explained in
-[headers.md](headers.md#a-wider-policy-for-some-pages); its keys are names from the URL configuration.
+The other packages need none. [headers.md](headers.md#a-wider-policy-for-some-pages) explains `S3KIT_CSP_ADDITIONS`.
 """
 
 

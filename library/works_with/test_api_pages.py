@@ -9,11 +9,12 @@ pytestmark = pytest.mark.slow
 
 
 @on_site("drf-spectacular")
+@pytest.mark.parametrize("path", ["/api/docs/", "/api/docs/split/"])
 @pytest.mark.works_with(
     "drf-spectacular", "Swagger UI, from drf-spectacular-sidecar, opens an operation and tries it out."
 )
-def test_swagger_ui(clicked: Clicked) -> None:
-    page = clicked.open("/api/docs/")
+def test_swagger_ui(clicked: Clicked, path: str) -> None:
+    page = clicked.open(path)
     page.get_by_role("button", name="POST /api/topics/", exact=True).click()
     page.get_by_role("button", name="Try it out").click()
     page.locator("textarea").fill('{"name": "Rivers"}')

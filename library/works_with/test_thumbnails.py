@@ -1,30 +1,154 @@
 """Packages that make pictures smaller name the file themselves, and link it under that name."""
 
 import io
+from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.template import Context, Template
 from PIL import Image
 
-from tests.ministack import MakeSite, anonymous
+from tests.ministack import MakeSite, SiteOnS3, anonymous
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
-def picture() -> bytes:
-    """Return a PNG of 200 by 100 pixels."""
+def picture(size: tuple[int, int] = (200, 100)) -> bytes:
+    """Return a PNG of so many pixels."""
     body = io.BytesIO()
-    Image.new("RGB", (200, 100), "teal").save(body, "PNG")
+    Image.new("RGB", size, "teal").save(body, "PNG")
     return body.getvalue()
 
 
-@pytest.mark.django_db
+def upload() -> SimpleUploadedFile:
+    """Return a user's upload."""
+    return SimpleUploadedFile("my lake.png", picture(), content_type="image/png")
+
+
+@pytest.fixture
+def site(s3_site: MakeSite, settings: Any) -> SiteOnS3:
+    """Return a site whose bucket also those find who asked for the storage when they were imported."""
+    made = s3_site()
+    settings.AWS_STORAGE_BUCKET_NAME = made.media_bucket
+    return made
+
+
+def keys(site: SiteOnS3) -> list[str]:
+    """Return the keys of all uploads."""
+    return [each["Key"] for each in site.root.list_objects_v2(Bucket=site.media_bucket).get("Contents", [])]
+
+
+def size(url: str) -> tuple[int, int]:
+    """Return the size of the picture that a visitor gets."""
+    answer = anonymous(url)
+    assert answer.status == 200
+    return Image.open(io.BytesIO(answer.body)).size
+
+
+def lake(**fields: Any) -> Any:
+    """Return a stored row."""
+    from works_with.models import Lake
+
+    return Lake.objects.create(**fields)
+
+
 @pytest.mark.works_with("easy-thumbnails", "A thumbnail is stored where its address says, and made once.")
-def test_easy_thumbnails(s3_site: MakeSite) -> None:
+def test_easy_thumbnails(site: SiteOnS3) -> None:
     from easy_thumbnails.files import get_thumbnailer
 
-    s3_site()
+    row = lake(thumbnailer=upload())
+    for thumbnail in (row.thumbnailer.get_thumbnail({"size": (60, 40)}) for _ in range(2)):
+        assert size(thumbnail.url) == (60, 30)
     name = default_storage.save("lakes/lake.png", ContentFile(picture()))
     thumbnail = get_thumbnailer(default_storage, relative_name=name).get_thumbnail({"size": (60, 40)})
-    assert anonymous(thumbnail.url).status == 200
+    assert thumbnail.name == "lakes/lake.png.60x40_q85.jpg"
+    assert size(thumbnail.url) == (60, 30)
+    assert len(keys(site)) == 4
+
+
+@pytest.mark.works_with(
+    "django-filer",
+    "An uploaded picture, its copy and its icons are found; filer takes the bucket from"
+    " AWS_STORAGE_BUCKET_NAME or from FILER_STORAGES.",
+)
+def test_filer(site: SiteOnS3) -> None:
+    from filer.models import Image as FilerImage
+
+    row = FilerImage.objects.create(original_filename="my lake.png", file=upload())
+    assert size(row.url) == (200, 100)
+    icons = row.icons
+    assert icons
+    assert {size(url) for url in icons.values()} == {(int(each), int(each)) for each in icons}
+    assert row.file.exists()
+    assert len(keys(site)) == 1 + len(icons)
+    row.delete()
+    assert keys(site) == []
+
+
+@pytest.mark.works_with(
+    "sorl-thumbnail", "Two calls make one file, and a third after its database is empty, too."
+)
+def test_sorl(site: SiteOnS3, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sorl.thumbnail import default, get_thumbnail
+
+    monkeypatch.setattr(default, "storage", default_storage)
+    row = lake(plain=upload())
+    for turn in range(3):
+        if turn == 2:
+            default.kvstore.clear()
+        assert size(get_thumbnail(row.plain, "60x40").url) == (60, 30)
+    assert len(keys(site)) == 2
+
+
+@pytest.mark.works_with(
+    "django-imagekit", "A spec's file is made when a page shows it, and found on the next page."
+)
+def test_imagekit(site: SiteOnS3) -> None:
+    from works_with.models import Lake
+
+    row = lake(plain=upload())
+    for _ in range(2):
+        assert size(Lake.objects.get(pk=row.pk).small.url) == (60, 30)
+    assert len(keys(site)) == 2
+
+
+@pytest.mark.works_with("django-versatileimagefield", "Sized and filtered pictures are found, and made once.")
+def test_versatileimagefield(site: SiteOnS3) -> None:
+    row = lake(versatile=upload())
+    for field in (row.versatile, type(row).objects.get(pk=row.pk).versatile):
+        field.create_on_demand = True
+        assert size(field.thumbnail["60x40"].url) == (60, 30)
+        assert size(field.filters.invert.crop["60x40"].url) == (60, 40)
+    assert len(keys(site)) == 4  # the picture, its inverse, and one of each size
+
+
+@pytest.mark.works_with("django-stdimage", "Variations are found, and go with their picture.")
+def test_stdimage(site: SiteOnS3) -> None:
+    row = type(row := lake(standard=upload())).objects.get(pk=row.pk)
+    assert size(row.standard.small.url) == (60, 30)
+    row.standard.render_variations()  # as its command does, once more
+    assert size(row.standard.small.url) == (60, 30)
+    assert len(keys(site)) == 2
+    row.standard.delete()
+    assert keys(site) == []
+
+
+@pytest.mark.works_with("django-pictures", "Every address of the <picture> element is found.")
+def test_pictures(site: SiteOnS3) -> None:
+    row = lake(picture=upload())
+    made = row.picture.get_picture_files_list()
+    assert made
+    for each in made:
+        assert size(each.url) == (each.width, each.height)
+    assert len(keys(site)) == 1 + len(made)
+
+
+@pytest.mark.works_with("django-image-cropping", "A cropped thumbnail of easy-thumbnails is found.")
+def test_image_cropping(site: SiteOnS3) -> None:
+    row = lake(plain=upload(), cropping="10,10,70,50")
+    page = Template('{% load cropping %}{% cropped_thumbnail row "cropping" %}')
+    for _ in range(2):
+        assert size(page.render(Context({"row": row})).replace("&amp;", "&")) == (60, 40)
+    assert len(keys(site)) == 2

@@ -1,6 +1,10 @@
 """The app's entry in INSTALLED_APPS."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.conf import settings
+from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 
 
 class S3KitConfig(AppConfig):
@@ -9,6 +13,10 @@ class S3KitConfig(AppConfig):
     name = "s3kit"
     verbose_name = "Amazon S3"
 
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        super().__init__(app_name, app_module)
+        set_addresses()  # before models are imported, whose packages copy the settings
+
     def ready(self) -> None:
         """Register the system checks, notice requests, and keep the tests' processes from real buckets."""
         from s3kit import checks, isolation  # noqa: F401
@@ -16,3 +24,31 @@ class S3KitConfig(AppConfig):
 
         requests.watch()
         isolation.join()
+
+
+def set_addresses() -> None:
+    """Set STATIC_URL and MEDIA_URL to the addresses of the storages, for packages that build addresses of their own.
+
+    With DEBUG on they stay as they are, and so does one that names a host, or whose storage is not on S3.
+    """
+    if settings.DEBUG:
+        return
+    from s3kit.local.errors import LocalServerError
+
+    for alias, setting in (("staticfiles", "STATIC_URL"), ("default", "MEDIA_URL")):
+        try:
+            found = _address(alias) if "//" not in str(getattr(settings, setting)) else ""
+        except (AppRegistryNotReady, ImportError, ImproperlyConfigured, LocalServerError):
+            continue  # what is wrong with a storage is for the checks to say
+        if found:
+            setattr(settings, setting, found)
+
+
+def _address(alias: str) -> str:
+    """Return the address below which a storage has its files under their names, "" for one that is not on S3."""
+    from django.core.files.storage import storages
+
+    from s3kit.storages.base import OnS3
+
+    storage = storages[alias] if alias in settings.STORAGES else None
+    return storage.address() if isinstance(storage, OnS3) else ""

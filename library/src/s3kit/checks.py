@@ -62,7 +62,7 @@ def check_csp(**_kwargs: Any) -> list[CheckMessage]:
     try:
         csp.all_additions()
     except ImproperlyConfigured as error:
-        return [Error(str(error), id="s3kit.E020")]
+        return [Error(str(error), id="s3kit.E018")]
     return []
 
 
@@ -322,6 +322,59 @@ def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessag
             id="s3kit.W006",
         )
     yield from _cloudfront_key(alias, storage.cloudfront_pair, location)
+    if location.links == "site":
+        yield from _lasting_links(alias, storage)
+    if location.links == "cookies":
+        yield from _cookies(alias, location)
+
+
+def _lasting_links(alias: str, storage: Any) -> Iterator[CheckMessage]:
+    from s3kit.links.access import rule
+
+    try:
+        storage.lasting_url("a")
+        rule()
+    except ImproperlyConfigured as error:
+        yield Error(
+            f"STORAGES[{alias!r}] has links 'site'. {error}",
+            hint="links.md in the documentation shows the URLs and the rule.",
+            id="s3kit.E020",
+        )
+
+
+def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
+    """Check that a browser sends the cookies, which the site sets, to the CDN."""
+    domain, called = (
+        location.cookie_domain.lower().removeprefix("."),
+        f"STORAGES[{alias!r}] has links 'cookies'",
+    )
+    hosts = [location.custom_domain] if location.custom_domain else []
+    hosts += [host for origin in conf.origins if (host := urlsplit(origin).hostname)]
+    outside = [host for host in hosts if not f".{host.lower()}".endswith(f".{domain}")]
+    wrong = fix = ""
+    if not location.custom_domain:
+        wrong, fix = (
+            "it has no custom_domain, which reads them",
+            "Set it to the distribution's, as in media.example.com.",
+        )
+    elif not domain or not _HOST.fullmatch(domain) or "." not in domain:
+        wrong = f"cloudfront_cookie_domain is {location.cookie_domain!r}"
+        fix = "Set AWS_CLOUDFRONT_COOKIE_DOMAIN to the domain that the site and the custom_domain share: example.com."
+    elif domain.endswith(("cloudfront.net", "amazonaws.com")):
+        wrong = f"browsers take no cookie for {domain}, which AWS's customers share"
+        fix = "Give the distribution a name of the site's own domain, as in media.example.com."
+    elif outside:
+        wrong = f"{outside[0]} is not part of cloudfront_cookie_domain {domain!r}"
+        fix = "Site and custom_domain must be siblings, such as www.example.com and media.example.com of example.com."
+    if wrong:
+        yield Error(f"{called}, but {wrong}.", hint=fix, id="s3kit.E021")
+    if "s3kit.links.cookies.CookiesMiddleware" not in settings.MIDDLEWARE:
+        yield Warning(
+            f"{called}, and nothing sets the cookies on pages.",
+            hint="Add 's3kit.links.cookies.CookiesMiddleware' to MIDDLEWARE, or silence this check if your views"
+            " call s3kit.links.set_cookies().",
+            id="s3kit.W020",
+        )
 
 
 def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> Iterator[CheckMessage]:

@@ -87,11 +87,14 @@ def static_files() -> tuple[str, ...]:
 def uploads() -> tuple[str, ...]:
     """Return the sources of uploads: their prefixes on S3 or its CDN; the site itself for local files.
 
-    The access makes no difference: a signature is in a link's query, which sources don't look at.
+    The access makes no difference: a signature is in a link's query, which sources don't look at. Lasting
+    addresses are the site's own.
     """
     found = _storages()
-    media = [storage.plain_url("") for storage in found.values() if storage.kind == "media"]
-    return tuple(media if "default" in found else [_of_local(settings.MEDIA_URL), *media])
+    media = [storage for storage in found.values() if storage.kind == "media"]
+    sources = ["'self'"] if any(storage.links == "site" for storage in media) else []
+    sources += [] if "default" in found else [_of_local(settings.MEDIA_URL)]
+    return (*dict.fromkeys(sources), *(storage.address() for storage in media))
 
 
 def direct_uploads() -> tuple[str, ...]:

@@ -89,6 +89,8 @@ class Location:
     direct_uploads: bool = True
     expire: int = 3600
     cloudfront_key_id: str = ""
+    cookie_domain: str = ""
+    links: str = "signed"
     tags: tuple[tuple[str, str], ...] = ()
     """The tags that the bucket is to have."""
 

@@ -23,6 +23,9 @@ Kind = Literal["static", "media"]
 
 ACCESS = ("private", "public-read", "public-policy")
 
+# What url() of private media returns: a signed link, an address on the site, or, behind cookies, one on the CDN.
+LINKS = ("signed", "site", "cookies")
+
 # SigV4 query strings: "The maximum value is 604800 seconds (7 days)", Amazon S3 API Reference.
 MAX_EXPIRE = 604_800
 
@@ -247,6 +250,38 @@ OPTIONS = (
         "Its private key: the PEM, or base64 of it. Needs `django-s3-kit[cloudfront]`.",
         ("AWS_CLOUDFRONT_KEY",),
         "",
+        kinds=("media",),
+    ),
+    Option(
+        "cloudfront_cookie_domain",
+        "The domain of CloudFront's signed cookies, of which both the site and `custom_domain` are part:"
+        " `example.com`.",
+        ("AWS_CLOUDFRONT_COOKIE_DOMAIN",),
+        "",
+        kinds=("media",),
+    ),
+    Option(
+        "links",
+        "What `url()` of private files returns: `signed` (a link that expires), `site`"
+        " ([an address on the site](links.md) that lasts) or `cookies` (a plain address on the CDN, for"
+        " [signed cookies](aws.md#signed-cookies)).",
+        (),
+        "signed",
+        kinds=("media",),
+    ),
+    Option(
+        "inline_types",
+        'Further types that browsers may show, by extension: `{"txt": "text/plain"}`. Types that could run'
+        " a script are rejected.",
+        ("AWS_MEDIA_INLINE_TYPES",),
+        {},
+        kinds=("media",),
+    ),
+    Option(
+        "content_types",
+        'Further types that downloads keep, by extension: `{"epub": "application/epub+zip"}`.',
+        ("AWS_MEDIA_CONTENT_TYPES",),
+        {},
         kinds=("media",),
     ),
     Option(

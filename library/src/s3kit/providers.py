@@ -23,6 +23,7 @@ TOPICS: Mapping[str, str] = {
     "public access block": "nothing keeps the owner of the bucket from making it public by mistake",
     "ownership": "ACLs cannot be turned off, so that whoever may set an ACL can make an object public",
     "bucket ACL": "grants to others cannot be looked for in the bucket's ACL",
+    "tags": "the option bucket_tags is passed over: bills can't be told apart by tags",
     "object ACLs": "the access public-read is rejected: no single upload can be made public",
     "conditional writes": "of two that create one name at once, the last wins",
     "direct uploads": "browsers send files through the site: turn direct_uploads off",
@@ -116,7 +117,7 @@ _GARAGE_CODE = "https://github.com/deuxfleurs-org/garage/blob/3f4ab3a4a38e382fc5
 _WEED = "https://github.com/seaweedfs/seaweedfs/blob/cc8364a03ebf5cf9f8eab3315ded2000cd07fff6/weed/s3api"
 _RUSTFS = "https://docs.rustfs.com/en/reference/s3-compatibility"
 _RUSTFS_CODE = "https://github.com/rustfs/rustfs/blob/20d1266496ba50dbec09b2263c504416840c61f7"
-# Ceph 20, as this library was tried with it.
+# With Ceph 16 and 20, which this library was tried with.
 _MEASURED = "measured"
 
 PROVIDERS = (
@@ -218,6 +219,10 @@ PROVIDERS = (
                 "https://docs.hetzner.com/storage/object-storage/faq/buckets-objects",
                 "a private bucket can have public objects",
             ),
+            "direct uploads": _partly(
+                _HETZNER,
+                "accepting an upload copies it, and copies may fail: if they do, turn direct_uploads off",
+            ),
         },
     ),
     Provider(
@@ -301,8 +306,13 @@ PROVIDERS = (
             "ownership": _no(_MEASURED, "the question is answered as a listing"),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
-            "conditional writes": _yes(_MEASURED, "not of an upload in parts, which replaces what is there"),
-            "direct uploads": _yes(_MEASURED),
+            "conditional writes": _yes(
+                _MEASURED, "with Ceph 16 not of an upload in parts, which replaces what is there"
+            ),
+            "direct uploads": _partly(
+                _MEASURED,
+                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` tells: turn them off there",
+            ),
         },
     ),
     Provider(
@@ -334,7 +344,8 @@ PROVIDERS = (
         "seaweedfs",
         "SeaweedFS",
         "https://s3.seaweedfs.example.com",
-        regions="Not known to matter: set `us-east-1`.",
+        regions="Any region will do, such as `us-east-1`: a signature is checked with the one that it names"
+        f" ([source]({_WEED}/auth_signature_v4.go#L794)).",
         keys="As the server got it in its own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a user's"
         f" ([source]({_WEED.removesuffix('/s3api')}/command/s3.go#L214)).",
         public=f"By a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
@@ -388,7 +399,13 @@ PROVIDERS = (
 )
 
 AWS = Provider(
-    "aws", "AWS", facts={"conditional writes": _yes("https://docs.aws.amazon.com/AmazonS3/latest/userguide/")}
+    "aws",
+    "AWS",
+    facts={
+        "conditional writes": _yes(
+            "https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"
+        )
+    },
 )
 UNKNOWN = Provider("")
 

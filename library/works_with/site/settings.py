@@ -25,6 +25,10 @@ X_FRAME_OPTIONS = "DENY"
 ROOT_URLCONF = "works_with.site.urls"
 USE_TZ = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
+# Tables are made at once, without the history of each app.
+MIGRATION_MODULES: dict[str, None] = dict.fromkeys(
+    ("admin", "admin_interface", "auth", "contenttypes", "django_summernote", "sessions")
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

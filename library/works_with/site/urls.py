@@ -15,7 +15,7 @@ if settings.SITE == "django-ckeditor-5":
 if settings.SITE == "django-tinymce":
     urlpatterns += [path("tinymce/", include("tinymce.urls"))]
 if settings.SITE == "drf-spectacular":
-    from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+    from drf_spectacular import views
     from rest_framework import generics, serializers
 
     from works_with.site.models import Topic
@@ -31,7 +31,8 @@ if settings.SITE == "drf-spectacular":
 
     urlpatterns += [
         path("api/topics/", Topics.as_view()),
-        path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
-        path("api/docs/", SpectacularSwaggerView.as_view(), name="swagger-ui"),
-        path("api/redoc/", SpectacularRedocView.as_view(), name="redoc"),
+        path("api/schema/", views.SpectacularAPIView.as_view(), name="schema"),
+        path("api/docs/", views.SpectacularSwaggerView.as_view(), name="swagger-ui"),
+        path("api/docs/split/", views.SpectacularSwaggerSplitView.as_view(), name="swagger-ui-split"),
+        path("api/redoc/", views.SpectacularRedocView.as_view(), name="redoc"),
     ]

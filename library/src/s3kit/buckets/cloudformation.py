@@ -15,7 +15,7 @@ from typing import Any
 
 from s3kit import encryption
 from s3kit.buckets import policies
-from s3kit.buckets.wanted import BLOCKS, MARK, Wanted, wanted
+from s3kit.buckets.wanted import BLOCKS, EXPOSED_HEADERS, MARK, READ_HEADERS, Wanted, wanted
 from s3kit.clients import partition
 from s3kit.deployment import Bucket, Deployment, Location
 from s3kit.naming import buckets as bucket_names
@@ -56,7 +56,7 @@ def template(deployment: Deployment) -> dict[str, Any]:
     """
     region = _check_buckets(deployment)
     # The order of STORAGES makes no difference.
-    deployment = replace(deployment, locations=deployment.static_locations + deployment.media)
+    deployment = replace(deployment, locations=_distinct(deployment.static_locations + deployment.media))
     served = [(sid, each) for sid, each in policies.sids(deployment.locations) if each.custom_domain]
     if served:
         _check_domains(deployment, region)
@@ -85,6 +85,17 @@ def template(deployment: Deployment) -> dict[str, Any]:
         found["Conditions"] = {"StayOpen": {"Fn::Equals": [{"Ref": "BucketsStayOpen"}, "yes"]}}
         found["Outputs"] = _outputs(domains, keys)
     return {section: found[section] for section in _SECTIONS if section in found}
+
+
+def _distinct(locations: tuple[Location, ...]) -> tuple[Location, ...]:
+    """Return the locations without those of the same files, which differ in their links alone."""
+    found: dict[Location, Location] = {}
+    for each in locations:
+        files = replace(each, alias="", links="", cookie_domain="", expire=0)
+        kept = found.setdefault(files, each)
+        if each.links == "cookies":
+            found[files] = replace(kept, links="cookies")
+    return tuple(found.values())
 
 
 def _check_buckets(deployment: Deployment) -> str:
@@ -402,13 +413,15 @@ def _cdn(deployment: Deployment, domains: list[str], keys: Mapping[str, str]) ->
             continue
         (bucket,) = (each for each in buckets if location in each.bucket.locations)
         headers = f"{location.kind.capitalize()}Headers"
-        rules = bucket.aspects["cors"].value if location.kind == "static" else []
-        found[headers] = _headers(f"{unique}-{location.kind}", rules)
+        by_cookies = location.links == "cookies"
+        rules = bucket.aspects["cors"].value
+        found[headers] = _headers(f"{unique}-{location.kind}", rules, location, credentials=by_cookies)
         behavior = _behavior(sid, location.prefix, headers)
         if key := keys.get(sid):
             found |= _signed_links(unique, key)
             behavior["TrustedKeyGroups"] = [{"Ref": f"KeyGroup{_digest(key)}"}]
-            behavior["CachePolicyId"] = {"Ref": "MediaCache"}
+            # Cookies are for all addresses below a prefix, so that nobody may ask S3 for other headers by a query.
+            behavior["CachePolicyId"] = _CACHING_OPTIMIZED if by_cookies else {"Ref": "MediaCache"}
         behaviors.append(behavior)
         # With public-read each upload's ACL lets everybody in, and no policy lets CloudFront in.
         origins.append(_origin(sid, names[bucket.bucket], signs=location.through_cdn))
@@ -466,11 +479,13 @@ def _behavior(origin: str, prefix: str, headers: str) -> dict[str, Any]:
     }
 
 
-def _headers(name: str, cors: list[dict[str, Any]]) -> dict[str, Any]:
+def _headers(
+    name: str, cors: list[dict[str, Any]], location: Location, *, credentials: bool
+) -> dict[str, Any]:
     """Return what CloudFront adds to answers.
 
-    It gives CORS headers itself, by the bucket's rule for static files: S3's would have to be cached for each
-    origin apart, and the first visitor without one would take them from all others.
+    It gives CORS headers itself, by the bucket's rule: S3's would have to be cached for each origin apart, and
+    the first visitor without one would take them from all others. `credentials` lets scripts send cookies.
     """
     config: dict[str, Any] = {
         "Name": name,
@@ -484,15 +499,19 @@ def _headers(name: str, cors: list[dict[str, Any]]) -> dict[str, Any]:
         },
     }
     for rule in cors:
-        if rule["ID"] == f"{MARK}static":
+        if str(rule.get("ID", "")).startswith(MARK):
             config["CorsConfig"] = {
-                "AccessControlAllowCredentials": False,
-                "AccessControlAllowHeaders": {"Items": ["*"]},
-                "AccessControlAllowMethods": {"Items": rule["AllowedMethods"]},
+                "AccessControlAllowCredentials": credentials,
+                # With credentials browsers take * for a name.
+                "AccessControlAllowHeaders": {"Items": READ_HEADERS if credentials else ["*"]},
+                # Uploads go to the bucket itself.
+                "AccessControlAllowMethods": {"Items": ["GET", "HEAD"]},
                 "AccessControlAllowOrigins": {"Items": rule["AllowedOrigins"]},
                 "AccessControlMaxAgeSec": rule["MaxAgeSeconds"],
                 "OriginOverride": True,
             }
+            if location.kind == "media":
+                config["CorsConfig"]["AccessControlExposeHeaders"] = {"Items": EXPOSED_HEADERS}
     return {
         "Type": "AWS::CloudFront::ResponseHeadersPolicy",
         "Properties": {"ResponseHeadersPolicyConfig": config},

@@ -20,6 +20,15 @@ MARK = "django-s3-"
 
 # What `s3kit.uploads.pending` signs, beyond what every page may send.
 UPLOAD_HEADERS = ["content-type", "if-none-match"]
+# What scripts that read a file in parts ask for, and look at: pdf.js and players of films.
+READ_HEADERS = ["range"]
+EXPOSED_HEADERS = [
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Length",
+    "Content-Range",
+]
 LOCAL_ORIGINS = ("http://127.0.0.1:*", "http://localhost:*")
 
 
@@ -140,7 +149,8 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
             "browsers "
             + " and ".join(
                 ["load fonts and modules from another origin"] * is_static
-                + ["send large uploads to another origin"] * is_media
+                + ["let scripts read uploads from another origin"] * is_media
+                + ["send large ones to it"] * bucket.direct_uploads
             )
             + " only where it allows the site's",
         ),
@@ -237,18 +247,19 @@ def upload_headers(bucket: Bucket) -> list[str]:
 
 def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
-    # Nothing is read from the answers to uploads.
-    methods = {"static": ["GET", "HEAD"]} if bucket.static else {}
-    methods |= {"uploads": ["PUT"]} if bucket.direct_uploads else {}
+    holds = ["static"] * bool(bucket.static) + ["uploads"] * bool(bucket.media)
     # In one rule, because Ceph goes by the first whose origin fits, whatever its methods are.
-    rule = {
-        "ID": f"{MARK}{'-and-'.join(methods)}",
+    rule: dict[str, Any] = {
+        "ID": f"{MARK}{'-and-'.join(holds)}",
         "AllowedOrigins": allowed,
-        "AllowedMethods": [method for each in methods.values() for method in each],
-        **({"AllowedHeaders": upload_headers(bucket)} if "uploads" in methods else {}),
+        "AllowedMethods": ["GET", "HEAD", *(["PUT"] * bucket.direct_uploads)],
         "MaxAgeSeconds": 3600,
     }
-    return [rule] if allowed and methods else []
+    if bucket.media:
+        # Nothing is read from the answers to uploads: ETag is not exposed.
+        rule["AllowedHeaders"] = [*(upload_headers(bucket) * bucket.direct_uploads), *READ_HEADERS]
+        rule["ExposeHeaders"] = EXPOSED_HEADERS
+    return [rule] if allowed else []
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ def uploads(probed: Probed, location: Location) -> Iterator[Line]:
                 "if-none-match", partial(_condition, probed, location, partial(put, IfNoneMatch="*"))
             )
             yield from _visitors(probed, location)
+            if location.alias not in probed.dead_domains:
+                yield from seen("media cors", partial(_cors, probed, location))
         else:
             probed.not_probed.append("uploads as visitors see them")
         parts = partial(probed.begin_and_abort, target, location.bucket, key)
@@ -240,6 +242,30 @@ def _private(urls: set[str]) -> Line:
     return ok(probe, "without a signature an upload is denied")
 
 
+def _cors(probed: Probed, location: Location) -> Iterator[Line]:
+    """Ask for an upload as a script of each of the site's origins does."""
+    probe, origins = "media cors", probed.origins(location.target)
+    cure = f"set AWS_SITE_ORIGINS, then {APPLY}"
+    if location.custom_domain:
+        cure += "; give the distribution a response headers policy with CORS"
+    if not origins:
+        yield warning(probe, "no origin is allowed: scripts of the site's pages can't read uploads", cure)
+        return
+    url = probed.storage(location).signed_url(probed.name)
+    for origin in origins:
+        answer = fetch(url, headers={"Origin": origin})
+        if answer.status >= 300:  # which another line says
+            probed.not_probed.append("uploads as scripts read them")
+            return
+        if answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
+            text = (
+                f"scripts on {origin} (croppers, canvas, pdf.js) can't read uploads: CORS does not allow GET"
+            )
+            yield warning(probe, text, cure)
+            return
+    yield ok(probe, f"scripts on {', '.join(origins)} may read uploads")
+
+
 def _bypass(url: str) -> Line:
     """Tell whether uploads that are public through CloudFront can be read without it."""
     answer = fetch(url)
@@ -252,7 +278,7 @@ def _bypass(url: str) -> Line:
 
 
 def _open(probed: Probed, location: Location) -> Line:
-    answer = fetch(probed.storage(location).url(probed.name))
+    answer = fetch(probed.storage(location).signed_url(probed.name))
     if answer.status == 200 and answer.body == BODY:
         return ok("media visitors", f"anybody can read an upload: access is {location.access!r}")
     if answer.status == 200:
@@ -267,7 +293,7 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> Iterat
     storage, now = probed.storage(location), int(time.time())
 
     def works() -> Line:
-        answer = fetch(storage.url(probed.name))
+        answer = fetch(storage.signed_url(probed.name))
         if answer.status == 200 and answer.body == BODY:
             return ok("signed link", f"works, for up to {location.expire} seconds")
         if storage._cloudfront:
@@ -278,7 +304,7 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> Iterat
 
     def tampered() -> str:
         # The first character of the signature; the last of a CloudFront one can be changed without effect.
-        link = storage.url(probed.name)
+        link = storage.signed_url(probed.name)
         return re.sub(r"(?<=Signature=)[^&]", lambda found: "1" if found[0] == "0" else "0", link, count=1)
 
     def expired() -> str:
@@ -293,8 +319,27 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> Iterat
         return not_ok(probe, f"{text} answers {answer}", f"close the bucket to visitors: {APPLY}")
 
     yield from seen("signed link", works)
+    if location.links == "cookies" and storage._cloudfront:
+        yield from seen("signed cookies", partial(_cookies, storage, address))
     for probe, text, url in (
         ("tampered link", "a link whose signature was changed", tampered),
         ("expired link", "a link that has expired", expired),
     ):
         yield from seen(probe, partial(rejected, probe, text, url))
+
+
+def _cookies(storage: Any, address: str) -> Line:
+    """Tell whether CloudFront takes the storage's cookies, and lets nobody change the headers of an answer."""
+    probe = "signed cookies"
+    cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in storage.signed_cookies().items())}
+    answer = fetch(address, headers=cookies)
+    if answer.status != 200 or answer.body != BODY:
+        fix = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
+        return not_ok(probe, f"do not work: {answer}", fix)
+    changed = fetch(f"{address}?response-content-type=text/html", headers=cookies)
+    if changed.headers.get("content-type", "").startswith("text/html") and changed.status == 200:
+        text = "whoever has them can turn an upload into a page: CloudFront passes response-content-type on to S3"
+        return not_ok(
+            probe, text, "use the cache policy CachingOptimized, and no origin request policy, for uploads"
+        )
+    return ok(probe, f"work, for up to {storage.querystring_expire} seconds")

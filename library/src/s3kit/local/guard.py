@@ -8,6 +8,7 @@ through what AWS would accept too:
 - Nothing is asked of `/_...`, where MiniStack keeps its own commands, but whether it is up.
 - A request that is not about a bucket (IAM, STS, the list of buckets) is signed, and comes from no page.
 - A signature is SigV4, by a key that MiniStack made or by the random root, and root's is verified here.
+- What a link wants as a header of the answer is ISO-8859-1.
 - Each `x-amz-*` header is signed. Without that, an unsigned `x-amz-copy-source` on the link for a part copies
   another user's file (Amazon S3 API Reference, "Signature Calculations for the Authorization Header").
 
@@ -45,9 +46,9 @@ _FALSE_ROOT = re.compile(r"(test|[0-9]{12})?")
 class RejectedError(Exception):
     """A request that AWS would not accept, or that a foreign page could have sent."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int = 403) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.status = code, status
 
 
 class Request:
@@ -92,7 +93,7 @@ class Guard:
         self.app, self.root, self.verify, self.origins, self.accounts = app, root, verify, origins, accounts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on to MiniStack, or answer 403 with a sentence."""
+        """Pass a request on to MiniStack, or answer 403 or 400 with a sentence."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -126,6 +127,12 @@ class Guard:
                     "There were headers present in the request which were not signed:"
                     f" {', '.join(sorted(unsigned))}",
                 )
+        for name, values in request.query.items():
+            if name.lower().startswith("response-") and any(
+                max(value, default="") > "\xff" for value in values
+            ):
+                message = "Header value cannot be represented using ISO-8859-1."
+                raise RejectedError("InvalidArgument", message, 400)
         if signed is not None and _FALSE_ROOT.fullmatch(key) and key not in self.accounts:
             raise RejectedError("InvalidAccessKeyId", "There is no such access key.")
         if key == self.root:
@@ -188,7 +195,7 @@ async def _answer(send: Send, error: RejectedError) -> None:
     text = str(error).replace("&", "&amp;").replace("<", "&lt;")
     body = f"<Error><Code>{error.code}</Code><Message>{text}</Message></Error>".encode("latin-1", "replace")
     headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

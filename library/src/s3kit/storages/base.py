@@ -3,18 +3,21 @@
 import copy
 from dataclasses import replace
 from typing import Any, Self
+from urllib.parse import quote
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from s3kit import encryption, options, providers
+from s3kit import clients, encryption, options, providers
 from s3kit.deployment import Key, Location, Target, location_prefix, name_problems
 from s3kit.naming import regions
 from s3kit.options import Kind, conf
 
 # Where nothing else is configured; the local server has no other customers who could have taken the names.
 LOCAL_REGION = "us-east-1"
+
+_YES_OR_NO = ("file_overwrite", "conditional_writes", "versioning", "direct_uploads", "strict_references")
 
 
 class OnS3:
@@ -29,6 +32,9 @@ class OnS3:
     _local: bool | None = None
     _given: dict[str, Any]
     _location: Location
+
+    location: str
+    custom_domain: str
 
     def _begin(self, given: dict[str, Any]) -> None:
         """Read the options, now and whenever a test overrides a setting."""
@@ -45,17 +51,27 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in ("file_overwrite", "conditional_writes", "versioning", "direct_uploads"):
+        for name in _YES_OR_NO:
             if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."
                 )
+        if isinstance(values.get("prehashed"), str):
+            raise ImproperlyConfigured(
+                f"The option 'prehashed' is {values['prehashed']!r}: set it to a list of patterns."
+            )
         self._location = self._described(values)
         self._apply(values)
 
     def _apply(self, values: dict[str, Any]) -> None:
         """Take over the values of the options."""
         raise NotImplementedError
+
+    def address(self) -> str:
+        """Return the address of the prefix: on the custom domain if there is one, else in the bucket."""
+        if self.custom_domain:
+            return f"https://{self.custom_domain}/{quote(self.location, safe='/~')}"
+        return clients.object_url(self.target, self.named_bucket, self.location)
 
     def _read_settings_again(self, *, setting: str, **_kwargs: Any) -> None:
         if setting.startswith("AWS_") or setting in {"USE_S3", "CSRF_TRUSTED_ORIGINS"}:
@@ -118,6 +134,8 @@ class OnS3:
             direct_uploads=bool(values.get("direct_uploads")),
             expire=values.get("querystring_expire", 3600),
             cloudfront_key_id="" if local else text("cloudfront_key_id"),
+            cookie_domain="" if local else text("cloudfront_cookie_domain"),
+            links=text("links"),
             tags=options.tags(values["bucket_tags"]),
         )
 

@@ -41,8 +41,8 @@ from storages.backends.s3 import S3Storage
 from storages.utils import clean_name
 
 from s3kit import clients, errors
-from s3kit.options import MAX_AGE
-from s3kit.storages import cloudfront, signing
+from s3kit.options import LINKS, MAX_AGE
+from s3kit.storages import cloudfront, signing, types
 from s3kit.storages.base import OnS3
 from s3kit.storages.names import ChosenName, UniqueName
 
@@ -71,41 +71,6 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _UNIQUE_LENGTH = 13
 
 _EXTENSION = re.compile(r"(?:\.tar)?\.[a-z0-9]{1,16}$", re.IGNORECASE | re.ASCII)
-
-# What a browser may show under the address of the media. None of these can run a script with the rights of
-# that address, and no browser takes an image or a video for HTML, whatever the bytes are. A PDF's scripts run
-# inside the viewer, apart from the page's origin.
-_INLINE_TYPES = {
-    "avif": "image/avif",
-    "gif": "image/gif",
-    "jpeg": "image/jpeg",
-    "jpg": "image/jpeg",
-    "mp4": "video/mp4",
-    "pdf": "application/pdf",
-    "png": "image/png",
-    "webm": "video/webm",
-    "webp": "image/webp",
-}
-# What is downloaded under a type of its own, so that a device knows the program and <audio> and <video> play.
-# All else, SVG, HTML, XML and scripts above all, is downloaded as plain bytes: S3 cannot send
-# X-Content-Type-Options: nosniff, and browsers never look for HTML in application/octet-stream, while they do
-# in an answer that has no type, or none that they understand.
-_DOWNLOAD_TYPES = {
-    "csv": "text/csv",
-    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    "heic": "image/heic",
-    "m4a": "audio/mp4",
-    "mov": "video/quicktime",
-    "mp3": "audio/mpeg",
-    "odt": "application/vnd.oasis.opendocument.text",
-    "ods": "application/vnd.oasis.opendocument.spreadsheet",
-    "ogg": "audio/ogg",
-    "pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-    "txt": "text/plain",
-    "wav": "audio/wav",
-    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    "zip": "application/zip",
-}
 
 # boto3's names of what a link may ask of S3, and S3's own.
 LINK_PARAMETERS = {
@@ -158,6 +123,8 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                 raise ImproperlyConfigured(
                     f"The option {option!r} is {values[option]!r}: set it to 0 to {MAX_AGE} seconds."
                 )
+        self.types = types.resolved(values["inline_types"], values["content_types"])
+        self.links = links_option(values["links"], here.access)
         # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
         limit = values["max_memory_size"]
         self.max_memory_size = settings.FILE_UPLOAD_MAX_MEMORY_SIZE if limit is None else limit
@@ -393,12 +360,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
     def _get_write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
         """Return the headers of an upload; those of get_object_parameters(), for subclasses, come first."""
         kind = _split(name)[1].rpartition(".")[2].lower()
-        inline = kind in _INLINE_TYPES
+        content_type, disposition = self.types.of(kind)
         parameters: dict[str, Any] = {
-            "ContentType": _INLINE_TYPES.get(kind) or _DOWNLOAD_TYPES.get(kind) or self.default_content_type,
-            "ContentDisposition": _disposition(
-                "inline" if inline else "attachment", _shown_name(name, content)
-            ),
+            "ContentType": content_type or self.default_content_type,
+            "ContentDisposition": _disposition(disposition, _shown_name(name, content)),
             "CacheControl": self._cache_control(is_unique=isinstance(name, UniqueName)),
         }
         if self.default_acl:
@@ -448,7 +413,35 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         expire: int | None = None,
         http_method: str | None = None,
     ) -> str:
-        """Return the address of a file for a browser, signed where media are private. No request is made.
+        """Return the address of a file for a browser, as the option `links` says. No request is made.
+
+        Where it is `site`, that is `lasting_url()`; where it is `cookies`, the plain address on the CDN. With
+        further arguments, and otherwise, it is `signed_url()`, which takes the same.
+        """
+        if parameters is None and expire is None and http_method is None:
+            if self.links == "site":
+                return self.lasting_url(name)
+            if self.links == "cookies" and self._cloudfront:
+                return self._key_url(self.key(name))
+        return self.signed_url(name, parameters, expire, http_method)
+
+    def lasting_url(self, name: str) -> str:
+        """Return the address of a file on the site, which never expires: `s3kit.links` has its view.
+
+        Raises ImproperlyConfigured where the site has no such address for this storage.
+        """
+        from s3kit import links
+
+        return links.address(self, self.key(name).removeprefix(self.location))
+
+    def signed_url(
+        self,
+        name: str,
+        parameters: Mapping[str, str] | None = None,
+        expire: int | None = None,
+        http_method: str | None = None,
+    ) -> str:
+        """Return a link to a file, signed where media are private. No request is made.
 
         `parameters` are boto3's of GetObject: ResponseContentDisposition and its like, VersionId; S3 takes
         the former on signed links only. `expire` is in seconds, querystring_expire by default, and a link
@@ -461,11 +454,6 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         if self.querystring_auth:
             life: int = self.querystring_expire if expire is None else expire
             at = signing.window_start(time.time(), life, key)
-            if self._cloudfront and not all(self._cloudfront):
-                raise ImproperlyConfigured(
-                    "A custom_domain with private media needs CloudFront's signatures: set cloudfront_key_id"
-                    " and cloudfront_key (AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY)."
-                )
             if not self._cloudfront:
                 target = self.target
                 return signing.presign(
@@ -482,9 +470,46 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         if not self._cloudfront:
             return url
         try:
-            return cloudfront.signed(*self._cloudfront, url, at + life)
+            return cloudfront.signed(*self._key_pair(), url, at + life)
         except ValueError as error:
             raise ImproperlyConfigured(str(error)) from None
+
+    def seconds_left(self, name: str) -> int:
+        """Return for how many seconds a link that `signed_url()` returns from now on works at least.
+
+        A role's credentials may end it earlier than its signature says: botocore renews them 10 minutes before.
+        """
+        life: int = self.querystring_expire
+        now = time.time()
+        left = int(signing.window_start(now, life, self.key(name)) + life - now)
+        of_session = not self._cloudfront and clients.credentials(self.target).token
+        return min(left, 600) if of_session else left
+
+    def signed_cookies(self) -> dict[str, str]:
+        """Return the cookies with which a browser may read all files of this storage from CloudFront.
+
+        They are valid for `querystring_expire` seconds, and for at least half of that when they are handed
+        out. Raises ImproperlyConfigured without CloudFront, or without its key.
+        """
+        if not self._cloudfront:
+            raise ImproperlyConfigured(
+                f"{self._called} has no signed cookies: they need access 'private' and a custom_domain."
+            )
+        life: int = self.querystring_expire
+        resource = self._key_url(self.location)
+        ends = signing.window_start(time.time(), life, resource) + life
+        try:
+            return dict(cloudfront.signed_cookies(*self._key_pair(), f"{resource}*", ends))
+        except ValueError as error:
+            raise ImproperlyConfigured(str(error)) from None
+
+    def _key_pair(self) -> tuple[str, str]:
+        if not all(self.cloudfront_pair):
+            raise ImproperlyConfigured(
+                "A custom_domain with private media needs CloudFront's signatures: set cloudfront_key_id"
+                " and cloudfront_key (AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY)."
+            )
+        return self.cloudfront_pair
 
     def plain_url(self, name: str) -> str:
         """Return the address of a file without a signature, on the custom domain if there is one.
@@ -505,7 +530,12 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
             raise ValueError(
                 f"S3 takes {', '.join(refused)} on signed links only, and media are {self.access}."
             )
-        return {LINK_PARAMETERS[name]: str(value) for name, value in parameters.items()}
+        if self.links == "cookies" and self._cloudfront:
+            raise ValueError(
+                "With links 'cookies' S3 is told nothing by a link, so it can't take"
+                f" {', '.join(parameters)}: use a storage with signed links."
+            )
+        return {LINK_PARAMETERS[name]: _override(name, str(value)) for name, value in parameters.items()}
 
 
 class _LeftOpen(FileProxyMixin):
@@ -577,6 +607,45 @@ def _disposition(kind: str, name: str) -> str:
     plain = (root.strip(" .") or "file") + extension
     encoded = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
     return f'{kind}; filename="{plain}"{encoded}'
+
+
+_FILE_NAME = re.compile(
+    r'([\w!#$&+.^`|~-]+)\s*;\s*filename\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))', re.ASCII
+)
+
+
+def _override(name: str, value: str) -> str:
+    """Return a header that a link asks S3 for, in ASCII, to which S3 can be told any file name.
+
+    S3 answers 400 to what is not ISO-8859-1, and browsers guess at what is not ASCII. Raises ValueError for a
+    value that is neither ASCII nor a disposition with a plain file name, and for control characters.
+    """
+    if value.isascii() and value.isprintable():
+        return value
+    found = _FILE_NAME.fullmatch(value.strip()) if name == "ResponseContentDisposition" else None
+    if found is None or any(unicodedata.category(c) == "Cc" for c in value):
+        raise ValueError(
+            f"{name} is {value[:60]!r}, which no header can be: leave out what is not printable ASCII, except in"
+            ' the file name of attachment; filename="...".'
+        )
+    kind, quoted, bare = found.groups()
+    file_name = re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
+    spaced = (" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", file_name))
+    # What turns the direction of writing disguises an extension.
+    file_name = "".join(c for c in spaced if c.isprintable())
+    return _disposition(kind, file_name) if file_name else str(kind)
+
+
+def links_option(value: Any, access: str) -> str:
+    """Return the option `links`; raise ImproperlyConfigured for what is none, or does not suit the access."""
+    if value not in LINKS:
+        raise ImproperlyConfigured(f"The option 'links' is {value!r}: choose one of {', '.join(LINKS)}.")
+    if value != "signed" and access != "private":
+        raise ImproperlyConfigured(
+            f"The option 'links' is {value!r}, but access is {access!r}, whose links are plain and last: leave"
+            " links out."
+        )
+    return str(value)
 
 
 class _SharingSession(boto3.Session):  # type: ignore[misc]

@@ -7,18 +7,22 @@ rewritten, and `s3kit.publishing.publish` uploads the outcome at the end. A web 
 import base64
 import gzip
 import json
+import logging
+import posixpath
 import re
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self
 from urllib.parse import quote, unquote, urlsplit
 
 from django.conf import settings
+from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import ManifestFilesMixin
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, SuspiciousFileOperation
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import Storage, storages
 
@@ -32,6 +36,8 @@ from s3kit.storages.base import OnS3
 # A site whose manifest can't be read asks again after this many seconds, not at each page.
 ASK_AGAIN_AFTER = 10.0
 SCRIPTS = (".js", ".mjs")
+
+_log = logging.getLogger(__name__)
 
 
 class _RelativeAddresses(Storage):
@@ -65,7 +71,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         self._manifest_text = ""
 
     def _apply(self, values: dict[str, Any]) -> None:
-        self.strict_references = bool(values["strict_references"])
+        self.strict_references = values["strict_references"]
         self.prehashed = tuple(values["prehashed"])
         self.bucket_name, self.location = self._location.bucket, self._location.prefix
         self.custom_domain = self._location.custom_domain
@@ -75,13 +81,9 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         other = super().bound(local=local)
         if other is not self:
             other._manifest, other._failure, other._lock = None, None, threading.Lock()
+            for derived in ("_folders", "_integrities"):
+                other.__dict__.pop(derived, None)
         return other
-
-    def address(self) -> str:
-        """Return the address of the prefix: on the custom domain if there is one, else in the bucket."""
-        if self.custom_domain:
-            return f"https://{self.custom_domain}/{quote(self.location, safe='/~')}"
-        return clients.object_url(self.target, self.named_bucket, self.location)
 
     # The manifest
 
@@ -234,10 +236,37 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         return super().stored_name(name)
 
     def url(self, name: str | None, force: bool = False) -> str:
-        """Return a file's address, percent-encoded; with DEBUG on and not `force`, the one of runserver."""
+        """Return a file's address, percent-encoded; with DEBUG on and not `force`, the one of runserver.
+
+        A leading slash is dropped, and a folder has its plain address. Raises ValueError for a name that the manifest
+        lacks, and ImproperlyConfigured where no manifest can be read; while a module is imported, both give the plain
+        address, because commands that make the manifest import the site's modules, too.
+        """
+        name = (name or "").lstrip("/")
         if settings.DEBUG and not force:
-            return str(settings.STATIC_URL) + _quoted(unquote(name or "").lstrip("/"))
-        return self.address() + _quoted(super().url(name or "", force))
+            _note_missing(name)
+            return str(settings.STATIC_URL) + _quoted(unquote(name))
+        try:
+            return self.address() + _quoted(super().url(name, force))
+        except (ValueError, ImproperlyConfigured) as error:
+            if isinstance(error, ValueError) and unquote(name) in self._folders:
+                return self.address() + _quoted(unquote(name))
+            if not _is_importing():
+                raise
+            _log.warning("While modules are imported, %s has its plain address: %s", name, error)
+            try:
+                return self.address() + _quoted(unquote(name))
+            except ImproperlyConfigured:  # where an image is built, no bucket is known
+                return str(settings.STATIC_URL) + _quoted(unquote(name))
+
+    @cached_property
+    def _folders(self) -> set[str]:
+        found: set[str] = set()
+        for folder in map(posixpath.dirname, self.hashed_files):
+            while folder and folder not in found:
+                found.add(folder)
+                folder = posixpath.dirname(folder)
+        return found
 
     # Files
 
@@ -316,6 +345,25 @@ def _quoted(address: str) -> str:
     """Return a relative address with its path percent-encoded, and query and fragment as they are."""
     path, rest = re.fullmatch(r"([^?#]*)(.*)", address, re.DOTALL).groups()  # type: ignore[union-attr]
     return quote(path, safe="/~") + str(rest)
+
+
+def _is_importing() -> bool:
+    """Tell whether a module is just being imported."""
+    return any(
+        frame.f_code.co_filename.startswith("<frozen importlib") for frame, _ in traceback.walk_stack(None)
+    )
+
+
+@cache
+def _note_missing(name: str) -> None:
+    """Log a name that no finder knows: with DEBUG off, it would be an error. Says so once."""
+    path = urlsplit(unquote(name)).path
+    try:
+        found = not path or finders.find(path)
+    except SuspiciousFileOperation:
+        found = None
+    if not found:
+        _log.warning("There is no static file %s: with DEBUG off, a page that names it fails.", path)
 
 
 def _cure() -> str:

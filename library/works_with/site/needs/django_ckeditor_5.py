@@ -1,3 +1,5 @@
-"""The editor writes its styles into the page."""
+"""What somebody aligns or colours has its style in the text."""
 
-S3KIT_CSP_ADDITIONS = {"admin": {"style-src": ["'unsafe-inline'"]}}
+from csp.constants import UNSAFE_INLINE
+
+S3KIT_CSP_ADDITIONS = {"admin": {"style-src": [UNSAFE_INLINE]}}

@@ -4,15 +4,16 @@ The theme "lite" answers 500, with Django's ManifestStaticFilesStorage too: it n
 lacks. Anybody may send attachments unless you ask for a login.
 """
 
+from csp.constants import SELF, UNSAFE_INLINE
+
 from s3kit.csp import INLINE
 
-_HOSTS = ["code.jquery.com", "cdn.jsdelivr.net/npm/bootstrap@5.0.2/"]
 S3KIT_CSP_ADDITIONS = {
     "admin": INLINE,
     "django_summernote-editor": {
-        "script-src": ["'unsafe-inline'", *_HOSTS],
-        "style-src": ["'unsafe-inline'", *_HOSTS],
-        "frame-ancestors": ["'self'"],
+        "script-src": [UNSAFE_INLINE, "code.jquery.com", "cdn.jsdelivr.net/npm/bootstrap@5.0.2/"],
+        "style-src": [UNSAFE_INLINE, "cdn.jsdelivr.net/npm/bootstrap@5.0.2/"],
+        "frame-ancestors": [SELF],
     },
 }
 SUMMERNOTE_THEME = "bs5"

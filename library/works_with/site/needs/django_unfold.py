@@ -1,5 +1,5 @@
-"""Unfold's menus are built with Alpine, which evaluates text from attributes."""
+"""Unfold's menus are built with Alpine, which evaluates text from attributes and shows and hides by inline styles."""
 
-from s3kit.csp import INLINE
+from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 
-S3KIT_CSP_ADDITIONS = {"admin": INLINE | {"script-src": ["'unsafe-inline'", "'unsafe-eval'"]}}
+S3KIT_CSP_ADDITIONS = {"admin": {"script-src": [UNSAFE_EVAL], "style-src": [UNSAFE_INLINE]}}

@@ -1,0 +1,5 @@
+"""The lasting addresses of the default storage's files: `path("media/", include("s3kit.links.urls"))`."""
+
+from s3kit import links
+
+urlpatterns = links.patterns("default")

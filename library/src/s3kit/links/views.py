@@ -1,0 +1,78 @@
+"""The view behind lasting addresses."""
+
+import posixpath
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.files.storage import storages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_safe
+
+from s3kit.links.access import allowed
+from s3kit.storages import types
+
+
+@require_safe
+def follow(request: HttpRequest, name: str, storage: str) -> HttpResponseBase:
+    """Redirect to a fresh link to a file, if the site's rule lets this request read it: 403 otherwise.
+
+    404 is for names that no file of the storage can have. S3 is not asked, so the answer does not tell whether
+    there is a file. One that is not on S3 is sent by the site itself.
+    """
+    if not _is_canonical(name):
+        raise Http404(name)
+    backend: Any = storages[storage]
+    is_on_s3 = hasattr(backend, "signed_url")
+    try:
+        if is_on_s3:
+            backend.key(name)
+    except SuspiciousOperation as error:
+        raise Http404(str(error)) from error
+    # With debug on Django's own static() would send what is on disk to everybody, and a page's pictures need it.
+    is_open = settings.DEBUG and not is_on_s3
+    if not is_open and not allowed(request, name, storage):
+        raise PermissionDenied
+    response = _redirect(request, backend, name) if is_on_s3 else _sent(backend, name)
+    patch_vary_headers(response, ["Cookie"])
+    return response
+
+
+def _is_canonical(name: str) -> bool:
+    """Tell whether a name is the only spelling of its file: the site's rule must see what S3 is asked for."""
+    plain = posixpath.normpath(name)
+    return (
+        name == plain
+        and not name.startswith(("/", "../"))
+        and name not in {".", ".."}
+        and not {"\\", "\0"} & {*name}
+    )
+
+
+def _redirect(request: HttpRequest, backend: Any, name: str) -> HttpResponse:
+    # Half of the link's life is left to whoever is redirected by a cached answer, to seek in a film or resume.
+    age = max(backend.seconds_left(name) // 2, 0)
+    # A signature is for one method.
+    method = "HEAD" if request.method == "HEAD" else None
+    response = HttpResponseRedirect(backend.signed_url(name, http_method=method))
+    response.headers["Cache-Control"] = f"private, max-age={age}"
+    return response
+
+
+def _sent(backend: Any, name: str) -> FileResponse:
+    """Send a file that is not on S3, as a browser would get it from there."""
+    try:
+        file = backend.open(name)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise Http404(name) from error
+    except SuspiciousOperation as error:
+        raise Http404(str(error)) from error
+    extension = posixpath.splitext(name)[1].lower().removeprefix(".")
+    content_type, disposition = types.resolved({}, {}).of(extension)
+    response = FileResponse(file, content_type=content_type or "application/octet-stream")
+    response.headers["Content-Disposition"] = disposition
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response

@@ -1,0 +1,159 @@
+"""CloudFront's signed cookies, read as CloudFront reads them, and who gets them."""
+
+import base64
+import json
+from http.cookies import Morsel
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import storages
+from django.http import HttpResponse
+from django.test import RequestFactory
+
+from s3kit import links
+from s3kit.links.cookies import CookiesMiddleware
+from s3kit.storages import cloudfront, media
+from tests.ministack import s3_settings
+
+NOW = 1_800_000_000
+POLICY, SIGNATURE, KEY_ID = "CloudFront-Policy", "CloudFront-Signature", "CloudFront-Key-Pair-Id"
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Any, key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    s3_settings(
+        settings,
+        media={"custom_domain": "media.example.com", "links": "cookies", "location": "up loads"},
+        AWS_CLOUDFRONT_KEY_ID="K2EXAMPLE",
+        AWS_CLOUDFRONT_KEY=pem,
+        AWS_CLOUDFRONT_COOKIE_DOMAIN="example.com",
+    )
+    monkeypatch.setattr(media.time, "time", lambda: NOW)
+
+
+def decoded(value: str) -> bytes:
+    """Return the bytes of a cookie in CloudFront's variant of base64, which has neither + nor / nor =."""
+    assert not set("+/=") & set(value)
+    return base64.b64decode(value.translate(str.maketrans("-_~", "+=/")), validate=True)
+
+
+def test_a_browser_with_the_cookies_may_read_the_prefix_for_an_hour(key: rsa.RSAPrivateKey) -> None:
+    default: Any = storages["default"]
+    assert default.url("a b/é.jpg") == "https://media.example.com/up%20loads/a%20b/%C3%A9.jpg"
+    cookies = default.signed_cookies()
+    assert list(cookies) == [POLICY, SIGNATURE, KEY_ID]
+    assert cookies[KEY_ID] == "K2EXAMPLE"
+    policy = decoded(cookies[POLICY])
+    # As CloudFront verifies it: SHA-1 and RSA, of the policy's own bytes.
+    key.public_key().verify(decoded(cookies[SIGNATURE]), policy, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
+    (statement,) = json.loads(policy)["Statement"]
+    assert statement["Resource"] == "https://media.example.com/up%20loads/*"
+    (end,) = statement.pop("Condition")["DateLessThan"].values()
+    assert 1800 <= end - NOW <= 3600
+    assert sum(map(len, cookies.values())) < 1000  # bytes of each request to the CDN
+
+
+def test_they_are_the_same_for_a_window_and_signed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloudfront.signed_cookies.cache_clear()
+    default: Any = storages["default"]
+    ends = set()
+    for later in range(0, 3600, 300):
+        monkeypatch.setattr(media.time, "time", lambda later=later: NOW + later)
+        cookies = default.signed_cookies()
+        (statement,) = json.loads(decoded(cookies[POLICY]))["Statement"]
+        ends.add(statement["Condition"]["DateLessThan"]["AWS:EpochTime"])
+    assert len(ends) in {2, 3}
+    assert cloudfront.signed_cookies.cache_info().misses == len(ends)
+
+
+def test_a_link_of_its_own_is_signed_and_tells_s3_nothing() -> None:
+    default: Any = storages["default"]
+    assert "&Signature=" in default.url("a.jpg", expire=60)
+    with pytest.raises(ValueError, match="ResponseContentType: use a storage with signed links"):
+        default.url("a.jpg", parameters={"ResponseContentType": "text/html"})
+
+
+def test_without_a_cdn_links_are_signed(settings: Any) -> None:
+    s3_settings(settings, media={"links": "cookies"}, USE_S3=True)
+    default: Any = storages["default"]
+    assert "X-Amz-Signature=" in default.url("a.jpg")
+    with pytest.raises(ImproperlyConfigured, match="they need access 'private' and a custom_domain"):
+        default.signed_cookies()
+
+
+@pytest.mark.parametrize(("name", "value"), [("AWS_CLOUDFRONT_KEY", ""), ("AWS_CLOUDFRONT_KEY", "no key")])
+def test_without_a_key_there_are_none(settings: Any, name: str, value: str) -> None:
+    setattr(settings, name, value)
+    with pytest.raises(ImproperlyConfigured, match="cloudfront_key"):
+        storages["default"].signed_cookies()  # type: ignore[attr-defined]
+
+
+def given(response: HttpResponse) -> dict[str, Morsel]:
+    return dict(response.cookies)
+
+
+def test_they_go_to_the_cdn_alone_and_only_over_tls() -> None:
+    response = HttpResponse()
+    response["Cache-Control"] = "public, max-age=60"
+    links.set_cookies(response)
+    assert set(given(response)) == {POLICY, SIGNATURE, KEY_ID}
+    for cookie in given(response).values():
+        assert (cookie["domain"], cookie["path"]) == ("example.com", "/up%20loads/")
+        assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
+        # With the browser's session, as AWS recommends.
+        assert not cookie["max-age"]
+        assert not cookie["expires"]
+    assert response["Cache-Control"] == "max-age=60, private"
+    assert response["Vary"] == "Cookie"
+    links.delete_cookies(response)
+    for cookie in given(response).values():
+        assert (cookie.value, cookie["max-age"]) == ("", 0)
+        assert (cookie["domain"], cookie["path"]) == ("example.com", "/up%20loads/")
+
+
+def answered(
+    user: Any, content_type: str = "text/html; charset=utf-8", session: str = "s"
+) -> dict[str, Morsel]:
+    request = RequestFactory().get("/")
+    request.user = user
+    request.COOKIES = {"sessionid": session} if session else {}
+    return given(CookiesMiddleware(lambda _request: HttpResponse(content_type=content_type))(request))
+
+
+def test_pages_bring_them_to_whom_the_rule_lets_read_everything(settings: Any) -> None:
+    asked = []
+
+    def rule(request: Any, name: str, storage: str) -> bool:
+        asked.append((name, storage))
+        return bool(request.user.is_authenticated)
+
+    settings.S3KIT_LINKS_PERMISSION = rule
+    assert all(cookie.value for cookie in answered(User()).values())
+    assert asked == [("", "default")]
+    assert answered(User(), "application/json") == {}
+    # Whoever comes without a session never had any; with one it may be over.
+    assert answered(AnonymousUser(), session="") == {}
+    assert [cookie.value for cookie in answered(AnonymousUser()).values()] == [""] * 3
+
+
+def test_only_staff_gets_them_unless_the_site_has_a_rule() -> None:
+    assert len(answered(User(is_staff=True))) == 3
+    assert not any(cookie.value for cookie in answered(User()).values())
+
+
+def test_nobody_gets_any_where_links_are_signed(settings: Any) -> None:
+    s3_settings(settings, media={"custom_domain": "media.example.com"})
+    assert answered(User(is_staff=True)) == {}
+    s3_settings(settings, media={"custom_domain": "media.example.com", "links": "cookies"}, USE_S3="local")
+    assert answered(User(is_staff=True)) == {}

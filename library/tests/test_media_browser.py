@@ -1,0 +1,182 @@
+"""Private files in Chromium: scripts of the site's pages read them, and no SVG runs a script."""
+
+import io
+import shutil
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.ministack import MakeSite
+
+pytestmark = pytest.mark.slow
+
+ran: list[str] = []
+
+
+def page(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse("<!doctype html><title>page</title>")
+
+
+def note(request: HttpRequest) -> HttpResponse:
+    """Note that a script ran: each way of showing an SVG has a mark of its own."""
+    ran.append(request.GET["in"])
+    answer = HttpResponse()
+    answer["Access-Control-Allow-Origin"] = "*"
+    return answer
+
+
+urlpatterns = [path("", page), path("ran", note), path("media/", include("s3kit.links.urls"))]
+
+
+def anybody(*_args: Any) -> bool:
+    return True
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next((found for name in names if (found := shutil.which(name))), None)
+    assert found, "No Chromium on this machine (Debian and Ubuntu: apt install chromium)"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Return where the site is: Playwright's event loop keeps pytest-django's live_server from its database."""
+    server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
+    server.set_app(WSGIHandler())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def tab(s3_site: MakeSite, settings: Any, address: str, browser: Browser) -> Iterator[Page]:
+    """Return a page of the site, at another origin than its private files."""
+    settings.ROOT_URLCONF = __name__
+    settings.S3KIT_LINKS_PERMISSION = anybody
+    s3_site()
+    opened = browser.new_page()
+    opened.goto(f"{address}/")
+    yield opened
+    opened.close()
+
+
+def picture() -> bytes:
+    body = io.BytesIO()
+    Image.new("RGB", (3, 2), (200, 100, 50)).save(body, "PNG")
+    return body.getvalue()
+
+
+DRAWN = """async address => {
+    const image = new Image();
+    image.crossOrigin = "anonymous";
+    image.src = address;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    canvas.getContext("2d").drawImage(image, 0, 0);
+    return [image.naturalWidth, ...canvas.getContext("2d").getImageData(0, 0, 1, 1).data];
+}"""
+FETCHED = """async address => {
+    const whole = await fetch(address);
+    const part = await fetch(address, {headers: {Range: "bytes=1-3"}});
+    return {
+        size: (await whole.arrayBuffer()).byteLength,
+        ranges: whole.headers.get("Accept-Ranges"),
+        length: whole.headers.get("Content-Length"),
+        name: whole.headers.get("Content-Disposition"),
+        status: part.status,
+        part: await part.text(),
+        range: part.headers.get("Content-Range"),
+    };
+}"""
+
+
+def test_scripts_read_a_private_picture_by_a_link_and_by_a_lasting_address(tab: Page) -> None:
+    default: Any = storages["default"]
+    content = picture()
+    name = default.save("lake.png", ContentFile(content))
+    for address in (default.url(name), default.lasting_url(name)):
+        assert tab.evaluate(DRAWN, address) == [3, 200, 100, 50, 255]
+        assert tab.evaluate(FETCHED, address) == {
+            "size": len(content),
+            "ranges": "bytes",
+            "length": str(len(content)),
+            "name": 'inline; filename="lake.png"',
+            "status": 206,
+            "part": "PNG",
+            "range": f"bytes 1-3/{len(content)}",
+        }
+
+
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="7" height="5">
+<script>fetch("{site}/ran?in=" + (window.name || "page")); new Image().src = "{site}/ran?in=image"</script>
+<image href="x" onerror="fetch('{site}/ran?in=handler')"/><rect width="7" height="5"/></svg>"""
+
+SHOWN = """async address => {
+    const sizes = [];
+    for (const [tag, attribute] of [["iframe", "src"], ["object", "data"], ["embed", "src"]]) {
+        const element = document.createElement(tag);
+        element.name = tag;
+        if (tag !== "iframe") element.type = "image/svg+xml";
+        element[attribute] = address;
+        document.body.append(element);
+    }
+    const image = new Image();
+    image.src = address;
+    await image.decode();
+    return [image.naturalWidth, image.naturalHeight];
+}"""
+
+
+def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
+    tab: Page, browser: Browser, address: str
+) -> None:
+    default: Any = storages["default"]
+    ran.clear()
+    content = SVG.replace("{site}", address).encode()
+    name = default.save("logo.svg", ContentFile(content))
+    # The same bytes as S3 would serve them without our headers do run: what is seen below is not for want of trying.
+    default.connection.meta.client.put_object(
+        Bucket=default.bucket_name,
+        Key="media/shown.svg",
+        Body=content,
+        ContentType="image/svg+xml",
+    )
+    assert tab.evaluate(SHOWN, default.url("shown.svg")) == [7, 5]
+    tab.wait_for_load_state("networkidle")
+    assert {"iframe", "object", "embed"} <= set(ran)
+    tab.goto(f"{address}/")
+    ran.clear()
+
+    assert tab.evaluate(SHOWN, default.url(name)) == [7, 5]
+    other = browser.new_page()
+    other.goto(f"{address}/")
+    with other.expect_download() as download:
+        other.evaluate("address => { location.href = address }", default.lasting_url(name))
+    assert download.value.suggested_filename == "logo.svg"
+    tab.wait_for_load_state("networkidle")
+    assert tab.evaluate("fetch('/ran?in=last').then(answer => answer.ok)")
+    assert ran == ["last"]
+    other.close()
