@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["pytester", "s3kit.testing", "tests.ministack", "tests.doctored", "tests.fake_aws"]
+pytest_plugins = [
+    "pytester",
+    "s3kit.testing",
+    "tests.ministack",
+    "tests.doctored",
+    "tests.fake_aws",
+    "tests.chromium",
+]
 
 # A machine that is busy with other things has found no counterexample. In CI the examples are the same each
 # time, so that what fails there is of the change; elsewhere each run looks for new ones.

@@ -1,20 +1,16 @@
 """Private files in Chromium: scripts of the site's pages read them, and no SVG runs a script."""
 
 import io
-import shutil
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.core.handlers.wsgi import WSGIHandler
-from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.ministack import MakeSite
 
@@ -40,35 +36,6 @@ urlpatterns = [path("", page), path("ran", note), path("media/", include("s3kit.
 
 def anybody(*_args: Any) -> bool:
     return True
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((found for name in names if (found := shutil.which(name))), None)
-    assert found, "No Chromium on this machine (Debian and Ubuntu: apt install chromium)"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Return where the site is: Playwright's event loop keeps pytest-django's live_server from its database."""
-    server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
-    server.set_app(WSGIHandler())
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-class QuietHandler(WSGIRequestHandler):
-    def log_message(self, *_args: Any) -> None:
-        pass
 
 
 @pytest.fixture

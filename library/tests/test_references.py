@@ -398,6 +398,23 @@ def test_addresses_are_encoded_as_in_templates(write: Write, settings: Any, name
     assert f'import("./{in_page}")' in collected["app/a.js"]
 
 
+def test_what_django_passes_over_or_mistakes(write: Write) -> None:
+    write(
+        {
+            "a.mjs": "import './b.js'\n",
+            "b.js": "import './c.js'; export { x } from './c.js';",
+            "c.js": "export const x = 1;",
+            "d.js": "import('./b.js?v=2#top')",
+        }
+    )
+    collected = Collected()
+    assert collected["a.mjs"] == f'import"./{collected.base("b.js")}"\n'
+    c = collected.base("c.js")
+    assert collected["b.js"] == f'import"./{c}"; export {{ x }} from "./{c}";'
+    # The final name of a file that is rewritten itself, query or not.
+    assert collected["d.js"] == f'import("./{collected.base("b.js")}?v=2#top")'
+
+
 def test_root_relative_addresses_stand_for_static_files_whatever_static_url_is(
     write: Write, settings: Any
 ) -> None:
@@ -634,3 +651,23 @@ def test_names_and_bytes_of_any_tree_are_those_of_django(
         assert ours == by_django(tmp_path_factory.mktemp("theirs"))
 
     same()
+
+
+def test_each_file_is_parsed_and_named_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Django's own storage, each pass over the files does so again."""
+    chain = {f"{n}.css": f'@import "{n + 1}.css";' for n in range(50)} | {"50.css": "a {}"}
+    circle = {f"{n}.js": f'import "./{(n + 1) % 50}.js";' for n in range(50)}
+    write({**chain, **circle, "a.png": b"png"})
+    parsed, named = [], []
+    for parser in (css, modules):
+        original = parser.references
+        monkeypatch.setattr(parser, "references", lambda body, o=original: (parsed.append(body), o(body))[1])
+
+    class Counting(StaticStorage):
+        def hashed_name(self, name: str, *arguments: Any, **more: Any) -> Any:
+            named.append(name)
+            return super().hashed_name(name, *arguments, **more)
+
+    collected = Collected(Counting())
+    assert len(parsed) == len(chain) + len(circle)
+    assert sorted(named) == sorted(collected.names)

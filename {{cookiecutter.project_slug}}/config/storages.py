@@ -7,6 +7,7 @@ class StaticStorage(storages.StaticStorage):
     """CSS, JavaScript and images that belong to the code: public, published by `manage.py collectstatic`."""
 
     location = "static/"
+    strict_references = True  # a style sheet or script of this project that names a missing file stops a deploy
 
 
 class MediaStorage(storages.MediaStorage):

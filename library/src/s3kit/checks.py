@@ -99,6 +99,7 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     found += _boto3_variables(locations)
     found += _origins(locations, later=later)
     found += _trusted_accounts()
+    found += _permission()
     # What several storages share is one line and not one for each.
     return list({(check.id, check.msg): check for check in found}.values())
 
@@ -329,16 +330,24 @@ def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessag
 
 
 def _lasting_links(alias: str, storage: Any) -> Iterator[CheckMessage]:
-    from s3kit.links.access import rule
-
     try:
         storage.lasting_url("a")
-        rule()
     except ImproperlyConfigured as error:
         yield Error(
             f"STORAGES[{alias!r}] has links 'site'. {error}",
-            hint="links.md in the documentation shows the URLs and the rule.",
+            hint="Each storage that has lasting addresses needs a line in urls.py.",
             id="s3kit.E020",
+        )
+
+
+def _permission() -> Iterator[CheckMessage]:
+    from s3kit.links.access import rule
+
+    try:
+        rule()
+    except ImproperlyConfigured as error:
+        yield Error(
+            str(error), hint="Without the setting, staff may follow lasting addresses.", id="s3kit.E022"
         )
 
 
@@ -447,7 +456,7 @@ def _origins(locations: list[Location], *, later: bool) -> Iterator[CheckMessage
     if remote and not conf.origins and not later and not settings.DEBUG:
         yield Warning(
             "AWS_SITE_ORIGINS and CSRF_TRUSTED_ORIGINS name no origin, so no bucket allows the site's pages to"
-            " load fonts and JavaScript modules from it, or to send large uploads to it.",
+            " load fonts and JavaScript modules from it, to read uploads in scripts, or to send large ones to it.",
             hint='Set AWS_SITE_ORIGINS = ["https://www.example.com"], as visitors\' browsers show it.',
             id="s3kit.W009",
         )

@@ -2,7 +2,8 @@
 
 Each style sheet and script is parsed once. A file gets its name after the files that it refers to, whose names are
 part of its content. Files that refer to each other in a circle, as modules may, are hashed together: when one of
-them changes, all get new names, so that no browser mixes the modules of two deploys.
+them changes, all get new names, so that no browser mixes the modules of two deploys. Names and bytes are those of
+Django's manifest storage, with the differences that docs/static-files.md lists.
 """
 
 import codecs

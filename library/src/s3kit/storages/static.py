@@ -204,7 +204,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
     ) -> Iterator[tuple[str, str, bool]]:
         """Hash the collected files, and yield each one's plain and final name; the manifest is written at the end.
 
-        Replaces Django's way of doing so, with the same outcome: `s3kit.publishing.graph` says what differs. Raises
+        Replaces Django's way of doing so; `s3kit.publishing.graph` says what differs. Raises
         ValueError for references of the project's own files to missing ones, where `strict_references` is set.
         """
         del options
