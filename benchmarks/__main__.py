@@ -25,6 +25,7 @@ WORK = ROOT / ".work" / "bench"
 
 LIBRARY = ROOT / "library"
 
+_PARSER = ("tree-sitter==0.26.1", "tree-sitter-javascript==0.25.0")
 _DJANGO_STORAGES = ("django==5.2.19", "django-storages[s3]==1.14.6", "boto3==1.44.5")
 
 
@@ -36,18 +37,21 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "ours": Peer("django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2")),
+    "ours": Peer(
+        "django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2", "tree-sitter==0.26.1")
+    ),
     "manifest": Peer("S3ManifestStaticStorage", _DJANGO_STORAGES),
     "collectfasta": Peer("Collectfasta", (*_DJANGO_STORAGES, "Collectfasta==3.3.5")),
 }
+# How many times 2,000 files of packages the trees have.
+SIZES = {"small": 0, "large": 1, "huge": 5}
 TREES = {
-    "small": f"the admin's files and {files.SMALL} more",
-    "large": f"the admin's files and {files.SMALL + files.MORE:,} more",
+    tree: f"the admin's files and {files.SMALL + times * files.MORE:,} more" for tree, times in SIZES.items()
 }
 STEPS = {"first": "first deploy", "unchanged": "nothing changed", "changed": "one file changed"}
 DELAYS = (0, 20, 100)  # ms
 # What is measured besides, by the name that --only has for it.
-MORE = ("links", "uploads")
+MORE = ("links", "uploads", "names")
 
 # Rounds of (files, delay): for what takes minutes one, or none, so that all of it ends within ten minutes.
 DEFAULT = {
@@ -57,6 +61,7 @@ DEFAULT = {
     ("large", 0): {"ours": 3, "collectfasta": 1},
     ("large", 20): {"ours": 5, "collectfasta": 1},
     ("large", 100): {"ours": 3},
+    ("huge", 20): {"ours": 2},
 }
 QUICK = {("small", 20): {"ours": 3, "collectfasta": 1}, ("large", 20): {"ours": 2}}
 FULL = {(tree, delay): dict.fromkeys(PEERS, 3) for tree in TREES for delay in DELAYS}
@@ -173,7 +178,7 @@ class Project:
     def __init__(self, peer: str, folder: Path, tree: str, s3: Server) -> None:
         self.peer, self.folder, self.s3 = peer, folder, s3
         self.static = folder / "project" / "static"
-        count = files.write(self.static, more=tree == "large")
+        count = files.write(self.static, more=SIZES[tree])
         (admin,) = folder.glob("venv/lib/*/site-packages/django/contrib/admin/static")
         self.sources = [path for top in (self.static, admin) for path in top.rglob("*") if path.is_file()]
         self.changed = self.static / files.CHANGED
@@ -318,6 +323,33 @@ def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]
     return taken
 
 
+def manifests(folder: Path, rounds: int) -> list[list[str]]:
+    """Return rows: how many files, and the seconds of `s3 manifest` and of `manage.py check`, in turn."""
+    rows = []
+    output = WORK / "staticfiles.json"
+    for times in (*SIZES.values(), 10):
+        count = files.write(folder / "project" / "static", more=times)
+        seconds: dict[str, list[float]] = {"check": [], f"s3 manifest --output {output}": []}
+        for _ in range(rounds + 1):  # the first brings files into the machine's cache
+            for command, taken in seconds.items():
+                began = time.monotonic()
+                subprocess.run(
+                    [folder / "venv" / "bin" / "python", "manage.py", *command.split()],
+                    cwd=folder / "project",
+                    env=variables("ours", "http://127.0.0.1:9"),
+                    stdout=subprocess.DEVNULL,
+                    check=True,
+                )
+                taken.append(time.monotonic() - began)
+        check, manifest = (taken[1:] for taken in seconds.values())
+        with output.open(encoding="utf-8") as file:
+            count = len(json.load(file)["paths"])
+        ratio = statistics.median(manifest) / statistics.median(check)
+        rows.append([f"{count:,}", spread(manifest, ".2f"), spread(check, ".2f"), f"{ratio:.1f}"])
+        say("  ".join(["manifest", *rows[-1]]))
+    return rows
+
+
 def upload(size: int, uv: str) -> dict[str, uploads.Upload]:
     """Return what an upload of so many MB takes, by way."""
     python = site_environment(uv)
@@ -435,6 +467,8 @@ def main() -> None:
     needed = {peer for rounds in plan.values() for peer in rounds}
     if "links" in only:
         needed |= {"ours", "manifest"}
+    if "names" in only:
+        needed |= {"ours"}
     facts = machine()
     folders = {peer: environment(peer, uv) for peer in PEERS if peer in needed}
     with server() as s3:
@@ -443,6 +477,7 @@ def main() -> None:
         measured = {peer: folder for peer, folder in folders.items() if any(peer in r for r in plan.values())}
         runs, admin = deploys(plan, measured, s3) if measured else ({}, 0)
     taken = links(folders, 2 if options.quick else 5) if "links" in only else {}
+    listed = manifests(folders["ours"], 1 if options.quick else 3) if "names" in only else []
     size = uploads.SIZE // 10 if options.quick else uploads.SIZE
     sent = upload(size, uv) if "uploads" in only else {}
 
@@ -452,13 +487,16 @@ def main() -> None:
     for tree, what in TREES.items():
         delays = sorted({delay for of, delay, _, _ in runs if of == tree})
         if delays:
-            count = admin + files.SMALL + (files.MORE if tree == "large" else 0)
+            count = admin + files.SMALL + SIZES[tree] * files.MORE
             out += [f"**`collectstatic`, {what} ({count:,} files)**", deploy_table(runs, tree, delays)]
     if runs:
         busiest = max(run.server for cell in runs.values() for run in cell)
         out.append(f"The server was at work for at most {busiest:.0%} of a run.")
     if taken:
         out += ["**Signed links**", link_table(taken)]
+    if listed:
+        head = ["files", "`s3 manifest`, s", "`manage.py check`, s", "ratio"]
+        out += ["**`s3 manifest`**", table(head, listed, texts=0)]
     if sent:
         out += [f"**An upload of {size:,} MB**", table(uploads.HEADING, uploads.rows(sent), texts=1)]
     sys.stdout.write("\n\n".join(out) + "\n")

@@ -1,4 +1,4 @@
-"""The static files that are collected: a small project's, and 2,000 more. The same bytes on every machine.
+"""The static files that are collected: a small project's, and thousands more. The same bytes on every machine.
 
 Kinds and sizes are those of a site with some npm packages: scripts, style sheets that name pictures and
 fonts, and these. Text compresses as text does, pictures don't.
@@ -42,13 +42,13 @@ _WORDS = (
 )
 
 
-def write(folder: Path, *, more: bool) -> int:
-    """Write the project's files to `folder`, with `more` also the 2,000; return how many."""
+def write(folder: Path, *, more: int = 0) -> int:
+    """Write the project's files to `folder`, and so many times 2,000 of packages; return how many."""
     shutil.rmtree(folder, ignore_errors=True)
     chance = random.Random(2026)
     written = _project(folder / "site", chance)
-    if more:
-        written += _packages(folder / "packages", chance)
+    for number in range(more):
+        written += _packages(folder / f"packages{number or ''}", chance)
     return written
 
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.http import HttpResponse
-from django.test import RequestFactory
+from django.test import Client, RequestFactory
 
 from s3kit import links
 from s3kit.links.cookies import CookiesMiddleware
@@ -157,3 +157,22 @@ def test_nobody_gets_any_where_links_are_signed(settings: Any) -> None:
     assert answered(User(is_staff=True)) == {}
     s3_settings(settings, media={"custom_domain": "media.example.com", "links": "cookies"}, USE_S3="local")
     assert answered(User(is_staff=True)) == {}
+
+
+@pytest.mark.django_db
+def test_they_come_with_a_login_and_go_with_a_logout(settings: Any) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "s3kit.links.cookies.CookiesMiddleware"]
+    static_files = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = settings.STORAGES | {"staticfiles": static_files}
+    client = Client()
+    User.objects.create_user("anna", password="p", is_staff=True, is_superuser=True)
+    assert POLICY not in client.get("/admin/login/").cookies
+    page = client.post("/admin/login/?next=/admin/", {"username": "anna", "password": "p"})
+    assert page.status_code == 302
+    assert page.cookies[POLICY].value
+    assert "private" in page["Cache-Control"]
+    assert page["Vary"] == "Cookie"
+    assert client.get("/admin/").cookies[POLICY].value == page.cookies[POLICY].value
+    over = client.post("/admin/logout/")
+    assert (over.cookies[POLICY].value, over.cookies[POLICY]["max-age"]) == ("", 0)
+    assert POLICY not in client.get("/admin/login/").cookies

@@ -56,6 +56,6 @@ class CookiesMiddleware(MiddlewareMixin):
                 continue
             if allowed(request, "", alias):
                 set_cookies(response, alias)
-            elif settings.SESSION_COOKIE_NAME in request.COOKIES:
+            elif request.COOKIES.get(settings.SESSION_COOKIE_NAME):
                 delete_cookies(response, alias)
         return response
