@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
-from benchmarks import files, uploads
+from benchmarks import files, names, uploads
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work" / "bench"
@@ -323,33 +323,6 @@ def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]
     return taken
 
 
-def manifests(folder: Path, rounds: int) -> list[list[str]]:
-    """Return rows: how many files, and the seconds of `s3 manifest` and of `manage.py check`, in turn."""
-    rows = []
-    output = WORK / "staticfiles.json"
-    for times in (*SIZES.values(), 10):
-        count = files.write(folder / "project" / "static", more=times)
-        seconds: dict[str, list[float]] = {"check": [], f"s3 manifest --output {output}": []}
-        for _ in range(rounds + 1):  # the first brings files into the machine's cache
-            for command, taken in seconds.items():
-                began = time.monotonic()
-                subprocess.run(
-                    [folder / "venv" / "bin" / "python", "manage.py", *command.split()],
-                    cwd=folder / "project",
-                    env=variables("ours", "http://127.0.0.1:9"),
-                    stdout=subprocess.DEVNULL,
-                    check=True,
-                )
-                taken.append(time.monotonic() - began)
-        check, manifest = (taken[1:] for taken in seconds.values())
-        with output.open(encoding="utf-8") as file:
-            count = len(json.load(file)["paths"])
-        ratio = statistics.median(manifest) / statistics.median(check)
-        rows.append([f"{count:,}", spread(manifest, ".2f"), spread(check, ".2f"), f"{ratio:.1f}"])
-        say("  ".join(["manifest", *rows[-1]]))
-    return rows
-
-
 def upload(size: int, uv: str) -> dict[str, uploads.Upload]:
     """Return what an upload of so many MB takes, by way."""
     python = site_environment(uv)
@@ -467,8 +440,6 @@ def main() -> None:
     needed = {peer for rounds in plan.values() for peer in rounds}
     if "links" in only:
         needed |= {"ours", "manifest"}
-    if "names" in only:
-        needed |= {"ours"}
     facts = machine()
     folders = {peer: environment(peer, uv) for peer in PEERS if peer in needed}
     with server() as s3:
@@ -477,13 +448,17 @@ def main() -> None:
         measured = {peer: folder for peer, folder in folders.items() if any(peer in r for r in plan.values())}
         runs, admin = deploys(plan, measured, s3) if measured else ({}, 0)
     taken = links(folders, 2 if options.quick else 5) if "links" in only else {}
-    listed = manifests(folders["ours"], 1 if options.quick else 3) if "names" in only else []
+    listed = []
+    if "names" in only:
+        rounds = 1 if options.quick else 5
+        listed = names.measure(WORK / "names", site_environment(uv), [*SIZES.values(), 10], rounds)
     size = uploads.SIZE // 10 if options.quick else uploads.SIZE
     sent = upload(size, uv) if "uploads" in only else {}
 
     out = [f"{facts}. The server alone answers {rate:,} requests a second."]
     versions = sorted({package for peer in needed for package in PEERS[peer].packages})
-    out.append(f"{', '.join(version.replace('==', ' ') for version in versions)}.")
+    if versions:
+        out.append(f"{', '.join(version.replace('==', ' ') for version in versions)}.")
     for tree, what in TREES.items():
         delays = sorted({delay for of, delay, _, _ in runs if of == tree})
         if delays:
@@ -495,8 +470,7 @@ def main() -> None:
     if taken:
         out += ["**Signed links**", link_table(taken)]
     if listed:
-        head = ["files", "`s3 manifest`, s", "`manage.py check`, s", "ratio"]
-        out += ["**`s3 manifest`**", table(head, listed, texts=0)]
+        out += ["**`s3 manifest`**", table(names.HEADING, listed, texts=0)]
     if sent:
         out += [f"**An upload of {size:,} MB**", table(uploads.HEADING, uploads.rows(sent), texts=1)]
     sys.stdout.write("\n\n".join(out) + "\n")

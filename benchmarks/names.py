@@ -1,0 +1,50 @@
+"""What `manage.py s3 manifest` takes in the generated project, beside `manage.py check`, which loads the same site."""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks import files
+from benchmarks.uploads import TEMPLATE
+
+HEADING = ["files", "`s3 manifest`, s", "`manage.py check`, s", "ratio"]
+
+
+def measure(folder: Path, python: Path, sizes: list[int], rounds: int) -> list[list[str]]:
+    """Return a row for each size, in times 2,000 files of packages beside the project's own; seconds are medians."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(
+        TEMPLATE, folder, ignore=shutil.ignore_patterns(".env", "var", "__pycache__", "*.sqlite3")
+    )
+    return [_row(folder, python, size, rounds) for size in sizes]
+
+
+def _row(folder: Path, python: Path, size: int, rounds: int) -> list[str]:
+    files.write(folder / "static" / "bench", more=size)
+    output = folder / "staticfiles.json"
+    taken: dict[str, list[float]] = {"s3 manifest": [], "check": []}
+    for _ in range(rounds + 1):  # the first brings files into the machine's cache
+        for command, seconds in taken.items():
+            began = time.monotonic()
+            words = [python, "manage.py", *command.split()]
+            subprocess.run(words, cwd=folder, env=_ENVIRONMENT, stdout=subprocess.DEVNULL, check=True)
+            seconds.append(time.monotonic() - began)
+    count = len(json.loads(output.read_text(encoding="utf-8"))["paths"])
+    manifest, check = (statistics.median(seconds[1:]) for seconds in taken.values())
+    return [f"{count:,}", f"{manifest:.2f}", f"{check:.2f}", f"{manifest / check:.1f}"]
+
+
+_ENVIRONMENT = {
+    "PATH": os.environ.get("PATH", ""),
+    "DJANGO_ENV_FILE": os.devnull,
+    "DJANGO_SECRET_KEY": "of no use",
+    "DJANGO_ALLOWED_HOSTS": "127.0.0.1",
+    "DJANGO_SITE_ORIGINS": "https://www.example.com",
+    "AWS_S3_REGION_NAME": "eu-central-1",
+    "AWS_STATIC_BUCKET_NAME": "bench-static",
+    "AWS_MEDIA_BUCKET_NAME": "bench-media",
+}
