@@ -85,7 +85,7 @@ test-next: $(UV_READY)
 
 # Their warnings are theirs.
 works-with: .work/works-with/installed
-	@cd library && ../.work/works-with/bin/pytest -n $(WORKERS) --dist loadfile -W default --ds works_with.settings works_with
+	@cd library && ../.work/works-with/bin/pytest -n $(WORKERS) --dist loadfile -W ignore --ds works_with.settings works_with
 
 works-with-page: .work/works-with/installed
 	@cd library && ../.work/works-with/bin/python -m works_with.page

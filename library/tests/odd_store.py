@@ -92,7 +92,7 @@ class OddStore(FaultProxy):
     def _forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> Any:
         parts = urlsplit(handler.path)
         bucket, _, key = parts.path.strip("/").partition("/")
-        known = (*SUB_RESOURCES, "versioning")
+        known = (*SUB_RESOURCES, "versioning", "tagging")
         sub = next((name for name in known if re.match(rf"{name}(=|&|$)", parts.query)), "")
         method, headers = handler.command, {name.lower(): value for name, value in handler.headers.items()}
         scope = re.search(r"Credential=[^/]+/[0-9]+/([^/]+)/", headers.get("authorization", ""))
@@ -280,7 +280,7 @@ RCLONE = Dialect(SUB_RESOURCES)
 # What the providers of `s3kit.providers` are documented to reject or to do otherwise; all else is as on AWS.
 REPLAYS: Mapping[str, Dialect] = {
     "r2": Dialect(
-        rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "versioning"),
+        rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "versioning", "tagging"),
         rejected_writes=_missing("encryption"),
     ),
     "b2": Dialect(
@@ -289,7 +289,7 @@ REPLAYS: Mapping[str, Dialect] = {
         unconditional=NOT_IMPLEMENTED,
     ),
     "digitalocean": Dialect(rejected=_missing("encryption")),
-    "hetzner": Dialect(rejected=_missing("encryption", "ownershipControls")),
+    "hetzner": Dialect(rejected=_missing("encryption", "ownershipControls", "tagging")),
     "wasabi": Dialect(),
     "minio": Dialect(
         rejected=_missing("publicAccessBlock", "ownershipControls"),
@@ -303,7 +303,7 @@ REPLAYS: Mapping[str, Dialect] = {
     ),
     "ceph": replace(CEPH, blocks_uploads=True),
     "garage": Dialect(
-        rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "encryption"),
+        rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "encryption", "tagging"),
         rejected_writes=_missing("versioning"),
         returned={"lifecycle": _without("NoncurrentVersionExpiration"), "cors": bytes},
         unset={"lifecycle": 404, "cors": 204},

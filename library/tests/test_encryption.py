@@ -101,8 +101,8 @@ def test_every_upload_asks_for_the_encryption(
     static_files(settings, tmp_path)
     folder = tmp_path / "old"
     folder.mkdir()
-    (folder / "small.txt").write_bytes(b"x")
-    (folder / "large.bin").write_bytes(b"x" * LARGE)
+    (folder / "old.txt").write_bytes(b"x")
+    (folder / "old.bin").write_bytes(b"x" * LARGE)
     media: Any = storages["default"]
     report = push.push(folder, media, progress=lambda *_: None)
     assert not report.errors

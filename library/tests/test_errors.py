@@ -1,23 +1,19 @@
 """What a command says when S3 can't be reached or trusted: one line with the fix, the same from all commands."""
 
 import io
-import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import botocore.endpoint
 import pytest
-from botocore.utils import generate_login_cache_key
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from s3kit import clients
-from s3kit.deployment import Deployment
 from s3kit.local.server import free_port
 from s3kit.storages.static import require_manifest
 from tests.ministack import s3_settings
@@ -203,51 +199,16 @@ def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> 
     assert len(text.splitlines()) == 1
 
 
-@pytest.fixture
-def logged_in(settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a profile as `aws login` writes it, and its session."""
-    name = "arn:aws:sts::123456789012:assumed-role/Admin/alice"
-    (site / "config").write_text(f"[profile acme]\nlogin_session = {name}\nregion = eu-central-1\n")
-    (site / "login").mkdir()
-    token = {
-        "accessToken": {
-            "accessKeyId": "ASIAEXAMPLE",
-            "secretAccessKey": "secret",
-            "sessionToken": "token",
-            "accountId": "123456789012",
-            "expiresAt": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
-        },
-        "clientId": "arn:aws:signin:::devtools/same-device",
-        "refreshToken": "r",
-        "dpopKey": "k",
-    }
-    (site / "login" / f"{generate_login_cache_key(name)}.json").write_text(json.dumps(token))
+@every_command
+def test_without_awscrt_the_credentials_of_aws_login_name_the_cure(
+    words: tuple[str, ...], settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "config").write_text("[profile acme]\nlogin_session = arn:aws:iam::123456789012:user/alice\n")
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(variable)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(site / "config"))
-    monkeypatch.setenv("AWS_LOGIN_CACHE_DIRECTORY", str(site / "login"))
     monkeypatch.setenv("AWS_PROFILE", "acme")
+    monkeypatch.setattr("botocore.credentials.EC", None)  # as it is without awscrt
     s3_settings(settings)
-
-
-@pytest.mark.usefixtures("logged_in")
-def test_credentials_of_aws_login_are_found() -> None:
-    frozen = clients.credentials(Deployment.load().media[0].target)
-    assert (frozen.access_key, frozen.token) == ("ASIAEXAMPLE", "token")
-
-
-@pytest.mark.usefixtures("logged_in")
-@every_command
-def test_without_awscrt_the_credentials_of_aws_login_name_the_cure(
-    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("botocore.credentials.EC", None)
     assert "come from `aws login`" in (text := said(words))
     assert "install 'botocore[crt]' (uv add --dev 'botocore[crt]')" in text
-
-
-@pytest.mark.usefixtures("logged_in")
-def test_a_session_of_aws_login_that_is_gone_names_the_cure(site: Path) -> None:
-    for token in (site / "login").iterdir():
-        token.unlink()
-    assert "sign in again (aws login, or aws sso login)" in said(COMMANDS["plan"])

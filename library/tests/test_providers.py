@@ -55,7 +55,12 @@ def test_each_statement_has_a_source_or_is_measured() -> None:
 def test_each_provider_is_replayed() -> None:
     """A replay rejects each bucket call of which the provider says that it does not have it."""
     titles = {"policy": "policy", "publicAccessBlock": "public access block", "encryption": "encryption"}
-    titles |= {"ownershipControls": "ownership", "acl": "bucket ACL", "versioning": "versioning"}
+    titles |= {
+        "ownershipControls": "ownership",
+        "acl": "bucket ACL",
+        "versioning": "versioning",
+        "tagging": "tags",
+    }
     assert REPLAYS.keys() == BY_NAME.keys()
     for name, dialect in REPLAYS.items():
         lacks = {title for title in ASPECTS if BY_NAME[name].lacks(title)}

@@ -651,3 +651,23 @@ def test_names_and_bytes_of_any_tree_are_those_of_django(
         assert ours == by_django(tmp_path_factory.mktemp("theirs"))
 
     same()
+
+
+def test_each_file_is_parsed_and_named_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Django's own storage, each pass over the files does so again."""
+    chain = {f"{n}.css": f'@import "{n + 1}.css";' for n in range(50)} | {"50.css": "a {}"}
+    circle = {f"{n}.js": f'import "./{(n + 1) % 50}.js";' for n in range(50)}
+    write({**chain, **circle, "a.png": b"png"})
+    parsed, named = [], []
+    for parser in (css, modules):
+        original = parser.references
+        monkeypatch.setattr(parser, "references", lambda body, o=original: (parsed.append(body), o(body))[1])
+
+    class Counting(StaticStorage):
+        def hashed_name(self, name: str, *arguments: Any, **more: Any) -> Any:
+            named.append(name)
+            return super().hashed_name(name, *arguments, **more)
+
+    collected = Collected(Counting())
+    assert len(parsed) == len(chain) + len(circle)
+    assert sorted(named) == sorted(collected.names)

@@ -328,7 +328,7 @@ def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bu
 def test_deploy_with_one_action_less(
     s3_site: MakeSite, act_as: ActAs, sources: Path, sid: str, action: str
 ) -> None:
-    site = s3_site(media=VERSIONING, **THROUGH_CLOUDFRONT)
+    site = s3_site(media=OPTIONS, **THROUGH_CLOUDFRONT)
     collect(sources)
     act_as(new_user(site.store, document("deploy", without=action, of=sid)))
     assert failing(doings_of_deploy(site, sources)) == DEPLOY[sid, action]

@@ -92,7 +92,8 @@ def test_unfold(clicked: Clicked) -> None:
 @on_site("django-jazzmin")
 @pytest.mark.works_with(
     "django-jazzmin",
-    "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back.",
+    "The user's menu and a tab are opened, and its Bootstrap 5 marks a checkbox; a note is written, with the calendar,"
+    " saved and read back.",
 )
 def test_jazzmin(clicked: Clicked) -> None:
     page = clicked.page

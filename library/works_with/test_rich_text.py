@@ -31,7 +31,9 @@ def save(clicked: Clicked) -> None:
 
 
 @on_site("django-tinymce")
-@pytest.mark.works_with("django-tinymce", "A text is typed in the admin, made bold, saved and read back.")
+@pytest.mark.works_with(
+    "django-tinymce", "A text is typed in the admin, made bold, centred, saved and read back."
+)
 def test_tinymce(clicked: Clicked) -> None:
     page = editor(clicked, "add")
     frame = page.frame_locator("iframe.tox-edit-area__iframe")
@@ -46,7 +48,9 @@ def test_tinymce(clicked: Clicked) -> None:
 
 
 @on_site("django-ckeditor-5")
-@pytest.mark.works_with("django-ckeditor-5", "A text is typed in the admin, made bold, saved and read back.")
+@pytest.mark.works_with(
+    "django-ckeditor-5", "A text is typed in the admin, made bold, centred, saved and read back."
+)
 def test_ckeditor(clicked: Clicked) -> None:
     page = editor(clicked, "add")
     text = page.locator(".ck-editor__editable")

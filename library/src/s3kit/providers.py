@@ -139,6 +139,7 @@ PROVIDERS = (
             "policy": _no(_R2_API),
             "public access block": _no(_R2_API),
             "ownership": _no(_R2_API),
+            "tags": _no(_R2_API),
             "bucket ACL": _no(_R2_API),
             "object ACLs": _no(_R2_API),
             "conditional writes": _yes(f"{_R2}/api/s3/extensions/"),
@@ -214,6 +215,7 @@ PROVIDERS = (
             "cors": _yes(_HETZNER, _NOT_EXCEPTED),
             "policy": _yes(_HETZNER, _NOT_EXCEPTED),
             "ownership": _no(_HETZNER),
+            "tags": _no(_HETZNER),
             "bucket ACL": _yes(_HETZNER, "private or public-read"),
             "object ACLs": _yes(
                 "https://docs.hetzner.com/storage/object-storage/faq/buckets-objects",
@@ -273,6 +275,7 @@ PROVIDERS = (
             "policy": _yes(_AISTOR),
             "public access block": _no(_AISTOR),
             "ownership": _no(_AISTOR),
+            "tags": _yes(f"{_MINIO}/cmd/api-router.go#L550-L552"),
             "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "can be read, and is always private"),
             "object ACLs": _no(_AISTOR, "an ACL that is sent is passed over"),
             "conditional writes": _yes(_AISTOR),
@@ -304,6 +307,7 @@ PROVIDERS = (
                 " and IgnorePublicAcls on, which closes as much",
             ),
             "ownership": _no(_MEASURED, "the question is answered as a listing"),
+            "tags": _yes(_CEPH),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
             "conditional writes": _yes(
@@ -334,6 +338,7 @@ PROVIDERS = (
             "policy": _no(_GARAGE, "keys have rights on buckets instead: `garage bucket allow`"),
             "public access block": _no(_GARAGE),
             "ownership": _no(_GARAGE),
+            "tags": _no(_GARAGE),
             "bucket ACL": _no(_GARAGE),
             "object ACLs": _no(_GARAGE),
             "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "the header is passed over"),
@@ -357,6 +362,7 @@ PROVIDERS = (
             "policy": _yes(f"{_WEED}/s3api_bucket_policy_handlers.go"),
             "public access block": _no(f"{_WEED}/s3api_bucket_policy_handlers.go#L403-L415"),
             "ownership": _yes(f"{_WEED}/s3api_bucket_handlers.go#L1200"),
+            "tags": _yes(f"{_WEED}/s3api_bucket_tagging_handlers.go"),
             "bucket ACL": _yes(f"{_WEED}/s3api_bucket_handlers.go#L922"),
             "object ACLs": _no(
                 f"{_WEED}/s3api_bucket_handlers.go#L867-L918",
@@ -388,6 +394,7 @@ PROVIDERS = (
             "policy": _yes(_RUSTFS),
             "public access block": _yes(_RUSTFS),
             "ownership": _no(_RUSTFS),
+            "tags": _yes(_RUSTFS),
             "bucket ACL": _partly(
                 f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "can be read, and is always private"
             ),

@@ -338,8 +338,8 @@ def _join_lifecycle(live: Any, ours: Any) -> Any:
         prefixes = [rule["Filter"]["Prefix"] for rule in ours]
         ours = [{name: value for name, value in rule.items() if name != "Filter"} for rule in ours]
         ours = [rule | {"Prefix": prefix} for rule, prefix in zip(ours, prefixes, strict=True)]
-    marked = [rule for rule in live if str(rule.get("ID", "")).startswith(MARK)]
-    if _actions(marked) <= _actions(ours) <= _actions(live):
+    is_nameless = live and not any(str(rule.get("ID", "")).startswith(MARK) for rule in live)
+    if is_nameless and _actions(ours) <= _actions(live):
         return live
     return _join_marked("ID", MARK, _lifecycle_meaning)(live, ours)
 

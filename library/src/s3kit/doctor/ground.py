@@ -213,6 +213,7 @@ _INSTEAD = {
     "policy": "let the server answer https alone, and open public files as its documentation says",
     "public access block": "let nobody but those who run `manage.py s3 apply` write the bucket's policy and ACL",
     "ownership": "give no key but the site's the right to set ACLs",
+    "tags": "leave bucket_tags out",
     "object ACLs": "set access to 'private' or 'public-policy'",
 }
 

@@ -94,7 +94,6 @@ _GROUPS = (
     _Group("direct expiry", direct.expiry, ("deploy",), _with_media, needs_bucket=False),
     _Group("static files", static_files.static_files, ("web", "deploy"), _static_locations),
     _Group("static write", static_files.static_write, ("deploy",), _static_locations),
-    _Group("server", ground.server, ("web", "deploy")),
     _Group("bucket grants", ground.grants, ("deploy",)),
     _Group("listing", rights.listing, ("web", "deploy")),
     _Group("outside", rights.outside, ("web", "deploy")),
@@ -170,7 +169,7 @@ def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
         (_Job(group.title, group.probe, each) for group in groups.values() for each in group.of(deployment)),
         probed,
     )
-    lines += _buckets(probed)
+    lines += [*_buckets(probed), *_Job("server", ground.server, None).run(probed)]
     possible = [job for job in due if job.is_possible(probed, groups[job.title].needs_bucket)]
     lines += chain.from_iterable(_run(possible, probed))
     skipped = [job.full_title for job in due if job not in possible]
