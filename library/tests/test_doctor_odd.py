@@ -59,8 +59,8 @@ ON_MANIFEST = {probe for probe in EVERY_PROBE if probe.startswith("static ")} - 
 ON_HEAD = {"missing key"}
 ON_LISTING = {"media existing"}
 ON_WRITES = ON_HEAD | {"direct read", "direct limits", "direct closed", "if-none-match"}
-ON_WRITES |= {"media head", "media read", "media acl", "media visitors", "media tls", *LINKS}
-ON_VISITORS = {"static types", "static cache", "static encoding"}
+ON_WRITES |= {"media head", "media read", "media acl", "media visitors", "media cors", "media tls", *LINKS}
+ON_VISITORS = {"static types", "static cache", "static encoding", "media cors"}
 
 
 @dataclass(frozen=True)

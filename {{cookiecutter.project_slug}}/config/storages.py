@@ -7,7 +7,7 @@ class StaticStorage(storages.StaticStorage):
     """CSS, JavaScript and images that belong to the code: public, published by `manage.py collectstatic`."""
 
     location = "static/"
-    strict_references = True  # a style sheet or script of this project that names a missing file stops a deploy
+    strict_references = True  # a missing file that this project's CSS names stops a deploy
 
 
 class MediaStorage(storages.MediaStorage):
