@@ -128,8 +128,9 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
         assert there["Metadata"] == {"sha256": hashlib.sha256(content).hexdigest()}
         with storage.open(name) as file:
             assert file.read() == content
-    for name in ("page.html", "icon.SVG"):  # what a browser could run
-        assert one.head(name)["ContentType"] == "application/octet-stream"
+    # What a browser could run: an SVG in <img> runs nothing, and elsewhere it is downloaded.
+    for name, kind in (("page.html", "application/octet-stream"), ("icon.SVG", "image/svg+xml")):
+        assert one.head(name)["ContentType"] == kind
         assert one.head(name)["ContentDisposition"].startswith("attachment;")
     puts = one.proxy.matching("PUT")
     assert {r.headers.get("x-amz-acl") for r in puts} == {"public-read" if access == "public-read" else None}

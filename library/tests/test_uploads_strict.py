@@ -63,6 +63,12 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tickets, "BATCH", 2)
 
 
+@pytest.fixture(autouse=True)
+def in_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all of this happen while a visitor waits, as it does in the views."""
+    monkeypatch.setattr(clients, "in_request", lambda: True)
+
+
 @pytest.fixture
 def user() -> User:
     return User.objects.create_user("editor")
