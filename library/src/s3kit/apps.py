@@ -6,6 +6,9 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 
+# What the site's settings say in the place of addresses of storages.
+plain_addresses: dict[str, Any] = {}
+
 
 class S3KitConfig(AppConfig):
     """Static files and uploads on Amazon S3. The app has no models."""
@@ -41,6 +44,7 @@ def set_addresses() -> None:
         except (AppRegistryNotReady, ImportError, ImproperlyConfigured, LocalServerError):
             continue  # what is wrong with a storage is for the checks to say
         if found:
+            plain_addresses[setting] = getattr(settings, setting)
             setattr(settings, setting, found)
 
 

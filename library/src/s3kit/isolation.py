@@ -127,13 +127,14 @@ def on_disk(folder: Path) -> Iterator[Site]:
     from django.conf import settings
     from django.test.utils import override_settings
 
+    from s3kit.apps import plain_addresses
     from s3kit.deployment import s3_aliases
 
     site = Site(dict(settings.STORAGES), [])
     tests = dict(site.storages)
     for alias in s3_aliases():
         tests[alias] = _entry(alias, site.storages[alias], folder)
-    with override_settings(STORAGES=tests, MEDIA_ROOT=str(folder)):
+    with override_settings(STORAGES=tests, MEDIA_ROOT=str(folder), **plain_addresses):
         for field, storage in _file_fields():
             site.fields.append((field, storage))
             field.storage = _same_on_disk(storage, folder)
