@@ -50,7 +50,10 @@ def needs() -> dict[str, tuple[str, str]]:
         if file.exists():
             text = file.read_text("utf-8")
             _, why, code = text.split('"""', 2)
-            found[package] = (why.strip(), code.strip())
+            lines = [
+                line for line in code.strip().splitlines() if "works_with" not in line
+            ]  # the site's folder
+            found[package] = (why.strip(), "\n".join(lines).strip())
     return found
 
 

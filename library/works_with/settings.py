@@ -7,6 +7,7 @@ INSTALLED_APPS = [
     *INSTALLED_APPS,
     "sorl.thumbnail",  # before easy_thumbnails, whose tags have the same name
     "dbbackup",
+    "django_vite",
     "django_ckeditor_5",
     "django_summernote",
     "easy_thumbnails",

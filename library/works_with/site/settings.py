@@ -9,8 +9,8 @@ from typing import Any
 import csp.constants
 
 import s3kit.csp
+from works_with.site.paths import BASE_DIR
 
-BASE_DIR = Path(os.environ["SITE_FOLDER"])
 SITE = os.environ["SITE"]
 ADDRESS = os.environ["SITE_ADDRESS"]
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,10 @@ USE_TZ = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
 # Tables are made at once, without the history of each app.
 MIGRATION_MODULES: dict[str, None] = dict.fromkeys(
-    ("admin", "admin_interface", "auth", "contenttypes", "django_summernote", "sessions")
+    (
+        *("admin", "admin_interface", "auth", "contenttypes", "django_summernote", "sessions"),
+        *("baton", "cms", "easy_thumbnails", "explorer", "filer", "sites"),
+    )
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -53,16 +56,24 @@ APPS: dict[str, list[str]] = {
     "django-tinymce": ["tinymce"],
     "django-unfold": ["unfold", "unfold.contrib.filters", "unfold.contrib.forms"],
     "drf-spectacular": ["rest_framework", "drf_spectacular", "drf_spectacular_sidecar"],
+    # Packages that can be on one site together.
+    "together": [
+        *("baton", "cms", "menus", "sekizai", "treebeard", "django.contrib.sites"),
+        *("compressor", "django_ace", "django_ckeditor_5", "easy_thumbnails", "explorer", "filer"),
+        *("image_cropping", "location_field.apps.DefaultConfig", "mdeditor", "nested_admin", "polymorphic"),
+    ],
 }
+# Those of them that need settings.
+NEEDING = {"together": ["django-compressor"]}
 
 INSTALLED_APPS = [
+    "s3kit",  # before packages that copy STATIC_URL while they are imported
     *APPS[SITE],
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "s3kit",
     "django.contrib.staticfiles",
     "works_with.site",
 ]
@@ -96,7 +107,7 @@ MEDIA_URL = "media/"
 USE_S3 = True
 AWS_S3_REGION_NAME = "eu-central-1"
 AWS_S3_ENDPOINT_URL = os.environ["SITE_ENDPOINT"]
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "s3kit.storages.MediaStorage",
         "OPTIONS": {"bucket_name": os.environ["SITE_MEDIA"]},
@@ -116,5 +127,28 @@ REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
 
 CKEDITOR_5_CONFIGS = {"default": {"toolbar": ["bold", "alignment"]}}
 
-_needs = vars(import_module(f"works_with.site.needs.{SITE.replace('-', '_')}"))
-vars().update({name: value for name, value in _needs.items() if name.isupper()})
+if SITE == "together":
+    SITE_ID = 1
+    LANGUAGES = [("en", "English")]
+    LANGUAGE_CODE = "en"
+    CMS_CONFIRM_VERSION4 = True
+    CMS_TEMPLATES = [("page.html", "Page")]
+    X_FRAME_OPTIONS = "SAMEORIGIN"
+    MIDDLEWARE += [
+        "django.middleware.locale.LocaleMiddleware",
+        "cms.middleware.user.CurrentUserMiddleware",
+        "cms.middleware.page.CurrentPageMiddleware",
+        "cms.middleware.toolbar.ToolbarMiddleware",
+        "cms.middleware.language.LanguageCookieMiddleware",
+    ]
+    TEMPLATES[0]["OPTIONS"]["context_processors"] += [
+        "django.template.context_processors.static",
+        "sekizai.context_processors.sekizai",
+        "cms.context_processors.cms_settings",
+    ]
+    STATIC_ROOT = BASE_DIR / "static"
+    STORAGES["staticfiles"]["OPTIONS"]["prehashed"] = ["CACHE/css/*", "CACHE/js/*"]
+
+for _package in NEEDING.get(SITE, [SITE]):
+    _needs = vars(import_module(f"works_with.site.needs.{_package.replace('-', '_')}"))
+    vars().update({name: value for name, value in _needs.items() if name.isupper()})

@@ -36,3 +36,17 @@ if settings.SITE == "drf-spectacular":
         path("api/docs/split/", views.SpectacularSwaggerSplitView.as_view(), name="swagger-ui-split"),
         path("api/redoc/", views.SpectacularRedocView.as_view(), name="redoc"),
     ]
+if settings.SITE == "together":
+    from baton.autodiscover import admin as baton_admin
+    from django.shortcuts import render
+
+    from works_with.site.forms import PlaceForm
+
+    urlpatterns = [
+        path("admin/", baton_admin.site.urls),
+        path("baton/", include("baton.urls")),
+        path("ckeditor5/", include("django_ckeditor_5.urls")),
+        path("explorer/", include("explorer.urls")),
+        path("place/", lambda request: render(request, "place.html", {"form": PlaceForm()})),
+        path("", include("cms.urls")),
+    ]
