@@ -369,7 +369,7 @@ def test_public_read_on_a_new_default_bucket(well: Any) -> None:
     assert line.text == f"access is 'public-read', but {doctored.media} has ACLs disabled"
     assert line.fix == f"{APPLY}, or choose 'public-policy' for access in STORAGES['default']"
     assert set(found) == {
-        *("media acl", "media visitors", "media cors", "static visitors", "static cors", "direct cors"),
+        *("media acl", "media visitors", "static visitors", "static cors", "direct cors"),
         "direct expiry",
     }
 
