@@ -23,9 +23,11 @@ A package that is not here may work as well. If one does not, open an issue.
 """
 
 SETTINGS = """
-## Settings for the Content-Security-Policy
+## Settings
 
-The other packages need none. [headers.md](headers.md#a-wider-policy-for-some-pages) explains `S3KIT_CSP_ADDITIONS`.
+The other packages need none beyond their own. List `s3kit` in `INSTALLED_APPS` before packages that build on
+`STATIC_URL`: some, such as django-location-field, copy it while they are imported.
+[headers.md](headers.md#a-wider-policy-for-some-pages) explains `S3KIT_CSP_ADDITIONS`.
 """
 
 

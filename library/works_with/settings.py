@@ -52,6 +52,8 @@ THUMBNAIL_PROCESSORS = (
     "easy_thumbnails.processors.autocrop",
     "easy_thumbnails.processors.scale_and_crop",
 )
+# At once, although Celery is installed.
+PICTURES = {"PROCESSOR": "pictures.tasks._process_picture"}
 IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.MediaStorage"
 # Its own default would wait for the test's transaction to end.
 DBBACKUP_CONNECTORS = {"default": {"CONNECTOR": "dbbackup.db.sqlite.SqliteConnector"}}

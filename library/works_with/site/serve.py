@@ -32,8 +32,6 @@ if apps.is_installed("cms"):
     from cms.api import create_page
 
     create_page("Lakes", "page.html", "en")
-    (Path(os.environ["SITE_FOLDER"]) / "compressed" / "CACHE").mkdir(parents=True)
     call_command("compress", verbosity=0)
-# Hundreds of files of django-mdeditor that nothing here asks for.
-call_command("collectstatic", interactive=False, ignore_patterns=["codemirror"])
+call_command("collectstatic", interactive=False)
 call_command("runserver", os.environ["SITE_ADDRESS"].partition("//")[2], "--noreload", "--nostatic")
