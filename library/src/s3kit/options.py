@@ -197,7 +197,7 @@ OPTIONS = (
     Option(
         "strict_references",
         "Whether collectstatic stops where a style sheet or script of the project names a file that does not"
-        " exist. Elsewhere, and by default, it prints a warning.",
+        " exist. By default, and for source maps and installed packages, it prints a warning.",
         ("AWS_STATIC_STRICT_REFERENCES",),
         default=False,
         kinds=("static",),

@@ -81,10 +81,20 @@ class Graph:
             if name not in stage.prehashed and (file := self._parsed(name)).references:
                 self._files[name] = file
 
-    def is_own(self, unresolved: Unresolved) -> bool:
-        """Tell whether a missing file is named in a file of the project's own, not in an installed package."""
-        body = self.stage.plain[unresolved.name].body
-        return unresolved.missing is not None and isinstance(body, Path) and not _PACKAGES & set(body.parts)
+    def errors(self) -> list[str]:
+        """Return a line for each missing file that the project's own files name, source maps left out.
+
+        Installed packages often name files that they don't ship, and only a browser's tools ask for source maps.
+        """
+        return [
+            f"{each.name}, line {each.line}: {each.text} names {each.missing}, which does not exist."
+            for each in self.unresolved
+            if each.missing and "sourceMappingURL" not in each.text and self._is_own(each.name)
+        ]
+
+    def _is_own(self, name: str) -> bool:
+        body = self.stage.plain[name].body
+        return isinstance(body, Path) and not _PACKAGES & set(body.parts)
 
     def _parsed(self, name: str) -> _File:
         if name.endswith(".css"):

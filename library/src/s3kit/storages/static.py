@@ -214,8 +214,8 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         stage.prehashed = bundles.hashed_names(stage, self.prehashed)
         graph = Graph(self, stage, [self.clean_name(name) for name in paths])
         stage.unresolved = graph.unresolved
-        if self.strict_references and (missing := [each for each in graph.unresolved if graph.is_own(each)]):
-            raise ValueError("\n".join(map(str, missing)))
+        if self.strict_references and (wrong := graph.errors()):
+            raise ValueError("\n".join(wrong))
         self.hashed_files = {}
         for name, final in graph.hashed():
             self.hashed_files[self.hash_key(name)] = final
