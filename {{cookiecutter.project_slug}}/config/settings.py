@@ -74,12 +74,12 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 # Applications
 
 INSTALLED_APPS = [
+    "s3kit",  # first: its commands replace Django's, and other apps copy the STATIC_URL that it sets
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "s3kit",  # before staticfiles, whose collectstatic it extends
     "s3kit.uploads",
     "django.contrib.staticfiles",
     "axes",
