@@ -41,7 +41,7 @@ def set_addresses() -> None:
     for alias, setting in (("staticfiles", "STATIC_URL"), ("default", "MEDIA_URL")):
         try:
             found = _address(alias) if "//" not in str(getattr(settings, setting)) else ""
-        except (AppRegistryNotReady, ImportError, ImproperlyConfigured, LocalServerError):
+        except (AppRegistryNotReady, ImportError, ImproperlyConfigured, LocalServerError, ValueError):
             continue  # what is wrong with a storage is for the checks to say
         if found:
             plain_addresses[setting] = getattr(settings, setting)
@@ -52,7 +52,8 @@ def _address(alias: str) -> str:
     """Return the address below which a storage has its files under their names, "" for one that is not on S3."""
     from django.core.files.storage import storages
 
-    from s3kit.storages.base import OnS3
+    from s3kit.deployment import s3_aliases
 
-    storage = storages[alias] if alias in settings.STORAGES else None
-    return storage.address() if isinstance(storage, OnS3) else ""
+    # Other storages are not even made: Django's would read its manifest now, and keep what it found.
+    storage: Any = storages[alias] if alias in s3_aliases() else None
+    return str(storage.address()) if storage else ""
