@@ -113,7 +113,7 @@ def test_from_startproject_to_a_clean_doctor(
     assert re.search(r"\d+ ok", printed)
     link = re.search(r"saved (\S+)", run("shell", "-c", SAVE))
     assert link
-    assert link[1].startswith(f"{endpoint}/example-media-k3v9qz/media/letter-")
+    assert link[1].startswith(f"{endpoint}/example-media-k3v9qz/media/letter.txt?")
     assert anonymous(link[1]).body == b"private"
     assert anonymous(link[1].partition("?")[0]).status == 403
 
