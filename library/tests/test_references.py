@@ -15,8 +15,6 @@ import pytest
 import tinycss2
 from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.finders import BaseFinder, get_finder
-from django.contrib.staticfiles.management.commands.collectstatic import Command as DjangosCommand
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, Storage
 from django.core.management import call_command
@@ -27,6 +25,7 @@ from hypothesis import strategies as st
 from s3kit.publishing import css, modules
 from s3kit.publishing.collect import Stage, collect
 from s3kit.storages.static import StaticStorage
+from tests.djangos import collected_by_django
 
 Write = Callable[[dict[str, str | bytes]], Path]
 
@@ -566,26 +565,9 @@ def test_vites_manifest_lies_where_django_vite_reads_it(write: Write, settings: 
 # The same as Django's
 
 
-class Djangos(ManifestStaticFilesStorage):
-    support_js_module_import_aggregation = True
-
-
 def by_django(folder: Path) -> dict[str, bytes]:
     """Return each file's name and content as Django's own command and storage make them."""
-    command = DjangosCommand()
-    command.storage = Djangos(location=folder, base_url="/static/")
-    command.set_options(
-        interactive=False,
-        verbosity=0,
-        link=False,
-        clear=False,
-        dry_run=False,
-        ignore_patterns=[],
-        use_default_ignore_patterns=True,
-        post_process=True,
-    )
-    command.collect()
-    paths = json.loads((folder / "staticfiles.json").read_text())["paths"]
+    paths = collected_by_django(folder)["paths"]
     return {name: (final.encode() + b"\n" + (folder / final).read_bytes()) for name, final in paths.items()}
 
 

@@ -15,8 +15,6 @@ from unittest.mock import Mock
 
 import pytest
 from django.contrib.staticfiles.finders import get_finder
-from django.contrib.staticfiles.management.commands.collectstatic import Command as DjangosCommand
-from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 from django.core.management import call_command
@@ -33,6 +31,7 @@ from s3kit.publishing.manifest import write_manifest
 from s3kit.publishing.publish import Headers, content_type, planned
 from s3kit.storages import static
 from s3kit.storages.static import StaticStorage, require_manifest
+from tests.djangos import collected_by_django
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import MakeSite, s3_settings, s3_storages
 
@@ -298,30 +297,9 @@ const text = "no import at all";
 }
 
 
-class Djangos(ManifestStaticFilesStorage):
-    support_js_module_import_aggregation = True
-
-
 def content_of(source: Source) -> bytes:
     with source.open() as file:
         return bytes(file.read())
-
-
-def by_django(folder: Path) -> dict[str, Any]:
-    """Collect with Django's own command and storage; return what the command says."""
-    command = DjangosCommand()
-    command.storage = Djangos(location=folder, base_url="/static/")
-    command.set_options(
-        interactive=False,
-        verbosity=0,
-        link=False,
-        clear=False,
-        dry_run=False,
-        ignore_patterns=[],
-        use_default_ignore_patterns=True,
-        post_process=True,
-    )
-    return command.collect()
 
 
 @pytest.mark.parametrize("admin", [False, True])
@@ -332,8 +310,7 @@ def test_names_and_bytes_are_those_of_djangos_storage(
         settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder"]
     write(tree, **NASTY)
     theirs = tmp_path / "theirs"
-    by_django(theirs)
-    expected = json.loads((theirs / "staticfiles.json").read_text())
+    expected = collected_by_django(theirs)
 
     stage = collect(StaticStorage())
     ours = json.loads(content_of(stage.source("staticfiles.json")))
