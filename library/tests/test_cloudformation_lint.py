@@ -22,7 +22,8 @@ pytestmark = pytest.mark.slow
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the templates of many modes, in a folder for each region.
 
-    cfn-lint takes a fifth of a second for each: every third mode has each pair of values of two options, and more storages are all there.
+    cfn-lint takes a fifth of a second for each. Every third has each pair of values of two options; those with more
+    storages are all there.
     """
     folder = tmp_path_factory.mktemp("templates")
     for number, site in enumerate(modes()):
