@@ -1,6 +1,8 @@
 """Prepare the buckets and the database, publish the static files, and serve the site, all in one process."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import django
@@ -32,6 +34,7 @@ if apps.is_installed("cms"):
     from cms.api import create_page
 
     create_page("Lakes", "page.html", "en")
-    call_command("compress", verbosity=0)
+    # In a process of its own, because it changes the templates that it has loaded.
+    subprocess.run([sys.executable, "-m", "django", "compress", "--verbosity", "0"], check=True)
 call_command("collectstatic", interactive=False)
 call_command("runserver", os.environ["SITE_ADDRESS"].partition("//")[2], "--noreload", "--nostatic")

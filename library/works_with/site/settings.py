@@ -120,6 +120,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 
 LOGGING = {
     "version": 1,
+    "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["console"]},
 }
