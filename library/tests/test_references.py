@@ -3,6 +3,7 @@
 import json
 import posixpath
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -181,7 +182,9 @@ def test_the_tokens_are_those_of_a_whole_tokenizer(text: str) -> None:
 @pytest.mark.parametrize("piece", ["'", "url(", "/*", "@import ", "url('", "\\", "@import/*", "url( "])
 def test_the_time_grows_with_the_length_alone(piece: str) -> None:
     """A style sheet that is broken throughout: with backtracking this would take hours."""
+    began = time.process_time()
     list(css.references((piece * 100_000).encode()))
+    assert time.process_time() - began < 20
 
 
 # Scripts
@@ -260,7 +263,7 @@ def test_what_the_browser_alone_knows_is_warned_of_and_left(write: Write) -> Non
     collected = Collected(type("Strict", (StaticStorage,), {"strict_references": True})())
     assert "import(`./${n}.js`)" in collected["app/main.js"]
     assert collected.warnings == [
-        "app/main.js, line 2: `./${n}.js` stays as it is: the browser alone knows its address."
+        "app/main.js, line 2: `./${n}.js` stays as it is: only the browser knows its address."
     ]
 
 

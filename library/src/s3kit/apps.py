@@ -1,13 +1,17 @@
 """The app's entry in INSTALLED_APPS."""
 
+import os
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 
-# What the site's settings say in the place of addresses of storages.
+# STATIC_URL and MEDIA_URL as the site's settings have them, where `set_addresses` has replaced them.
 plain_addresses: dict[str, Any] = {}
+
+# Names the folder of a run of tests to the processes that it starts without forking: see `s3kit.isolation`.
+TESTS_FOLDER = "S3KIT_TESTS_FOLDER"
 
 
 class S3KitConfig(AppConfig):
@@ -22,11 +26,14 @@ class S3KitConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks, notice requests, and keep the tests' processes from real buckets."""
-        from s3kit import checks, isolation  # noqa: F401
+        from s3kit import checks  # noqa: F401
         from s3kit.serving import requests
 
         requests.watch()
-        isolation.join()
+        if os.environ.get(TESTS_FOLDER):
+            from s3kit import isolation
+
+            isolation.join()
 
 
 def set_addresses() -> None:

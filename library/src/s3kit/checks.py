@@ -353,10 +353,8 @@ def _permission() -> Iterator[CheckMessage]:
 
 def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
     """Check that a browser sends the cookies, which the site sets, to the CDN."""
-    domain, called = (
-        location.cookie_domain.lower().removeprefix("."),
-        f"STORAGES[{alias!r}] has links 'cookies'",
-    )
+    domain = location.cookie_domain.lower().removeprefix(".")
+    called = f"STORAGES[{alias!r}] has links 'cookies'"
     hosts = [location.custom_domain] if location.custom_domain else []
     hosts += [host for origin in conf.origins if (host := urlsplit(origin).hostname)]
     outside = [host for host in hosts if not f".{host.lower()}".endswith(f".{domain}")]

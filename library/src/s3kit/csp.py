@@ -179,7 +179,7 @@ def widened(policy: str, more: Mapping[str, list[str]]) -> str:
     """Return the policy with more sources, each in its directive.
 
     A directive that the policy lacks begins with the sources that browsers use in its place; where everything is
-    allowed without it, it is left out, for to name some sources would forbid the others. 'unsafe-inline' takes
+    allowed without it, it is left out, because naming some sources would forbid the others. 'unsafe-inline' takes
     the place of nonces and hashes, beside which browsers ignore it.
     """
     if not more:

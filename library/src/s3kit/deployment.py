@@ -103,7 +103,7 @@ class Location:
 
     @property
     def is_open(self) -> bool:
-        """Whether visitors read the files without a signature, also none of CloudFront's to S3."""
+        """Whether S3 gives the files to visitors without any signature, CloudFront's included."""
         public = self.kind == "static" or self.access != "private"
         return public and not self.through_cdn
 

@@ -16,8 +16,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-# Names the folder of a run of tests, to its processes that are not forked.
-FOLDER = "S3KIT_TESTS_FOLDER"
+from s3kit.apps import TESTS_FOLDER, plain_addresses
 
 _OBSTORE = (
     *("copy", "delete", "get", "get_range", "get_ranges", "head", "list", "list_with_delimiter"),
@@ -40,7 +39,7 @@ class Site(NamedTuple):
 def isolated() -> Iterator[None]:
     """Isolate this process, and those that it starts, with a temporary folder for uploads."""
     with tempfile.TemporaryDirectory(prefix="s3kit-tests-") as folder, ExitStack() as stack:
-        stack.enter_context(patch.dict(os.environ, {FOLDER: folder}))
+        stack.enter_context(patch.dict(os.environ, {TESTS_FOLDER: folder}))
         stack.enter_context(no_requests())
         stack.enter_context(on_disk(Path(folder)))
         yield
@@ -51,8 +50,8 @@ _joined = ExitStack()  # whose patches stay until the process ends
 
 def join() -> None:
     """Isolate this process if it belongs to a run of tests, as those of `manage.py test --parallel` do."""
-    folder = Path(os.environ.get(FOLDER, ""))
-    if os.environ.get(FOLDER) and folder.is_dir():
+    folder = Path(os.environ.get(TESTS_FOLDER, ""))
+    if os.environ.get(TESTS_FOLDER) and folder.is_dir():
         _joined.enter_context(no_requests())
         _joined.enter_context(on_disk(folder))
 
@@ -127,7 +126,6 @@ def on_disk(folder: Path) -> Iterator[Site]:
     from django.conf import settings
     from django.test.utils import override_settings
 
-    from s3kit.apps import plain_addresses
     from s3kit.deployment import s3_aliases
 
     site = Site(dict(settings.STORAGES), [])

@@ -219,7 +219,7 @@ OPTIONS = (
     ),
     Option(
         "bucket_tags",
-        "Tags that the bucket has, beside those that others gave it: a dict of texts.",
+        "Tags that the bucket has, besides those that others gave it: a dict of strings.",
         ("AWS_BUCKET_TAGS",),
         {},
     ),

@@ -3,7 +3,7 @@
 The expression below splits a style sheet into the tokens of CSS Syntax Module Level 3 that matter here: comments,
 strings, escapes, url() in its three forms, and @import. All other characters begin none of them and are passed over.
 CSS needs no more for that, because where a token ends never depends on its context. The tests compare it with
-tinycss2, a whole tokenizer, which takes eighty times as long.
+tinycss2, a whole tokenizer, which takes many times as long.
 """
 
 import re

@@ -38,7 +38,7 @@ class Unresolved(NamedTuple):
     missing: str | None
 
     def __str__(self) -> str:
-        why = "the browser alone knows its address" if self.missing is None else f"there is no {self.missing}"
+        why = "only the browser knows its address" if self.missing is None else f"there is no {self.missing}"
         return f"{self.name}, line {self.line}: {self.text} stays as it is: {why}."
 
 

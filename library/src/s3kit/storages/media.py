@@ -532,7 +532,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
             )
         if self.links == "cookies" and self._cloudfront:
             raise ValueError(
-                "With links 'cookies' S3 is told nothing by a link, so it can't take"
+                "With links 'cookies' addresses have no query, so they can't take"
                 f" {', '.join(parameters)}: use a storage with signed links."
             )
         return {LINK_PARAMETERS[name]: _override(name, str(value)) for name, value in parameters.items()}
@@ -625,8 +625,8 @@ def _override(name: str, value: str) -> str:
     found = _FILE_NAME.fullmatch(value.strip()) if name == "ResponseContentDisposition" else None
     if found is None or any(unicodedata.category(c) == "Cc" for c in value):
         raise ValueError(
-            f"{name} is {value[:60]!r}, which no header can be: leave out what is not printable ASCII, except in"
-            ' the file name of attachment; filename="...".'
+            f"{name} is {value[:60]!r}, which can't be sent as a header: leave out what is not printable ASCII,"
+            ' except in the file name of attachment; filename="...".'
         )
     kind, quoted, bare = found.groups()
     file_name = re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
@@ -642,7 +642,7 @@ def links_option(value: Any, access: str) -> str:
         raise ImproperlyConfigured(f"The option 'links' is {value!r}: choose one of {', '.join(LINKS)}.")
     if value != "signed" and access != "private":
         raise ImproperlyConfigured(
-            f"The option 'links' is {value!r}, but access is {access!r}, whose links are plain and last: leave"
+            f"The option 'links' is {value!r}, but access is {access!r}, whose links are plain and never expire: leave"
             " links out."
         )
     return str(value)
