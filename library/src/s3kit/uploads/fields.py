@@ -122,7 +122,8 @@ class DirectFileField(forms.FileField):
                 tickets.count(self.user, upload)
         except UploadError as error:
             raise ValidationError(str(error), code=error.code) from error
-        return kind.checked(upload) or upload
+        found = kind.checked(upload)
+        return upload if found is None else found
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         """Return the file, or the list of files. Raise ValidationError."""

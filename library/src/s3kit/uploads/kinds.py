@@ -101,7 +101,10 @@ class Kind:
             return None
         found = _function(self.check)(upload)
         upload.seek(0)
-        return found if isinstance(found, File) else None
+        if not isinstance(found, File):
+            return None
+        found.name = found.name or upload.name
+        return found
 
     def stored_name(self, user: Any, file_name: str) -> str:
         """Return the name to store a file of this user's under, without the random part."""
