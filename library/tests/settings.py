@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "s3kit",
     "s3kit.uploads",
     "django.contrib.staticfiles",
+    "tests.shop",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

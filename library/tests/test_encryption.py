@@ -122,8 +122,7 @@ def uploads_of_users(site: SiteOnS3) -> None:
     with default_storage.open("written.txt", "wb") as file:
         file.write(b"x")
     user = User.objects.create_user("editor", is_staff=True)
-    kind = Kind("tests.encryption", ("txt",), 2**30, folder="texts/")
-    uploads.register(kind)
+    kind = Kind(("txt",), 2**30, upload_to="texts/")
     for size in (5, 20 * 2**20):
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
         for part in uploads.sending(ticket)["parts"]:

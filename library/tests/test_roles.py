@@ -47,9 +47,8 @@ FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured,
 default_storage: Any = django_storage.default_storage
 storages: Any = django_storage.storages
 
-ANEW = uploads.Kind("roles.anew", ("txt",), 2**30, may_upload=bool)
-KEPT = uploads.Kind("roles.kept", ("txt",), 2**30, folder="kept/", may_upload=bool)
-uploads.register(ANEW, KEPT)
+ANEW = uploads.Kind(("txt",), 2**30)
+KEPT = uploads.Kind(("txt",), 2**30, upload_to="kept/")
 
 
 def document(role: str, *, without: str = "", of: str = "") -> dict[str, Any]:

@@ -26,8 +26,8 @@ from tests.ministack import s3_settings, s3_storages
 
 pytestmark = pytest.mark.django_db
 
-TEXT = Kind("tests.text", ("txt", "html", "mp4"), 10_000, folder="texts/")
-ANEW = Kind("tests.anew", ("txt",), 10_000)
+TEXT = Kind(("txt", "html", "mp4"), 10_000, upload_to="texts/")
+OTHER = Kind(("txt",), 10_000)
 
 
 @pytest.fixture
@@ -148,21 +148,24 @@ def test_the_server_decides_all_but_the_name(user: User, name: str, stored: str,
     assert re.fullmatch(r"pending/[0-9a-f]{32}", ticket.key)
     assert ticket.target.startswith("texts/")
     assert len(ticket.target) <= TEXT.max_length
-    assert uploads.begin(user, ANEW, name="a.txt", size=5).target == ""
     assert str(ticket) == f"{stored} (open)"
 
 
 def test_a_kind_is_found_by_the_extension() -> None:
-    assert uploads.kind_of("A.HTML", [ANEW, TEXT]) is TEXT
-    assert uploads.kind_of("a.txt", [ANEW, TEXT]) is ANEW
-    assert uploads.kind_of("a", [ANEW, TEXT]) is None
+    assert uploads.kind_of("A.HTML", [OTHER, TEXT]) is TEXT
+    assert uploads.kind_of("a.txt", [OTHER, TEXT]) is OTHER
+    assert uploads.kind_of("a", [OTHER, TEXT]) is None
 
 
 def test_kinds_can_be_declared_before_apps_are_ready() -> None:
-    code = "from s3kit.uploads import Kind, UploadError, register; register(Kind('a.b', ('txt',), 10))"
+    code = (
+        "from s3kit.uploads import Kind, UploadError, register;"
+        "register(Kind(['txt'], name='a.b', may_upload='a.b'))"
+    )
     subprocess.run([sys.executable, "-c", code], env={}, check=True)
-    twice = Kind("tests.twice", ("txt",), 10)
-    uploads.register(twice, replace(twice))
+    twice = Kind(["txt"], name="tests.twice", may_upload="tests.add_text")
+    uploads.register(twice)
+    uploads.register(replace(twice))
     with pytest.raises(ImproperlyConfigured, match=r"Two kinds of uploads are called 'tests\.twice'"):
         uploads.register(replace(twice, max_bytes=1))
 
@@ -253,6 +256,10 @@ def test_errors_have_a_status_a_code_and_a_sentence() -> None:
     found = {each.code: each().status for each in uploads.UploadError.__subclasses__()}
     assert found == {
         "rejected": 400,
+        "invalid": 400,
+        "login_required": 401,
+        "forbidden": 403,
+        "stale": 403,
         "unknown": 404,
         "expired": 410,
         "accepted": 409,

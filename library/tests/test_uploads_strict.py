@@ -43,15 +43,10 @@ def starts_well(file: Any) -> None:
         raise ValidationError("This is no good file.")
 
 
-def anyone(_user: Any) -> bool:
-    return True
-
-
-TEXT = Kind("tests.text", ("txt", "html", "mp4"), 10_000, folder="texts/", may_upload=anyone)
-CHECKED = Kind("tests.checked", ("txt",), 10_000, folder="checked/", check=starts_well, may_upload=anyone)
-ANEW = Kind("tests.anew", ("txt",), 10_000, may_upload=anyone)
-STAFF = Kind("tests.staff", ("txt",), 10_000, folder="staff/")
-uploads.register(TEXT, CHECKED, ANEW, STAFF)
+TEXT = Kind(("txt", "html", "mp4"), 10_000, upload_to="texts/")
+CHECKED = Kind(("txt",), 10_000, upload_to="checked/", check=starts_well)
+ANEW = Kind(("txt",), 10_000)
+STAFF = Kind(("txt",), 10_000, upload_to="staff/", may_upload="auth.add_user")
 
 
 @pytest.fixture(autouse=True)
@@ -304,7 +299,7 @@ def test_what_a_browser_is_told_is_json(s3_site: MakeSite, user: User) -> None:
     s3_site()
     small = uploads.begin(user, TEXT, name="a.txt", size=5)
     told = json.loads(json.dumps(uploads.sending(small)))
-    assert set(told) == {"id", "state", "expires", "size", "received", "complete", "parts"}
+    assert set(told) == {"id", "state", "expires", "name", "size", "received", "complete", "parts"}
     assert (told["id"], told["size"]) == (str(small.id), 5)
     (part,) = told["parts"]
     assert part == {"number": 1, "start": 0, "end": 5, "url": part["url"], "headers": part["headers"]}
@@ -336,22 +331,23 @@ def test_nothing_is_accepted_that_is_not_there(s3_site: MakeSite, user: User) ->
         assert state(ticket) == "open"
 
 
-def test_a_ticket_of_another_kind_is_not_known(s3_site: MakeSite, user: User) -> None:
+def test_a_ticket_whose_rules_a_deploy_has_removed_is_too_old(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = sent(user, TEXT, b"bad")
-    Ticket.objects.update(kind="tests.gone")
-    with pytest.raises(uploads.UnknownTicketError):
-        accept(ticket)
-    assert state(ticket) == "open"
+    for rules in ({"check": "tests.gone"}, {"check": "tests.conftest.gone"}, {"gone": 1}):
+        Ticket.objects.update(rules=rules)
+        with pytest.raises(uploads.StaleError, match="too old"):
+            accept(ticket)
+        assert state(ticket) == "open"
 
 
 def test_who_may_not_upload_any_more_is_not_accepted(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = sent(user, TEXT, b"text")
-    Ticket.objects.update(kind=STAFF.name)
+    Ticket.objects.update(rules=STAFF.packed())
     with pytest.raises(uploads.UnknownTicketError):
         accept(ticket)
-    User.objects.update(is_staff=True)
+    User.objects.update(is_superuser=True)
     ticket = Ticket.objects.get()
     accept(ticket)
     assert state(ticket) == "accepted"

@@ -44,7 +44,7 @@ from s3kit import clients, errors
 from s3kit.options import LINKS, MAX_AGE
 from s3kit.storages import cloudfront, signing, types
 from s3kit.storages.base import OnS3
-from s3kit.storages.names import ChosenName, UniqueName
+from s3kit.storages.names import ChosenName, Stored, UniqueName
 
 logger = logging.getLogger(__name__)
 
@@ -244,8 +244,12 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         `name` is None, or that of an uploaded file that is saved under it. Any other is kept if it is free. With
         file_overwrite, all names are kept, and what is there is replaced.
 
+        A file that the browser has sent to this storage is there already, so its name is returned.
+
         Raises SuspiciousFileOperation for an absolute name, for `..`, and for one that S3 has no room for.
         """
+        if isinstance(content, Stored) and (there := content.accept(self, max_length)):
+            return there
         if name is None:
             name, is_users = content.name, True
         else:

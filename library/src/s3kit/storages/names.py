@@ -1,8 +1,10 @@
 """How a name was made, which decides whether it can be taken and how long a file is kept: never how it looks.
 
-Both classes are texts, so that they pass through Django's `FileField` and `Storage.save()` unharmed. Copies and
+The classes of names are texts, so that they pass through Django's `FileField` and `Storage.save()` unharmed. Copies and
 pickles keep what they are; whatever else is done to them returns a plain `str`, which counts as a name that code chose.
 """
+
+from typing import Any
 
 
 class UniqueName(str):
@@ -33,3 +35,11 @@ class ChosenName(str):
         made = super().__new__(cls, name)
         made.max_length = max_length
         return made
+
+
+class Stored:
+    """A file that may be in a storage already, before `Storage.save()` is called with it."""
+
+    def accept(self, storage: Any, max_length: int | None) -> str | None:
+        """Return its name if it is in this storage, of at most `max_length` characters; else None."""
+        raise NotImplementedError

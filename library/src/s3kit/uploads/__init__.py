@@ -1,7 +1,7 @@
 """Uploads that browsers send straight to S3: Django issues a ticket, S3 takes the bytes, Django checks them.
 
-`s3kit.uploads` is an app of its own because tickets are rows. A site registers the kinds of files that it
-accepts, includes `s3kit.uploads.urls`, and accepts each uploaded file in a view of its own.
+`s3kit.uploads` is an app of its own because tickets are rows. A site includes `s3kit.uploads.urls` and uses
+`DirectFileField` or `DirectImageField` in its forms. All else is for sites that go their own way.
 """
 
 from importlib import import_module
@@ -10,42 +10,56 @@ from typing import TYPE_CHECKING, Any
 from s3kit.uploads.errors import (
     AlreadyAcceptedError,
     ExpiredError,
+    ForbiddenError,
     IncompleteError,
     InProgressError,
+    InvalidError,
+    LoginRequiredError,
     RateLimitedError,
     RejectedError,
+    StaleError,
     UnavailableError,
     UnknownTicketError,
     UploadError,
 )
 
 if TYPE_CHECKING:
-    from s3kit.uploads.acceptance import Accepting, accepting
+    from s3kit.uploads.acceptance import Accepting, accepting, finish
+    from s3kit.uploads.fields import DirectFileField, DirectImageField
+    from s3kit.uploads.files import DirectFile, accepted, sent_file
     from s3kit.uploads.kinds import Kind, available, kind_of, register
     from s3kit.uploads.tickets import begin, cancel, count, sending, ticket
-    from s3kit.uploads.views import answers_in_json
 
 __all__ = [
     "Accepting",
     "AlreadyAcceptedError",
+    "DirectFile",
+    "DirectFileField",
+    "DirectImageField",
     "ExpiredError",
+    "ForbiddenError",
     "InProgressError",
     "IncompleteError",
+    "InvalidError",
     "Kind",
+    "LoginRequiredError",
     "RateLimitedError",
     "RejectedError",
+    "StaleError",
     "UnavailableError",
     "UnknownTicketError",
     "UploadError",
+    "accepted",
     "accepting",
-    "answers_in_json",
     "available",
     "begin",
     "cancel",
     "count",
+    "finish",
     "kind_of",
     "register",
     "sending",
+    "sent_file",
     "ticket",
 ]
 
@@ -53,8 +67,9 @@ __all__ = [
 _LAZY = {
     "kinds": ("Kind", "available", "kind_of", "register"),
     "tickets": ("begin", "cancel", "count", "sending", "ticket"),
-    "acceptance": ("Accepting", "accepting"),
-    "views": ("answers_in_json",),
+    "acceptance": ("Accepting", "accepting", "finish"),
+    "files": ("DirectFile", "accepted", "sent_file"),
+    "fields": ("DirectFileField", "DirectImageField"),
 }
 
 

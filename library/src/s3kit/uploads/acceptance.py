@@ -1,21 +1,27 @@
-"""Acceptance: checks an uploaded file and lets the caller write a row for it, at most once.
+"""Acceptance: checks an uploaded file and stores it at its final key, at most once.
 
-A sent file is stored under `pending/`, where it expires. `accepting` checks it, copies exactly the version that
-it checked to its final key, and lets the caller write the row and close the ticket in one transaction. So a
-ticket leads to at most one row and no orphaned file, even if requests are repeated or processes killed.
+A sent file is stored under `pending/`, where it expires. `accepting` claims its ticket, checks the file and copies
+exactly the version that it checked. `finish` does that before the form is posted, so that nobody waits for S3 in a
+transaction; `s3kit.uploads.files` then closes the ticket in the transaction that writes the row. Code that writes
+the row itself can do both within `accepting`. So a ticket leads to at most one row and no orphaned file, even if
+requests are repeated or processes killed.
 """
 
 import io
+import posixpath
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from s3kit.storages.names import UniqueName
 from s3kit.uploads import pending
@@ -23,10 +29,11 @@ from s3kit.uploads.errors import (
     IncompleteError,
     InProgressError,
     RejectedError,
+    StaleError,
     UnavailableError,
     UnknownTicketError,
 )
-from s3kit.uploads.kinds import Kind, registered, storage_of
+from s3kit.uploads.kinds import Kind, storage_of
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.pending import Ranges, code_of
 from s3kit.uploads.tickets import (
@@ -61,6 +68,8 @@ class Accepting:
     def __init__(self, ticket: Ticket, claim: uuid.UUID, etag: str) -> None:
         self.ticket = ticket
         self.done = False
+        self.instead: File[Any] | None = None
+        """What the kind's check returned to be stored in place of the file."""
         self._claim, self._etag = claim, etag
         self._ranges = _Answered(ticket, etag)
         self.file = UploadedFile(
@@ -93,16 +102,25 @@ class Accepting:
             raise  # for the type checker: `reject` raises
 
     def keep(self) -> str:
-        """Copy the file to its final key, within S3, and return the name for a FileField.
+        """Store the file at its final key and return the name for a FileField.
 
-        The copy gets the headers and the ACL that the storage gives to a file of this name. Call this before the
-        transaction that writes the row. Raises InProgressError if another request has taken over the ticket,
-        and UnavailableError if S3 fails.
+        Within S3, the file is copied, unless its kind's check returned another one. It gets the headers and the ACL
+        that the storage gives to a file of this name. Call this before the transaction that writes the row. Raises
+        InProgressError if another request has taken over the ticket, and UnavailableError if S3 fails.
         """
-        if not self._mine().update(kept=True, claimed_at=timezone.now()):
-            raise InProgressError
         ticket = self.ticket
+        if self.instead is not None:
+            ticket.target = (
+                posixpath.splitext(ticket.target)[0] + posixpath.splitext(self.instead.name or "")[1]
+            )
+        ticket.stored_size = ticket.size if self.instead is None else self.instead.size
+        noted = {"target": ticket.target, "stored_size": ticket.stored_size}
+        if not self._mine().update(kept=True, claimed_at=timezone.now(), **noted):
+            raise InProgressError
         storage = storage_of(ticket.storage)
+        if self.instead is not None:
+            with answers(ticket, quick=False):
+                return storage.save(UniqueName(ticket.target), self.instead)
         parameters = storage.write_parameters(UniqueName(ticket.target), self.file)
         with answers(ticket, quick=False):
             try:
@@ -113,15 +131,24 @@ class Accepting:
                 if code_of(error) != "PreconditionFailed":
                     raise
                 # The form was sent again meanwhile, and the new version has not been checked.
-                raise IncompleteError("The file changed while it was checked. Please try again.") from error
+                raise IncompleteError(
+                    _("The file changed while it was checked. Please try again.")
+                ) from error
         return ticket.target
+
+    def finished(self) -> None:
+        """Mark the ticket as finished: the file is kept and waits for its row."""
+        self._close(Ticket.State.FINISHED)
 
     def accepted(self) -> None:
         """Mark the ticket as accepted. Call this in the transaction that writes the row.
 
         Raises InProgressError, which rolls the transaction back, if another request has taken over the ticket.
         """
-        if not self._mine().update(state=Ticket.State.ACCEPTED, claim=None):
+        self._close(Ticket.State.ACCEPTED)
+
+    def _close(self, state: Ticket.State) -> None:
+        if not self._mine().update(state=state, claim=None):
             raise InProgressError
         self.done = True
 
@@ -134,16 +161,16 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
     """Claim the ticket, check the file that was sent, and yield it so that the caller can write a row.
 
     If the block ends without `accepted()`, by an exception or otherwise, the claim is released and the copy that
-    `keep` made is removed, so that the ticket can be tried again. Don't enter the block within a transaction:
-    other processes must see the claim. Raises the UploadError that says why the file can't be accepted.
+    `keep` made is removed, so that the ticket can be tried again. Raises the UploadError that says why the file can't
+    be accepted, and RuntimeError within a transaction, where other processes don't see the claim.
     """
     ticket.refresh_from_db()
-    kind = registered(ticket.kind)
-    if kind is None or not kind.may_upload(ticket.user):
+    kind = kind_of_ticket(ticket)
+    if not kind.allows(ticket.user):
         raise UnknownTicketError
     check_open(ticket)
     claim = uuid.uuid4()
-    if not claimable(ticket).update(state=Ticket.State.CLAIMED, claim=claim, claimed_at=timezone.now()):
+    if not _claimed_now(ticket, claim):
         ticket.refresh_from_db()
         check_open(ticket)
         raise InProgressError
@@ -157,6 +184,42 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
         remove_pending(ticket)
     else:
         _release(ticket, claim)
+
+
+def finish(ticket: Ticket) -> None:
+    """Check the file that was sent and store it at its final key, where a form can pick it up by its token.
+
+    A finished ticket is left as it is. Raises what `accepting` does.
+    """
+    ticket.refresh_from_db()
+    if ticket.state == Ticket.State.FINISHED:
+        check_open(ticket)
+        return
+    with accepting(ticket) as held:
+        held.keep()
+        held.finished()
+    ticket.refresh_from_db()
+
+
+def kind_of_ticket(ticket: Ticket) -> Kind:
+    """Return the rules of a ticket. Raise StaleError if a deploy has changed what they refer to."""
+    try:
+        return Kind.unpacked(ticket.rules)
+    except (ImproperlyConfigured, TypeError) as error:
+        raise StaleError from error
+
+
+def _claimed_now(ticket: Ticket, claim: uuid.UUID) -> bool:
+    """Claim the ticket. Return whether it could be claimed."""
+    rows = claimable(ticket)
+    try:
+        with transaction.atomic(using=rows.db, durable=True):
+            return bool(rows.update(state=Ticket.State.CLAIMED, claim=claim, claimed_at=timezone.now()))
+    except RuntimeError as error:
+        raise RuntimeError(
+            "accepting() was called within a transaction, which hides the claim from other processes: call it"
+            " before transaction.atomic(), and in a view with @transaction.non_atomic_requests."
+        ) from error
 
 
 def _claimed(ticket: Ticket, claim: uuid.UUID) -> QuerySet[Ticket]:
@@ -188,11 +251,9 @@ def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
         raise IncompleteError
     held = Accepting(ticket, claim, found["ETag"])
     if (found["ContentLength"], found["ContentType"]) != (ticket.size, ticket.content_type):
-        held.reject("The file that arrived is not the one that was announced. Please start again.")
-    if kind.check:
-        try:
-            kind.check(held.file)
-        except ValidationError as error:
-            held.reject(" ".join(error.messages))
-        held.file.seek(0)
+        held.reject(_("The file that arrived is not the one that was announced. Please start again."))
+    try:
+        held.instead = kind.checked(held.file)
+    except ValidationError as error:
+        held.reject(" ".join(error.messages))
     return held

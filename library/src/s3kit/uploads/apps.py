@@ -10,3 +10,12 @@ class UploadsConfig(AppConfig):
     label = "s3kit_uploads"
     verbose_name = "Uploads to S3"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Follow the rows that files are written for."""
+        from django.db.models.signals import post_save, pre_save
+
+        from s3kit.uploads import files
+
+        pre_save.connect(files.before_row, dispatch_uid="s3kit.uploads")
+        post_save.connect(files.after_row, dispatch_uid="s3kit.uploads")

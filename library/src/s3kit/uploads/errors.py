@@ -1,19 +1,23 @@
-"""The reasons why an upload stops: a sentence for users, a code and an HTTP status for scripts."""
+"""The reasons why an upload stops: a sentence for users, a code and an HTTP status for programs."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 
 class UploadError(Exception):
     """An upload can't continue. The text is a sentence for the user.
 
-    `status` is the HTTP status to answer with, and `code` a word for scripts. `retry_after` is in seconds, or
+    `status` is the HTTP status to answer with, and `code` a word for programs. `retry_after` is in seconds, or
     None if waiting does not help.
     """
 
     status = 400
     code = "rejected"
-    sentence = "This upload is not possible."
+    sentence: str | Promise = _("This upload is not possible.")
 
-    def __init__(self, sentence: str = "", *, retry_after: int | None = None) -> None:
-        super().__init__(sentence or self.sentence)
+    def __init__(self, sentence: str = "", *, code: str = "", retry_after: int | None = None) -> None:
+        super().__init__(str(sentence or self.sentence))
+        self.code = code or self.code
         self.retry_after = retry_after
 
 
@@ -21,32 +25,60 @@ class RejectedError(UploadError):
     """The file has a type or size that is not accepted, or its content did not pass the check."""
 
 
+class InvalidError(UploadError):
+    """The request is not one of the protocol."""
+
+    code = "invalid"
+    sentence = _("This request is malformed.")
+
+
+class LoginRequiredError(UploadError):
+    """Nobody is logged in."""
+
+    status, code = 401, "login_required"
+    sentence = _("You are logged out. Please log in again.")
+
+
+class ForbiddenError(UploadError):
+    """The user may not upload this kind of file."""
+
+    status, code = 403, "forbidden"
+    sentence = _("You are not allowed to upload files here.")
+
+
+class StaleError(UploadError):
+    """The rules that a page carries are too old, or have changed since the file was sent."""
+
+    status, code = 403, "stale"
+    sentence = _("This page is too old. Please reload it and try again.")
+
+
 class UnknownTicketError(UploadError):
     """The ticket does not exist or belongs to another user; the answer does not say which."""
 
     status, code = 404, "unknown"
-    sentence = "This upload does not exist. Please start it again."
+    sentence = _("This upload does not exist. Please start it again.")
 
 
 class ExpiredError(UploadError):
     """The ticket has expired or was cancelled."""
 
     status, code = 410, "expired"
-    sentence = "This upload took too long and has expired. Please start it again."
+    sentence = _("This upload took too long and has expired. Please start it again.")
 
 
 class AlreadyAcceptedError(UploadError):
-    """The ticket was accepted before. Answer as after a success."""
+    """The ticket was accepted before."""
 
     status, code = 409, "accepted"
-    sentence = "This upload has already been accepted."
+    sentence = _("This upload has already been accepted.")
 
 
 class InProgressError(UploadError):
-    """Another request is accepting the same ticket."""
+    """Another request is finishing or accepting the same ticket."""
 
     status, code = 409, "in_progress"
-    sentence = "This upload is being checked. Please wait a moment."
+    sentence = _("This upload is being checked. Please wait a moment.")
 
     def __init__(self) -> None:
         super().__init__(retry_after=2)
@@ -56,7 +88,7 @@ class IncompleteError(UploadError):
     """S3 does not have the whole file."""
 
     status, code = 409, "incomplete"
-    sentence = "The file has not arrived completely. Please try again."
+    sentence = _("The file has not arrived completely. Please try again.")
 
 
 class RateLimitedError(UploadError):
@@ -69,7 +101,7 @@ class UnavailableError(UploadError):
     """S3 did not answer or denied the request. The log says why."""
 
     status, code = 503, "unavailable"
-    sentence = "The file store is not responding. Please try again in a minute."
+    sentence = _("The file store is not responding. Please try again in a minute.")
 
     def __init__(self) -> None:
         super().__init__(retry_after=60)

@@ -1,64 +1,207 @@
-"""The kinds of files that browsers may send straight to S3: declared by the site, enforced by the server."""
+"""The kinds of files that browsers may send straight to S3: declared where the field is, enforced by the server.
+
+A page carries the rules of its field, signed, to the view that issues tickets, and the ticket stores them. So the
+same rules hold from the first byte to the row, whichever process answers, and forms need no registry.
+"""
 
 import posixpath
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from django.core import signing
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import File
 from django.core.files.storage import storages
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from s3kit.uploads.errors import RejectedError, StaleError
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
     from django.core.files.uploadedfile import UploadedFile
 
     from s3kit.storages import MediaStorage
 
-
-def is_staff(user: "AbstractBaseUser | AnonymousUser") -> bool:
-    """Return whether the user is an active staff member, which is the default rule of a kind."""
-    return bool(user.is_active and getattr(user, "is_staff", False))
+DEFAULT_MAX_BYTES = 5 * 2**30
+RULES_LIFE = 24 * 3600  # seconds, within which a page that is open can begin uploads
+_SALT = "s3kit.uploads.rules"
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of file that may be uploaded.
 
-    - `name` identifies the kind, such as "gallery.film". Tickets store it.
-    - `extensions` are in lower case and have no dot. `max_bytes` is the largest accepted size.
-    - `folder` is where `Accepting.keep` stores the file. Leave it empty if your view re-encodes the file and
-      saves the result itself.
-    - `max_length` is that of the FileField which holds the name.
-    - `check` reads the file and raises ValidationError, with sentences for the user, to reject it.
-    - `may_upload` takes a user and returns whether they may upload this kind. The default is staff only.
+    - `types` are extensions in lower case without a dot. Leave it empty to accept every type.
+    - `max_bytes` is the largest accepted size.
+    - `upload_to` is the folder of accepted files, with `strftime` codes, or a function that takes the user and the
+      file's name and returns the name to store it under. The storage adds a random part.
+    - `check` reads the file before anybody can. It raises ValidationError, with sentences for the user, to reject it,
+      and may return a file to store instead.
+    - `may_upload` is a permission such as "shop.add_film", or a function that takes a user and returns whether they
+      may upload. Without it, everyone may who is logged in and was shown the field.
     - `storage` is the alias in STORAGES.
+    - `name`, such as "shop.film", lets clients that were shown no page begin an upload. It needs `may_upload`.
+    - `max_length` is that of the FileField which holds the name.
+
+    Functions are referred to by name, so they must be at the top of a module, or given as "module.function".
     """
 
-    name: str
-    extensions: tuple[str, ...]
-    max_bytes: int
-    folder: str = ""
-    max_length: int = 100
-    check: "Callable[[UploadedFile[Any]], object] | None" = None
-    may_upload: Callable[[Any], bool] = is_staff
+    types: Sequence[str] = ()
+    max_bytes: int = DEFAULT_MAX_BYTES
+    upload_to: "str | Callable[[Any, str], str]" = ""
+    check: "str | Callable[[UploadedFile[Any]], object] | None" = None
+    may_upload: "str | Callable[[Any], bool] | None" = None
     storage: str = "default"
+    name: str = ""
+    max_length: int = 100
+
+    def __post_init__(self) -> None:
+        """Raise ImproperlyConfigured for rules that can't be meant."""
+        if isinstance(self.types, str) or not all(each == each.lower().strip(". ") for each in self.types):
+            raise ImproperlyConfigured(
+                f"types is {self.types!r}: list extensions in lower case without a dot, such as ['mp4', 'webm']."
+            )
+        object.__setattr__(self, "types", tuple(self.types))
+        if self.name and not self.may_upload:
+            raise ImproperlyConfigured(
+                f"The kind {self.name!r} has a name but not may_upload: say who may upload without a page."
+            )
 
     def takes(self, file_name: str) -> bool:
         """Return whether this kind accepts the file's extension."""
-        return posixpath.splitext(file_name)[1].lower().removeprefix(".") in self.extensions
+        extension = posixpath.splitext(file_name)[1].lower().removeprefix(".")
+        return not self.types or extension in self.types
 
+    def allows(self, user: Any) -> bool:
+        """Return whether the user may upload this kind."""
+        if not user.is_authenticated or not user.is_active:
+            return False
+        if self.may_upload is None:
+            return True
+        if isinstance(self.may_upload, str):
+            return bool(user.has_perm(self.may_upload))
+        return bool(self.may_upload(user))
+
+    def check_announced(self, file_name: str, size: int) -> None:
+        """Raise RejectedError for a file of another type, without content, or too large."""
+        if not self.takes(file_name):
+            raise wrong_type([self])
+        if type(size) is not int or size < 1:
+            raise RejectedError(_("This file is empty."), code="empty")
+        if size > self.max_bytes:
+            raise too_large(size, self.max_bytes)
+
+    def checked(self, upload: "UploadedFile[Any]") -> "File[Any] | None":
+        """Run `check`, which may raise ValidationError. Return the file to store instead, or None."""
+        if self.check is None:
+            return None
+        found = _function(self.check)(upload)
+        upload.seek(0)
+        return found if isinstance(found, File) else None
+
+    def stored_name(self, user: Any, file_name: str) -> str:
+        """Return the name to store a file of this user's under, without the random part."""
+        if isinstance(self.upload_to, str):
+            return posixpath.join(timezone.now().strftime(self.upload_to), file_name)
+        return str(self.upload_to(user, file_name))
+
+    def packed(self) -> dict[str, Any]:
+        """Return the rules as data for JSON. Raise ImproperlyConfigured for a function without a name."""
+        packed = asdict(self) | {"types": list(self.types)}
+        for rule in ("upload_to", "check", "may_upload"):
+            if callable(packed[rule]):
+                packed[rule] = {"function": _path(rule, packed[rule])}
+        return {each.name: packed[each.name] for each in fields(self) if packed[each.name] != each.default}
+
+    @classmethod
+    def unpacked(cls, packed: dict[str, Any]) -> "Kind":
+        """Return the kind that was packed. Raise ImproperlyConfigured if a function of its is gone."""
+        found = {
+            rule: _function(value["function"]) if isinstance(value, dict) else value
+            for rule, value in packed.items()
+        }
+        _function(found.get("check"))
+        return cls(**found)
+
+
+def wrong_type(kinds: Iterable[Kind]) -> RejectedError:
+    """Return the error for a file whose extension no kind accepts."""
+    listed = ", ".join(f".{each}" for kind in kinds for each in kind.types)
+    sentence = _("Files of this type are not accepted. Please choose one of %(types)s.") % {"types": listed}
+    return RejectedError(sentence, code="type")
+
+
+def too_large(size: int, limit: int) -> RejectedError:
+    """Return the error for a file of more than `limit` bytes."""
+    sentence = _("This file is too large (%(size)s). The limit is %(limit)s.")
+    sizes = {"size": filesizeformat(size), "limit": filesizeformat(limit)}
+    return RejectedError(sentence % sizes, code="too_large")
+
+
+def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
+    """Return the first kind that accepts the file's extension, or None."""
+    return next((kind for kind in kinds if kind.takes(file_name)), None)
+
+
+def _path(rule: str, function: Any) -> str:
+    """Return the name by which any process finds the function."""
+    path = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
+    try:
+        if _function(path) == function:
+            return path
+    except ImproperlyConfigured:
+        pass
+    raise ImproperlyConfigured(
+        f"{rule} is {function!r}, which no other process can find: use a function at the top of a module."
+    )
+
+
+def _function(named: Any) -> Any:
+    """Return the function with the name "module.function" or "module:Class.function"; a function is returned."""
+    if not isinstance(named, str):
+        return named
+    module, colon, path = named.partition(":")
+    if not colon:
+        module, _dot, path = named.rpartition(".")
+    try:
+        return attrgetter(path)(import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ImproperlyConfigured(f"{named!r} can't be found: {error}") from error
+
+
+# Rules that a page carries
+
+
+def signed(kinds: Iterable[Kind]) -> str:
+    """Return the rules as a text that a page may carry, since nobody can change it."""
+    return signing.dumps([kind.packed() for kind in kinds], salt=_SALT, compress=True)
+
+
+def unsigned(rules: str) -> list[Kind]:
+    """Return the kinds that were signed. Raise StaleError if they were not, or more than RULES_LIFE ago."""
+    try:
+        packed = signing.loads(rules, salt=_SALT, max_age=RULES_LIFE)
+        return [Kind.unpacked(each) for each in packed]
+    except (signing.BadSignature, ImproperlyConfigured) as error:
+        raise StaleError from error
+
+
+# Kinds with a name, for clients that were shown no page
 
 _registered: dict[str, Kind] = {}
 
 
-def register(*kinds: Kind) -> None:
-    """Allow browsers to send these kinds of files. Call it in the `ready()` method of an app.
+def register(kind: Kind) -> None:
+    """Let clients begin uploads of a kind by its name. Fields whose kinds have names do it by themselves.
 
     Raises ImproperlyConfigured if another kind has the same name.
     """
-    for kind in kinds:
-        if _registered.setdefault(kind.name, kind) != kind:
-            raise ImproperlyConfigured(f"Two kinds of uploads are called {kind.name!r}.")
+    if _registered.setdefault(kind.name, kind) != kind:
+        raise ImproperlyConfigured(f"Two kinds of uploads are called {kind.name!r}.")
 
 
 def registered(name: str) -> Kind | None:
@@ -66,9 +209,7 @@ def registered(name: str) -> Kind | None:
     return _registered.get(name)
 
 
-def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
-    """Return the first kind that accepts the file's extension, or None."""
-    return next((kind for kind in kinds if kind.takes(file_name)), None)
+# Storages
 
 
 def available(alias: str = "default") -> bool:

@@ -28,7 +28,7 @@ def check(user: AbstractBaseUser, size: int) -> None:
             retry_after=wait,
         )
     state = Ticket.State
-    under_way = mine.filter(state__in=(state.OPEN, state.CLAIMED), expires_at__gt=now)
+    under_way = mine.filter(state__in=(state.OPEN, state.CLAIMED, state.FINISHED), expires_at__gt=now)
     sent = under_way.aggregate(sum=Sum("size"))["sum"] or 0
     if sent + size > OPEN_BYTES:
         first = under_way.order_by("expires_at").first()

@@ -178,7 +178,7 @@ def _complete(s3: Any, upload: Mapping[str, str], etags: Mapping[int, str]) -> N
 
 
 class Ranges(io.RawIOBase):
-    """One version of an object as a readable file. Every read is a request for a range of bytes.
+    """One version of an object as a readable file, or any if the ETag is "". Every read is a request for a range.
 
     `failed` records that a request failed, because the reader may swallow the error.
     """
@@ -227,7 +227,8 @@ class Ranges(io.RawIOBase):
         wanted = f"bytes={self._at}-{self._at + length - 1}"
         try:
             s3 = clients.web(self._pending.target)
-            found = s3.get_object(**self._pending.named, Range=wanted, IfMatch=self._etag)
+            version = {"IfMatch": self._etag} if self._etag else {}
+            found = s3.get_object(**self._pending.named, Range=wanted, **version)
             got: bytes = found["Body"].read()
         except FAILURES:
             self.failed = True

@@ -9,7 +9,6 @@ Sources of the rules: Amazon S3 API reference, "Authenticating Requests: Using Q
 """
 
 import logging
-import posixpath
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,20 +16,22 @@ from datetime import timedelta
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import SuspiciousFileOperation, ValidationError
+from django.core.exceptions import FieldError, SuspiciousFileOperation, ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import Q, QuerySet
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from s3kit import clients, errors
 from s3kit.uploads import limits
 from s3kit.uploads.errors import (
     AlreadyAcceptedError,
     ExpiredError,
+    ForbiddenError,
     InProgressError,
     RateLimitedError,
     RejectedError,
@@ -60,36 +61,34 @@ CLAIM_LIFE = timedelta(minutes=10)
 def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket:
     """Return a new ticket for a file of `size` bytes that the user calls `name`.
 
-    Raises RejectedError for a name, type or size that is not accepted, RateLimitedError if the user has reached
-    one of `s3kit.uploads.limits`, and UnavailableError if S3 fails. Also deletes expired tickets.
+    Raises ForbiddenError if the user may not upload this kind, RejectedError for a name, type or size that is not
+    accepted, RateLimitedError if the user has reached one of `s3kit.uploads.limits`, and UnavailableError if S3
+    fails. Also deletes expired tickets.
     """
+    if not kind.allows(user):
+        raise ForbiddenError
     storage = storage_of(kind.storage)
     # Drop control characters and lone surrogates, which databases reject.
     name = "".join(c for c in str(name).replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
     if not name or len(name) > 255:
-        raise RejectedError("This file needs a name of 1 to 255 characters.")
-    if not kind.takes(name):
-        listed = ", ".join(f".{extension}" for extension in kind.extensions)
-        raise RejectedError(f"Files of this type are not accepted. Please choose one of {listed}.")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        raise RejectedError("This file is empty.")
-    if size > kind.max_bytes:
-        limit = filesizeformat(kind.max_bytes)
-        raise RejectedError(f"This file is too large ({filesizeformat(size)}). The limit is {limit}.")
+        raise RejectedError(_("This file needs a name of 1 to 255 characters."), code="name")
+    kind.check_announced(name, size)
     try:
-        made = storage.generate_filename(posixpath.join(kind.folder, name))
+        made = storage.generate_filename(kind.stored_name(user, name))
         target = storage.get_available_name(made, kind.max_length)
     except SuspiciousFileOperation as error:
-        raise RejectedError("This file's name can't be used. Please rename the file.") from error
+        raise RejectedError(
+            _("This file's name can't be used. Please rename the file."), code="name"
+        ) from error
     ticket = Ticket(
         user_id=user.pk,
-        kind=kind.name,
+        rules=kind.packed(),
         storage=kind.storage,
         name=name,
         content_type=storage.write_parameters(target)["ContentType"],
         size=size,
         part_size=0 if size <= PART_FROM else part_size(size),
-        target=target if kind.folder else "",
+        target=target,
         expires_at=timezone.now() + TICKET_LIFE,
     )
     sweep()
@@ -114,7 +113,7 @@ def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
     _forget()
     now = timezone.now()
     name = "".join(c for c in upload.name or "" if c.isprintable())[-255:]
-    counted = Ticket(user_id=user.pk, name=name, size=upload.size or 0, expires_at=now)
+    counted = Ticket(user_id=user.pk, rules={}, name=name, size=upload.size or 0, expires_at=now)
     counted.state = Ticket.State.ACCEPTED
     try:
         _issue(user, counted)
@@ -153,9 +152,11 @@ def sending(ticket: Ticket) -> dict[str, Any]:
     each with its number, the bytes of the file from `start` up to `end`, the URL to PUT them to, and the headers
     to send. A small file is one part. The links are valid for LINK_LIFE seconds; each call signs new ones.
 
-    Raises the UploadError that says why the ticket is not open.
+    Raises the UploadError that says why the ticket is not open or finished.
     """
     check_open(ticket)
+    if ticket.state == Ticket.State.FINISHED:
+        return _told(ticket, received=ticket.size, complete=True, parts=None)
     parts = None
     with answers(ticket):
         arrived = parts_arrived(ticket) if ticket.part_size else None
@@ -171,40 +172,47 @@ def sending(ticket: Ticket) -> dict[str, Any]:
             if not complete:
                 url, headers = pending_of(ticket).signed_put(ticket.content_type, ticket.size)
                 parts = [{"number": 1, "start": 0, "end": ticket.size, "url": url, "headers": headers}]
+    return _told(ticket, received=received, complete=complete, parts=parts)
+
+
+def _told(ticket: Ticket, **progress: Any) -> dict[str, Any]:
     return {
         "id": str(ticket.id),
         "state": ticket.state,
         "expires": ticket.expires_at.isoformat(),
+        "name": ticket.name,
         "size": ticket.size,
-        "received": received,
-        "complete": complete,
-        "parts": parts,
+        **progress,
     }
 
 
 def cancel(ticket: Ticket) -> None:
-    """Close the ticket and remove what was sent. What can't be removed expires.
+    """Close the ticket and remove what was sent. What can't be removed now is removed later.
 
     Raises AlreadyAcceptedError or InProgressError if it is too late.
     """
-    changed = claimable(ticket).update(state=Ticket.State.CANCELLED, claim=None)
+    state = Ticket.State
+    changed = claimable(ticket, state.OPEN, state.FINISHED).update(state=state.CANCELLED, claim=None)
     ticket.refresh_from_db()
-    if not changed and ticket.state in {Ticket.State.ACCEPTED, Ticket.State.CLAIMED}:
+    if not changed and ticket.state in {state.ACCEPTED, state.CLAIMED, state.SAVING}:
         check_open(ticket)
     if changed:
         remove_pending(ticket)
+        if ticket.kept and remove_copy(ticket):
+            Ticket.objects.filter(pk=ticket.pk).update(kept=False)
 
 
 def check_open(ticket: Ticket) -> None:
-    """Raise the UploadError that says why the ticket can't be used, unless it is open."""
+    """Raise the UploadError that says why the ticket can't be used, unless it is open or finished."""
     state = Ticket.State
+    settle(ticket)
     if ticket.state == state.ACCEPTED:
         raise AlreadyAcceptedError
     if ticket.state == state.REJECTED:
         raise RejectedError(ticket.rejection)
     if ticket.state == state.CANCELLED:
         raise ExpiredError("This upload was cancelled. Please start it again.")
-    if ticket.state == state.CLAIMED and not is_stale(ticket):
+    if ticket.state in {state.CLAIMED, state.SAVING} and not is_stale(ticket):
         raise InProgressError
     if ticket.expires_at <= timezone.now():
         raise ExpiredError
@@ -215,11 +223,29 @@ def is_stale(ticket: Ticket) -> bool:
     return ticket.claimed_at is None or ticket.claimed_at < timezone.now() - CLAIM_LIFE
 
 
-def claimable(ticket: Ticket) -> QuerySet[Ticket]:
-    """Return the ticket's row if it is open, or if its claim belongs to a process that was killed."""
+def settle(ticket: Ticket) -> None:
+    """Find out whether a process was killed before or after it wrote the file's row, if one was."""
+    if ticket.state != Ticket.State.SAVING or not is_stale(ticket):
+        return
+    left = Ticket.objects.filter(pk=ticket.pk, state=ticket.state, claimed_at=ticket.claimed_at)
+    left.update(state=Ticket.State.ACCEPTED if _has_row(ticket) else Ticket.State.FINISHED)
+    ticket.refresh_from_db()
+
+
+def _has_row(ticket: Ticket) -> bool:
+    """Return whether a row has the file, or may have it: of a model that is gone, nobody knows."""
+    model, _dot, field = ticket.row.rpartition(".")
+    try:
+        return bool(apps.get_model(model)._base_manager.filter(**{field: ticket.target}).exists())
+    except (LookupError, ValueError, FieldError):
+        return True
+
+
+def claimable(ticket: Ticket, *states: str) -> QuerySet[Ticket]:
+    """Return the ticket's row in one of these states, by default open, or with a claim of a killed process."""
     state = Ticket.State
     stale = Q(state=state.CLAIMED, claimed_at__lt=timezone.now() - CLAIM_LIFE)
-    return Ticket.objects.filter(Q(state=state.OPEN) | stale, pk=ticket.pk)
+    return Ticket.objects.filter(Q(state__in=states or (state.OPEN,)) | stale, pk=ticket.pk)
 
 
 def sweep() -> None:

@@ -1,110 +1,140 @@
-"""The views that the page's script uses: begin an upload, show what is missing, cancel.
+"""The views of the protocol by which a browser or another program sends a file: begin, send, finish, cancel.
 
-Every answer is JSON. Errors are {"errors": {field: [{"message": ..., "code": ...}]}}, like those of Django's forms.
+docs/uploads.md documents it. Every answer is JSON; errors are {"error": {"code": ..., "message": ...}}.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, JsonResponse
+from django.db import transaction
+from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from s3kit.uploads import tickets
-from s3kit.uploads.errors import AlreadyAcceptedError, RejectedError, UploadError
-from s3kit.uploads.kinds import available, kind_of, registered
+from s3kit.uploads import acceptance, tickets
+from s3kit.uploads.errors import (
+    ForbiddenError,
+    InvalidError,
+    LoginRequiredError,
+    UnavailableError,
+    UploadError,
+)
+from s3kit.uploads.kinds import Kind, available, kind_of, registered, unsigned, wrong_type
 from s3kit.uploads.models import Ticket
 
 View = Callable[..., JsonResponse]
 
 
-def problem(message: str, code: str, *, status: int, field: str = "__all__") -> JsonResponse:
-    """Return an answer with one error, of a field or of the form as a whole."""
-    return JsonResponse({"errors": {field: [{"message": message, "code": code}]}}, status=status)
+def protocol(view: View) -> View:
+    """Decorate a view: only who is logged in may use it, and an UploadError becomes an answer.
 
-
-def answers_in_json(accepted: str = "") -> Callable[[View], View]:
-    """Decorate a view that accepts a ticket: answer an UploadError with JSON for the page's script.
-
-    `accepted` is the name of the URL where the page goes next. The script gets it if the ticket was accepted
-    before, because it asks again when an answer is lost.
+    A request of its own is no transaction, since other processes must see what becomes of a ticket.
     """
 
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
-            try:
-                return view(request, *args, **kwargs)
-            except AlreadyAcceptedError as error:
-                if accepted:
-                    return JsonResponse({"url": reverse(accepted)}, status=error.status)
-                return problem(str(error), error.code, status=error.status)
-            except UploadError as error:
-                field = "file" if isinstance(error, RejectedError) else "__all__"
-                answer = problem(str(error), error.code, status=error.status, field=field)
-                if error.retry_after is not None:
-                    answer.headers["Retry-After"] = str(error.retry_after)
-                return answer
+    @never_cache
+    @transaction.non_atomic_requests
+    @wraps(view)
+    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+        try:
+            if not request.user.is_authenticated:
+                raise LoginRequiredError
+            return view(request, *args, **kwargs)
+        except UploadError as error:
+            problem = {"code": error.code, "message": str(error)}
+            answer = JsonResponse({"error": problem}, status=error.status)
+            if error.retry_after is not None:
+                answer.headers["Retry-After"] = str(error.retry_after)
+            return answer
 
-        return guarded
-
-    return decorate
+    return answered
 
 
-@login_required
 @require_POST
-@answers_in_json()
+@protocol
 def begin(request: HttpRequest) -> JsonResponse:
     """Issue a ticket for a file (201), or say why not.
 
-    Takes the file's `name`, its `size` in bytes, and `kinds`, the comma-separated names of registered kinds, of
-    which the first that accepts the file's extension counts. Answers with `s3kit.uploads.sending` and the
-    ticket's `address`.
+    Takes the file's `name`, its `size` in bytes, and either the `rules` that a page carries or the name of a
+    registered `kind`. Answers with `s3kit.uploads.sending`, the ticket's `address` and its `token`.
     """
-    names = request.POST.get("kinds", "").split(",")
-    kinds = [kind for name in names if (kind := registered(name.strip())) is not None]
-    allowed = [kind for kind in kinds if kind.may_upload(request.user)]
+    data = _data(request)
+    name, size = data.get("name"), data.get("size")
+    if not isinstance(name, str):
+        raise InvalidError
+    kinds = _kinds(data)
+    allowed = [kind for kind in kinds if kind.allows(request.user)]
     if not allowed:
-        raise PermissionDenied
-    name, size = request.POST.get("name", ""), request.POST.get("size", "")
+        raise ForbiddenError
     kind = kind_of(name, allowed)
     if kind is None:
-        listed = ", ".join(f".{each}" for kind in allowed for each in kind.extensions)
-        raise RejectedError(f"Files of this type are not accepted. Please choose one of {listed}.")
+        raise wrong_type(allowed)
     if not available(kind.storage):
-        raise Http404(f"STORAGES[{kind.storage!r}] takes no direct uploads")
-    number = int(size) if size.isascii() and size.isdigit() and len(size) < 20 else 0
-    return _sending(tickets.begin(_user(request), kind, name=name, size=number), status=201)
+        raise UnavailableError
+    return _sending(tickets.begin(request.user, kind, name=name, size=_number(size)), status=201)  # type: ignore[arg-type]
 
 
-@login_required
 @require_safe
-@answers_in_json()
+@protocol
 def show(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
     """Answer with what S3 does not have yet, and with fresh links for it."""
-    return _sending(tickets.ticket(_user(request), ticket_id))
+    return _sending(_ticket(request, ticket_id))
 
 
-@login_required
 @require_POST
-@answers_in_json()
+@protocol
+def finish(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
+    """Check the file and store it at its final key. Answer with the token by which a form takes it."""
+    ticket = _ticket(request, ticket_id)
+    acceptance.finish(ticket)
+    return JsonResponse(
+        {"token": ticket.token, "name": ticket.name, "size": ticket.size, "state": ticket.state}
+    )
+
+
+@require_POST
+@protocol
 def cancel(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
     """Cancel an upload and remove what was sent."""
-    tickets.cancel(tickets.ticket(_user(request), ticket_id))
+    tickets.cancel(_ticket(request, ticket_id))
     return JsonResponse({})
 
 
-def _user(request: HttpRequest) -> AbstractBaseUser:
-    user = request.user
-    assert isinstance(user, AbstractBaseUser)  # noqa: S101 -- for the type checker: login_required admits nobody else
-    return user
+def _ticket(request: HttpRequest, ticket_id: UUID) -> Ticket:
+    return tickets.ticket(request.user, ticket_id)  # type: ignore[arg-type]  # `protocol` admits nobody else
+
+
+def _data(request: HttpRequest) -> Mapping[str, Any]:
+    """Return what was posted, as JSON or as a form."""
+    if (data := getattr(request, "data", None)) is None:  # that is Django REST framework's
+        data = request.POST
+        if request.content_type == "application/json":
+            try:
+                data = json.loads(request.body)
+            except ValueError:
+                raise InvalidError from None
+    if not isinstance(data, Mapping):
+        raise InvalidError
+    return data
+
+
+def _kinds(data: Mapping[str, Any]) -> list[Kind]:
+    """Return the kinds of the page's rules, or the registered one. Raise StaleError or ForbiddenError."""
+    if rules := data.get("rules"):
+        return unsigned(str(rules))
+    kind = registered(str(data.get("kind", "")))
+    return [kind] if kind else []
+
+
+def _number(size: Any) -> int:
+    """Return a size in bytes, or 0 for what is none."""
+    text = str(size)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
 def _sending(ticket: Ticket, status: int = 200) -> JsonResponse:
     address = reverse("s3kit_uploads:ticket", args=[ticket.pk])
-    return JsonResponse(tickets.sending(ticket) | {"address": address}, status=status)
+    return JsonResponse(tickets.sending(ticket) | {"address": address, "token": ticket.token}, status=status)

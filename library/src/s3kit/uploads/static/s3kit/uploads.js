@@ -357,13 +357,13 @@ function choose(field, input) {
 function problem(file, field, text) {
   const kinds = JSON.parse(field.dataset.kinds);
   const type = `.${file.name.split(".").slice(1).pop()?.toLowerCase()}`;
-  const fitting = kinds.filter(({ types }) => !types.length || types.includes(type.slice(1)));
-  const limit = Math.max(...fitting.map(({ max_bytes: most }) => most ?? Infinity));
-  const types = kinds.flatMap((kind) => kind.types.map((each) => `.${each}`)).join(", ");
+  const kind = kinds.find((each) => !each.types.length || each.types.includes(type.slice(1)));
+  const types = kinds.flatMap((each) => each.types.map((name) => `.${name}`)).join(", ");
   const error = (code, values) => new UploadError(code, fill(text[code], values));
-  if (!fitting.length) return error("type", { types });
+  if (!kind) return error("type", { types });
   if (!file.size) return error("empty");
-  if (file.size > limit) return error("too_large", { size: size(file.size, field), limit: size(limit, field) });
+  const [given, limit] = [file.size, kind.max_bytes].map((bytes) => size(bytes, field));
+  if (file.size > kind.max_bytes) return error("too_large", { size: given, limit });
 }
 
 function build(item) {

@@ -1,0 +1,1 @@
+"""An app with ordinary models, whose files come by any way."""

@@ -1,0 +1,31 @@
+from django.db import models
+
+
+class Film(models.Model):
+    title = models.CharField(max_length=50, unique=True)
+    file = models.FileField(upload_to="films/%Y/", max_length=120)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Photo(models.Model):
+    image = models.ImageField(upload_to="photos/", width_field="width", height_field="height")
+    width = models.PositiveIntegerField(null=True, editable=False)
+    height = models.PositiveIntegerField(null=True, editable=False)
+
+    def __str__(self) -> str:
+        return self.image.name or ""
+
+
+def by_row(document: "Document", name: str) -> str:
+    return f"documents/{document.pk}/{name}"
+
+
+class Document(models.Model):
+    """A file whose folder depends on the row."""
+
+    file = models.FileField(upload_to=by_row, blank=True)
+
+    def __str__(self) -> str:
+        return self.file.name or ""

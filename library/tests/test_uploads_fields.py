@@ -1,0 +1,602 @@
+"""Direct uploads as form fields: what a form gets, what is stored, and what is left when something fails.
+
+The S3 is the strict local server; the page's script is played by the test client and plain HTTP requests.
+"""
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django import forms
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.storage import default_storage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.test import Client
+from django.urls import include, path
+from django.utils import timezone
+from PIL import Image
+
+from s3kit import uploads
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, limits, tickets
+from s3kit.uploads.models import Ticket
+from tests.ministack import MakeSite, SiteOnS3, anonymous
+from tests.shop.models import Document, Film, Photo
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + b"a film" * 50
+
+
+def by_user(user: User, name: str) -> str:
+    return f"of/{user.username}/{name}"
+
+
+class FilmForm(forms.ModelForm):
+    file = DirectFileField(types=["mp4", "webm"], max_bytes=10_000, check=films.check_film)
+
+    class Meta:
+        model = Film
+        fields = ("title", "file")
+
+
+class PhotoForm(forms.ModelForm):
+    image = DirectImageField()
+
+    class Meta:
+        model = Photo
+        fields = ("image",)
+
+
+class DocumentForm(forms.ModelForm):
+    file = DirectFileField(upload_to=by_user, may_upload="shop.add_document", required=False)
+
+    class Meta:
+        model = Document
+        fields = ("file",)
+
+
+class ManyForm(forms.Form):
+    files = DirectFileField(types=["txt"], upload_to="many/", multiple=True, max_files=3)
+
+
+API = Kind(["txt"], 1000, upload_to="api/", name="shop.note", may_upload="shop.add_document")
+uploads.register(API)
+
+
+def page(request: HttpRequest, form_class: Any) -> HttpResponse:
+    form = form_class(request.POST or None, request.FILES or None)
+    if form.is_valid():
+        form.save()
+        return redirect("/done/")
+    return HttpResponse(form.as_p())
+
+
+urlpatterns = [
+    path("film/", page, {"form_class": FilmForm}),
+    path("photo/", page, {"form_class": PhotoForm}),
+    path("uploads/", include("s3kit.uploads.urls")),
+]
+
+
+@pytest.fixture
+def site(s3_site: MakeSite) -> SiteOnS3:
+    return s3_site()
+
+
+@pytest.fixture
+def editor() -> User:
+    return User.objects.create_user("editor")
+
+
+@pytest.fixture
+def browser(client: Client, site: SiteOnS3, editor: User) -> Client:  # noqa: ARG001 - the site first
+    client.force_login(editor)
+    return client
+
+
+class Inputs(HTMLParser):
+    """The attributes of a page's elements."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[dict[str, str]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append({name: value or "" for name, value in attrs} | {"tag": tag})
+
+    def one(self, name: str) -> dict[str, str]:
+        (element,) = [each for each in self.found if name in each]
+        return element
+
+
+def shown(form: forms.Form) -> Inputs:
+    return Inputs(form.as_p())
+
+
+def rules(form: forms.Form) -> str:
+    return shown(form).one("data-s3kit-upload")["data-rules"]
+
+
+def send(state: dict[str, Any], data: bytes) -> None:
+    for part in state["parts"] or ():
+        content = data[part["start"] : part["end"]]
+        assert anonymous(part["url"], "PUT", part["headers"], content).status == 200
+
+
+def begin(client: Client, form: forms.Form, name: str, size: object) -> Any:
+    return client.post("/uploads/", {"rules": rules(form), "name": name, "size": size})
+
+
+def finished(client: Client, form: forms.Form, data: bytes = MP4, name: str = "My Film.mp4") -> str:
+    """Send a file as the page's script does, and return its token."""
+    answer = begin(client, form, name, len(data))
+    assert answer.status_code == 201, answer.content
+    send(answer.json(), data)
+    done = client.post(f"{answer.json()['address']}finish/")
+    assert done.status_code == 200, done.content
+    return str(done.json()["token"])
+
+
+def keys(site: SiteOnS3) -> list[str]:
+    named = {"Bucket": site.media_bucket}
+    listed = [each["Key"] for each in site.root.list_objects_v2(**named).get("Contents", [])]
+    under_way = site.root.list_multipart_uploads(**named).get("Uploads", [])
+    return listed + [f"parts of {each['Key']}" for each in under_way]
+
+
+def content(file: Any) -> bytes:
+    with file.open() as opened:
+        return bytes(opened.read())
+
+
+def state() -> str:
+    return Ticket.objects.get().state
+
+
+def test_a_film_goes_straight_to_s3_and_is_saved_as_any_file(
+    site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PART_FROM", "PART", "MIB"):
+        monkeypatch.setattr(tickets, name, 256)
+    told: list[dict[str, Any]] = []
+    uploads.accepted.connect(lambda **given: told.append(given), weak=False, dispatch_uid="test")
+    token = finished(browser, FilmForm())
+    (key,) = keys(site)
+    assert re.fullmatch(rf"media/films/{timezone.now().year}/My_Film-[0-9a-z]{{13}}\.mp4", key)
+    assert state() == "finished"
+    answer = browser.post("/film/", {"title": "Lake", "file": token})
+    uploads.accepted.disconnect(dispatch_uid="test")
+    assert (answer.status_code, answer["Location"]) == (302, "/done/")
+    film = Film.objects.get()
+    assert f"media/{film.file.name}" == key
+    assert content(film.file) == MP4
+    assert keys(site) == [key]
+    assert state() == "accepted"
+    assert [each["name"] for each in told] == [film.file.name]
+
+
+@pytest.mark.usefixtures("site")
+def test_what_a_form_gets_is_an_uploaded_file(browser: Client) -> None:
+    token = finished(browser, FilmForm())
+    form = FilmForm({"title": "Lake", "file": token})
+    assert form.is_valid(), form.errors
+    file = form.cleaned_data["file"]
+    assert (file.name, file.size, file.content_type) == ("My Film.mp4", len(MP4), "video/mp4")
+    assert file.read(8) == MP4[:8]
+    assert b"".join(file.chunks()) == MP4
+    other = default_storage.save("copy.txt", SimpleUploadedFile("x", file.read()))
+    assert other
+    film = form.save(commit=False)
+    film.title = "River"
+    film.save()
+    film.save()
+    assert Film.objects.get().file.name == film.file.name
+    assert state() == "accepted"
+
+
+def photo(size: tuple[int, int] = (64, 48), kind: str = "JPEG") -> bytes:
+    exif = Image.Exif()
+    exif[0x010F] = "SECRET camera"
+    file = io.BytesIO()
+    Image.new("RGB", size, (20, 20, 220)).save(file, kind, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_picture_is_encoded_anew_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
+    data = photo(kind="PNG")
+    given = finished(browser, PhotoForm(), data, "me.JPG") if direct else SimpleUploadedFile("me.JPG", data)
+    assert browser.post("/photo/", {"image": given}).status_code == 302
+    row = Photo.objects.get()
+    assert re.fullmatch(r"photos/me-[0-9a-z]{13}\.png", str(row.image.name))
+    assert (row.width, row.height) == (64, 48)
+    assert b"SECRET" in data
+    assert b"SECRET" not in content(row.image)
+    assert keys(site) == [f"media/{row.image.name}"]
+
+
+def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, browser: Client) -> None:
+    for name, data, says in (
+        ("a.mov", MP4, "not accepted. Please choose one of .mp4, .webm."),
+        ("a.mp4", bytes(10_001), "too large"),
+        ("a.mp4", b"no film", "not a film"),
+    ):
+        form = FilmForm({"title": "x"}, {"file": SimpleUploadedFile(name, data)})
+        assert says in str(form.errors["file"])
+    assert browser.post("/film/", {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)}).status_code == 302
+    assert content(Film.objects.get().file) == MP4
+    assert len(keys(site)) == 1
+
+
+def test_forms_may_take_smaller_files_than_s3(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Small(forms.Form):
+        file = DirectFileField(form_max_bytes=10)
+
+    assert not Small({}, {"file": SimpleUploadedFile("a.txt", bytes(11))}).is_valid()
+    form = Small({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
+    form.user = editor  # type: ignore[attr-defined]
+    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 1)
+    assert form.is_valid()
+    form = Small({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
+    form.user = editor  # type: ignore[attr-defined]
+    assert "within an hour" in str(form.errors["file"])
+    other = DocumentForm({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
+    other.user = editor  # type: ignore[attr-defined]
+    assert "not allowed" in str(other.errors["file"])
+
+
+@pytest.mark.usefixtures("site")
+def test_a_form_shown_again_keeps_the_file_until_it_is_saved(browser: Client) -> None:
+    token = finished(browser, FilmForm())
+    answer = browser.post("/film/", {"title": "", "file": token})
+    inputs = Inputs(answer.content.decode())
+    hidden = [each for each in inputs.found if each.get("type") == "hidden"]
+    assert [(each["name"], each["value"]) for each in hidden] == [("file", token)]
+    (chooser,) = [each for each in inputs.found if each.get("type") == "file"]
+    assert "required" not in chooser
+    assert "My Film.mp4" in answer.content.decode()
+    assert browser.post("/film/", {"title": "Lake", "file": token}).status_code == 302
+    again = browser.post("/film/", {"title": "River", "file": token})
+    assert "has already been accepted" in again.content.decode()
+    assert token not in again.content.decode()
+    assert Film.objects.count() == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_what_the_page_carries(browser: Client, settings: Any) -> None:
+    found = shown(FilmForm()).one("data-s3kit-upload")
+    assert found["data-begin"] == "/uploads/"
+    assert json.loads(found["data-kinds"]) == [{"types": ["mp4", "webm"], "max_bytes": 10_000}]
+    (chooser,) = [each for each in shown(FilmForm()).found if each.get("type") == "file"]
+    assert (chooser["accept"], chooser["required"]) == (".mp4,.webm", "")
+    settings.STORAGES = {
+        "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+        "staticfiles": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    }
+    media = Inputs(str(FilmForm().media)).found
+    assert [each["type"] for each in media if each["tag"] == "script"] == ["module"]
+    assert not any("data-s3kit-upload" in each for each in shown(FilmForm()).found)
+    answer = browser.post("/film/", {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)})
+    assert answer.status_code == 302
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.urls("django.contrib.auth.urls")
+def test_a_missing_url_is_explained() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r'path\("uploads/", include\("s3kit.uploads.urls"\)\)'):
+        shown(FilmForm())
+
+
+# Whose files, and under which rules
+
+
+def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -> None:
+    class Wider(FilmForm):
+        file = DirectFileField(types=["mp4"], max_bytes=10_000)
+
+    token = finished(browser, Wider(), b"not checked")
+    assert "other rules" in str(FilmForm({"title": "x", "file": token}).errors["file"])
+    assert Wider({"title": "x", "file": token}).is_valid()
+    ticket = Ticket.objects.get()
+    for wrong in (str(ticket.id), ticket.id.hex, token[:-1], "x", f"{ticket.id.hex}:x"):
+        assert "does not exist" in str(Wider({"title": "x", "file": wrong}).errors["file"])
+    assert keys(site)
+
+
+@pytest.mark.usefixtures("site")
+def test_another_user_cannot_post_it_where_the_user_is_known(browser: Client, editor: User) -> None:
+    token = finished(browser, FilmForm())
+    form = FilmForm({"title": "x", "file": token})
+    form.user = User.objects.create_user("other")  # type: ignore[attr-defined]
+    assert "does not exist" in str(form.errors["file"])
+    form = FilmForm({"title": "x", "file": token})
+    form.user = editor  # type: ignore[attr-defined]
+    assert form.is_valid()
+
+
+@pytest.mark.usefixtures("site")
+def test_who_may_upload_is_asked_at_the_beginning_and_at_the_end(browser: Client, editor: User) -> None:
+    form = DocumentForm()
+    answer = begin(browser, form, "a.txt", 5)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    permission = Permission.objects.get(codename="add_document")
+    editor.user_permissions.add(permission)
+    token = finished(browser, form, b"hello", "a.txt")
+    editor.user_permissions.remove(permission)
+    assert "does not exist" in str(DocumentForm({"file": token}).errors["file"])
+    editor.user_permissions.add(permission)
+    form = DocumentForm({"file": token})
+    assert form.is_valid(), form.errors
+    assert re.fullmatch(r"of/editor/a-[0-9a-z]{13}\.txt", str(form.save().file.name))
+
+
+@pytest.mark.usefixtures("site")
+def test_a_page_that_is_too_old_begins_nothing(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = rules(FilmForm())
+    monkeypatch.setattr(kinds, "RULES_LIFE", -1)
+    for given in (old, old[:-1], "x", ""):
+        answer = browser.post("/uploads/", {"rules": given, "name": "a.mp4", "size": 5})
+        assert answer.status_code == 403
+        assert answer.json()["error"]["code"] == ("stale" if given else "forbidden")
+    assert not Ticket.objects.exists()
+
+
+def test_rules_that_cannot_be_meant() -> None:
+    for given, says in (
+        ({"types": "mp4"}, "list extensions"),
+        ({"types": [".mp4"]}, "without a dot"),
+        ({"types": ["MP4"]}, "lower case"),
+        ({"name": "shop.film"}, "but not may_upload"),
+    ):
+        with pytest.raises(ImproperlyConfigured, match=says):
+            DirectFileField(**given)
+    with pytest.raises(TypeError, match="Give either kinds or types"):
+        DirectFileField(kinds=[API], types=["txt"])
+    with pytest.raises(ImproperlyConfigured, match="use a function at the top of a module"):
+        Kind(check=lambda file: file).packed()
+
+
+# The protocol
+
+
+@pytest.mark.usefixtures("site")
+def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client, editor: User) -> None:
+    asked = {"kind": "shop.note", "name": "a.txt", "size": 5}
+    assert browser.post("/uploads/", asked, "application/json").status_code == 403
+    editor.user_permissions.add(Permission.objects.get(codename="add_document"))
+    for wrong in ("{", "[]", '{"kind": "shop.note"}', '{"kind": "shop.note", "name": 1, "size": 1}'):
+        answer = browser.post("/uploads/", wrong, "application/json")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
+    answer = browser.post("/uploads/", asked, "application/json")
+    assert answer.status_code == 201
+    sent = answer.json()
+    early = browser.post(f"{sent['address']}finish/")
+    assert (early.status_code, early.json()["error"]["code"]) == (409, "incomplete")
+    send(sent, b"hello")
+    for _ in range(2):
+        done = browser.post(f"{sent['address']}finish/")
+        assert done.json() == {"token": sent["token"], "name": "a.txt", "size": 5, "state": "finished"}
+    assert browser.get(sent["address"]).json()["complete"]
+    assert uploads.sent_file(done.json()["token"], [API], editor).read() == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "code"),
+    [
+        ("a.mov", 10, "type"),
+        ("mp4", 10, "type"),
+        ("a.mp4", 0, "empty"),
+        ("a.mp4", "", "empty"),
+        ("a.mp4", "-1", "empty"),
+        ("a.mp4", "1e3", "empty"),
+        ("a.mp4", "\u0661\u0660", "empty"),
+        ("a.mp4", "9" * 5000, "empty"),
+        ("a.mp4", 10_001, "too_large"),
+        ("x" * 256 + ".mp4", 10, "name"),
+    ],
+)
+def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: object, code: str) -> None:
+    answer = begin(browser, FilmForm(), name, size)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
+    assert answer.json()["error"]["message"].endswith(".")
+    assert not Ticket.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "data", "message"),
+    [
+        (FilmForm, "a.mp4", b"This is a text and no film.", films.NOT_A_FILM),
+        (FilmForm, "a.webm", MP4, "This film is named .webm, but inside it is .mp4."),
+        (PhotoForm, "a.jpg", b"<script>alert(1)</script>", "not a picture"),
+        (PhotoForm, "a.jpg", photo()[:-5], "damaged"),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
+    site: SiteOnS3, browser: Client, form: Any, name: str, data: bytes, message: str
+) -> None:
+    sent = begin(browser, form(), name, len(data)).json()
+    send(sent, data)
+    for _ in range(2):  # however often it is asked
+        answer = browser.post(f"{sent['address']}finish/")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "rejected")
+        assert message in answer.json()["error"]["message"]
+        assert keys(site) == []
+    assert "does not exist" not in str(form({"title": "x", "file": sent["token"]}).errors)
+    assert not form({"title": "x", "file": sent["token"], "image": sent["token"]}).is_valid()
+
+
+def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
+    sent = begin(browser, FilmForm(), "a.mp4", len(MP4)).json()
+    send(sent, MP4)
+    other = Client()
+    addresses = (sent["address"], f"{sent['address']}finish/", f"{sent['address']}cancel/")
+    for status, code in ((401, "login_required"), (404, "unknown")):
+        answers = [other.get(addresses[0]), *(other.post(each) for each in addresses[1:])]
+        assert [(each.status_code, each.json()["error"]["code"]) for each in answers] == [(status, code)] * 3
+        other.force_login(User.objects.create_user(code))
+    assert len(keys(site)) == 1
+    assert browser.post(addresses[1]).status_code == 200
+
+
+def test_every_change_needs_the_csrf_token_and_post(browser: Client) -> None:
+    sent = begin(browser, FilmForm(), "a.mp4", len(MP4)).json()
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = browser.cookies
+    changes = ("/uploads/", f"{sent['address']}finish/", f"{sent['address']}cancel/")
+    assert [strict.post(each).status_code for each in changes] == [403] * 3
+    assert [browser.get(each).status_code for each in changes] == [405] * 3
+    assert strict.get(sent["address"]).status_code == 200
+
+
+def test_cancel_removes_a_finished_file(site: SiteOnS3, browser: Client) -> None:
+    token = finished(browser, FilmForm())
+    ticket = Ticket.objects.get()
+    assert browser.post(f"/uploads/{ticket.id}/cancel/").json() == {}
+    assert keys(site) == []
+    assert "was cancelled" in str(FilmForm({"title": "x", "file": token}).errors["file"])
+
+
+@pytest.mark.usefixtures("site")
+def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
+    from django.db import connection
+
+    settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
+    connection.settings_dict["ATOMIC_REQUESTS"] = True
+    try:
+        token = finished(browser, FilmForm())
+        assert browser.post("/film/", {"title": "x", "file": token}).status_code == 302
+    finally:
+        connection.settings_dict["ATOMIC_REQUESTS"] = False
+    ticket = Ticket.objects.get()
+    assert (ticket.state, ticket.row) == ("accepted", "shop.Film.file")
+    finished(browser, FilmForm())
+    ticket = Ticket.objects.get(state="finished")
+    with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
+        uploads.accepting(ticket).__enter__()
+
+
+# Kills
+
+
+class Killed(BaseException):
+    """What a process feels when it is killed: nothing after it runs."""
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every claim be that of a process that was killed long ago."""
+    monkeypatch.setattr(tickets, "CLAIM_LIFE", timedelta(seconds=-1))
+    return
+
+
+@pytest.mark.usefixtures("late")
+@pytest.mark.parametrize("atomic", [True, False])
+@pytest.mark.parametrize("when", ["before the row", "after the row"])
+def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
+    site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch, when: str, atomic: bool
+) -> None:
+    token = finished(browser, FilmForm())
+    form = FilmForm({"title": "Lake", "file": token})
+    assert form.is_valid()
+
+    def kill(*_args: object, **_kwargs: object) -> None:
+        raise Killed
+
+    def save() -> None:
+        if atomic:
+            with transaction.atomic():
+                form.save()
+        else:
+            form.save()
+
+    with monkeypatch.context() as patch:
+        if when == "before the row":
+            patch.setattr(Film, "_do_insert", kill)
+        else:
+            patch.setattr("s3kit.uploads.files.DirectFile.confirm", kill)
+        if when == "after the row" and atomic:
+            save()
+        else:
+            with pytest.raises(Killed):
+                save()
+    rows = 1 if when == "after the row" else 0
+    assert Film.objects.count() == rows
+    again = FilmForm({"title": "River", "file": token})
+    assert again.is_valid() is (rows == 0)
+    if rows == 0:
+        again.save()
+    Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
+    tickets.sweep()
+    assert not Ticket.objects.exists()
+    film = Film.objects.get()
+    assert keys(site) == [f"media/{film.file.name}"]
+
+
+@pytest.mark.usefixtures("late")
+def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) -> None:
+    Film.objects.create(title="Lake")
+    form = FilmForm({"title": "River", "file": finished(browser, FilmForm())})
+    assert form.is_valid()
+    Film.objects.create(title="River")
+    with pytest.raises(IntegrityError):
+        form.save()
+    assert state() == "saving"
+    finished(browser, FilmForm())
+    assert len(keys(site)) == 2
+    Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
+    tickets.sweep()
+    assert (keys(site), list(Ticket.objects.all())) == ([], [])
+
+
+@pytest.mark.usefixtures("site")
+def test_two_forms_with_one_token_make_one_row(browser: Client) -> None:
+    token = finished(browser, FilmForm())
+    one, two = (FilmForm({"title": title, "file": token}) for title in ("Lake", "River"))
+    assert one.is_valid()
+    assert two.is_valid()
+    one.save()
+    with pytest.raises(uploads.AlreadyAcceptedError):
+        two.save()
+    assert state() == "accepted"
+    assert Film.objects.count() == 1
+
+
+# Several files in one field
+
+
+def test_several_files_in_one_field(site: SiteOnS3, browser: Client) -> None:
+    tokens = [finished(browser, ManyForm(), b"%d" % number, f"{number}.txt") for number in range(2)]
+    plain = SimpleUploadedFile("2.txt", b"2")
+    form = ManyForm(*_posted({"files": [*tokens, tokens[0]]}, {"files": [plain]}))
+    assert form.is_valid(), form.errors
+    files = form.cleaned_data["files"]
+    assert [each.read() for each in files] == [b"0", b"1", b"2"]
+    names = [default_storage.save(f"many/{each.name}", each) for each in files]
+    assert sorted(keys(site)) == sorted(f"media/{each}" for each in names)
+    (chooser,) = [each for each in shown(ManyForm()).found if each.get("type") == "file"]
+    assert "multiple" in chooser
+    assert not ManyForm(*_posted({}, {})).is_valid()
+    form = ManyForm(*_posted({}, {"files": [SimpleUploadedFile(f"{n}.txt", b"x") for n in range(4)]}))
+    assert "at most 3 files" in str(form.errors)
+    bad = ManyForm(*_posted({}, {"files": [SimpleUploadedFile("a.exe", b"x"), plain]}))
+    assert "a.exe: Files of this type" in str(bad.errors)
+
+
+def _posted(data: dict[str, list[str]], files: dict[str, list[Any]]) -> tuple[Any, Any]:
+    from django.http import QueryDict
+    from django.utils.datastructures import MultiValueDict
+
+    query = QueryDict(mutable=True)
+    for name, values in data.items():
+        query.setlist(name, values)
+    return query, MultiValueDict(files)
