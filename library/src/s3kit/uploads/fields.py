@@ -16,9 +16,9 @@ from s3kit.uploads import tickets
 from s3kit.uploads.errors import ForbiddenError, UploadError
 from s3kit.uploads.files import sent_file
 from s3kit.uploads.kinds import Kind, kind_of, register, too_large, wrong_type
+from s3kit.uploads.options import option
 from s3kit.uploads.widgets import AdminDirectFileInput, DirectFileInput, MultipleDirectFileInput
 
-FORM_MAX_BYTES = 100 * 2**20  # of a file that comes with the form, through Django
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "avif", "gif")
 IMAGE_MAX_BYTES = 10 * 2**20
 
@@ -33,7 +33,8 @@ class DirectFileField(forms.FileField):
     ModelForm, `upload_to`, `storage` and `max_length` default to those of the model's field.
 
     - `multiple` makes the value a list, of at most `max_files`.
-    - `form_max_bytes` is the largest file that comes with the form, since it passes through Django.
+    - `form_max_bytes` is the largest file that comes with the form, since it passes through Django, by default
+      S3KIT_UPLOADS["FORM_MAX_BYTES"].
     - A `user`, which may be set later or as `form.user`, must be the one who sent the file, and is the one whose
       quota a file counts against that comes with the form.
 
@@ -54,7 +55,7 @@ class DirectFileField(forms.FileField):
         kinds: Sequence[Kind] = (),
         multiple: bool = False,
         max_files: int = 100,
-        form_max_bytes: int = FORM_MAX_BYTES,
+        form_max_bytes: int | None = None,
         user: Any = None,
         **kwargs: Any,
     ) -> None:
@@ -113,7 +114,7 @@ class DirectFileField(forms.FileField):
             kind = kind_of(upload.name, self.kinds)
             if kind is None:
                 raise wrong_type(self.kinds)
-            if upload.size > (limit := min(kind.max_bytes, self.form_max_bytes)):
+            if upload.size > (limit := min(kind.limit, option("FORM_MAX_BYTES", self.form_max_bytes))):
                 raise too_large(upload.size, limit)
             if self.user is not None:
                 if not kind.allows(self.user):
