@@ -15,7 +15,7 @@ class UploadsConfig(AppConfig):
         """Follow the rows that files are written for."""
         from django.db.models.signals import post_save, pre_save
 
-        from s3kit.uploads import files
+        from s3kit.uploads import rows
 
-        pre_save.connect(files.before_row, dispatch_uid="s3kit.uploads")
-        post_save.connect(files.after_row, dispatch_uid="s3kit.uploads")
+        pre_save.connect(rows.before_row, dispatch_uid="s3kit.uploads")
+        post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")

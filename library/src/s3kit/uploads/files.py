@@ -1,14 +1,12 @@
 """A sent file as a form sees it: an uploaded file that is at its final key already."""
 
 import io
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.files.storage import Storage
 from django.core.files.uploadedfile import UploadedFile
-from django.db import connections, models, router, transaction
-from django.db.models.fields.files import FieldFile
+from django.db import connections, router, transaction
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -35,8 +33,6 @@ class DirectFile(Stored, UploadedFile):
     def __init__(self, ticket: Ticket) -> None:
         storage = storage_of(ticket.storage)
         self.ticket = ticket
-        self.row, self.database = "", ""
-        self.is_saving = False
         sent = pending.Pending(storage.target, storage.named_bucket, storage.key(ticket.target))
         super().__init__(
             io.BufferedReader(_Kept(ticket, sent), pending.READ_BLOCK),
@@ -134,7 +130,8 @@ def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int) 
             raise ForbiddenError
         # Before the file is looked at, because that is what costs most.
         count(user, given)
-    return kind.checked(given) or given
+    found = kind.checked(given)
+    return given if found is None else found
 
 
 def _locked(ticket: Ticket) -> None:
@@ -148,38 +145,3 @@ def _with_extension(name: str, target: str) -> str:
     """Return the user's name for the file with the extension under which it is stored."""
     root, dot, _extension = name.rpartition(".")
     return f"{root or name}.{target.rpartition('.')[2]}" if dot else name
-
-
-# Rows that are written without a transaction
-
-_REMEMBERED = "_s3kit_direct_files"
-
-
-@cache
-def _file_fields(model: type[models.Model]) -> tuple[str, ...]:
-    return tuple(each.attname for each in model._meta.concrete_fields if isinstance(each, models.FileField))
-
-
-def _direct_files(instance: models.Model) -> Iterator[tuple[str, DirectFile]]:
-    """Yield the row's fields with a file that the browser has sent, and the file."""
-    for name in _file_fields(type(instance)):
-        # Django wraps what was assigned when the attribute is read.
-        assigned = instance.__dict__.get(name)
-        file = assigned.__dict__.get("_file") if isinstance(assigned, FieldFile) else assigned
-        if isinstance(file, DirectFile):
-            yield name, file
-
-
-def before_row(instance: models.Model, using: str, **_more: Any) -> None:
-    """Tell the files of a row which row they are for, and remember them: the names of saved files replace them."""
-    instance.__dict__.pop(_REMEMBERED, None)
-    for field, file in _direct_files(instance):
-        file.row, file.database = f"{instance._meta.label}.{field}", using
-        instance.__dict__.setdefault(_REMEMBERED, []).append(file)
-
-
-def after_row(instance: models.Model, **_more: Any) -> None:
-    """Confirm the tickets of the row's files."""
-    for file in instance.__dict__.pop(_REMEMBERED, ()):
-        if file.is_saving:
-            file.confirm()

@@ -124,7 +124,10 @@ class Kind:
                 _("The file can't be checked at the moment. Please try again in a minute.")
             ) from error
         upload.seek(0)
-        return found if isinstance(found, File) else None
+        if not isinstance(found, File):
+            return None
+        found.name = found.name or upload.name
+        return found
 
     def stored_name(self, user: Any, file_name: str) -> str:
         """Return the name to store a file of this user's under, without the random part."""

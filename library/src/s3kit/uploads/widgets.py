@@ -68,8 +68,8 @@ class DirectFileInput(forms.ClearableFileInput):
         widget = context["widget"]
         widget["direct"] = self._direct()
         widget["files"] = list(self._sent())
-        if widget["files"]:
-            widget["attrs"].pop("required", None)
+        if widget["files"] and widget["attrs"].pop("required", None):
+            widget["attrs"]["data-required"] = True  # for the script, should they be removed
         types = [f".{each}" for kind in self.kinds for each in kind.types]
         if types and all(kind.types for kind in self.kinds):
             widget["attrs"].setdefault("accept", ",".join(types))

@@ -1,0 +1,673 @@
+// Sends files straight to S3 when they are chosen in a [data-s3kit-upload] (DirectFileField). The form then posts tokens.
+//
+// It works by event delegation, so fields may be added to the page at any time. For an interface of your own, listen to
+// the events that bubble from the file input. Their detail is {file} and more:
+//   s3kit:start              preventDefault() leaves the file to the form
+//   s3kit:progress           {sent, total} in bytes
+//   s3kit:done               {token}
+//   s3kit:error              {code, message}
+//   s3kit:cancel             the file was cancelled, removed or replaced
+// Without any form, import `upload`.
+
+const AT_ONCE = 3; // requests to S3, of the whole page
+const FILES = 4; // at once: while one is begun or checked, the others are sent
+const PAUSES = [1, 2, 4, 8]; // seconds before each further attempt
+const PATIENCE = 30; // seconds without progress after which a request is aborted
+const MEMORY = "s3kit uploads"; // in localStorage
+const REMEMBERED = 200; // files
+
+// `code` is one of the server's, or "connection", "changed", "denied" (S3 rejected a request), "barred" (S3 takes nothing
+// from this browser: no CORS rule, a firewall), "server". `wait` is in seconds, if waiting helps.
+export class UploadError extends Error {
+  constructor(code, message, wait) {
+    super(message || code);
+    Object.assign(this, { name: "UploadError", code, wait });
+  }
+}
+
+// Sends a file and resolves with {token, name, size, cancel()}. Post the token, or call cancel() to discard the file.
+// Rejects with an UploadError, or with the signal's reason. The same file continues where it stopped, after a reload too.
+//   begin: the address of s3kit_uploads:begin
+//   rules or kind: the signed rules of a field, or the name of a registered kind
+//   csrf: the CSRF token (default: the page's); this and rules may be functions
+//   renew(): get fresh values for them; resolves with whether another attempt makes sense
+//   progress(sent, total), waiting(reason): "lost", "offline", "limited" or "checking"
+//   signal: cancels the upload;  messages: texts of errors, by code;  scope: what may share an unfinished upload
+export async function upload(file, options) {
+  const job = { csrf: csrfToken, progress() {}, waiting() {}, ...options };
+  const of = JSON.stringify([job.scope ?? job.kind, file.name, file.size, file.lastModified]);
+  let ticket = null; // {address, release(), state}
+  const discard = () => {
+    if (!ticket) return;
+    forget(ticket.address);
+    ticket.release();
+    // If this fails, S3 removes the file after a day.
+    ask({ ...job, signal: null }, "POST", `${ticket.address}cancel/`).catch(() => {});
+    ticket = null;
+  };
+  try {
+    for (let again = false; ; again = true) {
+      try {
+        ticket = (await resume(of, job)) ?? (await begin(of, file, job));
+        if (ticket.state.state !== "finished") await send(file, ticket, job);
+        job.waiting("checking");
+        const finish = () => ask(job, "POST", `${ticket.address}finish/`, null, 0);
+        const { token, name, size } = await persist(finish, job);
+        return { token, name, size, cancel: discard };
+      } catch (error) {
+        if (again || !ticket || !["unknown", "expired", "accepted", "incomplete"].includes(error.code)) throw error;
+        if (error.code !== "incomplete") forget(ticket.address);
+        ticket.release();
+      }
+    }
+  } catch (error) {
+    if (job.signal?.aborted || ["rejected", "changed", "denied", "barred"].includes(error.code)) discard();
+    else ticket?.release();
+    if (error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
+    throw error;
+  }
+}
+
+async function begin(of, file, job) {
+  const rules = () => (job.kind ? { kind: job.kind } : { rules: value(job.rules) });
+  const fields = () => ({ ...rules(), name: file.name, size: file.size });
+  const state = await persist(() => ask(job, "POST", job.begin, fields), job);
+  const { address, expires } = state;
+  save([...recall(), { of, address, expires }]);
+  return { address, state, release: (await lock(address)) ?? (() => {}) };
+}
+
+// Resolves with the unfinished or unposted ticket of this file, unless another tab or row has it, or with null.
+async function resume(of, job) {
+  for (const { address } of recall().filter((each) => each.of === of)) {
+    const release = await lock(address);
+    if (!release) continue;
+    try {
+      const state = await persist(() => ask(job, "GET", address), job);
+      if (!document.querySelector(`.s3kit-file > [value="${CSS.escape(state.token)}"]`)) return { address, state, release };
+      release();
+    } catch (error) {
+      release();
+      // Another user's, cancelled, expired, posted or rejected
+      if (!["unknown", "expired", "accepted", "rejected"].includes(error.code)) throw error;
+      forget(address);
+    }
+  }
+  return null;
+}
+
+let spare = []; // for browsers without localStorage
+
+function recall() {
+  try {
+    return JSON.parse(localStorage.getItem(MEMORY) ?? "[]").filter(({ expires }) => new Date(expires) > Date.now());
+  } catch {
+    return spare;
+  }
+}
+
+function save(all) {
+  spare = all.slice(-REMEMBERED);
+  try {
+    localStorage.setItem(MEMORY, JSON.stringify(spare));
+  } catch {
+    // Works without it.
+  }
+}
+
+function forget(address) {
+  save(recall().filter((each) => each.address !== address));
+}
+
+// Resolves with a function that releases the ticket, or with null if it belongs to another row or tab.
+function lock(address) {
+  if (!navigator.locks) return () => {}; // not over plain HTTP
+  return new Promise((got) => {
+    const hold = (held) => (held ? new Promise((release) => got(release)) : got(null));
+    navigator.locks.request(`s3kit ${address}`, { ifAvailable: true }, hold).catch(() => got(() => {}));
+  });
+}
+
+const slot = limiter(AT_ONCE);
+let reached = false; // S3 has taken something from this page.
+
+async function send(file, { address, state }, job) {
+  const show = () => ask(job, "GET", address);
+  for (let denied = 0, received = -1; !state.complete; ) {
+    if (state.received > received) denied = 0;
+    received = state.received;
+    job.progress(received, file.size);
+    const failure = await sendParts(file, state, job);
+    if (failure && !["connection", "denied"].includes(failure.code)) throw failure;
+    // A link may have expired: try once more with fresh ones. A second rejection is final.
+    const final = failure && (failure.code === "connection" || ++denied > 1);
+    state = await (final ? show() : persist(show, job));
+    if (final && !state.complete) throw state.received || reached ? failure : new UploadError("barred");
+  }
+  job.progress(file.size, file.size);
+}
+
+// Sends some of the missing parts and resolves with the first failure, or null. Parts under way are not given up.
+async function sendParts(file, { parts, received }, job) {
+  const loaded = new Map();
+  const queue = [...parts];
+  let failure = null;
+  const report = (number, bytes) => {
+    loaded.set(number, bytes);
+    job.progress([...loaded.values()].reduce((sum, each) => sum + each, received), file.size);
+  };
+  const work = async () => {
+    for (let part; !failure && (part = queue.shift()); ) {
+      const { number, start, end } = part;
+      const waiting = (reason) => {
+        report(number, 0);
+        job.waiting(reason);
+      };
+      const attempt = () => slot(() => put(file, part, { signal: job.signal, progress: (bytes) => report(number, bytes) }));
+      try {
+        await persist(attempt, { ...job, waiting }, () => failure);
+        report(number, end - start);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return failure;
+}
+
+async function put(file, { url, start, end, headers }, watch) {
+  let status;
+  try {
+    ({ status } = await request("PUT", url, file.slice(start, end), { ...watch, headers, patience: PATIENCE }));
+  } catch (error) {
+    // Browsers report a file that can't be read as a lost connection.
+    await file.slice(0, 1).arrayBuffer().catch(() => { throw new UploadError("changed"); });
+    throw error;
+  }
+  if ([408, 409, 429].includes(status) || (status >= 500 && status !== 501)) throw new UploadError("connection");
+  // 412: S3 has it, because the answer to an earlier attempt was lost.
+  if ((status < 200 || status > 299) && status !== 412) throw new UploadError("denied");
+  reached = true;
+}
+
+// Retries an attempt after growing pauses. While the browser is offline it waits, and uses up no attempt.
+async function persist(attempt, { signal, waiting }, over = () => false) {
+  for (let failed = 0; ; failed++) {
+    signal?.throwIfAborted();
+    try {
+      return await attempt();
+    } catch (error) {
+      const turn = { in_progress: "checking", rate_limited: "limited" }[error.code];
+      if (turn && error.wait <= PATIENCE) {
+        waiting(turn);
+        await pause(error.wait, signal);
+        failed = -1;
+        continue;
+      }
+      if (!["connection", "unavailable"].includes(error.code) || over()) throw error;
+      if (navigator.onLine && failed >= PAUSES.length) throw error;
+    }
+    waiting(navigator.onLine ? "lost" : "offline");
+    await pause(PAUSES[failed] ?? 0, signal);
+    if (navigator.onLine) continue;
+    waiting("offline");
+    await pause(Infinity, signal);
+    failed = -1;
+  }
+}
+
+// Resolves after this many seconds, or as soon as the browser is back online.
+function pause(seconds, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = seconds < Infinity ? setTimeout(done, 1000 * seconds) : 0;
+    function done() {
+      clearTimeout(timer);
+      window.removeEventListener("online", done);
+      signal?.removeEventListener("abort", done);
+      if (signal?.aborted) reject(signal.reason);
+      else resolve();
+    }
+    window.addEventListener("online", done);
+    signal?.addEventListener("abort", done);
+  });
+}
+
+function limiter(free) {
+  const queue = [];
+  return async (task) => {
+    if (free) free--;
+    else await new Promise((go) => queue.push(go));
+    try {
+      return await task();
+    } finally {
+      if (queue.length) queue.shift()();
+      else free++;
+    }
+  };
+}
+
+// Asks the site, and resolves with the JSON of its answer. `fields` returns what to post.
+async function ask(job, method, address, fields, patience = PATIENCE) {
+  for (let renewed = false; ; renewed = true) {
+    const headers = { Accept: "application/json", "X-CSRFToken": value(job.csrf) };
+    const body = fields && new URLSearchParams(fields());
+    const answer = await request(method, address, body, { headers, patience, signal: job.signal });
+    const { status } = answer;
+    const content = parsed(answer.responseText);
+    if (content && status < 300) return content;
+    // A proxy timed out or could not reach the site.
+    if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
+    // A page in the place of JSON is that of a login, and a 403 that of a wrong CSRF token.
+    const usual = status < 300 || status === 401 ? "login_required" : status === 403 ? "stale" : "server";
+    const { code = usual, message } = content?.error ?? {};
+    if (!renewed && ["login_required", "stale"].includes(code) && (await job.renew?.())) continue;
+    throw new UploadError(code, message, Number(answer.getResponseHeader("Retry-After")) || undefined);
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+// Uses XMLHttpRequest because fetch() doesn't report the progress of an upload.
+function request(method, url, body, { headers = {}, progress, signal, patience }) {
+  return new Promise((resolve, reject) => {
+    const xhr = new XMLHttpRequest();
+    let silence = 0;
+    const end = (settle) => {
+      clearTimeout(silence);
+      signal?.removeEventListener("abort", abort);
+      settle();
+      xhr.abort();
+    };
+    const lost = () => end(() => reject(new UploadError("connection")));
+    const abort = () => end(() => reject(signal.reason));
+    const listen = () => {
+      clearTimeout(silence);
+      if (patience) silence = setTimeout(lost, 1000 * patience);
+    };
+    if (signal?.aborted) return reject(signal.reason);
+    signal?.addEventListener("abort", abort);
+    xhr.open(method, url);
+    for (const [name, content] of Object.entries(headers)) xhr.setRequestHeader(name, content);
+    if (progress) {
+      xhr.upload.onprogress = (event) => {
+        listen();
+        progress(event.loaded);
+      };
+    }
+    xhr.onload = () => {
+      clearTimeout(silence);
+      signal?.removeEventListener("abort", abort);
+      resolve(xhr);
+    };
+    xhr.onerror = lost;
+    listen();
+    xhr.send(body);
+  });
+}
+
+function value(given) {
+  return typeof given === "function" ? given() : given;
+}
+
+function csrfToken() {
+  const field = document.querySelector("[name=csrfmiddlewaretoken]");
+  return field?.value ?? /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
+}
+
+// --- The page: fields, their rows of files, and the forms that wait for them
+
+const inTurn = limiter(FILES);
+const items = new WeakMap(); // by row
+const left = new WeakMap(); // the files that a field leaves to its form
+const active = new Set();
+const held = new Map(); // what a submitted form waits with: {submitter, notice}
+let barred = false;
+let count = 0;
+
+const rowsOf = (field) => [...field.querySelectorAll(".s3kit-file")];
+const inputOf = (field) => field.querySelector("input[type=file]");
+
+function choose(field, input) {
+  const files = [...input.files];
+  const text = JSON.parse(field.dataset.messages);
+  const problems = files.map((file) => problem(file, field, text));
+  if (!input.multiple && !problems[0]) {
+    left.delete(field);
+    for (const row of rowsOf(field)) remove(row, field);
+  }
+  const made = [];
+  for (const [i, file] of files.entries()) {
+    if (!problems[i] && !emit(input, "start", { file })) leave(field, file);
+    else made.push(build({ file, field, input, text, sent: 0, problem: problems[i] }));
+  }
+  for (const item of made) {
+    if (item.problem) fail(item, item.problem);
+    else run(item);
+  }
+  sync(field);
+}
+
+function problem(file, field, text) {
+  const kinds = JSON.parse(field.dataset.kinds);
+  const type = `.${file.name.split(".").slice(1).pop()?.toLowerCase()}`;
+  const kind = kinds.find((each) => !each.types.length || each.types.includes(type.slice(1)));
+  const types = kinds.flatMap((each) => each.types.map((name) => `.${name}`)).join(", ");
+  const error = (code, values) => new UploadError(code, fill(text[code], values));
+  if (!kind) return error("type", { types });
+  if (!file.size) return error("empty");
+  const [given, limit] = [file.size, kind.max_bytes].map((bytes) => size(bytes, field));
+  if (file.size > kind.max_bytes) return error("too_large", { size: given, limit });
+}
+
+function build(item) {
+  const { file, field, text } = item;
+  const note = `s3kit-note-${++count}`;
+  item.row = make("li", { className: "s3kit-file" }, [
+    make("span", { className: "s3kit-name", textContent: file.name }),
+    (item.figures = make("span", { className: "s3kit-figures" })),
+    (item.bar = make("progress", { value: 0, ariaLabel: file.name })),
+    (item.note = make("span", { className: "s3kit-note", id: note, tabIndex: -1 })),
+    make("span", { className: "s3kit-buttons" }, [
+      (item.retry = make("button", { type: "button", textContent: text.retry, ariaLabel: `${text.retry} ${file.name}` })),
+      (item.button = make("button", { type: "button" })),
+    ]),
+  ]);
+  item.retry.dataset.s3kit = "retry";
+  item.button.dataset.s3kit = "remove";
+  items.set(item.row, item);
+  field.querySelector(".s3kit-files").append(item.row);
+  return item;
+}
+
+// state: "queued", "sending", "checking", "done", "form" (left to the form) or "failed"
+function show(item, state, words = item.text[state]) {
+  const { row, file, field, text, bar, button, retry } = item;
+  const busy = ["queued", "sending", "checking"].includes(state);
+  item.state = row.dataset.state = state;
+  if (item.note.textContent !== words) item.note.textContent = words;
+  item.figures.textContent = state === "sending" ? figures(item) : size(file.size, field);
+  bar.hidden = !busy;
+  if (state === "checking") bar.removeAttribute("value");
+  else bar.value = item.sent / file.size;
+  button.textContent = busy ? text.cancel : text.remove;
+  button.ariaLabel = `${button.textContent} ${file.name}`;
+  if (document.activeElement === retry) button.focus();
+  retry.hidden = !(state === "failed" && item.again);
+}
+
+function figures({ sent, file, field, text, pace }) {
+  const [done, total] = [sent, file.size].map((bytes) => size(bytes, field));
+  const seconds = (performance.now() - pace.at) / 1000;
+  if (seconds < 5 || sent <= pace.from) return fill(text.figures, { sent: done, total });
+  const minutes = ((file.size - sent) / (sent - pace.from)) * (seconds / 60);
+  const [unit, amount] = minutes < 100 ? ["minute", minutes] : ["hour", minutes / 60];
+  const time = number(Math.round(amount), field, { style: "unit", unit });
+  return fill(minutes < 1 ? text.soon : text.left, { sent: done, total, time });
+}
+
+async function run(item) {
+  const { file, field, input, text, row } = item;
+  const { signal } = (item.stop = new AbortController());
+  const waiting = (reason) => {
+    item.pace = { at: performance.now(), from: item.sent };
+    show(item, reason === "checking" ? reason : "sending", text[reason]);
+    announce(item, reason === "checking" ? "" : text[reason]);
+  };
+  const progress = (sent, total) => {
+    if (!row.isConnected) return item.stop.abort(); // The page has removed the field.
+    item.sent = sent;
+    item.pace ??= { at: performance.now(), from: sent };
+    show(item, "sending");
+    announce(item);
+    emit(input, "progress", { file, sent, total });
+  };
+  const { begin } = field.dataset;
+  const rules = () => field.dataset.rules;
+  const scope = location.pathname + plain(input.name);
+  const options = { begin, rules, renew, scope, messages: text, signal, progress, waiting };
+  active.add(item);
+  window.addEventListener("beforeunload", warn);
+  item.pace = null;
+  show(item, "queued");
+  try {
+    item.sent = 0;
+    item.result = await inTurn(async () => {
+      signal.throwIfAborted();
+      if (barred) throw new UploadError("barred");
+      return upload(file, options);
+    });
+    const hidden = make("input", { type: "hidden", name: input.name, value: item.result.token });
+    if (input.hasAttribute("form")) hidden.setAttribute("form", input.getAttribute("form"));
+    row.append(hidden);
+    item.sent = file.size;
+    show(item, "done");
+    announce(item, text.done);
+    emit(input, "done", { file, token: item.result.token });
+  } catch (error) {
+    if (!signal.aborted) fail(item, error);
+  }
+  active.delete(item);
+  if (!active.size) window.removeEventListener("beforeunload", warn);
+  settle(input.form);
+}
+
+function fail(item, error) {
+  const { file, field, input, text } = item;
+  let { code = "server", message = text.server } = error;
+  if (!(error instanceof UploadError)) reportError(error);
+  barred ||= code === "barred";
+  if (code === "barred" || (code === "unavailable" && !item.sent)) {
+    const limit = Number(field.dataset.formBytes || Infinity);
+    const others = (left.get(field) ?? []).reduce((sum, each) => sum + each.size, 0);
+    if (others + file.size <= limit) {
+      leave(field, file);
+      show(item, "form");
+      announce(item, text.form);
+      return sync(field);
+    }
+    if (code === "barred") message = fill(text.barred, { limit: size(limit, field) });
+  }
+  item.code = code;
+  item.again = !["type", "too_large", "empty", "name", "rejected", "changed", "forbidden"].includes(code);
+  show(item, "failed", message);
+  announce(item, message);
+  sync(field);
+  emit(input, "error", { file, code, message });
+}
+
+function leave(field, file) {
+  left.set(field, [...(left.get(field) ?? []), file]);
+}
+
+function remove(row, field) {
+  const item = items.get(row); // none if the server has rendered the row
+  const rows = rowsOf(field);
+  const next = rows[rows.indexOf(row) + 1] ?? rows[rows.indexOf(row) - 1];
+  const focused = row.contains(document.activeElement);
+  item?.stop?.abort();
+  item?.result?.cancel();
+  left.set(field, (left.get(field) ?? []).filter((file) => file !== item?.file));
+  row.remove();
+  sync(field);
+  if (focused) (next?.querySelector("button:not([hidden])") ?? inputOf(field)).focus();
+  if (item) emit(inputOf(field), "cancel", { file: item.file });
+  settle(inputOf(field).form);
+}
+
+// Puts what is left to the form into the file input. Lifts `required` while there are rows, and ties errors to the input.
+function sync(field) {
+  const input = inputOf(field);
+  const rows = rowsOf(field);
+  const files = new DataTransfer();
+  for (const file of left.get(field) ?? []) files.items.add(file);
+  input.files = files.files;
+  if (rows.length && input.required) input.dataset.required = "";
+  input.required = !rows.length && "required" in input.dataset;
+  const errors = rows.filter((row) => row.dataset.state === "failed").map((row) => items.get(row).note.id);
+  const others = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.startsWith("s3kit-note-"));
+  input.setAttribute("aria-describedby", [...others, ...errors].join(" ").trim());
+  if (errors.length) input.ariaInvalid = "true";
+  else if (rows.length) input.ariaInvalid = null;
+}
+
+// For screen readers: one file's news, or how much has been sent of all of them, in steps.
+function announce({ field, file, text, sent }, note) {
+  const all = rowsOf(field).map((row) => items.get(row)).filter((item) => item && item.state !== "failed");
+  const total = all.reduce((sum, item) => sum + item.file.size, 0);
+  const part = all.reduce((sum, item) => sum + item.sent, 0) / total;
+  const percent = number(Math.floor(4 * part) / 4, field, { style: "percent" });
+  const several = all.length > 1;
+  const words =
+    note && (!several || note !== text.done)
+      ? fill(text.announce, { name: file.name, note })
+      : fill(several ? text.announce_parts : text.announce_part, { name: file.name, percent, count: all.length });
+  const live = field.querySelector(".s3kit-live");
+  if (live.textContent !== words) live.textContent = words;
+}
+
+// Submits the form if it waits and can go now. If a file has failed, the focus goes there.
+function settle(form) {
+  if (!held.has(form)) return;
+  const { failed, busy } = filesOf(form);
+  if (busy.length && !failed.length) return;
+  const { submitter } = held.get(form);
+  release(form);
+  if (failed.length) items.get(failed[0]).note.focus();
+  else form.requestSubmit(submitter?.isConnected ? submitter : null);
+}
+
+function filesOf(form) {
+  const fields = [...form.elements].map((element) => element.closest("[data-s3kit-upload]"));
+  const rows = [...new Set(fields)].flatMap((field) => (field ? rowsOf(field) : [])).filter((row) => items.has(row));
+  const failed = rows.filter((row) => row.dataset.state === "failed");
+  return { failed, busy: rows.filter((row) => active.has(items.get(row))), rows };
+}
+
+function release(form) {
+  held.get(form)?.notice.remove();
+  held.delete(form);
+}
+
+function hold(form, submitter) {
+  const { failed, busy, rows } = filesOf(form);
+  release(form);
+  if (!failed.length && !busy.length) return false;
+  const { field, text } = items.get(rows[0]);
+  const stay = make("button", { type: "button", textContent: text.stay });
+  stay.dataset.s3kit = "stay";
+  const notice = make("div", { className: "s3kit-held" }, [make("p", { role: "alert", textContent: text.held }), stay]);
+  if (field.classList.contains("s3kit-admin")) notice.classList.add("s3kit-admin");
+  held.set(form, { submitter, notice });
+  form.append(notice);
+  settle(form);
+  return true;
+}
+
+// Takes the CSRF token and the rules from a fresh copy of the page. One request serves all files that ask meanwhile.
+function renew() {
+  renewing ??= freshen().catch(() => false).finally(() => (renewing = null));
+  return renewing;
+}
+
+let renewing = null;
+
+async function freshen() {
+  const answer = await request("GET", location.href, null, { patience: PATIENCE });
+  if (answer.status !== 200 || new URL(answer.responseURL).pathname !== location.pathname) return false;
+  const page = new DOMParser().parseFromString(answer.responseText, "text/html");
+  const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
+  for (const field of token ? document.querySelectorAll("[name=csrfmiddlewaretoken]") : []) field.value = token;
+  const fresh = new Map();
+  for (const field of page.querySelectorAll("[data-s3kit-upload]")) fresh.set(plain(inputOf(field).name), field.dataset.rules);
+  for (const field of document.querySelectorAll("[data-s3kit-upload]")) {
+    field.dataset.rules = fresh.get(plain(inputOf(field).name)) ?? field.dataset.rules;
+  }
+  return Boolean(token);
+}
+
+// The name of a field without the number of its form in a formset
+function plain(name) {
+  return name.replace(/-(\d+|__prefix__)-/g, "-#-");
+}
+
+function warn(event) {
+  event.preventDefault();
+}
+
+function emit(input, name, detail) {
+  return input.dispatchEvent(new CustomEvent(`s3kit:${name}`, { detail, bubbles: true, cancelable: name === "start" }));
+}
+
+function make(tag, properties, children = []) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+function fill(text, values = {}) {
+  return text.replace(/%\((\w+)\)s/g, (whole, name) => values[name] ?? whole);
+}
+
+function number(amount, field, style) {
+  let locale;
+  try {
+    [locale] = Intl.getCanonicalLocales(field.closest("[lang]")?.lang);
+  } catch {
+    // Not a language: use the browser's.
+  }
+  return new Intl.NumberFormat(locale, { maximumFractionDigits: 1, ...style }).format(amount);
+}
+
+function size(bytes, field) {
+  const power = Math.min(Math.floor(Math.log2(bytes || 1) / 10), 4);
+  const unit = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"][power];
+  return number(bytes / 1024 ** power, field, { style: "unit", unit });
+}
+
+const handlers = {
+  change({ target }) {
+    const field = target.closest("[data-s3kit-upload][data-begin]");
+    if (field && target.type === "file") choose(field, target);
+  },
+  click({ target }) {
+    const button = target.closest("[data-s3kit]");
+    const row = button?.closest(".s3kit-file");
+    if (button?.dataset.s3kit === "stay") {
+      const form = button.form;
+      const { submitter } = held.get(form);
+      release(form);
+      submitter?.focus();
+    }
+    if (!row) return;
+    const field = row.closest("[data-s3kit-upload]");
+    if (button.dataset.s3kit === "remove") return remove(row, field);
+    const { code } = items.get(row);
+    barred = false;
+    // What has failed for the same reason is tried again together.
+    for (const item of rowsOf(field).map((each) => items.get(each))) if (item?.state === "failed" && item.code === code) run(item);
+    sync(field);
+  },
+  // In the capture phase, before htmx and other scripts
+  submit(event) {
+    if (!hold(event.target, event.submitter)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  },
+  reset({ target }) {
+    for (const row of filesOf(target).rows) remove(row, row.closest("[data-s3kit-upload]"));
+  },
+};
+
+// Once per page, even if two versions of this module are loaded.
+const loaded = Symbol.for("s3kit uploads");
+if (!document[loaded]) {
+  document[loaded] = true;
+  for (const [type, handler] of Object.entries(handlers)) document.addEventListener(type, handler, true);
+}
