@@ -7,7 +7,6 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.base import File
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext_lazy
 
 from s3kit.uploads.errors import UploadError
@@ -36,7 +35,6 @@ class DirectFileField(forms.FileField):
         "too_many": ngettext_lazy(
             "Please choose at most %(max)d file.", "Please choose at most %(max)d files.", "max"
         ),
-        "stale": _("This file was sent under other rules. Please choose it again."),
     }
 
     def __init__(
@@ -84,7 +82,8 @@ class DirectFileField(forms.FileField):
         try:
             return taken(given, self.kinds, user=self.user, form_max_bytes=self.form_max_bytes)
         except UploadError as error:
-            raise ValidationError(self.error_messages.get(error.code, str(error)), code=error.code) from error
+            message = self.error_messages.get(error.code, str(error))
+            raise ValidationError(message, code=error.code) from error
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         """Return the file, or the list of files. Raise ValidationError."""

@@ -9,6 +9,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import connections, router, transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from s3kit.storages.names import Stored
 from s3kit.uploads import pending
@@ -106,7 +107,7 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
     if ticket.state != Ticket.State.FINISHED:
         raise IncompleteError
     if ticket.rules not in [kind.packed() for kind in kinds]:
-        raise StaleError
+        raise StaleError(_("This file was sent under other rules. Please choose it again."))
     if not kind_of_ticket(ticket).allows(ticket.user):
         raise UnknownTicketError
     return DirectFile(ticket)

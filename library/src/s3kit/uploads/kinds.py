@@ -225,7 +225,7 @@ def _completed(kind: Kind, column: models.FileField) -> Kind:
     if callable(rules.get("upload_to")):
         raise ImproperlyConfigured(
             f"The upload_to of {column} is a function of the row, but a file is sent before there is a row. Give"
-            " the form field an upload_to of its own: a folder, or a function of the user and the file's name."
+            " the field an upload_to of its own: a folder, or a function of the user and the file's name."
         )
     if kind.name and (left := {rule: value for rule, value in rules.items() if rule != "max_length"}):
         listed = ", ".join(f"{rule}={value!r}" for rule, value in left.items())
