@@ -366,7 +366,7 @@ def test_where_s3_takes_nothing_from_browsers_the_form_brings_the_file(
 ) -> None:
     served.fault("PUT", PENDING, cut="reset")  # a firewall
     choose(page, film)
-    expect(page.get_by_text("This file will be sent with the form.")).to_be_visible(timeout=60_000)
+    expect(page.locator(".s3kit-note")).to_have_text("This file will be sent with the form.", timeout=60_000)
     expect(page.locator("[data-preview] video")).to_be_visible()
     start(page)
 
@@ -380,7 +380,7 @@ def test_an_s3_that_is_down_is_said_and_the_form_can_be_sent_again(
 ) -> None:
     served.fault("", r"/(pending|media)/", status=503, code="SlowDown")
     choose(page, hills)
-    expect(page.get_by_text("This file will be sent with the form.")).to_be_visible(timeout=60_000)
+    expect(page.locator(".s3kit-note")).to_have_text("This file will be sent with the form.", timeout=60_000)
     start(page)
     expect(page.get_by_role("alert")).to_contain_text("The file could not be saved.", timeout=60_000)
     wait_for_focus(page.get_by_role("alert"))
@@ -396,11 +396,11 @@ def test_a_file_that_is_no_film_is_rejected_at_its_field(served: Served, page: P
     file = tmp_path / "notes.mp4"
     file.write_bytes(b"No film at all.")
     choose(page, file)
-    message = page.get_by_text("This file is not a film that every browser plays.")
-    expect(message.first).to_be_visible()
+    note = page.locator(".s3kit-note")
+    expect(note).to_contain_text("This file is not a film that every browser plays.")
     expect(page.get_by_label("Picture or film")).to_have_attribute("aria-invalid", "true")
     start(page)
-    wait_for_focus(page.locator(".s3kit-note"))
+    wait_for_focus(note)
     page.screenshot(path=SCREENSHOTS / "rejected-film.png")
     assert served.left() == []
 

@@ -24,11 +24,6 @@ FILM = Kind(
 FORM_MAX_BYTES = 100 * 1024**2
 
 
-def megabytes(size):
-    """Return a size for people, such as 10 MB."""
-    return filesizeformat(size).replace(".0", "")
-
-
 class PictureForm(forms.ModelForm):
     """A file, which the browser sends to S3 when it is chosen, and its description."""
 
@@ -47,13 +42,14 @@ class PictureForm(forms.ModelForm):
         error_messages = {"alt": {"required": "Please describe it in a few words."}}
 
     def __init__(self, *args, user=None, **kwargs):
-        """The field checks the user's permission and counts the file against their quota."""
+        """Take the user, whose permission and quota the field checks."""
         super().__init__(*args, **kwargs)
         self.user = self.instance.uploaded_by = user
-        film_limit = FILM.max_bytes if available() else FORM_MAX_BYTES
+        limits = (PICTURE.max_bytes, FILM.max_bytes if available() else FORM_MAX_BYTES)
+        picture_limit, film_limit = (filesizeformat(limit).replace(".0", "") for limit in limits)
         self.fields["file"].help_text = (
-            f"A JPEG, PNG, WebP, AVIF or still GIF picture of up to {megabytes(PICTURE.max_bytes)},"
-            f" or an MP4 or WebM film of up to {megabytes(film_limit)}."
+            f"A JPEG, PNG, WebP, AVIF or still GIF picture of up to {picture_limit},"
+            f" or an MP4 or WebM film of up to {film_limit}."
         )
 
     def save(self, commit=True):

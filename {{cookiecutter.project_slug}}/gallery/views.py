@@ -5,6 +5,7 @@ import logging
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.paginator import Paginator
+from django.db import transaction
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 from s3kit.serving.bodies import takes_files
@@ -34,7 +35,8 @@ def add_picture(request):
     form = PictureForm(request.POST or None, request.FILES or None, user=request.user)
     if form.is_valid():
         try:
-            picture = form.save()
+            with transaction.atomic():
+                picture = form.save()
         except Exception:  # each storage raises errors of its own
             logger.exception("A picture or film was not saved")
             form.add_error(None, NOT_SAVED)
