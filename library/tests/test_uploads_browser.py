@@ -7,7 +7,7 @@ import random
 import re
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -508,9 +508,11 @@ def test_a_form_waits_for_its_files(site: Site, page: Page, file: MakeFile) -> N
     choose(page, lake := file())
     site.proxy.wait_for_hanging()
     page.get_by_role("button", name="Save and continue").click()
-    expect(page.get_by_role("alert")).to_have_text("The form will be submitted when all files have been sent.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "The form will be submitted when all files have been sent."
+    )
     assert site.forms == []
-    button(page, "Don’t submit yet").click()
+    button(page, "Don't submit yet").click()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("button", name="Save and continue")).to_be_focused()
     page.get_by_role("button", name="Save and continue").click()
@@ -523,7 +525,7 @@ def test_a_form_does_not_go_without_a_file_that_failed(
     site: Site, context: BrowserContext, file: MakeFile
 ) -> None:
     page = opened(site, context, "many")
-    event = site.held(f"/pending/[0-9a-f]+\\?.*", times=1)
+    event = site.held("/pending/[0-9a-f]+\\?.*", times=1)
     choose(page, file(20 * KIB, "Bad.bin", b"REJECT!"), good := file(20 * KIB, "Good.bin"), label="Files")
     page.locator("button[name=_save]").click()
     expect(page.get_by_role("alert")).to_be_visible()
@@ -571,7 +573,7 @@ def test_leaving_during_an_upload_is_asked_about(site: Site, page: Page, file: M
     ],
 )
 def test_what_can_not_be_accepted_is_said_at_once(
-    site: Site, page: Page, file: MakeFile, name: str, size: int, message: str
+    page: Page, file: MakeFile, name: str, size: int, message: str
 ) -> None:
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -583,10 +585,10 @@ def test_what_can_not_be_accepted_is_said_at_once(
     expect(field).to_have_attribute("aria-invalid", "true")
     expect(field).to_have_accessible_description(message)
     expect(button(page, "Try again")).to_be_hidden()
+    assert requests == []
     choose(page, lake := file())
     expect_state(page, "done")
     expect(field).not_to_have_attribute("aria-invalid", "true")
-    assert not any(url.startswith("data:") for url in requests)
     assert save(page) == [told(lake)]
 
 
@@ -629,7 +631,7 @@ def test_a_form_shown_again_keeps_its_file(site: Site, page: Page, file: MakeFil
     assert save(page) == [told(lake), told(river, "River")]
 
 
-def test_a_file_of_a_form_shown_again_can_be_replaced(site: Site, page: Page, file: MakeFile) -> None:
+def test_a_file_of_a_form_shown_again_can_be_replaced(page: Page, file: MakeFile) -> None:
     page.locator("form").evaluate("form => { form.noValidate = true }")
     for name in ("A.bin", "B.bin"):
         page.get_by_label("Title").fill("")
@@ -680,7 +682,7 @@ def test_a_file_that_only_s3_takes_needs_s3(site: Site, page: Page, file: MakeFi
     site.fault("PUT", PENDING, status=501, code="NotImplemented")
     choose(page, lake := file(2 * KIB * KIB))
     expect(row(page)).to_contain_text(
-        "Your browser can’t reach the file store. Without it, the limit is 1 MB."
+        "Your browser can't reach the file store. Without it, the limit is 1 MB."
     )
     page.locator("button[name=_save]").click()
     expect(row(page).locator(".s3kit-note")).to_be_focused()
@@ -732,9 +734,7 @@ def test_a_row_that_is_added_later(site: Site, context: BrowserContext, file: Ma
     assert [each[:3] for each in save(page)] == [["Lake", "Lake", SIZE], ["River", "River", SIZE]]
 
 
-def test_a_field_that_is_removed_stops_sending(
-    site: Site, context: BrowserContext, file: MakeFile
-) -> None:
+def test_a_field_that_is_removed_stops_sending(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "one")
     event = site.held(times=1)
     choose(page, file(2 * KIB * KIB))
@@ -814,7 +814,7 @@ def test_a_script_may_send_a_file_itself(site: Site, page: Page) -> None:
     assert token.startswith(site.database("SELECT id FROM s3kit_uploads_ticket"))
 
 
-def test_numbers_are_those_of_the_page(site: Site, page: Page, file: MakeFile) -> None:
+def test_numbers_are_those_of_the_page(page: Page, file: MakeFile) -> None:
     page.evaluate("document.documentElement.lang = 'de'")
     choose(page, file(int(1.5 * KIB * KIB)))
     expect_state(page, "done")
