@@ -63,7 +63,7 @@ export async function upload(file, options) {
   } catch (error) {
     if (job.signal?.aborted || ["rejected", "changed", "denied", "barred"].includes(error.code)) discard();
     else ticket?.release();
-    if (error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
+    if (error instanceof UploadError && error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
     throw error;
   }
 }
@@ -256,8 +256,11 @@ async function ask(job, method, address, fields, patience = PATIENCE) {
     if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
     // A page in the place of JSON is that of a login, and a 403 that of a wrong CSRF token.
     const usual = status < 300 || status === 401 ? "login_required" : status === 403 ? "stale" : "server";
-    const { code = usual, message } = content?.error ?? {};
-    if (!renewed && ["login_required", "stale"].includes(code) && (await job.renew?.())) continue;
+    let { code = usual, message } = content?.error ?? {};
+    if (["login_required", "stale"].includes(code)) {
+      if (!renewed && (await job.renew?.())) continue;
+      message = job.messages?.[code] ?? message; // The page knows better what to do.
+    }
     throw new UploadError(code, message, Number(answer.getResponseHeader("Retry-After")) || undefined);
   }
 }
@@ -385,7 +388,7 @@ function show(item, state, words = item.text[state] ?? "") {
   item.figures.textContent = state === "sending" ? figures(item) : size(file.size, field);
   bar.hidden = !busy;
   if (state === "checking") bar.removeAttribute("value");
-  else bar.value = item.sent / file.size;
+  else bar.value = item.sent / (file.size || 1);
   button.textContent = busy ? text.cancel : text.remove;
   button.ariaLabel = `${button.textContent} ${file.name}`;
   if (document.activeElement === retry) button.focus();
@@ -577,7 +580,11 @@ async function freshen() {
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   for (const field of token ? document.querySelectorAll("[name=csrfmiddlewaretoken]") : []) field.value = token;
   const fresh = new Map();
-  for (const field of page.querySelectorAll("[data-s3kit-upload]")) fresh.set(plain(inputOf(field).name), field.dataset.rules);
+  for (const part of [page, ...page.querySelectorAll("template")]) {
+    for (const field of (part.content ?? part).querySelectorAll("[data-s3kit-upload]")) {
+      fresh.set(plain(inputOf(field).name), field.dataset.rules);
+    }
+  }
   for (const field of document.querySelectorAll("[data-s3kit-upload]")) {
     field.dataset.rules = fresh.get(plain(inputOf(field).name)) ?? field.dataset.rules;
   }
