@@ -93,7 +93,7 @@ def test_a_bad_picture_is_rejected_with_a_sentence(case: str) -> None:
     data, name, message = BAD[case]
     with pytest.raises(ValidationError) as caught:
         clean(data, name)
-    assert message in caught.value.messages[0]
+    assert str(message) in caught.value.messages[0]
 
 
 def test_a_file_of_exactly_the_limit_is_taken() -> None:

@@ -805,7 +805,8 @@ def test_a_script_may_send_a_file_itself(site: Site, page: Page) -> None:
           const wrong = await upload(file, { begin, kind: "none" }).catch((error) => error);
           const stop = AbortSignal.abort("stopped");
           const stopped = await upload(file, { begin, rules, signal: stop }).catch((error) => error);
-          return [done.token, done.name, done.size, seen.at(-1), wrong instanceof UploadError, wrong.code, stopped];
+          const { token, name, size } = done;
+          return [token, name, size, seen.at(-1), wrong instanceof UploadError, wrong.code, stopped];
         }"""
     )
     token, *others = sent

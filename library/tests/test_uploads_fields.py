@@ -15,6 +15,7 @@ import pytest
 from django import forms
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError, transaction
@@ -26,7 +27,7 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, limits, tickets
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, tickets
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Film, Photo
@@ -225,6 +226,25 @@ def test_a_picture_is_encoded_anew_either_way(site: SiteOnS3, browser: Client, d
     assert keys(site) == [f"media/{row.image.name}"]
 
 
+def upper(file: Any) -> Any:
+    return ContentFile(file.read().upper())
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_check_may_return_another_file_even_without_a_name(
+    site: SiteOnS3, browser: Client, direct: bool
+) -> None:
+    class UpperForm(FilmForm):
+        file = DirectFileField(check=upper)
+
+    given = finished(browser, UpperForm(), b"abc", "a.txt") if direct else None
+    files = {} if direct else {"file": SimpleUploadedFile("a.txt", b"abc")}
+    UpperForm({"title": "x", "file": given}, files).save()
+    file = Film.objects.get().file
+    assert (content(file), file.name[-4:], file.size) == (b"ABC", ".txt", 3)
+    assert keys(site) == [f"media/{file.name}"]
+
+
 def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, browser: Client) -> None:
     for name, data, says in (
         ("a.mov", MP4, "not accepted. Please choose one of .mp4, .webm."),
@@ -238,14 +258,14 @@ def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, br
     assert len(keys(site)) == 1
 
 
-def test_forms_may_take_smaller_files_than_s3(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> None:
     class Small(forms.Form):
         file = DirectFileField(form_max_bytes=10)
 
     assert not Small({}, {"file": SimpleUploadedFile("a.txt", bytes(11))}).is_valid()
     form = Small({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
     form.user = editor  # type: ignore[attr-defined]
-    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 1)
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 1}
     assert form.is_valid()
     form = Small({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
     form.user = editor  # type: ignore[attr-defined]
@@ -429,7 +449,7 @@ def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
     for _ in range(2):  # however often it is asked
         answer = browser.post(f"{sent['address']}finish/")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "rejected")
-        assert message in answer.json()["error"]["message"]
+        assert str(message) in answer.json()["error"]["message"]
         assert keys(site) == []
     assert "does not exist" not in str(form({"title": "x", "file": sent["token"]}).errors)
     assert not form({"title": "x", "file": sent["token"], "image": sent["token"]}).is_valid()

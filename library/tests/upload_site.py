@@ -22,7 +22,7 @@ from tests.settings import MIDDLEWARE  # noqa: E402
 os.environ.update(_environment)
 
 DEBUG = True
-ROOT_URLCONF = "tests.upload_site"
+ROOT_URLCONF = os.environ.get("TEST_URLS", "tests.upload_site")
 LANGUAGE_CODE = os.environ.get("LANGUAGE", "en")
 MIDDLEWARE = ["tests.upload_site.strict", *MIDDLEWARE]
 DATABASES = {

@@ -38,8 +38,18 @@ class ChosenName(str):
 
 
 class Stored:
-    """A file that may be in a storage already, before `Storage.save()` is called with it."""
+    """A file that may be in a storage already, before `Storage.save()` is called with it.
+
+    `row` is the field of the row that it is saved with, as app.Model.field, and `database` the alias of that row's.
+    """
+
+    row = database = ""
+    is_saving = False
+    """Whether it waits for `confirm`."""
 
     def accept(self, storage: Any, max_length: int | None) -> str | None:
         """Return its name if it is in this storage, of at most `max_length` characters; else None."""
         raise NotImplementedError
+
+    def confirm(self) -> None:
+        """Note that the row is written."""

@@ -1,24 +1,24 @@
 """A sent file as a form sees it: an uploaded file that is at its final key already."""
 
 import io
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.files.storage import Storage
 from django.core.files.uploadedfile import UploadedFile
-from django.db import connections, models, router, transaction
-from django.db.models.fields.files import FieldFile
+from django.db import connections, router, transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from s3kit.storages.names import Stored
 from s3kit.uploads import pending
 from s3kit.uploads.acceptance import kind_of_ticket
-from s3kit.uploads.errors import IncompleteError, StaleError, UnknownTicketError
-from s3kit.uploads.kinds import Kind, storage_of
+from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError
+from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
-from s3kit.uploads.tickets import answers, check_open
+from s3kit.uploads.options import option
+from s3kit.uploads.tickets import answers, check_open, count
 
 accepted = Signal()
 """Sent once a row with the file is committed, with `ticket`, and `name` in the storage `ticket.storage`."""
@@ -35,8 +35,6 @@ class DirectFile(Stored, UploadedFile):
     def __init__(self, ticket: Ticket) -> None:
         storage = storage_of(ticket.storage)
         self.ticket = ticket
-        self.row, self.database = "", ""
-        self.is_saving = False
         sent = pending.Pending(storage.target, storage.named_bucket, storage.key(ticket.target))
         super().__init__(
             io.BufferedReader(_Kept(ticket, sent), pending.READ_BLOCK),
@@ -110,10 +108,32 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
     if ticket.state != Ticket.State.FINISHED:
         raise IncompleteError
     if ticket.rules not in [kind.packed() for kind in kinds]:
-        raise StaleError
+        raise StaleError(_("This file was sent under other rules. Please choose it again."))
     if not kind_of_ticket(ticket).allows(ticket.user):
         raise UnknownTicketError
     return DirectFile(ticket)
+
+
+def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int | None) -> Any:
+    """Return the file that a field was given: that of a token, or an uploaded file once it has met the same rules.
+
+    `user` is the one who posts it, or None if that is not known. An uploaded file counts against their limits.
+    Raises UploadError or ValidationError, each with a code.
+    """
+    if isinstance(given, str):
+        return sent_file(given, kinds, user)
+    kind = kind_of(given.name, kinds)
+    if kind is None:
+        raise wrong_type(kinds)
+    if given.size > (limit := min(kind.limit, option("FORM_MAX_BYTES", form_max_bytes))):
+        raise too_large(given.size, limit)
+    if user is not None:
+        if not kind.allows(user):
+            raise ForbiddenError
+        # Before the file is looked at, because that is what costs most.
+        count(user, given)
+    found = kind.checked(given)
+    return given if found is None else found
 
 
 def _locked(ticket: Ticket) -> None:
@@ -127,38 +147,3 @@ def _with_extension(name: str, target: str) -> str:
     """Return the user's name for the file with the extension under which it is stored."""
     root, dot, _extension = name.rpartition(".")
     return f"{root or name}.{target.rpartition('.')[2]}" if dot else name
-
-
-# Rows that are written without a transaction
-
-_REMEMBERED = "_s3kit_direct_files"
-
-
-@cache
-def _file_fields(model: type[models.Model]) -> tuple[str, ...]:
-    return tuple(each.attname for each in model._meta.concrete_fields if isinstance(each, models.FileField))
-
-
-def _direct_files(instance: models.Model) -> Iterator[tuple[str, DirectFile]]:
-    """Yield the row's fields with a file that the browser has sent, and the file."""
-    for name in _file_fields(type(instance)):
-        # Django wraps what was assigned when the attribute is read.
-        assigned = instance.__dict__.get(name)
-        file = assigned.__dict__.get("_file") if isinstance(assigned, FieldFile) else assigned
-        if isinstance(file, DirectFile):
-            yield name, file
-
-
-def before_row(instance: models.Model, using: str, **_more: Any) -> None:
-    """Tell the files of a row which row they are for, and remember them: the names of saved files replace them."""
-    instance.__dict__.pop(_REMEMBERED, None)
-    for field, file in _direct_files(instance):
-        file.row, file.database = f"{instance._meta.label}.{field}", using
-        instance.__dict__.setdefault(_REMEMBERED, []).append(file)
-
-
-def after_row(instance: models.Model, **_more: Any) -> None:
-    """Confirm the tickets of the row's files."""
-    for file in instance.__dict__.pop(_REMEMBERED, ()):
-        if file.is_saving:
-            file.confirm()

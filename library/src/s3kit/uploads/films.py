@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
 
 # By extension. Without QuickTime's .mov, which not every browser plays.
 TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
@@ -30,8 +31,10 @@ _DOC_TYPE = 0x4282
 # Larger than the header of any film.
 _HEAD = 4096
 
-NOT_A_FILM = "This file is not a film that every browser plays. Please choose an MP4 or WebM file."
-MISNAMED = "This film is named {named}, but inside it is {found}. Please name it {found} and try again."
+NOT_A_FILM = _("This file is not a film that every browser plays. Please choose an MP4 or WebM file.")
+MISNAMED = _(
+    "This film is named %(named)s, but inside it is %(found)s. Please name it %(found)s and try again."
+)
 
 
 def is_film(name: str) -> bool:
@@ -53,7 +56,7 @@ def check_film(upload: UploadedFile) -> None:
     if not found or extension not in TYPES:
         raise ValidationError(NOT_A_FILM, code="not_a_film")
     if found != extension:
-        raise ValidationError(MISNAMED.format(named=extension, found=found), code="misnamed")
+        raise ValidationError(MISNAMED, code="misnamed", params={"named": extension, "found": found})
 
 
 def _is_mp4(head: bytes) -> bool:

@@ -17,17 +17,23 @@ from pathlib import Path, PurePath
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_image_file_extension
+from django.forms import ImageField
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import slugify
+from django.utils.translation import gettext_lazy as _
+
+from s3kit.uploads.errors import UploadError
 
 try:
     import PIL
+    from PIL import Image
 
     from s3kit.uploads.recode import FORMATS, Limits
 except ImportError as error:
     raise ImportError("s3kit.uploads.images needs Pillow: install django-s3-kit[images].") from error
 
-__all__ = ["ACCEPT", "FORMATS", "MAX_BYTES", "Limits", "clean_picture", "short_name"]
+__all__ = ["ACCEPT", "FORMATS", "MAX_BYTES", "Limits", "check_picture", "clean_picture", "short_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,12 +48,14 @@ SLOWNESS = 4
 # For the `accept` attribute of file fields. It makes phones convert HEIC to JPEG.
 ACCEPT = "image/jpeg,image/png,image/webp,image/avif,image/gif"
 
-NOT_A_PICTURE = "This file is not a picture we can show. Please choose a JPEG, PNG, WebP, AVIF or GIF file."
-DAMAGED = "This picture is damaged or incomplete. Please try another copy of it."
-TOO_LARGE = "This file is too large ({size}). The limit is {limit}."
-TOO_MANY_PIXELS = "This picture has too many pixels. The limit is {limit} megapixels."
-TOO_LONG = "This picture is too wide or too high. The limit is {limit} pixels on the longer side."
-TOO_COSTLY = (
+NOT_A_PICTURE = _(
+    "This file is not a picture we can show. Please choose a JPEG, PNG, WebP, AVIF or GIF file."
+)
+DAMAGED = _("This picture is damaged or incomplete. Please try another copy of it.")
+TOO_LARGE = _("This file is too large (%(size)s). The limit is %(limit)s.")
+TOO_MANY_PIXELS = _("This picture has too many pixels. The limit is %(limit)d megapixels.")
+TOO_LONG = _("This picture is too wide or too high. The limit is %(limit)d pixels on the longer side.")
+TOO_COSTLY = _(
     "This picture takes too much time or memory to prepare."
     " Please open it in an image editor, save it as a new file, and choose that one."
 )
@@ -70,14 +78,32 @@ def clean_picture(
     limits = limits or Limits()
     size = upload.size or 0
     if size > max_bytes:
-        message = TOO_LARGE.format(size=filesizeformat(size), limit=filesizeformat(max_bytes))
-        raise ValidationError(message, code="too_large")
+        sizes = {"size": filesizeformat(size), "limit": filesizeformat(max_bytes)}
+        raise ValidationError(TOO_LARGE, code="too_large", params=sizes)
     upload.seek(0)
     answer, encoded = _recoded(upload.read(), limits)
     if problem := answer.get("problem"):
-        raise ValidationError(*_explained(problem, limits))
+        raise _explained(problem, limits)
     extension = FORMATS[answer["format"]].extension
     return ContentFile(encoded, name=short_name(upload.name or "", extension, "picture"))
+
+
+def check_picture(upload: UploadedFile) -> None:
+    """Raise ValidationError unless Pillow knows the file's extension and finds a picture in it.
+
+    That is what Django's ImageField checks. The file keeps its metadata, and may be damaged further inside.
+    """
+    validate_image_file_extension(upload)
+    upload.seek(0)
+    try:
+        with Image.open(upload) as image:
+            image.verify()
+    except UploadError:
+        raise
+    except Exception as error:  # Pillow's decoders raise all kinds
+        raise ValidationError(
+            ImageField.default_error_messages["invalid_image"], code="invalid_image"
+        ) from error
 
 
 def short_name(name: str, extension: str, default: str) -> str:
@@ -88,19 +114,17 @@ def short_name(name: str, extension: str, default: str) -> str:
     return (slugify(PurePath(name).stem, allow_unicode=True)[:MAX_STEM] or default) + extension
 
 
-def _explained(problem: str, limits: Limits) -> tuple[str, str]:
-    """Return the sentence for a problem, and its code."""
-    return {
-        "not_a_picture": (NOT_A_PICTURE, "not_a_picture"),
-        "damaged": (DAMAGED, "damaged"),
-        "too_many_pixels": (TOO_MANY_PIXELS.format(limit=limits.megapixels), "too_many_pixels"),
-        "too_many_pixels_of_a_jpeg": (
-            TOO_MANY_PIXELS.format(limit=limits.megapixels_of_a_jpeg),
-            "too_many_pixels",
-        ),
-        "too_long": (TOO_LONG.format(limit=limits.side), "too_long"),
-        "too_costly": (TOO_COSTLY, "too_costly"),
+def _explained(problem: str, limits: Limits) -> ValidationError:
+    """Return the error for a problem, with a sentence for the user."""
+    sentence, limit = {
+        "not_a_picture": (NOT_A_PICTURE, 0),
+        "damaged": (DAMAGED, 0),
+        "too_many_pixels": (TOO_MANY_PIXELS, limits.megapixels),
+        "too_many_pixels_of_a_jpeg": (TOO_MANY_PIXELS, limits.megapixels_of_a_jpeg),
+        "too_long": (TOO_LONG, limits.side),
+        "too_costly": (TOO_COSTLY, 0),
     }[problem]
+    return ValidationError(sentence, code=problem.removesuffix("_of_a_jpeg"), params={"limit": limit})
 
 
 def _recoded(data: bytes, limits: Limits) -> tuple[dict[str, str], bytes]:

@@ -1,0 +1,47 @@
+"""Tells the files that browsers have sent which rows they are saved with, and when those are written.
+
+Without a transaction, a ticket can't be closed together with the row. So it names the row's field beforehand, by
+which `tickets.settle` finds out what a killed process has done. This module is loaded at every start, and so loads
+nothing that knows S3.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from django.db import models
+from django.db.models.fields.files import FieldFile
+
+from s3kit.storages.names import Stored
+
+_REMEMBERED = "_s3kit_direct_files"
+
+
+@cache
+def _file_fields(model: type[models.Model]) -> tuple[str, ...]:
+    return tuple(each.attname for each in model._meta.concrete_fields if isinstance(each, models.FileField))
+
+
+def _direct_files(instance: models.Model) -> Iterator[tuple[str, Stored]]:
+    """Yield the row's fields with a file that the browser has sent, and the file."""
+    for name in _file_fields(type(instance)):
+        # Django wraps what was assigned when the attribute is read.
+        assigned = instance.__dict__.get(name)
+        file = assigned.__dict__.get("_file") if isinstance(assigned, FieldFile) else assigned
+        if isinstance(file, Stored):
+            yield name, file
+
+
+def before_row(instance: models.Model, using: str, **_more: Any) -> None:
+    """Tell the files of a row which row they are for, and remember them: the names of saved files replace them."""
+    instance.__dict__.pop(_REMEMBERED, None)
+    for field, file in _direct_files(instance):
+        file.row, file.database = f"{instance._meta.label}.{field}", using
+        instance.__dict__.setdefault(_REMEMBERED, []).append(file)
+
+
+def after_row(instance: models.Model, **_more: Any) -> None:
+    """Confirm the tickets of the row's files."""
+    for file in instance.__dict__.pop(_REMEMBERED, ()):
+        if file.is_saving:
+            file.confirm()
