@@ -27,7 +27,7 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, tickets
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, leftovers, tickets
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Film, Photo
@@ -498,7 +498,7 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
     ticket = Ticket.objects.get()
-    assert (ticket.state, ticket.row) == ("accepted", "shop.Film.file")
+    assert (ticket.state, ticket.row) == ("accepted", "shop.Film.file@default")
     finished(browser, FilmForm())
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
@@ -556,7 +556,7 @@ def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
     if rows == 0:
         again.save()
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
-    tickets.sweep()
+    leftovers.clean()
     assert not Ticket.objects.exists()
     film = Film.objects.get()
     assert keys(site) == [f"media/{film.file.name}"]
@@ -574,7 +574,7 @@ def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) 
     finished(browser, FilmForm())
     assert len(keys(site)) == 2
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
-    tickets.sweep()
+    leftovers.clean()
     assert (keys(site), list(Ticket.objects.all())) == ([], [])
 
 
