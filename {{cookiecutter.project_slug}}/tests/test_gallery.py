@@ -15,7 +15,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 from PIL import Image
-from s3kit.uploads import limits
 
 from gallery import forms, views
 from gallery.models import Picture
@@ -125,8 +124,8 @@ def test_a_file_needs_a_description(editor, files):
     assert files() == []
 
 
-def test_a_user_can_add_so_many_an_hour(editor, monkeypatch):
-    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 1)
+def test_a_user_can_add_so_many_an_hour(editor, settings):
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 1}
     post(editor, photo())
     assert "Please try again in 60 minutes." in post(editor, photo()).content.decode()
     assert Picture.objects.count() == 1
