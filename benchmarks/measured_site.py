@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from config.wsgi import application as site
-from gallery import forms, kinds
+from gallery import forms
 
 # Before the views are imported, which is at the first request.
-forms.FILM_MAX_BYTES_BY_FORM = kinds.FILM_MAX_BYTES_BY_FORM = kinds.FILM.max_bytes
+forms.FORM_MAX_BYTES = forms.PictureForm.base_fields["file"].form_max_bytes = forms.FILM.max_bytes
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 

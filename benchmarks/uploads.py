@@ -9,6 +9,7 @@ film as the page does. Linux only: it reads the worker's memory from /proc.
 import argparse
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -72,11 +73,15 @@ class Site:
 
     def __init__(self, port: int, worker: int, session: str, log: Path) -> None:
         self.port, self.worker, self.log = port, worker, log
+        self.rules = ""
         self.csrf = secrets.token_hex(16)
         self.cookie = f"sessionid={session}; csrftoken={self.csrf}"
 
     def ask(self, path: str, body: Any = None, **headers: str) -> Any:
-        """Post the body, or get; return the JSON that is answered, and fail for all that is no success."""
+        """Post the body, or get; return the answer, JSON as its value, and fail for all that is no success.
+
+        A form that is shown again, with what is wrong in it, is none.
+        """
         connection = HTTPConnection("127.0.0.1", self.port, timeout=600)
         shown = {"Cookie": self.cookie, "X-CSRFToken": self.csrf, "Accept": "application/json"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -84,9 +89,10 @@ class Site:
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        if answer.status >= 300:
+        if answer.status >= 400 or (path == ADD and body is not None and answer.status != 302):
             raise SystemExit(f"{path} answers {answer.status}: {content[:500].decode(errors='replace')}")
-        return json.loads(content)
+        is_json = answer.headers.get_content_type() == "application/json"
+        return json.loads(content) if is_json else content.decode()
 
     def post(self, path: str, **fields: str) -> Any:
         """Post a small form."""
@@ -100,7 +106,11 @@ class Site:
         )
 
     def measured(self, way: str, size: int) -> Upload:
-        """Upload a film of so many bytes, and return what it took."""
+        """Upload a film of so many bytes, and return what that took once the page was open."""
+        self.log.write_text("")
+        self.rules = re.search('data-rules="([^"]+)"', self.ask(ADD))[1]  # type: ignore[index]
+        while not self._notes():  # of the page, written after its answer
+            time.sleep(0.05)
         self.log.write_text("")
         Path(f"/proc/{self.worker}/clear_refs").write_text("5", "ascii")  # the peak begins anew
         before, began = self.memory("VmRSS"), time.perf_counter()
@@ -118,13 +128,14 @@ class Site:
 
     def direct(self, size: int) -> None:
         """Send a film as the page's script does."""
-        told = self.post("/uploads/", kinds="gallery.film", name="film.mp4", size=str(size))
+        told = self.post("/uploads/", rules=self.rules, name="film.mp4", size=str(size))
         address = told["address"]
         while not told["complete"]:
             for part in told["parts"]:
                 self._put(part)
             told = self.ask(address)
-        self.post(ADD, ticket=told["id"], alt="A film")
+        token = self.post(f"{address}finish/")["token"]
+        self.post(ADD, file=token, alt="A film")
 
     def _put(self, part: dict[str, Any]) -> None:
         url = urlsplit(part["url"])
