@@ -42,8 +42,9 @@ HEADING = [
     "s of CPU",
     "requests to Django",
     "Django's to S3",
-    "of these when the form is saved",
-    "MB sent again",
+    "to save",
+    "the browser's to S3",
+    "MB again",
 ]
 
 # What says of a file that it is an MP4; all else is zeros, since nobody plays it.
@@ -373,6 +374,7 @@ def rows(taken: dict[Case, Taken]) -> list[list[str]]:
             f"{found.requests:,}",
             f"{found.to_s3:,}",
             f"{found.saving:,}",
+            f"{found.from_browser:,}",
             f"{found.again / MB:.1f}",
         ]
         for case, found in taken.items()
