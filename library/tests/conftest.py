@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.doctored",
     "tests.fake_aws",
     "tests.chromium",
+    "tests.new_sites",
 ]
 
 # A machine that is busy with other things has found no counterexample. In CI the examples are the same each
