@@ -139,7 +139,9 @@ def test_it_is_saved_once_it_is_sent_and_edited_on(site: Site, page: Page, lake:
     page.get_by_label("File").set_input_files(lake)
     site.proxy.wait_for_hanging()
     page.get_by_role("button", name="Save and continue editing").click()
-    expect(page.get_by_role("alert")).to_have_text("The form will be submitted when all files have been sent.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "The form will be submitted when all files have been sent."
+    )
     event.set()
     expect(page.get_by_text("You may edit it again below.")).to_be_visible()
     assert re.search(r"/film/\d+/change/", page.url)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 import s3kit
 from s3kit.local.server import LocalServer
-from tests.fault_proxy import Fault, FaultProxy
+from tests.fault_proxy import FaultProxy
 from tests.ministack import new_user
 from tests.processes import started
 

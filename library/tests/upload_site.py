@@ -37,7 +37,10 @@ USE_S3 = True
 AWS_S3_REGION_NAME = "eu-central-1"
 AWS_S3_ENDPOINT_URL = os.environ["AWS_S3_ENDPOINT_URL"]
 STORAGES = {
-    "default": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {"bucket_name": os.environ["MEDIA_BUCKET"]}},
+    "default": {
+        "BACKEND": "s3kit.storages.MediaStorage",
+        "OPTIONS": {"bucket_name": os.environ["MEDIA_BUCKET"]},
+    },
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
@@ -125,7 +128,12 @@ def urls() -> list[Any]:
     from s3kit.uploads import DirectFileField
     from tests.shop.models import Film
 
-    rules = {"types": ["bin", "txt"], "max_bytes": MAX_BYTES, "form_max_bytes": FORM_MAX_BYTES, "check": check}
+    rules = {
+        "types": ["bin", "txt"],
+        "max_bytes": MAX_BYTES,
+        "form_max_bytes": FORM_MAX_BYTES,
+        "check": check,
+    }
 
     class FilmForm(forms.ModelForm):
         file = DirectFileField(**rules)

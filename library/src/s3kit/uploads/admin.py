@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.db import models
 
 from s3kit.uploads.fields import DirectFileField, DirectImageField
-from s3kit.uploads.kinds import FORM_MAX_BYTES
 
 if TYPE_CHECKING:
     from django.contrib.admin.options import BaseModelAdmin as Base
 else:
     Base = object
+
+ORIGINAL_MAX_BYTES = 100 * 2**20  # of a picture that is checked and stored as it is
 
 
 class DirectUploadsMixin(Base):
@@ -74,7 +75,7 @@ class DirectUploadsMixin(Base):
             ]
             if is_image and "form_class" not in chosen:
                 as_it_is = "s3kit.uploads.images.check_picture"
-                rules |= {"types": (), "max_bytes": FORM_MAX_BYTES, "check": as_it_is}
+                rules |= {"types": (), "max_bytes": ORIGINAL_MAX_BYTES, "check": as_it_is}
         if not issubclass((rules | chosen)["form_class"], DirectFileField):
             return {}
         return {name: value for name, value in rules.items() if name not in overrides} | dict(named)

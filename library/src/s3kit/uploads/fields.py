@@ -11,7 +11,7 @@ from django.utils.translation import ngettext_lazy
 
 from s3kit.uploads.errors import UploadError
 from s3kit.uploads.files import taken
-from s3kit.uploads.kinds import FORM_MAX_BYTES, Kind, completed, declared, image_rules
+from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.widgets import AdminDirectFileInput, DirectFileInput, MultipleDirectFileInput
 
 
@@ -23,7 +23,8 @@ class DirectFileField(forms.FileField):
     ModelForm, `upload_to`, `storage` and `max_length` default to those of the model's field.
 
     - `multiple` makes the value a list, of at most `max_files`.
-    - `form_max_bytes` is the largest file that comes with the form, since it passes through Django.
+    - `form_max_bytes` is the largest file that comes with the form, since it passes through Django, by default
+      S3KIT_UPLOADS["FORM_MAX_BYTES"].
     - A `user`, which may be set later or as `form.user`, must be the one who sent the file, and is the one whose
       quota a file counts against that comes with the form.
 
@@ -43,7 +44,7 @@ class DirectFileField(forms.FileField):
         kinds: Sequence[Kind] = (),
         multiple: bool = False,
         max_files: int = 100,
-        form_max_bytes: int = FORM_MAX_BYTES,
+        form_max_bytes: int | None = None,
         user: Any = None,
         **kwargs: Any,
     ) -> None:

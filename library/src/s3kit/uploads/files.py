@@ -17,6 +17,7 @@ from s3kit.uploads.acceptance import kind_of_ticket
 from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError
 from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
+from s3kit.uploads.options import option
 from s3kit.uploads.tickets import answers, check_open, count
 
 accepted = Signal()
@@ -113,7 +114,7 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
     return DirectFile(ticket)
 
 
-def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int) -> Any:
+def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int | None) -> Any:
     """Return the file that a field was given: that of a token, or an uploaded file once it has met the same rules.
 
     `user` is the one who posts it, or None if that is not known. An uploaded file counts against their limits.
@@ -124,7 +125,7 @@ def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int) 
     kind = kind_of(given.name, kinds)
     if kind is None:
         raise wrong_type(kinds)
-    if given.size > (limit := min(kind.max_bytes, form_max_bytes)):
+    if given.size > (limit := min(kind.limit, option("FORM_MAX_BYTES", form_max_bytes))):
         raise too_large(given.size, limit)
     if user is not None:
         if not kind.allows(user):

@@ -22,6 +22,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from s3kit.uploads.errors import RejectedError, StaleError, UnavailableError, UploadError
+from s3kit.uploads.options import option
 
 if TYPE_CHECKING:
     from django.core.files.uploadedfile import UploadedFile
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MAX_BYTES = 5 * 2**30
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "avif", "gif")
 IMAGE_MAX_BYTES = 10 * 2**20
-FORM_MAX_BYTES = 100 * 2**20  # of a file that comes with a form, through Django
 RULES_LIFE = 24 * 3600  # seconds, within which a page that is open can begin uploads
 _SALT = "s3kit.uploads.rules"
 
@@ -43,7 +42,7 @@ class Kind:
     """A kind of file that may be uploaded.
 
     - `types` are extensions in lower case without a dot. Leave it empty to accept every type.
-    - `max_bytes` is the largest accepted size.
+    - `max_bytes` is the largest accepted size. `limit` is the one that applies: without it, S3KIT_UPLOADS["MAX_BYTES"].
     - `upload_to` is the folder of accepted files, with `strftime` codes, or a function that takes the user and the
       file's name and returns the name to store it under. The storage adds a random part.
     - `check` reads the file before anybody can. It raises ValidationError, with sentences for the user, to reject it,
@@ -59,7 +58,7 @@ class Kind:
     """
 
     types: Sequence[str] = ()
-    max_bytes: int = DEFAULT_MAX_BYTES
+    max_bytes: int | None = None
     upload_to: "str | Callable[[Any, str], str]" = ""
     check: "str | Callable[[UploadedFile[Any]], object] | None" = None
     may_upload: "str | Sequence[str] | Callable[[Any], bool] | None" = None
@@ -80,6 +79,11 @@ class Kind:
             raise ImproperlyConfigured(
                 f"The kind {self.name!r} has a name but not may_upload: say who may upload without a page."
             )
+
+    @property
+    def limit(self) -> int:
+        """Return the largest accepted size in bytes."""
+        return option("MAX_BYTES", self.max_bytes)
 
     def takes(self, file_name: str) -> bool:
         """Return whether this kind accepts the file's extension."""
@@ -103,8 +107,8 @@ class Kind:
             raise wrong_type([self])
         if type(size) is not int or size < 1:
             raise RejectedError(_("This file is empty."), code="empty")
-        if size > self.max_bytes:
-            raise too_large(size, self.max_bytes)
+        if size > self.limit:
+            raise too_large(size, self.limit)
 
     def checked(self, upload: "UploadedFile[Any]") -> "File[Any] | None":
         """Run `check`, which may raise ValidationError. Return the file to store instead, or None.

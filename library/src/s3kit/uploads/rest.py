@@ -25,7 +25,7 @@ except ImportError as error:
 
 from s3kit.uploads.errors import LoginRequiredError, UploadError
 from s3kit.uploads.files import taken
-from s3kit.uploads.kinds import FORM_MAX_BYTES, Kind, completed, declared, image_rules
+from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.views import View, begin, cancel, failure, finish, show
 
 
@@ -41,7 +41,7 @@ class DirectFileField(serializers.FileField):  # type: ignore[misc]
     """
 
     def __init__(
-        self, *, kinds: Sequence[Kind] = (), form_max_bytes: int = FORM_MAX_BYTES, **kwargs: Any
+        self, *, kinds: Sequence[Kind] = (), form_max_bytes: int | None = None, **kwargs: Any
     ) -> None:
         self._declared = declared(kinds, kwargs)
         self.kinds: Sequence[Kind] = self._declared
