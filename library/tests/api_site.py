@@ -14,6 +14,7 @@ if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.api_site"
 
 from tests import upload_site
+from tests.new_sites import blocks
 from tests.upload_site import *  # noqa: F403
 from tests.upload_site import INSTALLED_APPS, MIDDLEWARE
 
@@ -32,14 +33,10 @@ REST_FRAMEWORK = {
 }
 
 
-def blocks(language: str) -> list[str]:
-    """Return the page's blocks of code in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-
-
 def urls() -> list[Any]:
     """Return what the page's modules make, and the pages of the tests' own site beside them."""
-    api, urls = (block.replace("from shop.models", "from tests.shop.models") for block in blocks("python"))
+    page = PAGE.read_text("utf-8").replace("from shop.models", "from tests.shop.models")
+    api, urls = (block.code for block in blocks(page) if block.language == "python")
     made: dict[str, Any] = {"__name__": "tests.api_site"}
     exec(api, made)  # noqa: S102 -- it is our own page
     exec(re.sub(r"from shop\.api import .*", "", urls), made)  # noqa: S102

@@ -16,9 +16,9 @@ import pytest
 import s3kit
 from s3kit.local.server import LocalServer
 from s3kit.uploads import errors
-from tests.api_site import PAGE, blocks
 from tests.ministack import new_user
-from tests.processes import environment, started
+from tests.new_sites import blocks
+from tests.processes import ROOT, environment, started
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,9 @@ EVERYTHING = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
 }
-WITH_TOKEN, WITH_SESSION, *COMMANDS = blocks("sh")
+PAGE = (ROOT.parent / "docs" / "uploads-api.md").read_text("utf-8")
+BLOCKS = blocks(PAGE)
+WITH_TOKEN, WITH_SESSION, *COMMANDS = (block.code for block in BLOCKS if block.language == "sh")
 BEGIN, SEND, FINISH, USE, CANCEL = COMMANDS
 
 
@@ -40,7 +42,7 @@ class Site:
 
     def run(self, folder: Path, *commands: str) -> str:
         """Run commands of the page in a shell, and return what they print."""
-        text = "\n".join(("set -euo pipefail", *commands)).replace("https://www.example.com", self.address)
+        text = "\n".join(("set -eu", *commands)).replace("https://www.example.com", self.address)
         ended = subprocess.run(
             ["bash", "-c", text],
             cwd=folder,
@@ -98,7 +100,7 @@ def test_the_commands_upload_a_film(site: Site, folder: Path, how: str, size: in
     assert answer["title"] == "Lake"
     assert site.films() == [("Lake", content)]
     begun = json.loads((folder / "begun.json").read_text())
-    (shown,) = (json.loads(each) for each in blocks("json"))
+    (shown,) = (json.loads(each.code) for each in BLOCKS if each.language == "json")
     assert begun.keys() == shown.keys()
     assert all(part.keys() == shown["parts"][0].keys() for part in begun["parts"])
     assert len(begun["parts"]) == (1 if size == 10 * KIB else 3)
@@ -113,7 +115,7 @@ def test_the_commands_discard_a_film(site: Site, folder: Path, how: str) -> None
 
 
 def rows() -> list[list[str]]:
-    return re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    return re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.MULTILINE)
 
 
 def subclasses(kind: Any) -> Iterator[Any]:
