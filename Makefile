@@ -53,6 +53,9 @@ lint: .venv/installed
 	@.venv/bin/ruff check demo.py docs hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
+# Tests start hundreds of processes: each would compile all that it imports, where the shell forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Where uv.mk puts a uv that the machine lacks: tests install with it.
 test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
 

@@ -1,5 +1,6 @@
 """Fixtures of the template's tests, and the rule that a skipped test is a failed one."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -71,8 +72,15 @@ def baked(cookies_session: Cookies, template: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def install(cookies_session: Cookies, template: Path) -> Callable[[str], Installed]:
-    """Return a function that bakes and installs a project on a line of Django, once."""
+def install(
+    cookies_session: Cookies, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Installed]:
+    """Return a function that bakes and installs a project on a line of Django, once.
+
+    Processes that run tests side by side have a project each, and share the environment of the first.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     @cache
     def install_once(django: str) -> Installed:
@@ -80,8 +88,16 @@ def install(cookies_session: Cookies, template: Path) -> Callable[[str], Install
         answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
         result = cookies_session.bake(extra_context=answers, template=str(template))
         assert result.exit_code == 0, result.exception
-        run("make", ".venv", cwd=result.project_path, PYTHON=python, UV_PYTHON=python)
-        return Installed(result.project_path, django, python)
+        project = Installed(result.project_path, django, python)
+        with (shared / f"installed-{django}").open("a+", encoding="utf-8") as first:
+            fcntl.flock(first, fcntl.LOCK_EX)
+            first.seek(0)
+            if path := first.read():
+                Installed(Path(path), django, python).lend(project.path)
+            else:
+                run("make", ".venv", cwd=project.path, PYTHON=python, UV_PYTHON=python)
+                first.write(str(project.path))
+        return project
 
     return install_once
 

@@ -33,7 +33,7 @@ def site(cookies_session: Cookies, template: Path, install: Callable[[str], Inst
     """Bake a project, make a staff user, and run it with debug off on the local S3 server."""
     answers = FIXED | {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
-    (project / ".venv").symlink_to(install("5.2").path / ".venv")
+    install("5.2").lend(project)
     command = (
         ".venv/bin/python",
         "manage.py",

@@ -88,7 +88,7 @@ def site(
     django = "5.2" if request.param == "local" else "6.1"
     answers = FIXED | {"django_version": django}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
-    (project / ".venv").symlink_to(install(django).path / ".venv")
+    install(django).lend(project)
     with serving(project, tmp_path_factory.mktemp("site"), request.param) as running_site:
         yield running_site
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.answers import PROJECT, ROOT
-from tests.machine import commit, interpreter, run
+from tests.installed import Installed
+from tests.machine import commit, run
 
 DOCUMENTS = sorted(
     path
@@ -124,7 +125,7 @@ def test_each_block_of_the_page_is_a_step() -> None:
 
 
 @pytest.mark.slow
-def test_the_steps_add_a_prompt(template: Path, tmp_path: Path) -> None:
+def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installed) -> None:
     copy = tmp_path / "template"
     shutil.copytree(template, copy, symlinks=True)
     for step in steps():
@@ -143,8 +144,7 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path) -> None:
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")
-    python = interpreter("3.11")
-    run("make", ".venv", cwd=project, PYTHON=python, UV_PYTHON=python)
+    on_lts.lend(project)
     code = "from django.conf import settings; print(settings.LANGUAGE_CODE)"
     assert run(".venv/bin/python", "manage.py", "shell", "--no-imports", "-c", code, cwd=project) == "ko\n"
     run(".venv/bin/pytest", "-q", "tests/test_settings.py", cwd=project)

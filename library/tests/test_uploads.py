@@ -12,14 +12,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from django.contrib.auth.models import User
+from django import forms
+from django.contrib.auth.models import Group, User
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 
 from s3kit import clients, uploads
-from s3kit.uploads import Kind, limits
+from s3kit.uploads import DirectFileField, Kind
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.tickets import part_size
 from tests.ministack import s3_settings, s3_storages
@@ -171,8 +173,8 @@ def test_kinds_can_be_declared_before_apps_are_ready() -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_so_many_an_hour(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 2)
+def test_so_many_an_hour(user: User, settings: Any) -> None:
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 2}
     first = uploads.begin(user, TEXT, name="a.txt", size=1)
     uploads.begin(user, TEXT, name="a.txt", size=1)
     Ticket.objects.filter(pk=first.pk).update(created_at=timezone.now() - timedelta(minutes=49, seconds=30))
@@ -184,13 +186,11 @@ def test_so_many_an_hour(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     uploads.begin(user, TEXT, name="a.txt", size=1)
 
 
-def test_what_comes_with_a_form_counts_too(
-    user: User, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_comes_with_a_form_counts_too(user: User, settings: Any) -> None:
     settings.STORAGES = settings.STORAGES | {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     }
-    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 2)
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 2}
     file = SimpleUploadedFile("x" * 300 + "\n.txt", b"text")
     uploads.count(user, file)
     uploads.count(user, file)
@@ -198,7 +198,7 @@ def test_what_comes_with_a_form_counts_too(
         uploads.count(user, file)
     assert caught.value.code == "rate_limited"
     uploads.count(User.objects.create_user("other"), file)
-    monkeypatch.setattr(limits, "OPEN_BYTES", 10)
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 2, "UNFINISHED_BYTES": 10}
     Ticket.objects.update(created_at=timezone.now() - timedelta(days=2))
     uploads.count(user, file)  # nothing of them is unfinished
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=2))
@@ -207,8 +207,8 @@ def test_what_comes_with_a_form_counts_too(
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_both_ways_have_one_limit(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 2)
+def test_both_ways_have_one_limit(user: User, settings: Any) -> None:
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 2}
     uploads.count(user, SimpleUploadedFile("a.txt", b"text"))
     uploads.begin(user, TEXT, name="a.txt", size=1)
     with pytest.raises(uploads.RateLimitedError):
@@ -218,8 +218,8 @@ def test_both_ways_have_one_limit(user: User, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_so_many_bytes_at_once(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "OPEN_BYTES", 1000)
+def test_so_many_bytes_at_once(user: User, settings: Any) -> None:
+    settings.S3KIT_UPLOADS = {"UNFINISHED_BYTES": 1000}
     first = uploads.begin(user, TEXT, name="a.txt", size=600)
     with pytest.raises(uploads.RateLimitedError, match=r"exceed 1000.bytes\. Please finish") as caught:
         uploads.begin(user, TEXT, name="a.txt", size=401)
@@ -233,6 +233,99 @@ def test_so_many_bytes_at_once(user: User, monkeypatch: pytest.MonkeyPatch) -> N
             uploads.begin(user, TEXT, name="a.txt", size=1)
         Ticket.objects.filter(pk=first.pk).update(**change)
         uploads.begin(user, TEXT, name="a.txt", size=600).delete()
+
+
+GROUPS = {
+    "editors": {"PER_HOUR": 3},
+    "staff": {"PER_HOUR": 2, "UNFINISHED_BYTES": 50},
+    "new": {"PER_HOUR": 1},
+}
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    ("groups", "per_hour", "unfinished"),
+    [
+        ([], 2, 20),
+        (["unlisted"], 2, 20),
+        (["new"], 1, 20),
+        (["new", "unlisted"], 1, 20),
+        (["editors"], 3, 20),
+        (["staff", "editors"], 3, 50),
+    ],
+)
+def test_of_several_groups_the_most_generous_counts(
+    user: User, settings: Any, groups: list[str], per_hour: int, unfinished: int
+) -> None:
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 2, "UNFINISHED_BYTES": 20, "GROUPS": GROUPS}
+    user.is_superuser = True  # which changes nothing
+    user.save()
+    user.groups.set([Group.objects.create(name=name) for name in groups])
+    with pytest.raises(uploads.RateLimitedError, match=f"exceed {unfinished}.bytes"):
+        uploads.begin(user, TEXT, name="a.txt", size=unfinished + 1)
+    uploads.begin(user, TEXT, name="a.txt", size=unfinished).delete()
+    for _ in range(per_hour):
+        uploads.begin(user, TEXT, name="a.txt", size=1)
+    with pytest.raises(uploads.RateLimitedError, match=f"started {per_hour} uploads"):
+        uploads.begin(user, TEXT, name="a.txt", size=1)
+
+
+def test_fields_that_declare_no_size_have_that_of_the_setting(settings: Any) -> None:
+    class Form(forms.Form):
+        plain = DirectFileField()
+        small = DirectFileField(max_bytes=50, form_max_bytes=8)
+
+    assert Kind().limit == 5 * 2**30
+    kind = Kind(["txt"])
+    packed = kind.packed()
+    settings.S3KIT_UPLOADS = {"MAX_BYTES": 20, "FORM_MAX_BYTES": 10}
+    assert (kind.limit, kind.packed(), Kind(max_bytes=50).limit) == (20, packed, 50)
+
+    def rejected(**sizes: int) -> list[str]:
+        files = {name: SimpleUploadedFile("a.txt", bytes(size)) for name, size in sizes.items()}
+        return sorted(Form({}, files).errors)
+
+    assert rejected(plain=10, small=8) == []
+    assert rejected(plain=11, small=9) == ["plain", "small"]
+    settings.S3KIT_UPLOADS = {"MAX_BYTES": 7}
+    assert rejected(plain=8, small=8) == ["plain"]
+    with pytest.raises(uploads.RejectedError, match="The limit is 7"):
+        kind.check_announced("a.txt", 8)
+
+
+WRONG: dict[str, tuple[Any, str, str]] = {
+    "no dict": ([1], "S3KIT_UPLOADS is [1], which is not a dict.", "{"),
+    "typo": ({"PER_HUOR": 1}, "S3KIT_UPLOADS has 'PER_HUOR', which is not a limit.", "mean 'PER_HOUR'?"),
+    "case": ({"groups": {}}, "S3KIT_UPLOADS has 'groups', which is not a limit.", "mean 'GROUPS'?"),
+    "text": ({"PER_HOUR": "9"}, "['PER_HOUR'] is '9', which is not a whole number above 0.", "is 100:"),
+    "zero": ({"MAX_BYTES": 0}, "['MAX_BYTES'] is 0, which is", "5368709120"),
+    "negative": ({"UNFINISHED_BYTES": -1}, "['UNFINISHED_BYTES'] is -1, which is", "leave it out"),
+    "bool": ({"FORM_MAX_BYTES": True}, "['FORM_MAX_BYTES'] is True, which is", "The default is"),
+    "float": ({"MAX_BYTES": 5e9}, "['MAX_BYTES'] is 5000000000.0, which is", "The default is"),
+    "list of groups": ({"GROUPS": ["a"]}, "['GROUPS'] is ['a'], which is not a dict of groups.", "editors"),
+    "group": ({"GROUPS": {"a": 5}}, "['GROUPS']['a'] is 5, which is not a dict.", "PER_HOUR"),
+    "group's value": ({"GROUPS": {"a": {"PER_HOUR": 0}}}, "['GROUPS']['a']['PER_HOUR'] is 0", "is 100:"),
+    "group's typo": ({"GROUPS": {"a": {"UNFINISHED": 1}}}, "['a'] has 'UNFINISHED'", "'UNFINISHED_BYTES'?"),
+    "not by group": ({"GROUPS": {"a": {"MAX_BYTES": 1}}}, "has 'MAX_BYTES', which can't differ", "itself"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_check_says_what_is_wrong_with_the_setting(settings: Any, case: str) -> None:
+    settings.S3KIT_UPLOADS, says, fix = WRONG[case]
+    (error,) = run_checks(tags=["s3kit"])
+    assert (error.id, error.is_serious()) == ("s3kit_uploads.E001", True)
+    assert says in error.msg
+    assert fix in str(error.hint)
+    assert error.msg.endswith(".")
+
+
+def test_check_says_all_at_once_and_nothing_of_a_right_setting(settings: Any) -> None:
+    settings.S3KIT_UPLOADS = {"A": 1, "PER_HOUR": 0, "GROUPS": {"a": {"B": 1}}}
+    assert len(run_checks(tags=["s3kit"])) == 3
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 1, "UNFINISHED_BYTES": 1, "MAX_BYTES": 1, "FORM_MAX_BYTES": 1}
+    settings.S3KIT_UPLOADS["GROUPS"] = GROUPS
+    assert run_checks(tags=["s3kit"]) == []
 
 
 @pytest.mark.usefixtures("nowhere")

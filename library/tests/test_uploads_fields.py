@@ -27,7 +27,7 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, limits, tickets
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, tickets
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Film, Photo
@@ -258,14 +258,14 @@ def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, br
     assert len(keys(site)) == 1
 
 
-def test_forms_may_take_smaller_files_than_s3(editor: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> None:
     class Small(forms.Form):
         file = DirectFileField(form_max_bytes=10)
 
     assert not Small({}, {"file": SimpleUploadedFile("a.txt", bytes(11))}).is_valid()
     form = Small({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
     form.user = editor  # type: ignore[attr-defined]
-    monkeypatch.setattr(limits, "TICKETS_PER_HOUR", 1)
+    settings.S3KIT_UPLOADS = {"PER_HOUR": 1}
     assert form.is_valid()
     form = Small({}, {"file": SimpleUploadedFile("a.txt", bytes(10))})
     form.user = editor  # type: ignore[attr-defined]

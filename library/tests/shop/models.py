@@ -29,3 +29,13 @@ class Document(models.Model):
 
     def __str__(self) -> str:
         return self.file.name or ""
+
+
+class Still(models.Model):
+    """A picture of a film, for inlines."""
+
+    film = models.ForeignKey(Film, on_delete=models.CASCADE)
+    image = models.ImageField(upload_to="stills/")
+
+    def __str__(self) -> str:
+        return self.image.name or ""

@@ -12,10 +12,13 @@ class UploadsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Follow the rows that files are written for."""
+        """Follow the rows that files are written for, and register the system check."""
+        from django.core.checks import register
         from django.db.models.signals import post_save, pre_save
 
         from s3kit.uploads import rows
+        from s3kit.uploads.checks import check_setting
 
         pre_save.connect(rows.before_row, dispatch_uid="s3kit.uploads")
         post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")
+        register(check_setting, "s3kit")

@@ -17,18 +17,23 @@ from pathlib import Path, PurePath
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_image_file_extension
+from django.forms import ImageField
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from s3kit.uploads.errors import UploadError
+
 try:
     import PIL
+    from PIL import Image
 
     from s3kit.uploads.recode import FORMATS, Limits
 except ImportError as error:
     raise ImportError("s3kit.uploads.images needs Pillow: install django-s3-kit[images].") from error
 
-__all__ = ["ACCEPT", "FORMATS", "MAX_BYTES", "Limits", "clean_picture", "short_name"]
+__all__ = ["ACCEPT", "FORMATS", "MAX_BYTES", "Limits", "check_picture", "clean_picture", "short_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +86,24 @@ def clean_picture(
         raise _explained(problem, limits)
     extension = FORMATS[answer["format"]].extension
     return ContentFile(encoded, name=short_name(upload.name or "", extension, "picture"))
+
+
+def check_picture(upload: UploadedFile) -> None:
+    """Raise ValidationError unless Pillow knows the file's extension and finds a picture in it.
+
+    That is what Django's ImageField checks. The file keeps its metadata, and may be damaged further inside.
+    """
+    validate_image_file_extension(upload)
+    upload.seek(0)
+    try:
+        with Image.open(upload) as image:
+            image.verify()
+    except UploadError:
+        raise
+    except Exception as error:  # Pillow's decoders raise all kinds
+        raise ValidationError(
+            ImageField.default_error_messages["invalid_image"], code="invalid_image"
+        ) from error
 
 
 def short_name(name: str, extension: str, default: str) -> str:

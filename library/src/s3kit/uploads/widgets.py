@@ -15,6 +15,7 @@ from s3kit.storages.static import StaticStorage
 from s3kit.uploads.kinds import Kind, available, signed
 from s3kit.uploads.messages import SCRIPT
 from s3kit.uploads.models import Ticket
+from s3kit.uploads.options import option
 
 
 class _Module(Script):
@@ -41,7 +42,7 @@ class DirectFileInput(forms.ClearableFileInput):
 
     template_name = "s3kit/direct_file.html"
     kinds: Sequence[Kind] = ()
-    form_max_bytes = 0
+    form_max_bytes: int | None = None
     _tokens: Sequence[str] = ()
 
     class Media:
@@ -84,11 +85,11 @@ class DirectFileInput(forms.ClearableFileInput):
             raise ImproperlyConfigured(
                 'Direct uploads need path("uploads/", include("s3kit.uploads.urls")) in your URLconf.'
             ) from None
-        limits = [{"types": kind.types, "max_bytes": kind.max_bytes} for kind in self.kinds]
+        limits = [{"types": kind.types, "max_bytes": kind.limit} for kind in self.kinds]
         return {
             "begin": begin,
             "rules": signed(self.kinds),
-            "form_bytes": self.form_max_bytes,
+            "form_bytes": option("FORM_MAX_BYTES", self.form_max_bytes),
             "kinds": json.dumps(limits),
             "messages": json.dumps({key: str(text) for key, text in SCRIPT.items()}),
         }

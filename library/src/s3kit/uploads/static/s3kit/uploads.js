@@ -512,7 +512,9 @@ function sync(field) {
   input.required = !rows.length && "required" in input.dataset;
   const errors = rows.filter((row) => row.dataset.state === "failed").map((row) => items.get(row).note.id);
   const others = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.startsWith("s3kit-note-"));
-  input.setAttribute("aria-describedby", [...others, ...errors].join(" ").trim());
+  const ids = [...others, ...errors].join(" ").trim();
+  if (ids) input.setAttribute("aria-describedby", ids);
+  else input.removeAttribute("aria-describedby");
   if (errors.length) input.ariaInvalid = "true";
   else if (rows.length) input.ariaInvalid = null;
 }
