@@ -62,7 +62,7 @@ test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
 # The library's tests first: what they find, the template's would find again, and later.
 test: lint
 	@cd library && ../.venv/bin/pytest -n $(WORKERS)
-	@.venv/bin/pytest -n $(WORKERS) --dist loadfile
+	@.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/installed
 	@cd library && ../.venv/bin/pytest -n $(WORKERS) -m "not slow"

@@ -32,6 +32,8 @@ DATABASES = {
         "OPTIONS": {"timeout": 30, "transaction_mode": "IMMEDIATE"},
     }
 }
+# So that a login in one browser leaves those of others alone.
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 STATIC_ROOT = None
 USE_S3 = True
 AWS_S3_REGION_NAME = "eu-central-1"

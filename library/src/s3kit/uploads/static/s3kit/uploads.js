@@ -63,7 +63,7 @@ export async function upload(file, options) {
   } catch (error) {
     if (job.signal?.aborted || ["rejected", "changed", "denied", "barred"].includes(error.code)) discard();
     else ticket?.release();
-    if (error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
+    if (error instanceof UploadError && error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
     throw error;
   }
 }
@@ -73,13 +73,13 @@ async function begin(of, file, job) {
   const fields = () => ({ ...rules(), name: file.name, size: file.size });
   const state = await persist(() => ask(job, "POST", job.begin, fields), job);
   const { address, expires } = state;
-  save([...recall(), { of, address, expires }]);
+  remembered((all) => [...all, { of, address, expires }]);
   return { address, state, release: (await lock(address)) ?? (() => {}) };
 }
 
 // Resolves with the unfinished or unposted ticket of this file, unless another tab or row has it, or with null.
 async function resume(of, job) {
-  for (const { address } of recall().filter((each) => each.of === of)) {
+  for (const { address } of remembered().filter((each) => each.of === of)) {
     const release = await lock(address);
     if (!release) continue;
     try {
@@ -96,27 +96,22 @@ async function resume(of, job) {
   return null;
 }
 
-let spare = []; // for browsers without localStorage
+let memory = []; // {of: a file, address, expires} of unfinished and unposted tickets
 
-function recall() {
+// Returns what this browser remembers, changed by a function. Without localStorage, it is what this page remembers.
+function remembered(change = (all) => all) {
   try {
-    return JSON.parse(localStorage.getItem(MEMORY) ?? "[]").filter(({ expires }) => new Date(expires) > Date.now());
-  } catch {
-    return spare;
-  }
-}
-
-function save(all) {
-  spare = all.slice(-REMEMBERED);
+    memory = JSON.parse(localStorage.getItem(MEMORY) ?? "[]");
+  } catch {}
+  memory = change(memory.filter(({ expires }) => new Date(expires) > Date.now())).slice(-REMEMBERED);
   try {
-    localStorage.setItem(MEMORY, JSON.stringify(spare));
-  } catch {
-    // Works without it.
-  }
+    localStorage.setItem(MEMORY, JSON.stringify(memory));
+  } catch {}
+  return memory;
 }
 
 function forget(address) {
-  save(recall().filter((each) => each.address !== address));
+  remembered((all) => all.filter((each) => each.address !== address));
 }
 
 // Resolves with a function that releases the ticket, or with null if it belongs to another row or tab.
@@ -193,22 +188,23 @@ async function put(file, { url, start, end, headers }, watch) {
 
 // Retries an attempt after growing pauses. While the browser is offline it waits, and uses up no attempt.
 async function persist(attempt, { signal, waiting }, over = () => false) {
-  for (let failed = 0; ; failed++) {
+  for (let failed = 0, code; ; failed++) {
     signal?.throwIfAborted();
     try {
       return await attempt();
     } catch (error) {
-      const turn = { in_progress: "checking", rate_limited: "limited" }[error.code];
+      code = error.code;
+      const turn = { in_progress: "checking", rate_limited: "limited" }[code];
       if (turn && error.wait <= PATIENCE) {
         waiting(turn);
         await pause(error.wait, signal);
         failed = -1;
         continue;
       }
-      if (!["connection", "unavailable"].includes(error.code) || over()) throw error;
+      if (!["connection", "unavailable"].includes(code) || over()) throw error;
       if (navigator.onLine && failed >= PAUSES.length) throw error;
     }
-    waiting(navigator.onLine ? "lost" : "offline");
+    waiting(!navigator.onLine ? "offline" : code === "connection" ? "lost" : "limited");
     await pause(PAUSES[failed] ?? 0, signal);
     if (navigator.onLine) continue;
     waiting("offline");
@@ -260,8 +256,11 @@ async function ask(job, method, address, fields, patience = PATIENCE) {
     if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
     // A page in the place of JSON is that of a login, and a 403 that of a wrong CSRF token.
     const usual = status < 300 || status === 401 ? "login_required" : status === 403 ? "stale" : "server";
-    const { code = usual, message } = content?.error ?? {};
-    if (!renewed && ["login_required", "stale"].includes(code) && (await job.renew?.())) continue;
+    let { code = usual, message } = content?.error ?? {};
+    if (["login_required", "stale"].includes(code)) {
+      if (!renewed && (await job.renew?.())) continue;
+      message = job.messages?.[code] ?? message; // The page knows better what to do.
+    }
     throw new UploadError(code, message, Number(answer.getResponseHeader("Retry-After")) || undefined);
   }
 }
@@ -276,40 +275,33 @@ function parsed(text) {
 
 // Uses XMLHttpRequest because fetch() doesn't report the progress of an upload.
 function request(method, url, body, { headers = {}, progress, signal, patience }) {
+  const xhr = new XMLHttpRequest();
+  let silence, abort;
   return new Promise((resolve, reject) => {
-    const xhr = new XMLHttpRequest();
-    let silence = 0;
-    const end = (settle) => {
-      clearTimeout(silence);
-      signal?.removeEventListener("abort", abort);
-      settle();
-      xhr.abort();
-    };
-    const lost = () => end(() => reject(new UploadError("connection")));
-    const abort = () => end(() => reject(signal.reason));
+    const lost = () => reject(new UploadError("connection"));
     const listen = () => {
       clearTimeout(silence);
       if (patience) silence = setTimeout(lost, 1000 * patience);
     };
-    if (signal?.aborted) return reject(signal.reason);
+    abort = () => reject(signal.reason);
+    signal?.throwIfAborted();
     signal?.addEventListener("abort", abort);
     xhr.open(method, url);
     for (const [name, content] of Object.entries(headers)) xhr.setRequestHeader(name, content);
-    if (progress) {
-      xhr.upload.onprogress = (event) => {
-        listen();
-        progress(event.loaded);
-      };
-    }
-    xhr.onload = () => {
-      clearTimeout(silence);
-      signal?.removeEventListener("abort", abort);
-      resolve(xhr);
-    };
+    xhr.upload.onprogress = progress && ((event) => listen(progress(event.loaded)));
+    xhr.onload = () => resolve(xhr);
     xhr.onerror = lost;
     listen();
     xhr.send(body);
-  });
+  })
+    .catch((error) => {
+      xhr.abort();
+      throw error;
+    })
+    .finally(() => {
+      clearTimeout(silence);
+      signal?.removeEventListener("abort", abort);
+    });
 }
 
 function value(given) {
@@ -336,6 +328,7 @@ const inputOf = (field) => field.querySelector("input[type=file]");
 
 function choose(field, input) {
   const files = [...input.files];
+  if (!files.length) return sync(field); // Some browsers say so when the user cancels.
   const text = JSON.parse(field.dataset.messages);
   const problems = files.map((file) => problem(file, field, text));
   if (!input.multiple && !problems[0]) {
@@ -387,7 +380,7 @@ function build(item) {
 }
 
 // state: "queued", "sending", "checking", "done", "form" (left to the form) or "failed"
-function show(item, state, words = item.text[state]) {
+function show(item, state, words = item.text[state] ?? "") {
   const { row, file, field, text, bar, button, retry } = item;
   const busy = ["queued", "sending", "checking"].includes(state);
   item.state = row.dataset.state = state;
@@ -395,7 +388,7 @@ function show(item, state, words = item.text[state]) {
   item.figures.textContent = state === "sending" ? figures(item) : size(file.size, field);
   bar.hidden = !busy;
   if (state === "checking") bar.removeAttribute("value");
-  else bar.value = item.sent / file.size;
+  else bar.value = item.sent / (file.size || 1);
   button.textContent = busy ? text.cancel : text.remove;
   button.ariaLabel = `${button.textContent} ${file.name}`;
   if (document.activeElement === retry) button.focus();
@@ -560,7 +553,8 @@ function release(form) {
 function hold(form, submitter) {
   const { failed, busy, rows } = filesOf(form);
   release(form);
-  if (!failed.length && !busy.length) return false;
+  if (failed.length) items.get(failed[0]).note.focus();
+  if (failed.length || !busy.length) return failed.length > 0;
   const { field, text } = items.get(rows[0]);
   const stay = make("button", { type: "button", textContent: text.stay });
   stay.dataset.s3kit = "stay";
@@ -568,7 +562,6 @@ function hold(form, submitter) {
   if (field.classList.contains("s3kit-admin")) notice.classList.add("s3kit-admin");
   held.set(form, { submitter, notice });
   form.append(notice);
-  settle(form);
   return true;
 }
 
@@ -587,7 +580,11 @@ async function freshen() {
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   for (const field of token ? document.querySelectorAll("[name=csrfmiddlewaretoken]") : []) field.value = token;
   const fresh = new Map();
-  for (const field of page.querySelectorAll("[data-s3kit-upload]")) fresh.set(plain(inputOf(field).name), field.dataset.rules);
+  for (const part of [page, ...page.querySelectorAll("template")]) {
+    for (const field of (part.content ?? part).querySelectorAll("[data-s3kit-upload]")) {
+      fresh.set(plain(inputOf(field).name), field.dataset.rules);
+    }
+  }
   for (const field of document.querySelectorAll("[data-s3kit-upload]")) {
     field.dataset.rules = fresh.get(plain(inputOf(field).name)) ?? field.dataset.rules;
   }
