@@ -50,7 +50,7 @@ demo: $(UV_READY)
 	@touch $@
 
 lint: .venv/installed
-	@.venv/bin/ruff check demo.py docs hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs hooks tests benchmarks
+	@.venv/bin/ruff check demo.py docs/conf.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs/conf.py hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
 # Tests start hundreds of processes: each would compile all that it imports, where the shell forbids to keep that.
