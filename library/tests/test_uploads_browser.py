@@ -15,7 +15,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
 import s3kit
 from s3kit.local.server import LocalServer
@@ -298,6 +298,55 @@ def test_links_that_have_expired_are_replaced(site: Site, page: Page, file: Make
     assert sorted(site.parts()) == [1, 2, 3]
 
 
+LOST: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a load balancer's own answer": {"status": 504, "body": "<h1>504 Gateway Time-out</h1>"},
+    "one that comes too early": {
+        "status": 409,
+        "headers": {"Retry-After": "1"},
+        "json": {"error": {"code": "in_progress", "message": "This upload is being checked."}},
+    },
+}
+
+
+@pytest.mark.parametrize("instead", LOST)
+@pytest.mark.parametrize("step", ["/uploads/", "/finish/"])
+def test_an_answer_that_is_lost_is_asked_for_again(
+    site: Site, page: Page, file: MakeFile, step: str, instead: str
+) -> None:
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if lost or route.request.method != "POST":
+            route.continue_()
+            return
+        lost.append(route.fetch().status)
+        if LOST[instead]:
+            route.fulfill(**LOST[instead])
+        else:
+            route.abort()
+
+    page.route(f"**{step}", lose)
+    choose(page, lake := file(20 * KIB))
+    expect_state(page, "done")
+    assert lost in ([200], [201])
+    assert save(page) == [told(lake)]
+    assert len(site.left()) == 0
+
+
+def test_a_file_that_has_changed_is_not_sent(site: Site, page: Page, file: MakeFile) -> None:
+    event = Event()
+    site.fault("PUT", "partNumber=2&", hold=event, cut="reset", times=1)
+    choose(page, lake := file())
+    site.proxy.wait_for_hanging()
+    lake.write_bytes(b"something else")
+    event.set()
+    expect(row(page)).to_contain_text("This file can't be read. It may have been changed or moved.")
+    choose(page, lake)
+    expect_state(page, "done")
+    assert save(page) == [told(lake)]
+
+
 def exhausted(page: Page, fault: Fault) -> None:
     """Let the time of all further attempts pass."""
     seen = 0
@@ -382,6 +431,28 @@ def test_what_was_sent_but_not_saved_is_there_at_once(site: Site, page: Page, fi
     expect_state(page, "done")
     assert sorted(site.parts()) == [1, 2, 3]
     assert save(page) == [told(lake), told(lake, "River")]
+
+
+def test_the_browser_remembers_what_is_of_use_and_no_more(page: Page, file: MakeFile) -> None:
+    remembered = """() => {
+      const all = JSON.parse(localStorage.getItem("s3kit uploads"));
+      return [all.length, all.filter((each) => each.of === "old").length, all.at(-1).of];
+    }"""
+    page.evaluate(
+        """() => {
+          const one = (of, expires) => ({ of, address: `/uploads/${Math.random()}/`, expires });
+          const old = one("old", "2020-01-01T00:00:00Z");
+          const others = Array.from({ length: 300 }, () => one("other", "2999-01-01T00:00:00Z"));
+          localStorage.setItem("s3kit uploads", JSON.stringify([...others, old]));
+        }"""
+    )
+    choose(page, file(20 * KIB))
+    expect_state(page, "done")
+    number, old, last = page.evaluate(remembered)
+    assert (number, old) == (200, 0)
+    assert "Lake.bin" in last
+    button(page, "Remove Lake.bin").click()
+    assert page.evaluate(remembered) == [199, 0, "other"]
 
 
 def test_two_tabs_do_not_share_a_ticket(
@@ -483,6 +554,15 @@ def test_what_was_sent_can_be_removed(site: Site, page: Page, file: MakeFile) ->
     assert page.get_by_label("File").evaluate("input => input.validity.valueMissing")
 
 
+def test_a_form_that_is_reset_has_no_files(site: Site, page: Page, file: MakeFile) -> None:
+    choose(page, file(20 * KIB))
+    expect_state(page, "done")
+    with page.expect_response("**/cancel/"):
+        page.evaluate("document.forms[0].reset()")
+    expect(page.locator(".s3kit-file")).to_have_count(0)
+    assert site.left() == []
+
+
 def test_the_keyboard_is_enough(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
     event = site.held("/pending/[0-9a-f]+\\?")
@@ -512,6 +592,7 @@ def test_a_form_waits_for_its_files(site: Site, page: Page, file: MakeFile) -> N
         "The form will be submitted when all files have been sent."
     )
     assert site.forms == []
+    assert not page.evaluate("window.submitted")  # Other scripts, such as htmx, wait too.
     button(page, "Don't submit yet").click()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("button", name="Save and continue")).to_be_focused()
@@ -647,6 +728,21 @@ def test_a_file_of_a_form_shown_again_can_be_replaced(page: Page, file: MakeFile
     assert page.get_by_label("File").evaluate("input => input.required")
     choose(page, last)
     assert save(page) == [told(last)]
+
+
+def test_a_file_of_a_form_shown_again_is_not_taken_twice(
+    site: Site, context: BrowserContext, file: MakeFile
+) -> None:
+    page = opened(site, context, "many")
+    page.locator("form").evaluate("form => { form.noValidate = true }")
+    page.get_by_label("Title").fill("")
+    choose(page, lake := file(20 * KIB), label="Files")
+    page.locator("button[name=_save]").click()
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    page.get_by_label("Title").fill("Lake")
+    choose(page, lake, label="Files")
+    expect(page.locator("[data-state=done]")).to_have_count(2)
+    assert save(page) == [told(lake, "Lake 0"), told(lake, "Lake 1")]
 
 
 # Where S3 can't be reached
