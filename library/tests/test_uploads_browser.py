@@ -499,11 +499,18 @@ def test_a_ticket_that_has_ended_is_replaced(site: Site, page: Page, file: MakeF
     assert save(page) == [told(lake)]
 
 
-def test_a_ticket_that_expires_meanwhile_is_replaced(site: Site, page: Page, file: MakeFile) -> None:
+ENDED = {
+    "expired": "UPDATE s3kit_uploads_ticket SET expires_at = '2020-01-01 00:00:00'",
+    "rules of a former deploy": """UPDATE s3kit_uploads_ticket SET rules = '{"former": 1}'""",
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_a_ticket_that_ends_meanwhile_is_replaced(site: Site, page: Page, file: MakeFile, how: str) -> None:
     event = site.held(times=1)
     choose(page, lake := file())
     site.proxy.wait_for_hanging()
-    site.database("UPDATE s3kit_uploads_ticket SET expires_at = '2020-01-01 00:00:00'")
+    site.database(ENDED[how])
     event.set()
     expect_state(page, "done")
     assert save(page) == [told(lake)]

@@ -55,7 +55,8 @@ export async function upload(file, options) {
         const { token, name, size } = await persist(finish, job);
         return { token, name, size, cancel: discard };
       } catch (error) {
-        if (again || !ticket || !["unknown", "expired", "accepted", "incomplete"].includes(error.code)) throw error;
+        // Its ticket is of no more use ("stale" after a deploy with other rules), so begin once more.
+        if (again || !ticket || !["unknown", "expired", "accepted", "stale", "incomplete"].includes(error.code)) throw error;
         if (error.code !== "incomplete") forget(ticket.address);
         ticket.release();
       }
@@ -63,7 +64,8 @@ export async function upload(file, options) {
   } catch (error) {
     if (job.signal?.aborted || ["rejected", "changed", "denied", "barred"].includes(error.code)) discard();
     else ticket?.release();
-    if (error instanceof UploadError && error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
+    const { code, message } = error;
+    if (message === code && job.messages?.[code]) error.message = job.messages[code];
     throw error;
   }
 }
@@ -73,8 +75,9 @@ async function begin(of, file, job) {
   const fields = () => ({ ...rules(), name: file.name, size: file.size });
   const state = await persist(() => ask(job, "POST", job.begin, fields), job);
   const { address, expires } = state;
+  const release = await lock(address); // Nobody else knows it yet.
   remembered((all) => [...all, { of, address, expires }]);
-  return { address, state, release: (await lock(address)) ?? (() => {}) };
+  return { address, state, release };
 }
 
 // Resolves with the unfinished or unposted ticket of this file, unless another tab or row has it, or with null.
@@ -335,14 +338,10 @@ function choose(field, input) {
     left.delete(field);
     for (const row of rowsOf(field)) remove(row, field);
   }
-  const made = [];
   for (const [i, file] of files.entries()) {
-    if (!problems[i] && !emit(input, "start", { file })) leave(field, file);
-    else made.push(build({ file, field, input, text, sent: 0, problem: problems[i] }));
-  }
-  for (const item of made) {
-    if (item.problem) fail(item, item.problem);
-    else run(item);
+    if (problems[i]) fail(build(file, field, input, text), problems[i]);
+    else if (emit(input, "start", { file })) run(build(file, field, input, text));
+    else leave(field, file);
   }
   sync(field);
 }
@@ -359,8 +358,8 @@ function problem(file, field, text) {
   if (file.size > kind.max_bytes) return error("too_large", { size: given, limit });
 }
 
-function build(item) {
-  const { file, field, text } = item;
+function build(file, field, input, text) {
+  const item = { file, field, input, text, sent: 0 };
   const note = `s3kit-note-${++count}`;
   item.row = make("li", { className: "s3kit-file" }, [
     make("span", { className: "s3kit-name", textContent: file.name }),
@@ -421,10 +420,8 @@ async function run(item) {
     announce(item);
     emit(input, "progress", { file, sent, total });
   };
-  const { begin } = field.dataset;
-  const rules = () => field.dataset.rules;
+  const about = { begin: field.dataset.begin, rules: () => field.dataset.rules, renew, messages: text };
   const scope = location.pathname + plain(input.name);
-  const options = { begin, rules, renew, scope, messages: text, signal, progress, waiting };
   active.add(item);
   window.addEventListener("beforeunload", warn);
   item.pace = null;
@@ -434,7 +431,7 @@ async function run(item) {
     item.result = await inTurn(async () => {
       signal.throwIfAborted();
       if (barred) throw new UploadError("barred");
-      return upload(file, options);
+      return upload(file, { ...about, scope, signal, progress, waiting });
     });
     const hidden = make("input", { type: "hidden", name: input.name, value: item.result.token });
     if (input.hasAttribute("form")) hidden.setAttribute("form", input.getAttribute("form"));
