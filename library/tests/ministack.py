@@ -161,8 +161,12 @@ def pretended_server(folder: Path, endpoint: str, key: str = "LOCAL") -> Iterato
 _NEW: dict[tuple[str, ...], Any] = {}
 
 
-def prepare(deployment: Deployment) -> None:
+def prepare(store: LocalServer, deployment: Deployment) -> None:
     """Make new buckets as `apply.prepare` leaves them, without its many looks at what is there."""
+    targets = [bucket.target for bucket in deployment.buckets]
+    if any(target.endpoint != store.endpoint or target.provider_name for target in targets):
+        apply.prepare(deployment)  # what another server supports shows there
+        return
     for want in buckets.wanted(deployment):
         apply._create(want.bucket)
         titles = tuple(want.aspects)
@@ -236,7 +240,7 @@ def s3_site(store: LocalServer, settings: Any, act_as: ActAs) -> MakeSite:
         )
         wanted = Deployment.load()
         if prepared:
-            prepare(wanted.with_key(store.root))
+            prepare(store, wanted.with_key(store.root))
         else:
             location = {"LocationConstraint": REGION}
             for name in {static_bucket, media_bucket}:

@@ -18,6 +18,8 @@ from django.test import Client, RequestFactory
 from s3kit import uploads
 from s3kit.uploads import DirectFileField, DirectUploadsMixin, Kind
 from tests.ministack import MakeSite, SiteOnS3
+from tests.new_sites import blocks
+from tests.processes import ROOT
 from tests.shop.models import Document, Film, Photo, Still
 from tests.test_uploads_fields import MP4, Inputs, by_user, content, keys, photo, send
 
@@ -201,16 +203,39 @@ def test_pages_of_all_kinds(browser: Client) -> None:
     assert token in again.content.decode()
 
 
+class DeclaredForm(forms.ModelForm):
+    file = DirectFileField(types=["txt"])
+
+    class Meta:
+        model = Film
+        fields = ("file",)
+
+
+def test_a_form_knows_its_user() -> None:
+    request = RequestFactory().get("/")
+    request.user = User(username="anna", is_superuser=True)
+    bases = (DirectUploadsMixin, admin.ModelAdmin)
+    made: Any = type("Admin", bases, {"form": DeclaredForm})(Film, admin.AdminSite())
+    bound = made.get_form(request)()["file"]
+    assert bound.field.user == request.user
+    bases = (DirectUploadsMixin, admin.TabularInline)
+    inline: Any = type("Inline", bases, {"model": Still})(Film, admin.AdminSite())
+    assert inline.get_formset(request).form.user == request.user
+
+
 # What the mixin makes of other columns and options
 
 
 def form_field(column: Any, **options: Any) -> forms.Field | None:
     """Return the form field of a column of an admin with these options."""
-    made = type("Admin", (DirectUploadsMixin, admin.ModelAdmin), options)(column.model, admin.AdminSite())
+    return made_by(type("Admin", (DirectUploadsMixin, admin.ModelAdmin), options), column)
+
+
+def made_by(kind: Any, column: Any) -> Any:
+    """Return what a ModelAdmin makes of a column."""
     request = RequestFactory().get("/")
     request.user = User(username="anna")
-    found: forms.Field | None = made.formfield_for_dbfield(column, request)
-    return found
+    return kind(column.model, admin.AdminSite()).formfield_for_dbfield(column, request)
 
 
 def column(name: str, model: Any = Document) -> Any:
@@ -302,3 +327,21 @@ def test_a_kind_with_a_name_has_rules_of_its_own() -> None:
 
     with pytest.raises(ImproperlyConfigured, match=r"add upload_to='films/%Y/' to the kind"):
         str(FilmForm())
+
+
+def test_the_page_about_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT.parent / "docs" / "uploads-admin.md").read_text("utf-8")
+    monkeypatch.setattr(admin, "site", admin.AdminSite())
+    made: dict[str, Any] = {}
+    found = []
+    for block in blocks(page.replace("from films.models", "from tests.shop.models")):
+        exec(block.code, made)  # noqa: S102 -- it is our own page
+        found.append(made_by(made["FilmAdmin"], column("file", Film)).kinds[0])
+    assert isinstance(admin.site.get_model_admin(Film), DirectUploadsMixin)
+    assert [(each.types, each.max_bytes) for each in found[:3]] == [
+        ((), None),
+        (("mp4", "webm"), 20 * 2**30),
+        ((), 20 * 2**30),
+    ]
+    picture = made_by(made["StillAdmin"], column("image", Still)).kinds[0]
+    assert picture.check == "s3kit.uploads.images.clean_picture"

@@ -95,7 +95,7 @@ def site() -> None:
     apply.prepare(Deployment.load())
     call_command("migrate", run_syncdb=True, verbosity=0)
     for name in ("anna", "bert"):
-        User.objects.create_superuser(name)
+        User.objects.create_superuser(name, password="secret")
     # Small parts, so that small files have several; and as many files as the tests like.
     tickets.PART_FROM = tickets.PART = tickets.MIB = PART
     limits.TICKETS_PER_HOUR = 10_000

@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.db import models
 
 
@@ -39,3 +40,15 @@ class Still(models.Model):
 
     def __str__(self) -> str:
         return self.image.name or ""
+
+
+class Clip(models.Model):
+    """A film with an owner, as docs/uploads-hooks.md has it."""
+
+    title = models.CharField(max_length=50)
+    file = models.FileField(upload_to="clips/")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
+    size = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.title

@@ -31,8 +31,8 @@ class DirectUploadsMixin(Base):
         direct_uploads = {"file": {"types": ["mp4"], "max_bytes": 2**30}, "contract": None}
 
     Columns whose `upload_to` is a function of the row get Django's field, unless `upload_to` is among the options,
-    because a file is sent before there is a row. So do columns that make form fields of their own. A form with
-    a DirectFileField that it declares itself sets that field's `user`.
+    because a file is sent before there is a row. So do columns that make form fields of their own. Forms get
+    the request's user as `user`, for fields that they declare themselves.
     """
 
     direct_uploads: ClassVar[Mapping[str, Mapping[str, Any] | None]] = {}
@@ -45,6 +45,16 @@ class DirectUploadsMixin(Base):
         if isinstance(field, DirectFileField):
             field.user = request.user
         return field
+
+    def get_form(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the form's class, which belongs to this request."""
+        return _of_user(request, super().get_form(request, *args, **kwargs))  # type: ignore[misc]
+
+    def get_formset(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the class of an inline's formset, which belongs to this request."""
+        formset = super().get_formset(request, *args, **kwargs)  # type: ignore[misc]
+        _of_user(request, formset.form)
+        return formset
 
     def _direct(self, column: models.FileField, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the form field's options, without those that `formfield_overrides` has, which Django adds."""
@@ -79,3 +89,9 @@ class DirectUploadsMixin(Base):
         if not issubclass((rules | chosen)["form_class"], DirectFileField):
             return {}
         return {name: value for name, value in rules.items() if name not in overrides} | dict(named)
+
+
+def _of_user(request: Any, form: Any) -> Any:
+    if not hasattr(form, "user"):
+        form.user = request.user
+    return form

@@ -7,6 +7,7 @@ authentication, permissions and throttles of the site's REST_FRAMEWORK settings.
 from collections.abc import Sequence
 from typing import Any
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import transaction
@@ -135,3 +136,20 @@ urlpatterns = [
     path("<uuid:ticket_id>/finish/", _view(finish, "post"), name="finish"),
     path("<uuid:ticket_id>/cancel/", _view(cancel, "post"), name="cancel"),
 ]
+
+if apps.is_installed("drf_spectacular"):
+    from drf_spectacular.extensions import OpenApiSerializerFieldExtension
+    from drf_spectacular.settings import spectacular_settings
+
+    class TokenSchema(OpenApiSerializerFieldExtension):  # type: ignore[misc]
+        """Describes the fields to drf-spectacular: clients send a token, and only get an address."""
+
+        target_class = DirectFileField
+        match_subclasses = True
+
+        def map_serializer_field(self, auto_schema: Any, direction: str) -> Any:
+            """Return the schema of drf-spectacular, without a format where a token may stand."""
+            schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
+            if direction == "request" or not spectacular_settings.COMPONENT_SPLIT_REQUEST:
+                schema.pop("format", None)
+            return schema
