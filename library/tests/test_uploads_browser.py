@@ -371,25 +371,30 @@ def test_after_several_attempts_it_can_be_continued(site: Site, page: Page, file
     assert save(page) == [told(lake)]
 
 
-def test_many_files_few_at_once(site: Site, context: BrowserContext, file: MakeFile) -> None:
+def test_many_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
     files = [file(20 * KIB, f"Film {number}.bin") for number in range(50)]
-    under_way: set[Request] = set()
-    most = [0]
-
-    def begun(request: Request) -> None:
-        if request.method == "PUT":
-            under_way.add(request)
-            most.append(len(under_way))
-
-    page.on("request", begun)
-    page.on("requestfinished", lambda request: under_way.discard(request))
     choose(page, *files, label="Files")
     expect(page.locator(".s3kit-file")).to_have_count(50)
     expect(page.locator("[data-state=done]")).to_have_count(50)
-    assert 1 < max(most) <= 3
     assert save(page) == [told(each, f"Lake {number}") for number, each in enumerate(files)]
     assert site.left() == []
+
+
+def test_three_requests_at_once_for_all_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
+    page = opened(site, context, "many")
+    under_way: list[str] = []
+    page.on("request", lambda request: request.method == "PUT" and under_way.append(request.url))
+    event = site.held("/pending/")
+    choose(page, *(file(SIZE, f"{name}.bin") for name in "ABCDE"), label="Files")
+    expect(page.locator("[data-state=sending]")).to_have_count(4)
+    expect(page.locator("[data-state=queued]")).to_have_count(1)
+    site.proxy.wait_for_hanging()
+    page.evaluate("1")  # What the script has asked for by now is known.
+    assert len(under_way) == 3
+    event.set()
+    expect(page.locator("[data-state=done]")).to_have_count(5)
+    assert len(under_way) == 15
 
 
 # What is chosen again
@@ -771,11 +776,14 @@ def test_where_s3_takes_nothing_files_go_with_the_form(
     site: Site, page: Page, file: MakeFile, case: str
 ) -> None:
     page.clock.install()
+    page.evaluate(LISTEN)
     fault = site.fault(**BARRED[case])
     choose(page, lake := file(40 * KIB))
     exhausted(page, fault)
     expect(row(page)).to_contain_text("This file will be sent with the form.")
     assert page.get_by_label("File").evaluate("input => input.files[0].name") == "Lake.bin"
+    told_of = {"code": "barred", "message": "This file will be sent with the form."}
+    assert page.evaluate("events").pop() == ["error", "Lake.bin", told_of]
     assert save(page) == [told(lake)]
     assert sum(site.forms) > 40 * KIB
     assert site.left() == []
