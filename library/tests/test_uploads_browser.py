@@ -599,6 +599,7 @@ def test_a_form_waits_for_its_files(site: Site, page: Page, file: MakeFile) -> N
     event = site.held()
     choose(page, lake := file())
     site.proxy.wait_for_hanging()
+    page.evaluate("document.forms[0].addEventListener('submit', () => { window.submitted = true })")
     page.get_by_role("button", name="Save and continue").click()
     expect(page.get_by_role("alert")).to_have_text(
         "The form will be submitted when all files have been sent."
