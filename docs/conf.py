@@ -22,7 +22,15 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 # The menu. A page that is in no section is an error; a title replaces the page's own.
 SECTIONS = {
     "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits"],
-    "Use": ["static-files", "Direct uploads <uploads>", "Private files in rich text <links>", "works-with"],
+    "Use": [
+        "static-files",
+        "Direct uploads <uploads>",
+        "uploads-admin",
+        "uploads-api",
+        "uploads-hooks",
+        "Private files in rich text <links>",
+        "works-with",
+    ],
     "Operate": [
         *("aws", "deploy", "running", "Headers and S3 failures <headers>", "security", "cloudformation"),
         *("Other S3 servers <other-servers>", "Ten providers <providers>"),
