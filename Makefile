@@ -20,7 +20,7 @@ help:
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make docs       build the documentation site into .work/site; a warning is an error"
 	@echo "make docs-links  ask for each external link of the documentation; needs the network"
-	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
+	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
@@ -50,7 +50,7 @@ demo: $(UV_READY)
 	@touch $@
 
 lint: .venv/installed
-	@.venv/bin/ruff check demo.py docs hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs hooks tests benchmarks
+	@.venv/bin/ruff check demo.py docs/conf.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs/conf.py hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
 # Tests start hundreds of processes: each would compile all that it imports, where the shell forbids to keep that.

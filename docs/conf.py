@@ -23,13 +23,9 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 SECTIONS = {
     "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits"],
     "Use": [
-        "static-files",
-        "Direct uploads <uploads>",
-        "uploads-admin",
-        "uploads-api",
-        "uploads-hooks",
-        "Private files in rich text <links>",
-        "works-with",
+        *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
+        *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),
+        *("Private files in rich text <links>", "works-with"),
     ],
     "Operate": [
         *("aws", "deploy", "running", "Headers and S3 failures <headers>", "security", "cloudformation"),
@@ -87,6 +83,7 @@ html_theme_options = {
         "color-foreground-primary": "#121b18",
         "color-foreground-secondary": "#52605a",
         "color-foreground-muted": "#5c6a64",
+        "color-highlight-on-target": "#f6e3df",
         "color-sidebar-link-text": "#52605a",
         "color-sidebar-link-text--top-level": "#121b18",
     },
@@ -100,6 +97,7 @@ html_theme_options = {
         "color-foreground-primary": "#f5e9e1",
         "color-foreground-secondary": "#b9a499",
         "color-foreground-muted": "#a8948a",
+        "color-highlight-on-target": "#3d2018",
         "color-sidebar-link-text": "#b9a499",
         "color-sidebar-link-text--top-level": "#f5e9e1",
     },

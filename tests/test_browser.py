@@ -140,8 +140,9 @@ def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser
     page.get_by_label("Description").fill("No picture")
     page.get_by_role("button", name="Add to the gallery").click()
     expect(field).to_have_attribute("aria-invalid", "true")
-    wait_for_focus(field)
-    expect(page.get_by_role("alert")).to_contain_text("Nothing was added yet.")
+    note = page.locator(".s3kit-note")
+    expect(note).to_contain_text("This file is not a picture we can show.")
+    wait_for_focus(note)
     page.screenshot(path=SCREENSHOTS / "refused.png")
     context.close()
 

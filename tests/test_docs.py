@@ -1,5 +1,6 @@
 """What the documents say leads somewhere: links, paths, and the steps to a new prompt, done on a copy."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -54,6 +55,20 @@ def test_dead_links_are_seen(tmp_path: Path) -> None:
         "# One heading\n\n[1](#one-heading) [2](b.md) [3](#two) [4](a.md#one)\n", "utf-8"
     )
     assert dead_links(tmp_path / "a.md") == ["b.md", "#two", "a.md#one"]
+
+
+def test_the_gallery_uses_nothing_that_the_page_on_uploads_does_not_show() -> None:
+    page = text_of(ROOT / "docs" / "uploads.md")
+    used = {
+        alias.name.rpartition(".")[2]
+        for file in (PROJECT / "gallery").rglob("*.py")
+        for node in ast.walk(ast.parse(text_of(file)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).split(".")[0] == "s3kit"
+    }
+    assert used
+    assert {name for name in used if not re.search(rf"\b{name}\b", page)} == set()
 
 
 HOW = ROOT / "docs" / "how-it-is-built.md"

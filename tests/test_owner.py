@@ -102,10 +102,8 @@ class NotesTest(TestCase):
 
 def change_code(project: Path) -> None:
     """Change the limits of the gallery, and write an app as in Django's tutorial."""
-    replace(project / "gallery" / "kinds.py", "max_bytes=10 * 1024**2", "max_bytes=3 * 1024**2")
-    replace(
-        project / "gallery" / "kinds.py", "FILM_MAX_BYTES_BY_FORM = 100 *", "FILM_MAX_BYTES_BY_FORM = 20 *"
-    )
+    replace(project / "gallery" / "forms.py", "max_bytes=10 * 1024**2", "max_bytes=3 * 1024**2")
+    replace(project / "gallery" / "forms.py", "FORM_MAX_BYTES = 100 *", "FORM_MAX_BYTES = 20 *")
     replace(project / "gallery" / "views.py", "PICTURES_PER_PAGE = 12", "PICTURES_PER_PAGE = 5")
     python = ".venv/bin/python"
     # As `startapp` leaves it, with a view that is not there yet: the linter says nothing.

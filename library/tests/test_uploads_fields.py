@@ -27,7 +27,7 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, tickets
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, images, kinds, leftovers, tickets
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Film, Photo
@@ -224,6 +224,18 @@ def test_a_picture_is_encoded_anew_either_way(site: SiteOnS3, browser: Client, d
     assert b"SECRET" in data
     assert b"SECRET" not in content(row.image)
     assert keys(site) == [f"media/{row.image.name}"]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.usefixtures("site")
+def test_a_picture_may_be_as_large_as_its_field_says(browser: Client, direct: bool) -> None:
+    class LargePhotoForm(PhotoForm):
+        image = DirectImageField(max_bytes=images.MAX_BYTES + 1)
+
+    data = photo().ljust(images.MAX_BYTES + 1, b"\0")
+    given = finished(browser, LargePhotoForm(), data, "me.jpg") if direct else None
+    form = LargePhotoForm({"image": given}, {} if direct else {"image": SimpleUploadedFile("me.jpg", data)})
+    assert form.is_valid(), form.errors
 
 
 def upper(file: Any) -> Any:
@@ -498,7 +510,7 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
     ticket = Ticket.objects.get()
-    assert (ticket.state, ticket.row) == ("accepted", "shop.Film.file")
+    assert (ticket.state, ticket.row) == ("accepted", "shop.Film.file@default")
     finished(browser, FilmForm())
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
@@ -556,7 +568,7 @@ def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
     if rows == 0:
         again.save()
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
-    tickets.sweep()
+    leftovers.clean()
     assert not Ticket.objects.exists()
     film = Film.objects.get()
     assert keys(site) == [f"media/{film.file.name}"]
@@ -574,7 +586,7 @@ def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) 
     finished(browser, FilmForm())
     assert len(keys(site)) == 2
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
-    tickets.sweep()
+    leftovers.clean()
     assert (keys(site), list(Ticket.objects.all())) == ([], [])
 
 

@@ -74,15 +74,18 @@ class Tab:
     def _count(self, request: Any) -> None:
         self.sent += request.method == "PUT" and request.url.startswith(self.endpoint)
 
-    def add(self, path: str, files: list[Path], **fields: str) -> None:
-        """Choose files in the form of a page, wait until S3 has them, and save."""
+    def add(self, path: str, files: list[Path], then: str = "/", **fields: str) -> None:
+        """Choose files in the form of a page, wait until S3 has them, save, and be led to another page."""
         self.page.goto(f"{self.address}{path}")
         for label, value in fields.items():
             self.page.get_by_label(label).fill(value)
         self.page.locator("input[type=file]").set_input_files(files)
-        expect(self.page.locator(".s3kit-file[data-state=done]")).to_have_count(len(files), timeout=60_000)
+        over = self.page.locator(".s3kit-file:is([data-state=done], [data-state=failed])")
+        expect(over).to_have_count(len(files), timeout=60_000)
+        states = [each.get_attribute("data-state") for each in over.all()]
+        assert states == ["done"] * len(files), over.all_inner_texts()
         self.page.get_by_role("button", name="Save", exact=True).click()
-        self.page.wait_for_url(f"{self.address}/")
+        self.page.wait_for_url(f"{self.address}{then}")
         expect(self.page.locator(".s3kit-file, .errorlist")).to_have_count(0)
 
 
@@ -175,17 +178,19 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
         with (site.folder / name).open("a", encoding="utf-8") as written:
             written.write(more)
     site.run("makemigrations", "cinema")
+    assert "no issues" in site.run("check")
     tab = serve()
     tab.add("/photo/", [photo(tmp_path / "one.png")])
     tab.add("/album/", [photo(tmp_path / "two.png"), photo(tmp_path / "three.png")])
     tab.add("/any/", [photo(tmp_path / "four.png")])
     tab.add("/any/", [film])
+    tab.add("/admin/cinema/film/add/", [film], "/admin/cinema/film/", Title="By staff")
     rows = saved(site)
     names = [re.sub(r".*/media/|-[0-9a-z]{13}|\?.*", "", link) for link in rows["Photo"]]
     assert names == ["photos/one.png", "photos/two.png", "photos/three.png", "photos/four.png"]
-    assert [title for title, _link in rows["Film"]] == ["A lake", "Lake.mp4"]
-    assert rows["tickets"] == ["accepted"] * 6
-    assert (tab.sent, tab.problems) == (6, [])
+    assert [title for title, _link in rows["Film"]] == ["A lake", "Lake.mp4", "By staff"]
+    assert rows["tickets"] == ["accepted"] * 7
+    assert (tab.sent, tab.problems) == (8, [])
 
 
 def test_every_block_of_code_is_followed(steps: dict[str, list[Block]]) -> None:

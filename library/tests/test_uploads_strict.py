@@ -23,7 +23,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from s3kit import clients, uploads
-from s3kit.uploads import Kind, pending, tickets
+from s3kit.uploads import Kind, leftovers, pending, tickets
 from s3kit.uploads.models import Ticket
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import Answer, MakeSite, SiteOnS3, anonymous
@@ -633,11 +633,13 @@ def test_a_copy_that_can_not_be_removed_is_removed_later(
     ticket.refresh_from_db()
     assert (ticket.state, ticket.kept) == ("open", True)
     long_ago = timezone.now() - tickets.KEPT_LIFE - timedelta(seconds=1)
-    Ticket.objects.update(expires_at=long_ago)
-    uploads.begin(user, TEXT, name="a.txt", size=1)
+    Ticket.objects.update(expires_at=long_ago, claimed_at=long_ago)
+    proxy.faults[:] = [Fault("POST", r"\?delete", status=503)]
+    report = leftovers.clean()
+    assert (list(report.errors), report.rows) == ([str(ticket.pk)], 0)
     assert Ticket.objects.filter(pk=ticket.pk).exists()
     proxy.clear()
-    uploads.begin(user, TEXT, name="a.txt", size=1)
+    assert leftovers.clean().rows == 1
     assert not Ticket.objects.filter(pk=ticket.pk).exists()
     listed = (
         store.client()
@@ -656,4 +658,5 @@ def test_old_tickets_go_and_what_was_accepted_stays(s3_site: MakeSite, user: Use
     uploads.begin(user, TEXT, name="b.txt", size=1)
     assert {each.name for each in Ticket.objects.all()} == {"a.txt", "b.txt"}
     assert young in Ticket.objects.all()
+    leftovers.clean()
     assert keys(site) == [f"media/{name}"]

@@ -26,6 +26,10 @@ _ELSEWHERE = {
     "301",
 }
 _PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
+# How stores that know no DeleteObjects say so, or that they want a checksum which AWS no longer does.
+_NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
+# And how S3 rejects a whole list for one of its keys.
+_BAD_KEY = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError", "MalformedXML"}
 _SIGN_IN = "sign in again (aws login, or aws sso login), or set the new keys"
 _NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
 # The first question of `plan` that S3 answers in words.
@@ -172,6 +176,11 @@ def is_passing(error: BaseException) -> bool:
 def is_not_implemented(error: BaseException) -> bool:
     """Tell whether the server does not know what it was asked for."""
     return code(error).startswith(("NotImplemented", "501"))
+
+
+def rejects_lists(error: ClientError) -> bool:
+    """Tell whether a server has no DeleteObjects, or rejects a whole list for one of its keys."""
+    return code(error) in _NO_BULK | _BAD_KEY
 
 
 def is_clock(error: ClientError) -> bool:

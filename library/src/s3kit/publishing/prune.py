@@ -34,12 +34,8 @@ TRIES = 3
 PAUSE = 2  # seconds
 THREADS = 16
 
-# How stores that know no DeleteObjects say so, or that they want a checksum which AWS no longer does.
-_NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
-# And how S3 rejects a whole list for one of its keys.
-_BAD_KEY = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError", "MalformedXML"}
-# What XML 1.0 can't carry, or carries as something else. In an address it is encoded.
 _LATE = "not tried, for want of time"
+# What XML 1.0 can't carry, or carries as something else. In an address it is encoded.
 _NOT_IN_XML = re.compile(r"[\x00-\x1f\ufffe\uffff]")
 
 
@@ -354,7 +350,7 @@ class _Pruner:
                 answer = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
                 answers += [*answer.get("Deleted", ()), *answer.get("Errors", ())]
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _NO_BULK | _BAD_KEY:
+            if not errors.rejects_lists(error):
                 raise
             alone += in_list
         with ThreadPoolExecutor(THREADS) as pool:

@@ -37,6 +37,7 @@ from s3kit.uploads.kinds import Kind, storage_of
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.pending import Ranges, code_of
 from s3kit.uploads.tickets import (
+    abort_copy,
     answers,
     check_open,
     claimable,
@@ -45,6 +46,7 @@ from s3kit.uploads.tickets import (
     pending_of,
     remove_copy,
     remove_pending,
+    user_of,
 )
 
 Result = TypeVar("Result")
@@ -117,15 +119,21 @@ class Accepting:
         noted = {"target": ticket.target, "stored_size": ticket.stored_size}
         if not self._mine().update(kept=True, claimed_at=timezone.now(), **noted):
             raise InProgressError
+        ticket.kept = True
         storage = storage_of(ticket.storage)
         if self.instead is not None:
             with answers(ticket, quick=False):
                 return storage.save(UniqueName(ticket.target), self.instead)
         parameters = storage.write_parameters(UniqueName(ticket.target), self.file)
         with answers(ticket, quick=False):
+            abort_copy(ticket)  # of a process that was killed
             try:
                 pending_of(ticket).copy(
-                    storage.key(ticket.target), etag=self._etag, size=ticket.size, parameters=parameters
+                    storage.key(ticket.target),
+                    etag=self._etag,
+                    size=ticket.size,
+                    parameters=parameters,
+                    begun=self._copying,
                 )
             except ClientError as error:
                 if code_of(error) != "PreconditionFailed":
@@ -135,6 +143,11 @@ class Accepting:
                     _("The file changed while it was checked. Please try again.")
                 ) from error
         return ticket.target
+
+    def _copying(self, upload_id: str) -> None:
+        self.ticket.copy_id = upload_id
+        if not self._mine().update(copy_id=upload_id):
+            raise InProgressError
 
     def finished(self) -> None:
         """Mark the ticket as finished: the file is kept and waits for its row."""
@@ -148,7 +161,7 @@ class Accepting:
         self._close(Ticket.State.ACCEPTED)
 
     def _close(self, state: Ticket.State) -> None:
-        if not self._mine().update(state=state, claim=None):
+        if not self._mine().update(state=state, claim=None, copy_id=""):
             raise InProgressError
         self.done = True
 
@@ -166,7 +179,7 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
     """
     ticket.refresh_from_db()
     kind = kind_of_ticket(ticket)
-    if not kind.allows(ticket.user):
+    if not kind.allows(user_of(ticket)):
         raise UnknownTicketError
     check_open(ticket)
     claim = uuid.uuid4()
@@ -233,7 +246,13 @@ def _release(ticket: Ticket, claim: uuid.UUID) -> None:
     # Renew the claim first: nobody may make the copy while it is being deleted.
     if mine.update(claimed_at=timezone.now()):
         left = mine.filter(kept=True).exists() and not remove_copy(ticket)
-        mine.update(state=Ticket.State.OPEN, claim=None, kept=left)
+        mine.update(state=Ticket.State.OPEN, claim=None, kept=left, **({} if left else {"copy_id": ""}))
+    elif ticket.kept:
+        # It was closed meanwhile, and what had been copied was removed, perhaps before the copy was complete.
+        closed = Ticket.objects.filter(
+            pk=ticket.pk, state__in=(Ticket.State.REJECTED, Ticket.State.CANCELLED)
+        )
+        closed.update(kept=True)
 
 
 def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:

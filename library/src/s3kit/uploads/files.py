@@ -18,7 +18,7 @@ from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, Un
 from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.options import option
-from s3kit.uploads.tickets import answers, check_open, count
+from s3kit.uploads.tickets import answers, check_open, count, user_of
 
 accepted = Signal()
 """Sent once a row with the file is committed, with `ticket`, and `name` in the storage `ticket.storage`."""
@@ -46,12 +46,15 @@ class DirectFile(Stored, UploadedFile):
     def accept(self, storage: Storage, max_length: int | None) -> str | None:
         """Close the ticket and return the file's name in the storage, or None if it is to be stored there anew.
 
-        In a transaction of the ticket's database, the row and the ticket are written both or not at all.
+        In a transaction of the ticket's database, the row and the ticket are written both or not at all. A
+        transaction that does not have the row could part them, so the row gets a copy of its own then.
         """
         ours = storage_of(self.ticket.storage)
-        at_hand = storage == ours and (max_length is None or len(self.ticket.target) <= max_length)
         using = router.db_for_write(Ticket)
-        together = connections[using].in_atomic_block and self.database in {"", using}
+        in_atomic_block, same = connections[using].in_atomic_block, self.database in {"", using}
+        together = in_atomic_block and same
+        fits = max_length is None or len(self.ticket.target) <= max_length
+        at_hand = storage == ours and fits and (same or not in_atomic_block)
         # Without a transaction the row comes afterwards: `confirm` is told, or a look at the rows tells.
         self.is_saving = at_hand and bool(self.row) and not together
         state = Ticket.State
@@ -59,7 +62,7 @@ class DirectFile(Stored, UploadedFile):
         new = state.SAVING if self.is_saving else state.ACCEPTED if at_hand else state.CANCELLED
         finished = Ticket.objects.using(using).filter(pk=self.ticket.pk, state=state.FINISHED)
         if not finished.filter(expires_at__gt=timezone.now()).update(
-            state=new, row=self.row, claimed_at=timezone.now()
+            state=new, row=f"{self.row}@{self.database}" if self.row else "", claimed_at=timezone.now()
         ):
             self.ticket.refresh_from_db()
             check_open(self.ticket)
@@ -72,10 +75,10 @@ class DirectFile(Stored, UploadedFile):
 
     def confirm(self) -> None:
         """Note that the row is written."""
-        self.is_saving = False
-        Ticket.objects.filter(pk=self.ticket.pk, state=Ticket.State.SAVING).update(
-            state=Ticket.State.ACCEPTED
-        )
+        state = Ticket.State
+        # Finished again, if it took so long that it was thought to be killed.
+        late = (state.SAVING, state.FINISHED)
+        Ticket.objects.filter(pk=self.ticket.pk, state__in=late).update(state=state.ACCEPTED)
         self._announce()
 
     def _announce(self) -> None:
@@ -109,7 +112,7 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
         raise IncompleteError
     if ticket.rules not in [kind.packed() for kind in kinds]:
         raise StaleError(_("This file was sent under other rules. Please choose it again."))
-    if not kind_of_ticket(ticket).allows(ticket.user):
+    if not kind_of_ticket(ticket).allows(user_of(ticket)):
         raise UnknownTicketError
     return DirectFile(ticket)
 

@@ -64,21 +64,22 @@ _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
 def clean_picture(
-    upload: UploadedFile, *, max_bytes: int = MAX_BYTES, limits: Limits | None = None
+    upload: UploadedFile, *, max_bytes: int | None = None, limits: Limits | None = None
 ) -> ContentFile:
     """Return the picture re-encoded: upright, with at most `limits.edge` pixels on its longer side.
 
     Only the pixels and the colour profile are kept: no EXIF, location, XMP, comment, second picture or appended
     data. The name gets the extension of the stored format.
 
-    Raises ValidationError, with a sentence for the user, if the upload is larger than `max_bytes`, has too many
-    pixels, has none of the FORMATS, can't be decoded completely, or takes more time or memory than `limits`,
-    by default Limits(), allow.
+    Raises ValidationError, with a sentence for the user, if the upload is larger than `max_bytes`, by default that of
+    its field or else MAX_BYTES, has too many pixels, has none of the FORMATS, can't be decoded completely, or takes
+    more time or memory than `limits`, by default Limits(), allow.
     """
     limits = limits or Limits()
     size = upload.size or 0
-    if size > max_bytes:
-        sizes = {"size": filesizeformat(size), "limit": filesizeformat(max_bytes)}
+    most = getattr(upload, "max_bytes", MAX_BYTES) if max_bytes is None else max_bytes
+    if size > most:
+        sizes = {"size": filesizeformat(size), "limit": filesizeformat(most)}
         raise ValidationError(TOO_LARGE, code="too_large", params=sizes)
     upload.seek(0)
     answer, encoded = _recoded(upload.read(), limits)

@@ -118,6 +118,7 @@ class Kind:
         if self.check is None:
             return None
         check = _function(self.check)
+        upload.max_bytes = self.limit  # type: ignore[attr-defined]  # for `images.clean_picture`
         try:
             found = check(upload)
         except (ValidationError, UploadError):

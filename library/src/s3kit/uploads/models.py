@@ -5,11 +5,19 @@ import uuid
 from django.conf import settings
 from django.core import signing
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, router
 
 from s3kit.deployment import PENDING_PREFIX
 
 _signer = signing.Signer(salt="s3kit.uploads.ticket")
+
+
+class TicketManager(models.Manager["Ticket"]):
+    """Reads tickets from the database that they are written to, since a replica may be late."""
+
+    def get_queryset(self) -> models.QuerySet["Ticket"]:
+        """Return all tickets."""
+        return super().get_queryset().using(self._db or router.db_for_write(self.model))
 
 
 class Ticket(models.Model):
@@ -29,7 +37,10 @@ class Ticket(models.Model):
         CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    # A deleted user's tickets stay until what was sent is removed. They may be in another database than users.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
     rules = models.JSONField(help_text="The kind of file: s3kit.uploads.Kind, packed.")
     storage = models.CharField(max_length=100, default="default", help_text="The alias in STORAGES.")
     name = models.CharField("file name", max_length=255, help_text="As the user's device calls it.")
@@ -47,12 +58,19 @@ class Ticket(models.Model):
     claimed_at = models.DateTimeField(null=True)
     # Set before the copy starts, so that the copy of a killed process can be found.
     kept = models.BooleanField(default=False, help_text="There may be an object at the target.")
+    # Parts of a copy are found in no listing of objects.
+    copy_id = models.CharField("multipart upload of the copy", max_length=500, blank=True)
     # So that after a kill, a look at the rows tells whether the file has one.
-    row = models.CharField(max_length=200, blank=True, help_text="The field of the row: app.Model.field.")
+    row = models.CharField(
+        max_length=200, blank=True, help_text="The field of the row: app.Model.field@database."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
 
+    objects = TicketManager()
+
     class Meta:
+        base_manager_name = "objects"
         indexes = (
             models.Index(fields=("user", "created_at"), name="s3kit_ticket_user_created"),
             models.Index(fields=("expires_at",), name="s3kit_ticket_expires"),

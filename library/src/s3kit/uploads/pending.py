@@ -9,7 +9,7 @@ Sources of the rules: Amazon S3 API reference, "Authenticating Requests: Using Q
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from s3kit import clients, encryption
+from s3kit import clients, encryption, errors
 from s3kit.deployment import Target
 from s3kit.storages import signing
 
@@ -133,16 +133,29 @@ class Pending:
 
     def remove(self) -> None:
         """Abort the upload and delete the object. It is no error if either is gone."""
-        s3 = clients.web(self.target)
         if self.upload_id:
-            with suppress(s3.exceptions.NoSuchUpload):
-                s3.abort_multipart_upload(**self._upload)
-        s3.delete_object(**self.named)
+            self.abort()
+        clients.web(self.target).delete_object(**self.named)
 
-    def copy(self, key: str, *, etag: str, size: int, parameters: Mapping[str, Any]) -> None:
+    def abort(self) -> None:
+        """Abort the multipart upload. It is no error if it is gone."""
+        s3 = clients.web(self.target)
+        with suppress(s3.exceptions.NoSuchUpload):
+            s3.abort_multipart_upload(**self._upload)
+
+    def copy(
+        self,
+        key: str,
+        *,
+        etag: str,
+        size: int,
+        parameters: Mapping[str, Any],
+        begun: Callable[[str], None],
+    ) -> None:
         """Copy the object to a key if it still has this ETag. `parameters` are boto3's for the new object.
 
-        Large objects are copied in parts, several at once. If that fails, no part is left behind.
+        Large objects are copied in parts, several at once, and `begun` gets the ID of their multipart upload. If
+        that fails, no part is left behind.
         """
         s3, target = clients.working(self.target), self._bucket | {"Key": key}
         source: dict[str, Any] = {
@@ -163,6 +176,7 @@ class Pending:
             return str(got["CopyPartResult"]["ETag"])
 
         try:
+            begun(upload["UploadId"])
             with ThreadPoolExecutor(COPIES) as pool:
                 etags = list(pool.map(copy_part, range(0, size, COPY_PART)))
             _complete(s3, upload, dict(enumerate(etags, 1)))
@@ -170,6 +184,25 @@ class Pending:
             with suppress(*FAILURES):
                 s3.abort_multipart_upload(**upload)
             raise
+
+
+def remove_all(target: Target, bucket: str, keys: Sequence[str]) -> dict[str, str]:
+    """Delete up to 1,000 objects, and return why some were not deleted, by key. It is no error if one is gone."""
+    s3, named = clients.web(target), {"Bucket": bucket} | clients.owner_arguments(target)
+    try:
+        listed = [{"Key": key} for key in keys]
+        answer = s3.delete_objects(**named, Delete={"Objects": listed, "Quiet": True}) if listed else {}
+        return {each["Key"]: each["Code"] for each in answer.get("Errors", ())}
+    except ClientError as error:
+        if not errors.rejects_lists(error):
+            raise
+    failed = {}
+    for key in keys:
+        try:
+            s3.delete_object(**named, Key=key)
+        except ClientError as error:
+            failed[key] = errors.reason(error)
+    return failed
 
 
 def _complete(s3: Any, upload: Mapping[str, str], etags: Mapping[int, str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models.fields.files import FieldFile
 
 from s3kit.storages.names import Stored
@@ -41,7 +41,8 @@ def before_row(instance: models.Model, using: str, **_more: Any) -> None:
 
 
 def after_row(instance: models.Model, **_more: Any) -> None:
-    """Confirm the tickets of the row's files."""
+    """Confirm the tickets of the row's files once the row is committed."""
     for file in instance.__dict__.pop(_REMEMBERED, ()):
         if file.is_saving:
-            file.confirm()
+            file.is_saving = False
+            transaction.on_commit(file.confirm, using=file.database)

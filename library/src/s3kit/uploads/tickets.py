@@ -18,12 +18,18 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import FieldError, SuspiciousFileOperation, ValidationError
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import (
+    FieldError,
+    ObjectDoesNotExist,
+    SuspiciousFileOperation,
+    ValidationError,
+)
 from django.core.files.uploadedfile import UploadedFile
-from django.db import transaction
+from django.db import connections, router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.connection import ConnectionDoesNotExist
 from django.utils.translation import gettext as _
 
 from s3kit import clients, errors
@@ -63,7 +69,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
 
     Raises ForbiddenError if the user may not upload this kind, RejectedError for a name, type or size that is not
     accepted, RateLimitedError if the user has reached one of `s3kit.uploads.limits`, and UnavailableError if S3
-    fails. Also deletes expired tickets.
+    fails. Also deletes the user's old tickets.
     """
     if not kind.allows(user):
         raise ForbiddenError
@@ -91,7 +97,6 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
         target=target,
         expires_at=timezone.now() + TICKET_LIFE,
     )
-    sweep()
     _issue(user, ticket)
     if ticket.part_size:
         try:
@@ -110,7 +115,6 @@ def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
     Raises ValidationError if the user has reached one of `s3kit.uploads.limits`. Call it in the form before the
     file is looked at, because that is what costs most.
     """
-    _forget()
     now = timezone.now()
     name = "".join(c for c in upload.name or "" if c.isprintable())[-255:]
     counted = Ticket(user_id=user.pk, rules={}, name=name, size=upload.size or 0, expires_at=now)
@@ -123,10 +127,16 @@ def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
 
 def _issue(user: AbstractBaseUser, ticket: Ticket) -> None:
     """Save a new ticket. Raise RateLimitedError if the user may not have it now."""
-    with transaction.atomic():
+    users = get_user_model()._default_manager.using(router.db_for_write(get_user_model()))
+    # The ticket is committed before the lock is released, also if it is in another database.
+    with transaction.atomic(using=users.db), transaction.atomic(using=router.db_for_write(Ticket)):
+        if not connections[router.db_for_write(Ticket)].features.has_select_for_update:
+            # SQLite locks the whole database. It waits for others only if the transaction's first statement writes.
+            Ticket.objects.filter(pk=ticket.pk).update(state=ticket.state)
         # Lock the user, so that of two concurrent requests the second counts the first one's row.
-        users = get_user_model()._default_manager.select_for_update()
-        list(users.filter(pk=user.pk).values_list("pk"))
+        list(users.select_for_update().filter(pk=user.pk).values_list("pk"))
+        # What others left is none of this request's business: `s3kit.uploads.leftovers` removes it.
+        Ticket.objects.filter(is_old(), user_id=user.pk, state=Ticket.State.ACCEPTED).delete()
         limits.check(user, ticket.size)
         ticket.save(force_insert=True)
 
@@ -234,10 +244,12 @@ def settle(ticket: Ticket) -> None:
 
 def _has_row(ticket: Ticket) -> bool:
     """Return whether a row has the file, or may have it: of a model that is gone, nobody knows."""
-    model, _dot, field = ticket.row.rpartition(".")
+    path, _at, database = ticket.row.partition("@")
+    model, _dot, field = path.rpartition(".")
     try:
-        return bool(apps.get_model(model)._base_manager.filter(**{field: ticket.target}).exists())
-    except (LookupError, ValueError, FieldError):
+        rows = apps.get_model(model)._base_manager.using(database).filter(**{field: ticket.target})
+        return bool(rows.exists())
+    except (LookupError, ValueError, FieldError, ConnectionDoesNotExist):
         return True
 
 
@@ -248,21 +260,17 @@ def claimable(ticket: Ticket, *states: str) -> QuerySet[Ticket]:
     return Ticket.objects.filter(Q(state__in=states or (state.OPEN,)) | stale, pk=ticket.pk)
 
 
-def sweep() -> None:
-    """Delete the rows of old tickets, and copies whose acceptance was killed before its row was written."""
-    for left in _old().filter(kept=True).exclude(state=Ticket.State.ACCEPTED)[:10]:
-        if remove_copy(left):
-            Ticket.objects.filter(pk=left.pk).update(kept=False)
-    _forget()
+def is_old() -> Q:
+    """Return the condition that nobody needs the ticket's row any more."""
+    return Q(expires_at__lt=timezone.now() - KEPT_LIFE)
 
 
-def _old() -> QuerySet[Ticket]:
-    return Ticket.objects.filter(expires_at__lt=timezone.now() - KEPT_LIFE)
-
-
-def _forget() -> None:
-    """Delete the rows of old tickets that have left no copy behind."""
-    _old().filter(Q(kept=False) | Q(state=Ticket.State.ACCEPTED)).delete()
+def user_of(ticket: Ticket) -> AbstractBaseUser | AnonymousUser:
+    """Return the ticket's user, or nobody if the user was deleted."""
+    try:
+        return ticket.user
+    except ObjectDoesNotExist:
+        return AnonymousUser()
 
 
 @contextmanager
@@ -315,10 +323,18 @@ def remove_pending(ticket: Ticket) -> None:
         logger.warning("%s stays until it expires: %s", ticket.key, error)
 
 
+def abort_copy(ticket: Ticket) -> None:
+    """Remove the parts of a copy that was not completed. It is no error if there are none."""
+    if ticket.copy_id:
+        storage = storage_of(ticket.storage)
+        Pending(storage.target, storage.named_bucket, storage.key(ticket.target), ticket.copy_id).abort()
+
+
 def remove_copy(ticket: Ticket) -> bool:
     """Remove the copy that `keep` made. Return whether S3 did so."""
     storage = storage_of(ticket.storage)
     try:
+        abort_copy(ticket)
         Pending(storage.target, storage.named_bucket, storage.key(ticket.target)).remove()
     except FAILURES as error:
         logger.warning("The copy %s could not be removed: %s", ticket.target, error)

@@ -10,7 +10,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -36,7 +36,6 @@ def protocol(view: View) -> View:
     """
 
     @never_cache
-    @transaction.non_atomic_requests
     @wraps(view)
     def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
         try:
@@ -46,6 +45,8 @@ def protocol(view: View) -> View:
         except UploadError as error:
             return failure(error)
 
+    for alias in connections:
+        answered = transaction.non_atomic_requests(alias)(answered)
     return answered
 
 

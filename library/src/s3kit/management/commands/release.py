@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
@@ -9,10 +10,13 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from s3kit.commands.shared import explained
+from s3kit.errors import printable_lines
 from s3kit.locks import LockedError, locked
 
 # Exit codes. argparse uses 2.
 CHECKS, STATIC, DATABASE, BUSY = 3, 4, 5, 6
+
+CLEAN_SECONDS = 30
 
 LEVELS = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 
@@ -24,6 +28,9 @@ class Command(BaseCommand):
     fails, nothing has changed. Migrations come last, because from then on the old version has to work with the
     new tables until it is replaced. (So a migration must not remove anything that the old version uses. A later
     release can.)
+
+    With `s3kit.uploads`, it then removes what uploads left behind, for CLEAN_SECONDS at most. If that fails, the
+    release has succeeded all the same.
 
     If two releases run at once, the second waits for the first, and then has nothing to migrate.
 
@@ -81,6 +88,8 @@ class Command(BaseCommand):
             self.publish()
         if options["migrate"]:
             self.migrate(options["wait"])
+            if apps.is_installed("s3kit.uploads") and not self.dry_run:
+                self.clean()
         self.say("Nothing was changed." if self.dry_run else "Released.")
 
     def say(self, line: str) -> None:
@@ -168,6 +177,21 @@ class Command(BaseCommand):
                 returncode=DATABASE,
             ) from error
         self.say(f"Migrations: {len(missing) or 'none'} applied.")
+
+    def clean(self) -> None:
+        """Remove what uploads left behind."""
+        from s3kit.uploads import leftovers
+
+        try:
+            report = leftovers.clean(seconds=CLEAN_SECONDS)
+            if not report.is_empty:
+                self.say(f"Uploads: {report.as_text()}")
+            problem = report.failures()
+        except Exception as error:  # noqa: BLE001 -- the new version can take traffic without
+            problem = f"What uploads left behind was not removed ({_line(error)})."
+        if problem:
+            hint = "Run `manage.py s3 tickets --clean` where the site runs."
+            self.stderr.write(self.style.WARNING(printable_lines(f"{problem}\n{hint}")))
 
     def missing(self) -> list[str]:
         """Return the migrations that are not applied, in order."""

@@ -4,7 +4,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from s3kit.commands import Subcommand, access, apply, doctor, manifest, plan, policy, prune, push, run, serve
+from s3kit.commands import (
+    Subcommand,
+    access,
+    apply,
+    doctor,
+    manifest,
+    plan,
+    policy,
+    prune,
+    push,
+    run,
+    serve,
+    tickets,
+)
 from s3kit.commands.shared import explained
 
 # In the order of the help.
@@ -18,6 +31,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "push": push,
     "access": access,
     "prune": prune,
+    "tickets": tickets,
     "manifest": manifest,
 }
 
@@ -28,7 +42,8 @@ class Command(BaseCommand):
     help = (
         "Buckets as the settings want them (plan, apply, doctor), the rights that it takes (policy), local"
         " uploads copied (push), existing uploads opened or closed (access), old static files removed (prune),"
-        " the local S3 server (serve, run), and the list of static files (manifest)."
+        " uploads straight from browsers (tickets), the local S3 server (serve, run), and the list of static files"
+        " (manifest)."
     )
     # A setting that is wrong for AWS must not keep the local server from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012

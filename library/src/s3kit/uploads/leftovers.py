@@ -1,0 +1,277 @@
+"""What uploads leave behind: `manage.py s3 tickets` lists and removes it, and a release removes it, too.
+
+An upload is left over once it has expired without a row. It is closed before anything is deleted, so that nobody can
+accept it any more, and no file is deleted that a row of any model has.
+"""
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, models, router, transaction
+from django.db.models import Case, F, Q, QuerySet, Value, When
+from django.utils import timezone
+
+from s3kit import errors
+from s3kit.progress import Progress, Report, listed
+from s3kit.uploads import tickets
+from s3kit.uploads.kinds import storage_of
+from s3kit.uploads.models import Ticket
+from s3kit.uploads.pending import FAILURES, Pending, remove_all
+
+BATCH = 500  # tickets, whose objects one DeleteObjects takes: two each
+THREADS = 16
+LEFTOVER = "leftover"
+
+_STATE = Ticket.State
+_DENIED = "Run this with credentials that have what `manage.py s3 policy --role web` prints."
+
+
+def under_way() -> QuerySet[Any]:
+    """Return what is under way or left over; `shown` is the state, or LEFTOVER."""
+    shown = Case(When(_left(), then=Value(LEFTOVER)), default=F("state"), output_field=models.CharField())
+    closed = Q(state=_STATE.ACCEPTED) | Q(state__in=(_STATE.REJECTED, _STATE.CANCELLED), kept=False)
+    return Ticket.objects.exclude(closed).annotate(shown=shown)
+
+
+def _idle() -> Q:
+    """Return the condition that no process is at work at the ticket."""
+    return Q(claimed_at=None) | Q(claimed_at__lt=timezone.now() - tickets.CLAIM_LIFE)
+
+
+def _usable() -> Q:
+    return Q(state__in=(_STATE.OPEN, _STATE.FINISHED)) | (_idle() & Q(state=_STATE.CLAIMED))
+
+
+def _left() -> Q:
+    # Another storage may still be copying a cancelled one, as `DirectFile.accept` says.
+    closed = Q(state__in=(_STATE.REJECTED, _STATE.CANCELLED), kept=True)
+    return Q(expires_at__lte=timezone.now()) & (_usable() | (_idle() & closed))
+
+
+def _forgettable() -> Q:
+    closed = Q(state__in=(_STATE.REJECTED, _STATE.CANCELLED), kept=False) | Q(state=_STATE.ACCEPTED)
+    return tickets.is_old() & closed
+
+
+@dataclass
+class Cleaned(Report):
+    """What a run removed."""
+
+    uploads: int = 0
+    """Uploads that were ended, or had been, and whose objects are removed."""
+    size: int = 0
+    """Of these, in bytes, as far as it had been sent."""
+    rows: int = 0
+    """Rows of old tickets."""
+    settled: int = 0
+    """Tickets of killed processes whose row was found, or found missing."""
+    busy: int = 0
+    """Uploads that were to be ended, and that another process is using."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """By the ticket's ID: why its objects were not removed."""
+    fix: str = ""
+    is_complete: bool = True
+    """False if the time was up."""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there was nothing to do."""
+        return not (self.uploads or self.rows or self.settled or self.errors or self.busy)
+
+    def as_text(self) -> str:
+        """Return the closing line."""
+        seconds = time.monotonic() - self.started
+        busy = f" {self.busy:,} left alone, because another process is using them;" if self.busy else ""
+        more = "" if self.is_complete else " There is more: run `manage.py s3 tickets --clean`."
+        return (
+            f"{self.uploads:,} uploads removed, {self.rows:,} old tickets deleted, {self.settled:,} settled,"
+            f" {len(self.errors):,} failed;{busy} {seconds:.1f} s.{more}"
+        )
+
+    def failures(self) -> str:
+        """Return what failed, "" for nothing."""
+        title = f"Files of {len(self.errors):,} uploads were not removed:"
+        return listed(title, self.errors.items(), *([self.fix] if self.fix else [])) if self.errors else ""
+
+
+def clean(progress: Progress = lambda *_: None, *, seconds: float | None = None) -> Cleaned:
+    """Settle the tickets of killed processes, remove all that is left over, and delete the rows of old tickets.
+
+    With `seconds`, begin no batch after so many. What S3 does not remove is in the report, and is tried again by the
+    next run. If S3 does not answer for a storage, it is not asked again.
+    """
+    work = _Work(progress, seconds)
+    work.settle()
+    work.total = Ticket.objects.filter(_left() | _forgettable()).count()
+    work.end(_left())
+    # Once more, for what came later: a link that was still valid, a copy that was still being made.
+    work.forget()
+    return work.report
+
+
+def expire(selected: QuerySet[Ticket], progress: Progress = lambda *_: None) -> Cleaned:
+    """End these uploads now, and remove what was sent. Those that a process is just accepting are left alone."""
+    work = _Work(progress, None)
+    work.total = selected.count()
+    chosen = Q(pk__in=selected.order_by().values("pk"))
+    work.end(_usable(), chosen)
+    work.report.busy = Ticket.objects.filter(
+        chosen, state__in=(_STATE.OPEN, _STATE.FINISHED, _STATE.CLAIMED, _STATE.SAVING)
+    ).count()
+    return work.report
+
+
+def in_rows(names: Collection[str]) -> set[str]:
+    """Return which of these names of files a row of any model has."""
+    found: set[str] = set()
+    for model in apps.get_models(include_auto_created=True):
+        alias = router.db_for_write(model)
+        if not model._meta.can_migrate(alias):  # a proxy, or a table that is not Django's
+            continue
+        for each in model._meta.local_concrete_fields:
+            if isinstance(each, models.FileField):
+                rows = model._base_manager.using(alias).filter(**{f"{each.attname}__in": names})
+                found.update(rows.values_list(each.attname, flat=True))
+    return found
+
+
+class _Work:
+    """A run of `clean` or `expire`."""
+
+    def __init__(self, progress: Progress, seconds: float | None) -> None:
+        self.report = Cleaned()
+        self.total, self._done, self._progress = 0, 0, progress
+        self._until = float("inf") if seconds is None else time.monotonic() + seconds
+        self._silent: dict[str, str] = {}  # storages that did not answer, and why
+
+    def settle(self) -> None:
+        """Settle the tickets whose process was killed while it saved a row."""
+        for ids in self._batches(_idle() & Q(state=_STATE.SAVING)):
+            for ticket in Ticket.objects.filter(pk__in=ids):
+                tickets.settle(ticket)
+                self.report.settled += ticket.state != _STATE.SAVING
+
+    def end(self, wanted: Q, chosen: Q = Q()) -> None:  # noqa: B008 -- a constant
+        """Close the tickets for which both conditions hold, and remove what was sent."""
+        for ids in self._batches(wanted & chosen):
+            closed = self._closed(ids, wanted)
+            if taken := in_rows([each.target for each in closed if each.kept]):
+                # Should not happen, and a file that is not deleted is the smaller evil.
+                rows = [each.pk for each in closed if each.target in taken]
+                Ticket.objects.filter(pk__in=rows).update(state=_STATE.ACCEPTED, claim=None)
+                self.report.settled += len(rows)
+            removed = self._remove([each for each in closed if each.target not in taken])
+            self.report.uploads += len(removed)
+            self.report.size += sum(each.size for each in removed)
+            done = Ticket.objects.filter(pk__in=[each.pk for each in removed])
+            done.update(kept=False, upload_id="", copy_id="", claim=None)
+            self.report.rows += done.filter(tickets.is_old()).delete()[0]
+
+    def forget(self) -> None:
+        """Delete the rows of old tickets, and whatever has come to their keys since they were closed."""
+        for ids in self._batches(_forgettable()):
+            removed = self._remove(list(Ticket.objects.filter(pk__in=ids)))
+            gone = Ticket.objects.filter(_forgettable(), pk__in=[each.pk for each in removed])
+            self.report.rows += gone.delete()[0]
+
+    def _batches(self, wanted: Q) -> Iterator[list[uuid.UUID]]:
+        """Yield the IDs of tickets, BATCH at a time, in one pass over the table."""
+        rows = Ticket.objects.filter(wanted).order_by("pk")
+        ids: list[uuid.UUID] = []
+        while not ids or len(ids) == BATCH:
+            if time.monotonic() > self._until:
+                self.report.is_complete = False
+                return
+            more = rows.filter(pk__gt=ids[-1]) if ids else rows
+            ids = list(more.values_list("pk", flat=True)[:BATCH])
+            if not ids:
+                return
+            yield ids
+            self._done += len(ids)
+            self._progress(self._done, max(self.total, self._done), f"{self._done:,} uploads")
+
+    def _closed(self, ids: Sequence[uuid.UUID], wanted: Q) -> list[Ticket]:
+        """Close those of these tickets for which the condition still holds, and return them.
+
+        A ticket that another transaction is accepting is skipped, or waited for, and then it does not hold.
+        """
+        run, now = uuid.uuid4(), timezone.now()
+        rows = Ticket.objects.filter(wanted, pk__in=ids)
+        with transaction.atomic(using=rows.db):
+            if connections[rows.db].features.has_select_for_update_skip_locked:
+                free = rows.select_for_update(skip_locked=True)
+                rows = rows.filter(pk__in=list(free.values_list("pk", flat=True)))
+            rows.update(state=_STATE.CANCELLED, claim=run)
+            closed = Ticket.objects.filter(pk__in=ids, claim=run)
+            closed.filter(expires_at__gt=now).update(expires_at=now)
+        return list(closed)
+
+    def _remove(self, closed: Sequence[Ticket]) -> list[Ticket]:
+        """Remove what closed tickets have on S3, and return those of which nothing is left."""
+        by_storage: dict[str, list[Ticket]] = defaultdict(list)
+        for each in closed:
+            # A file that came with a form has a row and nothing of its own on S3.
+            by_storage[each.storage if each.content_type else ""].append(each)
+        removed = by_storage.pop("", [])
+        for alias, some in by_storage.items():
+            failed = self._remove_from(alias, some)
+            removed += [each for each in some if each.pk not in failed]
+            if failed:
+                Ticket.objects.filter(pk__in=failed).exclude(state=_STATE.ACCEPTED).update(
+                    kept=True, claim=None
+                )
+                self.report.errors |= {str(key): reason for key, reason in failed.items()}
+        return removed
+
+    def _remove_from(self, alias: str, some: Sequence[Ticket]) -> dict[uuid.UUID, str]:
+        """Remove the objects of these tickets, and return why some were not removed."""
+        try:
+            storage = storage_of(alias)
+        except ImproperlyConfigured as error:
+            # What is accepted is in use, wherever it has been moved to.
+            return {each.pk: str(error) for each in some if each.state != _STATE.ACCEPTED}
+        if alias in self._silent:
+            return {each.pk: self._silent[alias] for each in some}
+        where = storage.target, storage.named_bucket
+        keys = {each.key: each for each in some}
+        parts: list[tuple[Ticket, Pending]] = []
+        for each in some:
+            if each.state != _STATE.ACCEPTED:  # else the upload is complete, and the target the row's
+                target = storage.key(each.target)
+                keys[target] = each
+                parts += [
+                    (each, Pending(*where, each.key, each.upload_id)),
+                    (each, Pending(*where, target, each.copy_id)),
+                ]
+        try:
+            with ThreadPoolExecutor(THREADS) as pool:
+                said = zip(parts, pool.map(_aborted, [each for _ticket, each in parts]), strict=True)
+                failed = {ticket.pk: reason for (ticket, _each), reason in said if reason}
+            failed |= {keys[key].pk: reason for key, reason in remove_all(*where, list(keys)).items()}
+        except FAILURES as error:
+            self.report.fix = errors.explain(error, storage.bucket_name, role="web")
+            failed = dict.fromkeys((each.pk for each in some), errors.reason(error))
+        if len(failed) == len(some):
+            self._silent[alias] = next(iter(failed.values()))
+        if "AccessDenied" in failed.values():
+            self.report.fix = self.report.fix or _DENIED
+        return failed
+
+
+def _aborted(upload: Pending) -> str:
+    """Abort a multipart upload if there is one, and return why it was not."""
+    try:
+        if upload.upload_id:
+            upload.abort()
+    except ClientError as error:
+        return errors.reason(error)
+    return ""
