@@ -15,7 +15,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
 import s3kit
 from s3kit.local.server import LocalServer
@@ -298,6 +298,55 @@ def test_links_that_have_expired_are_replaced(site: Site, page: Page, file: Make
     assert sorted(site.parts()) == [1, 2, 3]
 
 
+LOST: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a load balancer's own answer": {"status": 504, "body": "<h1>504 Gateway Time-out</h1>"},
+    "one that comes too early": {
+        "status": 409,
+        "headers": {"Retry-After": "1"},
+        "json": {"error": {"code": "in_progress", "message": "This upload is being checked."}},
+    },
+}
+
+
+@pytest.mark.parametrize("instead", LOST)
+@pytest.mark.parametrize("step", ["/uploads/", "/finish/"])
+def test_an_answer_that_is_lost_is_asked_for_again(
+    site: Site, page: Page, file: MakeFile, step: str, instead: str
+) -> None:
+    lost: list[int] = []
+
+    def lose(route: Route) -> None:
+        if lost or route.request.method != "POST":
+            route.continue_()
+            return
+        lost.append(route.fetch().status)
+        if LOST[instead]:
+            route.fulfill(**LOST[instead])
+        else:
+            route.abort()
+
+    page.route(f"**{step}", lose)
+    choose(page, lake := file(20 * KIB))
+    expect_state(page, "done")
+    assert lost in ([200], [201])
+    assert save(page) == [told(lake)]
+    assert len(site.left()) == 0
+
+
+def test_a_file_that_has_changed_is_not_sent(site: Site, page: Page, file: MakeFile) -> None:
+    event = Event()
+    site.fault("PUT", "partNumber=2&", hold=event, cut="reset", times=1)
+    choose(page, lake := file())
+    site.proxy.wait_for_hanging()
+    lake.write_bytes(b"something else")
+    event.set()
+    expect(row(page)).to_contain_text("This file can't be read. It may have been changed or moved.")
+    choose(page, lake)
+    expect_state(page, "done")
+    assert save(page) == [told(lake)]
+
+
 def exhausted(page: Page, fault: Fault) -> None:
     """Let the time of all further attempts pass."""
     seen = 0
@@ -322,25 +371,30 @@ def test_after_several_attempts_it_can_be_continued(site: Site, page: Page, file
     assert save(page) == [told(lake)]
 
 
-def test_many_files_few_at_once(site: Site, context: BrowserContext, file: MakeFile) -> None:
+def test_many_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
     files = [file(20 * KIB, f"Film {number}.bin") for number in range(50)]
-    under_way: set[Request] = set()
-    most = [0]
-
-    def begun(request: Request) -> None:
-        if request.method == "PUT":
-            under_way.add(request)
-            most.append(len(under_way))
-
-    page.on("request", begun)
-    page.on("requestfinished", lambda request: under_way.discard(request))
     choose(page, *files, label="Files")
     expect(page.locator(".s3kit-file")).to_have_count(50)
     expect(page.locator("[data-state=done]")).to_have_count(50)
-    assert 1 < max(most) <= 3
     assert save(page) == [told(each, f"Lake {number}") for number, each in enumerate(files)]
     assert site.left() == []
+
+
+def test_three_requests_at_once_for_all_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
+    page = opened(site, context, "many")
+    under_way: list[str] = []
+    page.on("request", lambda request: request.method == "PUT" and under_way.append(request.url))
+    event = site.held("/pending/")
+    choose(page, *(file(SIZE, f"{name}.bin") for name in "ABCDE"), label="Files")
+    expect(page.locator("[data-state=sending]")).to_have_count(4)
+    expect(page.locator("[data-state=queued]")).to_have_count(1)
+    site.proxy.wait_for_hanging()
+    page.evaluate("1")  # What the script has asked for by now is known.
+    assert len(under_way) == 3
+    event.set()
+    expect(page.locator("[data-state=done]")).to_have_count(5)
+    assert len(under_way) == 15
 
 
 # What is chosen again
@@ -382,6 +436,28 @@ def test_what_was_sent_but_not_saved_is_there_at_once(site: Site, page: Page, fi
     expect_state(page, "done")
     assert sorted(site.parts()) == [1, 2, 3]
     assert save(page) == [told(lake), told(lake, "River")]
+
+
+def test_the_browser_remembers_what_is_of_use_and_no_more(page: Page, file: MakeFile) -> None:
+    remembered = """() => {
+      const all = JSON.parse(localStorage.getItem("s3kit uploads"));
+      return [all.length, all.filter((each) => each.of === "old").length, all.at(-1).of];
+    }"""
+    page.evaluate(
+        """() => {
+          const one = (of, expires) => ({ of, address: `/uploads/${Math.random()}/`, expires });
+          const old = one("old", "2020-01-01T00:00:00Z");
+          const others = Array.from({ length: 300 }, () => one("other", "2999-01-01T00:00:00Z"));
+          localStorage.setItem("s3kit uploads", JSON.stringify([...others, old]));
+        }"""
+    )
+    choose(page, file(20 * KIB))
+    expect_state(page, "done")
+    number, old, last = page.evaluate(remembered)
+    assert (number, old) == (200, 0)
+    assert "Lake.bin" in last
+    button(page, "Remove Lake.bin").click()
+    assert page.evaluate(remembered) == [199, 0, "other"]
 
 
 def test_two_tabs_do_not_share_a_ticket(
@@ -428,11 +504,18 @@ def test_a_ticket_that_has_ended_is_replaced(site: Site, page: Page, file: MakeF
     assert save(page) == [told(lake)]
 
 
-def test_a_ticket_that_expires_meanwhile_is_replaced(site: Site, page: Page, file: MakeFile) -> None:
+ENDED = {
+    "expired": "UPDATE s3kit_uploads_ticket SET expires_at = '2020-01-01 00:00:00'",
+    "rules of a former deploy": """UPDATE s3kit_uploads_ticket SET rules = '{"former": 1}'""",
+}
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_a_ticket_that_ends_meanwhile_is_replaced(site: Site, page: Page, file: MakeFile, how: str) -> None:
     event = site.held(times=1)
     choose(page, lake := file())
     site.proxy.wait_for_hanging()
-    site.database("UPDATE s3kit_uploads_ticket SET expires_at = '2020-01-01 00:00:00'")
+    site.database(ENDED[how])
     event.set()
     expect_state(page, "done")
     assert save(page) == [told(lake)]
@@ -483,6 +566,15 @@ def test_what_was_sent_can_be_removed(site: Site, page: Page, file: MakeFile) ->
     assert page.get_by_label("File").evaluate("input => input.validity.valueMissing")
 
 
+def test_a_form_that_is_reset_has_no_files(site: Site, page: Page, file: MakeFile) -> None:
+    choose(page, file(20 * KIB))
+    expect_state(page, "done")
+    with page.expect_response("**/cancel/"):
+        page.evaluate("document.forms[0].reset()")
+    expect(page.locator(".s3kit-file")).to_have_count(0)
+    assert site.left() == []
+
+
 def test_the_keyboard_is_enough(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
     event = site.held("/pending/[0-9a-f]+\\?")
@@ -507,11 +599,13 @@ def test_a_form_waits_for_its_files(site: Site, page: Page, file: MakeFile) -> N
     event = site.held()
     choose(page, lake := file())
     site.proxy.wait_for_hanging()
+    page.evaluate("document.forms[0].addEventListener('submit', () => { window.submitted = true })")
     page.get_by_role("button", name="Save and continue").click()
     expect(page.get_by_role("alert")).to_have_text(
         "The form will be submitted when all files have been sent."
     )
     assert site.forms == []
+    assert not page.evaluate("window.submitted")  # Other scripts, such as htmx, wait too.
     button(page, "Don't submit yet").click()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.get_by_role("button", name="Save and continue")).to_be_focused()
@@ -649,6 +743,21 @@ def test_a_file_of_a_form_shown_again_can_be_replaced(page: Page, file: MakeFile
     assert save(page) == [told(last)]
 
 
+def test_a_file_of_a_form_shown_again_is_not_taken_twice(
+    site: Site, context: BrowserContext, file: MakeFile
+) -> None:
+    page = opened(site, context, "many")
+    page.locator("form").evaluate("form => { form.noValidate = true }")
+    page.get_by_label("Title").fill("")
+    choose(page, lake := file(20 * KIB), label="Files")
+    page.locator("button[name=_save]").click()
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    page.get_by_label("Title").fill("Lake")
+    choose(page, lake, label="Files")
+    expect(page.locator("[data-state=done]")).to_have_count(2)
+    assert save(page) == [told(lake, "Lake 0"), told(lake, "Lake 1")]
+
+
 # Where S3 can't be reached
 
 BARRED = {
@@ -668,11 +777,14 @@ def test_where_s3_takes_nothing_files_go_with_the_form(
     site: Site, page: Page, file: MakeFile, case: str
 ) -> None:
     page.clock.install()
+    page.evaluate(LISTEN)
     fault = site.fault(**BARRED[case])
     choose(page, lake := file(40 * KIB))
     exhausted(page, fault)
     expect(row(page)).to_contain_text("This file will be sent with the form.")
     assert page.get_by_label("File").evaluate("input => input.files[0].name") == "Lake.bin"
+    told_of = {"code": "barred", "message": "This file will be sent with the form."}
+    assert page.evaluate("events").pop() == ["error", "Lake.bin", told_of]
     assert save(page) == [told(lake)]
     assert sum(site.forms) > 40 * KIB
     assert site.left() == []

@@ -1,11 +1,12 @@
-// Sends files straight to S3 when they are chosen in a [data-s3kit-upload] (DirectFileField). The form then posts tokens.
+// Sends files straight to S3 when they are chosen in a [data-s3kit-upload], which is the widget of DirectFileField. The
+// form then posts their tokens.
 //
 // It works by event delegation, so fields may be added to the page at any time. For an interface of your own, listen to
 // the events that bubble from the file input. Their detail is {file} and more:
 //   s3kit:start              preventDefault() leaves the file to the form
 //   s3kit:progress           {sent, total} in bytes
 //   s3kit:done               {token}
-//   s3kit:error              {code, message}
+//   s3kit:error              {code, message}; after "barred" and "unavailable", a small file goes with the form
 //   s3kit:cancel             the file was cancelled, removed or replaced
 // Without any form, import `upload`.
 
@@ -15,9 +16,10 @@ const PAUSES = [1, 2, 4, 8]; // seconds before each further attempt
 const PATIENCE = 30; // seconds without progress after which a request is aborted
 const MEMORY = "s3kit uploads"; // in localStorage
 const REMEMBERED = 200; // files
+const ENDED = ["unknown", "expired", "accepted"]; // tickets: another user's, cancelled or too old, posted
 
-// `code` is one of the server's, or "connection", "changed", "denied" (S3 rejected a request), "barred" (S3 takes nothing
-// from this browser: no CORS rule, a firewall), "server". `wait` is in seconds, if waiting helps.
+// `code` is one of the server's, or "connection", "changed" (the file can't be read any more), "denied" (S3 rejected a
+// request), "barred" (S3 takes nothing from this browser: no CORS rule, a firewall) or "server". `wait` is in seconds.
 export class UploadError extends Error {
   constructor(code, message, wait) {
     super(message || code);
@@ -26,7 +28,7 @@ export class UploadError extends Error {
 }
 
 // Sends a file and resolves with {token, name, size, cancel()}. Post the token, or call cancel() to discard the file.
-// Rejects with an UploadError, or with the signal's reason. The same file continues where it stopped, after a reload too.
+// Rejects with an UploadError, or with the signal's reason. A file that is given again continues where it stopped.
 //   begin: the address of s3kit_uploads:begin
 //   rules or kind: the signed rules of a field, or the name of a registered kind
 //   csrf: the CSRF token (default: the page's); this and rules may be functions
@@ -55,7 +57,8 @@ export async function upload(file, options) {
         const { token, name, size } = await persist(finish, job);
         return { token, name, size, cancel: discard };
       } catch (error) {
-        if (again || !ticket || !["unknown", "expired", "accepted", "incomplete"].includes(error.code)) throw error;
+        // Begin once more if the ticket is of no more use: "stale" comes after a deploy with other rules.
+        if (again || !ticket || ![...ENDED, "stale", "incomplete"].includes(error.code)) throw error;
         if (error.code !== "incomplete") forget(ticket.address);
         ticket.release();
       }
@@ -63,7 +66,8 @@ export async function upload(file, options) {
   } catch (error) {
     if (job.signal?.aborted || ["rejected", "changed", "denied", "barred"].includes(error.code)) discard();
     else ticket?.release();
-    if (error instanceof UploadError && error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
+    const { code, message } = error;
+    if (message === code && job.messages?.[code]) error.message = job.messages[code];
     throw error;
   }
 }
@@ -73,8 +77,9 @@ async function begin(of, file, job) {
   const fields = () => ({ ...rules(), name: file.name, size: file.size });
   const state = await persist(() => ask(job, "POST", job.begin, fields), job);
   const { address, expires } = state;
+  const release = await lock(address); // Nobody else knows it yet.
   remembered((all) => [...all, { of, address, expires }]);
-  return { address, state, release: (await lock(address)) ?? (() => {}) };
+  return { address, state, release };
 }
 
 // Resolves with the unfinished or unposted ticket of this file, unless another tab or row has it, or with null.
@@ -84,12 +89,12 @@ async function resume(of, job) {
     if (!release) continue;
     try {
       const state = await persist(() => ask(job, "GET", address), job);
-      if (!document.querySelector(`.s3kit-file > [value="${CSS.escape(state.token)}"]`)) return { address, state, release };
+      const row = document.querySelector(`.s3kit-file > [value="${CSS.escape(state.token)}"]`);
+      if (!row) return { address, state, release };
       release();
     } catch (error) {
       release();
-      // Another user's, cancelled, expired, posted or rejected
-      if (!["unknown", "expired", "accepted", "rejected"].includes(error.code)) throw error;
+      if (![...ENDED, "rejected"].includes(error.code)) throw error;
       forget(address);
     }
   }
@@ -158,7 +163,8 @@ async function sendParts(file, { parts, received }, job) {
         report(number, 0);
         job.waiting(reason);
       };
-      const attempt = () => slot(() => put(file, part, { signal: job.signal, progress: (bytes) => report(number, bytes) }));
+      const watch = { signal: job.signal, progress: (bytes) => report(number, bytes) };
+      const attempt = () => slot(() => put(file, part, watch));
       try {
         await persist(attempt, { ...job, waiting }, () => failure);
         report(number, end - start);
@@ -335,14 +341,10 @@ function choose(field, input) {
     left.delete(field);
     for (const row of rowsOf(field)) remove(row, field);
   }
-  const made = [];
   for (const [i, file] of files.entries()) {
-    if (!problems[i] && !emit(input, "start", { file })) leave(field, file);
-    else made.push(build({ file, field, input, text, sent: 0, problem: problems[i] }));
-  }
-  for (const item of made) {
-    if (item.problem) fail(item, item.problem);
-    else run(item);
+    if (problems[i]) fail(build(file, field, input, text), problems[i]);
+    else if (emit(input, "start", { file })) run(build(file, field, input, text));
+    else leave(field, file);
   }
   sync(field);
 }
@@ -359,8 +361,8 @@ function problem(file, field, text) {
   if (file.size > kind.max_bytes) return error("too_large", { size: given, limit });
 }
 
-function build(item) {
-  const { file, field, text } = item;
+function build(file, field, input, text) {
+  const item = { file, field, input, text, sent: 0 };
   const note = `s3kit-note-${++count}`;
   item.row = make("li", { className: "s3kit-file" }, [
     make("span", { className: "s3kit-name", textContent: file.name }),
@@ -368,10 +370,11 @@ function build(item) {
     (item.bar = make("progress", { value: 0, ariaLabel: file.name })),
     (item.note = make("span", { className: "s3kit-note", id: note, tabIndex: -1 })),
     make("span", { className: "s3kit-buttons" }, [
-      (item.retry = make("button", { type: "button", textContent: text.retry, ariaLabel: `${text.retry} ${file.name}` })),
+      (item.retry = make("button", { type: "button", textContent: text.retry })),
       (item.button = make("button", { type: "button" })),
     ]),
   ]);
+  item.retry.ariaLabel = `${text.retry} ${file.name}`;
   item.retry.dataset.s3kit = "retry";
   item.button.dataset.s3kit = "remove";
   items.set(item.row, item);
@@ -421,10 +424,8 @@ async function run(item) {
     announce(item);
     emit(input, "progress", { file, sent, total });
   };
-  const { begin } = field.dataset;
-  const rules = () => field.dataset.rules;
+  const about = { begin: field.dataset.begin, rules: () => field.dataset.rules, renew, messages: text };
   const scope = location.pathname + plain(input.name);
-  const options = { begin, rules, renew, scope, messages: text, signal, progress, waiting };
   active.add(item);
   window.addEventListener("beforeunload", warn);
   item.pace = null;
@@ -434,7 +435,7 @@ async function run(item) {
     item.result = await inTurn(async () => {
       signal.throwIfAborted();
       if (barred) throw new UploadError("barred");
-      return upload(file, options);
+      return upload(file, { ...about, scope, signal, progress, waiting });
     });
     const hidden = make("input", { type: "hidden", name: input.name, value: item.result.token });
     if (input.hasAttribute("form")) hidden.setAttribute("form", input.getAttribute("form"));
@@ -454,6 +455,7 @@ async function run(item) {
 function fail(item, error) {
   const { file, field, input, text } = item;
   let { code = "server", message = text.server } = error;
+  let state = "failed";
   if (!(error instanceof UploadError)) reportError(error);
   barred ||= code === "barred";
   if (code === "barred" || (code === "unavailable" && !item.sent)) {
@@ -461,15 +463,12 @@ function fail(item, error) {
     const others = (left.get(field) ?? []).reduce((sum, each) => sum + each.size, 0);
     if (others + file.size <= limit) {
       leave(field, file);
-      show(item, "form");
-      announce(item, text.form);
-      return sync(field);
-    }
-    if (code === "barred") message = fill(text.barred, { limit: size(limit, field) });
+      [state, message] = ["form", text.form];
+    } else if (code === "barred") message = fill(text.barred, { limit: size(limit, field) });
   }
   item.code = code;
   item.again = !["type", "too_large", "empty", "name", "rejected", "changed", "forbidden"].includes(code);
-  show(item, "failed", message);
+  show(item, state, message);
   announce(item, message);
   sync(field);
   emit(input, "error", { file, code, message });
@@ -494,7 +493,7 @@ function remove(row, field) {
   settle(inputOf(field).form);
 }
 
-// Puts what is left to the form into the file input. Lifts `required` while there are rows, and ties errors to the input.
+// Puts what is left to the form into the input, lifts `required` while there are rows, and ties errors to the input.
 function sync(field) {
   const input = inputOf(field);
   const rows = rowsOf(field);
@@ -504,8 +503,8 @@ function sync(field) {
   if (rows.length && input.required) input.dataset.required = "";
   input.required = !rows.length && "required" in input.dataset;
   const errors = rows.filter((row) => row.dataset.state === "failed").map((row) => items.get(row).note.id);
-  const others = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.startsWith("s3kit-note-"));
-  const ids = [...others, ...errors].join(" ").trim();
+  const described = (input.getAttribute("aria-describedby") ?? "").split(" ");
+  const ids = [...described.filter((id) => !id.startsWith("s3kit-note-")), ...errors].join(" ").trim();
   if (ids) input.setAttribute("aria-describedby", ids);
   else input.removeAttribute("aria-describedby");
   if (errors.length) input.ariaInvalid = "true";
@@ -650,7 +649,9 @@ const handlers = {
     const { code } = items.get(row);
     barred = false;
     // What has failed for the same reason is tried again together.
-    for (const item of rowsOf(field).map((each) => items.get(each))) if (item?.state === "failed" && item.code === code) run(item);
+    for (const item of rowsOf(field).map((each) => items.get(each))) {
+      if (item?.state === "failed" && item.code === code) run(item);
+    }
     sync(field);
   },
   // In the capture phase, before htmx and other scripts
