@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
+from itertools import dropwhile
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -376,5 +377,5 @@ def test_two_requests_that_begin_at_once_wait_for_each_other_on_sqlite(user: Use
     with CaptureQueriesContext(connection) as queries:
         uploads.begin(user, TEXT, name="a.txt", size=1)
     asked = [each["sql"] for each in queries]
-    (start,) = [number for number, sql in enumerate(asked) if sql.startswith("SAVEPOINT")]
-    assert asked[start + 1].startswith("UPDATE")
+    within = dropwhile(lambda sql: not sql.startswith("SAVEPOINT"), asked)
+    assert next(sql for sql in within if not sql.startswith("SAVEPOINT")).startswith("UPDATE")
