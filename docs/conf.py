@@ -24,7 +24,7 @@ SECTIONS = {
     "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits"],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
-        *("Uploads from an app <uploads-api>", "After an upload <uploads-hooks>", "names"),
+        *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),
         *("Private files in rich text <links>", "works-with"),
     ],
     "Operate": [

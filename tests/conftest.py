@@ -83,7 +83,8 @@ def install(
 ) -> Callable[[str], Installed]:
     """Return a function that bakes and installs a project on a line of Django, once.
 
-    Processes that run tests side by side have a project each, and share the environment of the first.
+    Processes that run tests side by side have a project each, and share its environment. It is in no process's own
+    folder, which goes when that process has no more tests.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -94,16 +95,13 @@ def install(
         answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
         result = cookies_session.bake(extra_context=answers, template=str(template))
         assert result.exit_code == 0, result.exception
-        project = Installed(result.project_path, django, python)
-        with (shared / f"installed-{django}").open("a+", encoding="utf-8") as first:
-            fcntl.flock(first, fcntl.LOCK_EX)
-            first.seek(0)
-            if path := first.read():
-                Installed(Path(path), django, python).lend(project.path)
-            else:
-                run("make", ".venv", cwd=project.path, PYTHON=python, UV_PYTHON=python)
-                first.write(str(project.path))
-        return project
+        owner = Installed(shared / f"installed-{django}", django, python)
+        with (shared / f"installing-{django}").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not owner.path.exists():
+                shutil.copytree(result.project_path, owner.path)
+                run("make", ".venv", cwd=owner.path, PYTHON=python, UV_PYTHON=python)
+        return Installed(owner.lend(result.project_path), django, python)
 
     return install_once
 

@@ -1,9 +1,13 @@
-"""A real PostgreSQL for tests: Debian's programs, on loopback, with its data in a temporary folder."""
+"""A real PostgreSQL for tests: Debian's programs, on loopback, with its data in a temporary folder.
+
+The library's tests load this file, too, so it imports nothing of its package.
+"""
 
 import os
 import pwd
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.machine import free_port
 
 USER = "site"
 
@@ -89,7 +91,9 @@ def running_postgres() -> Iterator[Postgres]:
         if as_user:
             os.chown(folder, as_user["user"], as_user["group"])
         data, secret = folder / "data", folder / "password"
-        server = Postgres(place, folder, free_port(), secrets.token_hex(16))
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        server = Postgres(place, folder, port, secrets.token_hex(16))
         secret.write_text(server.password, encoding="ascii")
         secret.chmod(0o644)  # within a folder that is closed
 

@@ -17,10 +17,11 @@ from django.test import Client, RequestFactory
 
 from s3kit import uploads
 from s3kit.uploads import DirectFileField, DirectUploadsMixin, Kind
+from s3kit.uploads.widgets import AdminDirectFileInput
 from tests.ministack import MakeSite, SiteOnS3
 from tests.new_sites import blocks
 from tests.processes import ROOT
-from tests.shop.models import Document, Film, Photo, Still
+from tests.shop.models import Clip, Document, Film, Photo, Still
 from tests.test_uploads_fields import MP4, Inputs, by_user, content, keys, photo, send
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -170,7 +171,7 @@ def test_nobody_posts_anothers_file(browser: Client) -> None:
 
 
 @with_pages
-def test_a_file_is_cleared(browser: Client, editor: User) -> None:  # noqa: ARG001
+def test_a_column_with_a_folder_of_its_row(browser: Client, editor: User) -> None:  # noqa: ARG001
     document = Document.objects.create(file=ContentFile(b"1", "a.txt"))
     page = f"/admin/shop/document/{document.pk}/change/"
     assert fields(browser, page) == {"file": ""}  # its upload_to is a function of the row
@@ -180,6 +181,18 @@ def test_a_file_is_cleared(browser: Client, editor: User) -> None:  # noqa: ARG0
     assert browser.post(page, {"file": SimpleUploadedFile("b.txt", b"2")}).status_code == 302
     document.refresh_from_db()
     assert re.fullmatch(rf"documents/{document.pk}/b-[0-9a-z]+\.txt", str(document.file.name))
+
+
+@with_pages
+def test_a_file_is_cleared_or_replaced_but_not_both(browser: Client, editor: User) -> None:  # noqa: ARG001
+    clip = Clip.objects.create(title="Lake", file=ContentFile(b"1", "a.txt"))
+    page = f"/admin/shop/clip/{clip.pk}/change/"
+    clear = {"title": "Lake", "file-clear": "on"}
+    both = browser.post(page, {**clear, "file": sent(browser, page, "file")})
+    assert "submit a file or check the clear checkbox" in both.content.decode()
+    assert browser.post(page, clear).status_code == 302
+    clip.refresh_from_db()
+    assert not clip.file
 
 
 @with_pages
@@ -265,6 +278,11 @@ def test_overrides_of_all_columns() -> None:
         assert type(form_field(image, formfield_overrides=plain)) is expected
     found = form_field(film, formfield_overrides={models.FileField: {"widget": forms.FileInput}})
     assert type(found.widget) is forms.FileInput
+    theme = {models.FileField: {"widget": forms.ClearableFileInput}}  # as some themes of the admin have it
+    own = {"file": {"widget": AdminDirectFileInput}}
+    found = form_field(film, formfield_overrides=theme, direct_uploads=own)
+    assert type(found.widget) is AdminDirectFileInput
+    assert found.widget.kinds == found.kinds
 
 
 def test_columns_that_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -620,6 +620,9 @@ def test_several_files_in_one_field(site: SiteOnS3, browser: Client) -> None:
     assert not ManyForm(*_posted({}, {})).is_valid()
     form = ManyForm(*_posted({}, {"files": [SimpleUploadedFile(f"{n}.txt", b"x") for n in range(4)]}))
     assert "at most 3 files" in str(form.errors)
+    form = ManyForm(*_posted({"files-clear": ["on"]}, {"files": [plain]}))
+    form.fields["files"].required = form.fields["files"].widget.is_required = False
+    assert "not both" in str(form.errors)
     bad = ManyForm(*_posted({}, {"files": [SimpleUploadedFile("a.exe", b"x"), plain]}))
     assert "a.exe: Files of this type" in str(bad.errors)
 

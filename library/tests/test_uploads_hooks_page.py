@@ -18,8 +18,9 @@ from django.test import Client
 from django.urls import include, path
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, limits
+from s3kit.uploads import DirectFileField
 from s3kit.uploads.models import Ticket
+from s3kit.uploads.options import quotas as quotas_of
 from tests.ministack import MakeSite, SiteOnS3
 from tests.new_sites import blocks
 from tests.processes import ROOT
@@ -203,11 +204,11 @@ def test_the_signal_says_what_was_saved(
     assert content(clip.file) == b"a film"
 
 
-def test_names_and_quotas(films: Any, browser: Client, anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TICKETS_PER_HOUR", "OPEN_BYTES"):
-        monkeypatch.setattr(limits, name, getattr(limits, name))
-    films("films.limits")
-    assert (limits.TICKETS_PER_HOUR, limits.OPEN_BYTES) == (1000, 100 * 2**30)
+def test_names_and_quotas(films: Any, browser: Client, anna: User, settings: Any) -> None:
+    settings.S3KIT_UPLOADS = films("films.settings").S3KIT_UPLOADS
+    assert quotas_of(anna) == {"PER_HOUR": 50, "UNFINISHED_BYTES": 10 * 2**30}
+    anna.groups.create(name="editors")
+    assert quotas_of(anna)["PER_HOUR"] == 1000
     names, quotas = films("films.names"), films("films.quotas")
 
     class Form(films("films.forms").FilmForm):  # type: ignore[misc]

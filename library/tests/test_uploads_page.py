@@ -20,6 +20,7 @@ from tests.processes import ROOT, Started, free_port, until
 pytestmark = pytest.mark.slow
 
 PAGE = (ROOT.parent / "docs" / "uploads.md").read_text("utf-8")
+MANAGE = "python manage.py "
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1"
 
 # What the sections after the first leave to the reader: views like those that the page has shown.
@@ -106,6 +107,13 @@ def follow(block: Block, site: NewSite) -> None:
         written.write(f"\n\n{block.code}" if is_more else block.code)
 
 
+def words_of(line: str) -> list[str]:
+    """Return the arguments of a line that runs manage.py."""
+    command, words = line[: len(MANAGE)], line[len(MANAGE) :].split()
+    assert command == MANAGE
+    return words
+
+
 def saved(site: NewSite) -> Any:
     printed = site.run("shell", "-v", "0", "-c", SAVED)
     return json.loads(printed.rpartition("ROWS ")[2])
@@ -142,7 +150,7 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
     text = site.settings.read_text("utf-8")
     site.settings.write_text(text.replace("127.0.0.1:8000", f"127.0.0.1:{port}"), "utf-8")
 
-    *commands, run = [line.removeprefix("python manage.py ").split() for line in last.code.splitlines()]
+    *commands, run = map(words_of, last.code.splitlines())
     admin = {"USERNAME": "anna", "EMAIL": "anna@example.com", "PASSWORD": "a secret of Anna"}
     answers = {f"DJANGO_SUPERUSER_{name}": value for name, value in admin.items()}
     for words in commands:
@@ -171,8 +179,9 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
     started_processes[0].end()
 
     # The other sections, each of which adds to it.
-    for section in steps.values():
-        for block in section:
+    later = [block for section in steps.values() for block in section]
+    for block in later:
+        if block.language != "sh":
             follow(block, site)
     for name, more in (("cinema/views.py", MORE_VIEWS), ("mysite/urls.py", MORE_URLS)):
         with (site.folder / name).open("a", encoding="utf-8") as written:
@@ -191,6 +200,9 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
     assert [title for title, _link in rows["Film"]] == ["A lake", "Lake.mp4", "By staff"]
     assert rows["tickets"] == ["accepted"] * 7
     assert (tab.sent, tab.problems) == (8, [])
+    for block in later:
+        if block.language == "sh":
+            site.run(*words_of(block.code))
 
 
 def test_every_block_of_code_is_followed(steps: dict[str, list[Block]]) -> None:

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
 from s3kit.uploads import DirectImageField, DirectUploadsMixin
-from tests.shop.models import Document, Film, Photo, Still
+from tests.shop.models import Clip, Document, Film, Photo, Still
 
 
 class StillInline(DirectUploadsMixin, admin.TabularInline):
@@ -35,6 +35,10 @@ class DocumentAdmin(DirectUploadsMixin, admin.ModelAdmin):
     pass
 
 
+class ClipAdmin(DirectUploadsMixin, admin.ModelAdmin):
+    fields = ("title", "file")
+
+
 class StillAdmin(DirectUploadsMixin, admin.ModelAdmin):
     autocomplete_fields = ("film",)
 
@@ -44,6 +48,7 @@ site.register(Film, FilmAdmin)
 site.register(Photo, PhotoAdmin)
 site.register(Document, DocumentAdmin)
 site.register(Still, StillAdmin)
+site.register(Clip, ClipAdmin)
 
 
 def log_in(request: HttpRequest, name: str) -> HttpResponse:

@@ -46,7 +46,7 @@ class Clip(models.Model):
     """A film with an owner, as docs/uploads-hooks.md has it."""
 
     title = models.CharField(max_length=50)
-    file = models.FileField(upload_to="clips/")
+    file = models.FileField(upload_to="clips/", blank=True)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
     size = models.PositiveBigIntegerField(default=0)
 

@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.files.base import File
 from django.db import models
+from django.forms.widgets import FILE_INPUT_CONTRADICTION
 from django.utils.translation import ngettext_lazy
 
 from s3kit.uploads.errors import UploadError
@@ -88,7 +89,7 @@ class DirectFileField(forms.FileField):
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         """Return the file, or the list of files. Raise ValidationError."""
-        if not self.multiple:
+        if not self.multiple or data is FILE_INPUT_CONTRADICTION:
             return super().clean(data, initial)
         files = [each for each in data or () if each]
         if not files:
