@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden bench audit
+.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden docs docs-links bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -18,7 +18,9 @@ help:
 	@echo "make works-with  the library beside other people's packages, in the newest versions"
 	@echo "make works-with-page  write docs/works-with.md anew from these tests"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
-	@echo "make bench      measure collectstatic and signed links beside others, ten minutes (BENCH=--quick: one)"
+	@echo "make docs       build the documentation site into .work/site; a warning is an error"
+	@echo "make docs-links  ask for each external link of the documentation; needs the network"
+	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
@@ -48,8 +50,11 @@ demo: $(UV_READY)
 	@touch $@
 
 lint: .venv/installed
-	@.venv/bin/ruff check demo.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py hooks tests benchmarks
+	@.venv/bin/ruff check demo.py docs/conf.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs/conf.py hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
+
+# Tests start hundreds of processes: each would compile all that it imports, where the shell forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Where uv.mk puts a uv that the machine lacks: tests install with it.
 test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
@@ -57,7 +62,7 @@ test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
 # The library's tests first: what they find, the template's would find again, and later.
 test: lint
 	@cd library && ../.venv/bin/pytest -n $(WORKERS)
-	@.venv/bin/pytest -n $(WORKERS) --dist loadfile
+	@.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/installed
 	@cd library && ../.venv/bin/pytest -n $(WORKERS) -m "not slow"
@@ -93,6 +98,21 @@ works-with-page: .work/works-with/installed
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies
+
+# Sphinx and its theme, without what tests need.
+.work/docs/installed: $(UV_READY) pyproject.toml tests/constraints.txt
+	@$(UV) venv --quiet --allow-existing .work/docs
+	@$(UV) pip install --quiet --python .work/docs --group docs --constraints tests/constraints.txt
+	@touch $@
+
+SPHINX := .work/docs/bin/sphinx-build --quiet --fresh-env --nitpicky --doctree-dir .work/docs/trees
+
+docs: .work/docs/installed
+	@$(SPHINX) --fail-on-warning --keep-going docs .work/site
+	@echo "The site is built: .work/site/index.html"
+
+docs-links: .work/docs/installed
+	@$(SPHINX) --builder linkcheck docs .work/docs/links
 
 bench: $(UV_READY)
 	@UV="$(UV)" $(UV) run --quiet --no-project --python $(or $(UV_PYTHON),'>=3.11') python -m benchmarks $(BENCH)

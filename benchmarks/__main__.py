@@ -323,14 +323,14 @@ def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]
     return taken
 
 
-def upload(size: int, uv: str) -> dict[str, uploads.Upload]:
-    """Return what an upload of so many MB takes, by way."""
+def upload(size: int, uv: str) -> list[list[str]]:
+    """Return the rows of the table of uploads, the largest of so many MB."""
     python = site_environment(uv)
     with server() as s3:  # another one: the first holds what was published
-        taken = uploads.measure(s3.url, size * uploads.MB, str(python))
-    for title, memory, held, *_ in uploads.rows(taken):
-        say(f"upload of {size:,} MB  {title:16}{memory:>7} MB of memory{held:>8} s of a worker")
-    return taken
+        rows = uploads.rows(uploads.measure(s3.url, uploads.cases(size), str(python)))
+    for row in rows:
+        say("  ".join(row))
+    return rows
 
 
 # ------------------------------------------------------------------------------------------------- the tables
@@ -453,7 +453,7 @@ def main() -> None:
         rounds = 1 if options.quick else 5
         listed = names.measure(WORK / "names", site_environment(uv), [*SIZES.values(), 10], rounds)
     size = uploads.SIZE // 10 if options.quick else uploads.SIZE
-    sent = upload(size, uv) if "uploads" in only else {}
+    sent = upload(size, uv) if "uploads" in only else []
 
     out = [f"{facts}. The server alone answers {rate:,} requests a second."]
     versions = sorted({package for peer in needed for package in PEERS[peer].packages})
@@ -472,7 +472,7 @@ def main() -> None:
     if listed:
         out += ["**`s3 manifest`**", table(names.HEADING, listed, texts=0)]
     if sent:
-        out += [f"**An upload of {size:,} MB**", table(uploads.HEADING, uploads.rows(sent), texts=1)]
+        out += ["**Uploads**", table(uploads.HEADING, sent, texts=2)]
     sys.stdout.write("\n\n".join(out) + "\n")
     say(f"{time.monotonic() - began:.0f} s in all")
 

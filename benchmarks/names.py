@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 from benchmarks import files
-from benchmarks.uploads import TEMPLATE
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 
 HEADING = ["files", "`s3 manifest`, s", "`manage.py check`, s", "ratio"]
 

@@ -1,5 +1,6 @@
 """Fixtures of the template's tests, and the rule that a skipped test is a failed one."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -27,6 +28,12 @@ settings.register_profile(
     derandomize="STRICT_SKIPS" in os.environ,
 )
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first: processes that each take the next file then end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +78,16 @@ def baked(cookies_session: Cookies, template: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def install(cookies_session: Cookies, template: Path) -> Callable[[str], Installed]:
-    """Return a function that bakes and installs a project on a line of Django, once."""
+def install(
+    cookies_session: Cookies, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Installed]:
+    """Return a function that bakes and installs a project on a line of Django, once.
+
+    Processes that run tests side by side have a project each, and share its environment. It is in no process's own
+    folder, which goes when that process has no more tests.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
     @cache
     def install_once(django: str) -> Installed:
@@ -80,8 +95,13 @@ def install(cookies_session: Cookies, template: Path) -> Callable[[str], Install
         answers = FIXED | {"django_version": django, "project_name": "O'Neil & <Söhne> 사진"}
         result = cookies_session.bake(extra_context=answers, template=str(template))
         assert result.exit_code == 0, result.exception
-        run("make", ".venv", cwd=result.project_path, PYTHON=python, UV_PYTHON=python)
-        return Installed(result.project_path, django, python)
+        owner = Installed(shared / f"installed-{django}", django, python)
+        with (shared / f"installing-{django}").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not owner.path.exists():
+                shutil.copytree(result.project_path, owner.path)
+                run("make", ".venv", cwd=owner.path, PYTHON=python, UV_PYTHON=python)
+        return Installed(owner.lend(result.project_path), django, python)
 
     return install_once
 

@@ -1,5 +1,6 @@
 """A baked project with its own virtual environment, as a new user has it after `make .venv`."""
 
+import shutil
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -27,6 +28,20 @@ class Installed:
     def manage(self, *words: str, expect: int = 0, **environment: str) -> str:
         """Run a command of manage.py and return what it printed."""
         return run(".venv/bin/python", "manage.py", *words, cwd=self.path, expect=expect, **environment)
+
+    def copy(self, folder: Path) -> Path:
+        """Copy the project for a test to change, as a clone with an .env; the environment stays one for all."""
+        apart = shutil.ignore_patterns(".venv", "var", "db.sqlite3*", ".*_cache", "__pycache__")
+        shutil.copytree(self.path, folder, symlinks=True, ignore=apart)
+        return self.lend(folder)
+
+    def lend(self, project: Path) -> Path:
+        """Give another project, which needs the same packages, this one's environment and lock."""
+        (project / ".venv").symlink_to(self.path / ".venv")
+        if not (project / "uv.lock").exists():
+            shutil.copy2(self.path / "uv.lock", project)
+        (project / ".venv").touch()  # newer than pyproject.toml, for make
+        return project
 
 
 PYTHONS = {"5.2": "3.11", "6.1": "3.12"}

@@ -47,7 +47,7 @@ def clean_environment(**more: str) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "DJANGO_", "PYTEST_", "VIRTUAL_ENV", "UV_PYTHON", "MAKE", "MFLAGS"))
-        and name not in {"DATABASE_URL", "EMAIL_URL", "USE_S3", "PYTHON"}
+        and name not in {"DATABASE_URL", "EMAIL_URL", "USE_S3", "PYTHON", "PYTHONDONTWRITEBYTECODE"}
     }
     kept["PATH"] = f"{kept['PATH']}{os.pathsep}{ROOT / '.uv' / 'bin'}"
     return kept | more

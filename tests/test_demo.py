@@ -98,6 +98,10 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
     shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     environment = {"PATH": path_without_uv(), "HOME": str(tmp_path)}
+    # What this machine has downloaded once is not downloaded again.
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for name, folder in (("UV", "uv"), ("PIP", "pip"), ("S3KIT", "django-s3-kit")):
+        environment[f"{name}_CACHE_DIR"] = os.environ.get(f"{name}_CACHE_DIR") or str(cache / folder)
     password, settings = "", PROJECT / "config" / "settings.py"
     for round_ in (1, 2):
         with running("make", "demo", cwd=clone, **environment) as demo:

@@ -1,5 +1,6 @@
 """What the documents say leads somewhere: links, paths, and the steps to a new prompt, done on a copy."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.answers import PROJECT, ROOT
-from tests.machine import commit, interpreter, run
+from tests.installed import Installed
+from tests.machine import commit, run
 
 DOCUMENTS = sorted(
     path
@@ -53,6 +55,20 @@ def test_dead_links_are_seen(tmp_path: Path) -> None:
         "# One heading\n\n[1](#one-heading) [2](b.md) [3](#two) [4](a.md#one)\n", "utf-8"
     )
     assert dead_links(tmp_path / "a.md") == ["b.md", "#two", "a.md#one"]
+
+
+def test_the_gallery_uses_nothing_that_the_page_on_uploads_does_not_show() -> None:
+    page = text_of(ROOT / "docs" / "uploads.md")
+    used = {
+        alias.name.rpartition(".")[2]
+        for file in (PROJECT / "gallery").rglob("*.py")
+        for node in ast.walk(ast.parse(text_of(file)))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if (getattr(node, "module", None) or alias.name).split(".")[0] == "s3kit"
+    }
+    assert used
+    assert {name for name in used if not re.search(rf"\b{name}\b", page)} == set()
 
 
 HOW = ROOT / "docs" / "how-it-is-built.md"
@@ -124,7 +140,7 @@ def test_each_block_of_the_page_is_a_step() -> None:
 
 
 @pytest.mark.slow
-def test_the_steps_add_a_prompt(template: Path, tmp_path: Path) -> None:
+def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installed) -> None:
     copy = tmp_path / "template"
     shutil.copytree(template, copy, symlinks=True)
     for step in steps():
@@ -143,8 +159,7 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path) -> None:
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")
-    python = interpreter("3.11")
-    run("make", ".venv", cwd=project, PYTHON=python, UV_PYTHON=python)
+    on_lts.lend(project)
     code = "from django.conf import settings; print(settings.LANGUAGE_CODE)"
     assert run(".venv/bin/python", "manage.py", "shell", "--no-imports", "-c", code, cwd=project) == "ko\n"
     run(".venv/bin/pytest", "-q", "tests/test_settings.py", cwd=project)

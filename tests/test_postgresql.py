@@ -22,7 +22,8 @@ def postgres() -> Iterator[Postgres]:
 
 
 def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:
-    options = ["-q", "-p", "no:cacheprovider", "--create-db", "--reuse-db"]
+    # Those of the settings start processes with databases of their own.
+    options = ["-q", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "--ignore=tests/test_settings.py"]
     url = postgres.new_database()
     printed = run(".venv/bin/pytest", *options, cwd=installed.path, TEST_DATABASE_URL=url)
     assert re.search(r"\d+ passed", printed)

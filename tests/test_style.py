@@ -11,7 +11,18 @@ from tests.answers import ROOT
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["linted", "formatted"])
 def test_own_code_is(command: list[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", *command, "--no-cache", "demo.py", "hooks", "tests", "benchmarks"],
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            *command,
+            "--no-cache",
+            "demo.py",
+            "docs/conf.py",
+            "hooks",
+            "tests",
+            "benchmarks",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

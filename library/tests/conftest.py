@@ -1,5 +1,6 @@
 """Fixtures of the library's tests, and the rule that a skipped test is a failed one."""
 
+import gc
 import os
 from fnmatch import fnmatch
 from pathlib import Path
@@ -14,6 +15,7 @@ pytest_plugins = [
     "tests.doctored",
     "tests.fake_aws",
     "tests.chromium",
+    "tests.new_sites",
 ]
 
 # A machine that is busy with other things has found no counterexample. In CI the examples are the same each
@@ -25,6 +27,13 @@ settings.register_profile(
     derandomize="STRICT_SKIPS" in os.environ,
 )
 settings.load_profile("unhurried")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays to the end anyway: modules, and the tests themselves."""
+    gc.collect()
+    gc.freeze()
+
 
 # A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails.
 _LISTED = Path(__file__).parents[2] / "tests" / "allowed_skips.txt"

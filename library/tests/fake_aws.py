@@ -16,7 +16,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import EndpointConnectionError
 
 from s3kit import clients
-from tests.ministack import LOADER, REGION
+from tests.ministack import REGION
 
 ACCOUNT, OTHER = "111111111111", "999999999999"
 
@@ -113,7 +113,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAWS]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     clients.forget()
     fake = FakeAWS()
-    clients._core(None).register_component("data_loader", LOADER)
     clients._core(None).register("before-send", fake)
     yield fake
     clients.forget()

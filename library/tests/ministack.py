@@ -7,23 +7,26 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import botocore.loaders
+import botocore.session
 import pytest
 
 from s3kit import clients
-from s3kit.buckets import apply, policies
+from s3kit.buckets import apply, plan, policies
+from s3kit.buckets import wanted as buckets
+from s3kit.buckets.account import Account
 from s3kit.deployment import Deployment, Key
 from s3kit.local.server import LocalServer, running
 
 REGION = "eu-central-1"
 OTHER_ACCOUNT = "111122223333"
 
-LOADER = botocore.loaders.Loader()
+# Each session would parse botocore's files anew, and most tests make some.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def s3_storages(
@@ -91,9 +94,15 @@ def anonymous(
         connection.close()
 
 
+@cache
+def root_client(store: LocalServer, service: str = "s3") -> Any:
+    """Return root's client, one for all tests: a new one takes longer than most requests."""
+    return store.client(service)
+
+
 def new_user(store: LocalServer, *documents: Mapping[str, Any]) -> Key:
     """Return the key of a new IAM user with just these policies."""
-    iam = store.client("iam")
+    iam = root_client(store, "iam")
     name = f"user-{secrets.token_hex(6)}"
     iam.create_user(UserName=name)
     for number, document in enumerate(documents):
@@ -131,7 +140,7 @@ class SiteOnS3:
     @cached_property
     def root(self) -> Any:
         """The S3 client of root, to look at what is there and to put things right or wrong."""
-        return self.store.client()
+        return root_client(self.store)
 
     def url(self, bucket: str, key: str) -> str:
         """Return the plain address of an object; the key must need no encoding."""
@@ -146,6 +155,26 @@ def pretended_server(folder: Path, endpoint: str, key: str = "LOCAL") -> Iterato
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+# What new buckets are like, by the aspects that count.
+_NEW: dict[tuple[str, ...], Any] = {}
+
+
+def prepare(store: LocalServer, deployment: Deployment) -> None:
+    """Make new buckets as `apply.prepare` leaves them, without its many looks at what is there."""
+    targets = [bucket.target for bucket in deployment.buckets]
+    if any(target.endpoint != store.endpoint or target.provider_name for target in targets):
+        apply.prepare(deployment)  # what another server supports shows there
+        return
+    for want in buckets.wanted(deployment):
+        apply._create(want.bucket)
+        titles = tuple(want.aspects)
+        if titles not in _NEW:
+            _NEW[titles] = plan.read(want)
+        client, bucket = clients.command(want.bucket.target), plan.named(want.bucket)
+        for step in apply.steps(plan.compare(want, _NEW[titles], Account(), replace=False)):
+            buckets.ASPECTS[step.aspect].write(client, bucket, step.value)
 
 
 class MakeSite(Protocol):
@@ -179,8 +208,6 @@ def act_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActAs]:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key.id)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key.secret)
         clients.forget()
-        # The next session need not parse botocore's files again.
-        clients._core(None).register_component("data_loader", LOADER)
 
     yield act
     clients.forget()
@@ -213,11 +240,11 @@ def s3_site(store: LocalServer, settings: Any, act_as: ActAs) -> MakeSite:
         )
         wanted = Deployment.load()
         if prepared:
-            apply.prepare(wanted.with_key(store.root))
+            prepare(store, wanted.with_key(store.root))
         else:
             location = {"LocationConstraint": REGION}
             for name in {static_bucket, media_bucket}:
-                store.client().create_bucket(Bucket=name, CreateBucketConfiguration=location)
+                root_client(store).create_bucket(Bucket=name, CreateBucketConfiguration=location)
         roles = (policies.document(policies.ROLES[role](wanted)) for role in ("web", "deploy"))
         key = new_user(store, *roles)
         act_as(key)

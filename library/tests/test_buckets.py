@@ -142,11 +142,22 @@ def uploaded(site: SiteOnS3, **acl: str) -> tuple[int, int]:
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
 def test_what_a_visitor_gets(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
-    site = s3_site(access, one_bucket=one_bucket)
+    site = s3_site(access, one_bucket=one_bucket, prepared=False)
+    apply.prepare(Deployment.load().with_key(site.store.root))
     acl = {"ACL": "public-read"} if access == "public-read" else {}
     assert uploaded(site, **acl) == (200, 403 if access == "private" else 200)
     site.root.put_object(Bucket=site.static_bucket, Key="other", Body=b"a")
     assert anonymous(site.url(site.static_bucket, "other")).status == 403
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_bucket", [False, True])
+@pytest.mark.parametrize("access", ACCESS)
+def test_the_buckets_of_tests_are_what_prepare_makes(
+    s3_site: MakeSite, access: str, one_bucket: bool
+) -> None:
+    site = s3_site(access, one_bucket=one_bucket, media={"versioning": True, "bucket_tags": {"a": "b"}})
+    assert apply.prepare(Deployment.load().with_key(site.store.root)) == []
 
 
 @pytest.mark.slow

@@ -19,7 +19,6 @@ from django.core.exceptions import ImproperlyConfigured
 from s3kit import clients, isolation
 from s3kit.deployment import Target, arn
 from s3kit.storages import MediaStorage
-from tests.ministack import LOADER
 
 KEYS = ["static/css/base.css", "static/a b+c~d*(e)'é%25#?&=@:,;!$.css", "media/[x]/{y}^`|\\.png"]
 
@@ -27,8 +26,6 @@ KEYS = ["static/css/base.css", "static/a b+c~d*(e)'é%25#?&=@:,;!$.css", "media/
 @pytest.fixture(autouse=True)
 def fresh_clients() -> Iterator[None]:
     clients.forget()
-    # Sessions need not parse botocore's files again.
-    clients._core(None).register_component("data_loader", LOADER)
     yield
     clients.forget()
 

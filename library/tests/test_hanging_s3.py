@@ -72,6 +72,7 @@ def test_an_upload_that_s3_never_answers_is_tried_a_few_times(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 0.2)
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     with pytest.raises(ReadTimeoutError):
         storage_at(hanging.url).save("a.txt", ContentFile(b"x"))
     assert len(hanging.connections) == clients.WEB_ATTEMPTS
@@ -90,6 +91,7 @@ def test_only_so_many_uploads_of_a_process_wait_at_once(
     """Three of a worker's four threads may hang; the fourth fails at once, and can answer pages."""
     monkeypatch.setattr(clients, "TURN", 0.1)
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 3)
+    monkeypatch.setattr(clients, "WEB_ATTEMPTS", 1)
     storage = storage_at(hanging.url)
 
     def save(_: int) -> BaseException | None:
@@ -114,6 +116,7 @@ def test_only_so_many_uploads_of_a_process_wait_at_once(
 
 def test_a_turn_is_given_back_whatever_happens(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 0.05)
+    monkeypatch.setattr(clients, "WEB_ATTEMPTS", 1)
     storage = storage_at(hanging.url)
     for _ in range(clients.UPLOADS_AT_ONCE + 2):
         with pytest.raises(ReadTimeoutError):

@@ -18,6 +18,8 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from s3kit import clients, uploads
@@ -366,3 +368,13 @@ def test_errors_have_a_status_a_code_and_a_sentence() -> None:
         "unavailable": 503,
     }
     assert all(str(each()).endswith(".") for each in uploads.UploadError.__subclasses__())
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_two_requests_that_begin_at_once_wait_for_each_other_on_sqlite(user: User) -> None:
+    """Otherwise one of them fails with "database is locked", however long it may wait."""
+    with CaptureQueriesContext(connection) as queries:
+        uploads.begin(user, TEXT, name="a.txt", size=1)
+    asked = [each["sql"] for each in queries]
+    (start,) = [number for number, sql in enumerate(asked) if sql.startswith("SAVEPOINT")]
+    assert asked[start + 1].startswith("UPDATE")

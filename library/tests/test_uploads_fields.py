@@ -27,7 +27,7 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, kinds, leftovers, tickets
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, images, kinds, leftovers, tickets
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Film, Photo
@@ -224,6 +224,18 @@ def test_a_picture_is_encoded_anew_either_way(site: SiteOnS3, browser: Client, d
     assert b"SECRET" in data
     assert b"SECRET" not in content(row.image)
     assert keys(site) == [f"media/{row.image.name}"]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.usefixtures("site")
+def test_a_picture_may_be_as_large_as_its_field_says(browser: Client, direct: bool) -> None:
+    class LargePhotoForm(PhotoForm):
+        image = DirectImageField(max_bytes=images.MAX_BYTES + 1)
+
+    data = photo().ljust(images.MAX_BYTES + 1, b"\0")
+    given = finished(browser, LargePhotoForm(), data, "me.jpg") if direct else None
+    form = LargePhotoForm({"image": given}, {} if direct else {"image": SimpleUploadedFile("me.jpg", data)})
+    assert form.is_valid(), form.errors
 
 
 def upper(file: Any) -> Any:
@@ -608,6 +620,9 @@ def test_several_files_in_one_field(site: SiteOnS3, browser: Client) -> None:
     assert not ManyForm(*_posted({}, {})).is_valid()
     form = ManyForm(*_posted({}, {"files": [SimpleUploadedFile(f"{n}.txt", b"x") for n in range(4)]}))
     assert "at most 3 files" in str(form.errors)
+    form = ManyForm(*_posted({"files-clear": ["on"]}, {"files": [plain]}))
+    form.fields["files"].required = form.fields["files"].widget.is_required = False
+    assert "not both" in str(form.errors)
     bad = ManyForm(*_posted({}, {"files": [SimpleUploadedFile("a.exe", b"x"), plain]}))
     assert "a.exe: Files of this type" in str(bad.errors)
 

@@ -1,5 +1,7 @@
 """Pages that show an API and try it out."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
@@ -34,3 +36,15 @@ def test_redoc(clicked: Clicked) -> None:
     clicked.is_clean(
         "https://fonts.googleapis.com/", "https://cdn.redoc.ly/"
     )  # its fonts, and its maker's logo
+
+
+@on_site("drf-spectacular")
+@pytest.mark.works_with(
+    "drf-spectacular", "The schema describes a DirectFileField of `s3kit.uploads.rest` as a string."
+)
+def test_a_schema_with_direct_uploads(clicked: Clicked) -> None:
+    schema = json.loads(clicked.open("/api/schema/?format=json").locator("body").inner_text())
+    described = schema["components"]["schemas"]["Note"]["properties"]["file"]
+    assert described == {"type": "string", "description": "A token, or a file."}
+    assert not [path for path in schema["paths"] if "uploads" in path]  # which have a page of their own
+    clicked.is_clean()

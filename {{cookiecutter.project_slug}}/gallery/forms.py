@@ -1,66 +1,59 @@
-"""The forms that add a picture or a film."""
+"""The form that adds a picture or a film."""
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.template.defaultfilters import filesizeformat
-from s3kit import uploads
-from s3kit.uploads import films, images
+from s3kit.uploads import DirectFileField, Kind, available, films, images
 
-from gallery.kinds import FILM, FILM_MAX_BYTES_BY_FORM, PICTURE, clean_picture
 from gallery.models import Picture
 
+PICTURE = Kind(
+    types=["jpg", "jpeg", "png", "webp", "avif", "gif"],
+    max_bytes=10 * 1024**2,
+    upload_to="pictures/",
+    check=images.clean_picture,  # encodes it anew, without its metadata
+    may_upload="gallery.add_picture",
+)
+FILM = Kind(
+    types=["mp4", "webm"],
+    max_bytes=5 * 1024**3,
+    upload_to="films/",
+    check=films.check_film,
+    may_upload="gallery.add_picture",
+)
+# Of a file that comes with the form, because there is no JavaScript or no S3. It passes through Django.
+FORM_MAX_BYTES = 100 * 1024**2
 
-def megabytes(size):
-    """Return a size for people, such as 10 MB."""
-    return filesizeformat(size).replace(".0", "")
 
+class PictureForm(forms.ModelForm):
+    """A file, which the browser sends to S3 when it is chosen, and its description."""
 
-class DescriptionForm(forms.ModelForm):
-    """The description of a file that the browser has sent to S3."""
+    file = DirectFileField(
+        label="Picture or film",
+        kinds=[PICTURE, FILM],
+        form_max_bytes=FORM_MAX_BYTES,
+        error_messages={"required": "Please choose a picture or a film."},
+    )
+
+    field_order = ("file", "alt")
 
     class Meta:
         model = Picture
         fields = ("alt",)
         error_messages = {"alt": {"required": "Please describe it in a few words."}}
 
-
-class PictureForm(DescriptionForm):
-    """A file and its description."""
-
-    # Not an ImageField, which opens the file before its size is checked, in every format that Pillow knows.
-    file = forms.FileField(
-        label="Picture or film",
-        widget=forms.FileInput(attrs={"accept": f"{images.ACCEPT},{films.ACCEPT}"}),
-        error_messages={"required": "Please choose a picture or a film.", "empty": "This file is empty."},
-    )
-
-    field_order = ("file", "alt")
-
-    def __init__(self, *args, direct=False, **kwargs):
-        """With `direct`, the page's script sends the file to S3, where films may be larger."""
+    def __init__(self, *args, user=None, **kwargs):
+        """Take the user, whose permission and quota the field checks."""
         super().__init__(*args, **kwargs)
-        film_limit = FILM.max_bytes if direct else FILM_MAX_BYTES_BY_FORM
+        self.user = self.instance.uploaded_by = user
+        limits = (PICTURE.max_bytes, FILM.max_bytes if available() else FORM_MAX_BYTES)
+        picture_limit, film_limit = (filesizeformat(limit).replace(".0", "") for limit in limits)
         self.fields["file"].help_text = (
-            f"A JPEG, PNG, WebP, AVIF or still GIF picture of up to {megabytes(PICTURE.max_bytes)},"
-            f" or an MP4 or WebM film of up to {megabytes(film_limit)}."
+            f"A JPEG, PNG, WebP, AVIF or still GIF picture of up to {picture_limit},"
+            f" or an MP4 or WebM film of up to {film_limit}."
         )
-        self.fields["file"].widget.attrs |= {
-            "data-max-bytes": PICTURE.max_bytes,
-            "data-max-film-bytes": film_limit,
-            "data-max-form-bytes": FILM_MAX_BYTES_BY_FORM,
-        }
 
-    def clean_file(self):
-        """Check the file, and put it into the new row: a film as it is, a picture encoded anew."""
-        upload = self.cleaned_data["file"]
-        if user := self.instance.uploaded_by:
-            uploads.count(user, upload)
-        if not films.is_film(upload.name):
-            self.instance.image = clean_picture(upload)
-            return upload
-        if upload.size > FILM_MAX_BYTES_BY_FORM:
-            sizes = f"({megabytes(upload.size)}). The limit is {megabytes(FILM_MAX_BYTES_BY_FORM)}."
-            raise ValidationError(f"This film is too large {sizes}", code="too_large")
-        films.check_film(upload)
-        self.instance.film = upload
-        return upload
+    def save(self, commit=True):
+        """Save the picture with its file as a film or as an image."""
+        file = self.cleaned_data["file"]
+        setattr(self.instance, "film" if films.is_film(file.name) else "image", file)
+        return super().save(commit)

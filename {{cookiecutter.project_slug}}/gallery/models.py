@@ -7,10 +7,6 @@ from django.db.models.signals import post_delete
 from django.dispatch import receiver
 
 
-class NotStoredError(Exception):
-    """The storage failed to save a file. The storage's own error is the cause."""
-
-
 class Picture(models.Model):
     """A picture or a film: it has an image or a film, never both."""
 
@@ -47,28 +43,6 @@ class Picture(models.Model):
 
     def __str__(self):
         return self.alt
-
-    def save(self, *args, also=None, **kwargs):
-        """Save the file, then the row. If the row can't be saved, delete the file again.
-
-        `also` is called in the transaction that saves the row.
-        """
-        file = self.file
-        is_new = bool(file) and not getattr(file, "_committed", True)
-        if is_new:
-            try:
-                file.save(file.name, file.file, save=False)
-            except Exception as error:  # each storage raises errors of its own
-                raise NotStoredError(f"The storage did not save {file.name}") from error
-        try:
-            with transaction.atomic(using=kwargs.get("using")):
-                if also:
-                    also()
-                super().save(*args, **kwargs)
-        except BaseException:
-            if is_new:
-                file.storage.delete(file.name)
-            raise
 
     @property
     def file(self) -> FieldFile:

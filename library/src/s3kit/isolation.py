@@ -74,8 +74,8 @@ def check_host(host: object, allowed: Collection[str] = ()) -> None:
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     check_host(parts.hostname)  # a proxy on this machine leads elsewhere
-    proxy = None if proxy_bypass(parts.netloc) else getproxies().get(parts.scheme)
-    if proxy:
+    proxy = getproxies().get(parts.scheme)
+    if proxy and not proxy_bypass(parts.netloc):
         check_host(urlsplit(proxy).hostname)
 
 

@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.db import models
 
 
@@ -29,3 +30,25 @@ class Document(models.Model):
 
     def __str__(self) -> str:
         return self.file.name or ""
+
+
+class Still(models.Model):
+    """A picture of a film, for inlines."""
+
+    film = models.ForeignKey(Film, on_delete=models.CASCADE)
+    image = models.ImageField(upload_to="stills/")
+
+    def __str__(self) -> str:
+        return self.image.name or ""
+
+
+class Clip(models.Model):
+    """A film with an owner, as docs/uploads-hooks.md has it."""
+
+    title = models.CharField(max_length=50)
+    file = models.FileField(upload_to="clips/", blank=True)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
+    size = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.title

@@ -55,7 +55,7 @@ APPS: dict[str, list[str]] = {
     "django-summernote": ["django_summernote"],
     "django-tinymce": ["tinymce"],
     "django-unfold": ["unfold", "unfold.contrib.filters", "unfold.contrib.forms"],
-    "drf-spectacular": ["rest_framework", "drf_spectacular", "drf_spectacular_sidecar"],
+    "drf-spectacular": ["rest_framework", "drf_spectacular", "drf_spectacular_sidecar", "s3kit.uploads"],
     # Packages that can be on one site together.
     "together": [
         *("baton", "cms", "menus", "sekizai", "treebeard", "django.contrib.sites"),

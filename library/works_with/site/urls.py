@@ -18,6 +18,7 @@ if settings.SITE == "drf-spectacular":
     from drf_spectacular import views
     from rest_framework import generics, serializers
 
+    from s3kit.uploads.rest import DirectFileField
     from works_with.site.models import Topic
 
     class TopicSerializer(serializers.ModelSerializer):
@@ -29,8 +30,16 @@ if settings.SITE == "drf-spectacular":
         queryset = Topic.objects.order_by("pk")
         serializer_class = TopicSerializer
 
+    class NoteSerializer(serializers.Serializer):
+        file = DirectFileField(upload_to="notes/", help_text="A token, or a file.")
+
+    class Notes(generics.CreateAPIView):
+        serializer_class = NoteSerializer
+
     urlpatterns += [
         path("api/topics/", Topics.as_view()),
+        path("api/notes/", Notes.as_view()),
+        path("api/uploads/", include("s3kit.uploads.rest")),
         path("api/schema/", views.SpectacularAPIView.as_view(), name="schema"),
         path("api/docs/", views.SpectacularSwaggerView.as_view(), name="swagger-ui"),
         path("api/docs/split/", views.SpectacularSwaggerSplitView.as_view(), name="swagger-ui-split"),

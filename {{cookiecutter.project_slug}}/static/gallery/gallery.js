@@ -1,6 +1,8 @@
-// Opens pictures and films in a dialog with arrows, instead of following their links. The page works without it.
+// Opens pictures and films in a dialog with arrows, instead of following their links, and shows the file that is being
+// added. The pages work without it.
 
 for (const list of document.querySelectorAll("[data-pictures]")) enhance(list);
+for (const frame of document.querySelectorAll("[data-preview]")) preview(frame);
 document.documentElement.dataset.enhanced = "true"; // for tests: the script has run
 
 function enhance(list) {
@@ -66,4 +68,28 @@ function enlarged(small, address, words) {
   const film = Object.assign(document.createElement("video"), { src: address, controls: true, playsInline: true });
   film.setAttribute("aria-label", words);
   return film;
+}
+
+// Shows a file as soon as it is chosen, before any of it has been sent.
+function preview(frame) {
+  let shown = null;
+
+  function show(file) {
+    URL.revokeObjectURL(frame.querySelector("img, video")?.src);
+    frame.replaceChildren();
+    shown = file;
+    if (!file) return;
+    const film = file.type.startsWith("video/");
+    const seen = Object.assign(document.createElement(film ? "video" : "img"), { muted: true, alt: "" });
+    // Nothing is shown of what the browser can't show. The server rejects it with a message.
+    seen.addEventListener(film ? "loadeddata" : "load", () => shown === file && frame.replaceChildren(seen));
+    seen.src = URL.createObjectURL(file);
+  }
+
+  document.addEventListener("s3kit:start", ({ detail }) => show(detail.file));
+  document.addEventListener("s3kit:cancel", ({ detail }) => detail.file === shown && show(null));
+  // Where files come with the form, they are in the input.
+  document.addEventListener("change", ({ target }) => {
+    if (target.files && !target.closest("[data-s3kit-upload]")) show(target.files[0]);
+  });
 }

@@ -25,6 +25,7 @@ from s3kit.uploads.errors import (
 
 if TYPE_CHECKING:
     from s3kit.uploads.acceptance import Accepting, accepting, finish
+    from s3kit.uploads.admin import DirectUploadsMixin
     from s3kit.uploads.fields import DirectFileField, DirectImageField
     from s3kit.uploads.files import DirectFile, accepted, sent_file
     from s3kit.uploads.kinds import Kind, available, kind_of, register
@@ -36,6 +37,7 @@ __all__ = [
     "DirectFile",
     "DirectFileField",
     "DirectImageField",
+    "DirectUploadsMixin",
     "ExpiredError",
     "ForbiddenError",
     "InProgressError",
@@ -70,6 +72,7 @@ _LAZY = {
     "acceptance": ("Accepting", "accepting", "finish"),
     "files": ("DirectFile", "accepted", "sent_file"),
     "fields": ("DirectFileField", "DirectImageField"),
+    "admin": ("DirectUploadsMixin",),
 }
 
 

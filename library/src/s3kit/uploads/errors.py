@@ -98,10 +98,10 @@ class RateLimitedError(UploadError):
 
 
 class UnavailableError(UploadError):
-    """S3 did not answer or denied the request. The log says why."""
+    """S3 did not answer or denied the request, or the file could not be checked. The log says why."""
 
     status, code = 503, "unavailable"
     sentence = _("The file store is not responding. Please try again in a minute.")
 
-    def __init__(self) -> None:
-        super().__init__(retry_after=60)
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(sentence, retry_after=60)

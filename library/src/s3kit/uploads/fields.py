@@ -1,28 +1,19 @@
 """Form fields whose files the browser sends straight to S3, for the FileField and ImageField of any model."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.files.base import File
-from django.core.files.storage import default_storage, storages
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+from django.forms.widgets import FILE_INPUT_CONTRADICTION
 from django.utils.translation import ngettext_lazy
 
-from s3kit.uploads import tickets
-from s3kit.uploads.errors import ForbiddenError, UploadError
-from s3kit.uploads.files import sent_file
-from s3kit.uploads.kinds import Kind, kind_of, register, too_large, wrong_type
-from s3kit.uploads.options import option
+from s3kit.uploads.errors import UploadError
+from s3kit.uploads.files import taken
+from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.widgets import AdminDirectFileInput, DirectFileInput, MultipleDirectFileInput
-
-IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "avif", "gif")
-IMAGE_MAX_BYTES = 10 * 2**20
-
-_RULES = [each.name for each in dataclasses.fields(Kind) if each.name != "max_length"]
 
 
 class DirectFileField(forms.FileField):
@@ -46,7 +37,6 @@ class DirectFileField(forms.FileField):
         "too_many": ngettext_lazy(
             "Please choose at most %(max)d file.", "Please choose at most %(max)d files.", "max"
         ),
-        "stale": _("This file was sent under other rules. Please choose it again."),
     }
 
     def __init__(
@@ -59,14 +49,8 @@ class DirectFileField(forms.FileField):
         user: Any = None,
         **kwargs: Any,
     ) -> None:
-        rules = {rule: kwargs.pop(rule) for rule in _RULES if rule in kwargs}
-        if kinds and rules:
-            raise TypeError(f"Give either kinds or {', '.join(rules)}.")
-        self._declared = tuple(kinds) or (Kind(**rules),)
+        self._declared = declared(kinds, kwargs)
         self.kinds: Sequence[Kind] = self._declared
-        for kind in self.kinds:
-            if kind.name:
-                register(kind)
         self.multiple, self.max_files = multiple, max_files
         self.form_max_bytes, self.user = form_max_bytes, user
         # The admin gives its own to every file field; importing it here would demand the app.
@@ -89,46 +73,23 @@ class DirectFileField(forms.FileField):
 
     def complete(self, model: type[models.Model] | None, name: str) -> None:
         """Take from a model's file field what was not declared."""
-        try:
-            column = model._meta.get_field(name) if model else None
-        except FieldDoesNotExist:
-            column = None
-        if isinstance(column, models.FileField):
-            self.kinds = [_completed(kind, column) for kind in self._declared]
-            self._tell_widget()
+        self.kinds = completed(self._declared, model, name)
+        self._tell_widget()
 
     def to_python(self, data: Any) -> Any:
         """Return the file of a token, or the uploaded file once it has passed the same rules."""
-        if data and isinstance(data, str):
-            try:
-                return sent_file(data, self.kinds, self.user)
-            except UploadError as error:
-                raise ValidationError(
-                    self.error_messages.get(error.code, str(error)), code=error.code
-                ) from error
-        upload = super().to_python(data)
-        return upload if upload is None else self._checked(upload)
-
-    def _checked(self, upload: Any) -> Any:
+        given = data if data and isinstance(data, str) else super().to_python(data)
+        if given is None:
+            return None
         try:
-            kind = kind_of(upload.name, self.kinds)
-            if kind is None:
-                raise wrong_type(self.kinds)
-            if upload.size > (limit := min(kind.limit, option("FORM_MAX_BYTES", self.form_max_bytes))):
-                raise too_large(upload.size, limit)
-            if self.user is not None:
-                if not kind.allows(self.user):
-                    raise ForbiddenError
-                # Before the file is looked at, because that is what costs most.
-                tickets.count(self.user, upload)
+            return taken(given, self.kinds, user=self.user, form_max_bytes=self.form_max_bytes)
         except UploadError as error:
-            raise ValidationError(str(error), code=error.code) from error
-        found = kind.checked(upload)
-        return upload if found is None else found
+            message = self.error_messages.get(error.code, str(error))
+            raise ValidationError(message, code=error.code) from error
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         """Return the file, or the list of files. Raise ValidationError."""
-        if not self.multiple:
+        if not self.multiple or data is FILE_INPUT_CONTRADICTION:
             return super().clean(data, initial)
         files = [each for each in data or () if each]
         if not files:
@@ -154,23 +115,9 @@ class DirectImageField(DirectFileField):
     """A picture, which is encoded anew without its metadata, as `s3kit.uploads.images` explains."""
 
     def __init__(self, **kwargs: Any) -> None:
-        if not kwargs.get("kinds"):
-            kwargs.setdefault("types", IMAGE_TYPES)
-            kwargs.setdefault("max_bytes", IMAGE_MAX_BYTES)
-            kwargs.setdefault("check", "s3kit.uploads.images.clean_picture")
-        super().__init__(**kwargs)
+        super().__init__(**image_rules(kwargs))
 
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        """Have browsers offer pictures, which makes phones convert HEIC to JPEG."""
-        return super().widget_attrs(widget) | {"accept": ",".join(f".{each}" for each in IMAGE_TYPES)}
-
-
-def _completed(kind: Kind, column: models.FileField) -> Kind:
-    rules: dict[str, Any] = {"max_length": column.max_length or 100}
-    if not kind.upload_to and isinstance(column.upload_to, str):
-        rules["upload_to"] = column.upload_to
-    if kind.storage == "default" and column.storage != default_storage:
-        for alias in storages.backends:
-            if storages[alias] == column.storage:
-                rules["storage"] = alias
-    return dataclasses.replace(kind, **rules)
+        """Have browsers offer pictures. Extensions instead, which make phones convert HEIC, come from the rules."""
+        any_type = not all(kind.types for kind in self.kinds)
+        return super().widget_attrs(widget) | ({"accept": "image/*"} if any_type else {})

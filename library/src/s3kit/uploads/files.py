@@ -9,14 +9,16 @@ from django.core.files.uploadedfile import UploadedFile
 from django.db import connections, router, transaction
 from django.dispatch import Signal
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from s3kit.storages.names import Stored
 from s3kit.uploads import pending
 from s3kit.uploads.acceptance import kind_of_ticket
-from s3kit.uploads.errors import IncompleteError, StaleError, UnknownTicketError
-from s3kit.uploads.kinds import Kind, storage_of
+from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError
+from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
-from s3kit.uploads.tickets import answers, check_open, user_of
+from s3kit.uploads.options import option
+from s3kit.uploads.tickets import answers, check_open, count, user_of
 
 accepted = Signal()
 """Sent once a row with the file is committed, with `ticket`, and `name` in the storage `ticket.storage`."""
@@ -109,10 +111,32 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
     if ticket.state != Ticket.State.FINISHED:
         raise IncompleteError
     if ticket.rules not in [kind.packed() for kind in kinds]:
-        raise StaleError
+        raise StaleError(_("This file was sent under other rules. Please choose it again."))
     if not kind_of_ticket(ticket).allows(user_of(ticket)):
         raise UnknownTicketError
     return DirectFile(ticket)
+
+
+def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int | None) -> Any:
+    """Return the file that a field was given: that of a token, or an uploaded file once it has met the same rules.
+
+    `user` is the one who posts it, or None if that is not known. An uploaded file counts against their limits.
+    Raises UploadError or ValidationError, each with a code.
+    """
+    if isinstance(given, str):
+        return sent_file(given, kinds, user)
+    kind = kind_of(given.name, kinds)
+    if kind is None:
+        raise wrong_type(kinds)
+    if given.size > (limit := min(kind.limit, option("FORM_MAX_BYTES", form_max_bytes))):
+        raise too_large(given.size, limit)
+    if user is not None:
+        if not kind.allows(user):
+            raise ForbiddenError
+        # Before the file is looked at, because that is what costs most.
+        count(user, given)
+    found = kind.checked(given)
+    return given if found is None else found
 
 
 def _locked(ticket: Ticket) -> None:

@@ -17,18 +17,23 @@ from pathlib import Path, PurePath
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import validate_image_file_extension
+from django.forms import ImageField
 from django.template.defaultfilters import filesizeformat
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 
+from s3kit.uploads.errors import UploadError
+
 try:
     import PIL
+    from PIL import Image
 
     from s3kit.uploads.recode import FORMATS, Limits
 except ImportError as error:
     raise ImportError("s3kit.uploads.images needs Pillow: install django-s3-kit[images].") from error
 
-__all__ = ["ACCEPT", "FORMATS", "MAX_BYTES", "Limits", "clean_picture", "short_name"]
+__all__ = ["ACCEPT", "FORMATS", "MAX_BYTES", "Limits", "check_picture", "clean_picture", "short_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,21 +64,22 @@ _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
 def clean_picture(
-    upload: UploadedFile, *, max_bytes: int = MAX_BYTES, limits: Limits | None = None
+    upload: UploadedFile, *, max_bytes: int | None = None, limits: Limits | None = None
 ) -> ContentFile:
     """Return the picture re-encoded: upright, with at most `limits.edge` pixels on its longer side.
 
     Only the pixels and the colour profile are kept: no EXIF, location, XMP, comment, second picture or appended
     data. The name gets the extension of the stored format.
 
-    Raises ValidationError, with a sentence for the user, if the upload is larger than `max_bytes`, has too many
-    pixels, has none of the FORMATS, can't be decoded completely, or takes more time or memory than `limits`,
-    by default Limits(), allow.
+    Raises ValidationError, with a sentence for the user, if the upload is larger than `max_bytes`, by default that of
+    its field or else MAX_BYTES, has too many pixels, has none of the FORMATS, can't be decoded completely, or takes
+    more time or memory than `limits`, by default Limits(), allow.
     """
     limits = limits or Limits()
     size = upload.size or 0
-    if size > max_bytes:
-        sizes = {"size": filesizeformat(size), "limit": filesizeformat(max_bytes)}
+    most = getattr(upload, "max_bytes", MAX_BYTES) if max_bytes is None else max_bytes
+    if size > most:
+        sizes = {"size": filesizeformat(size), "limit": filesizeformat(most)}
         raise ValidationError(TOO_LARGE, code="too_large", params=sizes)
     upload.seek(0)
     answer, encoded = _recoded(upload.read(), limits)
@@ -81,6 +87,24 @@ def clean_picture(
         raise _explained(problem, limits)
     extension = FORMATS[answer["format"]].extension
     return ContentFile(encoded, name=short_name(upload.name or "", extension, "picture"))
+
+
+def check_picture(upload: UploadedFile) -> None:
+    """Raise ValidationError unless Pillow knows the file's extension and finds a picture in it.
+
+    That is what Django's ImageField checks. The file keeps its metadata, and may be damaged further inside.
+    """
+    validate_image_file_extension(upload)
+    upload.seek(0)
+    try:
+        with Image.open(upload) as image:
+            image.verify()
+    except UploadError:
+        raise
+    except Exception as error:  # Pillow's decoders raise all kinds
+        raise ValidationError(
+            ImageField.default_error_messages["invalid_image"], code="invalid_image"
+        ) from error
 
 
 def short_name(name: str, extension: str, default: str) -> str:

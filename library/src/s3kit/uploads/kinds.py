@@ -4,22 +4,24 @@ A page carries the rules of its field, signed, to the view that issues tickets, 
 same rules hold from the first byte to the row, whichever process answers, and forms need no registry.
 """
 
+import logging
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib import import_module
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.core import signing
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured, ValidationError
 from django.core.files.base import File
-from django.core.files.storage import storages
+from django.core.files.storage import default_storage, storages
+from django.db import models
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from s3kit.uploads.errors import RejectedError, StaleError
+from s3kit.uploads.errors import RejectedError, StaleError, UnavailableError, UploadError
 from s3kit.uploads.options import option
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
     from s3kit.storages import MediaStorage
 
+logger = logging.getLogger(__name__)
+
+IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "avif", "gif")
+IMAGE_MAX_BYTES = 10 * 2**20
 RULES_LIFE = 24 * 3600  # seconds, within which a page that is open can begin uploads
 _SALT = "s3kit.uploads.rules"
 
@@ -40,11 +46,12 @@ class Kind:
     - `upload_to` is the folder of accepted files, with `strftime` codes, or a function that takes the user and the
       file's name and returns the name to store it under. The storage adds a random part.
     - `check` reads the file before anybody can. It raises ValidationError, with sentences for the user, to reject it,
-      and may return a file to store instead.
-    - `may_upload` is a permission such as "shop.add_film", or a function that takes a user and returns whether they
-      may upload. Without it, everyone may who is logged in and was shown the field.
+      and may return a file to store instead. After any other exception, the user may try the same file again.
+    - `may_upload` is a permission such as "shop.add_film", several of which one is enough, or a function that takes
+      a user and returns whether they may upload. Without it, everyone may who is logged in and was shown the field.
     - `storage` is the alias in STORAGES.
-    - `name`, such as "shop.film", lets clients that were shown no page begin an upload. It needs `may_upload`.
+    - `name`, such as "shop.film", lets clients that were shown no page begin an upload. It needs `may_upload`, and
+      an `upload_to` and `storage` of its own even if a model's field has them.
     - `max_length` is that of the FileField which holds the name.
 
     Functions are referred to by name, so they must be at the top of a module, or given as "module.function".
@@ -54,7 +61,7 @@ class Kind:
     max_bytes: int | None = None
     upload_to: "str | Callable[[Any, str], str]" = ""
     check: "str | Callable[[UploadedFile[Any]], object] | None" = None
-    may_upload: "str | Callable[[Any], bool] | None" = None
+    may_upload: "str | Sequence[str] | Callable[[Any], bool] | None" = None
     storage: str = "default"
     name: str = ""
     max_length: int = 100
@@ -66,6 +73,8 @@ class Kind:
                 f"types is {self.types!r}: list extensions in lower case without a dot, such as ['mp4', 'webm']."
             )
         object.__setattr__(self, "types", tuple(self.types))
+        if isinstance(self.may_upload, list):
+            object.__setattr__(self, "may_upload", tuple(self.may_upload))
         if self.name and not self.may_upload:
             raise ImproperlyConfigured(
                 f"The kind {self.name!r} has a name but not may_upload: say who may upload without a page."
@@ -87,9 +96,10 @@ class Kind:
             return False
         if self.may_upload is None:
             return True
-        if isinstance(self.may_upload, str):
-            return bool(user.has_perm(self.may_upload))
-        return bool(self.may_upload(user))
+        if callable(self.may_upload):
+            return bool(self.may_upload(user))
+        permissions = [self.may_upload] if isinstance(self.may_upload, str) else self.may_upload
+        return any(user.has_perm(each) for each in permissions)
 
     def check_announced(self, file_name: str, size: int) -> None:
         """Raise RejectedError for a file of another type, without content, or too large."""
@@ -101,10 +111,23 @@ class Kind:
             raise too_large(size, self.limit)
 
     def checked(self, upload: "UploadedFile[Any]") -> "File[Any] | None":
-        """Run `check`, which may raise ValidationError. Return the file to store instead, or None."""
+        """Run `check`, which may raise ValidationError. Return the file to store instead, or None.
+
+        Raises UnavailableError if the check could not be made, and logs why.
+        """
         if self.check is None:
             return None
-        found = _function(self.check)(upload)
+        check = _function(self.check)
+        upload.max_bytes = self.limit  # type: ignore[attr-defined]  # for `images.clean_picture`
+        try:
+            found = check(upload)
+        except (ValidationError, UploadError):
+            raise
+        except Exception as error:
+            logger.exception("The check %s of an upload failed", self.check)
+            raise UnavailableError(
+                _("The file can't be checked at the moment. Please try again in a minute.")
+            ) from error
         upload.seek(0)
         if not isinstance(found, File):
             return None
@@ -120,6 +143,8 @@ class Kind:
     def packed(self) -> dict[str, Any]:
         """Return the rules as data for JSON. Raise ImproperlyConfigured for a function without a name."""
         packed = asdict(self) | {"types": list(self.types)}
+        if isinstance(self.may_upload, tuple):
+            packed["may_upload"] = list(self.may_upload)
         for rule in ("upload_to", "check", "may_upload"):
             if callable(packed[rule]):
                 packed[rule] = {"function": _path(rule, packed[rule])}
@@ -153,6 +178,67 @@ def too_large(size: int, limit: int) -> RejectedError:
 def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
     """Return the first kind that accepts the file's extension, or None."""
     return next((kind for kind in kinds if kind.takes(file_name)), None)
+
+
+# Rules that a field declares
+
+
+def declared(kinds: Iterable[Kind], options: dict[str, Any]) -> tuple[Kind, ...]:
+    """Return a field's kinds: those given, or one whose rules are among the field's options, which are removed.
+
+    Registers those with names. Raises TypeError if there are kinds and rules.
+    """
+    names = {each.name for each in fields(Kind)} - {"max_length"}  # which is the field's own option
+    rules = {name: options.pop(name) for name in names & options.keys()}
+    if rules and kinds:
+        raise TypeError(f"Give either kinds or {', '.join(sorted(rules))}.")
+    found = tuple(kinds) or (Kind(**rules),)
+    for kind in found:
+        if kind.name:
+            register(kind)
+    return found
+
+
+def image_rules(options: dict[str, Any]) -> dict[str, Any]:
+    """Return a field's options with the rules of pictures that are encoded anew, where it has no others."""
+    if options.get("kinds"):
+        return options
+    rules = {"types": IMAGE_TYPES, "max_bytes": IMAGE_MAX_BYTES}
+    return rules | {"check": "s3kit.uploads.images.clean_picture"} | options
+
+
+def completed(kinds: Iterable[Kind], model: type[models.Model] | None, name: str) -> list[Kind]:
+    """Return the kinds with what they leave to the model's field of this name, if that is one for files.
+
+    Raises ImproperlyConfigured if they need an `upload_to` or `storage` of their own.
+    """
+    try:
+        column = model._meta.get_field(name) if model else None
+    except FieldDoesNotExist:
+        column = None
+    return [_completed(kind, column) if isinstance(column, models.FileField) else kind for kind in kinds]
+
+
+def _completed(kind: Kind, column: models.FileField) -> Kind:
+    rules: dict[str, Any] = {"max_length": column.max_length or 100}
+    if not kind.upload_to and column.upload_to:
+        rules["upload_to"] = column.upload_to
+    if kind.storage == "default" and column.storage != default_storage:
+        # Only Django can store files in one that STORAGES lacks.
+        same = (alias for alias in storages.backends if storages[alias] == column.storage)
+        rules["storage"] = next(same, "")
+    if callable(rules.get("upload_to")):
+        raise ImproperlyConfigured(
+            f"The upload_to of {column} is a function of the row, but a file is sent before there is a row. Give"
+            " the field an upload_to of its own: a folder, or a function of the user and the file's name."
+        )
+    if kind.name and (left := {rule: value for rule, value in rules.items() if rule != "max_length"}):
+        listed = ", ".join(f"{rule}={value!r}" for rule, value in left.items())
+        raise ImproperlyConfigured(
+            f"Uploads of the kind {kind.name!r} begin without the field {column}, so it can't take rules from there:"
+            f" add {listed} to the kind."
+        )
+    return kind if kind.name else replace(kind, **rules)
 
 
 def _path(rule: str, function: Any) -> str:
@@ -224,7 +310,7 @@ def available(alias: str = "default") -> bool:
     """Return whether browsers may send files straight to this storage: on S3, unless `direct_uploads` is off."""
     from s3kit.storages import MediaStorage
 
-    storage = storages[alias]
+    storage = storages[alias] if alias else None
     return isinstance(storage, MediaStorage) and storage.direct_uploads
 
 

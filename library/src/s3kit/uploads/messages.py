@@ -26,15 +26,15 @@ SCRIPT: dict[str, str | Promise] = {
     "retry": _("Try again"),
     # The form was submitted while files were being sent.
     "held": _("The form will be submitted when all files have been sent."),
-    "stay": _("Don’t submit yet"),
+    "stay": _("Don't submit yet"),
     # Errors, by their code. The server has its own for what it rejects.
     "type": _("Files of this type are not accepted. Please choose one of %(types)s."),
     "too_large": _("This file is too large (%(size)s). The limit is %(limit)s."),
     "empty": _("This file is empty."),
-    "changed": _("This file can’t be read. It may have been changed or moved. Please choose it again."),
+    "changed": _("This file can't be read. It may have been changed or moved. Please choose it again."),
     "connection": _("The connection was lost several times. “Try again” continues where it stopped."),
     "denied": _("The file store rejected this file. Please try again."),
-    "barred": _("Your browser can’t reach the file store. Without it, the limit is %(limit)s."),
+    "barred": _("Your browser can't reach the file store. Without it, the limit is %(limit)s."),
     "login_required": _("You are logged out. Please log in again in another tab, then try again here."),
     "stale": _("This page is out of date. Please reload it, then choose the file again."),
     "server": _("The server had a problem. Please try again in a minute."),

@@ -19,8 +19,8 @@ QUOTAS = {
 DEFAULTS = {
     **QUOTAS,
     "MAX_BYTES": 5 * 2**30,  # of a file whose field declares no max_bytes
-    "FORM_MAX_BYTES": 100
-    * 2**20,  # of a file that comes with a form, if its field declares no form_max_bytes
+    # Of a file that comes with a form, if its field declares no form_max_bytes.
+    "FORM_MAX_BYTES": 100 * 2**20,
 }
 
 

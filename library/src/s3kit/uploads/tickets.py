@@ -26,7 +26,7 @@ from django.core.exceptions import (
     ValidationError,
 )
 from django.core.files.uploadedfile import UploadedFile
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
@@ -130,6 +130,9 @@ def _issue(user: AbstractBaseUser, ticket: Ticket) -> None:
     users = get_user_model()._default_manager.using(router.db_for_write(get_user_model()))
     # The ticket is committed before the lock is released, also if it is in another database.
     with transaction.atomic(using=users.db), transaction.atomic(using=router.db_for_write(Ticket)):
+        if not connections[router.db_for_write(Ticket)].features.has_select_for_update:
+            # SQLite locks the whole database. It waits for others only if the transaction's first statement writes.
+            Ticket.objects.filter(pk=ticket.pk).update(state=ticket.state)
         # Lock the user, so that of two concurrent requests the second counts the first one's row.
         list(users.select_for_update().filter(pk=user.pk).values_list("pk"))
         # What others left is none of this request's business: `s3kit.uploads.leftovers` removes it.

@@ -1,6 +1,7 @@
 """The views of the protocol by which a browser or another program sends a file: begin, send, finish, cancel.
 
-docs/uploads.md documents it. Every answer is JSON; errors are {"error": {"code": ..., "message": ...}}.
+docs/uploads-api.md documents it. Every answer is JSON; errors are {"error": {"code": ..., "message": ...}}. The views
+raise UploadError, and take requests of Django REST framework, too.
 """
 
 import json
@@ -13,7 +14,6 @@ from django.db import connections, transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
 
 from s3kit.uploads import acceptance, tickets
 from s3kit.uploads.errors import (
@@ -43,19 +43,22 @@ def protocol(view: View) -> View:
                 raise LoginRequiredError
             return view(request, *args, **kwargs)
         except UploadError as error:
-            problem = {"code": error.code, "message": str(error)}
-            answer = JsonResponse({"error": problem}, status=error.status)
-            if error.retry_after is not None:
-                answer.headers["Retry-After"] = str(error.retry_after)
-            return answer
+            return failure(error)
 
     for alias in connections:
         answered = transaction.non_atomic_requests(alias)(answered)
     return answered
 
 
-@require_POST
-@protocol
+def failure(error: UploadError) -> JsonResponse:
+    """Return the answer that says why a request failed."""
+    problem = {"code": error.code, "message": str(error)}
+    answer = JsonResponse({"error": problem}, status=error.status)
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
+
+
 def begin(request: HttpRequest) -> JsonResponse:
     """Issue a ticket for a file (201), or say why not.
 
@@ -75,18 +78,15 @@ def begin(request: HttpRequest) -> JsonResponse:
         raise wrong_type(allowed)
     if not available(kind.storage):
         raise UnavailableError
-    return _sending(tickets.begin(request.user, kind, name=name, size=_number(size)), status=201)  # type: ignore[arg-type]
+    ticket = tickets.begin(request.user, kind, name=name, size=_number(size))  # type: ignore[arg-type]
+    return _sending(request, ticket, status=201)
 
 
-@require_safe
-@protocol
 def show(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
     """Answer with what S3 does not have yet, and with fresh links for it."""
-    return _sending(_ticket(request, ticket_id))
+    return _sending(request, _ticket(request, ticket_id))
 
 
-@require_POST
-@protocol
 def finish(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
     """Check the file and store it at its final key. Answer with the token by which a form takes it."""
     ticket = _ticket(request, ticket_id)
@@ -96,8 +96,6 @@ def finish(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
     )
 
 
-@require_POST
-@protocol
 def cancel(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
     """Cancel an upload and remove what was sent."""
     tickets.cancel(_ticket(request, ticket_id))
@@ -136,6 +134,7 @@ def _number(size: Any) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-def _sending(ticket: Ticket, status: int = 200) -> JsonResponse:
-    address = reverse("s3kit_uploads:ticket", args=[ticket.pk])
+def _sending(request: HttpRequest, ticket: Ticket, status: int = 200) -> JsonResponse:
+    namespace = request.resolver_match.namespace if request.resolver_match else "s3kit_uploads"
+    address = reverse(f"{namespace}:ticket", args=[ticket.pk])
     return JsonResponse(tickets.sending(ticket) | {"address": address, "token": ticket.token}, status=status)

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
-from django.forms.widgets import Script
+from django.forms.widgets import FILE_INPUT_CONTRADICTION, Script
 from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
 
@@ -55,7 +55,9 @@ class DirectFileInput(forms.ClearableFileInput):
         posted = posted if isinstance(posted, list) else [posted]
         self._tokens = list(dict.fromkeys(each for each in posted if each and isinstance(each, str)))
         found = super().value_from_datadict(data, files, name)
-        if not self._tokens or found is False or not (found is None or isinstance(found, list)):
+        if self._tokens and found is False:  # the file is to be removed as well
+            return FILE_INPUT_CONTRADICTION
+        if not self._tokens or not (found is None or isinstance(found, list)):
             return found
         return [*self._tokens, *(found or ())] if self.allow_multiple_selected else self._tokens[-1]
 

@@ -6,7 +6,7 @@ from django.core.files import File
 from django.core.management.base import BaseCommand, CommandError
 
 from gallery.forms import PictureForm
-from gallery.models import NotStoredError, Picture
+from gallery.models import Picture
 
 
 class Command(BaseCommand):
@@ -28,12 +28,10 @@ class Command(BaseCommand):
         try:
             with path.open("rb") as file:
                 form = PictureForm({"alt": options["description"]}, {"file": File(file, name=path.name)})
-                if not form.is_valid():
-                    reasons = " ".join(str(reason) for field in form.errors.values() for reason in field)
-                    raise CommandError(f"{path} was not added: {reasons}")
-                form.save()
-        except NotStoredError as error:
-            raise CommandError(f"{path} was not added: {error.__cause__}") from error
-        except OSError as error:
-            raise CommandError(f"Cannot read {path}: {error.strerror}") from error
+                if form.is_valid():
+                    form.save()
+        except Exception as error:  # each storage raises errors of its own
+            raise CommandError(f"{path} was not added: {error}") from error
+        if reasons := " ".join(reason for field in form.errors.values() for reason in field):
+            raise CommandError(f"{path} was not added: {reasons}")
         self.stdout.write(f"Added {path.name}.")

@@ -1,11 +1,12 @@
-// Sends files straight to S3 when they are chosen in a [data-s3kit-upload] (DirectFileField). The form then posts tokens.
+// Sends files straight to S3 when they are chosen in a [data-s3kit-upload], which is the widget of DirectFileField. The
+// form then posts their tokens.
 //
 // It works by event delegation, so fields may be added to the page at any time. For an interface of your own, listen to
 // the events that bubble from the file input. Their detail is {file} and more:
 //   s3kit:start              preventDefault() leaves the file to the form
 //   s3kit:progress           {sent, total} in bytes
 //   s3kit:done               {token}
-//   s3kit:error              {code, message}
+//   s3kit:error              {code, message}; after "barred" and "unavailable", a small file goes with the form
 //   s3kit:cancel             the file was cancelled, removed or replaced
 // Without any form, import `upload`.
 
@@ -15,9 +16,10 @@ const PAUSES = [1, 2, 4, 8]; // seconds before each further attempt
 const PATIENCE = 30; // seconds without progress after which a request is aborted
 const MEMORY = "s3kit uploads"; // in localStorage
 const REMEMBERED = 200; // files
+const ENDED = ["unknown", "expired", "accepted"]; // tickets: another user's, cancelled or too old, posted
 
-// `code` is one of the server's, or "connection", "changed", "denied" (S3 rejected a request), "barred" (S3 takes nothing
-// from this browser: no CORS rule, a firewall), "server". `wait` is in seconds, if waiting helps.
+// `code` is one of the server's, or "connection", "changed" (the file can't be read any more), "denied" (S3 rejected a
+// request), "barred" (S3 takes nothing from this browser: no CORS rule, a firewall) or "server". `wait` is in seconds.
 export class UploadError extends Error {
   constructor(code, message, wait) {
     super(message || code);
@@ -26,7 +28,7 @@ export class UploadError extends Error {
 }
 
 // Sends a file and resolves with {token, name, size, cancel()}. Post the token, or call cancel() to discard the file.
-// Rejects with an UploadError, or with the signal's reason. The same file continues where it stopped, after a reload too.
+// Rejects with an UploadError, or with the signal's reason. A file that is given again continues where it stopped.
 //   begin: the address of s3kit_uploads:begin
 //   rules or kind: the signed rules of a field, or the name of a registered kind
 //   csrf: the CSRF token (default: the page's); this and rules may be functions
@@ -55,7 +57,8 @@ export async function upload(file, options) {
         const { token, name, size } = await persist(finish, job);
         return { token, name, size, cancel: discard };
       } catch (error) {
-        if (again || !ticket || !["unknown", "expired", "accepted", "incomplete"].includes(error.code)) throw error;
+        // Begin once more if the ticket is of no more use: "stale" comes after a deploy with other rules.
+        if (again || !ticket || ![...ENDED, "stale", "incomplete"].includes(error.code)) throw error;
         if (error.code !== "incomplete") forget(ticket.address);
         ticket.release();
       }
@@ -63,7 +66,8 @@ export async function upload(file, options) {
   } catch (error) {
     if (job.signal?.aborted || ["rejected", "changed", "denied", "barred"].includes(error.code)) discard();
     else ticket?.release();
-    if (error.message === error.code) error.message = job.messages?.[error.code] ?? error.code;
+    const { code, message } = error;
+    if (message === code && job.messages?.[code]) error.message = job.messages[code];
     throw error;
   }
 }
@@ -73,50 +77,46 @@ async function begin(of, file, job) {
   const fields = () => ({ ...rules(), name: file.name, size: file.size });
   const state = await persist(() => ask(job, "POST", job.begin, fields), job);
   const { address, expires } = state;
-  save([...recall(), { of, address, expires }]);
-  return { address, state, release: (await lock(address)) ?? (() => {}) };
+  const release = await lock(address); // Nobody else knows it yet.
+  remembered((all) => [...all, { of, address, expires }]);
+  return { address, state, release };
 }
 
 // Resolves with the unfinished or unposted ticket of this file, unless another tab or row has it, or with null.
 async function resume(of, job) {
-  for (const { address } of recall().filter((each) => each.of === of)) {
+  for (const { address } of remembered().filter((each) => each.of === of)) {
     const release = await lock(address);
     if (!release) continue;
     try {
       const state = await persist(() => ask(job, "GET", address), job);
-      if (!document.querySelector(`.s3kit-file > [value="${CSS.escape(state.token)}"]`)) return { address, state, release };
+      const row = document.querySelector(`.s3kit-file > [value="${CSS.escape(state.token)}"]`);
+      if (!row) return { address, state, release };
       release();
     } catch (error) {
       release();
-      // Another user's, cancelled, expired, posted or rejected
-      if (!["unknown", "expired", "accepted", "rejected"].includes(error.code)) throw error;
+      if (![...ENDED, "rejected"].includes(error.code)) throw error;
       forget(address);
     }
   }
   return null;
 }
 
-let spare = []; // for browsers without localStorage
+let memory = []; // {of: a file, address, expires} of unfinished and unposted tickets
 
-function recall() {
+// Returns what this browser remembers, changed by a function. Without localStorage, it is what this page remembers.
+function remembered(change = (all) => all) {
   try {
-    return JSON.parse(localStorage.getItem(MEMORY) ?? "[]").filter(({ expires }) => new Date(expires) > Date.now());
-  } catch {
-    return spare;
-  }
-}
-
-function save(all) {
-  spare = all.slice(-REMEMBERED);
+    memory = JSON.parse(localStorage.getItem(MEMORY) ?? "[]");
+  } catch {}
+  memory = change(memory.filter(({ expires }) => new Date(expires) > Date.now())).slice(-REMEMBERED);
   try {
-    localStorage.setItem(MEMORY, JSON.stringify(spare));
-  } catch {
-    // Works without it.
-  }
+    localStorage.setItem(MEMORY, JSON.stringify(memory));
+  } catch {}
+  return memory;
 }
 
 function forget(address) {
-  save(recall().filter((each) => each.address !== address));
+  remembered((all) => all.filter((each) => each.address !== address));
 }
 
 // Resolves with a function that releases the ticket, or with null if it belongs to another row or tab.
@@ -163,7 +163,8 @@ async function sendParts(file, { parts, received }, job) {
         report(number, 0);
         job.waiting(reason);
       };
-      const attempt = () => slot(() => put(file, part, { signal: job.signal, progress: (bytes) => report(number, bytes) }));
+      const watch = { signal: job.signal, progress: (bytes) => report(number, bytes) };
+      const attempt = () => slot(() => put(file, part, watch));
       try {
         await persist(attempt, { ...job, waiting }, () => failure);
         report(number, end - start);
@@ -193,22 +194,23 @@ async function put(file, { url, start, end, headers }, watch) {
 
 // Retries an attempt after growing pauses. While the browser is offline it waits, and uses up no attempt.
 async function persist(attempt, { signal, waiting }, over = () => false) {
-  for (let failed = 0; ; failed++) {
+  for (let failed = 0, code; ; failed++) {
     signal?.throwIfAborted();
     try {
       return await attempt();
     } catch (error) {
-      const turn = { in_progress: "checking", rate_limited: "limited" }[error.code];
+      code = error.code;
+      const turn = { in_progress: "checking", rate_limited: "limited" }[code];
       if (turn && error.wait <= PATIENCE) {
         waiting(turn);
         await pause(error.wait, signal);
         failed = -1;
         continue;
       }
-      if (!["connection", "unavailable"].includes(error.code) || over()) throw error;
+      if (!["connection", "unavailable"].includes(code) || over()) throw error;
       if (navigator.onLine && failed >= PAUSES.length) throw error;
     }
-    waiting(navigator.onLine ? "lost" : "offline");
+    waiting(!navigator.onLine ? "offline" : code === "connection" ? "lost" : "limited");
     await pause(PAUSES[failed] ?? 0, signal);
     if (navigator.onLine) continue;
     waiting("offline");
@@ -260,8 +262,11 @@ async function ask(job, method, address, fields, patience = PATIENCE) {
     if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
     // A page in the place of JSON is that of a login, and a 403 that of a wrong CSRF token.
     const usual = status < 300 || status === 401 ? "login_required" : status === 403 ? "stale" : "server";
-    const { code = usual, message } = content?.error ?? {};
-    if (!renewed && ["login_required", "stale"].includes(code) && (await job.renew?.())) continue;
+    let { code = usual, message } = content?.error ?? {};
+    if (["login_required", "stale"].includes(code)) {
+      if (!renewed && (await job.renew?.())) continue;
+      message = job.messages?.[code] ?? message; // The page knows better what to do.
+    }
     throw new UploadError(code, message, Number(answer.getResponseHeader("Retry-After")) || undefined);
   }
 }
@@ -276,40 +281,33 @@ function parsed(text) {
 
 // Uses XMLHttpRequest because fetch() doesn't report the progress of an upload.
 function request(method, url, body, { headers = {}, progress, signal, patience }) {
+  const xhr = new XMLHttpRequest();
+  let silence, abort;
   return new Promise((resolve, reject) => {
-    const xhr = new XMLHttpRequest();
-    let silence = 0;
-    const end = (settle) => {
-      clearTimeout(silence);
-      signal?.removeEventListener("abort", abort);
-      settle();
-      xhr.abort();
-    };
-    const lost = () => end(() => reject(new UploadError("connection")));
-    const abort = () => end(() => reject(signal.reason));
+    const lost = () => reject(new UploadError("connection"));
     const listen = () => {
       clearTimeout(silence);
       if (patience) silence = setTimeout(lost, 1000 * patience);
     };
-    if (signal?.aborted) return reject(signal.reason);
+    abort = () => reject(signal.reason);
+    signal?.throwIfAborted();
     signal?.addEventListener("abort", abort);
     xhr.open(method, url);
     for (const [name, content] of Object.entries(headers)) xhr.setRequestHeader(name, content);
-    if (progress) {
-      xhr.upload.onprogress = (event) => {
-        listen();
-        progress(event.loaded);
-      };
-    }
-    xhr.onload = () => {
-      clearTimeout(silence);
-      signal?.removeEventListener("abort", abort);
-      resolve(xhr);
-    };
+    xhr.upload.onprogress = progress && ((event) => listen(progress(event.loaded)));
+    xhr.onload = () => resolve(xhr);
     xhr.onerror = lost;
     listen();
     xhr.send(body);
-  });
+  })
+    .catch((error) => {
+      xhr.abort();
+      throw error;
+    })
+    .finally(() => {
+      clearTimeout(silence);
+      signal?.removeEventListener("abort", abort);
+    });
 }
 
 function value(given) {
@@ -336,20 +334,17 @@ const inputOf = (field) => field.querySelector("input[type=file]");
 
 function choose(field, input) {
   const files = [...input.files];
+  if (!files.length) return sync(field); // Some browsers say so when the user cancels.
   const text = JSON.parse(field.dataset.messages);
   const problems = files.map((file) => problem(file, field, text));
   if (!input.multiple && !problems[0]) {
     left.delete(field);
     for (const row of rowsOf(field)) remove(row, field);
   }
-  const made = [];
   for (const [i, file] of files.entries()) {
-    if (!problems[i] && !emit(input, "start", { file })) leave(field, file);
-    else made.push(build({ file, field, input, text, sent: 0, problem: problems[i] }));
-  }
-  for (const item of made) {
-    if (item.problem) fail(item, item.problem);
-    else run(item);
+    if (problems[i]) fail(build(file, field, input, text), problems[i]);
+    else if (emit(input, "start", { file })) run(build(file, field, input, text));
+    else leave(field, file);
   }
   sync(field);
 }
@@ -366,8 +361,8 @@ function problem(file, field, text) {
   if (file.size > kind.max_bytes) return error("too_large", { size: given, limit });
 }
 
-function build(item) {
-  const { file, field, text } = item;
+function build(file, field, input, text) {
+  const item = { file, field, input, text, sent: 0 };
   const note = `s3kit-note-${++count}`;
   item.row = make("li", { className: "s3kit-file" }, [
     make("span", { className: "s3kit-name", textContent: file.name }),
@@ -375,10 +370,11 @@ function build(item) {
     (item.bar = make("progress", { value: 0, ariaLabel: file.name })),
     (item.note = make("span", { className: "s3kit-note", id: note, tabIndex: -1 })),
     make("span", { className: "s3kit-buttons" }, [
-      (item.retry = make("button", { type: "button", textContent: text.retry, ariaLabel: `${text.retry} ${file.name}` })),
+      (item.retry = make("button", { type: "button", textContent: text.retry })),
       (item.button = make("button", { type: "button" })),
     ]),
   ]);
+  item.retry.ariaLabel = `${text.retry} ${file.name}`;
   item.retry.dataset.s3kit = "retry";
   item.button.dataset.s3kit = "remove";
   items.set(item.row, item);
@@ -387,7 +383,7 @@ function build(item) {
 }
 
 // state: "queued", "sending", "checking", "done", "form" (left to the form) or "failed"
-function show(item, state, words = item.text[state]) {
+function show(item, state, words = item.text[state] ?? "") {
   const { row, file, field, text, bar, button, retry } = item;
   const busy = ["queued", "sending", "checking"].includes(state);
   item.state = row.dataset.state = state;
@@ -395,7 +391,7 @@ function show(item, state, words = item.text[state]) {
   item.figures.textContent = state === "sending" ? figures(item) : size(file.size, field);
   bar.hidden = !busy;
   if (state === "checking") bar.removeAttribute("value");
-  else bar.value = item.sent / file.size;
+  else bar.value = item.sent / (file.size || 1);
   button.textContent = busy ? text.cancel : text.remove;
   button.ariaLabel = `${button.textContent} ${file.name}`;
   if (document.activeElement === retry) button.focus();
@@ -428,10 +424,8 @@ async function run(item) {
     announce(item);
     emit(input, "progress", { file, sent, total });
   };
-  const { begin } = field.dataset;
-  const rules = () => field.dataset.rules;
+  const about = { begin: field.dataset.begin, rules: () => field.dataset.rules, renew, messages: text };
   const scope = location.pathname + plain(input.name);
-  const options = { begin, rules, renew, scope, messages: text, signal, progress, waiting };
   active.add(item);
   window.addEventListener("beforeunload", warn);
   item.pace = null;
@@ -441,7 +435,7 @@ async function run(item) {
     item.result = await inTurn(async () => {
       signal.throwIfAborted();
       if (barred) throw new UploadError("barred");
-      return upload(file, options);
+      return upload(file, { ...about, scope, signal, progress, waiting });
     });
     const hidden = make("input", { type: "hidden", name: input.name, value: item.result.token });
     if (input.hasAttribute("form")) hidden.setAttribute("form", input.getAttribute("form"));
@@ -461,6 +455,7 @@ async function run(item) {
 function fail(item, error) {
   const { file, field, input, text } = item;
   let { code = "server", message = text.server } = error;
+  let state = "failed";
   if (!(error instanceof UploadError)) reportError(error);
   barred ||= code === "barred";
   if (code === "barred" || (code === "unavailable" && !item.sent)) {
@@ -468,15 +463,12 @@ function fail(item, error) {
     const others = (left.get(field) ?? []).reduce((sum, each) => sum + each.size, 0);
     if (others + file.size <= limit) {
       leave(field, file);
-      show(item, "form");
-      announce(item, text.form);
-      return sync(field);
-    }
-    if (code === "barred") message = fill(text.barred, { limit: size(limit, field) });
+      [state, message] = ["form", text.form];
+    } else if (code === "barred") message = fill(text.barred, { limit: size(limit, field) });
   }
   item.code = code;
   item.again = !["type", "too_large", "empty", "name", "rejected", "changed", "forbidden"].includes(code);
-  show(item, "failed", message);
+  show(item, state, message);
   announce(item, message);
   sync(field);
   emit(input, "error", { file, code, message });
@@ -501,7 +493,7 @@ function remove(row, field) {
   settle(inputOf(field).form);
 }
 
-// Puts what is left to the form into the file input. Lifts `required` while there are rows, and ties errors to the input.
+// Puts what is left to the form into the input, lifts `required` while there are rows, and ties errors to the input.
 function sync(field) {
   const input = inputOf(field);
   const rows = rowsOf(field);
@@ -511,8 +503,10 @@ function sync(field) {
   if (rows.length && input.required) input.dataset.required = "";
   input.required = !rows.length && "required" in input.dataset;
   const errors = rows.filter((row) => row.dataset.state === "failed").map((row) => items.get(row).note.id);
-  const others = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((id) => !id.startsWith("s3kit-note-"));
-  input.setAttribute("aria-describedby", [...others, ...errors].join(" ").trim());
+  const described = (input.getAttribute("aria-describedby") ?? "").split(" ");
+  const ids = [...described.filter((id) => !id.startsWith("s3kit-note-")), ...errors].join(" ").trim();
+  if (ids) input.setAttribute("aria-describedby", ids);
+  else input.removeAttribute("aria-describedby");
   if (errors.length) input.ariaInvalid = "true";
   else if (rows.length) input.ariaInvalid = null;
 }
@@ -558,7 +552,8 @@ function release(form) {
 function hold(form, submitter) {
   const { failed, busy, rows } = filesOf(form);
   release(form);
-  if (!failed.length && !busy.length) return false;
+  if (failed.length) items.get(failed[0]).note.focus();
+  if (failed.length || !busy.length) return failed.length > 0;
   const { field, text } = items.get(rows[0]);
   const stay = make("button", { type: "button", textContent: text.stay });
   stay.dataset.s3kit = "stay";
@@ -566,7 +561,6 @@ function hold(form, submitter) {
   if (field.classList.contains("s3kit-admin")) notice.classList.add("s3kit-admin");
   held.set(form, { submitter, notice });
   form.append(notice);
-  settle(form);
   return true;
 }
 
@@ -585,7 +579,11 @@ async function freshen() {
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   for (const field of token ? document.querySelectorAll("[name=csrfmiddlewaretoken]") : []) field.value = token;
   const fresh = new Map();
-  for (const field of page.querySelectorAll("[data-s3kit-upload]")) fresh.set(plain(inputOf(field).name), field.dataset.rules);
+  for (const part of [page, ...page.querySelectorAll("template")]) {
+    for (const field of (part.content ?? part).querySelectorAll("[data-s3kit-upload]")) {
+      fresh.set(plain(inputOf(field).name), field.dataset.rules);
+    }
+  }
   for (const field of document.querySelectorAll("[data-s3kit-upload]")) {
     field.dataset.rules = fresh.get(plain(inputOf(field).name)) ?? field.dataset.rules;
   }
@@ -651,7 +649,9 @@ const handlers = {
     const { code } = items.get(row);
     barred = false;
     // What has failed for the same reason is tried again together.
-    for (const item of rowsOf(field).map((each) => items.get(each))) if (item?.state === "failed" && item.code === code) run(item);
+    for (const item of rowsOf(field).map((each) => items.get(each))) {
+      if (item?.state === "failed" && item.code === code) run(item);
+    }
     sync(field);
   },
   // In the capture phase, before htmx and other scripts

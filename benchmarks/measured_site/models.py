@@ -1,0 +1,13 @@
+"""The rows that files are saved with."""
+
+from django.db import models
+
+
+class Film(models.Model):
+    """A row with a file."""
+
+    file = models.FileField(upload_to="films/")
+
+    def __str__(self):
+        """Return the file's name."""
+        return self.file.name

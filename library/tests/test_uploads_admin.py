@@ -1,0 +1,365 @@
+"""Direct uploads in Django's admin: who may upload, what is stored, and what a browser does."""
+
+import re
+from typing import Any
+
+import pytest
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import models
+from django.test import Client, RequestFactory
+
+from s3kit import uploads
+from s3kit.uploads import DirectFileField, DirectUploadsMixin, Kind
+from s3kit.uploads.widgets import AdminDirectFileInput
+from tests.ministack import MakeSite, SiteOnS3
+from tests.new_sites import blocks
+from tests.processes import ROOT
+from tests.shop.models import Clip, Document, Film, Photo, Still
+from tests.test_uploads_fields import MP4, Inputs, by_user, content, keys, photo, send
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+with_pages = pytest.mark.urls("tests.upload_admin")
+
+ADD = "/admin/shop/film/add/"
+ROWS = {"still_set-TOTAL_FORMS": 0, "still_set-INITIAL_FORMS": 0}
+
+
+@pytest.fixture
+def site(s3_site: MakeSite, settings: Any) -> SiteOnS3:
+    made = s3_site()
+    backend = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": backend}}
+    return made
+
+
+def staff(name: str, *permissions: str) -> User:
+    user = User.objects.create_user(name, is_staff=True)
+    for each in permissions:
+        user.user_permissions.add(Permission.objects.get(codename=each))
+    return user
+
+
+@pytest.fixture
+def editor(site: SiteOnS3) -> User:  # noqa: ARG001 - the site first
+    return User.objects.create_superuser("editor")
+
+
+@pytest.fixture
+def browser(client: Client, editor: User) -> Client:
+    client.force_login(editor)
+    return client
+
+
+def fields(client: Client, page: str) -> dict[str, str]:
+    """Return the rules of each file field of a page, by name; "" where it is an ordinary one."""
+    answer = client.get(page)
+    assert answer.status_code == 200
+    found, rules = {}, ""
+    for each in Inputs(answer.content.decode()).found:
+        if "s3kit-upload" in each.get("class", ""):
+            rules = each.get("data-rules", "")
+        if each.get("type") == "file":
+            found[each["name"]], rules = rules, ""
+    return found
+
+
+def sent(client: Client, page: str, field: str, data: bytes = MP4, name: str = "Lake.mp4") -> str:
+    """Send a file as a field's script does, and return its token."""
+    asked = {"rules": fields(client, page)[field], "name": name, "size": len(data)}
+    answer = client.post("/uploads/", asked)
+    assert answer.status_code == 201, answer.content
+    send(answer.json(), data)
+    done = client.post(f"{answer.json()['address']}finish/")
+    assert done.status_code == 200, done.content
+    return str(done.json()["token"])
+
+
+@with_pages
+def test_a_film_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Client) -> None:
+    original = photo(kind="TIFF")
+    given = {
+        "title": "Lake",
+        "file": sent(browser, ADD, "file"),
+        "still_set-TOTAL_FORMS": 1,
+        "still_set-INITIAL_FORMS": 0,
+        "still_set-0-image": sent(browser, ADD, "still_set-__prefix__-image", original, "a.tif"),
+    }
+    assert browser.post(ADD, given)["Location"] == "/admin/shop/film/"
+    film, still = Film.objects.get(), Still.objects.get()
+    assert content(film.file) == MP4
+    assert content(still.image) == original  # as it is, metadata included
+    first = film.file.name
+    assert sorted(keys(site)) == sorted(f"media/{name}" for name in (first, still.image.name))
+    change = f"/admin/shop/film/{film.pk}/change/"
+    rows = {
+        "still_set-TOTAL_FORMS": 1,
+        "still_set-INITIAL_FORMS": 1,
+        "still_set-0-id": still.pk,
+        "still_set-0-film": film.pk,
+    }
+    assert browser.post(change, {"title": "Pond", **rows}).status_code == 302  # the files stay
+    newer = sent(browser, change, "file", MP4 + b"2")
+    assert browser.post(change, {"title": "Pond", "file": newer, **rows}).status_code == 302
+    film.refresh_from_db()
+    assert content(film.file) == MP4 + b"2"
+    assert f"media/{first}" in keys(site)  # which Django leaves
+    entry = LogEntry.objects.latest("pk")
+    assert entry.get_change_message() == "Changed File."
+
+
+@with_pages
+def test_an_image_is_checked_as_django_does_or_encoded_anew(browser: Client) -> None:
+    page = "/admin/shop/photo/add/"
+    given = {"image": sent(browser, page, "image", photo(kind="PNG"), "me.png")}
+    assert browser.post(page, given).status_code == 302
+    assert b"SECRET" not in content(Photo.objects.get().image)
+    page = "/admin/shop/still/add/"
+    film = Film.objects.create(title="Lake")
+    for name, data, says in (
+        ("a.jpg", b"no picture", "was either not an image or a corrupted image"),
+        ("a.exe", photo(), "File extension “exe” is not allowed"),
+    ):
+        plain = {"film": film.pk, "image": SimpleUploadedFile(name, data)}
+        assert says in browser.post(page, plain).content.decode()
+        rules = fields(browser, page)["image"]
+        ticket = browser.post("/uploads/", {"rules": rules, "name": name, "size": len(data)}).json()
+        send(ticket, data)
+        answer = browser.post(f"{ticket['address']}finish/")
+        assert answer.status_code == 400
+        assert says in answer.json()["error"]["message"]
+    plain = {"film": film.pk, "image": SimpleUploadedFile("a.jpg", photo())}
+    assert browser.post(page, plain).status_code == 302
+    assert b"SECRET" in content(Still.objects.get().image)
+
+
+@with_pages
+def test_who_may_add_or_change_may_upload(client: Client, site: SiteOnS3) -> None:  # noqa: ARG001
+    film = Film.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
+    change = f"/admin/shop/film/{film.pk}/change/"
+    for name, permissions, page, expected in (
+        ("adder", ["add_film"], ADD, ["file"]),
+        ("changer", ["change_film"], change, ["file"]),
+        ("viewer", ["view_film"], change, []),
+        ("viewer of stills", ["change_film", "view_still"], change, ["file"]),
+        ("both", ["change_film", "add_still"], change, ["file", "still_set-__prefix__-image"]),
+    ):
+        client.force_login(staff(name, *permissions))
+        assert list(fields(client, page)) == expected
+        if expected:
+            sent(client, page, "file")
+    rules = fields(client, change)["file"]
+    client.force_login(User.objects.get(username="viewer"))
+    answer = client.post("/uploads/", {"rules": rules, "name": "a.mp4", "size": 5})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+
+
+@with_pages
+def test_nobody_posts_anothers_file(browser: Client) -> None:
+    token = sent(browser, ADD, "file")
+    other = Client()
+    other.force_login(staff("other", "add_film"))
+    answer = other.post(ADD, {"title": "Lake", "file": token, **ROWS})
+    assert "This upload does not exist" in answer.content.decode()
+    assert browser.post(ADD, {"title": "Lake", "file": token, **ROWS}).status_code == 302
+
+
+@with_pages
+def test_a_column_with_a_folder_of_its_row(browser: Client, editor: User) -> None:  # noqa: ARG001
+    document = Document.objects.create(file=ContentFile(b"1", "a.txt"))
+    page = f"/admin/shop/document/{document.pk}/change/"
+    assert fields(browser, page) == {"file": ""}  # its upload_to is a function of the row
+    assert browser.post(page, {"file-clear": "on"}).status_code == 302
+    document.refresh_from_db()
+    assert not document.file
+    assert browser.post(page, {"file": SimpleUploadedFile("b.txt", b"2")}).status_code == 302
+    document.refresh_from_db()
+    assert re.fullmatch(rf"documents/{document.pk}/b-[0-9a-z]+\.txt", str(document.file.name))
+
+
+@with_pages
+def test_a_file_is_cleared_or_replaced_but_not_both(browser: Client, editor: User) -> None:  # noqa: ARG001
+    clip = Clip.objects.create(title="Lake", file=ContentFile(b"1", "a.txt"))
+    page = f"/admin/shop/clip/{clip.pk}/change/"
+    clear = {"title": "Lake", "file-clear": "on"}
+    both = browser.post(page, {**clear, "file": sent(browser, page, "file")})
+    assert "submit a file or check the clear checkbox" in both.content.decode()
+    assert browser.post(page, clear).status_code == 302
+    clip.refresh_from_db()
+    assert not clip.file
+
+
+@with_pages
+def test_pages_of_all_kinds(browser: Client) -> None:
+    film = Film.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
+    listed = "/admin/shop/film/"
+    token = sent(browser, listed, "form-0-file", MP4 + b"2")
+    rows = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": film.pk, "_save": "Save"}
+    assert browser.post(listed, {**rows, "form-0-file": token}).status_code == 302
+    film.refresh_from_db()
+    assert content(film.file) == MP4 + b"2"
+    popup = f"{ADD}?_popup=1"
+    given = {"title": "Pond", "file": sent(browser, popup, "file"), "_popup": "1", **ROWS}
+    assert b"data-popup-response" in browser.post(popup, given).content
+    change = f"/admin/shop/film/{film.pk}/change/"
+    given = {"title": "Copy", "file": sent(browser, change, "file"), "_saveasnew": "1", **ROWS}
+    assert browser.post(change, given).status_code == 302
+    assert Film.objects.count() == 3
+    assert list(fields(browser, "/admin/shop/still/add/")) == ["image"]
+    again = browser.post(ADD, {"title": "", "file": (token := sent(browser, ADD, "file")), **ROWS})
+    assert token in again.content.decode()
+
+
+class DeclaredForm(forms.ModelForm):
+    file = DirectFileField(types=["txt"])
+
+    class Meta:
+        model = Film
+        fields = ("file",)
+
+
+def test_a_form_knows_its_user() -> None:
+    request = RequestFactory().get("/")
+    request.user = User(username="anna", is_superuser=True)
+    bases = (DirectUploadsMixin, admin.ModelAdmin)
+    made: Any = type("Admin", bases, {"form": DeclaredForm})(Film, admin.AdminSite())
+    bound = made.get_form(request)()["file"]
+    assert bound.field.user == request.user
+    bases = (DirectUploadsMixin, admin.TabularInline)
+    inline: Any = type("Inline", bases, {"model": Still})(Film, admin.AdminSite())
+    assert inline.get_formset(request).form.user == request.user
+
+
+# What the mixin makes of other columns and options
+
+
+def form_field(column: Any, **options: Any) -> forms.Field | None:
+    """Return the form field of a column of an admin with these options."""
+    return made_by(type("Admin", (DirectUploadsMixin, admin.ModelAdmin), options), column)
+
+
+def made_by(kind: Any, column: Any) -> Any:
+    """Return what a ModelAdmin makes of a column."""
+    request = RequestFactory().get("/")
+    request.user = User(username="anna")
+    return kind(column.model, admin.AdminSite()).formfield_for_dbfield(column, request)
+
+
+def column(name: str, model: Any = Document) -> Any:
+    return model._meta.get_field(name)
+
+
+def test_options_for_one_column() -> None:
+    file = column("file")
+    assert type(form_field(file)) is forms.FileField
+    assert type(form_field(column("file", Film), direct_uploads={"file": None})) is forms.FileField
+    found: Any = form_field(file, direct_uploads={"file": {"upload_to": by_user, "types": ["pdf"]}})
+    assert found.kinds[0].may_upload == ("shop.add_document", "shop.change_document")
+    assert (found.kinds[0].upload_to, found.user.username) == (by_user, "anna")
+    kind = Kind(["pdf"], upload_to="pdf/", may_upload="shop.view_document")
+    found = form_field(file, direct_uploads={"file": {"kinds": [kind]}})
+    assert list(found.kinds) == [kind]
+
+
+def test_overrides_of_all_columns() -> None:
+    film, image = column("file", Film), column("image", Photo)
+    found: Any = form_field(film, formfield_overrides={models.FileField: {"max_bytes": 5}})
+    assert (type(found), found.kinds[0].max_bytes) == (DirectFileField, 5)
+    found = form_field(image, formfield_overrides={models.ImageField: {"max_bytes": 5}})
+    assert (found.kinds[0].max_bytes, found.kinds[0].check) == (5, "s3kit.uploads.images.check_picture")
+    for plain in ({models.ImageField: {"form_class": forms.FileField}}, {models.FileField: {}}):
+        expected = forms.FileField if models.ImageField in plain else uploads.DirectImageField
+        assert type(form_field(image, formfield_overrides=plain)) is expected
+    found = form_field(film, formfield_overrides={models.FileField: {"widget": forms.FileInput}})
+    assert type(found.widget) is forms.FileInput
+    theme = {models.FileField: {"widget": forms.ClearableFileInput}}  # as some themes of the admin have it
+    own = {"file": {"widget": AdminDirectFileInput}}
+    found = form_field(film, formfield_overrides=theme, direct_uploads=own)
+    assert type(found.widget) is AdminDirectFileInput
+    assert found.widget.kinds == found.kinds
+
+
+def test_columns_that_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(models.ImageField):
+        def formfield(self, **kwargs: Any) -> Any:
+            return super().formfield(**{"form_class": forms.ImageField, **kwargs})
+
+    own = Own()
+    own.set_attributes_from_name("own")
+    own.model = Photo
+    assert type(form_field(own)) is forms.ImageField
+    image = column("image", Photo)
+    assert type(form_field(image)) is uploads.DirectImageField
+    monkeypatch.setattr("s3kit.uploads.admin.find_spec", lambda _name: None)  # without Pillow
+    assert type(form_field(image)) is forms.ImageField
+
+
+@pytest.mark.usefixtures("site")
+def test_a_storage_of_its_own_gets_its_files_from_django(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = column("file", Film)
+    monkeypatch.setattr(file, "storage", FileSystemStorage("/nowhere"))
+
+    class FilmForm(forms.ModelForm):
+        file = DirectFileField()
+
+        class Meta:
+            model = Film
+            fields = ("file",)
+
+    assert "data-s3kit-upload" not in str(FilmForm())
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "upload_to of shop.Document.file is a function of the row"),
+        ({"name": "documents", "may_upload": "shop.add_document"}, "function of the row"),
+    ],
+)
+def test_a_form_field_needs_a_folder_of_its_own(options: dict[str, Any], says: str) -> None:
+    class DocumentForm(forms.ModelForm):
+        file = DirectFileField(**options)
+
+        class Meta:
+            model = Document
+            fields = ("file",)
+
+    with pytest.raises(ImproperlyConfigured, match=says):
+        str(DocumentForm())
+
+
+def test_a_kind_with_a_name_has_rules_of_its_own() -> None:
+    class FilmForm(forms.ModelForm):
+        file = DirectFileField(name="admin.film", may_upload="shop.add_film")
+
+        class Meta:
+            model = Film
+            fields = ("file",)
+
+    with pytest.raises(ImproperlyConfigured, match=r"add upload_to='films/%Y/' to the kind"):
+        str(FilmForm())
+
+
+def test_the_page_about_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT.parent / "docs" / "uploads-admin.md").read_text("utf-8")
+    monkeypatch.setattr(admin, "site", admin.AdminSite())
+    made: dict[str, Any] = {}
+    found = []
+    for block in blocks(page.replace("from films.models", "from tests.shop.models")):
+        exec(block.code, made)  # noqa: S102 -- it is our own page
+        found.append(made_by(made["FilmAdmin"], column("file", Film)).kinds[0])
+    assert isinstance(admin.site.get_model_admin(Film), DirectUploadsMixin)
+    assert [(each.types, each.max_bytes) for each in found[:3]] == [
+        ((), None),
+        (("mp4", "webm"), 20 * 2**30),
+        ((), 20 * 2**30),
+    ]
+    picture = made_by(made["StillAdmin"], column("image", Still)).kinds[0]
+    assert picture.check == "s3kit.uploads.images.clean_picture"
