@@ -96,7 +96,9 @@ def serve() -> None:
 
     _small_parts()
     for alias in connections:
-        call_command("migrate", run_syncdb=True, verbosity=0, database=alias)  # the shop has no migrations
+        call_command("migrate", verbosity=0, database=alias)
+        # The shop has no migrations, and refers to tables that have.
+        call_command("migrate", run_syncdb=True, verbosity=0, database=alias)
     connections.close_all()
     _form("", "").as_p()
     clients.web(default_storage.target)  # type: ignore[attr-defined]  # before the fork, since it takes longest
