@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,20 @@ def running(folder: Path, database: dict[str, Any], **more: str) -> Iterator[Sit
         site.process.communicate(timeout=60)
 
 
+class Router:
+    """Films and tickets have databases of their own."""
+
+    PLACES = {"shop": "films", "s3kit_uploads": "tickets"}  # noqa: RUF012
+
+    def db_for_write(self, model: Any, **_hints: Any) -> str:
+        return self.PLACES.get(model._meta.app_label, "default")
+
+    db_for_read = db_for_write
+
+    def allow_migrate(self, db: str, app_label: str, **_hints: Any) -> bool:
+        return self.PLACES.get(app_label, "default") == db
+
+
 def serve() -> None:
     """Answer the questions of `Site`."""
     import django
@@ -81,7 +95,10 @@ def serve() -> None:
     from s3kit.uploads import acceptance, leftovers  # noqa: F401
 
     _small_parts()
-    call_command("migrate", run_syncdb=True, verbosity=0)  # the shop has no migrations
+    for alias in connections:
+        call_command("migrate", verbosity=0, database=alias)
+        # The shop has no migrations, and refers to tables that have.
+        call_command("migrate", run_syncdb=True, verbosity=0, database=alias)
     connections.close_all()
     _form("", "").as_p()
     clients.web(default_storage.target)  # type: ignore[attr-defined]  # before the fork, since it takes longest
@@ -229,13 +246,26 @@ def finish(token: str, hold: str = "") -> str:
     return str(ticket.state)
 
 
-def post(token: str, title: str, *, atomic: bool = False, hold_valid: str = "", hold: str = "") -> str:
-    """Post the form. Return "saved", the code of the form's error, or that of the error of `save`."""
+def post(
+    token: str,
+    title: str,
+    *,
+    atomic: str = "",
+    fail: bool = False,
+    bulk: bool = False,
+    hold_valid: str = "",
+    hold: str = "",
+) -> str:
+    """Post the form. Return "saved", the code of the form's error, or that of the error of `save`.
+
+    `atomic` is the alias of the database that has a transaction, which fails in the end with `fail`.
+    """
     from django.db import transaction
 
     from s3kit import uploads
+    from tests.shop.models import Film
 
-    with transaction.atomic() if atomic else nullcontext():
+    with suppress(ZeroDivisionError), transaction.atomic(using=atomic) if atomic else nullcontext():
         form = _form(token, title)
         if not form.is_valid():
             return str(form.errors.as_data()["file"][0].code)
@@ -243,12 +273,17 @@ def post(token: str, title: str, *, atomic: bool = False, hold_valid: str = "", 
             _say(f"{title}-valid")
             _wait_for(hold_valid)
         try:
-            form.save()
+            if bulk:
+                Film.objects.bulk_create([form.save(commit=False)])
+            else:
+                form.save()
         except uploads.UploadError as error:
             return f"{error.code} in save"
         if hold:
             _say(f"{title}-saved")
             _wait_for(hold)
+        if fail:
+            raise ZeroDivisionError
     return "saved"
 
 

@@ -6,3 +6,12 @@ import os
 from tests.process_settings import *  # noqa: F403
 
 DATABASES = {"default": json.loads(os.environ["DATABASE"])}
+if os.environ.get("SEVERAL_DATABASES"):
+    DATABASES |= {
+        alias: {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": f"{os.environ['TEST_FOLDER']}/{alias}.sqlite3",
+        }
+        for alias in ("films", "tickets")
+    }
+    DATABASE_ROUTERS = ["tests.uploading.Router"]

@@ -210,7 +210,7 @@ class _Work:
             if connections[rows.db].features.has_select_for_update_skip_locked:
                 free = rows.select_for_update(skip_locked=True)
                 rows = rows.filter(pk__in=list(free.values_list("pk", flat=True)))
-            rows.update(state=_STATE.CANCELLED, claim=run)
+            rows.update(state=_STATE.CANCELLED, claim=run, claimed_at=None)
             closed = Ticket.objects.filter(pk__in=ids, claim=run)
             closed.filter(expires_at__gt=now).update(expires_at=now)
         return list(closed)

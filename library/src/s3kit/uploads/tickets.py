@@ -128,9 +128,10 @@ def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
 def _issue(user: AbstractBaseUser, ticket: Ticket) -> None:
     """Save a new ticket. Raise RateLimitedError if the user may not have it now."""
     users = get_user_model()._default_manager.using(router.db_for_write(get_user_model()))
+    using = router.db_for_write(Ticket)
     # The ticket is committed before the lock is released, also if it is in another database.
-    with transaction.atomic(using=users.db), transaction.atomic(using=router.db_for_write(Ticket)):
-        if not connections[router.db_for_write(Ticket)].features.has_select_for_update:
+    with transaction.atomic(using=users.db), transaction.atomic(using=using, savepoint=False):
+        if not connections[using].features.has_select_for_update:
             # SQLite locks the whole database. It waits for others only if the transaction's first statement writes.
             Ticket.objects.filter(pk=ticket.pk).update(state=ticket.state)
         # Lock the user, so that of two concurrent requests the second counts the first one's row.
