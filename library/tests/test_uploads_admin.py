@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django import forms
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
@@ -246,9 +247,13 @@ def form_field(column: Any, **options: Any) -> forms.Field | None:
 
 def made_by(kind: Any, column: Any) -> Any:
     """Return what a ModelAdmin makes of a column."""
+    return kind(column.model, admin.AdminSite()).formfield_for_dbfield(column, as_anna())
+
+
+def as_anna() -> Any:
     request = RequestFactory().get("/")
     request.user = User(username="anna")
-    return kind(column.model, admin.AdminSite()).formfield_for_dbfield(column, request)
+    return request
 
 
 def column(name: str, model: Any = Document) -> Any:
@@ -265,6 +270,21 @@ def test_options_for_one_column() -> None:
     kind = Kind(["pdf"], upload_to="pdf/", may_upload="shop.view_document")
     found = form_field(file, direct_uploads={"file": {"kinds": [kind]}})
     assert list(found.kinds) == [kind]
+
+
+def test_the_permissions_are_those_of_the_admins_model() -> None:
+    class Restored(Film):
+        class Meta:
+            proxy = True
+            app_label = "shop"
+
+    try:
+        kind = type("Admin", (DirectUploadsMixin, admin.ModelAdmin), {})
+        found = kind(Restored, admin.AdminSite()).formfield_for_dbfield(column("file", Film), as_anna())
+    finally:
+        del apps.all_models["shop"]["restored"]
+        apps.clear_cache()
+    assert found.kinds[0].may_upload == ("shop.add_restored", "shop.change_restored")
 
 
 def test_overrides_of_all_columns() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.contrib.auth import get_permission_codename
 from django.db import models
 
 from s3kit.uploads.fields import DirectFileField, DirectImageField
@@ -79,10 +80,9 @@ class DirectUploadsMixin(Base):
             return {}
         rules: dict[str, Any] = {"form_class": DirectImageField if is_image else DirectFileField}
         if "kinds" not in chosen:
-            model = column.model._meta
-            rules["may_upload"] = [
-                f"{model.app_label}.{verb}_{model.model_name}" for verb in ("add", "change")
-            ]
+            # Not the column's model, whose permissions are others if this one is its proxy or its child.
+            codes = [get_permission_codename(verb, self.opts) for verb in ("add", "change")]
+            rules["may_upload"] = [f"{self.opts.app_label}.{code}" for code in codes]
             if is_image and "form_class" not in chosen:
                 as_it_is = "s3kit.uploads.images.check_picture"
                 rules |= {"types": (), "max_bytes": ORIGINAL_MAX_BYTES, "check": as_it_is}
