@@ -139,9 +139,13 @@ class Pending:
 
     def abort(self) -> None:
         """Abort the multipart upload. It is no error if it is gone."""
-        s3 = clients.web(self.target)
-        with suppress(s3.exceptions.NoSuchUpload):
-            s3.abort_multipart_upload(**self._upload)
+        try:
+            clients.web(self.target).abort_multipart_upload(**self._upload)
+        except (
+            ClientError
+        ) as error:  # by code: threads that are first to fail get different classes of boto3's
+            if code_of(error) != "NoSuchUpload":
+                raise
 
     def copy(
         self,
