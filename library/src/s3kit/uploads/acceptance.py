@@ -8,6 +8,7 @@ requests are repeated or processes killed.
 """
 
 import io
+import json
 import posixpath
 import uuid
 from collections.abc import Callable, Iterator
@@ -217,7 +218,7 @@ def finish(ticket: Ticket) -> None:
 def kind_of_ticket(ticket: Ticket) -> Kind:
     """Return the rules of a ticket. Raise StaleError if a deploy has changed what they refer to."""
     try:
-        return Kind.unpacked(ticket.rules)
+        return Kind.unpacked(json.loads(ticket.rules))
     except (ImproperlyConfigured, TypeError) as error:
         raise StaleError from error
 

@@ -110,7 +110,7 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
     check_open(ticket)
     if ticket.state != Ticket.State.FINISHED:
         raise IncompleteError
-    if ticket.rules not in [kind.packed() for kind in kinds]:
+    if ticket.rules not in [kind.text() for kind in kinds]:
         raise StaleError(_("This file was sent under other rules. Please choose it again."))
     if not kind_of_ticket(ticket).allows(user_of(ticket)):
         raise UnknownTicketError

@@ -4,6 +4,7 @@ A page carries the rules of its field, signed, to the view that issues tickets, 
 same rules hold from the first byte to the row, whichever process answers, and forms need no registry.
 """
 
+import json
 import logging
 import posixpath
 from collections.abc import Callable, Iterable, Sequence
@@ -149,6 +150,10 @@ class Kind:
             if callable(packed[rule]):
                 packed[rule] = {"function": _path(rule, packed[rule])}
         return {each.name: packed[each.name] for each in fields(self) if packed[each.name] != each.default}
+
+    def text(self) -> str:
+        """Return the packed rules as JSON, always the same for equal rules."""
+        return json.dumps(self.packed(), sort_keys=True)
 
     @classmethod
     def unpacked(cls, packed: dict[str, Any]) -> "Kind":

@@ -88,7 +88,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
         ) from error
     ticket = Ticket(
         user_id=user.pk,
-        rules=kind.packed(),
+        rules=kind.text(),
         storage=kind.storage,
         name=name,
         content_type=storage.write_parameters(target)["ContentType"],
@@ -117,7 +117,7 @@ def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
     """
     now = timezone.now()
     name = "".join(c for c in upload.name or "" if c.isprintable())[-255:]
-    counted = Ticket(user_id=user.pk, rules={}, name=name, size=upload.size or 0, expires_at=now)
+    counted = Ticket(user_id=user.pk, rules="{}", name=name, size=upload.size or 0, expires_at=now)
     counted.state = Ticket.State.ACCEPTED
     try:
         _issue(user, counted)

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='Ticket',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('rules', models.JSONField(help_text='The kind of file: s3kit.uploads.Kind, packed.')),
+                ('rules', models.TextField(help_text='The kind of file: s3kit.uploads.Kind, packed.')),
                 ('storage', models.CharField(default='default', help_text='The alias in STORAGES.', max_length=100)),
                 ('name', models.CharField(help_text="As the user's device calls it.", max_length=255, verbose_name='file name')),
                 ('content_type', models.CharField(max_length=100)),
