@@ -182,11 +182,11 @@ def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: P
         # Saving the form makes no request to S3.
         assert taken[case].saving == 0, case
     # The ticket, two further answers with links, of which the last says that S3 has all, the check, and the form.
-    assert (taken[film].requests, taken[film].from_browser) == (5, 18)
+    assert (taken[film].requests, taken[film].from_browser) == (4, 18)
     assert taken[film].again == uploads.PART - 1
     # Each file: the ticket, a look whether S3 has it, and the check. Django asks S3 three times whether it is there,
     # reads its first bytes, copies it and removes it.
-    assert (taken[many].requests, taken[many].to_s3, taken[many].from_browser) == (3 * 3 + 1, 3 * 6, 3)
+    assert (taken[many].requests, taken[many].to_s3, taken[many].from_browser) == (2 * 3 + 1, 3 * 5, 3)
     assert (taken[form].requests, taken[form].to_s3, taken[form].from_browser) == (1, 1, 0)
     assert sorted(stored.values()) == [uploads.MB] * (3 * uploads.WARM + 3 + 1) + [film.size]
     assert not any("/pending/" in name for name in stored)

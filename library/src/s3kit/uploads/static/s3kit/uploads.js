@@ -628,7 +628,7 @@ function number(amount, field, style) {
 function size(bytes, field) {
   const power = Math.min(Math.floor(Math.log2(bytes || 1) / 10), 4);
   const unit = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"][power];
-  return number(bytes / 1024 ** power, field, { style: "unit", unit });
+  return number(bytes / 1024 ** power, field, { style: "unit", unit, unitDisplay: power ? "short" : "long" });
 }
 
 const handlers = {
