@@ -3,6 +3,9 @@
 The S3 is the strict local server; the page's script is played by the test client and plain HTTP requests.
 """
 
+import base64
+import gzip
+import hashlib
 import io
 import json
 import re
@@ -16,8 +19,9 @@ from django import forms
 from django.contrib.auth.models import Permission, User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
+from django.core.files.storage import InMemoryStorage, default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -635,3 +639,40 @@ def _posted(data: dict[str, list[str]], files: dict[str, list[Any]]) -> tuple[An
     for name, values in data.items():
         query.setlist(name, values)
     return query, MultiValueDict(files)
+
+
+# Storages
+
+
+def test_a_field_may_send_to_any_storage(
+    site: SiteOnS3, browser: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = settings.STORAGES["default"]["OPTIONS"] | {"location": "media/archive/"}
+    archive = {"BACKEND": settings.STORAGES["default"]["BACKEND"], "OPTIONS": options}
+    settings.STORAGES = settings.STORAGES | {"archive": archive}
+    monkeypatch.setattr(Film._meta.get_field("file"), "storage", storages["archive"])
+    form = FilmForm({"title": "Lake", "file": finished(browser, FilmForm())})
+    film = form.save()
+    assert Ticket.objects.get().storage == "archive"
+    assert keys(site) == [f"media/archive/{film.file.name}"]
+    assert content(film.file) == MP4
+
+
+def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Client) -> None:
+    form = FilmForm({"title": "Lake", "file": finished(browser, FilmForm())})
+    assert form.is_valid()
+    other = InMemoryStorage()
+    name = other.save("lake.mp4", form.cleaned_data["file"])
+    assert other.open(name).read() == MP4
+    assert len(keys(site)) == 1
+
+
+def test_the_script_has_the_hash_of_what_was_published(site: SiteOnS3, settings: Any) -> None:
+    settings.STATIC_ROOT = None
+    call_command("collectstatic", interactive=False, verbosity=0)
+    settings.STORAGES = dict(settings.STORAGES)  # as a server that starts after the deploy
+    (script,) = [each for each in Inputs(str(FilmForm().media)).found if each["tag"] == "script"]
+    body = gzip.decompress(anonymous(script["src"]).body)
+    assert script["integrity"] == "sha256-" + base64.b64encode(hashlib.sha256(body).digest()).decode()
+    assert re.search(r"/uploads\.[0-9a-f]{12}\.js$", script["src"])
+    assert site.static_bucket in script["src"]
