@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden docs docs-links bench audit
+.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures docs docs-links bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -18,6 +18,7 @@ help:
 	@echo "make works-with  the library beside other people's packages, in the newest versions"
 	@echo "make works-with-page  write docs/works-with.md anew from these tests"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
+	@echo "make pictures   draw docs/terminal anew after a change of what commands print"
 	@echo "make docs       build the documentation site into .work/site; a warning is an error"
 	@echo "make docs-links  ask for each external link of the documentation; needs the network"
 	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
@@ -98,6 +99,9 @@ works-with-page: .work/works-with/installed
 
 golden: .venv/installed
 	@.venv/bin/python -m tests.golden_copies
+
+pictures: .venv/installed
+	@.venv/bin/python -m tests.terminal_pictures
 
 # Sphinx and its theme, without what tests need.
 .work/docs/installed: $(UV_READY) pyproject.toml tests/constraints.txt

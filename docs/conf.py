@@ -123,8 +123,8 @@ def address(link: str, folder: Path) -> str:
     for page, source in FILES.items():
         if path == source:
             return f"{page}.md"
-    if path.parent == DOCS:
-        return path.name
+    if path.parent in {DOCS, DOCS / "terminal"}:
+        return path.relative_to(DOCS).as_posix()
     if not path.exists() or not path.is_relative_to(ROOT):
         return link  # Sphinx warns
     kind = "tree" if path.is_dir() else "blob"
@@ -169,7 +169,9 @@ def read(app: Sphinx, page: str, source: list[str]) -> None:
 def draw(app: Sphinx, doctree: nodes.document, _page: str) -> None:
     """Put diagrams into the page itself, where they follow the theme and their text can be selected."""
     for image in list(doctree.findall(nodes.image)):
-        if image["uri"].endswith(".svg") and app.builder.format == "html":
+        # What terminals show has no theme to follow.
+        is_diagram = image["uri"].endswith(".svg") and not image["uri"].startswith("terminal/")
+        if is_diagram and app.builder.format == "html":
             text = (DOCS / image["uri"]).read_text("utf-8")
             image.replace_self(nodes.raw("", f'<div class="diagram">{text}</div>', format="html"))
 

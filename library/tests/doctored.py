@@ -86,7 +86,7 @@ def examined(role: Role | None = None) -> Report:
     """Return a report, whose text must be fit for a terminal and hold no secret."""
     report = diagnosed(role)
     for width in (80, 100):
-        text = report.as_text(width)
+        text = report.as_text(width=width, verbosity=2)
         assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
         assert "Signature=" not in text
     assert all((line.text + line.fix).isprintable() for line in report.lines)

@@ -239,5 +239,5 @@ def test_a_storage_that_is_none_is_named(s3_site: MakeSite) -> None:
     s3_site("public-read")
     assert run("--storage", "staticfiles") == (
         1,
-        "STORAGES['staticfiles'] is not a MediaStorage: choose one by --storage.",
+        "STORAGES['staticfiles'] is not a MediaStorage: choose one with --storage.",
     )

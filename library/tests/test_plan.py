@@ -707,48 +707,53 @@ def test_the_text() -> None:
     site = deployment(endpoint="http://127.0.0.1:9000")
     theirs = statement(Sid="Theirs")
     found = compared(site, policy=[theirs], lifecycle=[], ownership="ObjectWriter")
-    assert show.as_text([found]).splitlines() == [
+    assert show.as_text([found], width=100).splitlines() == [
         "acme-media: uploads (private)",
-        "  = bucket               is in eu-central-1",
-        "  = encryption           what is stored is encrypted, with keys that S3 keeps",
-        "  + lifecycle            the parts of uploads that never ended cost money until they are removed;"
-        " what browsers sent straight to S3 and nobody accepted goes after a day",
-        '      + {"ID": "django-s3-incomplete-uploads", "Status": "Enabled", "Filter": {"Prefix": ""},'
-        ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}}',
-        '      + {"ID": "django-s3-pending", "Status": "Enabled", "Filter": {"Prefix": "pending/"},'
-        ' "Expiration": {"Days": 1}, "NoncurrentVersionExpiration": {"NoncurrentDays": 1},'
-        ' "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}}',
-        "  = cors                 browsers let scripts read uploads from another origin and send large ones"
-        " to it only where it allows the site's",
-        "  = bucket ACL           a grant to others would keep ACLs from being turned off",
-        "  ~ ownership            no ACL can open anything",
+        "  + lifecycle            removes the parts of interrupted uploads after a week, and direct uploads",
+        "                         that the site did not accept after a day",
+        '      + ID: django-s3-incomplete-uploads; Status: Enabled; Filter.Prefix: "";',
+        "          AbortIncompleteMultipartUpload.DaysAfterInitiation: 7",
+        "      + ID: django-s3-pending; Status: Enabled; Filter.Prefix: pending/; Expiration.Days: 1;",
+        "          NoncurrentVersionExpiration.NoncurrentDays: 1;",
+        "          AbortIncompleteMultipartUpload.DaysAfterInitiation: 1",
+        "  ~ ownership            ACLs are off, so none can open anything",
         "      - ObjectWriter",
         "      + BucketOwnerEnforced",
-        "  = public access block  no public ACL; no public policy",
         "  ! policy               nobody but the account",
         "      ! conflict: Theirs: allow everyone s3:GetObject on acme-media/*",
-        "        apply --replace-conflicting removes just this",
+        "        `manage.py s3 apply --replace-conflicting` removes just this",
         "      . left out: the statement that demands TLS: this endpoint is plain http on this machine",
+        "  = as wanted            encryption, cors, bucket ACL, public access block",
         "",
         "To do: 2 changes, 1 conflict to resolve.",
     ]
+    verbose = show.as_text([found], width=100, verbose=True)
+    assert "\n  = bucket               is in eu-central-1\n" in verbose
+    assert "\n  = encryption           S3 encrypts what is stored, with its own keys\n" in verbose
+    assert "as wanted" not in verbose
 
 
-def test_only_a_terminal_gets_colours() -> None:
+def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
     found = [compared(lifecycle=[])]
     assert "\x1b" not in show.as_text(found)
     painted = show.as_text(found, lambda kind, text: f"<{kind}>{text}</>")
     assert "<heading>acme-media: uploads (private)</>" in painted
-    assert "<add>  + lifecycle " in painted
+    assert "\n<add>  + lifecycle</>            removes" in painted
 
 
-def test_long_lines_are_folded_for_a_terminal() -> None:
-    found = [compared(lifecycle=[])]
-    whole, folded = show.as_text(found), show.as_text(found, width=70)
-    assert max(map(len, whole.splitlines())) > 120
-    assert max(map(len, folded.splitlines())) <= 70
-    assert folded.split() == whole.split()
-    assert f"cost\n{' ' * 25}money" in folded
+@pytest.mark.parametrize("width", [70, 100])
+def test_no_line_is_longer_than_the_width_whatever_the_names_are(width: int) -> None:
+    name, prefix = "m" * 63, f"{'long-folder/' * 20}media/"
+    site = deployment(media={"bucket": name, "prefix": prefix})
+    found = [
+        compared(site, name, lifecycle=[], policy=[statement(Resource=f"arn:aws:s3:::{name}/{prefix}*")])
+    ]
+    whole, text = show.as_text(found, width=10_000), show.as_text(found, width=width)
+    assert max(map(len, whole.splitlines())) > 300
+    copied = "`manage.py s3 apply --replace-conflicting`"
+    assert max(len(line.replace(copied, "")) for line in text.splitlines()) <= width
+    assert copied in text
+    assert "".join(text.split()) == "".join(whole.split())
 
 
 HOSTILE = "\x1b[2J\x1b]0;x\x07\u202eevil\u2066\r\n  = policy  as wanted"
@@ -769,9 +774,9 @@ def test_other_peoples_texts_do_not_steer_the_terminal() -> None:
             policy=[odd | {"Principal": "*"}],
         )
         for width in (0, 80):
-            text = show.as_text([found], lambda _kind, part: f"<{part}>", width)
+            text = show.as_text([found], width=width)
             assert text.replace("\n", "").isprintable()
-            assert all(line.startswith("<") for line in text.splitlines() if line)
+            assert "  = policy  as wanted" not in text.splitlines()
         assert json.loads(show.as_json([found]))
 
 

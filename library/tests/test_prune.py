@@ -211,7 +211,7 @@ def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
     assert set(re.findall(r"^ +[0-9,]+  \d{4}-\d\d-\d\d  (.+)$", text, re.MULTILINE)) == going
     root, bucket = house.site.root, house.site.static_bucket
     size = sum(root.head_object(Bucket=bucket, Key=key)["ContentLength"] for key in going)
-    assert f"\n{len(going)} objects to remove, {size:,} bytes. Remove with --delete." in text
+    assert f"\n{len(going)} objects to remove, {size:,} bytes. To remove them, add --delete." in text
     assert house.prune("--keep", "1", "--delete")["removed_bytes"] == size
     assert house.names() == before - going
     house.check(B)

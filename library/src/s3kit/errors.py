@@ -101,7 +101,7 @@ def on_local_server(text: str) -> str:
         "run `manage.py s3 apply`",
         text,
     )
-    return text.replace("manage.py s3 apply`", "manage.py s3 apply --local`")
+    return re.sub(r"`manage\.py s3 apply( --[a-z-]+)?`", r"`manage.py s3 apply\1 --local`", text)
 
 
 def code(error: BaseException) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 
 from s3kit.errors import printable, printable_lines
+from s3kit.terminal import wrapped
 
 # (done, all, what was done just now)
 Progress = Callable[[int, int, str], None]
@@ -30,7 +31,7 @@ class ProgressBar:
     def __call__(self, done: int, total: int, what: str) -> None:
         """Show that `done` of `total` objects are done, `what` being the latest."""
         if self.verbose:
-            self.out.write(printable(what))
+            self.out.write(wrapped(printable(what), self.out))
         elif self.bar:
             filled = BAR * done // total
             self.out.write(f"\r[{'#' * filled}{'.' * (BAR - filled)}] {done}/{total}", ending="")
@@ -84,7 +85,9 @@ def run(command: BaseCommand, options: dict[str, Any], work: Callable[[Progress]
         sys.exit(130)
     finally:
         progress.close()
-    text = json.dumps(report.as_data(), indent=2) if options["json"] else printable_lines(report.as_text())
-    command.stdout.write(text)
+    if options["json"]:
+        command.stdout.write(json.dumps(report.as_data(), indent=2))
+    else:
+        command.stdout.write(wrapped(printable_lines(report.as_text()), command.stdout))
     if failures := report.failures():
         raise CommandError(printable_lines(failures))

@@ -59,7 +59,7 @@ def steps(bucket: BucketPlan) -> list[Step]:
     lines = {line.aspect: line for line in bucket.lines}
     access = ("bucket ACL", "ownership", "public access block", "policy")
     found = [
-        Step(line.aspect, line.goal, line.aspect)
+        Step(line.aspect, line.goal, f"{line.aspect} set")
         for line in bucket.lines
         if line.changes and line.aspect not in access
     ]
@@ -75,11 +75,11 @@ def steps(bucket: BucketPlan) -> list[Step]:
             now = new
 
     becomes({name: now[name] or goal[name] for name in BLOCKS}, "closed")
-    found += [Step(title, lines[title].goal, title) for title in access[:2] if lines[title].changes]
+    found += [Step(title, lines[title].goal, f"{title} set") for title in access[:2] if lines[title].changes]
     if policy.changes:
         if any(policies.is_public(statement) for statement in policy.goal):
             becomes(now | {"BlockPublicPolicy": goal["BlockPublicPolicy"]}, "lets a public policy be written")
-        found.append(Step("policy", policy.goal, "policy"))
+        found.append(Step("policy", policy.goal, "policy set"))
     becomes(goal, "lifted")
     return found
 

@@ -45,7 +45,7 @@ class Conflict:
     says: str
     old: Any
     hinders: tuple[str, ...]
-    cure: str = "apply --replace-conflicting removes just this"
+    cure: str = "`manage.py s3 apply --replace-conflicting` removes just this"
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ class BucketPlan:
     def is_as_wanted(self) -> bool:
         """Whether nothing is to be done, and nothing hinders."""
         return self.exists and not self.rejected and all(line.state in FINE for line in self.lines)
+
+    @property
+    def changes(self) -> bool:
+        """Whether `apply` creates or writes something."""
+        return not self.exists or any(line.changes for line in self.lines)
 
     @property
     def conflicts(self) -> list[Conflict]:
@@ -462,7 +467,7 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
                     f"{policies.in_words(statement)} -- not the account's own",
                     statement,
                     ("policy",),
-                    "apply --replace-conflicting removes just this; if it is meant, name the account in"
+                    "`manage.py s3 apply --replace-conflicting` removes just this; if it is meant, name the account in"
                     " AWS_TRUSTED_ACCOUNTS",
                 )
     elif title == "bucket ACL":
@@ -471,7 +476,10 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
                 hinders = ("bucket ACL", "ownership", "public access block")
                 yield Conflict(grant_in_words(grant), grant, hinders)
             elif not buckets.is_log_delivery(grant):
-                cure = "apply --replace-conflicting removes just this; if it is meant, grant it by a policy"
+                cure = (
+                    "`manage.py s3 apply --replace-conflicting` removes just this; if it is meant, grant it by a"
+                    " policy"
+                )
                 yield Conflict(grant_in_words(grant), grant, ("bucket ACL",), cure)
     elif title == "encryption" and public and encryption.is_kms(live["encryption"]):
         yield Conflict(

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from s3kit import encryption
 from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location, arn
 from s3kit.publishing.history import FOLDER, MARKERS
+from s3kit.terminal import wrap
 
 VERSION = "2012-10-17"
 
@@ -222,11 +223,23 @@ def in_words(statement: Mapping[str, Any]) -> str:
     what = ", ".join(_listed(statement.get("Action") or f"all but {statement.get('NotAction')}"))
     where = _listed(statement.get("Resource") or f"all but {statement.get('NotResource')}")
     where = [text.rpartition(":")[2] for text in where]
-    condition = f" if {json.dumps(statement['Condition'])}" if statement.get("Condition") else ""
+    condition = f" if {_condition_in_words(statement['Condition'])}" if statement.get("Condition") else ""
     sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
     verb = "allow" if statement.get("Effect") == "Allow" else "deny"
     # Split and joined, for other people's texts may have line breaks.
     return " ".join(f"{sid}{verb} {everybody_but}{who} {what} on {', '.join(where)}{condition}".split())
+
+
+def _condition_in_words(condition: Any) -> str:
+    if not isinstance(condition, Mapping) or not all(
+        isinstance(each, Mapping) for each in condition.values()
+    ):
+        return json.dumps(condition)
+    return " and ".join(
+        f"{key} is {' or '.join(_listed(value))} ({operator})"
+        for operator, keys in condition.items()
+        for key, value in keys.items()
+    )
 
 
 def _listed(value: Any) -> list[str]:
@@ -583,4 +596,9 @@ def explained(grants: list[Grant]) -> str:
         is_next = bool(reasons) and line.strip().rstrip(",") == json.dumps(reasons[0][0])
         lines.append((line, reasons.pop(0)[1] if is_next else ""))
     width = max(len(line) for line, reason in lines if reason)
-    return "\n".join(f"{line:<{width}}  // {reason}" if reason else line for line, reason in lines)
+    comment, more = "  // ", f"{'':<{width}}  // "
+    return "\n".join(
+        part
+        for line, reason in lines
+        for part in (wrap(reason, f"{line:<{width}}{comment}", more) if reason else [line])
+    )

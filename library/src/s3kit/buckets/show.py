@@ -1,18 +1,18 @@
 """A plan as text, like a diff with reasons, and as data for machines."""
 
 import json
-import re
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from s3kit.buckets import policies
 from s3kit.buckets.plan import BucketPlan, Line, grant_in_words
 from s3kit.errors import printable
+from s3kit.terminal import wrap
 
 # Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]
+# Wraps and paints a text: its kind, the text, and what its first line begins with.
+Put = Callable[..., str]
 
 _SIGNS = {
     "as wanted": "=",
@@ -32,25 +32,24 @@ _MORE = {
 _WIDTH = 20  # of the longest title
 
 
-def as_text(plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0) -> str:
-    """Return the plan to read, in lines of at most a width where one is given."""
+def as_text(
+    plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0, *, verbose: bool = False
+) -> str:
+    """Return the plan to read, in lines of at most `width` columns (default: those of the terminal).
 
-    def put(kind: str, text: str) -> str:
-        return "\n".join(paint(kind, part) for part in _folded(printable(text), width))
+    What is as wanted is named in one line for each bucket; with `verbose` each has its reason.
+    """
 
-    lines = [line for bucket in plans for line in _bucket(bucket, put)]
-    return "\n".join([*lines, _sum(plans, put)])
+    def put(kind: str, text: str, first: str = "") -> str:
+        """Return a text in lines, all of it painted, or beside the title of an aspect only that."""
+        if len(first) <= _WIDTH:
+            lines = wrap(printable(text), first, " " * len(first) + "  ", width)
+            return "\n".join(paint(kind, line) for line in lines)
+        title, reason = first.rstrip(), "\n".join(wrap(printable(text), first, width=width))
+        return paint(kind, title) + reason[len(title) :]
 
-
-def _folded(text: str, width: int) -> list[str]:
-    """Return the text in lines, what follows the first being indented as far as its reason or value is."""
-    if not width or len(text) <= width:
-        return [text]
-    titled = re.match(r"  [=+~!?] .{20} ", text)
-    indent = titled.end() if titled else len(text) - len(text.lstrip()) + 4
-    return textwrap.wrap(
-        text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
+    lines = [line for bucket in plans for line in _bucket(bucket, put, verbose=verbose)]
+    return "\n".join([*lines, _sum(plans, paint)])
 
 
 def as_json(plans: Sequence[BucketPlan]) -> str:
@@ -92,45 +91,56 @@ def _data(line: Line) -> dict[str, Any]:
     }
 
 
-def _bucket(bucket: BucketPlan, paint: Paint) -> Iterator[str]:
+def _bucket(bucket: BucketPlan, put: Put, *, verbose: bool) -> Iterator[str]:
     region = bucket.bucket.target.region
-    yield paint("heading", f"{bucket.name}: {bucket.holds}")
-    if bucket.exists:
-        yield paint("quiet", f"  = {'bucket':{_WIDTH}} is in {region}")
-    else:
+    yield put("heading", f"{bucket.name}: {bucket.holds}")
+    if not bucket.exists:
         closed = "" if bucket.bucket.target.endpoint else ", closed as AWS makes new ones"
-        yield paint("add", f"  + {'bucket':{_WIDTH}} will be created in {region}{closed}")
+        yield put("add", f"will be created in {region}{closed}", _first("+", "bucket"))
+    elif verbose:
+        yield put("quiet", f"is in {region}", _first("=", "bucket"))
+    short = [] if verbose else [line for line in bucket.lines if _is_quiet(line)]
     for line in bucket.lines:
-        yield from _aspect(line, paint)
+        if line not in short:
+            yield from _aspect(line, put)
+    if short:
+        yield put("quiet", ", ".join(line.aspect for line in short), _first("=", "as wanted"))
     for text in bucket.opens:
-        yield paint("change", f"  opens: {text}")
+        yield put("change", text, "  opens: ")
     for text in bucket.closes:
-        yield paint("change", f"  closes, no longer: {text}")
+        yield put("change", text, "  closes: ")
     for text in bucket.rejected:
-        yield paint("conflict", f"  ! {text}")
+        yield put("conflict", text, "  ! ")
     if bucket.reminder:
-        yield paint("change", f"  ? {bucket.reminder}")
+        yield put("change", bucket.reminder, "  ? ")
     if bucket.unknown:
-        yield paint(
-            "change",
-            f"  ? can't tell whether the whole account blocks public access ({bucket.unknown})",
-        )
+        text = f"can't tell whether the whole account blocks public access ({bucket.unknown})"
+        yield put("change", text, "  ? ")
     yield ""
 
 
-def _aspect(line: Line, paint: Paint) -> Iterator[str]:
+def _first(sign: str, title: str) -> str:
+    return f"  {sign} {title:{_WIDTH}} "
+
+
+def _is_quiet(line: Line) -> bool:
+    """Tell whether there is nothing to say of a line but that it is as wanted."""
+    return line.state == "as wanted" and not (line.conflicts or line.left_alone or line.left_out)
+
+
+def _aspect(line: Line, put: Put) -> Iterator[str]:
     sign = _SIGNS[line.state]
-    yield paint(_KINDS[sign], f"  {sign} {line.aspect:{_WIDTH}} {line.reason}{_MORE.get(line.state, '')}")
+    yield put(_KINDS[sign], f"{line.reason}{_MORE.get(line.state, '')}", _first(sign, line.aspect))
     live, goal = _parts(line.aspect, line.live), _parts(line.aspect, line.goal)
-    yield from (paint("remove", f"      - {text}") for text in live if text not in goal)
-    yield from (paint("add", f"      + {text}") for text in goal if text not in live)
+    yield from (put("remove", text, "      - ") for text in live if text not in goal)
+    yield from (put("add", text, "      + ") for text in goal if text not in live)
     if line.state == "conflict":
         for conflict in line.conflicts:
-            yield paint("conflict", f"      ! conflict: {conflict.says}")
-            yield paint("plain", f"        {conflict.cure}")
-    yield from (paint("quiet", f"      . left alone: {text}") for text in line.left_alone)
+            yield put("conflict", f"conflict: {conflict.says}", "      ! ")
+            yield put("plain", conflict.cure, "        ")
+    yield from (put("quiet", f"left alone: {text}", "      . ") for text in line.left_alone)
     if line.left_out:
-        yield paint("quiet", f"      . left out: {line.left_out}")
+        yield put("quiet", f"left out: {line.left_out}", "      . ")
 
 
 def _parts(aspect: str, value: Any) -> list[str]:
@@ -143,8 +153,19 @@ def _parts(aspect: str, value: Any) -> list[str]:
             "bucket ACL": grant_in_words,
             "tags": lambda tag: f"{tag['Key']}: {tag['Value']}",
         }
-        return [words.get(aspect, partial(json.dumps, default=str))(each) for each in value]
+        return [words.get(aspect, lambda rule: "; ".join(_flat(rule)))(each) for each in value]
     return [str(value)] if value else []
+
+
+def _flat(value: Any, name: str = "") -> Iterator[str]:
+    """Yield what a rule says, a name and a value each: "Expiration.Days: 1"."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _flat(each, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+        yield f"{name}: {', '.join(value)}"
+    else:
+        yield f"{name}: {value if value and isinstance(value, str) else json.dumps(value, default=str)}"
 
 
 def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
@@ -162,7 +183,7 @@ def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
         _count(conflicts, "conflict to resolve", "conflicts to resolve"),
         _count(rejected, "setting to correct", "settings to correct"),
     ]
-    return paint("plain", f"To do: {', '.join(filter(None, parts))}.")
+    return paint("sum", f"To do: {', '.join(filter(None, parts))}.")
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -115,6 +115,11 @@ def _holds(bucket: Bucket) -> str:
         f"{location.alias} ({location.access})" if several else f"uploads ({location.access})"
         for location in bucket.media
     ]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Return a list as a text: a, b and c."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
@@ -123,15 +128,15 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
     acls = any(location.access == "public-read" for location in bucket.media)
     statements = policies.bucket_policy(bucket)
     public = [statement["Sid"] for statement in statements if policies.is_public(statement)]
-    why_public = f"the policy makes files public ({' and '.join(public)})"
+    why_public = f"{' and '.join(public)} let{'s' * (len(public) == 1)} everyone read files"
     through_cdn = any(location.through_cdn for location in bucket.locations)
     by_policy = [location for location in bucket.locations if _is_read_by_policy(location)]
 
     aspects = {
         "encryption": Want(
             bucket.encryption or "AES256",
-            "what is stored is encrypted, with "
-            + ("a key of KMS" if encryption.is_kms(bucket.encryption) else "keys that S3 keeps"),
+            "S3 encrypts what is stored, with "
+            + ("a key of KMS" if encryption.is_kms(bucket.encryption) else "its own keys"),
         ),
         "lifecycle": Want(
             [
@@ -141,18 +146,17 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
                 )
                 if any(isinstance(action, dict) for name, action in rule.items() if name != "Filter")
             ],
-            "the parts of uploads that never ended cost money until they are removed"
-            + "; what browsers sent straight to S3 and nobody accepted goes after a day" * is_media,
+            "removes the parts of interrupted uploads after a week"
+            + ", and direct uploads that the site did not accept after a day" * is_media,
         ),
         "cors": Want(
             _cors(bucket, origins),
-            "browsers "
-            + " and ".join(
-                ["load fonts and modules from another origin"] * is_static
-                + ["let scripts read uploads from another origin"] * is_media
-                + ["send large ones to it"] * bucket.direct_uploads
-            )
-            + " only where it allows the site's",
+            "pages of the site, and no others, may "
+            + _joined(
+                ["load fonts and modules"] * is_static
+                + ["read uploads"] * is_media
+                + ["send large ones"] * bucket.direct_uploads
+            ),
         ),
         "bucket ACL": Want(
             [],
@@ -163,7 +167,9 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
         ),
         "ownership": Want(
             "BucketOwnerPreferred" if acls else "BucketOwnerEnforced",
-            "each upload is made public by its own ACL" if acls else "no ACL can open anything",
+            "each upload is made public by its own ACL"
+            if acls
+            else "ACLs are off, so none can open anything",
         ),
         "public access block": Want(
             {
@@ -174,16 +180,14 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
             },
             "; ".join(
                 [
-                    "public ACLs are let through: the access of a storage is public-read"
-                    if acls
-                    else "no public ACL",
-                    f"public policies are let through: {why_public}" if public else "no public policy",
+                    "allows public ACLs, which access 'public-read' sets" if acls else "blocks public ACLs",
+                    f"allows public policies: {why_public}" if public else "blocks public policies",
                 ]
             ),
         ),
         "policy": Want(
             statements,
-            " and ".join(
+            ("; " if public else " and ").join(
                 ([] if target.is_loopback else ["only over TLS"])
                 + ([why_public] if public else ["nobody but the account" + " and CloudFront" * through_cdn])
             ),

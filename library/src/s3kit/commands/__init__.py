@@ -13,7 +13,11 @@ from django.core.management.base import BaseCommand, CommandParser
 class Subcommand(Protocol):
     """What a module of a subcommand has."""
 
-    HELP: str  # its line in the help of `manage.py s3`
+    HELP: str
+    """What it does, as a sentence for the help of `manage.py s3` and its own.
+
+    Where other exit codes than 0 and 1 say something, EXIT_CODES is the sentence about them.
+    """
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add its options."""

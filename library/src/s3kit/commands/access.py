@@ -8,7 +8,8 @@ from s3kit import progress
 from s3kit.buckets.account import with_owners
 from s3kit.commands.shared import add_local, setup_deployment
 
-HELP = "give existing uploads the ACL that the access of the settings needs"
+HELP = "Give existing uploads the ACL that the access of their storage needs."
+EXIT_CODES = "Exit codes: 0 done, 1 an ACL could not be set, 130 interrupted."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -17,13 +18,16 @@ def add_arguments(parser: CommandParser) -> None:
         "--storage",
         default="default",
         metavar="ALIAS",
-        help="the storage of STORAGES whose uploads are meant (default: %(default)s)",
+        help="The entry of STORAGES whose uploads to change (default: %(default)s).",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be changed")
+    parser.add_argument("--dry-run", action="store_true", help="Show what would change, and change nothing.")
     parser.add_argument(
-        "--start-after", default="", metavar="KEY", help="go on after this key, which a run that ended prints"
+        "--start-after",
+        default="",
+        metavar="KEY",
+        help="Continue after this key, which an interrupted run prints.",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
@@ -35,7 +39,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     location = next((each for each in deployment.media if each.alias == options["storage"]), None)
     if location is None:
         raise CommandError(
-            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one by --storage."
+            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one with --storage."
         )
     work = Access(location, dry_run=options["dry_run"], start_after=options["start_after"])
     try:

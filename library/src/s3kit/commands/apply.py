@@ -9,19 +9,25 @@ from s3kit.buckets.account import with_owners
 from s3kit.commands.plan import as_text
 from s3kit.commands.shared import add_local, setup_deployment
 from s3kit.local import prepare
+from s3kit.terminal import wrapped
 
-HELP = "make and change the buckets as the settings want them"
+HELP = "Create the buckets and change their settings to what STORAGES wants."
+EXIT_CODES = "Exit codes: 0 the buckets are as wanted, 1 they are not."
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_argument(
-        "--no-input", "--noinput", action="store_false", dest="interactive", help="do not ask"
+        "--no-input",
+        "--noinput",
+        action="store_false",
+        dest="interactive",
+        help="Do not ask before making the changes.",
     )
     parser.add_argument(
         "--replace-conflicting",
         action="store_true",
-        help="remove what contradicts the settings: statements and grants for everybody or for other accounts",
+        help="Remove what contradicts the settings: statements and grants for everyone or for other accounts.",
     )
     add_local(parser)
 
@@ -31,17 +37,21 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     replace = options["replace_conflicting"]
     deployment, known = with_owners(setup_deployment(options))
     found = plan.plan(deployment, known, replace=replace)
-    tell = command.stdout.write
-    tell(as_text(command, found))
-    if any(not bucket.exists or any(line.changes for line in bucket.lines) for bucket in found):
+    command.stdout.write(as_text(command, options, found))
+
+    def tell(text: str) -> None:
+        command.stdout.write(wrapped(text, command.stdout))
+
+    if any(bucket.changes for bucket in found):
         if options["interactive"] and not _agreed():
             raise CommandError("Nothing was changed.")
         if replace:
             for document in apply.old_documents(found):
-                tell(document)
+                command.stdout.write(document)
         done = apply.apply(deployment, found, known, replace=replace, tell=tell)
         if done:
-            tell(f"{len(done)} steps done, and read back.")
+            count = "1 change" if len(done) == 1 else f"{len(done)} changes"
+            command.stdout.write(command.style.SUCCESS(f"{count} made and read back."))
     for bucket in found:
         if bucket.reminder:
             tell(f"{bucket.name}: {bucket.reminder}.")
@@ -55,6 +65,6 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
 
 def _agreed() -> bool:
     try:
-        return input("Do this? [y/N] ").strip().lower() in {"y", "yes"}
+        return input("Make these changes? [y/N] ").strip().lower() in {"y", "yes"}
     except EOFError:
         return False

@@ -7,12 +7,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from s3kit.publishing import bundles
 from s3kit.publishing.collect import Stage
+from s3kit.terminal import wrapped
 
 
 def warn_of_references(command: BaseCommand, stage: Stage) -> None:
     """Print a line for each reference that stays as it is."""
     for each in stage.unresolved:
-        command.stderr.write(command.style.WARNING(str(each)))
+        command.stderr.write(wrapped(str(each), command.stderr), command.style.WARNING)
 
 
 def copy_bundles(stage: Stage) -> None:

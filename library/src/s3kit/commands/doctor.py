@@ -1,7 +1,6 @@
 """`manage.py s3 doctor`: what the probes see of the live buckets, each failure with its fix."""
 
 import json
-import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -12,13 +11,14 @@ from django.core.management.base import BaseCommand, CommandParser
 from s3kit.commands.shared import add_local, checked_deployment
 from s3kit.errors import on_local_server
 
-HELP = "probe the live buckets, each failure with its fix"
+HELP = "Probe the live buckets, and say how to fix what fails."
+EXIT_CODES = "Exit codes: 0 nothing failed (there may be warnings), 1 a probe failed, 130 interrupted."
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--role", choices=("web", "deploy"), help="probe only what this role may do")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--role", choices=("web", "deploy"), help="Probe only what this role may do.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
@@ -34,16 +34,16 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
             report = replace(report, lines=lines)
     except KeyboardInterrupt:
         sys.exit(130)
-    colours = {
-        "ok": command.style.SUCCESS,
-        "warning": command.style.WARNING,
-        "can't tell": command.style.NOTICE,
-        "not ok": command.style.ERROR,
-    }
     if options["json"]:
         command.stdout.write(json.dumps(report.as_data(), indent=2))
     else:
-        width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-        command.stdout.write(report.as_text(width, lambda status, text: colours[status](text)))
+        style = {
+            "ok": command.style.SUCCESS,
+            "warning": command.style.WARNING,
+            "can't tell": command.style.WARNING,
+            "not ok": command.style.ERROR,
+        }
+        shown = report.as_text(lambda status, text: style[status](text), verbosity=options["verbosity"])
+        command.stdout.write(shown)
     if report.failed:
         sys.exit(1)

@@ -5,12 +5,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-HELP = "write the list of static files, without network or credentials"
+from s3kit.terminal import wrapped
+
+HELP = "Write the manifest of static files to a file, without network or credentials."
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--output", type=Path, metavar="FILE", help="(default: STATICFILES_MANIFEST)")
+    parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="The file to write (default: STATICFILES_MANIFEST)."
+    )
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -21,4 +25,4 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     summary, stage = write_manifest(options["output"])
     warn_of_references(command, stage)
     copy_bundles(stage)
-    command.stdout.write(summary)
+    command.stdout.write(wrapped(summary, command.stdout))

@@ -1,7 +1,6 @@
 """`manage.py s3 plan`: what differs on S3 from the settings, or what they want as a template."""
 
 import json
-import shutil
 import sys
 from typing import Any
 
@@ -12,7 +11,8 @@ from s3kit.buckets.account import with_owners
 from s3kit.buckets.plan import BucketPlan
 from s3kit.commands.shared import add_local, checked_deployment, setup_deployment
 
-HELP = "show what differs from the settings on S3; exit code 2 if anything does"
+HELP = "Show what `apply` would change, and change nothing."
+EXIT_CODES = "Exit codes: 0 the buckets are as wanted, 1 it can't be told, 2 something differs."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -21,10 +21,10 @@ def add_arguments(parser: CommandParser) -> None:
         "--format",
         choices=("text", "json", "cloudformation"),
         default="text",
-        help="cloudformation: the wanted state as a template, without asking AWS (default: %(default)s)",
+        help="What to print; cloudformation: what STORAGES wants, as a template (default: %(default)s).",
     )
     parser.add_argument(
-        "--json", action="store_const", const="json", dest="format", help="the same as --format json"
+        "--json", action="store_const", const="json", dest="format", help="The same as --format json."
     )
     add_local(parser)
 
@@ -39,24 +39,31 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         return
     deployment, known = with_owners(setup_deployment(options))
     found = plan.plan(deployment, known)
-    command.stdout.write(show.as_json(found) if options["format"] == "json" else as_text(command, found))
-    if not all(bucket.is_as_wanted for bucket in found):
+    is_as_wanted = all(bucket.is_as_wanted for bucket in found)
+    if options["format"] == "json":
+        command.stdout.write(show.as_json(found))
+    else:
+        command.stdout.write(as_text(command, options, found))
+        if any(bucket.changes for bucket in found):
+            command.stdout.write(
+                f"Make the changes with `manage.py s3 apply{' --local' * options['local']}`."
+            )
+    if not is_as_wanted:
         sys.exit(2)
 
 
-def as_text(command: BaseCommand, found: list[BucketPlan]) -> str:
-    """Return a plan as text: on a terminal in colours and folded to its width."""
+def as_text(command: BaseCommand, options: dict[str, Any], found: list[BucketPlan]) -> str:
+    """Return a plan as text, in the colors of the command."""
     style = {
         "heading": command.style.MIGRATE_HEADING,
         "add": command.style.SUCCESS,
         "remove": command.style.ERROR,
         "change": command.style.WARNING,
         "conflict": command.style.ERROR,
+        "sum": command.style.MIGRATE_LABEL,
     }
-    if not command.stdout.isatty():  # a pipe gets neither colours nor folded lines
-        return show.as_text(found)
-    width = shutil.get_terminal_size().columns
-    return show.as_text(found, lambda kind, text: style.get(kind, str)(text), width)
+    verbose = options["verbosity"] >= 2
+    return show.as_text(found, lambda kind, text: style.get(kind, str)(text), verbose=verbose)
 
 
 def _template(options: dict[str, Any]) -> str:

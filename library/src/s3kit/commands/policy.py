@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from s3kit.buckets import policies
 from s3kit.commands.shared import add_local, checked_deployment
 
-HELP = "print the IAM policy of a role, to attach it"
+HELP = "Print the least IAM policy of a role, without network or credentials."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -17,9 +17,11 @@ def add_arguments(parser: CommandParser) -> None:
         "--role",
         required=True,
         choices=policies.ROLES,
-        help="web: the running site; deploy: collectstatic and plan; prune; access; setup: plan and apply",
+        help="web: the running site; deploy: collectstatic and plan; setup: plan and apply; prune and access: these.",
     )
-    parser.add_argument("--explain", action="store_true", help="with what each action is for, to read")
+    parser.add_argument(
+        "--explain", action="store_true", help="Say what each action is for; to read, not to attach."
+    )
     add_local(parser)
 
 

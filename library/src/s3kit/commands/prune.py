@@ -10,7 +10,8 @@ from s3kit.commands.shared import add_local, checked_deployment
 from s3kit.deployment import Location
 from s3kit.publishing import prune
 
-HELP = "find static files that are not needed any more, and remove them"
+HELP = "Find static files that no version of the site needs any more, and remove them."
+EXIT_CODES = "Exit codes: 0 done, 1 something could not be removed, 130 interrupted."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -20,17 +21,17 @@ def add_arguments(parser: CommandParser) -> None:
         type=_at_least_one,
         default=prune.KEEP,
         metavar="N",
-        help="past deploys whose files stay (default: %(default)s)",
+        help="How many past deploys keep their files (default: %(default)s).",
     )
     parser.add_argument(
         "--days",
         type=_at_least_one,
         default=prune.DAYS,
         metavar="D",
-        help="what was new, or live, within so many days stays (default: %(default)s)",
+        help="Keep what was new or live within this many days (default: %(default)s).",
     )
-    parser.add_argument("--delete", action="store_true", help="remove them; without, nothing is removed")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--delete", action="store_true", help="Remove them. Without it, nothing is removed.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from s3kit import progress
 from s3kit.commands.shared import add_local, checked_deployment
 
-HELP = "copy local uploads to S3, with their names"
+HELP = "Copy local uploads to S3, under the same names."
+EXIT_CODES = "Exit codes: 0 done, 1 a file was not copied or differs, 130 interrupted."
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -18,18 +19,18 @@ def add_arguments(parser: CommandParser) -> None:
         "--source",
         type=Path,
         metavar="DIR",
-        help="the folder of the uploads (default: MEDIA_ROOT); nothing in it is changed",
+        help="The folder of the uploads, which is only read (default: MEDIA_ROOT).",
     )
     parser.add_argument(
         "--storage",
         default="default",
         metavar="ALIAS",
-        help="the storage of STORAGES to copy to (default: %(default)s)",
+        help="The entry of STORAGES to copy to (default: %(default)s).",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only show what would be copied")
-    parser.add_argument("--overwrite", action="store_true", help="replace objects that differ")
-    parser.add_argument("--verify", action="store_true", help="read every object back and compare")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--dry-run", action="store_true", help="Show what would be copied, and copy nothing.")
+    parser.add_argument("--overwrite", action="store_true", help="Replace objects that differ.")
+    parser.add_argument("--verify", action="store_true", help="Read every object back and compare it.")
+    parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
@@ -41,7 +42,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     storage = checked_deployment(options).storages.get(options["storage"])
     if not isinstance(storage, MediaStorage):
         raise CommandError(
-            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one by --storage."
+            f"STORAGES[{options['storage']!r}] is not a MediaStorage: choose one with --storage."
         )
     source = options["source"] or (Path(settings.MEDIA_ROOT) if settings.MEDIA_ROOT else None)
     if source is None:

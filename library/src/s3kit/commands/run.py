@@ -14,11 +14,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit.commands.serve import PORT, port
 from s3kit.options import conf
+from s3kit.terminal import wrapped
 
 if TYPE_CHECKING:
     from s3kit.local.server import LocalServer
 
-HELP = "run the site and the local S3 server, both until Ctrl-C"
+HELP = "Run the site and the local S3 server, until Ctrl-C."
 
 
 def words(text: str) -> list[str]:
@@ -31,14 +32,17 @@ def words(text: str) -> list[str]:
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--port", type=port, default=8000, help="the site's port (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8000, help="The site's port (default: %(default)s).")
     parser.add_argument(
-        "--s3-port", type=port, default=PORT, help="the S3 server's port (default: %(default)s; 0: any)"
+        "--s3-port",
+        type=port,
+        default=PORT,
+        help="The S3 server's port; 0 is any free one (default: %(default)s).",
     )
     parser.add_argument(
         "--no-debug",
         action="store_true",
-        help="as in production: gunicorn, debug off, static files on the local S3 server too",
+        help="Run as in production: gunicorn, debug off, static files on the local S3 server too.",
     )
     parser.add_argument(
         "--first",
@@ -46,7 +50,7 @@ def add_arguments(parser: CommandParser) -> None:
         action="append",
         default=[],
         metavar="COMMAND",
-        help="a command of manage.py with its arguments, to run before the site starts; can be repeated",
+        help="A command of manage.py with its arguments, to run before the site starts. Can be repeated.",
     )
 
 
@@ -85,10 +89,11 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
                 code = subprocess.call([*manage, *arguments], env=environment)  # noqa: S603 -- the user's own
                 if code:
                     raise CommandError(f"manage.py {arguments[0]} failed", returncode=code)
-            command.stdout.write(
+            line = (
                 f"The site is on http://127.0.0.1:{options['port']}/, its uploads on the local S3 server at"
                 f" {store.endpoint}, kept in {store.data}."
             )
+            command.stdout.write(wrapped(line, command.stdout))
             command.stdout.flush()
             _become(site, environment, store)
     except KeyboardInterrupt:

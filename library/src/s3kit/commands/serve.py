@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from s3kit.options import conf
+from s3kit.terminal import wrapped
 
-HELP = "run the local S3 server until Ctrl-C, with the site's buckets"
+HELP = "Run the local S3 server with the site's buckets, until Ctrl-C."
 
 PORT = 9000
 HOST = "127.0.0.1"
@@ -23,15 +24,17 @@ def port(text: str) -> int:
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--port", type=port, default=PORT, help="its port (default: %(default)s; 0: any)")
+    parser.add_argument(
+        "--port", type=port, default=PORT, help="Its port; 0 is any free one (default: %(default)s)."
+    )
     parser.add_argument(
         "--bind",
         choices=(HOST, "0.0.0.0"),  # noqa: S104 -- only where somebody asks for it
         default=HOST,
-        help="0.0.0.0 only in a container that publishes it on 127.0.0.1 alone",
+        help="Its address: 0.0.0.0 only in a container that publishes it on 127.0.0.1 (default: %(default)s).",
     )
     parser.add_argument(
-        "--empty", action="store_true", help="make no bucket, to rehearse plan and apply with --local"
+        "--empty", action="store_true", help="Create no bucket, to rehearse plan and apply with --local."
     )
 
 
@@ -47,10 +50,11 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
                 store.site_key()
             else:
                 prepare(store)
-            command.stdout.write(
+            line = (
                 f"The local S3 server listens on {store.endpoint}, with its data in {store.data}. With USE_S3=local,"
                 " every command of manage.py uses it. Ctrl-C stops it."
             )
+            command.stdout.write(wrapped(line, command.stdout))
             command.stdout.flush()
             store.wait()
     except KeyboardInterrupt:

@@ -17,7 +17,9 @@ from s3kit.options import conf
 def add_local(parser: CommandParser) -> None:
     """Add the option --local, which makes a command use the local S3 server instead of the real target."""
     parser.add_argument(
-        "--local", action="store_true", help="use the local S3 server, not the real buckets of STORAGES"
+        "--local",
+        action="store_true",
+        help="Use the local S3 server instead of the real buckets of STORAGES.",
     )
 
 
@@ -45,7 +47,8 @@ def explained(*, local: bool = False) -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        if (text := errors.printable_lines(str(error))) != str(error):
+        # Django prints the name of the class too.
+        if (text := errors.printable_lines(str(error))) != str(error) or type(error) is not CommandError:
             raise CommandError(text, returncode=error.returncode) from error
         raise
     except BucketError as error:

@@ -16,7 +16,8 @@ from s3kit.errors import printable
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-HELP = "list uploads straight from browsers, and remove what was left behind"
+HELP = "List direct uploads, and remove what they left behind."
+EXIT_CODES = "Exit codes: 0 done, 1 something could not be removed, 130 interrupted."
 
 STATES = ("open", "claimed", "finished", "saving", "rejected", "cancelled", "leftover")
 ID_DIGITS = 8
@@ -28,12 +29,12 @@ _RIGHT = ("size", "age")
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--user", metavar="NAME", help="only the uploads of this user")
+    parser.add_argument("--user", metavar="NAME", help="Only the uploads of this user.")
     parser.add_argument(
         "--state",
         choices=STATES,
         action="append",
-        help="only uploads in this state, which can be repeated; leftover: expired without a row",
+        help="Only uploads in this state; leftover: expired without a row. Can be repeated.",
     )
     work = parser.add_mutually_exclusive_group()
     work.add_argument(
@@ -41,10 +42,10 @@ def add_arguments(parser: CommandParser) -> None:
         nargs="*",
         type=identifier,
         metavar="ID",
-        help="end these uploads now, or all those of --user or --state, and remove what was sent",
+        help="End these uploads now, or all those of --user or --state, and remove what was sent.",
     )
     work.add_argument(
-        "--clean", action="store_true", help="remove all that is left over, and old tickets: run it daily"
+        "--clean", action="store_true", help="Remove all that is left over, and old tickets: run it daily."
     )
 
 

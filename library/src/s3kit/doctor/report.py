@@ -4,7 +4,7 @@ First comes what all else depends on (an answer, the clock, the credentials, the
 once. What depends on something that failed is not probed, so that a dead endpoint is one line and not thirty.
 """
 
-import textwrap
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +16,35 @@ from s3kit.deployment import Bucket, Deployment, Location, Target
 from s3kit.doctor import direct, ground, rights, static_files, uploads
 from s3kit.doctor.shared import Line, Probed, Role, Status, seen
 from s3kit.errors import printable
+from s3kit.terminal import wrap
 
+# Paints a text by what it says: the status of probes.
 Style = Callable[[Status, str], str]
 
-STATUSES: tuple[Status, ...] = ("ok", "warning", "can't tell", "not ok")
-_STATUS, _TITLE = max(map(len, STATUSES)), 15  # characters
-_MARGIN = " " * (_STATUS + _TITLE + 4)
+# In the order of the report: what has to be done comes first.
+_TITLES: dict[Status, str] = {
+    "not ok": "Not ok",
+    "warning": "Warnings",
+    "can't tell": "Can't tell",
+    "ok": "Ok",
+}
+_TITLE = 15  # characters of the longest title of a probe
 _THREADS = 8
+_NAMED_FAILURES = 3
+
+# What a probe is about: the first pattern that matches the beginning of its title.
+_AREAS = {
+    "Connection": r"endpoint|clock|credentials|server|\w+ (bucket|domain)$|bucket$",
+    "Uploads": r"media|missing key|if-none-match|\w+ link|signed cookies",
+    "Direct uploads": "direct",
+    "Static files": "static|manifest|collectstatic",
+    "Rights": "",
+}
+
+
+def area(probe: str) -> str:
+    """Return what a probe is about, as the report groups it."""
+    return next(name for name, pattern in _AREAS.items() if re.match(pattern, probe))
 
 
 @dataclass(frozen=True)
@@ -47,27 +69,84 @@ class Report:
             "not_probed": self.not_probed,
         }
 
-    def as_text(self, width: int, style: Style = lambda _, text: text) -> str:
-        """Return the report for people, at most `width` characters wide; `style` colours a status."""
+    def as_text(self, style: Style = lambda _, text: text, width: int = 0, verbosity: int = 1) -> str:
+        """Return the report for people, in lines of at most `width` columns; `style` colors headings.
+
+        What is not ok comes first, with what to do about it, then the rest by what it is about: the names of the
+        probes, with a verbosity of 2 what each saw, and with 0 nothing. The last line sums up.
+        """
+        parts = list[list[str]]()
+        for status, title in _TITLES.items():
+            lines = [line for line in self.lines if line.status == status]
+            if status == "ok" and self.not_probed:
+                names = wrap(_listed(self.not_probed), "  ", width=width)
+                parts.append(["Not probed, because it depends on what is not ok", *names])
+            if not lines or (status == "ok" and not verbosity):
+                continue
+            parts.append([style(status, title)])
+            if status != "ok":
+                parts[-1] += _with_fixes(lines, style, width)
+            elif verbosity == 1:
+                parts[-1] += _names(lines, width)
+            else:
+                parts += [
+                    [f"  {name}", *chain.from_iterable(_seen(line, width, "    ") for line in found)]
+                    for name, found in _by_area(lines).items()
+                ]
+        return "\n\n".join("\n".join(part) for part in [*parts, [self._summary(style)]])
+
+    def _summary(self, style: Style) -> str:
+        """Return the counts, and of what is not ok the first names: the report may have scrolled away."""
         counts = Counter(line.status for line in self.lines)
-        summary = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-        if failed := dict.fromkeys(line.probe for line in self.lines if line.status == "not ok"):
-            summary += f" ({', '.join(failed)})"  # below a long report, where it is seen
-        if self.not_probed:
-            summary += f". Not probed, because it depends on what failed: {', '.join(self.not_probed)}"
-        lines = [_shown(line, width, style) for line in self.lines]
-        return "\n".join([*lines, "", *textwrap.wrap(f"{summary}.", width)])
+        found: dict[Status, str] = {
+            status: f"{counts[status]} {status}" for status in _TITLES if counts[status]
+        }
+        if failed := list(dict.fromkeys(line.probe for line in self.lines if line.status == "not ok")):
+            more = [f"{len(failed) - _NAMED_FAILURES} more"] if len(failed) > _NAMED_FAILURES else []
+            found["not ok"] += f" ({', '.join([*failed[:_NAMED_FAILURES], *more])})"
+        worst: Status = next(iter(found), "ok")
+        return style(worst, f"{', '.join(found.values()) or 'Nothing was probed'}.")
 
 
-def _shown(line: Line, width: int, style: Style) -> str:
-    def wrapped(text: str) -> list[str]:
-        room = max(width - len(_MARGIN), 40)
-        return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+def _with_fixes(lines: Iterable[Line], style: Style, width: int) -> list[str]:
+    """Return lines, those with the same fix together."""
+    by_fix: dict[str, list[Line]] = {}
+    for line in lines:
+        by_fix.setdefault(line.fix, []).append(line)
+    margin = " " * (_TITLE + 4)
+    found = list[str]()
+    for fix, same in by_fix.items():
+        for line in same:
+            found += _seen(line, width)
+        if fix:
+            found += wrap(f"{fix}.", f"{margin}{style('ok', 'Fix:')} ", f"{margin}     ", width)
+    return found
 
+
+def _seen(line: Line, width: int, indentation: str = "  ") -> list[str]:
     text = f"{line.storage}: {line.text}" if line.storage else line.text
-    first, *more = [*wrapped(text), *wrapped(line.fix and f"-> {line.fix}")]
-    status = style(line.status, line.status) + " " * (_STATUS - len(line.status))
-    return "\n".join([f"{status}  {line.probe:<{_TITLE}}  {first}", *(_MARGIN + text for text in more)])
+    return wrap(text, f"{indentation}{line.probe:<{_TITLE}}  ", width=width)
+
+
+def _by_area(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    found: dict[str, list[Line]] = {name: [] for name in _AREAS}
+    for line in lines:
+        found[area(line.probe)].append(line)
+    return {name: each for name, each in found.items() if each}
+
+
+def _names(lines: Iterable[Line], width: int) -> list[str]:
+    return [
+        part
+        for name, found in _by_area(lines).items()
+        for part in wrap(_listed(line.probe for line in found), f"  {name:<{_TITLE}}  ", width=width)
+    ]
+
+
+def _listed(titles: Iterable[str]) -> list[str]:
+    """Return each title once, with the commas between them; one of two words stays together."""
+    *most, last = dict.fromkeys(titles)
+    return [*(f"{title}," for title in most), last]
 
 
 class _Group(NamedTuple):

@@ -101,8 +101,8 @@ class PruneReport(Report):
         ]
         files, manifests = len(self.needed.names), len(self.needed.manifests)
         lines.append(
-            f"What stays in {self.location.bucket}/{self.location.prefix}: {_count(files, 'file')} that the"
-            f" live manifest and {_count(manifests, 'kept one')} name, and all that is younger than"
+            f"Kept in {self.location.bucket}/{self.location.prefix}: {_count(files, 'file')} that the live"
+            f" manifest and {_count(manifests, 'copy', 'copies')} of earlier ones name, and everything younger than"
             f" {_count(self.days, 'day')}."
         )
         size = sum(each.size for each in self.found)
@@ -120,12 +120,12 @@ class PruneReport(Report):
             lines.append(f"{count}, {self.removed_bytes:,} bytes.")
         else:
             lines.append(
-                f"{_count(len(self.found), 'object')} to remove, {size:,} bytes. Remove with --delete."
+                f"{_count(len(self.found), 'object')} to remove, {size:,} bytes. To remove them, add --delete."
             )
         if self.has_versions:
             lines.append(
                 "The bucket keeps versions: what was removed is still stored, and paid for, until a lifecycle"
-                " rule for noncurrent versions ends that."
+                " rule for noncurrent versions removes it."
             )
         return "\n".join(lines)
 
@@ -163,8 +163,8 @@ class PruneReport(Report):
         }
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + "s" * (number != 1)
+def _count(number: int, noun: str, several: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else several or f'{noun}s'}"
 
 
 def prune(

@@ -12,12 +12,13 @@ from s3kit.progress import ProgressBar
 from s3kit.publishing.collect import Collecting, missing_files_as_lines
 from s3kit.publishing.publish import Publisher
 from s3kit.storages.static import StaticStorage
+from s3kit.terminal import ReadableCommand, wrapped
 
 # Settings that name a bucket for static files also while USE_S3 is off and STORAGES does not.
 STATIC_BUCKETS = ("AWS_STATIC_BUCKET_NAME", "AWS_STORAGE_BUCKET_NAME")
 
 
-class Command(Collecting):
+class Command(ReadableCommand, Collecting):
     """Collects as Django does; on S3 it asks nothing, since it overwrites and deletes nothing in use."""
 
     help = "Collect static files; where they are on S3, upload what is new and then switch to it."
@@ -68,4 +69,4 @@ class Command(Collecting):
                 "The bucket has no manifest: until a run without --no-post-process, pages will fail."
             )
         where = " It is the local S3 server's, because USE_S3 is 'local'." if storage.is_local else ""
-        return f"{summary}{where}" if self.verbosity else None
+        return wrapped(f"{summary}{where}", self.stdout) if self.verbosity else None

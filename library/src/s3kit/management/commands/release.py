@@ -5,13 +5,14 @@ from typing import Any
 from django.apps import apps
 from django.core import checks
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser, SystemCheckError
+from django.core.management.base import CommandError, CommandParser, SystemCheckError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from s3kit.commands.shared import explained
 from s3kit.errors import printable_lines
 from s3kit.locks import LockedError, locked
+from s3kit.terminal import ReadableCommand, wrapped
 
 # Exit codes. argparse uses 2.
 CHECKS, STATIC, DATABASE, BUSY = 3, 4, 5, 6
@@ -21,7 +22,7 @@ CLEAN_SECONDS = 30
 LEVELS = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 
 
-class Command(BaseCommand):
+class Command(ReadableCommand):
     """Run checks, publish static files and migrate, in this order, until a step fails.
 
     The order keeps the running site up. Publishing static files takes longest, and only adds files, so if it
@@ -39,9 +40,9 @@ class Command(BaseCommand):
     """
 
     help = (
-        "Run this before a new version takes traffic: it runs the deployment checks, publishes static files and"
-        " applies migrations under a lock. It stops at the first failure. Exit codes: 3 checks, 4 static files,"
-        " 5 database, 6 another release did not end in time."
+        "Run the deployment checks, publish static files and apply migrations, before a new version takes traffic."
+        " It stops at the first failure. Exit codes: 0 released, 3 checks failed, 4 static files were not published,"
+        " 5 the database or a migration failed, 6 another release did not end in time."
     )
     # The first step runs them, with those for deployment.
     requires_system_checks: list[str] = []  # noqa: RUF012
@@ -52,22 +53,22 @@ class Command(BaseCommand):
             "--no-static",
             action="store_false",
             dest="static",
-            help="don't publish static files, for example where S3 can't be reached",
+            help="Don't publish static files, for example where S3 can't be reached.",
         )
         parser.add_argument(
             "--no-migrate",
             action="store_false",
             dest="migrate",
-            help="don't connect to the database, for example where only S3 can be reached",
+            help="Don't connect to the database, for example where only S3 can be reached.",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="show what would be done, without changing anything"
+            "--dry-run", action="store_true", help="Show what would be done, and change nothing."
         )
         parser.add_argument(
             "--fail-level",
             default="WARNING",
             choices=LEVELS,
-            help="lowest level of a failed check that stops the release (default: %(default)s). A site that"
+            help="The lowest level of a failed check that stops the release (default: %(default)s). A site that"
             " uses plain HTTP on purpose needs ERROR.",
         )
         parser.add_argument(
@@ -75,12 +76,13 @@ class Command(BaseCommand):
             type=int,
             default=600,
             metavar="SECONDS",
-            help="how long to wait for another release of the same database (default: %(default)s)",
+            help="How long to wait for another release of the same database (default: %(default)s).",
         )
 
     def handle(self, **options: Any) -> None:
         """Release. Raise CommandError with the exit code of the step that failed."""
         self.verbosity, self.dry_run = options["verbosity"], options["dry_run"]
+        self.colors = {name: options[name] for name in ("no_color", "force_color")}
         if options["migrate"]:
             self.connect()
         self.run_checks(options["fail_level"], database=options["migrate"])
@@ -95,7 +97,7 @@ class Command(BaseCommand):
     def say(self, line: str) -> None:
         """Print a line unless the verbosity is 0."""
         if self.verbosity:
-            self.stdout.write(line)
+            self.stdout.write(wrapped(line, self.stdout))
             self.stdout.flush()  # keeps the order with lines of other programs
 
     def connect(self) -> None:
@@ -131,6 +133,7 @@ class Command(BaseCommand):
                     interactive=False,
                     dry_run=self.dry_run,
                     verbosity=self.verbosity,
+                    **self.colors,
                 )
         except Exception as error:  # whatever the storage raises
             raise CommandError(
@@ -166,6 +169,7 @@ class Command(BaseCommand):
                 "migrate",
                 interactive=False,
                 verbosity=self.verbosity if missing else 0,
+                **self.colors,
             )
         except Exception as error:  # migrations can raise anything
             self.say("")  # ends the line with the migration's name

@@ -1,8 +1,9 @@
 """`manage.py s3 ...`: buckets and rights on AWS, the local S3 server, the list of static files."""
 
+from argparse import SUPPRESS
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from s3kit.commands import (
     Subcommand,
@@ -19,42 +20,72 @@ from s3kit.commands import (
     tickets,
 )
 from s3kit.commands.shared import explained
+from s3kit.terminal import HelpFormatter, ReadableCommand
 
 # In the order of the help.
 SUBCOMMANDS: dict[str, Subcommand] = {
     "plan": plan,
     "apply": apply,
-    "policy": policy,
-    "serve": serve,
-    "run": run,
     "doctor": doctor,
+    "policy": policy,
     "push": push,
     "access": access,
     "prune": prune,
     "tickets": tickets,
     "manifest": manifest,
+    "serve": serve,
+    "run": run,
 }
 
 
-class Command(BaseCommand):
+class Command(ReadableCommand):
     """Dispatch to a subcommand; each is a module of its name in `s3kit.commands`."""
 
     help = (
-        "Buckets as the settings want them (plan, apply, doctor), the rights that it takes (policy), local"
-        " uploads copied (push), existing uploads opened or closed (access), old static files removed (prune),"
-        " uploads straight from browsers (tickets), the local S3 server (serve, run), and the list of static files"
-        " (manifest)."
+        "Set up and check the buckets of STORAGES (plan, apply, doctor, policy), move what is in them (push, access,"
+        " prune, tickets, manifest), and run a local S3 server (serve, run)."
     )
     # A setting that is wrong for AWS must not keep the local server from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands and their options."""
-        commands = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+        commands = parser.add_subparsers(
+            title="subcommands", dest="subcommand", required=True, metavar="SUBCOMMAND"
+        )
         for name, subcommand in SUBCOMMANDS.items():
-            subcommand.add_arguments(commands.add_parser(name, help=subcommand.HELP))
+            codes = getattr(subcommand, "EXIT_CODES", "Exit codes: 0 done, 1 failed.")
+            added: CommandParser = commands.add_parser(
+                name,
+                help=subcommand.HELP,
+                description=subcommand.HELP,
+                epilog=codes,
+                formatter_class=HelpFormatter,
+            )
+            subcommand.add_arguments(added)
+            _add_common(added)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the subcommand; what stops it is one line on stderr and exit code 1."""
         with explained(local=bool(options.get("local"))):
             SUBCOMMANDS[options["subcommand"]].run(self, options)
+
+
+def _add_common(parser: CommandParser) -> None:
+    """Add the options that all of Django's commands have, so that they may stand after the subcommand too."""
+
+    def add(*names: str, **more: Any) -> None:
+        parser.add_argument(*names, default=SUPPRESS, **more)
+
+    add(
+        "-v",
+        "--verbosity",
+        type=int,
+        choices=range(4),
+        help="0: only what matters, 1: normal, 2 and 3: everything.",
+    )
+    add("--settings", metavar="MODULE", help="The settings module (default: DJANGO_SETTINGS_MODULE).")
+    add("--pythonpath", metavar="DIR", help="A directory to add to the Python path.")
+    add("--traceback", action="store_true", help="Show a traceback with an error.")
+    add("--no-color", action="store_true", help="Don't color the output.")
+    add("--force-color", action="store_true", help="Color the output, even if it is not a terminal.")
