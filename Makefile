@@ -6,8 +6,8 @@ include {{cookiecutter.project_slug}}/uv.mk
 
 COOKIECUTTER := $(UV) tool run --quiet --from 'cookiecutter>=2.7,<3' cookiecutter
 DEMO := demo/my-site
-# How many processes run tests.
-WORKERS ?= 2
+# How many processes run tests: three on two cores, since they wait for servers a third of the time.
+WORKERS ?= 3
 
 help:
 	@echo "make demo       bake a project from the default answers into $(DEMO) and serve it"
