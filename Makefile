@@ -6,7 +6,8 @@ include {{cookiecutter.project_slug}}/uv.mk
 
 COOKIECUTTER := $(UV) tool run --quiet --from 'cookiecutter>=2.7,<3' cookiecutter
 DEMO := demo/my-site
-# How many processes run tests: three on two cores, since they wait for servers a third of the time.
+# How many processes run the library's tests: three on two cores, since they wait for servers a third of the time. The
+# template's install and build, and a third worker gains them nothing.
 WORKERS ?= 3
 
 help:
@@ -63,7 +64,7 @@ test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
 # The library's tests first: what they find, the template's would find again, and later.
 test: lint
 	@cd library && ../.venv/bin/pytest -n $(WORKERS)
-	@.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: .venv/installed
 	@cd library && ../.venv/bin/pytest -n $(WORKERS) -m "not slow"

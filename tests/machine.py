@@ -174,8 +174,11 @@ class Running:
         ).stdout
         return [int(line.split()[0]) for line in listed.splitlines() if "Z" not in line.split()[1]]
 
-    def interrupt(self, seconds: float = 20) -> int:
-        """Do what Ctrl-C does, and return the exit code once every process of the group has ended."""
+    def interrupt(self, seconds: float = 60) -> int:
+        """Do what Ctrl-C does, and return the exit code once every process of the group has ended.
+
+        gunicorn gives its workers half a minute before it kills them.
+        """
         os.killpg(self.process.pid, signal.SIGINT)
         code = self.process.wait(seconds)
         end = time.monotonic() + seconds
