@@ -1,5 +1,6 @@
 """The translations of what users of a site read: complete, with the same placeholders, and compiled."""
 
+import ast
 import gettext
 import re
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from django.utils import translation
 
 from s3kit.uploads import errors, messages
-from tests.translations import LOCALE, catalog, languages, marked
+from tests.translations import APP, LOCALE, catalog, languages, marked
 
 
 def placeholders(text: str) -> list[str]:
@@ -41,3 +42,17 @@ def test_users_read_their_own_language() -> None:
         assert "만료되었습니다" in str(errors.ExpiredError())
     with translation.override("de"):
         assert str(errors.ForbiddenError()) == "Sie dürfen hier keine Dateien hochladen."
+
+
+def test_no_error_has_a_sentence_that_is_not_marked() -> None:
+    names = {each.__name__ for each in errors.UploadError.__subclasses__()}
+    calls = [
+        node
+        for path in sorted(APP.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names and node.args
+    ]
+    assert calls
+    assert [
+        ast.unparse(each) for each in calls if isinstance(each.args[0], ast.Constant | ast.JoinedStr)
+    ] == []

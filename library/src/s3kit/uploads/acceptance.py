@@ -272,8 +272,5 @@ def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
     held = Accepting(ticket, claim, found["ETag"])
     if (found["ContentLength"], found["ContentType"]) != (ticket.size, ticket.content_type):
         held.reject(_("The file that arrived is not the one that was announced. Please start again."))
-    try:
-        held.instead = kind.checked(held.file)
-    except ValidationError as error:
-        held.reject(" ".join(error.messages))
+    held.instead = held.clean(kind.checked)
     return held

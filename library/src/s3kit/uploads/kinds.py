@@ -281,12 +281,12 @@ def signed(kinds: Iterable[Kind]) -> str:
 
 
 def unsigned(rules: str) -> list[Kind]:
-    """Return the kinds that were signed. Raise StaleError if they were not, or more than RULES_LIFE ago."""
+    """Return the kinds that were signed. Raise StaleError if they were not, too long ago, or can't be read any more."""
     try:
         packed = signing.loads(rules, salt=_SALT, max_age=RULES_LIFE)
         return [Kind.unpacked(each) for each in packed]
-    except (signing.BadSignature, ImproperlyConfigured) as error:
-        raise StaleError from error
+    except (signing.BadSignature, ImproperlyConfigured, TypeError) as error:
+        raise StaleError from error  # a TypeError: rules of another version of the library
 
 
 # Kinds with a name, for clients that were shown no page

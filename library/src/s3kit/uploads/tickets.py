@@ -222,7 +222,7 @@ def check_open(ticket: Ticket) -> None:
     if ticket.state == state.REJECTED:
         raise RejectedError(ticket.rejection)
     if ticket.state == state.CANCELLED:
-        raise ExpiredError("This upload was cancelled. Please start it again.")
+        raise ExpiredError(_("This upload was cancelled. Please start it again."))
     if ticket.state in {state.CLAIMED, state.SAVING} and not is_stale(ticket):
         raise InProgressError
     if ticket.expires_at <= timezone.now():

@@ -262,7 +262,7 @@ async function ask(job, method, address, fields, patience = PATIENCE) {
     if (content && status < 300) return content;
     // A proxy timed out or could not reach the site.
     if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
-    // A page in the place of JSON is that of a login, and a 403 that of a wrong CSRF token.
+    // HTML instead of JSON is the login page, or, with a 403, Django's page about a wrong CSRF token.
     const usual = status < 300 || status === 401 ? "login_required" : status === 403 ? "stale" : "server";
     let { code = usual, message } = content?.error ?? {};
     if (["login_required", "stale"].includes(code)) {
