@@ -93,6 +93,7 @@ def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str
     page.get_by_role("link", name="Add a picture").or_(
         page.get_by_role("link", name="Add the first picture")
     ).first.click()
+    page.wait_for_url("**/pictures/add/")
     page.get_by_label("Picture or film").set_input_files(
         {"name": "hills.png", "mimeType": "image/png", "buffer": picture(1600, 1000, ("#f2c9a1", "#23395b"))}
     )
@@ -135,6 +136,7 @@ def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/pictures/add/")  # returns when the modules have run
     field = page.get_by_label("Picture or film")
     field.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<script>alert(1)</script>"})
     page.get_by_label("Description").fill("No picture")

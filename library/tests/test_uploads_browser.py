@@ -667,6 +667,22 @@ def test_leaving_during_an_upload_is_asked_about(site: Site, page: Page, file: M
     assert asked == ["beforeunload"]
 
 
+def test_a_file_that_is_chosen_before_the_script_runs_is_sent(
+    site: Site, context: BrowserContext, file: MakeFile
+) -> None:
+    page = context.new_page()
+    held: list[Route] = []
+    page.route("**/uploads*.js", lambda route: held.append(route))  # Playwright marks what it is given
+    with page.expect_request("**/uploads*.js"):
+        page.goto(f"{site.address}/one/", wait_until="commit")
+    page.get_by_label("Title").fill("Lake")
+    lake = file()
+    choose(page, lake)
+    held[0].continue_()
+    expect_state(page, "done")
+    assert save(page) == [told(lake)]
+
+
 # What the site says
 
 

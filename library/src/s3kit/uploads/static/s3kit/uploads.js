@@ -351,6 +351,14 @@ function choose(field, input) {
   sync(field);
 }
 
+// Sends what was chosen before this module ran.
+function chooseEarly() {
+  for (const input of document.querySelectorAll("[data-s3kit-upload][data-begin] input[type=file]")) {
+    const field = input.closest("[data-s3kit-upload]");
+    if (input.files.length && !left.get(field)?.length) choose(field, input);
+  }
+}
+
 function problem(file, field, text) {
   const kinds = JSON.parse(field.dataset.kinds);
   const type = `.${file.name.split(".").slice(1).pop()?.toLowerCase()}`;
@@ -672,4 +680,7 @@ const loaded = Symbol.for("s3kit uploads");
 if (!document[loaded]) {
   document[loaded] = true;
   for (const [type, handler] of Object.entries(handlers)) document.addEventListener(type, handler, true);
+  if (document.readyState === "complete") chooseEarly();
+  // By then, the page's own modules listen.
+  else for (const type of ["DOMContentLoaded", "load"]) window.addEventListener(type, chooseEarly);
 }
