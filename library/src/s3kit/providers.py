@@ -1,9 +1,9 @@
-"""Other S3 servers than AWS: what each can do, as data with its sources.
+"""S3 servers other than AWS: what each supports, as data with sources.
 
-A profile is chosen by the host of the endpoint, or by the option `provider`. The code asks it four things: the
-region that the host stands for, what buckets there cannot have (`lacks`), whether "If-None-Match" is obeyed
-(`conditional_writes`), and which actions of lifecycle rules are left out. What no profile says is learned from
-the server's answers. docs/providers.md is made of the rest: `python -m tests.providers`.
+The host of the endpoint, or the option `provider`, selects a profile. The code uses four things: the region of the
+host, what the server doesn't support (`lacks`), whether it obeys "If-None-Match" (`conditional_writes`), and which
+parts of settings to omit (`drops`). Without a profile, the server's responses show the same. `python -m
+tests.providers` generates docs/providers.md from the rest.
 """
 
 import re
@@ -13,26 +13,26 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-# The titles of `s3kit.buckets.wanted.ASPECTS`, then what objects can have. Each with what a site loses without.
+# The titles of `s3kit.buckets.wanted.ASPECTS`, then topics about objects. Each with what a site loses without it.
 TOPICS: Mapping[str, str] = {
-    "encryption": "no default encryption can be set: what is stored is encrypted only if the server does so itself",
-    "lifecycle": "uploads that nobody accepts, and parts of uploads that never ended, stay until you delete them",
-    "versioning": "the option versioning is rejected: what is overwritten or deleted is gone",
-    "cors": "browsers upload directly, and load fonts and modules, only if the server allows the site's origins itself",
-    "policy": "no policy can demand TLS or make files public: public files need a custom_domain",
-    "public access block": "nothing keeps the owner of the bucket from making it public by mistake",
-    "ownership": "ACLs cannot be turned off, so that whoever may set an ACL can make an object public",
-    "bucket ACL": "grants to others cannot be looked for in the bucket's ACL",
-    "tags": "the option bucket_tags is passed over: bills can't be told apart by tags",
-    "object ACLs": "the access public-read is rejected: no single upload can be made public",
-    "conditional writes": "of two that create one name at once, the last wins",
+    "encryption": "there is no default encryption: objects are encrypted only if the server always does so",
+    "lifecycle": "unaccepted uploads, and parts of interrupted uploads, stay until you delete them",
+    "versioning": "the option versioning is rejected: overwritten and deleted files are gone",
+    "cors": "browsers can upload directly, and load fonts and modules, only if the server itself allows your origins",
+    "policy": "no policy can require TLS or make files public: public files need a custom_domain",
+    "public access block": "nothing prevents the bucket's owner from making it public by mistake",
+    "ownership": "ACLs stay on, so anyone with the right to set an ACL can make an object public",
+    "bucket ACL": "`plan` can't find grants to others in the bucket's ACL",
+    "tags": "the option bucket_tags is ignored: you can't split bills by tag",
+    "object ACLs": "the access public-read is rejected: single uploads can't be public",
+    "conditional writes": "of two writers of the same object, the last wins",
     "direct uploads": "browsers send files through the site: turn direct_uploads off",
 }
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What a provider says of a topic. `source` is the page, issue or line of code that says so."""
+    """A provider's support for a topic. `source` is the page, issue, or line of code that says so."""
 
     answer: Literal["yes", "partly", "no"]
     source: str
@@ -41,49 +41,49 @@ class Fact:
 
 @dataclass(frozen=True)
 class Provider:
-    """A profile. Topics without a fact are not known."""
+    """A profile of a server. A topic without a fact is unknown."""
 
     name: str
     """The value of the option `provider`."""
     title: str = "this server"
     endpoint: str = ""
-    """The form of an endpoint, for the page."""
+    """An example of an endpoint, for the page."""
     hosts: Mapping[str, str] = field(default_factory=dict)
-    """Patterns of the endpoint's host; each with the region, "" where the group `region` has it or nothing does."""
+    """Patterns of the endpoint's host, each with its region, or "" if the group `region` has it or none is known."""
     regions: str = ""
-    """What the page says of regions, with the source."""
+    """The page's text about regions, with the source."""
     keys: str = ""
-    """What the page says of access keys, with the source."""
+    """The page's text about access keys, with the source."""
     public: str = ""
-    """What the page says of how visitors read public files, with the source."""
+    """The page's text about public files, with the source."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
-    """Parts of settings that are left out, since the server passes over them, rejects them or gets them wrong."""
+    """Parts of settings to omit, because the server ignores them, rejects them, or gets them wrong."""
 
     def lacks(self, topic: str) -> bool:
-        """Tell whether the provider says that it does not have this; False where nothing is known."""
+        """Return whether the provider is known not to support a topic."""
         return topic in self.facts and self.facts[topic].answer == "no"
 
     def without_dropped(self, rule: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a lifecycle rule without the actions that mean nothing here."""
+        """Return a lifecycle rule without the actions that mean nothing on this server."""
         dropped = self.drops | ({"NoncurrentVersionExpiration"} if self.lacks("versioning") else frozenset())
         return {name: value for name, value in rule.items() if name not in dropped}
 
     @property
     def conditional_writes(self) -> bool | None:
-        """Whether PutObject obeys "If-None-Match"; None where nothing is known, or not of all its versions."""
+        """Whether PutObject obeys "If-None-Match"; None if unknown, or if it depends on the version."""
         answer = self.facts.get("conditional writes")
         return {"yes": True, "no": False}.get(answer.answer) if answer else None
 
     def region_of(self, host: str) -> str:
-        """Return the region that a host stands for, or ""."""
+        """Return the region of a host, or ""."""
         for pattern, region in self.hosts.items():
             if found := re.fullmatch(pattern, host):
                 return found.groupdict().get("region") or region
         return ""
 
     def is_at(self, host: str) -> bool:
-        """Tell whether a host is the provider's."""
+        """Return whether a host is the provider's."""
         return any(re.fullmatch(pattern, host) for pattern in self.hosts)
 
 
@@ -105,7 +105,7 @@ _B2_API = "https://www.backblaze.com/apidocs"
 _B2_ACL = "https://www.backblaze.com/docs/cloud-storage-s3-compatible-api"
 _DO_S3 = "https://docs.digitalocean.com/products/spaces/reference/s3-compatibility/"
 _HETZNER = "https://docs.hetzner.com/storage/object-storage/supported-actions/"
-_NOT_EXCEPTED = "not among the exceptions that the page lists"
+_NOT_EXCEPTED = "not in the page's list of unsupported features"
 _WASABI = "https://docs.wasabi.com"
 _WASABI_PUBLIC = f"{_WASABI}/docs/defining-a-bucket-policy-for-public-access"
 _WASABI_BUCKETS = f"{_WASABI}/apidocs/operations-on-buckets-1"
@@ -117,7 +117,7 @@ _GARAGE_CODE = "https://github.com/deuxfleurs-org/garage/blob/3f4ab3a4a38e382fc5
 _WEED = "https://github.com/seaweedfs/seaweedfs/blob/cc8364a03ebf5cf9f8eab3315ded2000cd07fff6/weed/s3api"
 _RUSTFS = "https://docs.rustfs.com/en/reference/s3-compatibility"
 _RUSTFS_CODE = "https://github.com/rustfs/rustfs/blob/20d1266496ba50dbec09b2263c504416840c61f7"
-# With Ceph 16 and 20, which this library was tried with.
+# Measured with Ceph 16 and 20.
 _MEASURED = "measured"
 
 PROVIDERS = (
@@ -126,14 +126,14 @@ PROVIDERS = (
         "Cloudflare R2",
         "https://<account>.r2.cloudflarestorage.com",
         {r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com": "auto"},
-        regions=f"The region is `auto`, and so it is if you set none ([source]({_R2_API})).",
-        keys="An API token's: Object Read & Write on the site's buckets for the site, Admin Read & Write for `plan` and"
-        f" `apply` ([source]({_R2}/api/tokens/)).",
-        public="Connect a custom domain to the bucket, and set custom_domain. All of the bucket is public then, so"
+        regions=f"The region is `auto`, which is also the default ([source]({_R2_API})).",
+        keys="Those of an API token: Object Read & Write on the site's buckets for the site, Admin Read & Write for"
+        f" `plan` and `apply` ([source]({_R2}/api/tokens/)).",
+        public="Connect a custom domain to the bucket, and set custom_domain. The whole bucket is then public, so"
         f" give private uploads another one ([source]({_R2}/buckets/public-buckets/)).",
         facts={
-            "encryption": _yes(_R2_API, "always on: it can be read, and not be set"),
-            "lifecycle": _yes(_R2_API, "parts of uploads that never ended go after 7 days anyway"),
+            "encryption": _yes(_R2_API, "always on: readable, but can't be set"),
+            "lifecycle": _yes(_R2_API, "deletes parts of interrupted uploads after 7 days anyway"),
             "versioning": _no(_R2_API),
             "cors": _yes(f"{_R2}/buckets/cors/"),
             "policy": _no(_R2_API),
@@ -151,26 +151,24 @@ PROVIDERS = (
         "Backblaze B2",
         "https://s3.us-west-004.backblazeb2.com",
         {r"s3\.(?P<region>[a-z0-9-]+)\.backblazeb2\.com": ""},
-        regions="The region is the part of the host after `s3.`, and need not be set"
+        regions="The region is the part of the host after `s3.`; you don't need to set it"
         " ([source](https://www.backblaze.com/docs/cloud-storage-call-the-s3-compatible-api)).",
-        keys="An application key: its keyID and applicationKey; it can be limited to one bucket"
+        keys="An application key (its keyID and applicationKey), which can be limited to one bucket"
         " ([source](https://www.backblaze.com/docs/cloud-storage-application-keys)).",
-        public="A bucket is public as a whole or not at all, and `plan` takes a public one for a conflict: put a CDN in"
-        f" front that signs its requests, and set custom_domain ([source]({_B2_ACL})).",
+        public="A bucket is public as a whole or not at all, and `plan` reports a public one as a conflict. Put a CDN"
+        f" that signs its requests in front of it, and set custom_domain ([source]({_B2_ACL})).",
         facts={
             "encryption": _yes(f"{_B2_API}/s3-put-bucket-encryption"),
             "lifecycle": _yes(f"{_B2_API}/s3-put-lifecycle-configuration", "rules come back split by action"),
             "versioning": _yes(
                 "https://www.backblaze.com/docs/cloud-storage-s3-compatible-api-bucket-versions",
-                "always on: what is deleted stays as an old version until a lifecycle rule removes it",
+                "always on: deleted files stay as old versions until a lifecycle rule removes them",
             ),
-            "cors": _yes(f"{_B2_API}/s3-put-bucket-cors", "the names of rules are forgotten"),
+            "cors": _yes(f"{_B2_API}/s3-put-bucket-cors", "drops the names of rules"),
             "policy": _partly(f"{_B2_API}/putbucketpolicy", "early access, for enterprise accounts"),
             "bucket ACL": _yes(_B2_ACL, "private or public-read"),
-            "object ACLs": _no(_B2_ACL, "an ACL must be the bucket's own"),
-            "conditional writes": _no(
-                "https://github.com/hashicorp/terraform/issues/37143", "answered with 501"
-            ),
+            "object ACLs": _no(_B2_ACL, "an object's ACL must be that of its bucket"),
+            "conditional writes": _no("https://github.com/hashicorp/terraform/issues/37143", "answers 501"),
             "direct uploads": _yes("https://gist.github.com/CraigglesO/57f0c190a88cae316791225ecbfd5ef9"),
         },
     ),
@@ -179,11 +177,12 @@ PROVIDERS = (
         "DigitalOcean Spaces",
         "https://nyc3.digitaloceanspaces.com",
         {r"(?P<region>[a-z]{3}[0-9])\.digitaloceanspaces\.com": ""},
-        regions="The region is the first part of the host, and need not be set"
+        regions="The region is the first part of the host; you don't need to set it"
         " ([source](https://docs.digitalocean.com/reference/api/spaces-api/)).",
-        keys="A Spaces key pair of the control panel"
+        keys="A Spaces key pair from the control panel"
         " ([source](https://docs.digitalocean.com/reference/terraform/reference/resources/spaces_bucket/)).",
-        public=f"By a policy or an ACL, as on AWS; its CDN is a custom_domain ([source]({_DO_S3})).",
+        public="By a policy or an ACL, as on AWS. To use the CDN of Spaces, set custom_domain to its host"
+        f" ([source]({_DO_S3})).",
         facts={
             "encryption": _no(_DO_S3),
             "lifecycle": _yes(_DO_S3),
@@ -202,14 +201,14 @@ PROVIDERS = (
         "Hetzner Object Storage",
         "https://fsn1.your-objectstorage.com",
         {r"(?P<region>[a-z]{3}[0-9])\.your-objectstorage\.com": ""},
-        regions="The region is the first part of the host (`fsn1`, `nbg1`, `hel1`), and need not be set"
+        regions="The region is the first part of the host (`fsn1`, `nbg1`, `hel1`); you don't need to set it"
         " ([source](https://github.com/robinrodricks/FluentStorage/wiki/Hetzner-Storage)).",
-        keys="S3 credentials of the Cloud Console; by default each reaches all buckets of the project"
+        keys="S3 credentials from the Cloud Console; by default, each can access all buckets of the project"
         " ([source](https://docs.hetzner.com/storage/object-storage/faq/buckets-objects)).",
-        public="By a policy; a bucket has no custom domain of its own, so a custom_domain is your own CDN or proxy"
+        public="By a policy. Buckets don't support custom domains, so a custom_domain is your own CDN or proxy"
         f" ([source]({_HETZNER})).",
         facts={
-            "encryption": _no(_HETZNER, "only with keys that you send yourself (SSE-C)"),
+            "encryption": _no(_HETZNER, "only with keys that you send (SSE-C)"),
             "lifecycle": _yes(_HETZNER, _NOT_EXCEPTED),
             "versioning": _yes(_HETZNER, _NOT_EXCEPTED),
             "cors": _yes(_HETZNER, _NOT_EXCEPTED),
@@ -223,7 +222,7 @@ PROVIDERS = (
             ),
             "direct uploads": _partly(
                 _HETZNER,
-                "accepting an upload copies it, and copies may fail: if they do, turn direct_uploads off",
+                "accepting an upload copies it, and copies may fail; if they do, turn direct_uploads off",
             ),
         },
     ),
@@ -236,7 +235,8 @@ PROVIDERS = (
             r"s3\.(?P<region>[a-z]{2}-[a-z]+-[0-9])\.wasabisys\.com": "",
             r"s3\.[a-z]{2}-[0-9]\.wasabisys\.com": "",
         },
-        regions="The region is the part of the host after `s3.`, and need not be set; `s3.wasabisys.com` is us-east-1"
+        regions="The region is the part of the host after `s3.`; you don't need to set it. `s3.wasabisys.com` is in"
+        " us-east-1"
         f" ([source]({_WASABI}/docs/service-urls-for-wasabis-storage-regions-2)).",
         keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
         f" ([source]({_WASABI}/docs/policies-1)).",
@@ -246,9 +246,9 @@ PROVIDERS = (
             "lifecycle": _yes(f"{_WASABI}/apidocs/lifecycle-policy"),
             "versioning": _yes(f"{_WASABI}/docs/versioning"),
             "cors": _yes(_WASABI_BUCKETS),
-            "policy": _yes(f"{_WASABI}/docs/policies-1", "public ones only where public access is allowed"),
+            "policy": _yes(f"{_WASABI}/docs/policies-1", "public ones only if public access is allowed"),
             "bucket ACL": _yes(f"{_WASABI}/docs/policies-1"),
-            "object ACLs": _partly(_WASABI_PUBLIC, "only where public access is allowed"),
+            "object ACLs": _partly(_WASABI_PUBLIC, "only if public access is allowed"),
         },
     ),
     Provider(
@@ -265,19 +265,19 @@ PROVIDERS = (
             "encryption": _partly(
                 f"{_MINIO}/cmd/bucket-encryption-handlers.go#L71-L75", "only with a key server (KMS)"
             ),
-            "lifecycle": _partly(_AISTOR, "without AbortIncompleteMultipartUpload: `apply` leaves that out"),
+            "lifecycle": _partly(_AISTOR, "without AbortIncompleteMultipartUpload, which `apply` omits"),
             "versioning": _yes("https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb"),
             "cors": _partly(
                 f"{_MINIO}/internal/config/api/api.go#L100-L103",
-                "the community edition has none for a bucket and lets in every origin unless `cors_allow_origin` is"
-                " set; AIStor has",
+                "the community edition has no CORS rules for buckets and allows every origin, unless you set"
+                " `cors_allow_origin`; AIStor has rules",
             ),
             "policy": _yes(_AISTOR),
             "public access block": _no(_AISTOR),
             "ownership": _no(_AISTOR),
             "tags": _yes(f"{_MINIO}/cmd/api-router.go#L550-L552"),
-            "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "can be read, and is always private"),
-            "object ACLs": _no(_AISTOR, "an ACL that is sent is passed over"),
+            "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "readable, but always private"),
+            "object ACLs": _no(_AISTOR, "ignores ACLs in requests"),
             "conditional writes": _yes(_AISTOR),
             "direct uploads": _yes(f"{_MINIO}/cmd/signature-v4.go#L207-L211"),
         },
@@ -287,35 +287,34 @@ PROVIDERS = (
         "Ceph Object Gateway",
         "https://rgw.example.com",
         drops=frozenset({"BlockPublicAcls"}),
-        regions="The region is the zonegroup's API name, `default` where nobody changed it (measured).",
-        keys="A user's, as `radosgw-admin user create` prints it"
+        regions="The region is the zonegroup's API name, by default `default` (measured).",
+        keys="A user's key, which `radosgw-admin user create` prints"
         " ([source](https://docs.ceph.com/en/tentacle/radosgw/admin/)).",
         public=f"By a policy or an ACL, as on AWS ([source]({_CEPH})).",
         facts={
             "encryption": _partly(
-                _MEASURED, "accepted without a key server, and then each upload is rejected: `apply` tries it"
+                _MEASURED,
+                "without a key server, accepts the setting but then rejects every upload; `apply` tests this",
             ),
-            "lifecycle": _yes(_CEPH, "rules come back in another order"),
+            "lifecycle": _yes(_CEPH, "returns rules in another order"),
             "versioning": _yes(_CEPH),
             "cors": _yes(
-                _MEASURED, "the first rule whose origin fits decides; rules come back in another order"
+                _MEASURED, "the first rule whose origin matches decides; returns rules in another order"
             ),
             "policy": _yes(_CEPH),
             "public access block": _partly(
                 "https://tracker.ceph.com/issues/49135",
-                "before the releases of 2026, BlockPublicAcls denies every upload (measured): `apply` leaves it off,"
-                " and IgnorePublicAcls on, which closes as much",
+                "before the releases of 2026, BlockPublicAcls denies every upload (measured); `apply` leaves it off"
+                " and sets IgnorePublicAcls, which is as strict",
             ),
-            "ownership": _no(_MEASURED, "the question is answered as a listing"),
+            "ownership": _no(_MEASURED, "answers with a listing"),
             "tags": _yes(_CEPH),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
-            "conditional writes": _yes(
-                _MEASURED, "with Ceph 16 not of an upload in parts, which replaces what is there"
-            ),
+            "conditional writes": _yes(_MEASURED, "in Ceph 16 not for multipart uploads, which overwrite"),
             "direct uploads": _partly(
                 _MEASURED,
-                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` tells: turn them off there",
+                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` reports: turn direct uploads off",
             ),
         },
     ),
@@ -323,15 +322,15 @@ PROVIDERS = (
         "garage",
         "Garage",
         "https://s3.garage.example.com",
-        regions="The region is `s3_region` of garage.toml, which the examples call `garage`; requests with another are"
-        " rejected ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
-        keys="As `garage key create` prints it; `garage bucket allow` gives it rights on a bucket"
+        regions="The region is `s3_region` in garage.toml, `garage` in the examples; the server rejects requests with"
+        " another one ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
+        keys="The key that `garage key create` prints; `garage bucket allow` gives it rights on a bucket"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/quick-start/)).",
-        public="Expose the bucket as a website, and set custom_domain to its host. All of the bucket is public then, so"
+        public="Expose the bucket as a website, and set custom_domain to its host. The whole bucket is then public, so"
         " give private uploads another one"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/cookbook/exposing-websites/)).",
         facts={
-            "encryption": _no(_GARAGE, "only with keys that you send yourself (SSE-C)"),
+            "encryption": _no(_GARAGE, "only with keys that you send (SSE-C)"),
             "lifecycle": _yes(_GARAGE),
             "versioning": _no(_GARAGE),
             "cors": _yes(_GARAGE),
@@ -341,7 +340,7 @@ PROVIDERS = (
             "tags": _no(_GARAGE),
             "bucket ACL": _no(_GARAGE),
             "object ACLs": _no(_GARAGE),
-            "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "the header is passed over"),
+            "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "ignores the header"),
             "direct uploads": _yes(_GARAGE),
         },
     ),
@@ -349,9 +348,9 @@ PROVIDERS = (
         "seaweedfs",
         "SeaweedFS",
         "https://s3.seaweedfs.example.com",
-        regions="Any region will do, such as `us-east-1`: a signature is checked with the one that it names"
+        regions="Any region works, such as `us-east-1`: the server checks a signature with the region that it names"
         f" ([source]({_WEED}/auth_signature_v4.go#L794)).",
-        keys="As the server got it in its own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a user's"
+        keys="A user's key, or the one in the server's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         f" ([source]({_WEED.removesuffix('/s3api')}/command/s3.go#L214)).",
         public=f"By a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
         facts={
@@ -366,7 +365,7 @@ PROVIDERS = (
             "bucket ACL": _yes(f"{_WEED}/s3api_bucket_handlers.go#L922"),
             "object ACLs": _no(
                 f"{_WEED}/s3api_bucket_handlers.go#L867-L918",
-                "visitors read by the bucket's ACL and policy alone",
+                "only the bucket's ACL and policy give visitors access",
             ),
             "conditional writes": _yes(f"{_WEED}/s3api_object_handlers_put.go#L2210-L2217"),
             "direct uploads": _yes(
@@ -380,7 +379,7 @@ PROVIDERS = (
         "https://rustfs.example.com",
         regions="The region is `us-east-1` unless the server's configuration names another"
         f" ([source]({_RUSTFS_CODE}/crates/config/src/constants/app.rs#L291-L292)).",
-        keys="An access key of a user with a policy, or the server's own"
+        keys="An access key of a user with a policy, or the server's root key"
         " ([source](https://docs.rustfs.com/administration/protocols/s3)).",
         public="By a policy ([source](https://docs.rustfs.com/administration/data/bucket/policy)).",
         facts={
@@ -396,7 +395,7 @@ PROVIDERS = (
             "ownership": _no(_RUSTFS),
             "tags": _yes(_RUSTFS),
             "bucket ACL": _partly(
-                f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "can be read, and is always private"
+                f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "readable, but always private"
             ),
             "object ACLs": _no(_RUSTFS),
             "conditional writes": _yes(f"{_RUSTFS_CODE}/scripts/s3-tests/implemented_tests.txt#L359-L362"),
@@ -419,7 +418,7 @@ UNKNOWN = Provider("")
 
 @lru_cache(maxsize=64)
 def provider(endpoint: str | None, name: str = "") -> Provider:
-    """Return the profile of an endpoint (None for AWS): that of a name, else that of its host, else UNKNOWN."""
+    """Return the profile of an endpoint (None for AWS), by its name or its host, or UNKNOWN."""
     if not endpoint:
         return AWS
     host = _host(endpoint)
@@ -428,12 +427,12 @@ def provider(endpoint: str | None, name: str = "") -> Provider:
 
 
 def region(endpoint: str | None, name: str = "") -> str:
-    """Return the region that an endpoint stands for by its host, or ""."""
+    """Return the region in an endpoint's host, or ""."""
     return provider(endpoint, name).region_of(_host(endpoint)) if endpoint else ""
 
 
 def _host(endpoint: str) -> str:
     try:
         return urlsplit(endpoint).hostname or ""
-    except ValueError:  # what a check names
+    except ValueError:  # a system check reports it
         return ""
