@@ -220,8 +220,8 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
         ({"location": "/media"}, "is not a valid prefix"),
         ({"location": "media/../static"}, "is not a valid prefix"),
         ({"location": "/"}, "is not a valid prefix"),
-        ({"location": "pending/mine"}, "unchecked uploads"),
-        ({"location": "a*"}, "policy"),
+        ({"location": "pending/mine"}, "unchecked direct uploads"),
+        ({"location": "a*"}, "policies"),
     ],
 )
 def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any], message: str) -> None:
