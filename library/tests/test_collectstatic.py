@@ -369,7 +369,7 @@ def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -
 @pytest.mark.parametrize(
     ("environment", "fault", "expected"),
     [
-        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "there is no such bucket"),
+        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "the bucket does not exist"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "No AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, None, "SignatureDoesNotMatch"),
         ({}, Fault("GET", "list-type", status=403, code="AccessDenied"), "s3:ListBucket"),
