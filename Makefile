@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures docs docs-links bench audit
+.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures reference docs docs-links bench audit
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -20,6 +20,7 @@ help:
 	@echo "make works-with-page  write docs/works-with.md anew from these tests"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make pictures   draw docs/terminal anew after a change of what commands print"
+	@echo "make reference  write the pages of the documentation that are made from the code"
 	@echo "make docs       build the documentation site into .work/site; a warning is an error"
 	@echo "make docs-links  ask for each external link of the documentation; needs the network"
 	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
@@ -103,6 +104,9 @@ golden: .venv/installed
 
 pictures: .venv/installed
 	@.venv/bin/python -m tests.terminal_pictures
+
+reference: .venv/installed
+	@cd library && ../.venv/bin/python -m tests.reference
 
 # Sphinx and its theme, without what tests need.
 .work/docs/installed: $(UV_READY) pyproject.toml tests/constraints.txt

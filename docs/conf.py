@@ -28,11 +28,13 @@ SECTIONS = {
         *("Private files in rich text <links>", "works-with"),
     ],
     "Operate": [
-        *("aws", "deploy", "running", "Headers and S3 failures <headers>", "security", "cloudformation"),
+        *("aws", "deploy", "running", "Headers and S3 failures <headers>", "security", "troubleshooting"),
+        "cloudformation",
         *("Other S3 servers <other-servers>", "Ten providers <providers>"),
     ],
     "Reference": [
-        *("options", "Public names and commands <library>", "What was tested <enforcement>"),
+        *("settings", "options", "commands", "checks", "Public names <library>"),
+        "What was tested <enforcement>",
         *("decisions", "changelog"),
     ],
     "Contribute": [

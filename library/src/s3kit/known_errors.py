@@ -104,8 +104,7 @@ OF_S3 = (
     ),
     Known(
         ("NoSuchKey",),
-        "The object was deleted, or the name in the database includes or lacks the prefix: see [names in the"
-        " database](aws.md#move-an-existing-site-here).",
+        "The object was deleted, or the name in the database has the prefix, which the storage adds.",
         "for static files, run `manage.py collectstatic`; for uploads, compare the name in the database with the key",
     ),
     Known(
@@ -159,7 +158,7 @@ OF_S3 = (
     Known(
         ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"),
         "The session of the credentials has ended: `aws login`, SSO, or an assumed role. Links that these credentials"
-        " signed end with them: see [IAM roles](aws.md#iam-roles-instead-of-access-keys).",
+        " signed end with them: see [roles](aws.md).",
         SIGN_IN,
         "The credentials have expired ({code})",
         of_bucket=False,
