@@ -52,8 +52,8 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
             else:
                 prepare(store)
             line = (
-                f"The local S3 server is at {store.endpoint}. Its data is in {store.data}. With USE_S3=local, every"
-                " manage.py command uses it. Press Ctrl-C to stop it."
+                f"The local S3 server listens on {store.endpoint}, with its data in {store.data}. With USE_S3=local,"
+                " every manage.py command uses it. Press Ctrl-C to stop it."
             )
             command.stdout.write(wrapped(line, command.stdout))
             command.stdout.flush()
