@@ -138,14 +138,14 @@ class Option:
 
 
 OPTIONS = (
-    Option("bucket_name", "The bucket.", ("AWS_STORAGE_BUCKET_NAME",), ""),
+    Option("bucket_name", "The name of the bucket.", ("AWS_STORAGE_BUCKET_NAME",), ""),
     Option(
         "location",
         "The prefix of all keys. It can't be empty.",
         ("AWS_LOCATION",),
         by_kind={"static": "static/", "media": "media/"},
     ),
-    Option("region_name", "The bucket's region.", ("AWS_S3_REGION_NAME",), ""),
+    Option("region_name", "The region of the bucket, such as `eu-central-1`.", ("AWS_S3_REGION_NAME",), ""),
     Option(
         "endpoint_url",
         "The address of an S3 server other than AWS: scheme, host, and port.",
@@ -245,7 +245,7 @@ OPTIONS = (
     ),
     Option(
         "cloudfront_key",
-        "The private key: PEM, or the base64 of the PEM. It needs `django-s3-kit[cloudfront]`.",
+        "The private key of `cloudfront_key_id`: PEM, or the base64 of the PEM. It needs `django-s3-kit[cloudfront]`.",
         ("AWS_CLOUDFRONT_KEY",),
         "",
         kinds=("media",),

@@ -20,7 +20,10 @@ need no credentials. They look at the real target, even with `USE_S3 = "local"`.
 
 # Messages that other modules make.
 ELSEWHERE = {
-    "s3kit.E001": ("The name of the bucket breaks a rule of S3's. The message names the rule.", ""),
+    "s3kit.E001": (
+        "STORAGES['…']: the bucket name '…' breaks a rule of S3's: see [below](#names-of-buckets).",
+        "",
+    ),
     "s3kit.E003": (
         "An [option](options.md) of a storage is wrong or not supported. The message names it.",
         "",
@@ -32,13 +35,14 @@ ELSEWHERE = {
         "Give each its own `location`.",
     ),
     "s3kit.E014": (
-        "`USE_S3` has another value than `True`, `False` or `'local'`, or a storage can't be imported.",
+        "USE_S3 is '…': set it to True, False, or 'local'. Or an entry of `STORAGES` can't be imported.",
         "",
     ),
     "s3kit.E018": ("[`S3KIT_CSP_ADDITIONS`](headers.md) has a mistake.", ""),
     "s3kit.E022": ("[`S3KIT_LINKS_PERMISSION`](links.md) is not a function, or can't be imported.", ""),
     "s3kit_uploads.E001": (
-        "[`S3KIT_UPLOADS`](settings.md#s3kit_uploads) has a mistake. The message names the key.",
+        "[`S3KIT_UPLOADS`](settings.md#s3kit_uploads) has a mistake. The message names the key, and says what is"
+        " allowed.",
         "",
     ),
 }
@@ -66,7 +70,16 @@ def page() -> str:
                 lines += [_item(*ELSEWHERE[name])]
             lines += [_item(prose(each.text), prose(each.fix)) for each in by_id[name]]
             lines.append("")
-    return "\n".join(lines)
+    lines += ["## Names of buckets", "", "The name of a bucket breaks a rule if it", ""]
+    lines += [f"- {prose(each)}" for each in _of_naming("buckets", "wrong")]
+    lines += ["", "## Names of regions", "", "The name of a region", ""]
+    lines += [f"- {prose(each)}" for each in _of_naming("regions", "Problem")]
+    return "\n".join([*lines, ""])
+
+
+def _of_naming(module: str, kind: str) -> list[str]:
+    source = Source(PACKAGE / "naming" / f"{module}.py")
+    return [each.text for each in messages(source, (kind,), 1, 99)]
 
 
 def _item(text: str, fix: str) -> str:

@@ -174,6 +174,11 @@ class Message:
     about: str
 
 
+def _covers(text: str, less: str) -> bool:
+    """Return whether a text says what another one does, and perhaps more."""
+    return re.match(re.escape(less).replace(UNKNOWN, ".+"), text) is not None
+
+
 def messages(
     source: Source, kinds: tuple[str, ...], text: int, fix: int | str, about: int | str | None = None
 ) -> Iterator[Message]:
@@ -191,11 +196,11 @@ def messages(
             said = source.texts(argument(text))
             fixes = source.texts(argument(fix))
             if len(fixes) != len(said):
-                # Of a fix to which something may be added, only the whole.
+                # Of several that differ only in what is added or filled in, the one that says most.
                 whole = [
                     each
                     for each in dict.fromkeys(fixes)
-                    if each and not any(other.startswith(each) and other != each for other in fixes)
+                    if each and not any(other != each and _covers(other, each) for other in fixes)
                 ]
                 fixes = ["; or ".join(whole)] * len(said)
             for name in source.texts(argument(about)):

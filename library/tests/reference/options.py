@@ -45,28 +45,29 @@ library never ignores an option: it rejects those that it doesn't support, and s
 
 def page() -> str:
     """Return the page."""
-    lines = [
-        HEAD,
-        "## Supported",
-        "",
-        "| option | storages | setting | default | meaning |",
-        "|---|---|---|---|---|",
-    ]
+    lines = [HEAD, "## Supported", "", "| option | meaning |", "|---|---|"]
     for option in OPTIONS:
-        kinds = ", ".join(option.kinds)
-        row = (f"`{option.name}`", kinds, code(option.settings), default(option), option.meaning)
-        lines.append(f"| {' | '.join(row)} |")
-    lines += ["", "## Rejected", "", "| option | setting | message |", "|---|---|---|"]
-    lines += [f"| `{each.name}` | {code(each.settings)} | {each.instead} |" for each in REJECTIONS]
+        setting = [f"Setting: {code(option.settings)}."] if option.settings else []
+        facts = " ".join([*default(option), *kinds(option), *setting])
+        lines.append(f"| `{option.name}` | {option.meaning} *{facts}* |")
+    lines += ["", "## Rejected", "", "| option | message |", "|---|---|"]
+    for each in REJECTIONS:
+        setting = f" *Setting: {code(each.settings)}.*" if each.settings else ""
+        lines.append(f"| `{each.name}` | {each.instead}{setting} |")
     lines += ["", 'The library accepts a value that changes nothing, such as `signature_version="s3v4"`.', ""]
     return "\n".join(lines)
 
 
-def default(option: Option) -> str:
-    """Return the default of an option, as a cell."""
+def default(option: Option) -> list[str]:
+    """Return a sentence about the default of an option, if it is not empty."""
     if option.by_kind:
-        return " or ".join(f"`{option.default_for(kind)!r}`" for kind in option.kinds)
-    return "" if option.default in (None, "", (), {}) else f"`{option.default!r}`"
+        return [f"Default: {' or '.join(f'`{option.default_for(kind)}`' for kind in option.kinds)}."]
+    return [] if option.default in (None, "", (), {}) else [f"Default: `{option.default}`."]
+
+
+def kinds(option: Option) -> list[str]:
+    """Return a sentence about the storages of an option, if they are not all."""
+    return [] if len(option.kinds) == 2 else [f"Only {option.kinds[0]} storages."]
 
 
 def type_of(option: Option) -> str:

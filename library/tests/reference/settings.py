@@ -8,7 +8,7 @@ from typing import NamedTuple
 from s3kit.options import OPTIONS, REJECTIONS
 from s3kit.uploads.options import DEFAULTS
 from tests.reference.messages import Source, sources
-from tests.reference.options import SHARED, code, default, type_of
+from tests.reference.options import SHARED, code, default, kinds, type_of
 
 HEAD = """# Settings
 
@@ -48,8 +48,8 @@ SITE = (
         "AWS_TRUSTED_ACCOUNTS",
         "list",
         "`[]`",
-        "Numbers of AWS accounts that the buckets' policies may grant something. `s3 plan` reports any other account as"
-        " a conflict.",
+        "IDs of AWS accounts that may get permissions for the buckets, as strings. `s3 plan` reports other accounts as"
+        " conflicts.",
     ),
     Setting(
         "STATICFILES_MANIFEST",
@@ -139,15 +139,14 @@ INTERNAL = {
 
 def page() -> str:
     """Return the page."""
-    lines = [HEAD, "## The site", "", "| setting | type | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{each.name}` | {each.type} | {each.default} | {each.meaning} |" for each in SITE]
-    lines += ["", "## All storages", "", SHARED, "", "| setting | type | default | storages | meaning |"]
-    lines.append("|---|---|---|---|---|")
+    lines = [HEAD, "## The site", "", "| setting | meaning |", "|---|---|"]
+    lines += [
+        f"| `{each.name}` | {each.meaning} *Type: {each.type}. Default: {each.default}.* |" for each in SITE
+    ]
+    lines += ["", "## All storages", "", SHARED, "", "| setting | meaning |", "|---|---|"]
     for option in sorted((each for each in OPTIONS if each.settings), key=lambda each: each.settings):
-        kinds = "all" if len(option.kinds) == 2 else option.kinds[0]
-        lines.append(
-            f"| {code(option.settings)} | {type_of(option)} | {default(option)} | {kinds} | {option.meaning} |"
-        )
+        facts = [f"Type: {type_of(option)}.", *default(option), *kinds(option)]
+        lines.append(f"| {code(option.settings)} | {option.meaning} *{' '.join(facts)}* |")
     rejected = sorted(name for each in REJECTIONS for name in each.settings)
     lines += ["", "The library rejects these settings of django-storages, and says what to set instead"]
     lines += [f"([options](options.md#rejected)): {code(rejected)}.", ""]

@@ -63,7 +63,7 @@ BROWSER = (
     Entry(
         "A signed link gives SignatureDoesNotMatch",
         "`SignatureDoesNotMatch` as XML in the browser",
-        "Something changed the link, often `&` into `&amp;amp;`, or the secret key is wrong.",
+        "Something changed the link, often `&` to `&amp;`, or the secret key is wrong.",
         "Put links into pages unchanged: `{{ file.url }}`, not twice escaped. If no link works, correct"
         " `AWS_SECRET_ACCESS_KEY`.",
     ),
@@ -159,23 +159,23 @@ SERVER = (
 )
 
 COMMON = (
-    ("403, or pages without styles", BROWSER[0].title),
-    ("403 for an upload", BROWSER[1].title),
-    ("403 for a link that worked before", BROWSER[2].title),
-    ("`AccessDenied` in a command or log", "AccessDenied, AllAccessDisabled, 403"),
+    (BROWSER[0].title, BROWSER[0].title),
+    (BROWSER[1].title, BROWSER[1].title),
+    (BROWSER[2].title, BROWSER[2].title),
+    ("`AccessDenied` in the output of a command or in a log", "AccessDenied, AllAccessDisabled, 403"),
     ("`AccessControlListNotSupported`", "AccessControlListNotSupported"),
     (
-        "The wrong region, `PermanentRedirect`",
+        "`PermanentRedirect`, or a wrong region",
         "PermanentRedirect, AuthorizationHeaderMalformed, IllegalLocationConstraintException, 301",
     ),
-    ("`Unable to locate credentials`", "NoCredentialsError"),
+    ("`NoCredentialsError`: Unable to locate credentials", "NoCredentialsError"),
     ("`ExpiredToken`", "ExpiredToken, ExpiredTokenException, RequestExpired, TokenRefreshRequired"),
-    ("`RequestTimeTooSkewed`, the clock", "RequestTimeTooSkewed"),
+    ("`RequestTimeTooSkewed`: the clock is wrong", "RequestTimeTooSkewed"),
     ("`Missing staticfiles manifest entry`", SERVER[0].title),
-    ("`blocked by CORS policy`, fonts", BROWSER[4].title),
-    ("`Mixed Content`", BROWSER[6].title),
-    ("404 for a name with a hash", BROWSER[7].title),
-    ("An upload is stuck", BROWSER[8].title),
+    (BROWSER[4].title, BROWSER[4].title),
+    (BROWSER[6].title, BROWSER[6].title),
+    (BROWSER[7].title, BROWSER[7].title),
+    (BROWSER[8].title, BROWSER[8].title),
 )
 
 PLAN = """## s3 plan and s3 apply
@@ -198,7 +198,7 @@ STATUS = ("not_ok", "warning", "cant_tell")
 def page() -> str:
     """Return the page."""
     lines = [HEAD, "## The most common errors", ""]
-    lines += [f"- {text}: [{title}](#{_anchor(title)})" for text, title in COMMON]
+    lines += [f"- [{text}](#{_anchor(title)})" for text, title in COMMON]
     lines += ["", "## In the browser", "", *_entries(BROWSER), "## On the server", "", *_entries(SERVER)]
     lines += ["## Error codes of S3", "", *_known(known_errors.OF_S3)]
     lines += [
