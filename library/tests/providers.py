@@ -1,5 +1,6 @@
 """The page on other providers, made from the data: `python -m tests.providers` writes it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from s3kit.providers import PROVIDERS, TOPICS, Fact, Provider
@@ -36,7 +37,7 @@ Other servers work too: `plan` and `apply` then [detect what the server supports
 
 ## What each supports
 
-- **yes**: `apply` sets it.
+- **yes**: `apply` sets it, or it is always on.
 - **partly**: `apply` tries it, and skips it if the server rejects it.
 - **no**: `apply` doesn't try it. If the site needs it, that is an error.
 - **?**: unknown. `apply` tries it, as with "partly".
@@ -45,15 +46,22 @@ Other servers work too: `plan` and `apply` then [detect what the server supports
 
 def page() -> str:
     """Return the page."""
-    lines = [HEAD, f"| | {' | '.join(TOPICS)} |", f"|---|{'---|' * len(TOPICS)}"]
-    for each in PROVIDERS:
-        answers = (each.facts[topic].answer if topic in each.facts else "?" for topic in TOPICS)
-        lines.append(f"| [{each.title}](#{_anchor(each.title)}) | {' | '.join(answers)} |")
+    lines = [HEAD, *_table("service", [each for each in PROVIDERS if each.hosts]), ""]
+    lines += _table("server that you run", [each for each in PROVIDERS if not each.hosts])
     lines += ["", "## What a site loses", "", "| without | what happens |", "|---|---|"]
     lines += [f"| {topic} | {loss} |" for topic, loss in TOPICS.items()]
     for each in PROVIDERS:
         lines += ["", *_section(each)]
     return "\n".join([*lines, ""])
+
+
+def _table(kind: str, found: Sequence[Provider]) -> list[str]:
+    names = [f"[{each.title}](#{_anchor(each.title)})" for each in found]
+    lines = [f"| {kind} | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for topic in TOPICS:
+        answers = (each.facts[topic].answer if topic in each.facts else "?" for each in found)
+        lines.append(f"| {topic} | {' | '.join(answers)} |")
+    return lines
 
 
 def _anchor(title: str) -> str:
