@@ -28,7 +28,8 @@ SECTIONS = {
         *("Private files in rich text <links>", "works-with"),
     ],
     "Operate": [
-        *("aws", "deploy", "running", "Headers and S3 failures <headers>", "security", "cloudformation"),
+        *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
+        *("security", "cloudformation"),
         *("Other S3 servers <other-servers>", "Ten providers <providers>"),
     ],
     "Reference": [
