@@ -7,7 +7,7 @@ from typing import NamedTuple
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 # A sentence before a block says where it goes: "Write `file`", or "In `file`, after `the beginning of a line`", or
 # instead of it, or at its end. One that names no file goes on with the last.
-FILE = re.compile(r"\b(?:[Ii]n|(?P<write>[Ww]rite)) `([^`]+)`")
+FILE = re.compile(r"\b(?:[Ii]n|(?P<write>[Ww]rite))\s`([^`]+)`")
 PLACE = re.compile(r"(?:(?P<how>after|instead of) (`{1,2})(?P<anchor>[^\n]+?)\2|(?P<end>at its end)):$")
 
 

@@ -119,6 +119,8 @@ def test_the_commands_print_what_the_page_shows(site: Site) -> None:
             assert shows(block.code, site.printed[last]), f"{block.code}\nis not in\n{site.printed[last]}"
             compared.append(last)
     assert compared == list(site.printed)
+    (first_page,) = (block for block in blocks(ROOT / "docs" / "index.md") if block.language == "text")
+    assert shows(first_page.code, site.printed["make run"])
 
 
 @pytest.mark.slow
