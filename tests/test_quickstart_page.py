@@ -105,7 +105,7 @@ def site(
                 answers = list(zip(PROMPTS, ["anna", "anna@example.com", PASSWORD, PASSWORD], strict=True))
                 printed[command] = run_in_terminal(*words, cwd=project, typed=answers)
             else:
-                printed[command] = run(*words, cwd=project)
+                printed[command] = run(*words, cwd=project, COLUMNS="80")
         yield Site(address, project, printed)
 
 
