@@ -21,7 +21,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 
 # The menu. A page that is in no section is an error; a title replaces the page's own.
 SECTIONS = {
-    "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits"],
+    "Start": ["quickstart", "Move an existing site <adopt>", "how-it-fits"],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
         *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),
@@ -43,7 +43,6 @@ SECTIONS = {
 
 # On GitHub these pages are a link to the file; on the site they are the file.
 FILES = {
-    "existing-site": ROOT / "library" / "README.md",
     "changelog": ROOT / "CHANGELOG.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "vulnerabilities": ROOT / "SECURITY.md",
