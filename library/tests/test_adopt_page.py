@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,7 +21,7 @@ from s3kit.local.server import LocalServer
 from s3kit.storages import MediaStorage
 from tests.ministack import REGION, Answer, anonymous, new_user, root_client
 from tests.new_sites import Block, Install, NewSite, blocks
-from tests.processes import ROOT, Started, environment, free_port, until
+from tests.processes import ROOT, Started, free_port, until
 
 PAGE = (ROOT.parent / "docs" / "adopt.md").read_text("utf-8")
 MANAGE = "python manage.py "
@@ -94,13 +93,25 @@ STATICFILES_DIRS = [BASE_DIR / "assets"]
 ENDPOINT = '\nAWS_S3_ENDPOINT_URL = os.environ.get("TEST_ENDPOINT")\n'
 
 
-def hunks(diff: str) -> list[tuple[str, str]]:
-    """Return the parts of a diff, each as it is before and after."""
+def hunks(diff: str) -> list[tuple[str, str, str]]:
+    """Return the parts of a diff: the file, and its lines before and after. Settings need no name."""
+    found, file = [], "mysite/settings.py"
+    for part in re.split(r"^@@", f"\n{diff}" if diff.startswith("@@") else f"@@\n{diff}", flags=re.MULTILINE):
+        name, _, lines = part.partition("\n")
+        file = name.strip() or file
+        old, new = (
+            "".join(line[1:] for line in lines.splitlines(keepends=True) if line[0] in {mark, " "})
+            for mark in "-+"
+        )
+        if old or new:
+            found.append((file, old, new))
+    return found
 
-    def side(part: str, mark: str) -> str:
-        return "".join(line[1:] for line in part.splitlines(keepends=True) if line[0] in {mark, " "})
 
-    return [(side(part, "-"), side(part, "+")) for part in re.split(r"^@@\n", diff, flags=re.MULTILINE)]
+def old_file(section: str, name: str) -> str:
+    """Return what a section's diffs say of a file as it was, with empty lines between their parts."""
+    diffs = [block.code for block in section_blocks(section) if block.language == "diff"]
+    return "\n\n".join(old for diff in diffs for file, old, _ in hunks(diff) if file == name)
 
 
 @dataclass
@@ -127,21 +138,27 @@ class Adoption:
         assert block.language == language, block
         return self.own(block.code)
 
-    def change(self, file: str = "mysite/settings.py", *, back: str = "") -> str:
-        """Apply the next diff to a file, or take one back; return it."""
-        diff = back or self.next("diff")
+    def change(self) -> str:
+        """Apply the next diff to the site's files, and return it."""
+        diff = self.next("diff")
+        for file, old, new in hunks(diff):
+            self.replace(old, new, file)
+        return diff
+
+    def undo(self, diff: str) -> None:
+        for file, old, new in hunks(diff):
+            self.replace(new, old, file)
+
+    def replace(self, old: str, new: str, file: str = "mysite/settings.py") -> None:
         path = self.site.folder / file
         text = path.read_text("utf-8")
-        for old, new in hunks(diff):
-            old, new = (new, old) if back else (old, new)
-            assert text.count(old) == 1, (old, text)
-            text = text.replace(old, new)
-        path.write_text(text, "utf-8")
-        return diff
+        assert text.count(old) == 1, (old, text)
+        path.write_text(text.replace(old, new), "utf-8")
 
     def run(self, **expect: int) -> list[str]:
         """Run the commands of the next block, and return what each printed. `expect` has exit codes other than 0."""
-        return [self.command(line, **expect) for line in self.next("sh").splitlines()]
+        lines = [line for line in self.next("sh").splitlines() if not line.startswith("# ")]
+        return [self.command(line, **expect) for line in lines]
 
     def command(self, line: str, **expect: int) -> str:
         line, _, out = line.partition(" > ")
@@ -164,8 +181,16 @@ class Adoption:
         return ran.output
 
     def variables(self, key: Key) -> dict[str, str]:
-        found = {"AWS_ACCESS_KEY_ID": key.id, "AWS_SECRET_ACCESS_KEY": key.secret, "TEST_ENDPOINT": self.store.endpoint}
-        return found | {"AWS_ENDPOINT_URL": self.store.endpoint, "AWS_DEFAULT_REGION": REGION, "PYTHONUNBUFFERED": "1"}
+        found = {
+            "AWS_ACCESS_KEY_ID": key.id,
+            "AWS_SECRET_ACCESS_KEY": key.secret,
+            "TEST_ENDPOINT": self.store.endpoint,
+        }
+        return found | {
+            "AWS_ENDPOINT_URL": self.store.endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            "PYTHONUNBUFFERED": "1",
+        }
 
     def serve(self, key: Key | None = None) -> "Server":
         """Start a server of the site as it is now; it holds the key of a role, or that of the old site."""
@@ -224,7 +249,7 @@ class Server:
         (url,) = {url for each, url in rows if each == name}
         return str(url)
 
-    def shows(self, **contents: bytes) -> bool:
+    def shows(self) -> bool:
         """Tell whether a visitor of the page gets the style sheet and all uploads."""
         page = self.page()
         for url in (page.pop("css"), *(url for rows in page.values() for _, url in rows)):
@@ -257,7 +282,7 @@ def adopt(
         admin = new_user(store, {"Version": "2012-10-17", "Statement": [everything]})
         found = Adoption(site, store, bucket_name, section_blocks(section), started_processes, admin)
         text = site.settings.read_text("utf-8").replace("'", '"').replace("DEBUG = True\n", "")
-        before = settings or hunks(found.todo[0].code)[0][0]
+        before = settings or old_file(section, "mysite/settings.py")
         site.settings.write_text(found.own(text + SETTINGS + before + ENDPOINT), "utf-8")
         for name, content in {
             "mysite/urls.py": URLS,
@@ -280,20 +305,37 @@ def section_blocks(heading: str) -> list[Block]:
 
 def begin(move: Adoption) -> None:
     """Do what every site does first."""
-    (diff,) = section_blocks("Before you start")
+    (diff, _policies) = section_blocks("Before you start")
     move.todo.insert(0, diff)
     move.change()
+
+
+def get_keys(move: Adoption, roles: str = "web deploy") -> None:
+    """Make the new users, with the rights that the page's commands print for the settings as they are now."""
+    (_diff, policies) = section_blocks("Before you start")
+    for line in policies.code.splitlines():
+        if line.rpartition(" ")[2] in roles:
+            move.command(line)
 
 
 def acl_bucket(move: Adoption, *, policy: bool = False) -> None:
     """Make the bucket of tutorials: ACLs count, and nothing is blocked."""
     s3, name = root_client(move.store), f"{move.names}-files"
-    s3.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.create_bucket(
+        Bucket=name, ObjectOwnership="ObjectWriter", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     s3.delete_public_access_block(Bucket=name)
     if policy:
-        everyone = {"Sid": "PublicReadGetObject", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}
+        everyone = {
+            "Sid": "PublicReadGetObject",
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "s3:GetObject",
+        }
         statement = everyone | {"Resource": f"arn:aws:s3:::{name}/*"}
-        s3.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+        s3.put_bucket_policy(
+            Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        )
 
 
 def commands(move: Adoption, *lines: str) -> None:
@@ -304,10 +346,8 @@ def commands(move: Adoption, *lines: str) -> None:
 @pytest.mark.slow
 def test_from_django_storages(adopt: Any) -> None:
     move = adopt("From django-storages", MODELS)
-    storages = [block for block in move.todo if "AvatarStorage" in block.code and "storages.py" in block.before]
-    (move.site.folder / "mysite" / "storages.py").write_text(
-        "\n\n".join(old for old, _ in hunks(storages[0].code)), "utf-8"
-    )
+    storages = old_file("From django-storages", "mysite/storages.py")
+    (move.site.folder / "mysite" / "storages.py").write_text(storages, "utf-8")
     acl_bucket(move)
     commands(move, "makemigrations shelf", "migrate", "collectstatic --no-input")
     old = move.serve()
@@ -318,15 +358,13 @@ def test_from_django_storages(adopt: Any) -> None:
     before = old.page()
 
     begin(move)
-    settings, classes = move.change(), move.change("mysite/storages.py")
-    models = move.change("shelf/models.py")
-    printed = move.run(plan=2)
-    assert "storage of field" not in printed[0]
-    made = (move.site.folder / "shelf" / "migrations").glob("0002_*.py")
-    assert re.findall(r"model_name='(\w+)'", next(made).read_text("utf-8")) == ["scan"]
-    assert old.shows()  # while the buckets have changed
+    changed = move.change()
+    get_keys(move)
+    move.run(plan=2)
+    (made,) = (move.site.folder / "shelf" / "migrations").glob("0002_*.py")
+    assert re.findall(r"model_name='(\w+)'", made.read_text("utf-8")) == ["scan"]
+    assert old.shows()  # with the buckets as they are now
     assert old.upload("avatar", "you.jpg") == "users/you.jpg"
-    move.run()
     assert not move.todo
 
     new = move.serve(move.keys["web"])
@@ -343,8 +381,8 @@ def test_from_django_storages(adopt: Any) -> None:
         assert move.is_open("files", f"avatars/{name}"), name
     assert old.shows()
 
-    for diff, file in ((models, "shelf/models.py"), (classes, "mysite/storages.py"), (settings, "mysite/settings.py")):
-        move.change(file, back=diff)
+    move.undo(changed)
+    made.unlink()  # the old release does not have it
     again = move.serve()
     assert again.shows()
     assert again.upload("avatar", "we.jpg") == "users/we.jpg"
@@ -365,9 +403,10 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     # 1. The software; everything stays public.
     begin(move)
     public = move.change()
-    *_, applied, collected = move.run(plan=2, apply=1)
-    for line in move.next("console").splitlines():
-        assert re.sub(r"\s+", " ", line.strip()) in re.sub(r"\s+", " ", applied), applied
+    get_keys(move)
+    _, applied, _ = move.run(plan=2, apply=1)
+    (conflict,) = re.findall(r"`! (conflict: .+?)`", PAGE)
+    assert move.own(conflict) in " ".join(applied.split())
     assert json.loads((move.site.folder / "before.json").read_text("utf-8"))
     new = move.serve(move.keys["web"])
     second = new.upload("photo", "lake.jpg")
@@ -379,7 +418,8 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     assert all(move.is_open("files", key) for key in plain)
 
     # 2. Signed links; the plain ones still work.
-    signed = move.change()
+    public_read = ', "OPTIONS": {"access": "public-read"}'
+    move.replace(public_read, "")
     newer = move.serve(move.keys["web"])
     fourth = newer.upload("photo", "sea.jpg")
     for server in (old, new, newer):
@@ -397,13 +437,23 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     assert not move.is_open("files", f"media/{newer.upload('photo', 'hill.jpg')}")
     assert "not ok" not in found
 
+    # Static files in the old bucket.
+    assert not move.is_open("files", "static/site.css")
+    static = [f'"bucket_name": "{move.names}-{each}"' for each in ("static", "files")]
+    move.replace(*static)
+    commands(move, "s3 apply")
+    assert move.is_open("files", "static/site.css")
+    assert not move.is_open("files", plain[0])
+    move.replace(*reversed(static))
+
     # Back to before step 3, and then to the old site.
-    move.change(back=signed)
-    move.run()
+    before = '"default": {"BACKEND": "s3kit.storages.MediaStorage"'
+    move.replace(before, f"{before}{public_read}")
     assert not move.todo
+    commands(move, "s3 apply", "s3 access")
     assert move.serve(move.keys["web"]).shows()
     assert all(move.is_open("files", key) for key in [*plain, f"media/{fourth}"])
-    move.change(back=public)
+    move.undo(public)
     again = move.serve()
     assert again.upload("photo", "lake.jpg")
     assert again.shows()
@@ -427,13 +477,20 @@ def test_copy_uploads_to_a_new_bucket(adopt: Any) -> None:
     old = {"photos/a.png": b"picture", "photos/b.html": b"page", "static/site.css": b"style"}
     for key, body in old.items():
         move.put(key, body, ACL="public-read", ContentType="text/html")
-    commands(move, "s3 policy --role web", "s3 apply")
+    get_keys(move)
+    commands(move, "s3 apply")
 
     def got(key: str) -> tuple[bytes, str, str]:
         found = root_client(move.store).get_object(Bucket=f"{move.names}-media", Key=key)
-        return found["Body"].read(), found["ContentType"], found.get("ContentDisposition", "").partition(";")[0]
+        return (
+            found["Body"].read(),
+            found["ContentType"],
+            found.get("ContentDisposition", "").partition(";")[0],
+        )
 
-    for way in ("push", "sync"):
+    either, both = move.todo.pop().code.split("# Or ")
+    for way in (either, f"# Or {both}"):
+        move.todo.append(Block("sh", way, ""))
         move.run()
         link = move.command(f'{MANAGE}shell -v 0 -c "{SAVED}"').rpartition("LINK ")[2].strip()
         assert move.get(link).body == b"picture"
@@ -475,13 +532,14 @@ def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
     # 1. The uploads.
     begin(move)
     media = move.change()
-    *_, tried, pushed = move.run()
+    get_keys(move, "web")
+    _, tried, pushed = move.run()
     assert "1 to upload" in tried
     assert "1 uploaded" in pushed
     late = old.upload("photo", "pond.jpg", b"late")
     commands(move, "collectstatic --no-input")
     new = move.serve(move.keys["web"])
-    (verified,) = move.run()
+    verified = move.command(f"{MANAGE}s3 push --verify")
     assert "1 uploaded, 1 unchanged, 2 read back and the same" in verified
     assert new.shows()
     assert new.page()["css"] == old.page()["css"]
@@ -490,29 +548,32 @@ def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
     assert not move.is_open("media", f"media/{first}")
     assert anonymous(f"{new.address}/media/{first}").status == 200  # the folder, to everyone
     second = new.upload("photo", "sea.jpg", b"sea")
-    move.change("mysite/urls.py")
+    move.change()
     closed = move.serve(move.keys["web"])
     assert anonymous(f"{closed.address}/media/{first}").status == 403  # for staff
     assert closed.shows()
 
     # Back to the disk.
-    move.run()
-    move.change(back=media)
+    (line,) = re.findall(r"`(aws s3 sync [^`]+)`", PAGE)
+    move.command(move.own(line))
+    move.undo(media)
     back = move.serve()
     assert anonymous(f"{back.address}{back.page()['css']}").status == 200
     file = move.site.folder / "media" / second
     assert file.read_bytes() == b"sea"
 
     # 2. The static files.
-    move.todo.insert(0, Block("diff", media, ""))
+    for old_line, new_line in [(old, new) for _, old, new in hunks(media)]:
+        move.replace(old_line, new_line)
+    (move.site.folder / "Dockerfile").write_text(
+        old_file("From WhiteNoise and uploads on disk", "Dockerfile"), "utf-8"
+    )
     move.change()
-    move.change()
-    (move.site.folder / "Dockerfile").write_text("".join(old for old, _ in hunks(move.todo[0].code)), "utf-8")
-    move.change("Dockerfile")
     built = (move.site.folder / "Dockerfile").read_text("utf-8")
     (line,) = re.findall(r"^RUN python manage\.py (.+)$", built, re.MULTILINE)
     move.site.run(*line.split())  # without credentials or S3
     assert (move.site.folder / "staticfiles.json").is_file()
+    get_keys(move)
     move.run()
     assert not move.todo
     last = move.serve(move.keys["web"])
@@ -525,19 +586,16 @@ def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
 # The options of django-storages
 
 
-def table(after: str) -> list[list[str]]:
-    """Return the cells of the first table after a text."""
-    lines = PAGE.partition(after)[2].strip().splitlines()
-    rows = lines[2 : next((n for n, line in enumerate(lines) if not line.startswith("|")), len(lines))]
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+def rows() -> Iterator[tuple[list[str], str]]:
+    """Yield the names in each row of the table of options, and what the page says about them."""
+    lines = PAGE.partition("| option | here |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
+    for line in lines:
+        given, here = line.strip("| ").split(" | ")
+        yield re.findall(r"`(\w+)`", given), here
 
 
-def names(after: str) -> list[str]:
-    return [name for row in table(after) for name in re.findall(r"`(\w+)`", row[0])]
-
-
-OBEYED = names("as the `AWS_*` setting:")
-REJECTED = names("unless the value changes nothing:")
+REJECTED = [name for given, here in rows() for name in given if here.startswith("rejected: ")]
+OBEYED = [name for given, here in rows() for name in given if name not in REJECTED]
 
 
 def test_every_option_of_django_storages_is_on_the_page() -> None:
@@ -552,9 +610,9 @@ def test_options_without_a_difference_have_the_same_default(monkeypatch: pytest.
         monkeypatch.delenv(name)
     theirs, ours = S3Storage().get_default_settings(), options.known("media")
     defaults = {name: (ours[name].default_for("media") or None, theirs[name] or None) for name in OBEYED}
-    (same,) = (row for row in table("as the `AWS_*` setting:") if row[1] == "none")
+    (same,) = (given for given, here in rows() if here == "the same")
     assert {name for name, (one, other) in defaults.items() if one != other} == {"location", "file_overwrite"}
-    assert all(defaults[name][0] == defaults[name][1] for name in re.findall(r"`(\w+)`", same[0]))
+    assert all(defaults[name][0] == defaults[name][1] for name in same)
 
 
 @pytest.mark.parametrize("name", REJECTED)
