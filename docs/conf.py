@@ -22,9 +22,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 # The menu. A page that is in no section is an error; a title replaces the page's own.
 SECTIONS = {
     "Start": [
-        "Quickstart <quickstart>",
-        "first-app",
-        "Add to an existing site <existing-site>",
+        *("Quickstart <quickstart>", "first-app", "Move an existing site <adopt>"),
         "how-it-fits",
     ],
     "Use": [
@@ -49,7 +47,6 @@ SECTIONS = {
 
 # On GitHub these pages are a link to the file; on the site they are the file.
 FILES = {
-    "existing-site": ROOT / "library" / "README.md",
     "changelog": ROOT / "CHANGELOG.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "vulnerabilities": ROOT / "SECURITY.md",

@@ -22,7 +22,8 @@ from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser
 
 CONF = runpy.run_path(str(ROOT / "docs" / "conf.py"))
 REPOSITORY = f"{CONF['REPOSITORY']}/"
-SOURCES = sorted([*(ROOT / "docs").glob("*.md"), *CONF["FILES"].values(), ROOT / "README.md"])
+READMES = (ROOT / "README.md", ROOT / "library" / "README.md")
+SOURCES = sorted([*(ROOT / "docs").glob("*.md"), *CONF["FILES"].values(), *READMES])
 DIAGRAMS = {
     "how-it-fits": "Who talks to whom, with which rights",
     "one-upload": "One direct upload, step by step",
