@@ -158,7 +158,7 @@ OF_S3 = (
     Known(
         ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"),
         "The session of the credentials has ended: `aws login`, SSO, or an assumed role. Links that these credentials"
-        " signed end with them: see [roles](aws.md).",
+        " signed end with them: see [roles](aws.md#iam-roles-instead-of-access-keys).",
         SIGN_IN,
         "The credentials have expired ({code})",
         of_bucket=False,

@@ -261,7 +261,7 @@ OPTIONS = (
     Option(
         "links",
         "What `url()` of private files returns: `signed` (a link that expires), `site` (a [link on the site](links.md)"
-        " that lasts), or `cookies` (a plain address on the CDN, for [signed cookies](aws.md#signed-cookies)).",
+        " that lasts), or `cookies` (a plain address on the CDN, for [signed cookies](cloudfront.md#signed-cookies)).",
         (),
         "signed",
         kinds=("media",),
