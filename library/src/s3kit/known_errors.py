@@ -30,8 +30,10 @@ class Known:
 
 DENIED = Known(
     ("AccessDenied", "AllAccessDisabled", "403"),
-    "The credentials have no permission for this action. A policy for objects (`.../*`) does not cover the bucket"
-    " itself, and `s3:ListBucket` needs the bucket.",
+    "The credentials have no permission for this action. `s3:ListBucket` needs the bucket itself, which `.../*` does"
+    " not include. Uploads with the access `public-read` need `s3:PutObjectAcl`, too. Actions that begin with `kms:`"
+    " are about the bucket's key. If all requests fail after you set `AWS_EXPECTED_BUCKET_OWNER`, the bucket belongs to"
+    " another account.",
     POLICY,
     "these credentials lack {action}",
 )
@@ -130,6 +132,11 @@ OF_S3 = (
         "Two processes change the bucket at once, or the bucket was deleted a moment ago.",
         "run this again in a minute",
         "another process is changing the bucket (OperationAborted)",
+    ),
+    Known(
+        ("ConditionalRequestConflict",),
+        "Another process is uploading an object with the same key.",
+        "run this again",
     ),
     Known(
         ("TooManyBuckets",),

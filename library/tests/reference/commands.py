@@ -101,7 +101,7 @@ DJANGO = {
 OTHERS = {
     "collectstatic": ("Collect static files, and publish them if they are on S3.", "deploy"),
     "release": (
-        "Run the deployment checks, publish static files and apply migrations, before a new version takes traffic.",
+        "Run the deployment checks, publish static files, and apply migrations before a new version takes traffic.",
         "deploy",
     ),
     "test": ("Run the tests without a request to S3.", "none"),

@@ -1,6 +1,6 @@
 """Messages read from the source: each call such as `Error(...)` or `not_ok(...)`, with the texts that it may have.
 
-What is known only at run time is shown as an ellipsis.
+An ellipsis replaces values that are known only at run time.
 """
 
 import ast
@@ -196,7 +196,7 @@ def messages(
             said = source.texts(argument(text))
             fixes = source.texts(argument(fix))
             if len(fixes) != len(said):
-                # Of several that differ only in what is added or filled in, the one that says most.
+                # Of alternatives that differ only in added or filled-in words, keep the longest.
                 whole = [
                     each
                     for each in dict.fromkeys(fixes)
@@ -207,7 +207,7 @@ def messages(
                 found |= dict.fromkeys(
                     Message(kind, one, other, name) for one, other in zip(said, fixes, strict=True)
                 )
-    # What is hardly more than a value can't be looked for.
+    # Nobody can search for a message that is hardly more than a value.
     yield from (each for each in found if len(re.sub(r"[^a-z]", "", each.text)) > 8)
 
 

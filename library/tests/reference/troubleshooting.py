@@ -270,7 +270,7 @@ def _doctor() -> Iterable[str]:
         for each in messages(source, STATUS, 1, 2, 0):
             # What passes by itself, and what only other messages say.
             if each.fix not in {"", UNKNOWN, LATER}:
-                probes[area(each.about.removeprefix(f"{UNKNOWN} ")), each.text, each.fix].append(each.about)
+                probes[area(each.about.replace(UNKNOWN, "media")), each.text, each.fix].append(each.about)
     for name in ("Connection", "Uploads", "Direct uploads", "Static files", "Rights"):
         yield from [f"### {name}", ""]
         for (where, text, fix), titles in probes.items():

@@ -45,7 +45,7 @@ class Command(ReadableCommand):
     """
 
     help = (
-        "Run the deployment checks, publish static files and apply migrations, before a new version takes traffic."
+        "Run the deployment checks, publish static files, and apply migrations before a new version takes traffic."
         f" It stops at the first failure. {exit_codes(EXIT_CODES)}"
     )
     # The first step runs them, with those for deployment.
