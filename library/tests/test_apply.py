@@ -575,7 +575,7 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
     ("changes", "line"),
     [
         ({"USE_S3": False}, "The site is not on S3, because USE_S3 is False: set it to True or 'local'."),
-        ({"AWS_S3_REGION_NAME": ""}, "STORAGES['default'] has no region. Set AWS_S3_REGION_NAME, or the"),
+        ({"AWS_S3_REGION_NAME": ""}, "STORAGES['default'] has no region. Set AWS_S3_REGION_NAME or the"),
         ({"AWS_DEFAULT_ACL": "public-read"}, "STORAGES['default']: AWS_DEFAULT_ACL is 'public-read', which"),
         ({"STORAGES": s3_storages()}, "The site is not on S3: no entry of STORAGES has the BACKEND s3kit."),
     ],

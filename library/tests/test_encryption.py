@@ -426,11 +426,11 @@ def test_other_servers_are_sent_no_checksum(settings: Any) -> None:
     ("value", "says"),
     [
         ("CostCenter=1", "set it to a dict"),
-        ({"CostCenter": 1}, "both have to be texts"),
-        ({"": "x"}, "a key has 1 to 128 characters"),
+        ({"CostCenter": 1}, "both must be strings"),
+        ({"": "x"}, "a key can have 1 to 128 characters"),
         ({"a": "x" * 257}, "at most 256"),
         ({"a": "<x>"}, "letters, digits"),
-        ({"AWS:a": "x"}, "is AWS's own"),
+        ({"AWS:a": "x"}, "AWS reserves the tag"),
         ({str(number): "x" for number in range(51)}, "at most 50"),
     ],
 )

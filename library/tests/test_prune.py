@@ -429,7 +429,7 @@ def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, a
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
     settings.STORAGES = s3_storages(media={"bucket_name": house.site.media_bucket})
-    assert house.fails() == "No storage of static files in STORAGES is on S3."
+    assert house.fails() == "STORAGES has no static files on S3."
     settings.USE_S3 = False
     assert "USE_S3" in house.fails()
 
