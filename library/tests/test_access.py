@@ -153,7 +153,7 @@ def test_it_gives_up_where_nothing_goes(
     assert "2 failed" in text
     assert "The others were not tried." in text
     assert (
-        "these credentials lack s3:GetObjectAcl: attach what `manage.py s3 policy --role access` prints"
+        "these credentials lack s3:GetObjectAcl: attach the policy that `manage.py s3 policy --role access` prints"
         in text
     )
 

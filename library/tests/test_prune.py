@@ -421,7 +421,10 @@ def test_less_than_one_is_refused(house: House) -> None:
 def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
-    assert "these credentials lack s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert (
+        "these credentials lack s3:ListBucket: attach the policy that `manage.py s3 policy --role prune`"
+        in text
+    )
     assert len(text.splitlines()) == 1
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
