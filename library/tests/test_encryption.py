@@ -51,7 +51,7 @@ def test_an_encryption(settings: Any, value: str) -> None:
         (f"{KEY}\n.", "the ARN of a KMS key"),
         (
             KEY.replace("eu-central-1", "us-east-1"),
-            "names a key in us-east-1, and the bucket is in eu-central-1",
+            "is a key in us-east-1, but the bucket is in eu-central-1",
         ),
     ],
 )
