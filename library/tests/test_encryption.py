@@ -282,7 +282,9 @@ def test_plan_says_what_a_policy_demands(condition: Any, passes: set[str], sugge
         assert found.is_as_wanted == (value in passes), (value, found.rejected)
         if value not in passes:
             assert suggests in found.rejected[0]
-            assert "! the policy rejects what STORAGES['default'] stores" in show.as_text([found], width=1000)
+            assert "! the policy rejects files that STORAGES['default'] stores" in show.as_text(
+                [found], width=1000
+            )
             assert "1 setting to correct" in show.as_text([found], width=1000)
 
 
