@@ -26,7 +26,8 @@ WORK = ROOT / ".work" / "bench"
 LIBRARY = ROOT / "library"
 
 _PARSER = ("tree-sitter==0.26.1", "tree-sitter-javascript==0.25.0")
-_DJANGO_STORAGES = ("django==5.2.19", "django-storages[s3]==1.14.6", "boto3==1.44.5")
+_DJANGO = "django==5.2.19"
+_DJANGO_STORAGES = (_DJANGO, "django-storages[s3]==1.14.6", "boto3==1.44.5")
 
 
 class Peer(NamedTuple):
@@ -37,11 +38,10 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "ours": Peer(
-        "django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2", "tree-sitter==0.26.1")
-    ),
+    "ours": Peer("django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2", *_PARSER)),
     "manifest": Peer("S3ManifestStaticStorage", _DJANGO_STORAGES),
     "collectfasta": Peer("Collectfasta", (*_DJANGO_STORAGES, "Collectfasta==3.3.5")),
+    "capo": Peer("django-capo-s3", (_DJANGO, "django-capo-s3==0.7.1", "capo-s3==0.24.0")),
 }
 # How many times 2,000 files of packages the trees have.
 SIZES = {"small": 0, "large": 1, "huge": 5}
@@ -55,8 +55,8 @@ MORE = ("links", "uploads", "names")
 
 # Rounds of (files, delay): for what takes minutes one, or none, so that all of it ends within ten minutes.
 DEFAULT = {
-    ("small", 0): {"ours": 3, "manifest": 1, "collectfasta": 3},
-    ("small", 20): {"ours": 5, "manifest": 1, "collectfasta": 2},
+    ("small", 0): {"ours": 3, "manifest": 1, "collectfasta": 3, "capo": 3},
+    ("small", 20): {"ours": 5, "manifest": 1, "collectfasta": 2, "capo": 1},
     ("small", 100): {"ours": 3, "collectfasta": 1},
     ("large", 0): {"ours": 3, "collectfasta": 1},
     ("large", 20): {"ours": 5, "collectfasta": 1},

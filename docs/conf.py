@@ -21,7 +21,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 
 # The menu. A page that is in no section is an error; a title replaces the page's own.
 SECTIONS = {
-    "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits"],
+    "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits", "comparison", "not-for"],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
         *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),

@@ -20,7 +20,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    {"ours": "s3kit", "manifest": "storages", "collectfasta": "collectfasta"}[PEER],
+    *{"ours": ["s3kit"], "manifest": ["storages"], "collectfasta": ["collectfasta"], "capo": []}[PEER],
     "django.contrib.staticfiles",
 ]
 STATICFILES_DIRS = [BASE_DIR / "static"]
@@ -35,6 +35,18 @@ if PEER == "ours":
     STORAGES = {
         "default": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {"bucket_name": MEDIA_BUCKET}},
         "staticfiles": {"BACKEND": "s3kit.storages.StaticStorage", "OPTIONS": {"bucket_name": STATIC_BUCKET}},
+    }
+elif PEER == "capo":
+    _place = {"endpoint": ENDPOINT, "region": REGION, "force_path_style": True}
+    STORAGES = {
+        "default": {
+            "BACKEND": "django_capo_s3.S3Storage",
+            "OPTIONS": {**_place, "bucket": MEDIA_BUCKET, "location": "media", "url_expire": EXPIRE},
+        },
+        "staticfiles": {
+            "BACKEND": "django_capo_s3.S3ManifestStaticStorage",
+            "OPTIONS": {**_place, "bucket": STATIC_BUCKET, "location": "static"},
+        },
     }
 else:
     _place = {"endpoint_url": ENDPOINT, "region_name": REGION, "signature_version": "s3v4"}
