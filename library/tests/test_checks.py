@@ -118,6 +118,14 @@ NOT_AN_ORIGIN = (
     *("https://a.example?x", "https://user@a.example", "https://a b", "https://a.example,https://b.example"),
 )
 NOT_A_HOST = ("https://static.example.com", "static.example.com/", "static.example.com/files", "//a", "a\nb")
+A_BUCKET = (
+    *(
+        "acme-files.s3.amazonaws.com",
+        "acme-files.s3.eu-central-1.amazonaws.com",
+        "s3-eu-west-1.amazonaws.com",
+    ),
+    *("acme-files.s3-website.eu-central-1.amazonaws.com", "acme-files.s3.cn-north-1.amazonaws.com.cn"),
+)
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E001", static(bucket_name=""), "STORAGES['staticfiles'] has no bucket"),
@@ -154,6 +162,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("W002", ONE_BUCKET, "holds public static files and private uploads"),
     *(("E004", static(custom_domain=each), "is not a bare host name") for each in NOT_A_HOST),
     ("E004", media(custom_domain="//m.example.com", access="public-policy"), "STORAGES['default']: the cus"),
+    *(
+        ("E004", change(custom_domain=each), "address of a bucket")
+        for each in A_BUCKET
+        for change in (static, media)
+    ),
     ("E005", media(custom_domain="m.example.com"), "cloudfront_key_id and cloudfront_key missing"),
     ("E005", media(custom_domain="m.example.com") | KEY_ID, ": cloudfront_key missing"),
     ("W004", KEY_ID, "cloudfront_key_id is set, but cloudfront_key is not"),

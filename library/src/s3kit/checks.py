@@ -23,6 +23,8 @@ from s3kit.options import MAX_EXPIRE, conf, is_origin
 TAG = "s3kit"
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
+# What tutorials for django-storages set: names of one bucket, which all storages would share.
+_S3_HOST = re.compile(r"(^|\.)s3[.-]([a-z0-9.-]+\.)?amazonaws\.(com|com\.cn|eu)/?$")
 # What botocore takes for a region.
 _LABEL = re.compile(r"(?![0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _DISTRIBUTION = re.compile(r"arn:(aws[a-z-]*):cloudfront::[0-9]{12}:distribution/[A-Z0-9]+")
@@ -169,7 +171,13 @@ def _bucket(location: Location) -> Iterator[CheckMessage]:
 
 def _custom_domain(alias: str, location: Location) -> Iterator[CheckMessage]:
     domain = location.custom_domain
-    if domain and not _HOST.fullmatch(domain):
+    if _S3_HOST.search(domain):
+        yield Error(
+            f"STORAGES[{alias!r}]: the custom_domain {domain!r} is the address of a bucket, not of a CDN.",
+            hint="Leave out custom_domain and AWS_S3_CUSTOM_DOMAIN: without them, links go to the bucket.",
+            id="s3kit.E004",
+        )
+    elif domain and not _HOST.fullmatch(domain):
         host = urlsplit(domain.strip()).netloc or domain.strip().split("/")[0]
         example = host if _HOST.fullmatch(host) else "static.example.com"
         yield Error(
@@ -387,7 +395,8 @@ def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
 def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> Iterator[CheckMessage]:
     named = dict(zip(("cloudfront_key_id", "cloudfront_key"), pair, strict=True))
     missing = [name for name, value in named.items() if not value]
-    if missing and location.custom_domain and location.access == "private":
+    signs = location.custom_domain and not _S3_HOST.search(location.custom_domain)
+    if missing and signs and location.access == "private":
         yield Error(
             f"STORAGES[{alias!r}] has a custom_domain and is private, but its links cannot be signed:"
             f" {' and '.join(missing)} missing.",

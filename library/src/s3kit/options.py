@@ -264,7 +264,7 @@ OPTIONS = (
         "links",
         "What `url()` of private files returns: `signed` (a link that expires), `site`"
         " ([an address on the site](links.md) that lasts) or `cookies` (a plain address on the CDN, for"
-        " [signed cookies](aws.md#signed-cookies)).",
+        " [signed cookies](cloudfront.md#signed-cookies)).",
         (),
         "signed",
         kinds=("media",),
