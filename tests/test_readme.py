@@ -53,7 +53,7 @@ def test_the_first_screen_shows_what_is_printed(template: Path, tmp_path: Path) 
     assert shown[1] in done.stdout
 
 
-def test_the_refusal_shown_is_the_one_printed(template: Path, tmp_path: Path) -> None:
+def test_the_rejection_shown_is_the_one_printed(template: Path, tmp_path: Path) -> None:
     done = cookiecutter(template, tmp_path, "aws_region=Seoul", "static_bucket_name=My_Bucket")
     assert done.returncode != 0
     shown = re.search(r"```\n(-{9,}\n.+?)```", README, re.DOTALL)
