@@ -23,7 +23,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 SECTIONS = {
     "Start": [
         *("Quickstart <quickstart>", "first-app", "Move an existing site <adopt>"),
-        "how-it-fits",
+        *("how-it-fits", "comparison", "not-for"),
     ],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),

@@ -132,13 +132,13 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installe
     run("git", "init", "--quiet", cwd=copy)
     commit(copy, "a prompt")
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
-    files = ("template", "readme", "bake", "env_file", "derived_defaults", "refusals", "style", "docs")
+    files = ("template", "readme", "bake", "env_file", "derived_defaults", "rejections", "style", "docs")
     printed = run(*pytest_, *(f"tests/test_{name}.py" for name in files), cwd=copy)
     assert re.search(r"\d+ passed", printed)
 
     bake = (sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", tmp_path, copy)
-    refused = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
-    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in refused
+    rejected = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
+    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in rejected
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")

@@ -161,7 +161,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E017", media(encryption="aws:kms", access="public-policy"), "STORAGES['default'] is encrypted"),
     ("W001", {"AWS_S3_REGION_NAME": "eu-west-9"}, "does not know the region 'eu-west-9'"),
     ("E003", media(access="public"), "STORAGES['default']: The option 'access' is 'public': choose one of"),
-    ("E003", static(location="/"), "STORAGES['staticfiles']: The location '/' is not a prefix"),
+    ("E003", static(location="/"), "STORAGES['staticfiles']: The location '/' is not a valid prefix"),
     ("E003", media(gzip=True), "STORAGES['default']: the option 'gzip' is True, which is not supported"),
     ("W002", ONE_BUCKET, "has public static files and private uploads"),
     *(("E004", static(custom_domain=each), "is not a host name") for each in NOT_A_HOST),
@@ -201,7 +201,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "not the ARN of a CloudFront distribution",
     ),
     ("E011", CDN_OF_CHINA, "in the partition 'aws-cn', but the region eu-central-1 is in 'aws'"),
-    ("E013", ONE_BUCKET | static(location="media/static/"), "differ in what they hold or who may read it"),
+    ("E013", ONE_BUCKET | static(location="media/static/"), "differ in kind or access"),
     ("W009", {"AWS_SITE_ORIGINS": []}, "are empty, so the buckets"),
     ("W010", media(file_overwrite=True), "overwrite each other's"),
 ]

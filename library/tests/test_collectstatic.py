@@ -394,7 +394,7 @@ def test_a_reference_to_a_missing_file_is_a_line(deploy: Deploy) -> None:
     outcome = deploy.run()
     assert outcome.code == 0
     assert outcome.err == (
-        'css/broken.css, line 2: url("missing.png") stays as it is: there is no css/missing.png.\n'
+        'css/broken.css, line 2: url("missing.png") is not rewritten: there is no css/missing.png.\n'
     )
 
 

@@ -194,7 +194,7 @@ def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> 
     with pytest.raises(ImproperlyConfigured) as raised:
         require_manifest()
     text = str(raised.value)
-    assert "static/staticfiles.json of bucket acme-static can't be read" in text
+    assert "static/staticfiles.json in bucket acme-static can't be read" in text
     assert "check the network, HTTPS_PROXY, and the endpoint_url." in text
     assert len(text.splitlines()) == 1
 

@@ -205,8 +205,8 @@ OTHERS = {
 def test_what_the_account_itself_is_granted_is_left_alone(foreign: dict[str, Any]) -> None:
     found = compared(account=Account(ACCOUNT), policy=[foreign, *as_wanted(deployment())["policy"]])
     assert not found.conflicts
-    only = "only over TLS and nobody but the account"
-    others = ", and those named below" if foreign["Effect"] == "Allow" else ""
+    only = "requires TLS; open only to the account"
+    others = ", plus those listed below" if foreign["Effect"] == "Allow" else ""
     assert lines(found)["policy"].reason == only + others
 
 
@@ -321,7 +321,7 @@ def test_rules_of_others_stay_and_one_that_deletes_uploads_is_named() -> None:
     assert found.goal[:2] == theirs
     assert len(found.goal) == 4
     assert found.left_alone == (
-        "old: Expiration on * -- it deletes files of the site in time",
+        "old: Expiration on * -- deletes the site's files over time",
         "tmp: Expiration on tmp/*",
     )
 
@@ -424,14 +424,14 @@ IDENTITY = {"Account": ACCOUNT}
             answer("AccessDenied"),
             Account(ACCOUNT, None, "s3:GetAccountPublicAccessBlock failed: AccessDenied"),
         ),
-        (answer("AccessDenied"), None, Account("", None, "GetCallerIdentity of STS failed: AccessDenied")),
+        (answer("AccessDenied"), None, Account("", None, "sts:GetCallerIdentity failed: AccessDenied")),
         (
             exceptions.EndpointConnectionError(endpoint_url="https://sts"),
             None,
             Account(
                 "",
                 None,
-                'GetCallerIdentity of STS failed: Could not connect to the endpoint URL: "https://sts": check the'
+                'sts:GetCallerIdentity failed: Could not connect to the endpoint URL: "https://sts": check the'
                 " network, HTTPS_PROXY, and the endpoint_url",
             ),
         ),
@@ -496,9 +496,9 @@ def error(code: str, message: str = "No.") -> str:
 @pytest.mark.parametrize(
     ("head", "get", "words"),
     [
-        ((200, "us-west-2"), (500, ""), "the bucket is in us-west-2, and its storage says eu-central-1"),
+        ((200, "us-west-2"), (500, ""), "the bucket is in us-west-2, but its storage says eu-central-1"),
         # Without s3:ListBucket.
-        ((403, "us-west-2"), (500, ""), "the bucket is in us-west-2, and its storage says eu-central-1"),
+        ((403, "us-west-2"), (500, ""), "the bucket is in us-west-2, but its storage says eu-central-1"),
         ((403, REGION), (403, error("RequestTimeTooSkewed")), "This machine's clock differs"),
         ((403, ""), (403, error("SignatureDoesNotMatch")), "AWS does not accept the credentials"),
         ((400, ""), (400, error("ExpiredToken")), "The credentials have expired"),
@@ -507,7 +507,7 @@ def error(code: str, message: str = "No.") -> str:
             (403, error("AccessDenied", "Access Denied")),
             "or the bucket belongs to another account",
         ),
-        ((200, REGION), (200, "<ListBucketResult/>"), "S3's answer about encryption can't be understood."),
+        ((200, REGION), (200, "<ListBucketResult/>"), "can't parse S3's response for encryption."),
         ((200, REGION), (501, error("NotImplemented")), "GetBucketEncryption failed: NotImplemented"),
     ],
 )
@@ -561,7 +561,9 @@ def test_a_regional_name_of_another_account_is_rejected_before_it_is_tried(
     monkeypatch.setattr(clients, "command", lambda _target: NoBucket("BucketNamespace"))
     plan.plan(REGIONAL, {TARGET: Account(ACCOUNT)})
     plan.plan(REGIONAL, {TARGET: Account(unknown="no STS")})
-    with pytest.raises(BucketError, match=f"names account {ACCOUNT}, and the credentials are of account 9"):
+    with pytest.raises(
+        BucketError, match=f"the name contains account {ACCOUNT}, but the credentials belong to account 9"
+    ):
         plan.plan(REGIONAL, {TARGET: Account("9" * 12)})
 
 
@@ -711,27 +713,27 @@ def test_the_text() -> None:
     found = compared(site, policy=[theirs], lifecycle=[], ownership="ObjectWriter")
     assert show.as_text([found], width=100).splitlines() == [
         "acme-media: uploads (private)",
-        "  + lifecycle            removes the parts of interrupted uploads after a week, and direct uploads",
-        "                         that the site did not accept after a day",
+        "  + lifecycle            deletes the parts of interrupted uploads after a week, and direct uploads",
+        "                         that the site didn't accept after a day",
         '      + ID: django-s3-incomplete-uploads; Status: Enabled; Filter.Prefix: "";',
         "          AbortIncompleteMultipartUpload.DaysAfterInitiation: 7",
         "      + ID: django-s3-pending; Status: Enabled; Filter.Prefix: pending/; Expiration.Days: 1;",
         "          NoncurrentVersionExpiration.NoncurrentDays: 1;",
         "          AbortIncompleteMultipartUpload.DaysAfterInitiation: 1",
-        "  ~ ownership            ACLs are off, so none can open anything",
+        "  ~ ownership            ACLs are off, so none can grant access",
         "      - ObjectWriter",
         "      + BucketOwnerEnforced",
-        "  ! policy               nobody but the account",
+        "  ! policy               open only to the account",
         "      ! conflict: Theirs: allow everyone s3:GetObject on acme-media/*",
         "        `manage.py s3 apply --replace-conflicting` removes just this",
-        "      . left out: the statement that demands TLS: this endpoint is plain http on this machine",
-        "  = as wanted            encryption, cors, bucket ACL, public access block",
+        "      . omitted: the TLS-only statement, because this endpoint is plain http on this machine",
+        "  = up to date           encryption, cors, bucket ACL, public access block",
         "",
         "To do: 2 changes, 1 conflict to resolve.",
     ]
     verbose = show.as_text([found], width=100, verbose=True)
     assert "\n  = bucket               is in eu-central-1\n" in verbose
-    assert "\n  = encryption           S3 encrypts what is stored, with its own keys\n" in verbose
+    assert "\n  = encryption           S3 encrypts objects with its own keys\n" in verbose
     assert "as wanted" not in verbose
 
 
@@ -740,7 +742,7 @@ def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
     assert "\x1b" not in show.as_text(found)
     painted = show.as_text(found, lambda kind, text: f"<{kind}>{text}</>")
     assert "<heading>acme-media: uploads (private)</>" in painted
-    assert "\n<add>  + lifecycle</>            removes" in painted
+    assert "\n<add>  + lifecycle</>            deletes" in painted
 
 
 @pytest.mark.parametrize("width", [70, 100])

@@ -369,7 +369,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     found = house.prune("--delete", "--keep", "1")
     assert found["unknown_before"]
     assert found["found"] == []
-    assert "is not on record, so nothing is known to be unused for 30 days" in house.text()
+    assert "so no object is known to be unused for 30 days" in house.text()
     house.deploy(C)
     assert house.prune("--delete", "--keep", "1")["found"] == [], "the copy made now says so too"
     house.pass_days(26)
@@ -456,7 +456,7 @@ def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
     )
     text = house.text("--delete")
     assert "2 of 2 objects removed, 6 bytes." in text
-    assert "what was removed is still stored, and paid for" in text
+    assert "it still stores, and AWS bills, removed objects" in text
     assert not keys & house.names()
 
 

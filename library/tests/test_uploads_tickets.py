@@ -290,7 +290,7 @@ def test_expire_ends_the_chosen_uploads_now(site: SiteOnS3, user: User) -> None:
 def test_expire_leaves_alone_what_a_process_is_working_at(user: User) -> None:
     ticket = begun(user)
     Ticket.objects.update(state="claimed", claim=uuid.uuid4(), claimed_at=timezone.now())
-    assert "1 left alone, because another process is using them" in run("--expire", ticket.pk)
+    assert "1 skipped, because another process is using them" in run("--expire", ticket.pk)
     assert states() == ["claimed"]
     Ticket.objects.update(claimed_at=timezone.now() - tickets.CLAIM_LIFE)
     assert "1 uploads removed" in run("--expire", ticket.pk)
