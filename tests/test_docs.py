@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import screenshots
 from tests.answers import PROJECT, ROOT
 from tests.installed import Installed
 from tests.machine import commit, run
+from tests.pages import blocks, follow
 
 DOCUMENTS = sorted(
     path
@@ -55,6 +57,16 @@ def test_dead_links_are_seen(tmp_path: Path) -> None:
         "# One heading\n\n[1](#one-heading) [2](b.md) [3](#two) [4](a.md#one)\n", "utf-8"
     )
     assert dead_links(tmp_path / "a.md") == ["b.md", "#two", "a.md#one"]
+
+
+def test_each_screenshot_is_in_a_document_and_taken_by_a_test() -> None:
+    committed = {path.name for path in screenshots.IMAGES.glob("*.webp")}
+    assert committed == {f"{name}{dark}.webp" for name in screenshots.PICTURES for dark in ("", "-dark")}
+    shown = "".join(map(text_of, DOCUMENTS))
+    taken = "".join(map(text_of, (ROOT / "tests").glob("test_*.py")))
+    for name in screenshots.PICTURES:
+        assert f"images/{name}.webp" in shown
+        assert f'screenshots.take(page, "{name}")' in taken
 
 
 def test_the_gallery_uses_nothing_that_the_page_on_uploads_does_not_show() -> None:
@@ -102,60 +114,31 @@ def test_every_path_is_there() -> None:
 # docs/add-a-prompt.md
 
 ADD = ROOT / "docs" / "add-a-prompt.md"
-# A sentence before a block says where it goes: In `file`, after `the beginning of a line`, or instead of it,
-# or at its end. One that names no file goes on with the last.
-BLOCK = re.compile(r"^(?P<sentence>[^\n].*?):\n\n```\w+\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
-PLACE = re.compile(r"(?:(?P<how>after|instead of) (`{1,2})(?P<anchor>[^\n]+?)\2|at its end)$")
-
-Step = tuple[str, str | None, str, str]
-
-
-def steps() -> list[Step]:
-    """Return the steps: the file, how and where in it, and the text."""
-    found, file = [], ""
-    for match in BLOCK.finditer(text_of(ADD)):
-        sentence = match["sentence"].rpartition("\n\n")[2]
-        file = (re.findall(r"\b[Ii]n `([^`]+)`", sentence) or [file])[-1]
-        place = PLACE.search(sentence)
-        assert place, sentence
-        found.append((file, place["how"], place["anchor"] or "", match["block"]))
-    return found
-
-
-def follow(step: Step, copy: Path) -> None:
-    """Do a step on a copy of the template."""
-    file, how, anchor, block = step
-    lines = text_of(copy / file).splitlines(keepends=True)
-    if how is None:
-        lines.append(block)
-    else:
-        (at,) = (number for number, line in enumerate(lines) if line.lstrip().startswith(anchor.lstrip()))
-        lines[at : at + 1] = [block] if how == "instead of" else [lines[at], block]
-    (copy / file).write_text("".join(lines), encoding="utf-8")
 
 
 def test_each_block_of_the_page_is_a_step() -> None:
-    assert len(steps()) == text_of(ADD).count("\n```\n") == 14
-    assert all((ROOT / file).exists() for file, *_ in steps())
+    steps = blocks(ADD)
+    assert len(steps) == text_of(ADD).count("\n```\n") == 14
+    assert all(step.how and (ROOT / step.file).exists() for step in steps)
 
 
 @pytest.mark.slow
 def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installed) -> None:
     copy = tmp_path / "template"
     shutil.copytree(template, copy, symlinks=True)
-    for step in steps():
+    for step in blocks(ADD):
         follow(step, copy)
     run(sys.executable, "-m", "tests.golden_copies", cwd=copy)
     run("git", "init", "--quiet", cwd=copy)
     commit(copy, "a prompt")
     pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
-    files = ("template", "readme", "bake", "env_file", "derived_defaults", "refusals", "style", "docs")
+    files = ("template", "readme", "bake", "env_file", "derived_defaults", "rejections", "style", "docs")
     printed = run(*pytest_, *(f"tests/test_{name}.py" for name in files), cwd=copy)
     assert re.search(r"\d+ passed", printed)
 
     bake = (sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", tmp_path, copy)
-    refused = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
-    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in refused
+    rejected = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
+    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in rejected
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")
