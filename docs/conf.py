@@ -32,11 +32,12 @@ SECTIONS = {
     ],
     "Operate": [
         *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
-        *("security", "cloudformation"),
+        *("security", "troubleshooting", "cloudformation"),
         *("Other S3 servers <other-servers>", "Ten providers <providers>"),
     ],
     "Reference": [
-        *("options", "Public names and commands <library>", "What was tested <enforcement>"),
+        *("settings", "options", "commands", "checks", "Public names <library>"),
+        "What was tested <enforcement>",
         *("decisions", "changelog"),
     ],
     "Contribute": [

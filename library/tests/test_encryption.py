@@ -51,7 +51,7 @@ def test_an_encryption(settings: Any, value: str) -> None:
         (f"{KEY}\n.", "the ARN of a KMS key"),
         (
             KEY.replace("eu-central-1", "us-east-1"),
-            "names a key in us-east-1, and the bucket is in eu-central-1",
+            "is a key in us-east-1, but the bucket is in eu-central-1",
         ),
     ],
 )
@@ -282,7 +282,9 @@ def test_plan_says_what_a_policy_demands(condition: Any, passes: set[str], sugge
         assert found.is_as_wanted == (value in passes), (value, found.rejected)
         if value not in passes:
             assert suggests in found.rejected[0]
-            assert "! the policy rejects what STORAGES['default'] stores" in show.as_text([found], width=1000)
+            assert "! the policy rejects files that STORAGES['default'] stores" in show.as_text(
+                [found], width=1000
+            )
             assert "1 setting to correct" in show.as_text([found], width=1000)
 
 

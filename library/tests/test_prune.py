@@ -369,7 +369,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     found = house.prune("--delete", "--keep", "1")
     assert found["unknown_before"]
     assert found["found"] == []
-    assert "is not on record, so nothing is known to be unused for 30 days" in house.text()
+    assert "so no object is known to be unused for 30 days" in house.text()
     house.deploy(C)
     assert house.prune("--delete", "--keep", "1")["found"] == [], "the copy made now says so too"
     house.pass_days(26)
@@ -421,7 +421,10 @@ def test_less_than_one_is_refused(house: House) -> None:
 def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
-    assert "these credentials lack s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert (
+        "these credentials lack s3:ListBucket: attach the policy that `manage.py s3 policy --role prune`"
+        in text
+    )
     assert len(text.splitlines()) == 1
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
@@ -453,7 +456,7 @@ def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
     )
     text = house.text("--delete")
     assert "2 of 2 objects removed, 6 bytes." in text
-    assert "what was removed is still stored, and paid for" in text
+    assert "it still stores, and AWS bills, removed objects" in text
     assert not keys & house.names()
 
 

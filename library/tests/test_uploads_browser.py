@@ -822,7 +822,7 @@ def test_a_file_that_only_s3_takes_needs_s3(site: Site, page: Page, file: MakeFi
     site.fault("PUT", PENDING, status=501, code="NotImplemented")
     choose(page, lake := file(2 * KIB * KIB))
     expect(row(page)).to_contain_text(
-        "Your browser can't reach the file store. Without it, the limit is 1 MB."
+        "Your browser can't reach the file storage. Without it, the limit is 1 MB."
     )
     page.locator("button[name=_save]").click()
     expect(row(page).locator(".s3kit-note")).to_be_focused()
