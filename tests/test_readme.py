@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.__main__ import PEERS
 from tests.answers import PROMPTS, ROOT
 from tests.conftest import Bake
 from tests.hook import config_in
@@ -87,6 +88,18 @@ def test_the_figures_are_those_of_the_comparison() -> None:
     }
     assert len(short) == 9
     assert short == full
+
+
+def test_the_comparison_is_of_the_versions_that_the_benchmarks_install() -> None:
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    (versions,) = re.findall(r"^\| Version \|.*$", page, re.MULTILINE)
+    for peer, package in (
+        ("manifest", "django-storages[s3]"),
+        ("collectfasta", "Collectfasta"),
+        ("capo", "django-capo-s3"),
+    ):
+        pins = dict(pin.split("==") for pin in PEERS[peer].packages)
+        assert f"| {pins[package]}, " in versions, package
 
 
 def test_files_that_it_links_to_are_there() -> None:
