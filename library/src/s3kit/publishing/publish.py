@@ -308,11 +308,11 @@ def _live_manifest(store: "S3Store", location: Location, name: str) -> tuple[dic
 
     with _explained(location, "GetObject"):
         try:
-            answer = obstore.get(store, location.prefix + name)
-            found = json.loads(bytes(answer.bytes()))
+            response = obstore.get(store, location.prefix + name)
+            found = json.loads(bytes(response.bytes()))
         except (FileNotFoundError, ValueError):  # missing or invalid: publish everything
             return {}, None
-    return (found, answer.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
+    return (found, response.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
 
 
 def _token(etag: str | None) -> str | None:
@@ -611,15 +611,15 @@ class _Upload:
         """Wait until all batches of a prune that may have begun before this call have ended."""
         target, seen = self.location.target, None
         while True:
-            answer = clients.command(target).list_objects_v2(
+            response = clients.command(target).list_objects_v2(
                 Bucket=self.location.bucket,
                 Prefix=self._key(history.MARKERS),
                 **clients.owner_arguments(target),
             )
-            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            now = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
             until = {
                 entry["Key"]: entry["LastModified"] + history.LAPSE
-                for entry in answer.get("Contents", ())
+                for entry in response.get("Contents", ())
                 if history.is_marker(entry["Key"].removeprefix(self.location.prefix))
             }
             running = {key for key, end in until.items() if now < end}

@@ -386,8 +386,8 @@ class _Push:
 
     def _digest_there(self, file: File) -> str:
         """Return the SHA-256 of the object's bytes, read back."""
-        answer, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
-        for chunk in answer["Body"].iter_chunks(CHUNK):
+        response, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
+        for chunk in response["Body"].iter_chunks(CHUNK):
             digest.update(chunk)
         return digest.hexdigest()
 

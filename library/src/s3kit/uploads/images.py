@@ -82,10 +82,10 @@ def clean_picture(
         sizes = {"size": filesizeformat(size), "limit": filesizeformat(most)}
         raise ValidationError(TOO_LARGE, code="too_large", params=sizes)
     upload.seek(0)
-    answer, encoded = _recoded(upload.read(), limits)
-    if problem := answer.get("problem"):
+    result, encoded = _recoded(upload.read(), limits)
+    if problem := result.get("problem"):
         raise _explained(problem, limits)
-    extension = FORMATS[answer["format"]].extension
+    extension = FORMATS[result["format"]].extension
     return ContentFile(encoded, name=short_name(upload.name or "", extension, "picture"))
 
 
