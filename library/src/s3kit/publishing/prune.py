@@ -28,12 +28,12 @@ from s3kit.publishing import history
 KEEP = 10  # manifests
 DAYS = 30
 BATCH = 1000  # keys: S3's limit for DeleteObjects
-IN_TIME = 60  # seconds: a batch that hasn't started to delete by then starts again
+BATCH_TIMEOUT = 60  # seconds: a batch that hasn't started to delete by then starts again
 TRIES = 3
 PAUSE = 2  # seconds
 THREADS = 16
 
-_LATE = "not tried: out of time"
+_TIMED_OUT = "not tried: out of time"
 # Characters that XML 1.0 can't represent, or changes. In a URL they are encoded.
 _NOT_IN_XML = re.compile(r"[\x00-\x1f\ufffe\uffff]")
 
@@ -134,7 +134,7 @@ class PruneReport(Report):
             return ""
         rejected: Any = {"Error": {"Code": self.failed[0][1], "Message": ""}, "ResponseMetadata": {}}
         error = ClientError(rejected, "DeleteObject")
-        again = errors.is_passing(error) or self.failed[0][1] == _LATE
+        again = errors.is_passing(error) or self.failed[0][1] == _TIMED_OUT
         fix = (
             "Run this command again." if again else errors.explain(error, self.location.bucket, role="prune")
         )
@@ -196,7 +196,7 @@ class _Pruner:
         self.bucket = {"Bucket": location.bucket, **clients.owner_arguments(location.target)}
         self.keep, self.days = keep, days
         self.s3 = clients.command(location.target)
-        # Without botocore's retries, which could delete after IN_TIME.
+        # Without botocore's retries, which could delete after BATCH_TIMEOUT.
         self.once = clients.once(location.target)
         self.now = self._clock()
         self.old = self.now - timedelta(days=days)
@@ -204,7 +204,7 @@ class _Pruner:
 
     def run(self, *, delete: bool, progress: Progress) -> PruneReport:
         needed = self._needed()
-        found = [each for each in self._list(self.prefix) if self._can_go(each, needed)]
+        found = [each for each in self._list(self.prefix) if self._is_removable(each, needed)]
         report = PruneReport(self.location, self.keep, self.days, delete, needed, found)
         for start in range(0, len(found) if delete else 0, BATCH):
             self._remove(found[start : start + BATCH], report)
@@ -290,7 +290,7 @@ class _Pruner:
             ) from error
         return _Copy(names, response["Metadata"].get(history.REPLACES, ""), in_force)
 
-    def _can_go(self, each: Object, needed: Needed) -> bool:
+    def _is_removable(self, each: Object, needed: Needed) -> bool:
         name = each.key.removeprefix(self.prefix)
         if history.is_marker(name):
             return each.modified < self.now - history.LAPSE
@@ -316,11 +316,11 @@ class _Pruner:
                 needed = self._needed()
                 keys = {each.key for each in batch}
                 again = self._list(self.prefix, batch[0].key, batch[-1].key)
-                going = [each for each in again if each.key in keys and self._can_go(each, needed)]
-                if time.monotonic() - began > IN_TIME:
+                going = [each for each in again if each.key in keys and self._is_removable(each, needed)]
+                if time.monotonic() - began > BATCH_TIMEOUT:
                     continue
                 has_response = False
-                removed = self._delete(going, began + IN_TIME, report) if going else set()
+                removed = self._delete(going, began + BATCH_TIMEOUT, report) if going else set()
                 has_response = True
             except ClientError as error:
                 has_response = True
@@ -337,7 +337,7 @@ class _Pruner:
                 if has_response:  # else the deletion may still be running, and the marker has to expire
                     self.s3.delete_object(**self.bucket, Key=marker)
         raise PruneError(
-            f"S3 took more than {IN_TIME} seconds to list part of {self.location.bucket}: try again later."
+            f"S3 took more than {BATCH_TIMEOUT} seconds to list part of {self.location.bucket}: try again later."
         )
 
     def _delete(self, going: list[Object], until: float, report: PruneReport) -> set[str]:
@@ -363,7 +363,7 @@ class _Pruner:
     def _delete_one(self, key: str, until: float) -> dict[str, Any]:
         """Delete one object; return an entry in the format of DeleteObjects."""
         if time.monotonic() > until:
-            return {"Key": key, "Code": _LATE}
+            return {"Key": key, "Code": _TIMED_OUT}
         try:
             return {
                 "Key": key,

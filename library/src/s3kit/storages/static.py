@@ -34,7 +34,7 @@ from s3kit.publishing.graph import Graph
 from s3kit.storages.base import OnS3
 
 # Seconds until the next attempt when the manifest can't be read, so that not every page tries.
-ASK_AGAIN_AFTER = 10.0
+RETRY_AFTER = 10.0
 SCRIPTS = (".js", ".mjs")
 
 _FIX = "Run `manage.py collectstatic`, or `manage.py s3 manifest` when you build the image."
@@ -114,7 +114,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
             ValueError,
         ) as error:  # Django raises ValueError for invalid JSON and for another version
             cause = ImproperlyConfigured(f"{str(error).rstrip('.')}. {_FIX}")
-            self._failure = (time.monotonic() + ASK_AGAIN_AFTER, cause)
+            self._failure = (time.monotonic() + RETRY_AFTER, cause)
             raise cause from error
 
     def read_manifest(self) -> str:
