@@ -181,7 +181,7 @@ def test_a_run_that_was_ended_goes_on(
     fill(site)
     as_role(site, "access")
     monkeypatch.setattr(access, "BATCH", 1)
-    real = access.Access._settle
+    real = access.Access._process
 
     def stop(self: Any, key: str) -> str:
         if key == KEYS[2]:
@@ -189,13 +189,13 @@ def test_a_run_that_was_ended_goes_on(
         return real(self, key)
 
     monkeypatch.setattr(access, "THREADS", 1)
-    monkeypatch.setattr(access.Access, "_settle", stop)
+    monkeypatch.setattr(access.Access, "_process", stop)
     said = io.StringIO()
     with pytest.raises(SystemExit, match="130"):
         call_command("s3", "access", stdout=io.StringIO(), stderr=said)
     (last,) = (key for key in KEYS if repr(key) in said.getvalue())
     assert said.getvalue().strip().endswith(f"add --start-after '{last}'.")
-    monkeypatch.setattr(access.Access, "_settle", real)
+    monkeypatch.setattr(access.Access, "_process", real)
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         code, text = run("--start-after", last)

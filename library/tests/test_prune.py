@@ -606,7 +606,7 @@ def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
 
 def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "PAUSE", 0)
-    monkeypatch.setattr(prune, "IN_TIME", 0)
+    monkeypatch.setattr(prune, "BATCH_TIMEOUT", 0)
     keys = unused(house)
     assert "took more than 0 seconds" in house.fails("--delete")
     assert not house.proxy.count("POST")

@@ -305,7 +305,7 @@ def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
 
 
 def test_a_conflict_that_does_not_end_is_told(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "TRY_AGAIN_AFTER", (0, 0, 0))
+    monkeypatch.setattr(push, "RETRY_PAUSES", (0, 0, 0))
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
     one.proxy.faults.append(Fault("PUT", status=409, code="ConditionalRequestConflict"))

@@ -236,7 +236,7 @@ def test_the_manifest_of_the_bucket_is_read_once(
         body = json.dumps({"paths": PATHS, "version": "1.1", "hash": ""})
         site.root.put_object(Bucket=site.static_bucket, Key=key, Body=body)
         assert asked(0) == message
-        monkeypatch.setattr(static, "ASK_AGAIN_AFTER", 0)
+        monkeypatch.setattr(static, "RETRY_AFTER", 0)
         storage._failure = None
         with ThreadPoolExecutor(8) as pool:
             urls = set(pool.map(lambda _: storage.url("css/base.css"), range(16)))

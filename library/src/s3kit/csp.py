@@ -78,7 +78,7 @@ def static_files() -> tuple[str, ...]:
     storage = _storages().get("staticfiles")
     # With DEBUG on, runserver serves them: see StaticStorage.url.
     if settings.DEBUG or storage is None:
-        return (_of_local(settings.STATIC_URL),)
+        return (_local_source(settings.STATIC_URL),)
     return (storage.address(),)
 
 
@@ -91,7 +91,7 @@ def uploads() -> tuple[str, ...]:
     found = _storages()
     media = [storage for storage in found.values() if storage.kind == "media"]
     sources = ["'self'"] if any(storage.links == "site" for storage in media) else []
-    sources += [] if "default" in found else [_of_local(settings.MEDIA_URL)]
+    sources += [] if "default" in found else [_local_source(settings.MEDIA_URL)]
     return (*dict.fromkeys(sources), *(storage.address() for storage in media))
 
 
@@ -116,7 +116,7 @@ def _storages() -> dict[str, Any]:
     return s3_storages()
 
 
-def _of_local(url: str) -> str:
+def _local_source(url: str) -> str:
     """Return the source of local files: the site itself, or the host in the URL."""
     return url if urlsplit(url).netloc else "'self'"
 
@@ -214,13 +214,13 @@ class SourcesMiddleware:
         """Return the response with the changed policy."""
         if self.is_async:
             return self._async_call(request)
-        return _filled_in(request, self.get_response(request))
+        return _with_sources(request, self.get_response(request))
 
     async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
-        return _filled_in(request, await self.get_response(request))
+        return _with_sources(request, await self.get_response(request))
 
 
-def _filled_in(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _with_sources(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     for header in ("Content-Security-Policy", "Content-Security-Policy-Report-Only"):
         if header in response:
             response[header] = fill_in(widened(response[header], additions(request)))

@@ -28,7 +28,7 @@ class BlockedByTestsError(ConnectionError):
     """A test tried to connect to another machine."""
 
 
-class Site(NamedTuple):
+class Originals(NamedTuple):
     """The site's own values that are replaced while tests run: STORAGES, and the storages of file fields."""
 
     storages: dict[str, Any]
@@ -121,25 +121,25 @@ def _obstore_url(store: Any) -> str | None:
 
 
 @contextmanager
-def on_disk(folder: Path) -> Iterator[Site]:
+def on_disk(folder: Path) -> Iterator[Originals]:
     """Replace the library's storages with storages on disk, with uploads in this folder; yield the originals."""
     from django.conf import settings
     from django.test.utils import override_settings
 
     from s3kit.deployment import s3_aliases
 
-    site = Site(dict(settings.STORAGES), [])
-    tests = dict(site.storages)
+    originals = Originals(dict(settings.STORAGES), [])
+    tests = dict(originals.storages)
     for alias in s3_aliases():
-        tests[alias] = _entry(alias, site.storages[alias], folder)
+        tests[alias] = _entry(alias, originals.storages[alias], folder)
     with override_settings(STORAGES=tests, MEDIA_ROOT=str(folder), **plain_addresses):
         for field, storage in _file_fields():
-            site.fields.append((field, storage))
+            originals.fields.append((field, storage))
             field.storage = _same_on_disk(storage, folder)
         try:
-            yield site
+            yield originals
         finally:
-            for field, storage in site.fields:
+            for field, storage in originals.fields:
                 field.storage = storage
 
 

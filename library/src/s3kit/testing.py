@@ -61,7 +61,7 @@ def _guard_sockets(patch: pytest.MonkeyPatch, allowed: set[str]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def s3kit_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[isolation.Site]:
+def s3kit_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[isolation.Originals]:
     """Replace the library's storages with storages on disk, with uploads in a temporary folder."""
     with isolation.on_disk(tmp_path_factory.mktemp("media")) as site:
         yield site
@@ -79,7 +79,7 @@ def s3kit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LocalSer
 @pytest.fixture
 def local_s3(
     s3kit_server: "LocalServer",
-    s3kit_on_disk: isolation.Site,
+    s3kit_on_disk: isolation.Originals,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> "LocalServer":

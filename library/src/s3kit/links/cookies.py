@@ -22,7 +22,7 @@ def set_cookies(response: HttpResponseBase, storage: str = "default") -> None:
     """
     found: Any = storages[storage]
     for name, value in found.signed_cookies().items():
-        response.set_cookie(name, value, **_where(found), secure=True, httponly=True, samesite="Lax")
+        response.set_cookie(name, value, **_cookie_scope(found), secure=True, httponly=True, samesite="Lax")
     # Keep shared caches from sending the cookies to other users.
     patch_cache_control(response, private=True)
     patch_vary_headers(response, ["Cookie"])
@@ -31,10 +31,10 @@ def set_cookies(response: HttpResponseBase, storage: str = "default") -> None:
 def delete_cookies(response: HttpResponseBase, storage: str = "default") -> None:
     """Delete the cookies of a storage, for example after a logout."""
     for name in ("CloudFront-Policy", "CloudFront-Signature", "CloudFront-Key-Pair-Id"):
-        response.delete_cookie(name, **_where(storages[storage]), samesite="Lax")
+        response.delete_cookie(name, **_cookie_scope(storages[storage]), samesite="Lax")
 
 
-def _where(storage: Any) -> dict[str, Any]:
+def _cookie_scope(storage: Any) -> dict[str, Any]:
     location = storage.location_as("")
     # The path keeps them out of requests for static files, and separates them from those of another storage.
     return {"domain": location.cookie_domain or None, "path": f"/{quote(location.prefix)}"}

@@ -35,7 +35,7 @@ def follow(request: HttpRequest, name: str, storage: str) -> HttpResponseBase:
     is_open = settings.DEBUG and not is_on_s3
     if not is_open and not allowed(request, name, storage):
         raise PermissionDenied
-    response = _redirect(request, backend, name) if is_on_s3 else _sent(backend, name)
+    response = _redirect(request, backend, name) if is_on_s3 else _file_response(backend, name)
     patch_vary_headers(response, ["Cookie"])
     return response
 
@@ -61,7 +61,7 @@ def _redirect(request: HttpRequest, backend: Any, name: str) -> HttpResponse:
     return response
 
 
-def _sent(backend: Any, name: str) -> FileResponse:
+def _file_response(backend: Any, name: str) -> FileResponse:
     """Return a file that is not on S3, with the headers that it would have there."""
     try:
         file = backend.open(name)

@@ -96,7 +96,7 @@ class Access:
             for start in range(0, len(keys), BATCH):
                 batch = keys[start : start + BATCH]
                 for number, (key, said) in enumerate(
-                    zip(batch, pool.map(self._settle, batch), strict=True), 1
+                    zip(batch, pool.map(self._process, batch), strict=True), 1
                 ):
                     progress(start + number, len(keys), f"{key}: {said}")
                 report.last = batch[-1]
@@ -115,7 +115,7 @@ class Access:
             for entry in page.get("Contents", ())
         ]
 
-    def _settle(self, key: str) -> str:
+    def _process(self, key: str) -> str:
         """Set the ACL of an upload if it differs; return what was done, and count it."""
         report = self.report
         try:

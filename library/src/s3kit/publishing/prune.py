@@ -28,12 +28,12 @@ from s3kit.publishing import history
 KEEP = 10  # manifests
 DAYS = 30
 BATCH = 1000  # keys: S3's limit for DeleteObjects
-IN_TIME = 60  # seconds: a batch that hasn't started to delete by then starts again
+BATCH_TIMEOUT = 60  # seconds: a batch that hasn't started to delete by then starts again
 TRIES = 3
 PAUSE = 2  # seconds
 THREADS = 16
 
-_LATE = "not tried: out of time"
+_TIMED_OUT = "not tried: out of time"
 # Characters that XML 1.0 can't represent, or changes. In a URL they are encoded.
 _NOT_IN_XML = re.compile(r"[\x00-\x1f\ufffe\uffff]")
 
@@ -134,7 +134,7 @@ class PruneReport(Report):
             return ""
         rejected: Any = {"Error": {"Code": self.failed[0][1], "Message": ""}, "ResponseMetadata": {}}
         error = ClientError(rejected, "DeleteObject")
-        again = errors.is_passing(error) or self.failed[0][1] == _LATE
+        again = errors.is_passing(error) or self.failed[0][1] == _TIMED_OUT
         fix = (
             "Run this command again." if again else errors.explain(error, self.location.bucket, role="prune")
         )
@@ -196,7 +196,7 @@ class _Pruner:
         self.bucket = {"Bucket": location.bucket, **clients.owner_arguments(location.target)}
         self.keep, self.days = keep, days
         self.s3 = clients.command(location.target)
-        # Without botocore's retries, which could delete after IN_TIME.
+        # Without botocore's retries, which could delete after BATCH_TIMEOUT.
         self.once = clients.once(location.target)
         self.now = self._clock()
         self.old = self.now - timedelta(days=days)
@@ -204,7 +204,7 @@ class _Pruner:
 
     def run(self, *, delete: bool, progress: Progress) -> PruneReport:
         needed = self._needed()
-        found = [each for each in self._list(self.prefix) if self._can_go(each, needed)]
+        found = [each for each in self._list(self.prefix) if self._is_removable(each, needed)]
         report = PruneReport(self.location, self.keep, self.days, delete, needed, found)
         for start in range(0, len(found) if delete else 0, BATCH):
             self._remove(found[start : start + BATCH], report)
@@ -216,8 +216,8 @@ class _Pruner:
 
     def _clock(self) -> datetime:
         """Return the time of S3's clock, which also dates the objects."""
-        answer = self.s3.list_objects_v2(**self.bucket, Prefix=self.prefix, MaxKeys=1)
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        response = self.s3.list_objects_v2(**self.bucket, Prefix=self.prefix, MaxKeys=1)
+        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def _hash(self, each: Object) -> str:
         """Return the hash in the key of a manifest's copy, "" for any other object."""
@@ -256,8 +256,8 @@ class _Pruner:
 
     def _live(self) -> tuple[dict[str, Any], datetime]:
         try:
-            answer = self.s3.get_object(**self.bucket, Key=self.manifest)
-            manifest = json.loads(answer["Body"].read())
+            response = self.s3.get_object(**self.bucket, Key=self.manifest)
+            manifest = json.loads(response["Body"].read())
             history.names(manifest)
         except self.s3.exceptions.NoSuchKey:
             raise PruneError(
@@ -269,7 +269,7 @@ class _Pruner:
                 f"{self.manifest} can't be read ({error}): run `manage.py collectstatic`."
                 " Nothing was removed."
             ) from error
-        return manifest, answer["LastModified"]
+        return manifest, response["LastModified"]
 
     def _read(self, copies: list[Object]) -> list[_Copy]:
         """Return the contents of manifest copies; each is requested only once."""
@@ -279,18 +279,18 @@ class _Pruner:
         return [self._copies[each] for each in copies]
 
     def _read_one(self, copy: Object) -> _Copy:
-        answer = self.s3.get_object(**self.bucket, Key=copy.key)
+        response = self.s3.get_object(**self.bucket, Key=copy.key)
         try:
-            names = history.names(json.loads(answer["Body"].read()))
-            since = answer["Metadata"].get(history.SINCE)
+            names = history.names(json.loads(response["Body"].read()))
+            since = response["Metadata"].get(history.SINCE)
             in_force = datetime.fromisoformat(since).astimezone(UTC) if since else None
         except ValueError as error:
             raise PruneError(
                 f"{copy.key} can't be read ({error}): delete it if you won't roll back to that deploy."
             ) from error
-        return _Copy(names, answer["Metadata"].get(history.REPLACES, ""), in_force)
+        return _Copy(names, response["Metadata"].get(history.REPLACES, ""), in_force)
 
-    def _can_go(self, each: Object, needed: Needed) -> bool:
+    def _is_removable(self, each: Object, needed: Needed) -> bool:
         name = each.key.removeprefix(self.prefix)
         if history.is_marker(name):
             return each.modified < self.now - history.LAPSE
@@ -311,19 +311,19 @@ class _Pruner:
             marker = f"{self.prefix}{history.MARKERS}{secrets.token_hex(8)}"
             began = time.monotonic()
             self.s3.put_object(**self.bucket, Key=marker, Body=b"")
-            answered = True
+            has_response = True
             try:
                 needed = self._needed()
                 keys = {each.key for each in batch}
                 again = self._list(self.prefix, batch[0].key, batch[-1].key)
-                going = [each for each in again if each.key in keys and self._can_go(each, needed)]
-                if time.monotonic() - began > IN_TIME:
+                going = [each for each in again if each.key in keys and self._is_removable(each, needed)]
+                if time.monotonic() - began > BATCH_TIMEOUT:
                     continue
-                answered = False
-                removed = self._delete(going, began + IN_TIME, report) if going else set()
-                answered = True
+                has_response = False
+                removed = self._delete(going, began + BATCH_TIMEOUT, report) if going else set()
+                has_response = True
             except ClientError as error:
-                answered = True
+                has_response = True
                 if not errors.is_passing(error) or attempt == TRIES - 1:
                     raise
             else:
@@ -334,36 +334,36 @@ class _Pruner:
                 report.spared += len(batch) - len(going)
                 return
             finally:
-                if answered:  # else the deletion may still be running, and the marker has to expire
+                if has_response:  # else the deletion may still be running, and the marker has to expire
                     self.s3.delete_object(**self.bucket, Key=marker)
         raise PruneError(
-            f"S3 took more than {IN_TIME} seconds to list part of {self.location.bucket}: try again later."
+            f"S3 took more than {BATCH_TIMEOUT} seconds to list part of {self.location.bucket}: try again later."
         )
 
     def _delete(self, going: list[Object], until: float, report: PruneReport) -> set[str]:
         """Delete the objects that can be deleted in time; return the keys that are deleted."""
         alone = [each.key for each in going if _NOT_IN_XML.search(each.key)]
         in_list = [each.key for each in going if not _NOT_IN_XML.search(each.key)]
-        answers: list[dict[str, Any]] = []
+        responses: list[dict[str, Any]] = []
         try:
             if in_list:
                 objects = [{"Key": key} for key in in_list]
-                answer = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
-                answers += [*answer.get("Deleted", ()), *answer.get("Errors", ())]
+                response = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
+                responses += [*response.get("Deleted", ()), *response.get("Errors", ())]
         except ClientError as error:
             if not errors.rejects_lists(error):
                 raise
             alone += in_list
         with ThreadPoolExecutor(THREADS) as pool:
-            answers += pool.map(lambda key: self._delete_one(key, until), alone)
-        report.failed += [(each["Key"], each["Code"]) for each in answers if "Code" in each]
-        report.has_versions |= any(each.get("DeleteMarker") for each in answers)
-        return {each["Key"] for each in answers if "Code" not in each}
+            responses += pool.map(lambda key: self._delete_one(key, until), alone)
+        report.failed += [(each["Key"], each["Code"]) for each in responses if "Code" in each]
+        report.has_versions |= any(each.get("DeleteMarker") for each in responses)
+        return {each["Key"] for each in responses if "Code" not in each}
 
     def _delete_one(self, key: str, until: float) -> dict[str, Any]:
         """Delete one object; return an entry in the format of DeleteObjects."""
         if time.monotonic() > until:
-            return {"Key": key, "Code": _LATE}
+            return {"Key": key, "Code": _TIMED_OUT}
         try:
             return {
                 "Key": key,

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 IMMUTABLE = "public, max-age=31536000, immutable"
 # The content under a plain name can change; pages may be five minutes behind.
 SHORT = "public, max-age=300"
-ALWAYS_ASK = "no-cache"
+NO_CACHE = "no-cache"
 
 # Latency limits small files; bandwidth and memory limit large ones.
 CONCURRENCY = 64
@@ -58,9 +58,9 @@ LARGE = 1024 * 1024  # bytes: files of this size or more are streamed from disk,
 CONCURRENCY_LARGE = 2
 PART = 8 * 1024 * 1024  # bytes: larger files are uploaded in parts of this size, PARTS_AT_ONCE at a time
 PARTS_AT_ONCE = 2
-RESENT_AFTER = (0.1, 0.5, 2)  # seconds
+RETRY_PAUSES = (0.1, 0.5, 2)  # seconds
 GIVE_UP_AFTER = 50  # failures
-LOOK_AGAIN_AFTER = 0.5  # seconds between checks for a running prune
+POLL_INTERVAL = 0.5  # seconds between checks for a running prune
 
 # Types that browsers are strict about, or that differ between Python versions. All others are from Python's own table,
 # never from the machine's mime.types.
@@ -204,7 +204,7 @@ class Live:
         digest = history.hash_of(self.manifest)
         return any(history.hash_in(name) == digest for name in self.objects)
 
-    def judge(self, item: Item) -> None:
+    def classify(self, item: Item) -> None:
         """Set the item's state."""
         records = self.manifest.get("s3", {}).get("hashed" if item.immutable else "plain", {})
         stored = item.stored = self.objects.get(item.name)
@@ -270,7 +270,7 @@ def read_live(location: Location, manifest_name: str) -> Live:
 
     Raises PublishError if there are no credentials, no bucket, or no permission to list it.
     """
-    with _explained(location):
+    with _explain_errors(location):
         store = clients.obstore_store(location.target, location.bucket)
         with ThreadPoolExecutor(1) as pool:
             manifest = pool.submit(_live_manifest, store, location, manifest_name)
@@ -306,13 +306,13 @@ def _listed_by_boto3(location: Location) -> dict[str, Stored]:
 def _live_manifest(store: "S3Store", location: Location, name: str) -> tuple[dict[str, Any], datetime | None]:
     import obstore
 
-    with _explained(location, "GetObject"):
+    with _explain_errors(location, "GetObject"):
         try:
-            answer = obstore.get(store, location.prefix + name)
-            found = json.loads(bytes(answer.bytes()))
+            response = obstore.get(store, location.prefix + name)
+            found = json.loads(bytes(response.bytes()))
         except (FileNotFoundError, ValueError):  # missing or invalid: publish everything
             return {}, None
-    return (found, answer.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
+    return (found, response.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
 
 
 def _token(etag: str | None) -> str | None:
@@ -341,7 +341,7 @@ class Publisher:
         paths = manifest["paths"] if manifest else {}
         items = planned(stage, paths, compress=not self.location.custom_domain)
         for item in items:
-            live.judge(item)
+            live.classify(item)
 
         summary = Summary(files=len(stage.plain), dry_run=dry_run, started=self._started)
         total = sum(item.state != "right" for item in items)
@@ -361,7 +361,7 @@ class Publisher:
                 if upload.rescue([item for item in items if item.name in unnamed]):
                     _record(manifest, items)
                 # This makes the new files live.
-                upload.write(self.manifest_name, manifest, {"Cache-Control": ALWAYS_ASK})
+                upload.write(self.manifest_name, manifest, {"Cache-Control": NO_CACHE})
         return summary
 
 
@@ -400,7 +400,7 @@ class _Upload:
                     self.summary.unchanged += 1
                 else:
                     pool = large if item.source.size >= LARGE else small
-                    running[pool.submit(self._settle, item)] = item
+                    running[pool.submit(self._process, item)] = item
             try:
                 for future in as_completed(running):
                     try:
@@ -429,16 +429,16 @@ class _Upload:
             verb = "Would upload" if self.summary.dry_run else "Uploaded"
         self.progress(self.done, self.total, f"{verb} {self._key(item.name)}")
 
-    def _settle(self, item: Item) -> int | None:
+    def _process(self, item: Item) -> int | None:
         """Upload an item if necessary; return the bytes sent, or None if the object was right."""
-        if item.state == "unclear" and self._is_right(item):
+        if item.state == "unclear" and self._matches(item):
             item.state = "right"
             return None
         if self.summary.dry_run:
             return 0
         return self._put(item)
 
-    def _is_right(self, item: Item) -> bool:
+    def _matches(self, item: Item) -> bool:
         """Read an object and return whether it matches the item; False if it doesn't exist."""
         import obstore
 
@@ -475,11 +475,11 @@ class _Upload:
         with _body(item) as (body, size, encoding):
             send = partial(self._send, item, body, size, encoding)
             # Don't replace a hashed name that another deploy has uploaded since the listing.
-            for pause in RESENT_AFTER if item.immutable and item.state == "missing" else ():
+            for pause in RETRY_PAUSES if item.immutable and item.state == "missing" else ():
                 try:
                     item.stored = Stored(size, self._create(send))
                 except _TakenError:
-                    if self._is_right(item):
+                    if self._matches(item):
                         return None
                     time.sleep(pause)
                 else:
@@ -514,7 +514,7 @@ class _Upload:
                 elif not errors.is_passing(error):
                     raise
         if self.conditional:
-            return _insist(lambda: send(self.store, create=True))
+            return _with_retries(lambda: send(self.store, create=True))
         return send(self.store, create=False)
 
     def _send(
@@ -593,7 +593,7 @@ class _Upload:
         """
         if not items:
             return False
-        with _explained(self.location):
+        with _explain_errors(self.location):
             self._await_prune()
             objects = _listed(self.store, self.location)
         gone = [item for item in items if item.name not in objects]
@@ -611,15 +611,15 @@ class _Upload:
         """Wait until all batches of a prune that may have begun before this call have ended."""
         target, seen = self.location.target, None
         while True:
-            answer = clients.command(target).list_objects_v2(
+            response = clients.command(target).list_objects_v2(
                 Bucket=self.location.bucket,
                 Prefix=self._key(history.MARKERS),
                 **clients.owner_arguments(target),
             )
-            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            now = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
             until = {
                 entry["Key"]: entry["LastModified"] + history.LAPSE
-                for entry in answer.get("Contents", ())
+                for entry in response.get("Contents", ())
                 if history.is_marker(entry["Key"].removeprefix(self.location.prefix))
             }
             running = {key for key, end in until.items() if now < end}
@@ -633,7 +633,7 @@ class _Upload:
             seen = running if seen is None else seen & running
             if not seen:
                 return
-            time.sleep(LOOK_AGAIN_AFTER)
+            time.sleep(POLL_INTERVAL)
 
     def write(self, name: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
         """Write the live manifest or a copy."""
@@ -660,15 +660,15 @@ class _Upload:
         return listed(f"{len(failures)} static files could not be uploaded:", named, *end)
 
 
-def _insist(send: Callable[[], str | None]) -> str | None:
-    """Return what `send` returns; send a request again that got no response, after each pause in RESENT_AFTER.
+def _with_retries(send: Callable[[], str | None]) -> str | None:
+    """Return what `send` returns; send a request again that got no response, after each pause in RETRY_PAUSES.
 
     obstore doesn't retry a request with If-None-Match, because S3 may have carried out the first one and then rejects
     the second. That raises _TakenError here, and the caller finds that the object is right.
     """
     from obstore.exceptions import GenericError
 
-    for pause in RESENT_AFTER:
+    for pause in RETRY_PAUSES:
         try:
             return send()
         except GenericError as error:
@@ -735,7 +735,7 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _explained(location: Location, operation: str = "ListObjectsV2") -> Iterator[None]:
+def _explain_errors(location: Location, operation: str = "ListObjectsV2") -> Iterator[None]:
     """Turn errors of reading the bucket into PublishError."""
     try:
         yield

@@ -40,7 +40,7 @@ LARGE = 8 * 1024 * 1024  # bytes: files of this size or more are uploaded in par
 CONCURRENCY_LARGE = 4
 AHEAD = 4  # queued tasks for each running one, so that a million files aren't a million tasks
 
-TRY_AGAIN_AFTER = (0.1, 0.5, 2)  # seconds
+RETRY_PAUSES = (0.1, 0.5, 2)  # seconds
 _CAN_DESCEND = os.open in os.supports_dir_fd  # not on Windows
 
 SHA256 = "sha256"  # the metadata's name, the same as for static files
@@ -174,11 +174,11 @@ class _Push:
         report, there = self.report, self._list()
         files = list(self._files(self.source, (self.source,)))
         report.files = len(files) + len(report.errors)
-        self._each(files, lambda file: self._settle(file, there.get(self._key(file))))
+        self._for_each(files, lambda file: self._process(file, there.get(self._key(file))))
         if not (self.dry_run or report.given_up):
             self._compare(files)
         if self.verify and not report.given_up:
-            self._each([file for file in files if file.name not in report.errors], self._read_back)
+            self._for_each([file for file in files if file.name not in report.errors], self._read_back)
         report.seconds = round(time.monotonic() - report.started, 1)
         return report
 
@@ -206,13 +206,13 @@ class _Push:
         for entry in entries:
             path = Path(entry.path)
             try:
-                yield from self._look(path, above)
+                yield from self._scan(path, above)
             except FileError as error:
                 self._note_error(path, str(error))
             except (OSError, RuntimeError) as error:  # RuntimeError: links in a cycle
                 self._note_error(path, f"can't be read: {getattr(error, 'strerror', None) or error}")
 
-    def _look(self, path: Path, above: tuple[Path, ...]) -> Iterator[File]:
+    def _scan(self, path: Path, above: tuple[Path, ...]) -> Iterator[File]:
         real = path.resolve(strict=True)
         if not real.is_relative_to(self.source):
             raise FileError("a link to outside the folder")
@@ -242,7 +242,7 @@ class _Push:
 
     # The tasks
 
-    def _each(self, files: Iterable[File], do: Callable[[File], str]) -> None:
+    def _for_each(self, files: Iterable[File], do: Callable[[File], str]) -> None:
         """Call `do` for each file, many at a time; show what it returns, and record errors."""
         todo = list(files)
         running: dict[Future[str], File] = {}
@@ -253,17 +253,19 @@ class _Push:
                     running[(large if file.size >= LARGE else small).submit(do, file)] = file
                     if len(running) < AHEAD * CONCURRENCY:
                         continue
-                    done, failed = self._note(running, done, failed, len(todo))
+                    done, failed = self._collect(running, done, failed, len(todo))
                     if failed >= GIVE_UP_AFTER:
                         self.report.given_up = True
                         break
                 while running and not self.report.given_up:
-                    done, failed = self._note(running, done, failed, len(todo))
+                    done, failed = self._collect(running, done, failed, len(todo))
             finally:  # also on Ctrl-C
                 small.shutdown(wait=False, cancel_futures=True)
                 large.shutdown(wait=False, cancel_futures=True)
 
-    def _note(self, running: dict[Future[str], File], done: int, failed: int, total: int) -> tuple[int, int]:
+    def _collect(
+        self, running: dict[Future[str], File], done: int, failed: int, total: int
+    ) -> tuple[int, int]:
         """Remove finished tasks from `running`; return how many are done, and how many S3 has rejected."""
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             file, done = running.pop(future), done + 1
@@ -290,17 +292,17 @@ class _Push:
             report.uploaded += 1
             report.bytes += file.size
 
-    def _settle(self, file: File, size: int | None) -> str:
+    def _process(self, file: File, size: int | None) -> str:
         """Copy a file if necessary; `size` is the object's, None if it doesn't exist."""
         with self._open(file) as content:
             before = _state(content)
-            said = self._settle_open(file, content, size)
+            said = self._process_open(file, content, size)
         with self._open(file) as content:
             if before != _state(content) or before[0] != file.size:
                 raise FileError("changed while it was being copied")
         return said
 
-    def _settle_open(self, file: File, content: BufferedReader, size: int | None) -> str:
+    def _process_open(self, file: File, content: BufferedReader, size: int | None) -> str:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
         wanted = self.storage.write_parameters(self._key(file))
         if size is not None:
@@ -331,7 +333,7 @@ class _Push:
         """Upload a file if no object exists, which S3 ensures unless its provider has no conditional writes."""
         target = self.storage.target
         s3 = self.s3 if target.provider.conditional_writes is False else clients.creating(target)
-        for pause in TRY_AGAIN_AFTER:
+        for pause in RETRY_PAUSES:
             try:
                 return self._send(s3, file, content, digest, wanted)
             except ClientError as error:
@@ -386,8 +388,8 @@ class _Push:
 
     def _digest_there(self, file: File) -> str:
         """Return the SHA-256 of the object's bytes, read back."""
-        answer, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
-        for chunk in answer["Body"].iter_chunks(CHUNK):
+        response, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
+        for chunk in response["Body"].iter_chunks(CHUNK):
             digest.update(chunk)
         return digest.hexdigest()
 

@@ -17,7 +17,7 @@ from s3kit.options import Kind, conf
 # The local server's region where none is configured.
 LOCAL_REGION = "us-east-1"
 
-_YES_OR_NO = ("file_overwrite", "conditional_writes", "versioning", "direct_uploads", "strict_references")
+_BOOLEANS = ("file_overwrite", "conditional_writes", "versioning", "direct_uploads", "strict_references")
 
 
 class OnS3:
@@ -51,7 +51,7 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in _YES_OR_NO:
+        for name in _BOOLEANS:
             if not isinstance(values.get(name, False), bool):  # the string "false" is true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."

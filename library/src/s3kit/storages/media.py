@@ -251,7 +251,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         if name is None:
             name, is_users = content.name, True
         else:
-            is_users = _is_own(content, self, name)
+            is_users = _is_users_name(content, self, name)
         if not self.file_overwrite and not isinstance(name, UniqueName):
             validate_file_name(name, allow_relative_path=True)
             chosen = ChosenName(str(name).replace("\\", "/"), max_length)
@@ -266,7 +266,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
             # s3transfer takes the length of a text in characters but sends bytes, so the request would fail.
             content.seek(0)
             content = ContentFile(content.read().encode(), name=content.name)
-        with clients.in_turn(), self._acl_explained():
+        with clients.in_turn(), self._explain_acl_errors():
             if self.file_overwrite or isinstance(name, UniqueName):
                 return self._send(name, content)
             return self._create(name, content)
@@ -276,10 +276,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         if _is_seekable(content):
             content.seek(0)
         self.connection.meta.client.upload_fileobj(
-            _LeftOpen(content),
+            _NeverClosed(content),
             self.named_bucket,
             self.key(name),
-            ExtraArgs=self._sent_with(name, content),
+            ExtraArgs=self._put_arguments(name, content),
             Config=self.transfer_config,
         )
         return str(clean_name(str(name)))
@@ -297,7 +297,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         put = partial(client.put_object, Bucket=self.named_bucket, Key=self.key(name), Body=body)
         for again in (True, False):
             try:
-                put(IfNoneMatch="*", **self._sent_with(name, content))
+                put(IfNoneMatch="*", **self._put_arguments(name, content))
             except ClientError as error:
                 if errors.is_taken(error):
                     if again and _status(error) == 409:  # a concurrent upload of the same name
@@ -336,7 +336,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return self._unique(name, name.max_length if isinstance(name, ChosenName) else None)
 
     @contextmanager
-    def _acl_explained(self) -> Iterator[None]:
+    def _explain_acl_errors(self) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
@@ -353,7 +353,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                 )
             raise
 
-    def _sent_with(self, name: str, content: Any) -> dict[str, Any]:
+    def _put_arguments(self, name: str, content: Any) -> dict[str, Any]:
         key = self.key(name)
         return self._get_write_parameters(
             UniqueName(key, name.asked) if isinstance(name, UniqueName) else key, content
@@ -541,7 +541,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return {LINK_PARAMETERS[name]: _override(name, str(value)) for name, value in parameters.items()}
 
 
-class _LeftOpen(FileProxyMixin):
+class _NeverClosed(FileProxyMixin):
     """A file that s3transfer does not close (boto/s3transfer#80)."""
 
     closed = False  # Django treats a file without a name as closed
@@ -561,7 +561,7 @@ def _is_seekable(content: Any) -> bool:
     return not hasattr(content, "seekable") or bool(content.seekable())
 
 
-def _is_own(content: Any, storage: MediaStorage, name: str) -> bool:
+def _is_users_name(content: Any, storage: MediaStorage, name: str) -> bool:
     """Return whether a name is the user's own file name, before or after get_valid_name()."""
     if not isinstance(content, UploadedFile) or not content.name:
         return False

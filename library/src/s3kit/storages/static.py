@@ -34,7 +34,7 @@ from s3kit.publishing.graph import Graph
 from s3kit.storages.base import OnS3
 
 # Seconds until the next attempt when the manifest can't be read, so that not every page tries.
-ASK_AGAIN_AFTER = 10.0
+RETRY_AFTER = 10.0
 SCRIPTS = (".js", ".mjs")
 
 _FIX = "Run `manage.py collectstatic`, or `manage.py s3 manifest` when you build the image."
@@ -114,7 +114,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
             ValueError,
         ) as error:  # Django raises ValueError for invalid JSON and for another version
             cause = ImproperlyConfigured(f"{str(error).rstrip('.')}. {_FIX}")
-            self._failure = (time.monotonic() + ASK_AGAIN_AFTER, cause)
+            self._failure = (time.monotonic() + RETRY_AFTER, cause)
             raise cause from error
 
     def read_manifest(self) -> str:
@@ -138,8 +138,8 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         try:
             # Short timeouts in background work too: pages wait for the thread that reads the manifest.
             s3 = clients.quick(target)
-            answer = s3.get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
-            return str(answer["Body"].read().decode())
+            response = s3.get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
+            return str(response["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
             missing = f"{local} does not exist, and " if local else ""
             why = str(error)
@@ -326,14 +326,14 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         target, key = self.target, self.location + name
         owner = clients.owner_arguments(target)
         try:
-            answer = clients.command(target).get_object(Bucket=self.named_bucket, Key=key, **owner)
+            response = clients.command(target).get_object(Bucket=self.named_bucket, Key=key, **owner)
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchKey":
                 raise FileNotFoundError(key) from error
             raise
-        body = answer["Body"].read()
+        body = response["Body"].read()
         return ContentFile(
-            gzip.decompress(body) if answer.get("ContentEncoding") == "gzip" else body, name=name
+            gzip.decompress(body) if response.get("ContentEncoding") == "gzip" else body, name=name
         )
 
 

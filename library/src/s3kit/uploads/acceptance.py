@@ -39,7 +39,6 @@ from s3kit.uploads.models import Ticket
 from s3kit.uploads.pending import Ranges, code_of
 from s3kit.uploads.tickets import (
     abort_copy,
-    answers,
     check_open,
     claimable,
     parts_arrived,
@@ -47,6 +46,7 @@ from s3kit.uploads.tickets import (
     pending_of,
     remove_copy,
     remove_pending,
+    s3_errors,
     user_of,
 )
 
@@ -61,7 +61,7 @@ class _SentFile(Ranges):
         self._ticket = ticket
 
     def fetch(self, length: int) -> bytes:
-        with answers(self._ticket):
+        with s3_errors(self._ticket):
             return super().fetch(length)
 
 
@@ -123,10 +123,10 @@ class Accepting:
         ticket.kept = True
         storage = storage_of(ticket.storage)
         if self.instead is not None:
-            with answers(ticket, quick=False):
+            with s3_errors(ticket, quick=False):
                 return storage.save(UniqueName(ticket.target), self.instead)
         parameters = storage.write_parameters(UniqueName(ticket.target), self.file)
-        with answers(ticket, quick=False):
+        with s3_errors(ticket, quick=False):
             abort_copy(ticket)  # started by a process that was killed
             try:
                 pending_of(ticket).copy(
@@ -259,11 +259,11 @@ def _release(ticket: Ticket, claim: uuid.UUID) -> None:
 def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
     """Check the file and return the claimed ticket."""
     sent = pending_of(ticket)
-    with answers(ticket):
+    with s3_errors(ticket):
         found = sent.head()
         etags = parts_arrived(ticket) if found is None and ticket.part_size else None
     if etags is not None and len(etags) == len(parts_of(ticket)):
-        with answers(ticket, quick=False):
+        with s3_errors(ticket, quick=False):
             # Use S3's own list of parts, not one from the browser.
             sent.complete(etags)
             found = sent.head()

@@ -18,7 +18,7 @@ from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, Un
 from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.options import option
-from s3kit.uploads.tickets import answers, check_open, count, user_of
+from s3kit.uploads.tickets import check_open, count, s3_errors, user_of
 
 accepted = Signal()
 """Sent when a row with the file has been committed, with `ticket`, and with `name` in the storage `ticket.storage`."""
@@ -93,7 +93,7 @@ class _StoredFile(pending.Ranges):
         self._ticket = ticket
 
     def fetch(self, length: int) -> bytes:
-        with answers(self._ticket):
+        with s3_errors(self._ticket):
             return super().fetch(length)
 
 

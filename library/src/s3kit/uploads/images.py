@@ -82,10 +82,10 @@ def clean_picture(
         sizes = {"size": filesizeformat(size), "limit": filesizeformat(most)}
         raise ValidationError(TOO_LARGE, code="too_large", params=sizes)
     upload.seek(0)
-    answer, encoded = _recoded(upload.read(), limits)
-    if problem := answer.get("problem"):
-        raise _explained(problem, limits)
-    extension = FORMATS[answer["format"]].extension
+    result, encoded = _recoded(upload.read(), limits)
+    if problem := result.get("problem"):
+        raise _error(problem, limits)
+    extension = FORMATS[result["format"]].extension
     return ContentFile(encoded, name=short_name(upload.name or "", extension, "picture"))
 
 
@@ -115,7 +115,7 @@ def short_name(name: str, extension: str, default: str) -> str:
     return (slugify(PurePath(name).stem, allow_unicode=True)[:MAX_STEM] or default) + extension
 
 
-def _explained(problem: str, limits: Limits) -> ValidationError:
+def _error(problem: str, limits: Limits) -> ValidationError:
     """Return the error for a problem, with a message for the user."""
     sentence, limit = {
         "not_a_picture": (NOT_A_PICTURE, 0),

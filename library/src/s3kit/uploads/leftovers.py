@@ -151,7 +151,7 @@ class _Work:
         self.report = Cleaned()
         self.total, self._done, self._progress = 0, 0, progress
         self._until = float("inf") if seconds is None else time.monotonic() + seconds
-        self._silent: dict[str, str] = {}  # storages that failed, and why
+        self._failed: dict[str, str] = {}  # storages that failed, and why
 
     def settle(self) -> None:
         """Settle the tickets whose process was killed while it was saving a row."""
@@ -240,8 +240,8 @@ class _Work:
         except ImproperlyConfigured as error:
             # An accepted file is in use, even if it has been moved to another storage.
             return {each.pk: str(error) for each in some if each.state != _STATE.ACCEPTED}
-        if alias in self._silent:
-            return {each.pk: self._silent[alias] for each in some}
+        if alias in self._failed:
+            return {each.pk: self._failed[alias] for each in some}
         where = storage.target, storage.named_bucket
         keys = {each.key: each for each in some}
         parts: list[tuple[Ticket, Pending]] = []
@@ -262,7 +262,7 @@ class _Work:
             self.report.fix = errors.explain(error, storage.bucket_name, role="web")
             failed = dict.fromkeys((each.pk for each in some), errors.reason(error))
         if len(failed) == len(some):
-            self._silent[alias] = next(iter(failed.values()))
+            self._failed[alias] = next(iter(failed.values()))
         if "AccessDenied" in failed.values():
             self.report.fix = self.report.fix or _DENIED
         return failed

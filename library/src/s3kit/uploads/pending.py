@@ -194,8 +194,8 @@ def remove_all(target: Target, bucket: str, keys: Sequence[str]) -> dict[str, st
     s3, named = clients.web(target), {"Bucket": bucket} | clients.owner_arguments(target)
     try:
         listed = [{"Key": key} for key in keys]
-        answer = s3.delete_objects(**named, Delete={"Objects": listed, "Quiet": True}) if listed else {}
-        return {each["Key"]: each["Code"] for each in answer.get("Errors", ())}
+        response = s3.delete_objects(**named, Delete={"Objects": listed, "Quiet": True}) if listed else {}
+        return {each["Key"]: each["Code"] for each in response.get("Errors", ())}
     except ClientError as error:
         if not errors.rejects_lists(error):
             raise

@@ -175,10 +175,10 @@ def main() -> None:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     try:
         found, encoded = recode(sys.stdin.buffer.read(), limits)
-        answer = {"format": found}
+        result = {"format": found}
     except ProblemError as problem:
-        answer, encoded = {"problem": str(problem)}, b""
-    sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n" + encoded)
+        result, encoded = {"problem": str(problem)}, b""
+    sys.stdout.buffer.write(json.dumps(result).encode() + b"\n" + encoded)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class ProtocolView(APIView):  # type: ignore[misc]
     schema = None
     # Kinds decide what a user may upload, not permissions for the ticket model.
     _ignore_model_permissions = True
-    answer: View | None = None
+    protocol_view: View | None = None
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -109,7 +109,7 @@ class ProtocolView(APIView):  # type: ignore[misc]
 
     def get(self, request: Any, **kwargs: Any) -> Any:
         """Return the response."""
-        return self.answer(request, **kwargs)  # type: ignore[misc]
+        return self.protocol_view(request, **kwargs)  # type: ignore[misc]
 
     post = get
 
@@ -117,16 +117,16 @@ class ProtocolView(APIView):  # type: ignore[misc]
         """Return the response for an error in the protocol's format."""
         if isinstance(exc, UploadError):
             return failure(exc)
-        answer = super().handle_exception(exc)
+        response = super().handle_exception(exc)
         code = next((code for kind, code in _CODES.items() if isinstance(exc, kind)), "invalid")
         problem = {"code": code, "message": str(getattr(exc, "detail", exc))}
-        status = LoginRequiredError.status if code == LoginRequiredError.code else answer.status_code
-        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-type"}
+        status = LoginRequiredError.status if code == LoginRequiredError.code else response.status_code
+        headers = {name: value for name, value in response.headers.items() if name.lower() != "content-type"}
         return JsonResponse({"error": problem}, status=status, headers=headers)
 
 
-def _view(answer: View, method: str) -> Any:
-    return ProtocolView.as_view(answer=answer, http_method_names=[method, "options"])
+def _view(view: View, method: str) -> Any:
+    return ProtocolView.as_view(protocol_view=view, http_method_names=[method, "options"])
 
 
 app_name = "s3kit_uploads_rest"

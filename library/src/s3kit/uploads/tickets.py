@@ -102,7 +102,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
     _issue(user, ticket)
     if ticket.part_size:
         try:
-            with answers(ticket):
+            with s3_errors(ticket):
                 ticket.upload_id = pending_of(ticket).begin(ticket.content_type)
         except UnavailableError:
             ticket.delete()
@@ -171,7 +171,7 @@ def sending(ticket: Ticket) -> dict[str, Any]:
     if ticket.state == Ticket.State.FINISHED:
         return _as_data(ticket, received=ticket.size, complete=True, parts=None)
     parts = None
-    with answers(ticket):
+    with s3_errors(ticket):
         arrived = parts_arrived(ticket) if ticket.part_size else None
         if arrived is not None:
             missing = [(number, *span) for number, span in parts_of(ticket).items() if number not in arrived]
@@ -277,7 +277,7 @@ def user_of(ticket: Ticket) -> AbstractBaseUser | AnonymousUser:
 
 
 @contextmanager
-def answers(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
+def s3_errors(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
     """Turn boto3's errors into UnavailableError, and log the reason.
 
     `quick` requests are limited in number, so that a hanging S3 leaves threads for other pages.

@@ -37,7 +37,7 @@ def protocol(view: View) -> View:
 
     @never_cache
     @wraps(view)
-    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
         try:
             if not request.user.is_authenticated:
                 raise LoginRequiredError
@@ -46,17 +46,17 @@ def protocol(view: View) -> View:
             return failure(error)
 
     for alias in connections:
-        answered = transaction.non_atomic_requests(alias)(answered)
-    return answered
+        wrapper = transaction.non_atomic_requests(alias)(wrapper)
+    return wrapper
 
 
 def failure(error: UploadError) -> JsonResponse:
     """Return the response for an error."""
     problem = {"code": error.code, "message": str(error)}
-    answer = JsonResponse({"error": problem}, status=error.status)
+    response = JsonResponse({"error": problem}, status=error.status)
     if error.retry_after is not None:
-        answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def begin(request: HttpRequest) -> JsonResponse:

@@ -40,7 +40,7 @@ export class UploadError extends Error {
 //   scope: uploads of the same file continue each other only if they have the same scope
 export async function upload(file, options) {
   const job = { csrf: csrfToken, progress() {}, waiting() {}, ...options };
-  const of = JSON.stringify([job.scope ?? job.kind, file.name, file.size, file.lastModified]); // identifies the file
+  const id = JSON.stringify([job.scope ?? job.kind, file.name, file.size, file.lastModified]); // identifies the file
   let ticket = null; // {address, release(), state}
   const discard = () => {
     if (!ticket) return;
@@ -53,7 +53,7 @@ export async function upload(file, options) {
   try {
     for (let again = false; ; again = true) {
       try {
-        ticket = (await resume(of, job)) ?? (await begin(of, file, job));
+        ticket = (await resume(id, job)) ?? (await begin(id, file, job));
         if (ticket.state.state !== "finished") await send(file, ticket, job);
         job.waiting("checking");
         const finish = () => ask(job, "POST", `${ticket.address}finish/`, null, 0);
@@ -75,19 +75,19 @@ export async function upload(file, options) {
   }
 }
 
-async function begin(of, file, job) {
+async function begin(id, file, job) {
   const rules = () => (job.kind ? { kind: job.kind } : { rules: value(job.rules) });
   const fields = () => ({ ...rules(), name: file.name, size: file.size });
   const state = await persist(() => ask(job, "POST", job.begin, fields), job);
   const { address, expires } = state;
   const release = await lock(address); // always free, because the ticket is new
-  remembered((all) => [...all, { of, address, expires }]);
+  remembered((all) => [...all, { id, address, expires }]);
   return { address, state, release };
 }
 
 // Resolves with the unfinished or unposted ticket of this file, or with null if there is none or it is in use.
-async function resume(of, job) {
-  for (const { address } of remembered().filter((each) => each.of === of)) {
+async function resume(id, job) {
+  for (const { address } of remembered().filter((each) => each.id === id)) {
     const release = await lock(address);
     if (!release) continue;
     try {
@@ -104,7 +104,7 @@ async function resume(of, job) {
   return null;
 }
 
-let memory = []; // {of, address, expires} of unfinished and unposted tickets
+let memory = []; // {id, address, expires} of unfinished and unposted tickets
 
 // Returns the remembered tickets after applying `change`. They are in localStorage or, without it, in this page only.
 function remembered(change = (all) => all) {
@@ -260,9 +260,9 @@ async function ask(job, method, address, fields, patience = PATIENCE) {
   for (let renewed = false; ; renewed = true) {
     const headers = { Accept: "application/json", "X-CSRFToken": value(job.csrf) };
     const body = fields && new URLSearchParams(fields());
-    const answer = await request(method, address, body, { headers, patience, signal: job.signal });
-    const { status } = answer;
-    const content = parsed(answer.responseText);
+    const response = await request(method, address, body, { headers, patience, signal: job.signal });
+    const { status } = response;
+    const content = parsed(response.responseText);
     if (content && status < 300) return content;
     // A proxy timed out or could not reach the site.
     if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
@@ -273,7 +273,7 @@ async function ask(job, method, address, fields, patience = PATIENCE) {
       if (!renewed && (await job.renew?.())) continue;
       message = job.messages?.[code] ?? message; // The page's message says what to do on this page.
     }
-    throw new UploadError(code, message, Number(answer.getResponseHeader("Retry-After")) || undefined);
+    throw new UploadError(code, message, Number(response.getResponseHeader("Retry-After")) || undefined);
   }
 }
 
@@ -588,9 +588,9 @@ function renew() {
 let renewing = null;
 
 async function freshen() {
-  const answer = await request("GET", location.href, null, { patience: PATIENCE });
-  if (answer.status !== 200 || new URL(answer.responseURL).pathname !== location.pathname) return false;
-  const page = new DOMParser().parseFromString(answer.responseText, "text/html");
+  const response = await request("GET", location.href, null, { patience: PATIENCE });
+  if (response.status !== 200 || new URL(response.responseURL).pathname !== location.pathname) return false;
+  const page = new DOMParser().parseFromString(response.responseText, "text/html");
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   for (const field of token ? document.querySelectorAll("[name=csrfmiddlewaretoken]") : []) field.value = token;
   const fresh = new Map();
