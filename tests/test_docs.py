@@ -103,12 +103,39 @@ def test_every_folder_has_its_line() -> None:
     assert folders - {"templatetags/", "templates/", "static/"} <= rows("In `library/src/s3kit`:")
 
 
-def test_every_path_is_there() -> None:
-    named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|json|md|toml))`", text_of(HOW))
-    assert len(named) > 30
+def found(name: str) -> list[Path]:
+    """Return the files and folders that the page may mean by a path."""
     places = (ROOT, PROJECT, ROOT / "library", ROOT / "library" / "src", ROOT / "library" / "src" / "s3kit")
-    for name in named:
-        assert any((place / name).exists() for place in places), name
+    return [place / name for place in places if (place / name).exists()]
+
+
+def test_every_path_is_there() -> None:
+    named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|js|json|md|toml))`", text_of(HOW))
+    assert len(named) > 30
+    assert [name for name in named if not found(name)] == []
+
+
+def defined(file: Path) -> set[str]:
+    """Return the functions, classes and methods of a file: `signed`, `Kind`, `Kind.checked`."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = set()
+    for node in ast.parse(text_of(file)).body:
+        if isinstance(node, (*functions, ast.ClassDef)):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, functions)}
+    return names
+
+
+def test_every_function_on_the_walks_is_there() -> None:
+    text = text_of(HOW)
+    walks = text[text.index("## The walk of an answer") : text.index("## Run the project")]
+    named = re.findall(r"`([A-Za-z_][\w.]*)`\s+\(`([\w/]+\.py)`\)", walks)
+    assert len(named) > 40
+    assert [(name, file) for name, file in named if name not in defined(found(file)[0])] == []
+    # None is named without its file.
+    assert walks.count(".py`)") == len(named)
+    assert len(re.findall(r"`[A-Z]\w+(?:\.[a-z_]+)?`", walks)) == sum(name[0].isupper() for name, _ in named)
 
 
 # docs/add-a-prompt.md
