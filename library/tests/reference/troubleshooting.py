@@ -98,20 +98,20 @@ BROWSER = (
     ),
     Entry(
         "An upload is stuck, or never starts",
-        "`Your browser can't reach the file store. Without it, the limit is …`",
+        "`Your browser can't reach the file storage. Without it, the limit is …`",
         "The browser can't send files to the bucket: its CORS rules lack the site's origin, the Content-Security-Policy"
         " lacks the bucket in `connect-src`, or a proxy or ad blocker is in between.",
         "Look at the browser's console. Then look at the lines `direct put` and `direct cors` of `manage.py s3 doctor`."
         " `manage.py s3 tickets` lists uploads that have not ended.",
-        "Your browser can't reach the file store.",
+        "Your browser can't reach the file storage.",
     ),
     Entry(
         "S3 rejects a direct upload",
-        "`The file store rejected this file. Please try again.`",
+        "`The file storage rejected this file. Please try again.`",
         "The file changed after the user chose it, or a proxy changed the request. S3's own codes are"
         " `SignatureDoesNotMatch` and `PreconditionFailed`.",
         "Choose the file again. The doctor's lines are `direct put` and `direct parts`.",
-        "The file store rejected this file. Please try again.",
+        "The file storage rejected this file. Please try again.",
     ),
     Entry(
         "CloudFront says MissingKey",
