@@ -694,7 +694,7 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
         (
             'Generic S3 error\nDebug: ... "Connection refused" ...',
-            "b: S3 does not answer (Connection refused): check the network, HTTPS_PROXY, and the endpoint_url.",
+            "b: S3 is not responding (Connection refused): check the network, HTTPS_PROXY, and the endpoint_url.",
         ),
     ],
 )

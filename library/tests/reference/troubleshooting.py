@@ -151,10 +151,10 @@ SERVER = (
     ),
     Entry(
         "S3 hangs, and uploads fail quickly",
-        "`NotAnsweringError: S3 does not answer: 3 uploads of this process are waiting for it already`",
+        "`NotAnsweringError: S3 is not responding: 3 uploads of this process are already waiting for it`",
         "S3 or the network is slow. A process lets at most three uploads wait, so that pages stay fast.",
         "Nothing, if it passes. Otherwise check the network: the doctor's line is `endpoint`.",
-        "S3 does not answer:",
+        "S3 is not responding:",
     ),
 )
 
