@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures screenshots docs docs-links bench audit dist
+.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures screenshots reference docs docs-links bench audit dist
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -21,6 +21,7 @@ help:
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make pictures   draw docs/terminal anew after a change of what commands print"
 	@echo "make screenshots  take the screenshots of docs/images anew, in Chromium"
+	@echo "make reference  write the pages of the documentation that are made from the code"
 	@echo "make docs       build the documentation site into .work/site; a warning is an error"
 	@echo "make docs-links  ask for each external link of the documentation; needs the network"
 	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
@@ -109,6 +110,9 @@ pictures: .venv/installed
 screenshots: export PATH := $(CURDIR)/.uv/bin:$(PATH)
 screenshots: .venv/installed
 	@WRITE_SCREENSHOTS=1 .venv/bin/pytest -q tests/test_quickstart_page.py tests/test_first_app_page.py
+
+reference: .venv/installed
+	@cd library && ../.venv/bin/python -m tests.reference
 
 # Sphinx and its theme, without what tests need.
 .work/docs/installed: $(UV_READY) pyproject.toml tests/constraints.txt

@@ -23,7 +23,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 SECTIONS = {
     "Start": [
         *("Quickstart <quickstart>", "first-app", "Move an existing site <adopt>"),
-        "how-it-fits",
+        *("how-it-fits", "comparison", "not-for"),
     ],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
@@ -32,11 +32,12 @@ SECTIONS = {
     ],
     "Operate": [
         *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
-        *("security", "cloudformation"),
+        *("security", "troubleshooting", "cloudformation"),
         *("Other S3 servers <other-servers>", "Ten providers <providers>"),
     ],
     "Reference": [
-        *("options", "Public names and commands <library>", "What was tested <enforcement>"),
+        *("settings", "options", "commands", "checks", "Public names <library>"),
+        "What was tested <enforcement>",
         *("decisions", "changelog"),
     ],
     "Contribute": [

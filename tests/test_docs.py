@@ -153,13 +153,13 @@ NOTICE = (
     "tests/test_template.py",
     "tests/test_readme.py::test_the_prompts_are_those_of_the_table",
     "tests/test_readme.py::test_the_sample_answers_bake",
-    "tests/test_readme.py::test_the_refusal_shown_is_the_one_printed",
+    "tests/test_readme.py::test_the_rejection_shown_is_the_one_printed",
     "tests/test_env_file.py::test_a_baked_project_has_an_env_that_django_environ_reads",
     "tests/test_env_file.py::test_the_hook_proves_every_answer_that_the_example_shows",
     "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
-    "tests/test_refusals.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
-    "tests/test_refusals.py::test_good_answers_are_not_refused",
-    "tests/test_refusals.py::test_a_language_that_is_none",
+    "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
+    "tests/test_rejections.py::test_good_answers_are_not_rejected",
+    "tests/test_rejections.py::test_a_language_that_is_none",
     "tests/test_bake.py::test_the_baked_project_is_linted_and_formatted",
     "tests/test_style.py",
 )
@@ -178,8 +178,8 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installe
     assert re.search(r"\d+ passed", printed)
 
     bake = (sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", tmp_path, copy)
-    refused = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
-    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in refused
+    rejected = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
+    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in rejected
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")

@@ -121,7 +121,7 @@ def compose(**values: str) -> dict[str, Any]:
     return yaml.safe_load(replaced.replace("$$", "$"))
 
 
-def test_without_a_lock_the_build_stops_with_the_cure(
+def test_without_a_lock_the_build_stops_with_the_suggestion(
     builder: Builder, project: Path, tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare"

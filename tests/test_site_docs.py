@@ -25,7 +25,7 @@ REPOSITORY = f"{CONF['REPOSITORY']}/"
 READMES = (ROOT / "README.md", ROOT / "library" / "README.md")
 SOURCES = sorted([*(ROOT / "docs").glob("*.md"), *CONF["FILES"].values(), *READMES])
 DIAGRAMS = {
-    "how-it-fits": "Who talks to whom, with which rights",
+    "how-it-fits": "Who talks to whom, with which permissions",
     "one-upload": "One direct upload, step by step",
 }
 

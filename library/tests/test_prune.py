@@ -369,7 +369,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     found = house.prune("--delete", "--keep", "1")
     assert found["unknown_before"]
     assert found["found"] == []
-    assert "is not on record, so nothing is known to be unused for 30 days" in house.text()
+    assert "so no object is known to be unused for 30 days" in house.text()
     house.deploy(C)
     assert house.prune("--delete", "--keep", "1")["found"] == [], "the copy made now says so too"
     house.pass_days(26)
@@ -421,12 +421,15 @@ def test_less_than_one_is_refused(house: House) -> None:
 def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
-    assert "these credentials lack s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert (
+        "these credentials lack s3:ListBucket: attach the policy that `manage.py s3 policy --role prune`"
+        in text
+    )
     assert len(text.splitlines()) == 1
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
     settings.STORAGES = s3_storages(media={"bucket_name": house.site.media_bucket})
-    assert house.fails() == "No storage of static files in STORAGES is on S3."
+    assert house.fails() == "STORAGES has no static files on S3."
     settings.USE_S3 = False
     assert "USE_S3" in house.fails()
 
@@ -453,7 +456,7 @@ def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
     )
     text = house.text("--delete")
     assert "2 of 2 objects removed, 6 bytes." in text
-    assert "what was removed is still stored, and paid for" in text
+    assert "it still stores, and AWS bills, removed objects" in text
     assert not keys & house.names()
 
 
@@ -603,7 +606,7 @@ def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
 
 def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "PAUSE", 0)
-    monkeypatch.setattr(prune, "IN_TIME", 0)
+    monkeypatch.setattr(prune, "BATCH_TIMEOUT", 0)
     keys = unused(house)
     assert "took more than 0 seconds" in house.fails("--delete")
     assert not house.proxy.count("POST")

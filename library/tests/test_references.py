@@ -263,7 +263,7 @@ def test_what_the_browser_alone_knows_is_warned_of_and_left(write: Write) -> Non
     collected = Collected(type("Strict", (StaticStorage,), {"strict_references": True})())
     assert "import(`./${n}.js`)" in collected["app/main.js"]
     assert collected.warnings == [
-        "app/main.js, line 2: `./${n}.js` stays as it is: only the browser knows its address."
+        "app/main.js, line 2: `./${n}.js` is not rewritten: its URL is only known in the browser."
     ]
 
 
@@ -335,7 +335,7 @@ def test_what_refers_to_no_file_stays_and_is_warned_of(
     collected = Collected()
     assert collected[name] == content
     (warning,) = collected.warnings
-    assert warning.startswith(f"{name}, {line} stays as it is: there is no ")
+    assert warning.startswith(f"{name}, {line} is not rewritten: there is no ")
 
 
 def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, settings: Any) -> None:
@@ -349,9 +349,9 @@ def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, se
     with pytest.raises(CommandError) as raised:
         Collected()
     assert str(raised.value).splitlines() == [
-        "a.css, line 1: url(x.png) names x.png, which does not exist.",
-        "a.css, line 1: url(y.png) names y.png, which does not exist.",
-        "b.js, line 1: import './z.js' names z.js, which does not exist.",
+        "a.css, line 1: url(x.png) refers to x.png, which does not exist.",
+        "a.css, line 1: url(y.png) refers to y.png, which does not exist.",
+        "b.js, line 1: import './z.js' refers to z.js, which does not exist.",
     ]
     packages = folder.parent / "site-packages"
     folder.rename(packages)  # somebody else's

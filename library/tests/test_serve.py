@@ -125,7 +125,7 @@ def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
         (child,) = processes_of(data)
         os.kill(int(child), signal.SIGKILL)
         assert serve.process.wait(60) == 1
-        until(lambda: "MiniStack ended by itself with code -9" in serve.output)
+        until(lambda: "MiniStack exited unexpectedly with code -9" in serve.output)
     with serving(tmp_path) as (serve, endpoint):
         got = site_client(endpoint, data).get_object(Bucket=MEDIA, Key="media/a")
         assert got["Body"].read() == b"a"
@@ -156,13 +156,13 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = refused(tmp_path, "--port", port)
-    assert message == f"Port {port} of 127.0.0.1 is taken: name another, or 0 for any free one"
+    assert message == f"Port {port} of 127.0.0.1 is in use: choose another one, or 0 for any free port"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "s3").touch()
     message = refused(tmp_path, "--port", "0")
-    assert message.startswith(f"The local S3 server cannot write to {tmp_path / 's3'}: ")
+    assert message.startswith(f"The local S3 server can't write to {tmp_path / 's3'}: ")
 
 
 def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -> None:

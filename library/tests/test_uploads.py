@@ -171,7 +171,7 @@ def test_kinds_can_be_declared_before_apps_are_ready() -> None:
     twice = Kind(["txt"], name="tests.twice", may_upload="tests.add_text")
     uploads.register(twice)
     uploads.register(replace(twice))
-    with pytest.raises(ImproperlyConfigured, match=r"Two kinds of uploads are called 'tests\.twice'"):
+    with pytest.raises(ImproperlyConfigured, match=r"Two kinds of uploads have the name 'tests\.twice'"):
         uploads.register(replace(twice, max_bytes=1))
 
 

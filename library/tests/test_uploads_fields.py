@@ -397,7 +397,7 @@ def test_rules_that_cannot_be_meant() -> None:
     ):
         with pytest.raises(ImproperlyConfigured, match=says):
             DirectFileField(**given)
-    with pytest.raises(TypeError, match="Give either kinds or types"):
+    with pytest.raises(TypeError, match="Pass either kinds or types"):
         DirectFileField(kinds=[API], types=["txt"])
     with pytest.raises(ImproperlyConfigured, match="use a function at the top of a module"):
         Kind(check=lambda file: file).packed()
@@ -453,7 +453,7 @@ def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: ob
     ("form", "name", "data", "message"),
     [
         (FilmForm, "a.mp4", b"This is a text and no film.", films.NOT_A_FILM),
-        (FilmForm, "a.webm", MP4, "This film is named .webm, but inside it is .mp4."),
+        (FilmForm, "a.webm", MP4, "This video's extension is .webm, but its content is .mp4."),
         (PhotoForm, "a.jpg", b"<script>alert(1)</script>", "not a picture"),
         (PhotoForm, "a.jpg", photo()[:-5], "damaged"),
     ],

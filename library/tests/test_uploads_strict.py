@@ -388,7 +388,7 @@ def test_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user
     for body, content_type in ((b"123456", "text/plain"), (b"12345", "text/html")):
         ticket = sent(user, TEXT, b"12345")
         site.root.put_object(Bucket=site.media_bucket, Key=ticket.key, Body=body, ContentType=content_type)
-        with pytest.raises(uploads.RejectedError, match="not the one that was announced"):
+        with pytest.raises(uploads.RejectedError, match="not the one that was chosen"):
             accept(ticket)
         assert keys(site) == []
 
