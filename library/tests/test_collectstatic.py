@@ -445,7 +445,7 @@ def test_other_content_under_a_bundlers_name_stops_the_deploy(deploy: Deploy, *,
     deploy.write(**{script: b"export const a = 2;", "css/new.css": b"a {}"})
     outcome = deploy.run()
     assert outcome.code == 1
-    assert f"{script} is published with other content already" in outcome.err
+    assert f"{script} is already published with different content" in outcome.err
     assert deploy.manifest() == before
     assert deploy.fetch(script)[0] == (b"export const a = 1;" if remembered else b"another")
 
