@@ -170,7 +170,7 @@ def test_no_page_is_hindered(site: Site, page: Page) -> None:
     page.goto(f"{site.address}pictures/add/")
     page.context.clear_cookies(name="csrftoken")
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("heading")).to_contain_text("out of date")
+    expect(page.get_by_role("heading")).to_contain_text("has expired")
     is_clean("403", "error: Failed to load resource")
 
 

@@ -241,7 +241,7 @@ def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     (project / "config" / "urls.py").write_text(
         urls.replace('"gallery.urls")', '"gallery.urls"),'), encoding="utf-8"
     )
-    assert "config/urls.py by hand" in manage("remove_gallery", "--no-input", expect=1).splitlines()[-1]
+    assert "config/urls.py yourself" in manage("remove_gallery", "--no-input", expect=1).splitlines()[-1]
     (project / "config" / "urls.py").write_text(urls, encoding="utf-8")
     assert len(list(film.iterdir())) == 1
 
@@ -303,7 +303,7 @@ def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_pat
     project = on_lts.copy(tmp_path / "two")
     media = project / "var" / "media"
     python, port, other = on_lts.path / ".venv" / "bin" / "python", free_port(), free_port()
-    add = (python, "manage.py", "add_picture", ROOT / "docs" / "hills.jpg", "Hills")
+    add = (python, "manage.py", "add_picture", ROOT / "docs" / "images" / "hills.jpg", "Hills")
     with running(python, "manage.py", "s3", "run", "--port", port, "--s3-port", "0", cwd=project) as server:
         endpoint = server.wait_for(r"local S3 server at (\S+),")[1]
         read_when_up(f"http://127.0.0.1:{port}/")
@@ -347,9 +347,9 @@ def test_a_taken_port_is_said_in_one_line(on_lts: Installed) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         printed = run("make", "run", f"PORT={port}", "S3_PORT=0", cwd=on_lts.path, expect=None)
-        assert f"Port {port} of 127.0.0.1 is taken" in printed
+        assert f"Port {port} of 127.0.0.1 is in use" in printed
         printed = run("make", "run", f"S3_PORT={port}", cwd=on_lts.path, expect=2)
-        assert f"Port {port} of 127.0.0.1 is taken" in printed
+        assert f"Port {port} of 127.0.0.1 is in use" in printed
     assert "Traceback" not in printed
 
 

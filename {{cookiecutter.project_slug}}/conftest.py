@@ -1,3 +1,3 @@
-"""pytest's configuration: with this plugin, tests never leave the machine, and upload to a temporary folder."""
+"""Configuration of pytest. With this plugin, tests make no network requests, and upload to a temporary folder."""
 
 pytest_plugins = ["s3kit.testing"]

@@ -65,12 +65,12 @@ def test_from_private_to_public_read(s3_site: MakeSite, settings: Any, as_role: 
     site = s3_site()
     fill(site)
     before = to(site, settings, "public-read")
-    assert "run `manage.py s3 access` after `apply`" in before.reminder
+    assert "after `apply`, run `manage.py s3 access`" in before.reminder
     assert statuses(site) == {403}
     as_role(site, "web")
     (line,) = (line for line in diagnose(Deployment.load(), "web").lines if line.probe == "media existing")
     assert line.status == "not ok"
-    assert "visitors can't read 4 of 4 uploads looked at, although access is 'public-read'" in line.text
+    assert "visitors can't read 4 of 4 checked uploads, although access is 'public-read'" in line.text
     assert line.fix == "run `manage.py s3 access`"
 
     as_role(site, "access")
@@ -102,12 +102,12 @@ def test_back_from_public_read(s3_site: MakeSite, settings: Any, as_role: Any, m
     # The settings are changed, and `apply` has not run.
     change(settings, "default", access=mode)
     (found,) = (each for each in plan.plan(as_root(site.store)) if each.bucket.media)
-    assert "run `manage.py s3 access` before `apply`" in found.reminder
+    assert "before `apply`, run `manage.py s3 access`" in found.reminder
     if mode == "private":
         as_role(site, "web")
         lines = [line for line in diagnose(Deployment.load(), "web").lines if line.probe == "media existing"]
         assert lines[0].status == "not ok"
-        assert "anybody can read 4 of 4 uploads" in lines[0].text
+        assert "anyone can read 4 of 4 checked uploads" in lines[0].text
     as_role(site, "access")
     code, text = run()
     assert code == 0
@@ -153,7 +153,7 @@ def test_it_gives_up_where_nothing_goes(
     assert "2 failed" in text
     assert "The others were not tried." in text
     assert (
-        "these credentials lack s3:GetObjectAcl: attach what `manage.py s3 policy --role access` prints"
+        "these credentials lack s3:GetObjectAcl: attach the policy that `manage.py s3 policy --role access` prints"
         in text
     )
 

@@ -342,7 +342,7 @@ def test_what_reads_back_otherwise_is_an_error_simulated(
         proxy.faults.append(Fault("GET", r"\?cors", status=404, code="NoSuchCORSConfiguration"))
         wanted = as_root(site.store)
         with pytest.raises(
-            BucketError, match=f"{site.static_bucket}: S3 returns another cors than was written"
+            BucketError, match=f"{site.static_bucket}: what S3 returns for cors differs from what was written"
         ):
             apply.apply(wanted, plan.plan(wanted))
 
@@ -386,7 +386,7 @@ def test_a_block_that_is_lifted_late_is_waited_for_simulated(
     if rejections == 2:
         apply.apply(site, found)
     else:
-        with pytest.raises(BucketError, match="the account's or the organization's"):
+        with pytest.raises(BucketError, match="administrator of the account or organization"):
             apply.apply(site, found)
     clients.forget()
 
@@ -415,7 +415,7 @@ def test_a_name_that_is_taken_in_the_meantime(store: LocalServer, bucket_name: s
     ("status", "code", "line"),
     [
         (400, "ExpiredToken", "The credentials have expired"),
-        (403, "RequestTimeTooSkewed", "The clock of this machine is off"),
+        (403, "RequestTimeTooSkewed", "This machine's clock differs"),
     ],
 )
 def test_credentials_and_clocks_simulated(
@@ -467,7 +467,7 @@ def test_nothing_at_the_address(s3_site: MakeSite, settings: Any) -> None:
     code, text = run("plan")
     assert code == 1
     assert text.startswith("Could not connect to the endpoint URL")
-    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.\n")
+    assert text.endswith(": check the network, HTTPS_PROXY, and the endpoint_url.\n")
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -499,7 +499,7 @@ def test_plan_and_apply_and_plan(rooted: Callable[..., SiteOnS3]) -> None:
     code, text = run("plan")
     assert code == 2
     assert text.endswith("To do: 6 changes.\nMake the changes with `manage.py s3 apply`.\n")
-    assert "left out: the statement that demands TLS: this endpoint is plain http" in text
+    assert "omitted: the TLS-only statement, because this endpoint is plain http" in text
     assert "\x1b" not in text
     code, text = run("apply", "--no-input")
     assert code == 0
@@ -507,7 +507,7 @@ def test_plan_and_apply_and_plan(rooted: Callable[..., SiteOnS3]) -> None:
     assert "and read back." in text
     code, text = run("plan")
     assert code == 0
-    assert "Nothing to do: everything is as wanted." in text
+    assert "Nothing to do: everything is up to date." in text
     code, text = run("apply", "--no-input")
     assert code == 0
     assert "read back" not in text
@@ -562,10 +562,10 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
     code, text = run("apply", "--no-input")
     assert code == 1
     assert text.splitlines()[-2:] == [
-        f"{site.static_bucket}: these credentials lack s3:PutBucketPolicy: attach what"
+        f"{site.static_bucket}: these credentials lack s3:PutBucketPolicy: attach the policy that"
         " `manage.py s3 policy --role setup` prints.",
-        f"Done before: {site.static_bucket}: lifecycle set; {site.static_bucket}: cors set;"
-        f" {site.static_bucket}: public access block lets a public policy be written.",
+        f"Done before the error: {site.static_bucket}: lifecycle set; {site.static_bucket}: cors set;"
+        f" {site.static_bucket}: public access block allows a public policy.",
     ]
     site.root.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"a")
     assert seen(site) == set()
@@ -574,10 +574,13 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"USE_S3": False}, "The site is not on S3, because USE_S3 is False: set it to True or 'local'."),
-        ({"AWS_S3_REGION_NAME": ""}, "STORAGES['default'] has no region. Set AWS_S3_REGION_NAME, or the"),
+        ({"USE_S3": False}, "The site does not use S3, because USE_S3 is False: set it to True or 'local'."),
+        ({"AWS_S3_REGION_NAME": ""}, "STORAGES['default'] has no region. Set AWS_S3_REGION_NAME or the"),
         ({"AWS_DEFAULT_ACL": "public-read"}, "STORAGES['default']: AWS_DEFAULT_ACL is 'public-read', which"),
-        ({"STORAGES": s3_storages()}, "The site is not on S3: no entry of STORAGES has the BACKEND s3kit."),
+        (
+            {"STORAGES": s3_storages()},
+            "The site does not use S3, because no entry of STORAGES has an s3kit backend: set BACKEND to s3kit.",
+        ),
     ],
 )
 def test_what_the_settings_lack_is_said(settings: Any, changes: dict[str, Any], line: str) -> None:

@@ -393,7 +393,8 @@ def test_what_has_no_word_is_refused_and_never_left_out(
 ) -> None:
     with_value(monkeypatch, title, value)
     with pytest.raises(
-        CloudFormationError, match=rf"no word of CloudFormation's for {re.escape(word)}: please report it"
+        CloudFormationError,
+        match=rf"know CloudFormation's property for {re.escape(word)}: please report this",
     ):
         template(site())
 
@@ -690,18 +691,18 @@ def domains(static: str = "", uploads: str = "", **more: Any) -> dict[str, Any]:
     [
         (
             {"AWS_S3_ENDPOINT_URL": "https://s3.example.com"},
-            "CloudFormation makes buckets on AWS only: unset",
+            "CloudFormation creates buckets only on AWS: unset",
         ),
         (domains("", CDN, cloudfront_key="-"), "cloudfront_key must be"),
         (
             domains(CDN, CDN),
-            r"STORAGES\['default'\] has a custom_domain and is private, but no cloudfront_key",
+            r"STORAGES\['default'\] is private and has a custom_domain, but no cloudfront_key",
         ),
         (domains("", CDN, access="public-policy"), r"STORAGES\['staticfiles'\] has no custom_domain"),
-        (domains("d1.cloudfront.net"), "The custom_domain 'd1.cloudfront.net' .* cannot"),
-        (domains("a.s3.amazonaws.com"), "cannot be another name"),
-        (domains("cdn.example.com:8443"), "cannot be another name"),
-        (domains("127.0.0.1"), "cannot be another name"),
+        (domains("d1.cloudfront.net"), "The custom_domain 'd1.cloudfront.net' .* can't be"),
+        (domains("a.execute-api.amazonaws.com"), "can't be an alias"),
+        (domains("cdn.example.com:8443"), "can't be an alias"),
+        (domains("127.0.0.1"), "can't be an alias"),
         (domains(CDN) | {"AWS_S3_REGION_NAME": "cn-north-1"}, "'aws-cn' of cn-north-1 has no"),
         (domains(CDN) | {"AWS_S3_REGION_NAME": "us-gov-west-1"}, "'aws-us-gov' of us-gov"),
         (domains(CDN) | {"AWS_S3_REGION_NAME": "eusc-de-east-1"}, "'aws-eusc' of eusc"),

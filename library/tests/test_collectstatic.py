@@ -369,7 +369,7 @@ def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -
 @pytest.mark.parametrize(
     ("environment", "fault", "expected"),
     [
-        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "there is no such bucket"),
+        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "the bucket does not exist"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "No AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, None, "SignatureDoesNotMatch"),
         ({}, Fault("GET", "list-type", status=403, code="AccessDenied"), "s3:ListBucket"),
@@ -849,7 +849,7 @@ def test_files_that_go_to_disk_although_there_is_a_bucket_are_told_of(deploy: De
         outcome = deploy.run("--noinput", *options, **given)
         assert outcome.code == 0
         assert outcome.err == (
-            f"Nothing was published: USE_S3 is off, so the files go to {tmp_path / 'static'} on this machine."
+            f"Nothing was published: USE_S3 is off, so the files are in {tmp_path / 'static'} on this machine."
             " To publish them to the bucket 'acme-static' (AWS_STATIC_BUCKET_NAME), set USE_S3=true.\n"
         )
     given |= {"TEST_ALL_APPS": "1"}

@@ -174,7 +174,7 @@ def test_local_means_the_local_server_whatever_the_settings_name(
     settings.USE_S3 = use_s3
     out = StringIO()
     call_command("s3", "doctor", "--local", verbosity=2, stdout=out)
-    assert f"{store.endpoint} answers" in out.getvalue()
+    assert f"{store.endpoint} responds" in out.getvalue()
     assert "not ok" not in out.getvalue().lower()
     call_command("s3", "push", "--local", source=tmp_path, stdout=out)
     assert f"{len(FILES)} files: {len(FILES)} uploaded" in out.getvalue()

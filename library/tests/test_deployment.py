@@ -178,7 +178,7 @@ def test_a_secret_is_not_shown(settings: Any) -> None:
 
 
 def test_without_a_storage_on_s3_the_error_says_what_to_change(settings: Any) -> None:
-    with pytest.raises(NotOnS3Error, match="no entry of STORAGES has the BACKEND"):
+    with pytest.raises(NotOnS3Error, match="no entry of STORAGES has an s3kit backend"):
         load(settings)
     settings.USE_S3 = False
     with pytest.raises(NotOnS3Error, match="because USE_S3 is False: set it to True or 'local'"):
@@ -210,9 +210,9 @@ CONTRADICTIONS = [
     (
         at("a", "a/"),
         at("b", "b/", region="us-east-1"),
-        "one region, but name two: eu-central-1 and us-east-1",
+        "different regions: eu-central-1 and us-east-1",
     ),
-    (at("a", "a/", owner="1"), at("b", "b/", owner="2"), "one owner, but name two: 1 and 2"),
+    (at("a", "a/", owner="1"), at("b", "b/", owner="2"), "different owners: 1 and 2"),
 ]
 
 
@@ -242,7 +242,7 @@ def test_locations_that_may_be_side_by_side(other: Location) -> None:
 
 def test_contradictions_keep_a_deployment_from_being_loaded(settings: Any) -> None:
     public = media(location="media/public", access="public-policy")
-    with pytest.raises(ImproperlyConfigured, match="separate their locations"):
+    with pytest.raises(ImproperlyConfigured, match="separate locations"):
         load(settings, default=media(), public=public)
 
 

@@ -159,7 +159,7 @@ def test_the_session_of_a_role(well: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert troubles(report) == {}
     (line,) = [line for line in report.lines if line.probe == "credentials"]
     assert f"assumed-role/{name}/probe of account 000000000000, key ASIA..." in line.text
-    assert line.text.endswith("of a session: signed links end with it")
+    assert line.text.endswith("temporary: signed links expire with them")
     assert got["SecretAccessKey"] not in json.dumps(report.as_data())
     assert got["SessionToken"] not in json.dumps(report.as_data())
 
@@ -186,7 +186,7 @@ def test_a_dead_endpoint_is_one_line(well: Any, settings: Any) -> None:
     report = examined()
     (line,) = report.lines
     assert (line.probe, line.status) == ("endpoint", "not ok")
-    assert line.text == "http://127.0.0.1:9 does not answer: [Errno 111] Connection refused"
+    assert line.text == "http://127.0.0.1:9 does not respond: [Errno 111] Connection refused"
     assert line.fix == "start the server, or correct AWS_S3_ENDPOINT_URL"
     assert report.not_probed == EVERYTHING
 
@@ -197,7 +197,7 @@ def test_a_wrong_secret(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = f"key {key.id[:4]}...{key.id[-4:]} from env"
     assert trouble("credentials") == (
         "not ok",
-        f"the secret does not belong to this access key ({shown})",
+        f"the secret key does not belong to this access key ({shown})",
         NEW_KEYS,
     )
     assert diagnosed().not_probed == EVERYTHING
@@ -211,7 +211,7 @@ def test_a_deleted_user(well: Any) -> None:
     status, text, fix = trouble("credentials")
     assert status == "not ok"
     assert text.startswith(
-        "AWS does not know this access key: it was deleted, or belongs to another S3 (key AKIA"
+        "AWS does not know this access key: it was deleted, or belongs to another service (key AKIA"
     )
     assert fix == NEW_KEYS
 
@@ -230,7 +230,7 @@ def test_a_missing_bucket_leaves_the_other_to_be_probed(well: Any) -> None:
     report = examined()
     found = troubles(report)
     assert set(found) == {"media bucket"}
-    assert found["media bucket"].text == f"there is no bucket {doctored.media}"
+    assert found["media bucket"].text == f"{doctored.media} does not exist"
     assert found["media bucket"].fix == f"{APPLY}, or correct bucket_name in STORAGES['default']"
     assert report.not_probed == ["uploads", "direct uploads"]
     assert "static objects" in {line.probe for line in report.lines}
@@ -276,7 +276,7 @@ def test_an_action_less(
     found = troubles(examined())
     assert set(found) == probes
     for probe in probes - {"signed link"}:
-        assert found[probe].text.endswith(f"no right to {action}")
+        assert found[probe].text.endswith(f"{action} is not allowed")
         bucket = doctored.static if probe.startswith("static") else doctored.media
         assert f"allow {action} on arn:aws:s3:::{bucket}" in found[probe].fix
     for probe in probes & {"media list"}:
@@ -327,8 +327,8 @@ def test_rights_beyond_the_prefixes_are_a_warning_and_no_failure(
     use_user(monkeypatch, doctored, {"Version": policies.VERSION, "Statement": [everything]})
     assert trouble("outside") == (
         "warning",
-        f"these credentials can write to {doctored.static}/*, where the site has nothing to write",
-        "give them no more than `manage.py s3 policy --role web` prints",
+        f"these credentials can write to {doctored.static}/*, although the site never does",
+        "give them only the rights that `manage.py s3 policy --role web` prints",
     )
     assert not diagnosed().failed
 
@@ -354,8 +354,8 @@ def test_a_role_with_the_rights_of_the_other(well: Any, role: Any, place: str) -
     bucket = getattr(doctored, place)
     assert trouble("outside", role) == (
         "warning",
-        f"these credentials can write to {bucket}/{place}/*, where the role {role} has nothing to write",
-        f"give them no more than `manage.py s3 policy --role {role}` prints",
+        f"these credentials can write to {bucket}/{place}/*, although the role {role} never does",
+        f"give them only the rights that `manage.py s3 policy --role {role}` prints",
     )
 
 
@@ -381,7 +381,7 @@ def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
     found = troubles(examined())
     assert set(found) == {"media acl", "media visitors"}
     assert found["media acl"].text == (
-        "the ACL public-read is denied: BlockPublicAcls is on, or s3:PutObjectAcl is missing"
+        "S3 denies the ACL public-read: BlockPublicAcls is on, or s3:PutObjectAcl is not allowed"
     )
     assert found["media acl"].fix.startswith(f"{APPLY}, or allow ")
 
@@ -415,14 +415,14 @@ def test_private_uploads_that_anybody_can_read(well: Any) -> None:
     assert found["media visitors"] == Line(
         "media visitors",
         "not ok",
-        f"anybody can read uploads at {host}, which must be private",
-        f"{APPLY}; `--replace-conflicting` removes what others opened",
+        f"anyone can read uploads at {host}, which must be private",
+        f"{APPLY}; `--replace-conflicting` removes grants that others made",
     )
     assert found["direct closed"] == Line(
         "direct closed",
         "not ok",
-        "anybody can read what nobody has checked: pending/* answers 200",
-        f"{APPLY}; `--replace-conflicting` removes what others opened",
+        "anyone can read unchecked uploads: pending/* answers 200",
+        f"{APPLY}; `--replace-conflicting` removes grants that others made",
     )
 
 
@@ -436,8 +436,8 @@ def test_a_bucket_that_anybody_can_list(well: Any) -> None:
     )
     found = troubles(examined())
     assert set(found) == {"listing", "bucket grants"}
-    assert found["listing"].text == f"anybody can list {doctored.media}"
-    assert found["listing"].fix == f"{APPLY}; `--replace-conflicting` removes what others opened"
+    assert found["listing"].text == f"anyone can list {doctored.media}"
+    assert found["listing"].fix == f"{APPLY}; `--replace-conflicting` removes grants that others made"
     assert f"allow everyone s3:ListBucket on {doctored.media}" in found["bucket grants"].text
 
 
@@ -459,7 +459,7 @@ def test_before_the_first_deploy_the_deploy_role_is_only_warned(
 ) -> None:
     doctored = well(deployed=False)
     use_user(monkeypatch, doctored, document_of("deploy"))
-    assert trouble("manifest", "deploy") == ("warning", "nothing has been deployed yet", COLLECT)
+    assert trouble("manifest", "deploy") == ("warning", "no static files are deployed yet", COLLECT)
 
 
 def test_a_broken_manifest(well: Any) -> None:
@@ -468,7 +468,7 @@ def test_a_broken_manifest(well: Any) -> None:
         doctored.root.put_object(Bucket=doctored.static, Key=MANIFEST, Body=body)
         assert trouble("manifest") == (
             "not ok",
-            "static/staticfiles.json is not a manifest of Django's",
+            "static/staticfiles.json is not a Django manifest",
             COLLECT,
         )
 
@@ -482,8 +482,8 @@ def test_the_manifest_of_another_checkout(well: Any, settings: Any, tmp_path: Pa
     settings.STATICFILES_MANIFEST.write_text('{"paths": {}, "version": "1.1", "hash": "other"}')
     assert trouble("manifest") == (
         "warning",
-        "staticfiles.json of this checkout, which its pages use, is not what is deployed",
-        f"{COLLECT} from here, or delete the file",
+        "the local staticfiles.json, which pages use, differs from the deployed manifest",
+        f"{COLLECT} on this machine, or delete the file",
     )
 
 
@@ -494,7 +494,7 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
     found = troubles(examined())
     assert set(found) == {"static objects", "static visitors"}
     name = gone.removeprefix("static/")
-    assert found["static objects"].text == f"1 files that the manifest names are missing: {name}"
+    assert found["static objects"].text == f"the bucket lacks files in the manifest: {name}"
     assert found["static objects"].fix == COLLECT
     # AWS answers 403 to who may not list the bucket.
     assert found["static visitors"].text == (
@@ -517,25 +517,25 @@ def test_a_static_file_that_somebody_has_swapped(well: Any, hashed: bool) -> Non
     doctored.root.put_object(Bucket=doctored.static, Key=key, Body=body, **kept)
     status, text, fix = trouble("static objects")
     assert status == "not ok"
-    assert text == f"somebody has replaced 1 files since the last deploy: {key.removeprefix('static/')}"
-    assert fix == f"find out who may write to static/; {COLLECT} puts them right"
+    assert text == f"files were replaced since the last deploy: {key.removeprefix('static/')}"
+    assert fix == f"find out who may write to static/, then {COLLECT} to restore them"
     call_command("collectstatic", interactive=False, verbosity=0)
     assert troubles(examined()) == {}
 
 
 ENCODING = "Content-Encoding {}"
 WRONG_HEADERS: list[tuple[str, str, dict[str, str], str]] = [
-    ("site.css", "static types", {"ContentType": "text/plain"}, "Content-Type {} is text/plain"),
-    ("font.woff2", "static types", {"ContentType": "font/ttf"}, "Content-Type {} is font/ttf"),
+    ("site.css", "static types", {"ContentType": "text/plain"}, "Content-Type {} has text/plain"),
+    ("font.woff2", "static types", {"ContentType": "font/ttf"}, "Content-Type {} has font/ttf"),
     ("page.js", "static cache", {"CacheControl": "no-store"}, "Cache-Control {} has no-store"),
     ("dot.png", "static cache", {"CacheControl": ""}, "Cache-Control {} has none"),
     (
         "logo.svg",
         "static encoding",
         {"ContentEncoding": ""},
-        "Content-Encoding {} is gzip and does not say so",
+        "Content-Encoding {} is gzip but doesn't say so",
     ),
-    ("dot.png", "static encoding", {"ContentEncoding": "gzip"}, f"{ENCODING} says gzip and is not"),
+    ("dot.png", "static encoding", {"ContentEncoding": "gzip"}, f"{ENCODING} says gzip but isn't"),
 ]
 
 
@@ -548,7 +548,7 @@ def test_wrong_headers(well: Any) -> None:
         kept = {header: found[header] for header in names if header in found} | headers
         kept = {header: value for header, value in kept.items() if value}
         doctored.root.put_object(Bucket=doctored.static, Key=key, Body=found["Body"].read(), **kept)
-        text = expected.format(f"is wrong on 1 of 7: {key.removeprefix('static/')}")
+        text = expected.format(f"is wrong on 1 of 7 files: {key.removeprefix('static/')}")
         fix = f"delete the object (`aws s3 rm`), then {COLLECT}"
         assert trouble(probe) == ("not ok", text, fix)
         # And the fix helps.
@@ -594,7 +594,7 @@ def test_no_cors(well: Any) -> None:
     doctored.root.delete_bucket_cors(Bucket=doctored.static)
     assert trouble("static cors") == (
         "not ok",
-        "fonts and modules will not load on http://127.0.0.1:8000: CORS does not allow it",
+        "fonts and modules can't load on http://127.0.0.1:8000: CORS does not allow it",
         f"set AWS_SITE_ORIGINS, then {APPLY}",
     )
 
@@ -605,7 +605,7 @@ def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
     found = troubles(examined())
     assert set(found) == {"static cors", "media cors", "direct cors"}
     assert "load on https://www.example.com" in found["static cors"].text
-    assert "pages of https://www.example.com can send nothing" in found["direct cors"].text
+    assert "pages of https://www.example.com can't upload directly" in found["direct cors"].text
 
 
 def test_no_cors_for_uploads(well: Any) -> None:
@@ -615,13 +615,13 @@ def test_no_cors_for_uploads(well: Any) -> None:
     assert found == {
         "media cors": (
             "warning",
-            "scripts on http://127.0.0.1:8000 (croppers, canvas, pdf.js) can't read uploads: CORS does not allow"
+            "scripts on http://127.0.0.1:8000 (image croppers, pdf.js) can't read uploads: CORS does not allow"
             " GET",
             f"set AWS_SITE_ORIGINS, then {APPLY}",
         ),
         "direct cors": (
             "not ok",
-            "pages of http://127.0.0.1:8000 can send nothing straight to S3: CORS does not allow PUT with"
+            "pages of http://127.0.0.1:8000 can't upload directly to S3: CORS does not allow PUT with"
             " content-type, if-none-match",
             f"set AWS_SITE_ORIGINS, then {APPLY}",
         ),
@@ -634,14 +634,14 @@ def test_uploads_that_never_expire(well: Any, role: Any) -> None:
     doctored.root.delete_bucket_lifecycle(Bucket=doctored.media)
     line = troubles(examined(role))["direct expiry"]
     assert line.status == "warning"
-    assert line.text == "what is sent and never accepted stays, and costs money, forever"
+    assert line.text == "unaccepted uploads stay, and cost money, forever"
     assert line.fix == APPLY
 
 
 def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     use_user(monkeypatch, well(), *without("s3:GetLifecycleConfiguration"))
     status, text, fix = trouble("direct expiry")
-    assert (status, text) == ("can't tell", "no right to s3:GetLifecycleConfiguration")
+    assert (status, text) == ("can't tell", "s3:GetLifecycleConfiguration is not allowed")
     assert "`manage.py s3 doctor --role deploy`" in fix
 
 
@@ -681,7 +681,7 @@ def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Do
     found = troubles(examined())
     assert set(found) == {"media tls", "static tls"}
     for line in found.values():
-        assert line.text == "plain http is answered: what is read and signed can be seen on the network path"
+        assert line.text == "plain http works: anyone on the network path can read files and signed links"
         assert line.fix == APPLY
 
 
@@ -701,7 +701,7 @@ def test_a_certificate_that_nobody_trusts(
     status, text, fix = trouble("endpoint")
     assert status == "not ok"
     assert "certificate verify failed" in text
-    assert fix == "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+    assert fix == "set AWS_CA_BUNDLE to a file with the certificate of the CA that signed the server's"
 
 
 def test_a_certificate_that_only_collectstatic_rejects(
@@ -722,7 +722,7 @@ def test_a_certificate_that_only_collectstatic_rejects(
         == f"the certificate of {address} is rejected, because it is an authority's own, self-signed"
     )
     assert line.fix.startswith(
-        "make an authority that signs one for the server, as mkcert does, and name the"
+        "make an authority that signs a certificate for the server, as mkcert does, and name the"
     )
     assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 
@@ -742,7 +742,7 @@ def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
     change(settings, "staticfiles", custom_domain="127.0.0.1:9")
     assert trouble("static domain") == (
         "not ok",
-        "127.0.0.1:9 does not answer: [Errno 111] Connection refused",
+        "127.0.0.1:9 does not respond: [Errno 111] Connection refused",
         "point its DNS at the distribution, with a certificate for it,"
         " or correct custom_domain in STORAGES['staticfiles']",
     )
@@ -842,15 +842,13 @@ def test_exit_code_text_and_json(well: Any) -> None:
     doctored = well()
     code, text = run()
     assert code == 0
-    assert text.startswith(
-        "Can't tell\n  account block    only AWS itself has one, and this is another endpoint\n"
-    )
+    assert text.startswith("Can't tell\n  account block    only AWS has one, and this is another endpoint\n")
     assert "\nOk\n  Connection       endpoint, clock, credentials, static bucket, " in text
     assert doctored.site.store.endpoint not in text
     assert text.splitlines()[-1] == "1 can't tell, 45 ok."
     assert "\x1b" not in text
     code, text = run("--verbosity", "2")
-    assert f"\n  Connection\n    endpoint         {doctored.site.store.endpoint} answers\n" in text
+    assert f"\n  Connection\n    endpoint         {doctored.site.store.endpoint} responds\n" in text
 
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)
     code, text = run()
@@ -860,7 +858,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
         "  manifest         static/staticfiles.json does not exist: pages have no static files\n"
         "                   Fix: run `manage.py collectstatic`.\n\n"
     )
-    assert "\nNot probed, because it depends on what is not ok\n  static files as visitors see them\n" in text
+    assert "\nNot probed, because it depends on a failed probe\n  static files as visitors see them\n" in text
     assert text.splitlines()[-1].startswith("1 not ok (manifest), 1 can't tell, ")
     code, text = run("--json", "--role", "web")
     found = json.loads(text)
@@ -870,7 +868,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     assert {
         "probe": "endpoint",
         "status": "ok",
-        "text": f"{doctored.site.store.endpoint} answers",
+        "text": f"{doctored.site.store.endpoint} responds",
         "fix": "",
         "storage": "",
     } in (found["lines"])
@@ -879,7 +877,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
 def test_without_s3_it_says_so(settings: Any) -> None:
     settings.USE_S3 = False
     settings.STORAGES = s3_storages({"bucket_name": "acme-static", "region_name": REGION})
-    with pytest.raises(CommandError, match=r"^The site is not on S3, because USE_S3 is False"):
+    with pytest.raises(CommandError, match=r"^The site does not use S3, because USE_S3 is False"):
         call_command("s3", "doctor")
 
 

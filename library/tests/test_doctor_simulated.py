@@ -31,7 +31,7 @@ from tests.tls_front import certificate, tls_front
 
 pytestmark = pytest.mark.slow  # a site of its own for each: half a second, many times
 
-LATER = "run the doctor again; if it stays, it is the network or S3 itself"
+LATER = "run the doctor again; if it still fails, check the network and the status of S3"
 PROBE = r"/media/\.doctor-[0-9a-f]{32}\.txt"
 Faulty = Callable[..., Doctored]
 
@@ -55,7 +55,7 @@ def faulty(well: Any, settings: Any) -> Iterator[Faulty]:
 
 PART = r"^/media-[0-9a-f]+/pending/.*partNumber"
 ONE_PUT = r"^/media-[0-9a-f]+/pending/[^?]*\?(?!.*partNumber).*X-Amz-Signature"
-STRICT = "use a server that checks what is signed, as S3 does"
+STRICT = "use a server that enforces what is signed, as S3 does"
 
 
 @pytest.mark.parametrize(
@@ -66,14 +66,14 @@ STRICT = "use a server that checks what is signed, as S3 does"
             (
                 "direct put",
                 "not ok",
-                "a browser's upload is rejected: 400 InvalidArgument; pages use the plain form",
-                "use a server that takes a PUT with signed size and type, as S3 does, or turn direct uploads off:"
+                "S3 rejects a browser's upload: 400 InvalidArgument; pages use the plain form instead",
+                "use a server that accepts a PUT with a signed size and type, as S3 does, or turn direct uploads off:"
                 " direct_uploads in STORAGES['default'] = False",
             ),
         ),
         (
             Fault("PUT", ONE_PUT, times=2, cut="before"),
-            ("direct put", "not ok", "no answer: Remote end closed connection without response", LATER),
+            ("direct put", "not ok", "no response: Remote end closed connection without response", LATER),
         ),
         (
             Fault("HEAD", r"/pending/", status=500),
@@ -94,11 +94,11 @@ STRICT = "use a server that checks what is signed, as S3 does"
         ),
         (
             Fault("PUT", PART, first=2, status=403, code="AccessDenied"),
-            ("direct parts", "not ok", "a browser's part is rejected: 403 AccessDenied", STRICT),
+            ("direct parts", "not ok", "S3 rejects a browser's part: 403 AccessDenied", STRICT),
         ),
         (
             Fault("PUT", PART, cut="before"),
-            ("direct parts", "not ok", "no answer: Remote end closed connection without response", LATER),
+            ("direct parts", "not ok", "no response: Remote end closed connection without response", LATER),
         ),
     ],
     ids=lambda value: f"{value[0]}, {value[1]}" if isinstance(value, tuple) else "",
@@ -122,9 +122,9 @@ def test_simulated_store_that_ignores_unsigned_headers(faulty: Faulty) -> None:
     status, text, fix = trouble("direct headers")
     assert status == "not ok"
     assert text == (
-        f"a browser can add headers that the site has not signed: {' and '.join(UNSIGNED)} is accepted"
+        f"a browser can add headers that the site has not signed: the server accepts {' and '.join(UNSIGNED)}"
     )
-    assert fix.endswith("until then turn direct uploads off: direct_uploads in STORAGES['default'] = False")
+    assert fix.endswith("until then, turn direct uploads off: direct_uploads in STORAGES['default'] = False")
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_simulated_store_that_ignores_unsigned_headers(faulty: Faulty) -> None:
         (
             Fault("PUT", "", header="if-none-match", status=501, code="NotImplemented"),
             "warning",
-            "S3 rejects the header (501 NotImplemented): `collectstatic` goes on without it, `s3 push` can't",
+            "S3 rejects the header (501 NotImplemented): `collectstatic` works without it, `s3 push` does not",
         ),
         (
             Fault("PUT", "", header="if-none-match", raw=b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
             "not ok",
-            "S3 ignores the header: what code saves under a name that is taken replaces the file there",
+            "S3 ignores the header: saving a file under a name that is taken overwrites the existing file",
         ),
         (
             Fault("PUT", "", header="if-none-match", status=503),
@@ -166,7 +166,7 @@ def test_simulated_store_that_ignores_conditions_on_which_nothing_rests(
     change(settings, "default", **off)
     status, text, fix = trouble("if-none-match")
     assert status == "warning"
-    assert text == "S3 ignores the header: of two that create one object at once, the last wins"
+    assert text == "S3 ignores the header: of two writers of the same object, the last wins"
     assert "conditional_writes" not in fix
 
 
@@ -182,7 +182,7 @@ def test_simulated_site_without_direct_uploads(faulty: Faulty, settings: Any) ->
     report = examined()
     assert troubles(report) == {}
     assert [line.text for line in report.lines if line.probe.startswith("direct ")] == [
-        "turned off: browsers send files to the site alone"
+        "turned off: browsers send files to the site"
     ]
 
 
@@ -198,8 +198,8 @@ def test_simulated_server_without_lifecycle(well: Any, store: LocalServer, setti
         settings.AWS_S3_ENDPOINT_URL = odd.endpoint
         assert trouble("direct expiry") == (
             "warning",
-            "this server has no lifecycle: what is sent and never accepted stays under pending/",
-            "delete what is older than a day there, once a day",
+            "this server has no lifecycle rules: unaccepted uploads stay under pending/ forever",
+            "once a day, delete what is older than a day there",
         )
 
 
@@ -221,7 +221,7 @@ def test_simulated_fault_of_our_own(faulty: Faulty, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(direct, "_cors", stumble)
     status, text, fix = trouble("direct cors")
-    assert (status, text) == ("not ok", "the answer is not as S3's: RecursionError: too deep")
+    assert (status, text) == ("not ok", "the server is not S3: RecursionError: too deep")
     assert fix.endswith("report this line to django-s3-kit")
 
 
@@ -229,7 +229,7 @@ def test_simulated_403_for_a_missing_key(faulty: Faulty) -> None:
     doctored = faulty(Fault("HEAD", r"\.missing$", status=403))
     assert trouble("missing key") == (
         "not ok",
-        "an upload that does not exist answers 403 instead of 404: no right to s3:ListBucket",
+        "a missing upload answers 403 instead of 404: s3:ListBucket is not allowed",
         f"allow s3:ListBucket on arn:aws:s3:::{doctored.media}: see `manage.py s3 policy --role web`",
     )
 
@@ -240,11 +240,11 @@ def test_simulated_bucket_of_another_account(faulty: Faulty, settings: Any) -> N
     found = troubles(examined())
     assert set(found) == {"static bucket", "media bucket"}
     assert found["media bucket"].text == (
-        f"{doctored.media} does not belong to account 123456789012, and its owner can read what is stored there"
+        f"{doctored.media} does not belong to account 123456789012, and its owner can read what you store there"
     )
     assert found["media bucket"].fix == (
-        "correct bucket_name in STORAGES['default'], or set AWS_EXPECTED_BUCKET_OWNER to the owner's account if that"
-        " is meant"
+        "correct bucket_name in STORAGES['default'], or, if you do mean this bucket, set AWS_EXPECTED_BUCKET_OWNER"
+        " to its account"
     )
 
 
@@ -268,7 +268,7 @@ def test_simulated_clock(
     told = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
     assert line.status == status
     assert line.text in told
-    assert "S3 rejects what is 15 minutes off" in line.fix
+    assert "S3 rejects requests that are 15 minutes off" in line.fix
     assert bool(report.not_probed) == (status == "not ok")
 
 
@@ -287,8 +287,8 @@ def test_simulated_silence_of_sts(faulty: Faulty) -> None:
     faulty(Fault("POST", "^/$", status=501, code="NotImplemented"))
     status, text, fix = trouble("credentials")
     assert status == "can't tell"
-    assert "STS does not say whose it is" in text
-    assert fix == "let this machine reach STS; the site itself does not need it"
+    assert "STS does not say who owns it" in text
+    assert fix == "give this machine access to STS; the site itself does not need it"
 
 
 def test_simulated_link_that_does_not_work(faulty: Faulty) -> None:
@@ -321,9 +321,9 @@ def test_simulated_manifest_behind_403(faulty: Faulty) -> None:
     doctored = faulty(Fault("GET", "staticfiles.json", status=403, code="AccessDenied"))
     assert trouble("manifest") == (
         "not ok",
-        "no right to s3:GetObject",
+        "s3:GetObject is not allowed",
         f"allow s3:GetObject on arn:aws:s3:::{doctored.static}/static/staticfiles.json: see `manage.py s3 policy"
-        " --role web`; or it is missing, which looks the same without s3:ListBucket: run `manage.py"
+        " --role web`; if the manifest is missing, which looks the same without s3:ListBucket, run `manage.py"
         " collectstatic`",
     )
 
@@ -346,7 +346,7 @@ def block_line() -> tuple[str, str, str]:
 
 @pytest.mark.usefixtures("on_aws")
 def test_simulated_account_without_a_block() -> None:
-    assert block_line() == ("ok", "the account blocks nothing that STORAGES wants public", "")
+    assert block_line() == ("ok", "the account blocks nothing that STORAGES makes public", "")
 
 
 def test_simulated_account_that_blocks_public_access(on_aws: Any, settings: Any) -> None:
@@ -357,11 +357,11 @@ def test_simulated_account_that_blocks_public_access(on_aws: Any, settings: Any)
     status, text, fix = block_line()
     assert (status, text) == (
         "not ok",
-        "account 123456789012 blocks what STORAGES wants public: BlockPublicPolicy, RestrictPublicBuckets",
+        "account 123456789012 blocks what STORAGES makes public: BlockPublicPolicy, RestrictPublicBuckets",
     )
-    assert fix.endswith("turn these off: BlockPublicPolicy, RestrictPublicBuckets")
+    assert fix.endswith("turn off BlockPublicPolicy, RestrictPublicBuckets")
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
-    assert block_line() == ("ok", "the account blocks nothing that STORAGES wants public", "")
+    assert block_line() == ("ok", "the account blocks nothing that STORAGES makes public", "")
 
 
 @pytest.mark.usefixtures("on_aws")
@@ -371,7 +371,7 @@ def test_simulated_account_that_may_not_be_seen(monkeypatch: pytest.MonkeyPatch)
     assert block_line() == (
         "can't tell",
         "s3:GetAccountPublicAccessBlock failed: AccessDenied",
-        "allow s3:GetAccountPublicAccessBlock on *, or have the account's administrator look",
+        "allow s3:GetAccountPublicAccessBlock on *, or ask the account's administrator",
     )
 
 
@@ -468,13 +468,13 @@ def test_simulated_distribution_that_is_well(well: Any, cdn: Distribution, acces
     report = examined()
     assert troubles(report) == {}
     told = {line.probe: line.text for line in report.lines}
-    assert told["static domain"] == told["media domain"] == f"{cdn.host} answers"
+    assert told["static domain"] == told["media domain"] == f"{cdn.host} responds"
     assert told["static bypass"] == "only CloudFront reads the bucket"
     if access == "private":
         assert told["signed link"] == "works, for up to 3600 seconds"
     else:
         assert told["media bypass"] == "only CloudFront reads the bucket"
-    assert told["account block"] == "the account blocks nothing that STORAGES wants public"
+    assert told["account block"] == "the account blocks nothing that STORAGES makes public"
 
 
 def test_simulated_distribution_that_checks_no_signature(well: Any, cdn: Distribution) -> None:
@@ -482,7 +482,7 @@ def test_simulated_distribution_that_checks_no_signature(well: Any, cdn: Distrib
     cdn.doctored = well()
     found = troubles(examined())
     assert set(found) == {"media visitors", "tampered link", "expired link"}
-    assert found["media visitors"].text == f"anybody can read uploads at {cdn.host}, which must be private"
+    assert found["media visitors"].text == f"anyone can read uploads at {cdn.host}, which must be private"
 
 
 def test_simulated_distribution_with_another_key(well: Any, cdn: Distribution) -> None:
@@ -508,7 +508,7 @@ def test_simulated_distribution_that_lets_cookies_change_answers(well: Any, cdn:
     cdn.doctored, cdn.passes_queries = well(media={"links": "cookies"}), True
     assert trouble("signed cookies") == (
         "not ok",
-        "whoever has them can turn an upload into a page: CloudFront passes response-content-type on to S3",
+        "visitors with cookies can turn an upload into a page: CloudFront forwards response-content-type to S3",
         "use the cache policy CachingOptimized, and no origin request policy, for uploads",
     )
 

@@ -24,8 +24,8 @@ def test_a_server_that_obeys_unsigned_headers(well: Any) -> None:
     well()
     assert trouble("direct headers") == (
         "not ok",
-        "a visitor who knows its name can copy anybody's file into an upload of their own and read it: an"
-        " unsigned x-amz-copy-source on a part and x-amz-copy-source on a PUT is obeyed",
-        "update the server or use another, since S3 rejects such requests; until then turn direct uploads off:"
+        "visitors who know a file's name can copy it into their own upload and read it: the server obeys an"
+        " unsigned x-amz-copy-source on a part and x-amz-copy-source on a PUT",
+        "update the server, or use one that rejects such requests, as S3 does; until then, turn direct uploads off:"
         " direct_uploads in STORAGES['default'] = False",
     )

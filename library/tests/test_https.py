@@ -109,11 +109,11 @@ def test_the_whole_path(
     told = printed("apply", "--no-input")
     assert told.count("DjangoS3TlsOnly: deny everyone s3:*") == 2
     assert "left out" not in told
-    assert "Nothing to do: everything is as wanted." in printed("plan")
+    assert "Nothing to do: everything is up to date." in printed("plan")
 
     become("deploy")
     call_command("collectstatic", interactive=False, verbosity=0)
-    assert "Nothing to do: everything is as wanted." in printed("plan")
+    assert "Nothing to do: everything is up to date." in printed("plan")
     static = django_storage.storages["staticfiles"].url("a.css")
     assert static.startswith("https://127.0.0.1:")
     assert visit(static, trusted) == (200, b"a {}")

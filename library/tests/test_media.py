@@ -198,7 +198,7 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             60,
         )
     with pytest.raises(
-        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: there is no such option"
+        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: the library has no such option"
     ):
         MediaStorage(bucket_nam="second")
 
@@ -217,11 +217,11 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
         ),
         ({"access_key": "a"}, "Only one of the options 'access_key' and 'secret_key' is set"),
         ({"access_key": "a", "secret_key": "b", "session_profile": "c"}, "not both"),
-        ({"location": "/media"}, "is not a prefix"),
-        ({"location": "media/../static"}, "is not a prefix"),
-        ({"location": "/"}, "is not a prefix"),
-        ({"location": "pending/mine"}, "unchecked uploads"),
-        ({"location": "a*"}, "policy"),
+        ({"location": "/media"}, "is not a valid prefix"),
+        ({"location": "media/../static"}, "is not a valid prefix"),
+        ({"location": "/"}, "is not a valid prefix"),
+        ({"location": "pending/mine"}, "reserved for unchecked direct uploads"),
+        ({"location": "a*"}, "special meaning in policies"),
     ],
 )
 def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any], message: str) -> None:

@@ -61,7 +61,7 @@ def applied(site: Deployment) -> list[str]:
     apply.apply(site, plan.plan(site), tell=lines.append)
     again = plan.plan(site)
     assert all(each.is_as_wanted for each in again), states(again)
-    assert show.as_text(again).endswith("Nothing to do: everything is as wanted.")
+    assert show.as_text(again).endswith("Nothing to do: everything is up to date.")
     return lines
 
 
@@ -96,13 +96,13 @@ def test_ceph(serve: Serve, store: LocalServer, bucket_name: str, access: str, e
         create(store, bucket_name)
     lines = applied(site)
     assert [line for line in lines if "skipped" in line] == [
-        f"{bucket_name}: encryption: not supported here, skipped (PutObject failed: InvalidRequest: As the dialect"
-        " says)"
+        f"{bucket_name}: encryption: not supported by this server, skipped (PutObject failed:"
+        " InvalidRequest: As the dialect says)"
     ]
     assert states(plan.plan(site)) == {"ownership": "not supported", "encryption": "optional"}
     text = show.as_text(plan.plan(site), width=1000)
     assert "  ? ownership            " in text
-    assert text.count(" -- not supported here, skipped") == 1
+    assert text.count(" -- not supported by this server, skipped") == 1
     # And again, with nothing left to do but to try.
     assert [line for line in applied(site) if "skipped" not in line] == []
 
@@ -156,7 +156,8 @@ def test_static_files_need_a_policy_or_a_domain(serve: Serve, store: LocalServer
     odd = serve(Dialect(rejected={"policy": NOT_IMPLEMENTED}))
     static = location("staticfiles", "static", bucket=bucket_name)
     fails(
-        at(odd.seen_by(store), static), "nobody can read static files: set the custom_domain that serves them"
+        at(odd.seen_by(store), static),
+        "which make static files public: set custom_domain to a host that serves them",
     )
     applied(at(odd.seen_by(store), but(static, custom_domain="static.example.com")))
 
@@ -165,7 +166,7 @@ def test_versions_that_are_asked_for_are_needed(serve: Serve, store: LocalServer
     odd = serve(Dialect())
     odd.faults.append(Fault("", r"\?versioning", status=501, code="NotImplemented"))
     fails(
-        at(odd.seen_by(store), location(bucket=bucket_name, versioning=True)), "does not support versions, "
+        at(odd.seen_by(store), location(bucket=bucket_name, versioning=True)), "does not support versioning: "
     )
 
 
@@ -179,7 +180,7 @@ def test_what_can_be_read_but_not_written_is_skipped(
     store.client().delete_public_access_block(Bucket=bucket_name)
     lines: list[str] = []
     apply.apply(site, plan.plan(site), tell=lines.append)
-    assert len([line for line in lines if "not supported here, skipped" in line]) == 1
+    assert len([line for line in lines if "not supported by this server, skipped" in line]) == 1
     assert len(lines) == 3
 
 

@@ -205,8 +205,8 @@ OTHERS = {
 def test_what_the_account_itself_is_granted_is_left_alone(foreign: dict[str, Any]) -> None:
     found = compared(account=Account(ACCOUNT), policy=[foreign, *as_wanted(deployment())["policy"]])
     assert not found.conflicts
-    only = "only over TLS and nobody but the account"
-    others = ", and those named below" if foreign["Effect"] == "Allow" else ""
+    only = "requires TLS; open only to the account"
+    others = ", plus those listed below" if foreign["Effect"] == "Allow" else ""
     assert lines(found)["policy"].reason == only + others
 
 
@@ -321,7 +321,7 @@ def test_rules_of_others_stay_and_one_that_deletes_uploads_is_named() -> None:
     assert found.goal[:2] == theirs
     assert len(found.goal) == 4
     assert found.left_alone == (
-        "old: Expiration on * -- it deletes files of the site in time",
+        "old: Expiration on * -- deletes the site's files over time",
         "tmp: Expiration on tmp/*",
     )
 
@@ -424,15 +424,15 @@ IDENTITY = {"Account": ACCOUNT}
             answer("AccessDenied"),
             Account(ACCOUNT, None, "s3:GetAccountPublicAccessBlock failed: AccessDenied"),
         ),
-        (answer("AccessDenied"), None, Account("", None, "GetCallerIdentity of STS failed: AccessDenied")),
+        (answer("AccessDenied"), None, Account("", None, "sts:GetCallerIdentity failed: AccessDenied")),
         (
             exceptions.EndpointConnectionError(endpoint_url="https://sts"),
             None,
             Account(
                 "",
                 None,
-                'GetCallerIdentity of STS failed: Could not connect to the endpoint URL: "https://sts": check the'
-                " network, HTTPS_PROXY and the endpoint_url",
+                'sts:GetCallerIdentity failed: Could not connect to the endpoint URL: "https://sts": check the'
+                " network, HTTPS_PROXY, and the endpoint_url",
             ),
         ),
     ],
@@ -496,10 +496,10 @@ def error(code: str, message: str = "No.") -> str:
 @pytest.mark.parametrize(
     ("head", "get", "words"),
     [
-        ((200, "us-west-2"), (500, ""), "the bucket is in us-west-2, and its storage says eu-central-1"),
+        ((200, "us-west-2"), (500, ""), "the bucket is in us-west-2, but its storage says eu-central-1"),
         # Without s3:ListBucket.
-        ((403, "us-west-2"), (500, ""), "the bucket is in us-west-2, and its storage says eu-central-1"),
-        ((403, REGION), (403, error("RequestTimeTooSkewed")), "The clock of this machine is off"),
+        ((403, "us-west-2"), (500, ""), "the bucket is in us-west-2, but its storage says eu-central-1"),
+        ((403, REGION), (403, error("RequestTimeTooSkewed")), "This machine's clock differs"),
         ((403, ""), (403, error("SignatureDoesNotMatch")), "AWS does not accept the credentials"),
         ((400, ""), (400, error("ExpiredToken")), "The credentials have expired"),
         (
@@ -507,7 +507,7 @@ def error(code: str, message: str = "No.") -> str:
             (403, error("AccessDenied", "Access Denied")),
             "or the bucket belongs to another account",
         ),
-        ((200, REGION), (200, "<ListBucketResult/>"), "S3's answer about encryption can't be understood."),
+        ((200, REGION), (200, "<ListBucketResult/>"), "can't parse S3's response for encryption."),
         ((200, REGION), (501, error("NotImplemented")), "GetBucketEncryption failed: NotImplemented"),
     ],
 )
@@ -561,7 +561,9 @@ def test_a_regional_name_of_another_account_is_rejected_before_it_is_tried(
     monkeypatch.setattr(clients, "command", lambda _target: NoBucket("BucketNamespace"))
     plan.plan(REGIONAL, {TARGET: Account(ACCOUNT)})
     plan.plan(REGIONAL, {TARGET: Account(unknown="no STS")})
-    with pytest.raises(BucketError, match=f"names account {ACCOUNT}, and the credentials are of account 9"):
+    with pytest.raises(
+        BucketError, match=f"the name contains account {ACCOUNT}, but the credentials belong to account 9"
+    ):
         plan.plan(REGIONAL, {TARGET: Account("9" * 12)})
 
 
@@ -580,8 +582,8 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         (
             # S3 names the action only to callers of the bucket's own account.
             answer("AccessDenied", "GetBucketEncryption", "User: a is not authorized to perform: s3:Get..."),
-            "b: these credentials lack s3:GetEncryptionConfiguration: attach what `manage.py s3 policy --role"
-            " setup` prints.",
+            "b: these credentials lack s3:GetEncryptionConfiguration: attach the policy that `manage.py s3"
+            " policy --role setup` prints.",
         ),
         (
             answer("BucketAlreadyExists", "CreateBucket"),
@@ -590,26 +592,25 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         (
             answer("AccessDenied", "GetBucketEncryption", "Access Denied"),
             "b: these credentials lack s3:GetEncryptionConfiguration, or the bucket belongs to another account:"
-            " attach what `manage.py s3 policy --role setup` prints, or choose another name in the option"
+            " attach the policy that `manage.py s3 policy --role setup` prints, or choose another name in the option"
             " bucket_name.",
         ),
         (
             answer("AccessDenied", "PutBucketCors", "User: a is not authorized to perform: s3:PutBucketCORS"),
-            "b: these credentials lack s3:PutBucketCORS: attach what `manage.py s3 policy --role setup`"
+            "b: these credentials lack s3:PutBucketCORS: attach the policy that `manage.py s3 policy --role setup`"
             " prints.",
         ),
         (
             answer(
                 "AccessDenied", "PutBucketPolicy", "... with an explicit deny in a service control policy"
             ),
-            "b: a policy denies these credentials s3:PutBucketPolicy explicitly (... with an explicit deny in"
+            "b: a policy explicitly denies these credentials s3:PutBucketPolicy (... with an explicit deny in"
             " a service control policy): change that policy.",
         ),
         (
             answer("AccessDenied", "PutBucketPolicy", "... prevented by the BlockPublicPolicy setting ..."),
-            "b: Block Public Access rejected PutBucketPolicy. Where the bucket's own is lifted, that is the"
-            " account's or the organization's: have it lifted, or set access to 'private' and a"
-            " cloudfront_distribution, which need nothing public.",
+            "b: Block Public Access rejected PutBucketPolicy: ask the administrator of the account or organization to"
+            " turn it off; or set access to 'private' and a cloudfront_distribution, which need nothing public.",
         ),
         (
             answer("PermanentRedirect", Region="us-west-2"),
@@ -618,36 +619,37 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             answer("ExpiredToken"),
-            "The credentials have expired (ExpiredToken): sign in again (aws login, or aws sso login), or set the new"
+            "The credentials have expired (ExpiredToken): sign in again (aws login or aws sso login), or set new"
             " keys.",
         ),
         (
             answer("InvalidAccessKeyId"),
             "AWS does not accept the credentials (InvalidAccessKeyId): correct AWS_ACCESS_KEY_ID,"
-            " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE.",
+            " AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN, or AWS_PROFILE.",
         ),
         (
             answer("RequestTimeTooSkewed", ServerTime="2026-11-22T10:00:00Z"),
-            "The clock of this machine is off by more than S3 accepts (15 minutes): there it is"
-            " 2026-11-22T10:00:00Z. Correct it.",
+            "This machine's clock differs from S3's by more than 15 minutes (S3's is at 2026-11-22T10:00:00Z): set the"
+            " clock, for example with NTP.",
         ),
         (
             answer(
                 "SignatureDoesNotMatch", message="Signature expired: 20261122T080000Z is now earlier than"
             ),
-            "The clock of this machine is off by more than S3 accepts (15 minutes). Correct it.",
+            "This machine's clock differs from S3's by more than 15 minutes: set the clock, for example with NTP.",
         ),
         (
             answer("OperationAborted"),
-            "b: somebody else is changing it (OperationAborted): run this again in a minute.",
+            "b: another process is changing the bucket (OperationAborted): run this again in a minute.",
         ),
         (
             answer("MalformedPolicy", "PutBucketPolicy", "Invalid\nprincipal"),
-            "b: PutBucketPolicy failed: MalformedPolicy: Invalid principal.",
+            "b: PutBucketPolicy failed: MalformedPolicy: Invalid principal: let `manage.py s3 apply` write the policies"
+            " of buckets, and attach the policies that `manage.py s3 policy` prints without --explain.",
         ),
         (
             exceptions.NoCredentialsError(),
-            "No AWS credentials were found: set AWS_PROFILE, sign in (aws login, or aws sso login), or set"
+            "No AWS credentials were found: set AWS_PROFILE, sign in (aws login or aws sso login), or set"
             " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         ),
         (
@@ -658,7 +660,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
             exceptions.UnauthorizedSSOTokenError(),
             "The credentials could not be renewed (The SSO session associated with this profile has expired"
             " or is otherwise invalid. To refresh this SSO session run aws sso login with the corresponding"
-            " profile): sign in again (aws login, or aws sso login), or set the new keys.",
+            " profile): sign in again (aws login or aws sso login), or set new keys.",
         ),
     ],
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
@@ -672,11 +674,13 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
     [
         (
             "The operation lacked the necessary privileges: status code: 403 <Error><Code>AccessDenied</Code>",
-            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy` prints.",
+            "b: these credentials lack s3:PutObject: attach the policy that `manage.py s3 policy --role"
+            " deploy` prints.",
         ),
         (
             "Client error with status code: 403 Forbidden",
-            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy` prints.",
+            "b: these credentials lack s3:PutObject: attach the policy that `manage.py s3 policy --role"
+            " deploy` prints.",
         ),
         (
             "received redirect without LOCATION",
@@ -685,12 +689,12 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
         (
             "status code: 404 <Error><Code>NoSuchBucket</Code>",
-            "b: there is no such bucket: create it with `manage.py s3 apply`, or correct the option"
+            "b: the bucket does not exist: create it with `manage.py s3 apply`, or correct the option"
             " bucket_name and the region.",
         ),
         (
             'Generic S3 error\nDebug: ... "Connection refused" ...',
-            "b: S3 does not answer (Connection refused): check the network, HTTPS_PROXY and the endpoint_url.",
+            "b: S3 is not responding (Connection refused): check the network, HTTPS_PROXY, and the endpoint_url.",
         ),
     ],
 )
@@ -709,28 +713,28 @@ def test_the_text() -> None:
     found = compared(site, policy=[theirs], lifecycle=[], ownership="ObjectWriter")
     assert show.as_text([found], width=100).splitlines() == [
         "acme-media: uploads (private)",
-        "  + lifecycle            removes the parts of interrupted uploads after a week, and direct uploads",
-        "                         that the site did not accept after a day",
+        "  + lifecycle            deletes the parts of interrupted uploads after a week, and direct uploads",
+        "                         that the site didn't accept after a day",
         '      + ID: django-s3-incomplete-uploads; Status: Enabled; Filter.Prefix: "";',
         "          AbortIncompleteMultipartUpload.DaysAfterInitiation: 7",
         "      + ID: django-s3-pending; Status: Enabled; Filter.Prefix: pending/; Expiration.Days: 1;",
         "          NoncurrentVersionExpiration.NoncurrentDays: 1;",
         "          AbortIncompleteMultipartUpload.DaysAfterInitiation: 1",
-        "  ~ ownership            ACLs are off, so none can open anything",
+        "  ~ ownership            ACLs are off, so none can grant access",
         "      - ObjectWriter",
         "      + BucketOwnerEnforced",
-        "  ! policy               nobody but the account",
+        "  ! policy               open only to the account",
         "      ! conflict: Theirs: allow everyone s3:GetObject on acme-media/*",
         "        `manage.py s3 apply --replace-conflicting` removes just this",
-        "      . left out: the statement that demands TLS: this endpoint is plain http on this machine",
-        "  = as wanted            encryption, cors, bucket ACL, public access block",
+        "      . omitted: the TLS-only statement, because this endpoint is plain http on this machine",
+        "  = up to date           encryption, cors, bucket ACL, public access block",
         "",
         "To do: 2 changes, 1 conflict to resolve.",
     ]
     verbose = show.as_text([found], width=100, verbose=True)
     assert "\n  = bucket               is in eu-central-1\n" in verbose
-    assert "\n  = encryption           S3 encrypts what is stored, with its own keys\n" in verbose
-    assert "as wanted" not in verbose
+    assert "\n  = encryption           S3 encrypts objects with its own keys\n" in verbose
+    assert "up to date" not in verbose
 
 
 def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
@@ -738,7 +742,7 @@ def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
     assert "\x1b" not in show.as_text(found)
     painted = show.as_text(found, lambda kind, text: f"<{kind}>{text}</>")
     assert "<heading>acme-media: uploads (private)</>" in painted
-    assert "\n<add>  + lifecycle</>            removes" in painted
+    assert "\n<add>  + lifecycle</>            deletes" in painted
 
 
 @pytest.mark.parametrize("width", [70, 100])

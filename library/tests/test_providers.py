@@ -123,7 +123,7 @@ def test_a_region_that_does_not_fit_the_host(settings: Any, endpoint: str, regio
     found = checks.all_checks()
     assert [each.id for each in found] == ["s3kit.W013"] * bool(meant)
     if meant:
-        assert f"The region {region!r} is not that of" in found[0].msg
+        assert f"The region is {region!r}, but the endpoint_url" in found[0].msg
         assert f"Set AWS_S3_REGION_NAME to {meant}" in str(found[0].hint)
 
 
@@ -204,7 +204,7 @@ def test_plan_and_apply_end_with_what_they_say(
     with writes(site) as made:
         apply.apply(site, again)
     assert {operation for operation, _ in made} <= {"PutObject", "DeleteObject", "PutBucketCors"}
-    assert "not supported here, skipped" in show.as_text(again, width=1000) or not any(
+    assert "not supported by this server, skipped" in show.as_text(again, width=1000) or not any(
         known.lacks(title) for title in SUBS
     )
 
@@ -222,7 +222,9 @@ def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServ
     partly = {"minio": {"lifecycle": "missing"}, "garage": {"lifecycle": "different"}}
     partly["ceph"] = {"public access block": "optional"}
     assert states == dict.fromkeys(lacks, "not supported") | LEFT[name] | partly.get(name, {})
-    unblocked = "public access block: without BlockPublicAcls, with which the server denies every upload"
+    unblocked = (
+        "public access block: BlockPublicAcls left off, because with it the server denies every upload"
+    )
     assert (f"{bucket_name}: {unblocked}" in told) == (name == "ceph")
     assert not odd.deleted
 
@@ -245,29 +247,29 @@ def test_what_a_site_cannot_do_without_fails_before_anything_is_made(
                 plan.plan(site)
     if known.lacks("policy"):
         site = on(odd, at(odd.seen_by(store), location("staticfiles", "static", bucket=bucket_name)), name)
-        with pytest.raises(BucketError, match="set the custom_domain that serves them"):
+        with pytest.raises(BucketError, match="set custom_domain to a host that serves them"):
             plan.plan(site)
     assert not odd.count("PUT")
 
 
 # What the doctor says of a private site, beside what is in order: a line each.
 DOCTOR: dict[str, list[str]] = {
-    "r2": ["server: Cloudflare R2 has no policy"],
-    "b2": ["if-none-match: Backblaze B2 has no conditional writes"],
-    "digitalocean": ["server: DigitalOcean Spaces has no encryption"],
+    "r2": ["server: Cloudflare R2 does not support policy"],
+    "b2": ["if-none-match: Backblaze B2 does not support conditional writes"],
+    "digitalocean": ["server: DigitalOcean Spaces does not support encryption"],
     "hetzner": [
-        "server: Hetzner Object Storage has no encryption",
-        "server: Hetzner Object Storage has no ownership",
+        "server: Hetzner Object Storage does not support encryption",
+        "server: Hetzner Object Storage does not support ownership",
     ],
     "wasabi": [],
-    "minio": ["server: MinIO and AIStor has no public access block"],
-    "ceph": ["server: Ceph Object Gateway has no ownership"],
+    "minio": ["server: MinIO and AIStor does not support public access block"],
+    "ceph": ["server: Ceph Object Gateway does not support ownership"],
     "garage": [
-        "if-none-match: Garage has no conditional writes",
-        "server: Garage has no encryption",
-        "server: Garage has no policy",
+        "if-none-match: Garage does not support conditional writes",
+        "server: Garage does not support encryption",
+        "server: Garage does not support policy",
     ],
-    "seaweedfs": ["server: SeaweedFS has no public access block"],
+    "seaweedfs": ["server: SeaweedFS does not support public access block"],
     "rustfs": [],
 }
 

@@ -421,12 +421,15 @@ def test_less_than_one_is_refused(house: House) -> None:
 def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
-    assert "these credentials lack s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert (
+        "these credentials lack s3:ListBucket: attach the policy that `manage.py s3 policy --role prune`"
+        in text
+    )
     assert len(text.splitlines()) == 1
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
     settings.STORAGES = s3_storages(media={"bucket_name": house.site.media_bucket})
-    assert house.fails() == "No storage of static files in STORAGES is on S3."
+    assert house.fails() == "STORAGES has no static files on S3."
     settings.USE_S3 = False
     assert "USE_S3" in house.fails()
 

@@ -594,7 +594,7 @@ def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) ->
     one.write(**{"a.txt": b"a"})
     for options, expected in (
         ({"bucket_name": ""}, "bucket_name"),
-        ({"region_name": "no_where"}, "'no_where' cannot be one"),
+        ({"region_name": "no_where"}, "'no_where' is not a valid name"),
         ({"access": "everybody"}, "access"),
         ({"bucket_name": "there-is-no-such-bucket-here"}, "s3:ListBucket"),
     ):

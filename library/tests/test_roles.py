@@ -578,7 +578,7 @@ def test_without_its_probe_the_encryption_stays(s3_site: MakeSite, act_as: ActAs
     apply.apply(wanted, plan.plan(wanted, replace=True), replace=True, tell=lines.append)
     assert len(lines) == 1
     assert (
-        f"{site.static_bucket}: encryption: not supported here, skipped (these credentials lack s3:Put"
+        f"{site.static_bucket}: encryption: not supported by this server, skipped (these credentials lack s3:Put"
         in lines[0]
     )
 

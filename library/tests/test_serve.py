@@ -125,7 +125,7 @@ def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
         (child,) = processes_of(data)
         os.kill(int(child), signal.SIGKILL)
         assert serve.process.wait(60) == 1
-        until(lambda: "MiniStack ended by itself with code -9" in serve.output)
+        until(lambda: "MiniStack exited unexpectedly with code -9" in serve.output)
     with serving(tmp_path) as (serve, endpoint):
         got = site_client(endpoint, data).get_object(Bucket=MEDIA, Key="media/a")
         assert got["Body"].read() == b"a"
@@ -156,13 +156,13 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = refused(tmp_path, "--port", port)
-    assert message == f"Port {port} of 127.0.0.1 is taken: name another, or 0 for any free one"
+    assert message == f"Port {port} of 127.0.0.1 is in use: choose another one, or 0 for any free port"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "s3").touch()
     message = refused(tmp_path, "--port", "0")
-    assert message.startswith(f"The local S3 server cannot write to {tmp_path / 's3'}: ")
+    assert message.startswith(f"The local S3 server can't write to {tmp_path / 's3'}: ")
 
 
 def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_without_uv_and_pip_the_error_says_what_to_install(
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     for name in ("executable", "_base_executable"):
         monkeypatch.setattr(sys, name, "/bin/false")
-    with pytest.raises(LocalServerError, match=r"neither uv nor pip was found\. Install uv\.$"):
+    with pytest.raises(LocalServerError, match=r"without uv or pip: install uv\.$"):
         packages()
     assert not list((tmp_path / "cache").iterdir())
 
@@ -262,7 +262,7 @@ def test_every_command_uses_it_and_no_key_of_the_shell_gets_there(tmp_path: Path
 def test_without_it_a_command_says_so_in_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
     with started(*words, TEST_FOLDER=str(tmp_path)) as command:
         assert command.ended() == 1
-    assert "The local S3 server is not running: start it with `make run`, or" in command.output
+    assert "The local S3 server is not running: start it with `make run` or" in command.output
     assert "Traceback" not in command.output
 
 
@@ -294,7 +294,7 @@ def test_the_setup_can_be_rehearsed_on_an_empty_server(tmp_path: Path) -> None:
         for words in (["collectstatic", "--no-input"], ["s3", "doctor", "--local"]):
             assert "manage.py s3 apply --local" in manage(tmp_path, *words, expect=1)
         assert "read back" in manage(tmp_path, "s3", "apply", "--local", "--no-input")
-        assert "everything is as wanted" in manage(tmp_path, "s3", "plan", "--local")
+        assert "everything is up to date" in manage(tmp_path, "s3", "plan", "--local")
         assert "uploaded" in manage(tmp_path, "collectstatic", "--no-input")
         assert "not ok" not in manage(tmp_path, "s3", "doctor", "--local")
         assert anonymous(f"{endpoint}/{STATIC}/static/staticfiles.json").status == 200
@@ -396,5 +396,5 @@ def test_the_sites_own_port_taken_ends_it_all(tmp_path: Path) -> None:
         words = ["s3", "run", "--port", taken.getsockname()[1], "--s3-port", 0]
         with started(*words, TEST_FOLDER=str(tmp_path)) as run:
             assert run.ended() == 1
-    assert "is taken" in run.output
+    assert "is in use" in run.output
     assert "Traceback" not in run.output

@@ -216,7 +216,7 @@ def test_what_is_not_ok_comes_first_with_one_fix_for_all_that_it_repairs() -> No
         "Can't tell",
         "  account block    no right to look",
         "",
-        "Not probed, because it depends on what is not ok",
+        "Not probed, because it depends on a failed probe",
         "  static files as visitors see them",
         "",
         "Ok",

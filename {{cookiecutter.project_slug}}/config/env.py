@@ -1,4 +1,4 @@
-"""Read the settings' variables from the process's environment and a .env file."""
+"""Reads the settings' environment variables, from the process and from a .env file."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,20 +21,20 @@ POSTGRESQL = {
 }
 # Readers don't wait for a writer, and a writer takes its lock at the start instead of failing later.
 SQLITE = {
-    "factory": PrivateDatabase,  # which only its owner can read
+    "factory": PrivateDatabase,  # only its owner can read the file
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     "transaction_mode": "IMMEDIATE",
 }
 
 
 class Env(environ.Env):
-    """django-environ, where a blank value counts as unset and errors name every variable at fault."""
+    """django-environ's Env, except that it ignores blank values, and errors name all missing variables."""
 
     ENVIRON: dict[str, str] = {}
 
     @classmethod
     def read(cls, env_file: Path) -> "Env":
-        """Return the variables of the process, then those of `env_file`. The process's win."""
+        """Return the variables of the process and of `env_file`. The process's override the file's."""
         cls.ENVIRON = {}
         cls.read_env(env_file)
         cls.ENVIRON = _without_blanks(cls.ENVIRON) | _without_blanks(os.environ)
@@ -42,40 +42,40 @@ class Env(environ.Env):
 
     @classmethod
     def load(cls, env_file: Path) -> "Env":
-        """Read the variables and hand them to the process, because boto3 looks for its own only there."""
+        """Read the variables and export them to the process, because boto3 looks only there."""
         env = cls.read(env_file)
         os.environ |= cls.ENVIRON
         return env
 
     def text(self, name: str, default: str = "") -> str:
-        """Return a variable unchanged. django-environ itself takes a leading $ for another variable's name."""
+        """Return a variable unchanged. django-environ's `str` resolves a leading $ as another variable's name."""
         return self.ENVIRON.get(name, default)
 
     def texts(self, name: str) -> list[str]:
-        """Return the parts of a variable between its commas, without spaces and slashes at their ends."""
+        """Return the comma-separated parts of a variable, without surrounding spaces and trailing slashes."""
         parts = (part.strip().rstrip("/") for part in self.text(name).split(","))
         return [part for part in parts if part]
 
     def choice(self, name: str, *choices: str, default: str) -> str:
-        """Return a variable that must have one of a few values."""
+        """Return a variable in lower case; raise ImproperlyConfigured if it is none of the choices."""
         value = self.text(name, default)
         if value.lower() not in choices:
             raise ImproperlyConfigured(f"{name} is {value!r}. Set it to one of: {', '.join(choices)}.")
         return value.lower()
 
     def require(self, *names: str, hint: str) -> None:
-        """Raise one error that names every one of `names` that is missing."""
+        """Raise one error that names all missing variables."""
         if missing := [name for name in names if name not in self.ENVIRON]:
             raise ImproperlyConfigured(f"Set {' and '.join(missing)} in the environment or .env. {hint}")
 
 
 @contextmanager
 def valid(name: str, example: str) -> Iterator[None]:
-    """Turn what a variable's parser raises into one line that does not show the value, which may be a secret."""
+    """Replace a parser's exception with a message that does not show the value, which may be a secret."""
     try:
         yield
     except (KeyError, ValueError, ImproperlyConfigured):
-        raise ImproperlyConfigured(f"{name} is not valid. An example: {example}") from None
+        raise ImproperlyConfigured(f"{name} is not valid. Example: {example}") from None
 
 
 def _without_blanks(variables: Mapping[str, str]) -> dict[str, str]:
@@ -88,7 +88,7 @@ def env_file() -> Path:
 
 
 def database(config: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry of DATABASES with this site's defaults. Options in the URL win."""
+    """Return an entry of DATABASES with this site's defaults. Options in the URL override them."""
     options = config.get("OPTIONS", {})
     if config["ENGINE"] == "django.db.backends.sqlite3":
         return config | {"OPTIONS": SQLITE | options}

@@ -1,7 +1,7 @@
 """The logging configuration that Django and gunicorn share.
 
-The access log goes to stdout, everything else to stderr: as text, or with DJANGO_LOG_FORMAT=json as one JSON
-object a line. Links to S3 lose their signatures in both.
+The access log goes to stdout, and everything else to stderr. The format is text, or JSON lines with
+DJANGO_LOG_FORMAT=json. Both remove signatures from links to S3.
 """
 
 import logging
@@ -16,20 +16,20 @@ CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
 
 
 class Plain(WithoutSignatures, logging.Formatter):
-    """Text for people, where only a traceback has more than one line."""
+    """Formats a record as text, on one line unless it has a traceback."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Escape control characters, so that a visitor's path or header can't forge a line."""
+        """Escape control characters, so a visitor's path or header can't forge a line."""
         return super().formatMessage(record).translate(CONTROLS)
 
 
 class Json(WithoutSignatures, JsonFormatter):
-    """JSON for programs, with the method, path and id of the request that a line belongs to."""
+    """Formats a record as JSON, with the method, path, and ID of its request."""
 
     def add_fields(self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: Any) -> None:
         """Add the request's fields."""
         super().add_fields(log_data, record, message_dict)
-        # Not the request itself, which would be logged with its query string.
+        # Don't log the request itself, which includes its query string.
         request = log_data.pop("request", None)
         if hasattr(request, "method"):
             log_data |= {"method": request.method, "path": request.path}
@@ -83,8 +83,8 @@ def configuration(log_format: str) -> dict[str, Any]:
             # By default, Django mails errors to ADMINS and prints none of them with debug off.
             "django": {"handlers": [], "level": "INFO"},
             "axes": {"level": "WARNING"},  # failed logins and locks
-            "botocore.credentials": {"level": "WARNING"},  # it logs at each start where it found them
-            "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns of each answer to HEAD that has a body
+            "botocore.credentials": {"level": "WARNING"},  # at each start, it logs where it found them
+            "gunicorn.http.wsgi": {"level": "ERROR"},  # it warns about each response to HEAD that has a body
             "py.warnings": {"filters": ["once"]},
             "gunicorn.error": {"handlers": ["stderr"], "propagate": False},
             "gunicorn.access": {"handlers": ["stdout"], "propagate": False},

@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 HEADERS = {
-    # Pages depend on the user and hold signed links that expire. Not no-store, with which "Back" loads pages anew.
+    # Pages depend on the user, and contain signed links that expire. Not no-store, which makes "Back" reload pages.
     "Cache-Control": "private, no-cache",
-    # No other site may load a page of this one as its image, script or frame.
+    # Other sites may not load this site's pages as images or scripts.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
@@ -24,7 +24,7 @@ HEADERS = {
 def health(get_response: GetResponse) -> GetResponse:
     """Answer /healthz (this process runs) and /readyz (the database and the static files are available).
 
-    It comes first in MIDDLEWARE, because load balancers ask over plain http and by IP address.
+    It must come first in MIDDLEWARE, because load balancers use plain http and an IP address.
     """
 
     def middleware(request: HttpRequest) -> HttpResponse:
@@ -38,13 +38,13 @@ def health(get_response: GetResponse) -> GetResponse:
 
 
 def failures() -> list[str]:
-    """Return what keeps pages from working, and log why. S3 is not asked: a restart would not bring it back."""
+    """Return what is not available, and log why. S3 is not checked, because a restart would not fix it."""
     found = []
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Exception:
-        logger.warning("Not ready: the database does not answer", exc_info=True)
+        logger.warning("Not ready: the database is not available", exc_info=True)
         found.append("database")
     if not manifest_is_loaded():
         logger.warning("Not ready: no manifest of static files is loaded")

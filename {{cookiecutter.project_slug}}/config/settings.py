@@ -1,4 +1,4 @@
-"""Django settings. What differs between machines comes from environment variables, which README.md lists."""
+"""Django settings. Values that differ between machines come from environment variables, which README.md lists."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ SITE_NAME = env.text("DJANGO_SITE_NAME", "My Site")
 
 # Security
 
-# Debug mode shows the settings to every visitor, so nothing but this variable turns it on.
+# Debug mode shows the settings to every visitor, so only this variable turns it on.
 DEBUG = env.bool("DJANGO_DEBUG", default=False)
 
 _required = ["DJANGO_SECRET_KEY"] if DEBUG else ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]
@@ -30,28 +30,28 @@ SECRET_KEY = env.text("DJANGO_SECRET_KEY")
 
 ALLOWED_HOSTS = env.texts("DJANGO_ALLOWED_HOSTS")
 
-# Where visitors find the site, such as https://www.example.com. The buckets' CORS rules allow these origins too.
+# The site's origins, such as https://www.example.com. The buckets' CORS rules allow them too.
 CSRF_TRUSTED_ORIGINS = env.texts("DJANGO_SITE_ORIGINS")
 
-# For a site behind plain http, DJANGO_SECURE_SSL_REDIRECT=false turns off secure cookies and HSTS as well.
+# For a site on plain http, DJANGO_SECURE_SSL_REDIRECT=false also turns off secure cookies and HSTS.
 SECURE_SSL_REDIRECT = env.bool("DJANGO_SECURE_SSL_REDIRECT", default=not DEBUG)
 SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT
 CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_SSL_REDIRECT
-# The browsers' preload list is hard to leave, so joining it is left to you.
+# The browsers' HSTS preload list is hard to leave, so the decision to join it is yours.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 
-# Set it only behind a proxy that always sets the header itself: any visitor could send it otherwise.
+# Set this only behind a proxy that always sets the header itself. Otherwise, any visitor could send it.
 if _header := env.text("DJANGO_SECURE_PROXY_SSL_HEADER"):
     SECURE_PROXY_SSL_HEADER = ("HTTP_" + _header.upper().replace("-", "_"), "https")
 
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# What pages may load. The words STATIC_FILES, UPLOADS and DIRECT_UPLOADS stand for the storages' addresses.
-# SELF as a source of scripts is for the admin's list of translations; blob: previews a file before it is sent; data:
-# shows icons of style sheets, such as Bootstrap's.
+# What pages may load. STATIC_FILES, UPLOADS, and DIRECT_UPLOADS are replaced with the addresses of the storages.
+# Scripts from SELF are the admin's translations, blob: is for previews of chosen files, and data: is for icons in style
+# sheets, such as Bootstrap's.
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
     "DIRECTIVES": {
         "default-src": [NONE],
@@ -98,7 +98,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "s3kit.serving.bodies.limit",  # after what it needs to know the user, and before anything reads a body
+    "s3kit.serving.bodies.limit",  # after the user is known, and before anything reads a body
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -149,18 +149,18 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 
-# django-axes logs failed logins, and locks a name for an address, so that nobody is locked out at another one.
+# django-axes logs failed logins, and locks a username for one IP address. The user can still log in from others.
 AXES_FAILURE_LIMIT = 10
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_TEMPLATE = "429.html"
-AXES_SENSITIVE_PARAMETERS: list[str] = []  # the log has name and address; the password is never in it
-AXES_DISABLE_ACCESS_LOG = True  # keep no table of who logged in when
+AXES_SENSITIVE_PARAMETERS: list[str] = []  # log the username and address; the password is never logged
+AXES_DISABLE_ACCESS_LOG = True  # don't store who logged in and when
 AXES_CLIENT_IP_CALLABLE = "s3kit.serving.addresses.client_address"
 
-# How many proxies in front of the site add the address they see to X-Forwarded-For. A visitor could send that too.
+# The number of proxies that append the client's address to X-Forwarded-For. A visitor can send that header too.
 with valid("DJANGO_PROXIES", "1"):
     AXES_IPWARE_PROXY_COUNT = env.int("DJANGO_PROXIES", default=0)
 
@@ -182,13 +182,13 @@ USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# `manage.py s3 manifest` writes it into an image, so that a server asks S3 for nothing at its start.
+# `manage.py s3 manifest` writes this file into an image, so a server doesn't need S3 to start.
 STATICFILES_MANIFEST = BASE_DIR / "staticfiles.json"
 
 MEDIA_URL = "media/"
 MEDIA_ROOT = BASE_DIR / "var" / "media"
 
-# "local" is the local S3 server, "true" the S3 of the AWS_* variables, "false" the local disk.
+# "local" uses the local S3 server, "true" the S3 that the AWS_* variables name, and "false" the local disk.
 USE_S3: str | bool = env.choice("USE_S3", "local", "true", "false", default="local" if DEBUG else "true")
 USE_S3 = USE_S3 if USE_S3 == "local" else USE_S3 == "true"
 
@@ -232,11 +232,11 @@ else:
     }
 
 
-# Email. Django 6.1 replaces the EMAIL_* settings by MAILERS, which 5.2 does not have.
+# Email. Django 6.1 replaces the EMAIL_* settings with MAILERS, which 5.2 does not have.
 
 with valid("EMAIL_URL", "smtp+tls://user:password@smtp.example.com:587"):
     _email = env.email_url("EMAIL_URL", default="consolemail://" if DEBUG else "smtp://localhost:25")
-_email["EMAIL_TIMEOUT"] = 10  # seconds; by default Django waits for a mail server for ever
+_email["EMAIL_TIMEOUT"] = 10  # seconds; by default Django waits forever for a mail server
 if django.VERSION >= (6, 1):
     MAILERS = {"default": mailer(_email)}
 else:

@@ -1,15 +1,15 @@
-"""Where the site's files live: static files and uploads, each in a bucket or under a prefix of its own."""
+"""The site's storages for static files and uploads, each with its own bucket or prefix."""
 
 from s3kit import storages
 
 
 class StaticStorage(storages.StaticStorage):
-    """CSS, JavaScript and images that belong to the code: public, published by `manage.py collectstatic`."""
+    """Static files, which are public. `manage.py collectstatic` uploads them."""
 
     location = "static/"
 
 
 class MediaStorage(storages.MediaStorage):
-    """Users' uploads: private unless AWS_MEDIA_ACCESS says otherwise, and never overwritten."""
+    """Uploads, which are private unless AWS_MEDIA_ACCESS says otherwise, and never overwritten."""
 
     location = "media/"

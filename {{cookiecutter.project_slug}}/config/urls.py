@@ -10,6 +10,6 @@ urlpatterns = [
     path("accounts/", include("users.urls")),
     path("uploads/", include("s3kit.uploads.urls")),
     path("", include("gallery.urls")),
-    # Uploads on local disk. With debug off, Django adds nothing here.
+    # Uploads on the local disk. Django serves them only in debug mode.
     *static(settings.MEDIA_URL, document_root=settings.MEDIA_ROOT),
 ]

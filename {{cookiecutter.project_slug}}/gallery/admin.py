@@ -1,4 +1,4 @@
-"""Pictures and films in the admin, to describe and to delete."""
+"""The admin of pictures and films, for editing descriptions and deleting."""
 
 from django.contrib import admin
 from django.shortcuts import redirect
@@ -17,5 +17,5 @@ class PictureAdmin(admin.ModelAdmin):
     readonly_fields = ("image", "film", "width", "height", "uploaded_by", "created_at")
 
     def add_view(self, request, form_url="", extra_context=None):
-        """Send the user to the gallery's form: only that checks files and removes their metadata."""
+        """Redirect to the gallery's form, because only that checks files and removes metadata."""
         return redirect("add_picture")

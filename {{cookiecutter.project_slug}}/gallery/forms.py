@@ -10,7 +10,7 @@ PICTURE = Kind(
     types=["jpg", "jpeg", "png", "webp", "avif", "gif"],
     max_bytes=10 * 1024**2,
     upload_to="pictures/",
-    check=images.clean_picture,  # encodes it anew, without its metadata
+    check=images.clean_picture,  # re-encodes it without its metadata
     may_upload="gallery.add_picture",
 )
 FILM = Kind(
@@ -20,12 +20,12 @@ FILM = Kind(
     check=films.check_film,
     may_upload="gallery.add_picture",
 )
-# Of a file that comes with the form, because there is no JavaScript or no S3. It passes through Django.
+# For a file that the browser sends with the form, without JavaScript or without S3. It passes through Django.
 FORM_MAX_BYTES = 100 * 1024**2
 
 
 class PictureForm(forms.ModelForm):
-    """A file, which the browser sends to S3 when it is chosen, and its description."""
+    """A file and its description. The browser uploads the file to S3 as soon as the user chooses it."""
 
     file = DirectFileField(
         label="Picture or film",
@@ -42,18 +42,18 @@ class PictureForm(forms.ModelForm):
         error_messages = {"alt": {"required": "Please describe it in a few words."}}
 
     def __init__(self, *args, user=None, **kwargs):
-        """Take the user, whose permission and quota the field checks."""
+        """Store the user, whose permission and quota the file field checks."""
         super().__init__(*args, **kwargs)
         self.user = self.instance.uploaded_by = user
         limits = (PICTURE.max_bytes, FILM.max_bytes if available() else FORM_MAX_BYTES)
         picture_limit, film_limit = (filesizeformat(limit).replace(".0", "") for limit in limits)
         self.fields["file"].help_text = (
-            f"A JPEG, PNG, WebP, AVIF or still GIF picture of up to {picture_limit},"
+            f"A JPEG, PNG, WebP, AVIF, or still GIF picture of up to {picture_limit},"
             f" or an MP4 or WebM film of up to {film_limit}."
         )
 
     def save(self, commit=True):
-        """Save the picture with its file as a film or as an image."""
+        """Save the picture with the file in `film` or `image`."""
         file = self.cleaned_data["file"]
         setattr(self.instance, "film" if films.is_film(file.name) else "image", file)
         return super().save(commit)

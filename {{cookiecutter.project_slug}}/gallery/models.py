@@ -1,4 +1,4 @@
-"""Pictures and films, whose files are deleted with their rows."""
+"""Pictures and films. Deleting one also deletes its file."""
 
 from django.conf import settings
 from django.db import models, transaction
@@ -10,7 +10,7 @@ from django.dispatch import receiver
 class Picture(models.Model):
     """A picture or a film: it has an image or a film, never both."""
 
-    # The row holds the size, so that a page of pictures opens none of their files. A film has no size.
+    # Storing the size means that a page of pictures doesn't open their files. A film has no size.
     image = models.ImageField(upload_to="pictures/", blank=True, width_field="width", height_field="height")
     width = models.PositiveIntegerField(null=True, blank=True, editable=False)
     height = models.PositiveIntegerField(null=True, blank=True, editable=False)
@@ -51,14 +51,14 @@ class Picture(models.Model):
 
     @property
     def what(self) -> str:
-        """What to call it in a sentence."""
+        """The word for it in a sentence."""
         return "film" if self.film else "picture"
 
 
 @receiver(post_delete, sender=Picture)
 def delete_file(instance, using, **kwargs):
-    """Delete the file once the row is gone for good. The admin and querysets don't call Picture.delete()."""
+    """Delete the file once the row is gone. This is a signal because querysets don't call Picture.delete()."""
     file = instance.file
     if file:
-        # robust: if the storage fails, the error is logged. The row is gone, so an error page would be wrong.
+        # robust logs an error of the storage. The row is gone, so an error page would be wrong.
         transaction.on_commit(lambda: file.storage.delete(file.name), using=using, robust=True)

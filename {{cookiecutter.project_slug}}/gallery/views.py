@@ -1,4 +1,4 @@
-"""The gallery's pages: everyone can look, and who has the permissions can add and delete."""
+"""The gallery's pages: everyone can view them, and users with permission can add and delete pictures."""
 
 import logging
 
@@ -31,14 +31,14 @@ def home(request):
 @permission_required("gallery.add_picture", raise_exception=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_picture(request):
-    """Show the form and add what is posted."""
+    """Show the form, and add the posted picture or film."""
     form = PictureForm(request.POST or None, request.FILES or None, user=request.user)
     if form.is_valid():
         try:
             with transaction.atomic():
                 picture = form.save()
-        except Exception:  # each storage raises errors of its own
-            logger.exception("A picture or film was not saved")
+        except Exception:  # each storage raises different errors
+            logger.exception("A picture or film could not be saved")
             form.add_error(None, NOT_SAVED)
         else:
             messages.success(request, f"The {picture.what} was added.")
@@ -50,7 +50,7 @@ def add_picture(request):
 @permission_required("gallery.delete_picture", raise_exception=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_picture(request, pk):
-    """Ask whether to delete a picture, and delete it when the answer is posted."""
+    """Ask for confirmation, and delete the picture on POST."""
     picture = get_object_or_404(Picture, pk=pk)
     if request.method != "POST":
         return render(request, "gallery/delete.html", {"picture": picture})

@@ -1,4 +1,4 @@
-"""The settings for tests: .env.example's, so that neither your .env nor your shell changes a result."""
+"""Settings for tests. They use .env.example, so neither your .env nor your shell can change a result."""
 
 import os
 import secrets
@@ -13,7 +13,7 @@ os.environ["DJANGO_ENV_FILE"] = str(Path(__file__).resolve().parent.parent / ".e
 
 from config.settings import *  # noqa: E402, F403
 
-# Never the database of DATABASE_URL, which may be the live one.
+# Never use the database in DATABASE_URL, which may be the live one.
 if _url := os.environ.get("TEST_DATABASE_URL"):
     from config.env import database
     from config.settings import env
@@ -21,4 +21,4 @@ if _url := os.environ.get("TEST_DATABASE_URL"):
     DATABASES = {"default": database(env.db_url_config(_url))}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # fast
-AXES_ENABLED = False  # or client.login(), which has no request to count attempts by, would raise an exception
+AXES_ENABLED = False  # client.login() has no request, which django-axes requires

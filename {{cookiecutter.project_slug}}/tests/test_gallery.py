@@ -1,4 +1,4 @@
-"""The gallery: who may add and delete, what a page shows, and what happens to the files."""
+"""Tests of the gallery: permissions, uploads, pages, and the files on S3."""
 
 import io
 import re
@@ -51,21 +51,21 @@ def user_with(name, *permissions, **values):
     return user
 
 
-def codes(answer):
-    """Return the codes of what is wrong with the file of a form that is shown again."""
-    return [error.code for error in answer.context["form"].errors["file"].as_data()]
+def codes(response):
+    """Return the error codes of the form's file."""
+    return [error.code for error in response.context["form"].errors["file"].as_data()]
 
 
 @pytest.fixture
 def editor(client):
-    """Return a client that is logged in as a user who may add and delete."""
+    """Return a client that is logged in as a user with permission to add and delete."""
     client.force_login(user_with("editor", "add_picture", "delete_picture"))
     return client
 
 
 @pytest.fixture
 def files():
-    """Return a function that lists the files in a folder of the storage, from an empty storage on."""
+    """Empty the storage, and return a function that lists the files in a folder."""
 
     def found(folder="pictures"):
         return default_storage.listdir(folder)[1] if default_storage.exists(folder) else []
@@ -90,7 +90,7 @@ def test_a_picture_is_added_without_its_metadata(editor, files):
     assert 'alt="A lake"' in page
 
 
-def test_a_film_is_added_as_it_is(editor, files):
+def test_a_film_is_added_unchanged(editor, files):
     post(editor, FILM, "Waves.mp4")
     added = Picture.objects.get()
     with added.film.open() as file:
@@ -100,9 +100,9 @@ def test_a_film_is_added_as_it_is(editor, files):
 
 BAD = {
     "empty": (b"", "photo.jpg"),
-    "no picture": (b"<!doctype html><script>alert(1)</script>", "photo.jpg"),
+    "not a picture": (b"<!doctype html><script>alert(1)</script>", "photo.jpg"),
     "half a picture": (photo()[:300], "photo.jpg"),
-    "no film": (b"#!/bin/sh", "film.mp4"),
+    "not a film": (b"#!/bin/sh", "film.mp4"),
     "another kind of film": (FILM, "film.webm"),
 }
 
@@ -110,17 +110,17 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_upload_is_rejected_with_a_message(editor, files, case):
     data, name = BAD[case]
-    answer = post(editor, data, name)
-    assert answer.status_code == 200
-    (message,) = answer.context["form"].errors["file"]
-    assert f"<li>{message}</li>" in answer.content.decode()
+    response = post(editor, data, name)
+    assert response.status_code == 200
+    (message,) = response.context["form"].errors["file"]
+    assert f"<li>{message}</li>" in response.content.decode()
     assert not Picture.objects.exists()
     assert files() == files("films") == []
 
 
 def test_a_file_over_the_limit_is_rejected(editor, files):
-    answer = post(editor, b"\xff" * (forms.PICTURE.max_bytes + 1))
-    assert codes(answer) == ["too_large"]
+    response = post(editor, b"\xff" * (forms.PICTURE.max_bytes + 1))
+    assert codes(response) == ["too_large"]
     assert files() == []
 
 
@@ -129,14 +129,14 @@ def test_a_file_needs_a_description(editor, files):
     assert files() == []
 
 
-def test_a_user_can_add_so_many_an_hour(editor, settings):
+def test_uploads_per_hour_are_limited(editor, settings):
     settings.S3KIT_UPLOADS = {"PER_HOUR": 1}
     post(editor, photo())
     assert codes(post(editor, photo())) == ["rate_limited"]
     assert Picture.objects.count() == 1
 
 
-def test_a_storage_that_fails_is_reported_and_leaves_no_row(editor, monkeypatch):
+def test_a_storage_failure_shows_an_error_and_saves_no_row(editor, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("no space left")
 
@@ -156,10 +156,10 @@ def test_the_command_adds_a_picture(tmp_path, files):
             call_command("add_picture", tmp_path / name, "Nothing")
 
 
-# Who may do what
+# Permissions and deletion
 
 
-def test_visitors_look_and_only_permissions_let_change(client, files):
+def test_adding_and_deleting_require_permissions(client, files):
     addresses = [reverse("add_picture"), reverse("delete_picture", args=[picture().pk])]
     assert addresses[0] not in client.get(reverse("home")).content.decode()
     for method in (client.get, client.post):
@@ -177,7 +177,7 @@ def test_visitors_look_and_only_permissions_let_change(client, files):
     assert [client.get(address).status_code for address in addresses] == [200, 200]
 
 
-def test_a_deleted_picture_takes_its_file_along(editor, files, django_capture_on_commit_callbacks):
+def test_deleting_a_picture_deletes_its_file(editor, files, django_capture_on_commit_callbacks):
     address = reverse("delete_picture", args=[picture().pk])
     assert editor.get(address).status_code == 200
     with django_capture_on_commit_callbacks(execute=True):
@@ -186,7 +186,7 @@ def test_a_deleted_picture_takes_its_file_along(editor, files, django_capture_on
     assert files() == []
 
 
-def test_the_admin_describes_and_leaves_adding_to_the_form(client, files):
+def test_the_admin_edits_descriptions_and_redirects_to_the_form(client, files):
     client.force_login(get_user_model().objects.create_superuser("root"))
     change = reverse("admin:gallery_picture_change", args=[picture().pk])
     assert client.post(change, {"alt": "The lake"}).status_code == 302
@@ -217,76 +217,76 @@ def test_descriptions_are_escaped(client, files):
     assert "&lt;script&gt;alert" in page
 
 
-# On S3: the storages of the settings, with the local S3 server
+# On the local S3 server, with the storages in the settings
 
 
 @pytest.fixture
 def on_s3(local_s3, settings):
-    """Return how uploads are read: "private", "public-read" or "public-policy"."""
+    """Use the local S3 server; return the access mode: "private", "public-read", or "public-policy"."""
     static = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     access = settings.STORAGES["default"]["OPTIONS"]["access"]
     settings.STORAGES = settings.STORAGES | {"staticfiles": static}
     return access
 
 
-def ask(request) -> int:
-    """Return the status with which S3 answers somebody without credentials."""
+def status_of(request) -> int:
+    """Return the status of a request without credentials."""
     try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status
+        with urllib.request.urlopen(request) as response:
+            return response.status
     except urllib.error.HTTPError as error:
         return error.code
 
 
 def begin(client, page, name, data):
-    """Begin an upload by the rules of a page, as its script does."""
+    """Begin an upload with the rules in a page, as its script does."""
     rules = re.search('data-rules="([^"]+)"', page)[1]
     return client.post(reverse("s3kit_uploads:begin"), {"rules": rules, "name": name, "size": len(data)})
 
 
 def send(client, name, data):
-    """Send a file to S3 as the page's script does, and return the site's answer at the end."""
+    """Upload a file to S3 as the page's script does, and return the site's final response."""
     state = begin(client, client.get(reverse("add_picture")).content.decode(), name, data).json()
     (part,) = state["parts"]
-    assert ask(urllib.request.Request(part["url"], data, part["headers"], method="PUT")) == 200
+    assert status_of(urllib.request.Request(part["url"], data, part["headers"], method="PUT")) == 200
     return client.post(f"{state['address']}finish/")
 
 
-def test_links_are_signed_and_expire_and_nobody_reads_without_one(on_s3, editor, settings):
+def test_private_links_are_signed_and_expire(on_s3, editor, settings):
     settings.AWS_QUERYSTRING_EXPIRE = 2
     post(editor, photo())
     link = Picture.objects.get().image.url
     assert link.replace("&", "&amp;") in editor.get(reverse("home")).content.decode()
-    assert ask(link) == 200
+    assert status_of(link) == 200
     private = on_s3 == "private"
     assert ("X-Amz-Signature=" in link) == private
-    assert ask(link.partition("?")[0]) == (403 if private else 200)
+    assert status_of(link.partition("?")[0]) == (403 if private else 200)
     time.sleep(2.1)
-    assert ask(link) == (403 if private else 200)
+    assert status_of(link) == (403 if private else 200)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("name", "column"), [("Waves.mp4", "film"), ("Lake.jpg", "image")])
-def test_a_file_goes_from_the_browser_to_s3(on_s3, editor, name, column):
+def test_a_direct_upload_is_added(on_s3, editor, name, column):
     data = FILM if column == "film" else photo()
     form = {"file": send(editor, name, data).json()["token"], "alt": ""}
-    answer = editor.post(reverse("add_picture"), form)  # without a description, it keeps the file
-    assert form["file"] in answer.content.decode()
+    response = editor.post(reverse("add_picture"), form)  # without a description, the form keeps the file
+    assert form["file"] in response.content.decode()
     assert editor.post(reverse("add_picture"), form | {"alt": "Waves"}).headers["Location"] == reverse("home")
     assert codes(editor.post(reverse("add_picture"), form | {"alt": "Again"})) == ["accepted"]
     added = Picture.objects.get()
     assert (added.alt, added.uploaded_by.username) == ("Waves", "editor")
     with getattr(added, column).open() as file:
-        assert (file.read() == data) == (column == "film")  # a picture is encoded anew
+        assert (file.read() == data) == (column == "film")  # a picture is re-encoded
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_bad_file_sent_to_s3_is_rejected_with_a_message(on_s3, editor):
-    answer = send(editor, "page.jpg", b"<html>")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "rejected")
+def test_a_bad_direct_upload_is_rejected_with_a_message(on_s3, editor):
+    response = send(editor, "page.jpg", b"<html>")
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "rejected")
 
 
-def test_only_who_may_add_sends_to_s3(on_s3, editor, client):
+def test_direct_uploads_require_permission(on_s3, editor, client):
     page = editor.get(reverse("add_picture")).content.decode()
     client.logout()
     assert begin(client, page, "Waves.mp4", FILM).status_code == 401

@@ -1,4 +1,4 @@
-"""What the settings make of environment variables."""
+"""Tests of the settings and their environment variables."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PRODUCTION = {
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with .env.example, a key and these variables, and none of the shell's."""
+    """Run Python with .env.example, a secret key, and these variables, but none of the shell's."""
     return subprocess.run(
         [sys.executable, *command],
         cwd=ROOT,
@@ -80,34 +80,34 @@ def test_servers_do_not_start_in_debug_mode(module):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_only_its_variable_turns_debug_on():
+def test_debug_is_off_unless_django_debug_is_true():
     production = {name: value for name, value in PRODUCTION.items() if name != "DJANGO_DEBUG"}
     for debug in ({}, {"DJANGO_DEBUG": ""}, {"DJANGO_DEBUG": "ture"}):
         assert settings_of("DEBUG", DJANGO_ENV_FILE=os.devnull, **production | debug) == {"DEBUG": False}
 
 
-def test_a_value_that_is_not_valid_is_named_and_not_shown():
+def test_an_invalid_variable_is_named_without_its_value():
     for name, value in (("DATABASE_URL", "postgres://site:se/cret@db/site"), ("DJANGO_PROXIES", "secret")):
         done = manage("check", **{name: value})
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
-        assert done.stderr.startswith(f"{name} is not valid. An example: ")
+        assert done.stderr.startswith(f"{name} is not valid. Example: ")
         assert "cret" not in done.stderr
 
 
-def test_only_its_owner_reads_the_database(tmp_path):
+def test_only_the_owner_can_read_the_database_file(tmp_path):
     done = manage("migrate", DATABASE_URL=f"sqlite:///{tmp_path}/db.sqlite3", DJANGO_ENV_FILE=".env.example")
     assert done.returncode == 0, done.stderr
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-def test_a_wrong_value_is_rejected_with_those_allowed():
+def test_an_error_lists_the_allowed_values():
     done = manage("check", USE_S3="lcoal")
     assert done.returncode == 1
     assert "USE_S3 is 'lcoal'. Set it to one of: local, true, false." in done.stderr
 
 
 @pytest.mark.parametrize(("use_s3", "on_s3"), [("true", True), ("local", True), ("false", False)])
-def test_use_s3_chooses_the_storages(use_s3, on_s3):
+def test_use_s3_selects_the_storages(use_s3, on_s3):
     found = settings_of("USE_S3", "STORAGES", **PRODUCTION | {"USE_S3": use_s3})
     assert str(found["USE_S3"]).lower() == use_s3
     backends = {alias: storage["BACKEND"].split(".")[0] for alias, storage in found["STORAGES"].items()}
@@ -115,7 +115,7 @@ def test_use_s3_chooses_the_storages(use_s3, on_s3):
     assert (backends["default"], backends["staticfiles"]) == (expected, expected)
 
 
-def test_the_process_wins_over_the_file_and_blank_is_unset(tmp_path):
+def test_process_variables_override_the_env_file_and_blank_ones_are_ignored(tmp_path):
     file = tmp_path / ".env"
     file.write_text("DJANGO_SITE_NAME='From the file'\nDJANGO_DEBUG=true\nUSE_S3=false\nAWS_PROFILE=\n")
     for shell, expected in (("", "From the file"), ("From the shell", "From the shell")):

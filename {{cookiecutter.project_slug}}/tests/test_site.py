@@ -1,4 +1,4 @@
-"""Logging in, error pages, headers, health checks and logs: what the site does without its apps."""
+"""Tests of login, error pages, headers, health checks, and logs."""
 
 import json
 import logging
@@ -30,19 +30,19 @@ def ada(db):
 def test_logging_in_and_out(client, ada):
     form = {"username": "ada", "password": "wrong", "next": "/x/"}
     assert 'role="alert"' in client.post("/accounts/login/", form).content.decode()
-    answer = client.post("/accounts/login/", form | {"password": "correct horse"})
-    assert answer.headers["Location"] == "/x/"
+    response = client.post("/accounts/login/", form | {"password": "correct horse"})
+    assert response.headers["Location"] == "/x/"
     assert client.session["_auth_user_id"] == str(ada.pk)
     client.post("/accounts/logout/")
     assert "_auth_user_id" not in client.session
 
 
-def test_logging_in_leads_to_no_other_site(client, ada):
+def test_login_does_not_redirect_to_another_site(client, ada):
     form = {"username": "ada", "password": "correct horse", "next": "https://evil.example/"}
     assert "evil" not in client.post("/accounts/login/", form).headers["Location"]
 
 
-def test_guessing_passwords_locks_a_name_for_an_address_only(client, ada, settings, caplog):
+def test_failed_logins_lock_a_username_for_one_address_only(client, ada, settings, caplog):
     settings.AXES_ENABLED = True
     settings.AXES_IPWARE_PROXY_COUNT = 1
     form = {"username": "ada", "password": "guessed-Passw0rd"}
@@ -56,9 +56,9 @@ def test_guessing_passwords_locks_a_name_for_an_address_only(client, ada, settin
     assert 'username: "ada", ip_address: "198.51.100.1"' in caplog.text
     assert "guessed-Passw0rd" not in caplog.text + str(AccessAttempt.objects.values())
     for page in ("/accounts/login/", "/admin/login/"):
-        answer = client.post(page, form, headers={"X-Forwarded-For": "198.51.100.1"})
-        assert answer.status_code == 429
-        assert ">429<" in answer.content.decode()
+        response = client.post(page, form, headers={"X-Forwarded-For": "198.51.100.1"})
+        assert response.status_code == 429
+        assert ">429<" in response.content.decode()
     assert post("/accounts/login/", "198.51.100.1", password="correct horse") == 429
     assert post("/accounts/login/", "198.51.100.1", username="grace") == 200
     assert post("/accounts/login/", "198.51.100.2", password="correct horse") == 302
@@ -70,13 +70,13 @@ def test_guessing_passwords_locks_a_name_for_an_address_only(client, ada, settin
 @pytest.mark.parametrize("page", ["/accounts/login/", "/pictures/add/", "/admin/login/", "/no/such/page/"])
 def test_a_large_body_from_a_visitor_is_rejected_unread(client, page):
     for request in ({"CONTENT_LENGTH": str(MAX_BODY + 1)}, {"HTTP_TRANSFER_ENCODING": "chunked"}):
-        answer = client.generic("POST", page, **{"wsgi.input": FakePayload()} | request)
-        assert answer.status_code == 413
-        assert ">413<" in answer.content.decode()
+        response = client.generic("POST", page, **{"wsgi.input": FakePayload()} | request)
+        assert response.status_code == 413
+        assert ">413<" in response.content.decode()
 
 
 @pytest.mark.django_db
-def test_logging_in_needs_the_csrf_token():
+def test_login_requires_a_csrf_token():
     client = Client(enforce_csrf_checks=True)
     assert client.post("/accounts/login/", {"username": "ada"}).status_code == 403
     page = client.get("/accounts/login/").content.decode()
@@ -97,15 +97,15 @@ def test_error_pages_need_no_database_and_no_manifest(rf, settings):
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"}
     }
     request, error = rf.get("/"), Exception("secret detail")
-    answers = {
+    responses = {
         400: defaults.bad_request(request, error),
         403: defaults.permission_denied(request, error),
         404: defaults.page_not_found(request, error),
         500: defaults.server_error(request),
     }
-    for status, answer in [*answers.items(), (403, csrf_failure(request))]:
-        page = answer.content.decode()
-        assert answer.status_code == status
+    for status, response in [*responses.items(), (403, csrf_failure(request))]:
+        page = response.content.decode()
+        assert response.status_code == status
         assert f">{status}<" in page
         assert "site/site.css" in page
         assert "secret detail" not in page
@@ -118,11 +118,11 @@ def broken(request):
 urlpatterns = [path("broken/", broken)]
 
 
-def test_an_exception_is_logged_and_answered_with_the_error_page(client, settings, caplog):
+def test_an_exception_is_logged_and_shows_the_error_page(client, settings, caplog):
     settings.ROOT_URLCONF = __name__
     client.raise_request_exception = False
-    answer = client.get("/broken/?secret=1", headers={"X-Request-ID": "request-1"})
-    assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "request-1")
+    response = client.get("/broken/?secret=1", headers={"X-Request-ID": "request-1"})
+    assert (response.status_code, response.headers["X-Request-ID"]) == (500, "request-1")
     (record,) = (record for record in caplog.records if record.name == "django.request")
     config = logs.configuration("json")["formatters"]["json"]
     line = logs.Json(**{name: value for name, value in config.items() if name != "()"}).format(record)
@@ -140,7 +140,7 @@ def test_a_log_line_is_one_line_without_signatures():
 
 
 @pytest.mark.django_db
-def test_pages_carry_the_policy_of_the_settings_and_the_other_headers(client, settings):
+def test_pages_have_the_policy_in_the_settings_and_the_other_headers(client, settings):
     headers = client.get("/accounts/login/").headers
     policy = {words.split()[0]: words.split()[1:] for words in headers["Content-Security-Policy"].split(";")}
     for name, sources in settings.CONTENT_SECURITY_POLICY["DIRECTIVES"].items():
@@ -157,22 +157,22 @@ def test_pages_carry_the_policy_of_the_settings_and_the_other_headers(client, se
 
 
 @pytest.mark.django_db
-def test_health_checks_work_over_plain_http_and_by_any_name(client, settings):
+def test_health_checks_work_over_plain_http_and_with_any_host(client, settings):
     settings.SECURE_SSL_REDIRECT = True
     settings.ALLOWED_HOSTS = ["www.example.com"]
     assert client.get("/", headers={"host": "10.0.0.7"}).status_code == 400
     for address in ("/healthz", "/readyz"):
-        answer = client.get(address, headers={"host": "10.0.0.7"})
-        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        response = client.get(address, headers={"host": "10.0.0.7"})
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-def test_tests_never_leave_the_machine():
+def test_tests_cannot_reach_the_network():
     with pytest.raises(ConnectionError, match="only connect to this machine"):
         socket.create_connection(("www.example.com", 443))
 
 
-def test_a_site_without_its_database_is_alive_but_not_ready(client, monkeypatch):
+def test_a_site_without_a_database_is_alive_but_not_ready(client, monkeypatch):
     monkeypatch.setattr(connection, "cursor", lambda: 1 / 0)
     assert client.get("/healthz").status_code == 200
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["failing"]) == (503, ["database"])
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["failing"]) == (503, ["database"])

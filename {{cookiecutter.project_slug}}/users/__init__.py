@@ -1,1 +1,1 @@
-"""The site's own user model, which Django advises every project to start with."""
+"""A custom user model, which Django recommends for every new project."""

@@ -1,4 +1,4 @@
-"""The app's entry in INSTALLED_APPS."""
+"""The app configuration."""
 
 from django.apps import AppConfig
 

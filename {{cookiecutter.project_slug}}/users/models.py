@@ -4,4 +4,4 @@ from django.contrib.auth.models import AbstractUser
 
 
 class User(AbstractUser):
-    """A user of the site: Django's own, in a table of this project, so that fields can be added later."""
+    """A user of the site: Django's default user in a separate table, so you can add fields later."""

@@ -1,4 +1,4 @@
-"""Logging in and out."""
+"""URLs for logging in and out."""
 
 from django.contrib.auth import views
 from django.urls import path

@@ -1,4 +1,4 @@
-"""The app's entry in INSTALLED_APPS."""
+"""The app configuration."""
 
 import os
 from typing import Any
@@ -7,10 +7,10 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 
-# STATIC_URL and MEDIA_URL as the site's settings have them, where `set_addresses` has replaced them.
+# The site's own STATIC_URL and MEDIA_URL, if `set_addresses` has replaced them.
 plain_addresses: dict[str, Any] = {}
 
-# Names the folder of a run of tests to the processes that it starts without forking: see `s3kit.isolation`.
+# Passes a test run's folder to processes that it starts without forking: see `s3kit.isolation`.
 TESTS_FOLDER = "S3KIT_TESTS_FOLDER"
 
 
@@ -22,10 +22,10 @@ class S3KitConfig(AppConfig):
 
     def __init__(self, app_name: str, app_module: Any) -> None:
         super().__init__(app_name, app_module)
-        set_addresses()  # before models are imported, whose packages copy the settings
+        set_addresses()  # before models are imported: their packages may copy the settings
 
     def ready(self) -> None:
-        """Register the system checks, notice requests, and keep the tests' processes from real buckets."""
+        """Register the system checks, track requests, and isolate the processes of a test run."""
         from s3kit import checks  # noqa: F401
         from s3kit.serving import requests
 
@@ -37,9 +37,9 @@ class S3KitConfig(AppConfig):
 
 
 def set_addresses() -> None:
-    """Set STATIC_URL and MEDIA_URL to the addresses of the storages, for packages that build addresses of their own.
+    """Set STATIC_URL and MEDIA_URL to the storages' addresses, for packages that build URLs from them.
 
-    With DEBUG on they stay as they are, and so does one that names a host, or whose storage is not on S3.
+    Skips both with DEBUG on, and a setting that names a host or whose storage isn't on S3.
     """
     if settings.DEBUG:
         return
@@ -49,18 +49,18 @@ def set_addresses() -> None:
         try:
             found = _address(alias) if "//" not in str(getattr(settings, setting)) else ""
         except (AppRegistryNotReady, ImportError, ImproperlyConfigured, LocalServerError, ValueError):
-            continue  # what is wrong with a storage is for the checks to say
+            continue  # the system checks report it
         if found:
             plain_addresses[setting] = getattr(settings, setting)
             setattr(settings, setting, found)
 
 
 def _address(alias: str) -> str:
-    """Return the address below which a storage has its files under their names, "" for one that is not on S3."""
+    """Return the base URL of a storage's files, or "" if it isn't on S3."""
     from django.core.files.storage import storages
 
     from s3kit.deployment import s3_aliases
 
-    # Other storages are not even made: Django's would read its manifest now, and keep what it found.
+    # Don't instantiate other storages: Django's would read and cache its manifest now.
     storage: Any = storages[alias] if alias in s3_aliases() else None
     return str(storage.address()) if storage else ""

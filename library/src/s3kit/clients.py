@@ -1,11 +1,10 @@
-"""The clients of S3: one complete configuration for botocore, and the same for obstore.
+"""S3 clients: a complete configuration for botocore, and the same for obstore.
 
-Region, endpoint, addressing, retries and time limits are decided here and nowhere else. botocore speaks for
-the site (media, buckets), obstore uploads static files; both are given the address that botocore's own rules
-name, so that they cannot disagree. Every function takes the `Target` that it is for.
+Only this module sets regions, endpoints, addressing, retries, and timeouts. The site uses botocore for media and
+buckets, and obstore to upload static files. Both get their addresses from botocore's rules, so they always agree.
 
-Clients are made once per target and process, and shared by its threads, which boto3 supports. A process that
-is forked makes its own.
+Each process creates one client for each target, and shares it among its threads, which boto3 supports. A forked
+process creates its own.
 """
 
 import os
@@ -35,17 +34,17 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 60  # seconds without a byte
-# One part of 16 MiB at 0.5 Mbit/s takes 270 s; obstore counts the whole request, botocore only the silence.
+# A part of 16 MiB at 0.5 Mbit/s takes 270 s; obstore limits the whole request, botocore only the time without a byte.
 REQUEST_TIMEOUT = 300
-# Of a call that a visitor waits for. In a data center, S3 is connected to in milliseconds and answers in less
-# than a second; with S3 hanging, a page fails in seconds.
+# For calls that a visitor waits for. In a data center, connecting to S3 takes milliseconds, and a response less than
+# a second. If S3 hangs, a page fails within seconds.
 WEB_CONNECT_TIMEOUT, WEB_READ_TIMEOUT, WEB_ATTEMPTS = 2, 4, 3
-# Of a call that takes S3 itself long, such as completing or copying gigabytes.
+# For calls that take S3 long, such as completing or copying gigabytes.
 WORKING_READ_TIMEOUT, WORKING_ATTEMPTS = 30, 2
 MAX_CONNECTIONS = 50
 
-# So many uploads of a process may wait for S3 at once, so that with S3 hanging a worker's other threads still
-# answer pages; a further one waits TURN seconds and then fails.
+# At most UPLOADS_AT_ONCE uploads of a process wait for S3, so if S3 hangs, a worker's other threads still serve pages.
+# The next upload waits TURN seconds and then fails.
 UPLOADS_AT_ONCE, TURN = 3, 5
 
 _lock = threading.RLock()
@@ -53,16 +52,16 @@ _turns = threading.BoundedSemaphore(UPLOADS_AT_ONCE)
 
 
 class NotAnsweringError(BotoCoreError):  # type: ignore[misc]
-    """As many uploads as may wait for S3 do so already, and none of them came to an end."""
+    """The maximum number of uploads is already waiting for S3, and none has finished in time."""
 
-    fmt = "S3 does not answer: {waiting} uploads of this process are waiting for it already"
+    fmt = "S3 is not responding: {waiting} uploads of this process are already waiting for it"
 
 
 @contextmanager
 def in_turn() -> Iterator[None]:
-    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError where none becomes free.
+    """Hold one of the process's UPLOADS_AT_ONCE turns; raise NotAnsweringError if none becomes free.
 
-    Background work needs no turn: its threads answer no pages.
+    Background work needs no turn, because its threads serve no pages.
     """
     if not in_request():
         yield
@@ -87,17 +86,17 @@ def _session(profile: str | None, key: Key | None) -> "boto3.Session":
 
     if key is None:
         return boto3.Session(botocore_session=_core(profile))
-    # Without the shell's AWS_PROFILE, which may not exist, and which would mix identities.
+    # Ignore AWS_PROFILE, which may not exist and would mix identities.
     core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
     core.set_credentials(key.id, key.secret, key.token)
     return boto3.Session(botocore_session=core)
 
 
 def session(target: Target) -> "boto3.Session":
-    """Return the process's boto3 session of a target.
+    """Return the process's boto3 session for a target.
 
-    It has the target's key or profile, else what boto3 finds in the usual places (environment, profile,
-    role, web identity). Raises LocalServerNotRunningError where the local server is needed and not running.
+    It has the target's key or profile; otherwise boto3 finds credentials in the usual places (environment, profile,
+    role, web identity). Raises LocalServerNotRunningError if the target is the local server, which isn't running.
     """
     if target.is_local and target.key is None:
         from s3kit.local import current
@@ -110,10 +109,10 @@ def session(target: Target) -> "boto3.Session":
 def credentials(target: Target) -> Any:
     """Return botocore's frozen credentials (`access_key`, `secret_key`, `token`), renewed when they expire.
 
-    Raises botocore.exceptions.NoCredentialsError where there are none.
+    Raises botocore.exceptions.NoCredentialsError if there are none.
     """
     made = session(target)
-    with _lock:  # the first look-up can mean a request, and botocore does not guard it
+    with _lock:  # the first look-up may make a request, and isn't thread-safe
         found = made.get_credentials()
     frozen = found.get_frozen_credentials() if found else None
     if frozen is None or not frozen.access_key:
@@ -130,21 +129,20 @@ def _variants(target: Target) -> dict[str, bool]:
 
 
 def _takes_checksums(target: Target) -> bool:
-    """Tell whether uploads may have checksums, which buckets with Object Lock demand, and some other servers reject."""
+    """Return whether to send checksums: buckets with Object Lock require them, some other servers reject them."""
     return not target.endpoint or target.is_local
 
 
 def config(target: Target, *, patient: bool = True) -> Config:
-    """Return the complete botocore configuration: nothing is left to defaults that differ between machines.
+    """Return a complete botocore configuration, without defaults that differ between machines.
 
-    Commands are `patient`: they wait for minutes rather than fail. A web request is not.
+    With `patient`, for commands, calls wait for minutes before they fail; otherwise, for web requests, for seconds.
 
-    - SigV4 always: boto3 still signs links with SigV2 in nine regions, and newer buckets refuse that.
-    - Virtual addressing on AWS, with the region in the host; path style on an endpoint, which has no
-      wildcard name.
-    - On another server no checksums beyond those required: boto3's newer ones are refused by some stores.
-    - The target's endpoint counts, never AWS_ENDPOINT_URL(_S3).
-    - Proxies and the CA bundle are the environment's, as for boto3: HTTPS_PROXY, NO_PROXY, AWS_CA_BUNDLE.
+    - Always SigV4: boto3 still signs links with SigV2 in nine regions, and newer buckets reject that.
+    - Virtual addressing on AWS, with the region in the host; path style on an endpoint, which has no wildcard name.
+    - Only the required checksums on other servers, because some reject boto3's newer ones.
+    - The target's endpoint, never AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_S3.
+    - The environment's proxies and CA bundle, as for boto3: HTTPS_PROXY, NO_PROXY, AWS_CA_BUNDLE.
     """
     variants = _variants(target)
     extra: dict[str, Any] = {}
@@ -174,41 +172,41 @@ def config(target: Target, *, patient: bool = True) -> Config:
 
 
 def command(target: Target) -> Any:
-    """Return the boto3 S3 client for commands, which wait for S3 for minutes."""
+    """Return the boto3 S3 client for commands, which may wait minutes for S3."""
     return _shared(target, _patient)
 
 
 def quick(target: Target) -> Any:
-    """Return the client that fails in seconds where S3 is down or slow, whoever waits."""
+    """Return the client that fails within seconds if S3 is down or slow."""
     return _shared(target, _quick)
 
 
 def web(target: Target) -> Any:
-    """Return the client for what the site does: `quick` in a request, and `command`'s for background work."""
+    """Return the client for the site: `quick` in a web request, `command` in background work."""
     return quick(target) if in_request() else command(target)
 
 
 def working(target: Target) -> Any:
-    """Return the client for what takes S3 long, such as copying gigabytes; in a request it waits half a minute."""
+    """Return the client for slow operations, such as copying gigabytes; in a web request it waits half a minute."""
     return _shared(target, _working) if in_request() else command(target)
 
 
 def once(target: Target) -> Any:
-    """Return the client for what must not be sent again after a while: botocore tries nothing twice."""
+    """Return the client for calls that must not be repeated: it never retries."""
     return _shared(target, _once)
 
 
 def creating(target: Target) -> Any:
-    """Return the client for commands that uploads only what is not there, in parts too: else S3 answers 412.
+    """Return the client for commands that never overwrite: S3 answers 412 if the object exists.
 
-    Of two uploads at once it may answer 409 to one (ConditionalRequestConflict), which is then to be sent anew,
-    all its parts included. boto3's own uploads in parts take no condition.
+    Of two uploads at the same time, S3 may answer 409 to one (ConditionalRequestConflict): send that one again, with
+    all its parts. boto3's own multipart uploads don't support conditions.
     """
     return _shared(target, _creating)
 
 
 def _shared(target: Target, make: Callable[[Target], Any]) -> Any:
-    with _lock:  # or threads that come at once would each make one; and one session makes one at a time
+    with _lock:  # otherwise threads would each make a client; and making one isn't thread-safe
         return _client(target, make)
 
 
@@ -222,7 +220,7 @@ def _made(target: Target, options: Config) -> Any:
         "s3", region_name=target.region, endpoint_url=target.endpoint, config=options
     )
     if target.owner:
-        # Every call names the account that the bucket must belong to; django-storages does so on a few only.
+        # Every call names the expected owner of the bucket; django-storages does so only in a few.
         made.meta.events.register("before-parameter-build.s3", _Owner(target.owner))
     if target.encryption:
         made.meta.events.register("before-parameter-build.s3", _Encryption(target.encryption))
@@ -239,7 +237,7 @@ class _Owner:
 
 
 class _Encryption:
-    """Adds the encryption to each call that stores an object, unless the call says more than that about it."""
+    """Adds the encryption to each call that stores an object, unless the call sets its own."""
 
     def __init__(self, value: str) -> None:
         self.arguments = encryption.arguments(value)
@@ -280,25 +278,25 @@ def _if_none_match(params: dict[str, Any], **_kwargs: Any) -> None:
     params["IfNoneMatch"] = "*"
 
 
-# A server that loads the site and then forks must not leave two processes on one connection.
+# A server that loads the site and then forks must not share a connection between processes.
 if hasattr(os, "register_at_fork"):  # Windows has no fork
     os.register_at_fork(after_in_child=_client.cache_clear)
 
 
 def forget() -> None:
-    """Make sessions and clients anew at the next call: for tests, which change the environment."""
+    """Clear the caches of sessions and clients, for tests that change the environment."""
     for cached in (_core, _session, _client, bucket_url):
         cached.cache_clear()
 
 
 def owner_arguments(target: Target) -> dict[str, str]:
-    """Return the argument of boto3's S3 calls that refuses a bucket which another account has taken over."""
+    """Return the argument of boto3's S3 calls that names the expected owner of the bucket, if it is set."""
     return {"ExpectedBucketOwner": target.owner} if target.owner else {}
 
 
 @cache
 def _rules() -> EndpointProvider:
-    loader = create_loader()  # the session's own would need the profile that AWS_PROFILE names
+    loader = create_loader()  # the session's loader requires the profile in AWS_PROFILE to exist
     return EndpointProvider(
         loader.load_service_model("s3", "endpoint-rule-set-1"), loader.load_data("partitions")
     )
@@ -306,22 +304,22 @@ def _rules() -> EndpointProvider:
 
 @cache
 def partition(region: str) -> str:
-    """Return the partition of a region (aws, aws-cn, aws-us-gov, aws-eusc, ...); of an unknown one, aws."""
+    """Return the partition of a region (aws, aws-cn, aws-us-gov, aws-eusc, ...); aws for an unknown region."""
     return str(_rules().ruleset.rule_lib.aws_partition(region)["name"])
 
 
 @cache
 def dns_suffix(region: str) -> str:
-    """Return the end of the names of AWS's hosts in the partition of a region, such as amazonaws.com."""
+    """Return the domain of AWS's hosts in the partition of a region, such as amazonaws.com."""
     return str(_rules().ruleset.rule_lib.aws_partition(region)["dnsSuffix"])
 
 
 @lru_cache(maxsize=64)
 def bucket_url(target: Target, bucket: str) -> str:
-    """Return the address of a bucket by botocore's rules, without a slash at its end.
+    """Return the URL of a bucket by botocore's rules, without a trailing slash.
 
-    Virtual style on AWS (path style for a name with dots, which no TLS wildcard covers), path style on an
-    endpoint.
+    It is virtual-hosted style on AWS, except for a name with dots, which no TLS wildcard covers. For such a name, and
+    on an endpoint, it is path style.
     """
     variants = _variants(target)
     try:
@@ -337,18 +335,18 @@ def bucket_url(target: Target, bucket: str) -> str:
         )
     except EndpointProviderError as error:
         raise ImproperlyConfigured(
-            f"No address for bucket {bucket!r} in region {target.region!r}: {error}"
+            f"Can't build the URL of bucket {bucket!r} in region {target.region!r}: {error}"
         ) from error
     return str(resolved.url).rstrip("/")
 
 
 def object_url(target: Target, bucket: str, key: str) -> str:
-    """Return the plain address of an object, percent-encoded as S3 signs it."""
+    """Return the unsigned URL of an object, percent-encoded as S3 signs it."""
     return f"{bucket_url(target, bucket)}/{quote(key, safe='/~')}"
 
 
 def ca_bundle(target: Target) -> str | None:
-    """Return the file of certificate authorities that the environment or AWS's configuration names."""
+    """Return the CA bundle that the environment or AWS's configuration file names, or None."""
     if target.is_local:
         return None
     found = _core(target.profile).get_config_variable("ca_bundle")
@@ -356,17 +354,16 @@ def ca_bundle(target: Target) -> str | None:
 
 
 def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3Store":
-    """Return an obstore store of a bucket: the address, credentials, owner and CA of the botocore clients.
+    """Return an obstore store for a bucket, with the address, credentials, owner, and CA of the botocore clients.
 
-    Keys are given to it in full, `static/` included. Answers 500 and 503 and cut connections are tried
-    again up to `max_retries` times, with growing pauses of at most 3 seconds. It finds the proxies of the
-    environment by itself.
-    Raises botocore.exceptions.NoCredentialsError where there are no credentials.
+    Its keys are full ones, including `static/`. It retries after a 500, a 503, or a cut connection, up to
+    `max_retries` times, with growing pauses of at most 3 seconds. It uses the environment's proxies. Raises
+    botocore.exceptions.NoCredentialsError if there are no credentials.
     """
     from obstore.store import S3Store
 
     url = bucket_url(target, bucket)
-    credentials(target)  # obstore would bury the error in its own
+    credentials(target)  # obstore would hide the error in its own
     options: ClientConfig = {
         "allow_http": url.startswith("http:"),
         "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT),
@@ -389,15 +386,15 @@ def obstore_store(target: Target, bucket: str, *, max_retries: int = 8) -> "S3St
             raise ImproperlyConfigured(f"AWS_CA_BUNDLE can't be read: {error}") from error
         if b"-----BEGIN CERTIFICATE-----" not in options["root_certificate"]:
             raise ImproperlyConfigured(
-                f"AWS_CA_BUNDLE is {bundle}, which holds no certificate in the form PEM."
+                f"AWS_CA_BUNDLE is {bundle}, which contains no certificate in PEM format."
             )
     return S3Store(
         bucket,
         config={
-            # Both names of the endpoint, because obstore lets AWS_ENDPOINT_URL_S3 win over the first.
+            # Set both names of the endpoint, because AWS_ENDPOINT_URL_S3 overrides the first one.
             "endpoint": url,
             "aws_endpoint_url_s3": url,
-            # That is: the endpoint names the bucket already, be it in the host or in the path.
+            # The endpoint already contains the bucket, in the host or in the path.
             "virtual_hosted_style_request": True,
             "region": target.region,
             "skip_signature": False,
@@ -424,7 +421,7 @@ def _for_obstore(target: Target) -> Any:
         "access_key_id": frozen.access_key,
         "secret_access_key": frozen.secret_key,
         "token": frozen.token,
-        # botocore hands out role credentials with ten minutes left at worst; obstore asks again five minutes
-        # before this time.
+        # botocore's role credentials are valid for at least ten more minutes; obstore renews them five minutes before
+        # they expire.
         "expires_at": datetime.now(UTC) + timedelta(minutes=10),
     }

@@ -1,7 +1,7 @@
-"""`STORAGES` as data: which buckets a site has, what each holds, under which prefix and for whom.
+"""`STORAGES` as data: a site's buckets, their contents and prefixes, and who may read them.
 
-Everything that looks at a site as a whole (`plan`, `apply`, `doctor`, `policy`, `push`, `prune`, the checks,
-the CSP sources) works from a `Deployment` and from nothing else.
+Everything that works on a whole site (`plan`, `apply`, `doctor`, `policy`, `push`, `prune`, the system checks, the
+CSP sources) uses a `Deployment`.
 """
 
 import re
@@ -19,7 +19,7 @@ from s3kit.options import conf
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-# In a bucket with media: what browsers sent straight to S3 and nobody has checked. Never public; it expires.
+# The prefix of unchecked direct uploads in a bucket with media. It is never public, and its objects expire.
 PENDING_PREFIX = "pending/"
 
 
@@ -50,32 +50,32 @@ class Target:
     key: Key | None = None
     is_local: bool = False
     encryption: str = ""
-    """What requests that store objects ask for: a value of the option `encryption`."""
+    """The encryption of stored objects: a value of the option `encryption`."""
     provider_name: str = ""
 
     @property
     def provider(self) -> providers.Provider:
-        """What is known of the server, by the option `provider` or the endpoint's host; the local one is as AWS."""
+        """The profile of the server, by the option `provider` or the endpoint's host; AWS's for the local server."""
         return providers.provider(None if self.is_local else self.endpoint, self.provider_name)
 
     @property
     def is_loopback(self) -> bool:
-        """Whether the endpoint is plain http on this machine: everything else has to use TLS."""
+        """Whether the endpoint is plain http on this machine; all others must use TLS."""
         try:
             parts = urlsplit(self.endpoint or "")
-        except ValueError:  # what a check names
+        except ValueError:  # a system check reports it
             return False
         return parts.scheme == "http" and parts.hostname in LOOPBACK
 
     @property
     def where(self) -> tuple[str, str | None]:
-        """The region and endpoint, which two storages of one bucket share."""
+        """The region and endpoint, which all storages of a bucket share."""
         return self.region, self.endpoint
 
 
 @dataclass(frozen=True)
 class Location:
-    """What one entry of STORAGES keeps on S3: a bucket, a prefix in it, and who may read it."""
+    """An entry of STORAGES on S3: a bucket, a prefix in it, and who may read it."""
 
     alias: str
     kind: Literal["static", "media"]
@@ -92,34 +92,34 @@ class Location:
     cookie_domain: str = ""
     links: str = "signed"
     tags: tuple[tuple[str, str], ...] = ()
-    """The tags that the bucket is to have."""
+    """The wanted tags of the bucket."""
 
     @property
     def through_cdn(self) -> bool:
-        """Whether visitors get the files from the CloudFront distribution, and only from there."""
+        """Whether visitors get the files only from the CloudFront distribution."""
         if self.kind == "static":
             return bool(self.distribution)
         return bool(self.distribution and self.custom_domain) and self.access != "public-read"
 
     @property
     def is_open(self) -> bool:
-        """Whether S3 gives the files to visitors without any signature, CloudFront's included."""
+        """Whether S3 serves the files to visitors without a signature."""
         public = self.kind == "static" or self.access != "private"
         return public and not self.through_cdn
 
     @property
     def is_private(self) -> bool:
-        """Whether a link has to be signed."""
+        """Whether links must be signed."""
         return self.kind == "media" and self.access == "private"
 
     def arn(self, key: str = "*") -> str:
-        """Return the ARN of objects, by default of all, below the prefix."""
+        """Return the ARN of objects below the prefix, by default of all."""
         return arn(self.target, self.bucket, f"{self.prefix}{key}")
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket, and what the site keeps there."""
+    """A bucket and the site's locations in it."""
 
     name: str
     target: Target
@@ -137,47 +137,47 @@ class Bucket:
 
     @property
     def versioning(self) -> bool:
-        """Whether the bucket is to keep versions."""
+        """Whether the bucket should have versioning on."""
         return any(location.versioning for location in self.locations)
 
     @property
     def tags(self) -> tuple[tuple[str, str], ...]:
-        """The tags that the bucket is to have."""
+        """The wanted tags of the bucket."""
         return tuple(dict.fromkeys(tag for location in self.locations for tag in location.tags))
 
     @property
     def encryption(self) -> str:
-        """How the bucket is to encrypt by itself: as its storages ask for, where they agree."""
+        """The wanted default encryption: that of its storages if they agree, else ""."""
         found = {location.target.encryption for location in self.locations}
         return found.pop() if len(found) == 1 else ""
 
     @property
     def direct_uploads(self) -> bool:
-        """Whether browsers may send files straight to the bucket."""
+        """Whether browsers may upload directly to the bucket."""
         return any(location.direct_uploads for location in self.media)
 
     def arn(self, key: str = "") -> str:
-        """Return the ARN of the bucket, or of objects in it."""
+        """Return the ARN of the bucket, or of an object in it."""
         return arn(self.target, self.name, key)
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a site keeps on S3."""
+    """A site's locations on S3."""
 
     locations: tuple[Location, ...]
     origins: tuple[str, ...] = ()
     storages: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """The storages by alias, bound to the same target as the locations."""
     trusted: tuple[str, ...] = ()
-    """The accounts to which others may grant rights on the buckets."""
+    """The accounts that others may grant rights on the buckets to."""
 
     @classmethod
     def load(cls, *, local: bool | None = None) -> "Deployment":
-        """Return what STORAGES says; the storages' constructors do no I/O.
+        """Return the deployment that STORAGES describes, without I/O.
 
-        `local` is True for the local server, False for the real target, None for what USE_S3 says. Raises
-        NotOnS3Error where no entry is on S3, ImproperlyConfigured where entries contradict each other.
+        `local` is True for the local server, False for the real target, and None for the one that USE_S3 selects.
+        Raises NotOnS3Error if no entry is on S3, and ImproperlyConfigured if entries contradict each other.
         """
         found = s3_storages()
         if not found or conf.use_s3 is False:
@@ -188,7 +188,7 @@ class Deployment:
         return cls(locations, conf.origins, bound, conf.trusted_accounts)
 
     def with_key(self, key: Key) -> "Deployment":
-        """Return the deployment as the holder of another key sees it, such as the local server's root."""
+        """Return the deployment with another key, such as the local server's root's."""
         locations = tuple(
             replace(location, target=replace(location.target, key=key, profile=None))
             for location in self.locations
@@ -196,9 +196,9 @@ class Deployment:
         return replace(self, locations=locations)
 
     def owned(self, accounts: Mapping[Target, str]) -> "Deployment":
-        """Return the deployment whose buckets must belong to these accounts, where no setting names another.
+        """Return the deployment with these accounts as expected bucket owners, unless a setting names another.
 
-        With each request S3 is then told whose bucket is meant, and rejects it for anybody else's.
+        Each request then names the owner, and S3 rejects it if the bucket belongs to someone else.
         """
         locations = tuple(
             replace(
@@ -216,7 +216,7 @@ class Deployment:
 
     @property
     def static_locations(self) -> tuple[Location, ...]:
-        """The locations of static files, that of `staticfiles` first; one, as a rule."""
+        """The locations of static files, that of `staticfiles` first; usually there is only one."""
         found = [location for location in self.locations if location.kind == "static"]
         return tuple(sorted(found, key=lambda location: location.alias != "staticfiles"))
 
@@ -228,7 +228,7 @@ class Deployment:
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
-        """The buckets, those with static files first, each once."""
+        """The buckets, those with static files first."""
         grouped: dict[tuple[str, tuple[str, str | None]], list[Location]] = {}
         for location in sorted(self.locations, key=lambda each: each.kind != "static"):
             grouped.setdefault((location.bucket, location.target.where), []).append(location)
@@ -236,10 +236,10 @@ class Deployment:
 
 
 def s3_storages() -> dict[str, Any]:
-    """Return the storages of STORAGES that are the library's, by alias.
+    """Return the library's storages in STORAGES, by alias.
 
-    Raises ImproperlyConfigured where an entry cannot be imported or made. Without one that has a typo in its
-    BACKEND, `apply` would take away what its bucket needs.
+    Raises ImproperlyConfigured if an entry can't be imported or instantiated. Skipping an entry with a typo in its
+    BACKEND would let `apply` remove configuration that its bucket needs.
     """
     from django.core.files.storage import storages
 
@@ -247,7 +247,7 @@ def s3_storages() -> dict[str, Any]:
 
 
 def s3_aliases() -> list[str]:
-    """Return the aliases in STORAGES whose backend is one of the library's, or a subclass."""
+    """Return the aliases in STORAGES whose backend is one of the library's or a subclass."""
     from django.conf import settings
     from django.utils.module_loading import import_string
 
@@ -263,14 +263,14 @@ def s3_aliases() -> list[str]:
 
 
 def arn(target: Target, bucket: str, key: str = "") -> str:
-    """Return the ARN of a bucket, or of its objects, in the region's partition."""
+    """Return the ARN of a bucket, or of an object in it, in the region's partition."""
     from s3kit.clients import partition
 
     return f"arn:{partition(target.region)}:s3:::{bucket}" + (f"/{key}" if key else "")
 
 
 def name_problems(location: Location) -> list[tuple[str, str]]:
-    """Return what is wrong with the name of a location's bucket, each with the fix, as two sentences."""
+    """Return the problems with the name of a location's bucket, as pairs of message and fix."""
     name, region = location.bucket, location.target.region
     if location.target.endpoint or regions.problems(region):
         region = ""
@@ -285,17 +285,16 @@ def name_problems(location: Location) -> list[tuple[str, str]]:
 
 
 def check_locations(locations: tuple[Location, ...]) -> None:
-    """Raise ImproperlyConfigured, in one line, where locations contradict each other."""
+    """Raise ImproperlyConfigured if locations contradict each other."""
     if problems := location_problems(locations):
         raise ImproperlyConfigured(problems[0])
 
 
 def location_problems(locations: tuple[Location, ...]) -> list[str]:
-    """Return what is wrong with locations side by side in one bucket.
+    """Return the contradictions between locations in the same bucket.
 
-    Whoever may read a prefix may read all below it, so locations of different kind or access must not be
-    nested; one that is nested in another of the same kind and access is a prefix of a tenant, which is fine.
-    Two locations of static files are never nested, because each has a manifest and is pruned by it.
+    Access to a prefix includes everything below it, so nested locations must have the same kind and access, such as
+    prefixes of tenants. Locations of static files must not be nested, because `prune` cleans each by its own manifest.
     """
     found = []
     for one, other in combinations(locations, 2):
@@ -308,11 +307,10 @@ def location_problems(locations: tuple[Location, ...]) -> list[str]:
         ):
             if all(values) and values[0] != values[1]:
                 found.append(
-                    f"{both} use the bucket {one.bucket!r}, which has one {what}, but name two:"
-                    f" {values[0]} and {values[1]}."
+                    f"{both} use the bucket {one.bucket!r} but name different {what}s: {values[0]} and {values[1]}."
                 )
         found += [
-            f"{both} give the bucket {one.bucket!r} two values of the tag {key!r}: {value!r} and"
+            f"{both} give the tag {key!r} of the bucket {one.bucket!r} different values: {value!r} and"
             f" {dict(other.tags)[key]!r}."
             for key, value in one.tags
             if dict(other.tags).get(key, value) != value
@@ -320,8 +318,8 @@ def location_problems(locations: tuple[Location, ...]) -> list[str]:
         nested = one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix)
         if nested and (_readers(one) != _readers(other) or one.kind == "static"):
             found.append(
-                f"{both} overlap in the bucket {one.bucket!r} ({one.prefix} and {other.prefix}), but differ in"
-                " what they hold or who may read it: separate their locations."
+                f"{both} overlap in the bucket {one.bucket!r} ({one.prefix} and {other.prefix}), but differ in kind"
+                " or access: give them separate locations."
             )
     return found
 
@@ -331,29 +329,30 @@ def _readers(location: Location) -> tuple[str, str, str]:
 
 
 def location_prefix(location: Any) -> str:
-    """Return a location as a prefix that ends with a slash; raise ImproperlyConfigured for what is none."""
+    """Return a location as a prefix that ends with a slash; raise ImproperlyConfigured if it is invalid."""
     text = str(location or "").strip()
     prefix = text.rstrip("/") + "/"
     parts = prefix.split("/")[:-1]
     if not text.strip("/") or text.startswith("/") or any(part in {"", ".", ".."} for part in parts):
         raise ImproperlyConfigured(
-            f"The location {text!r} is not a prefix: write it as 'media/', without a slash at its beginning."
+            f"The location {text!r} is not a valid prefix: write it like 'media/', without a leading slash."
         )
     if re.search(r"[\\*?\x00-\x1f\x7f]", prefix) or "${" in prefix:
         raise ImproperlyConfigured(
-            f"The location {text!r} has characters that a policy cannot name literally."
+            f"The location {text!r} contains a character with a special meaning in policies: remove *, ?, \\, ${{,"
+            " and control characters."
         )
     if prefix.startswith(PENDING_PREFIX):
         raise ImproperlyConfigured(
-            f"The location {text!r} is where unchecked uploads wait until they expire: choose another one."
+            f"The location {text!r} is reserved for unchecked direct uploads, which expire: choose another one."
         )
     return prefix
 
 
 def _not_on_s3() -> str:
     if conf.use_s3 is False:
-        return "The site is not on S3, because USE_S3 is False: set it to True or 'local'."
+        return "The site does not use S3, because USE_S3 is False: set it to True or 'local'."
     return (
-        "The site is not on S3: no entry of STORAGES has the BACKEND s3kit.storages.StaticStorage or"
-        " s3kit.storages.MediaStorage."
+        "The site does not use S3, because no entry of STORAGES has an s3kit backend: set BACKEND to"
+        " s3kit.storages.StaticStorage or s3kit.storages.MediaStorage."
     )

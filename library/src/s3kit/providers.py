@@ -1,9 +1,9 @@
-"""Other S3 servers than AWS: what each can do, as data with its sources.
+"""S3 servers other than AWS: what each supports, as data with its sources.
 
-A profile is chosen by the host of the endpoint, or by the option `provider`. The code asks it four things: the
-region that the host stands for, what buckets there cannot have (`lacks`), whether "If-None-Match" is obeyed
-(`conditional_writes`), and which actions of lifecycle rules are left out. What no profile says is learned from
-the server's answers. docs/providers.md is made of the rest: `python -m tests.providers`.
+The endpoint's host, or the option `provider`, selects a profile. The code uses four parts of it: the region of the
+host, what buckets there can't have (`lacks`), whether the server obeys "If-None-Match" (`conditional_writes`), and
+which actions of lifecycle rules to leave out. Where a profile says nothing, the server's responses decide.
+The rest is for docs/providers.md, which `python -m tests.providers` writes.
 """
 
 import re
@@ -13,26 +13,26 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-# The titles of `s3kit.buckets.wanted.ASPECTS`, then what objects can have. Each with what a site loses without.
+# The titles of `s3kit.buckets.wanted.ASPECTS`, then those of objects, each with what a site loses without it.
 TOPICS: Mapping[str, str] = {
-    "encryption": "no default encryption can be set: what is stored is encrypted only if the server does so itself",
-    "lifecycle": "uploads that nobody accepts, and parts of uploads that never ended, stay until you delete them",
-    "versioning": "the option versioning is rejected: what is overwritten or deleted is gone",
-    "cors": "browsers upload directly, and load fonts and modules, only if the server allows the site's origins itself",
-    "policy": "no policy can demand TLS or make files public: public files need a custom_domain",
-    "public access block": "nothing keeps the owner of the bucket from making it public by mistake",
-    "ownership": "ACLs cannot be turned off, so that whoever may set an ACL can make an object public",
-    "bucket ACL": "grants to others cannot be looked for in the bucket's ACL",
-    "tags": "the option bucket_tags is passed over: bills can't be told apart by tags",
-    "object ACLs": "the access public-read is rejected: no single upload can be made public",
-    "conditional writes": "of two that create one name at once, the last wins",
+    "encryption": "the bucket gets no default encryption: files are encrypted only if the server does so by itself",
+    "lifecycle": "unaccepted uploads, and parts of interrupted uploads, stay until you delete them",
+    "versioning": "the option versioning is rejected: overwritten and deleted files can't be restored",
+    "cors": "direct uploads, fonts and modules work only if the server allows the site's origins by default",
+    "policy": "no policy can require TLS or make files public: public files need a custom_domain",
+    "public access block": "nothing prevents the bucket's owner from making it public by mistake",
+    "ownership": "ACLs can't be disabled: anyone who may set an ACL can make an object public",
+    "bucket ACL": "the bucket's ACL can't be checked for grants to others",
+    "tags": "the option bucket_tags is ignored: bills can't be split by tag",
+    "object ACLs": "the access mode public-read is rejected: no single upload can be made public",
+    "conditional writes": "if two requests create the same name at once, the last one wins",
     "direct uploads": "browsers send files through the site: turn direct_uploads off",
 }
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What a provider says of a topic. `source` is the page, issue or line of code that says so."""
+    """What a provider says about a topic. `source` is the page, issue or line of code that says so."""
 
     answer: Literal["yes", "partly", "no"]
     source: str
@@ -41,7 +41,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Provider:
-    """A profile. Topics without a fact are not known."""
+    """A profile. Topics without a fact are unknown."""
 
     name: str
     """The value of the option `provider`."""
@@ -51,39 +51,39 @@ class Provider:
     hosts: Mapping[str, str] = field(default_factory=dict)
     """Patterns of the endpoint's host; each with the region, "" where the group `region` has it or nothing does."""
     regions: str = ""
-    """What the page says of regions, with the source."""
+    """What the page says about regions, with the source."""
     keys: str = ""
-    """What the page says of access keys, with the source."""
+    """What the page says about access keys, with the source."""
     public: str = ""
-    """What the page says of how visitors read public files, with the source."""
+    """What the page says about public files, with the source."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
-    """Parts of settings that are left out, since the server passes over them, rejects them or gets them wrong."""
+    """Parts of settings to leave out, because the server ignores, rejects or misinterprets them."""
 
     def lacks(self, topic: str) -> bool:
-        """Tell whether the provider says that it does not have this; False where nothing is known."""
+        """Return whether the provider is known to lack this; False if unknown."""
         return topic in self.facts and self.facts[topic].answer == "no"
 
     def without_dropped(self, rule: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a lifecycle rule without the actions that mean nothing here."""
+        """Return a lifecycle rule without the actions that have no effect on this server."""
         dropped = self.drops | ({"NoncurrentVersionExpiration"} if self.lacks("versioning") else frozenset())
         return {name: value for name, value in rule.items() if name not in dropped}
 
     @property
     def conditional_writes(self) -> bool | None:
-        """Whether PutObject obeys "If-None-Match"; None where nothing is known, or not of all its versions."""
+        """Whether PutObject obeys "If-None-Match"; None if unknown, or if it depends on the version."""
         answer = self.facts.get("conditional writes")
         return {"yes": True, "no": False}.get(answer.answer) if answer else None
 
     def region_of(self, host: str) -> str:
-        """Return the region that a host stands for, or ""."""
+        """Return the region of a host, or ""."""
         for pattern, region in self.hosts.items():
             if found := re.fullmatch(pattern, host):
                 return found.groupdict().get("region") or region
         return ""
 
     def is_at(self, host: str) -> bool:
-        """Tell whether a host is the provider's."""
+        """Return whether a host is the provider's."""
         return any(re.fullmatch(pattern, host) for pattern in self.hosts)
 
 
@@ -105,7 +105,7 @@ _B2_API = "https://www.backblaze.com/apidocs"
 _B2_ACL = "https://www.backblaze.com/docs/cloud-storage-s3-compatible-api"
 _DO_S3 = "https://docs.digitalocean.com/products/spaces/reference/s3-compatibility/"
 _HETZNER = "https://docs.hetzner.com/storage/object-storage/supported-actions/"
-_NOT_EXCEPTED = "not among the exceptions that the page lists"
+_NOT_EXCEPTED = "the page doesn't list it as an exception"
 _WASABI = "https://docs.wasabi.com"
 _WASABI_PUBLIC = f"{_WASABI}/docs/defining-a-bucket-policy-for-public-access"
 _WASABI_BUCKETS = f"{_WASABI}/apidocs/operations-on-buckets-1"
@@ -126,14 +126,14 @@ PROVIDERS = (
         "Cloudflare R2",
         "https://<account>.r2.cloudflarestorage.com",
         {r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com": "auto"},
-        regions=f"The region is `auto`, and so it is if you set none ([source]({_R2_API})).",
-        keys="An API token's: Object Read & Write on the site's buckets for the site, Admin Read & Write for `plan` and"
-        f" `apply` ([source]({_R2}/api/tokens/)).",
-        public="Connect a custom domain to the bucket, and set custom_domain. All of the bucket is public then, so"
-        f" give private uploads another one ([source]({_R2}/buckets/public-buckets/)).",
+        regions=f"`auto`, which is also the default ([source]({_R2_API})).",
+        keys="the key of an API token: Object Read & Write on the site's buckets for the site, Admin Read & Write for"
+        f" `plan` and `apply` ([source]({_R2}/api/tokens/)).",
+        public="connect a custom domain to the bucket, and set custom_domain. The whole bucket is then public, so use"
+        f" another bucket for private uploads ([source]({_R2}/buckets/public-buckets/)).",
         facts={
-            "encryption": _yes(_R2_API, "always on: it can be read, and not be set"),
-            "lifecycle": _yes(_R2_API, "parts of uploads that never ended go after 7 days anyway"),
+            "encryption": _yes(_R2_API, "always on, and not configurable"),
+            "lifecycle": _yes(_R2_API, "R2 also deletes the parts of incomplete uploads after 7 days"),
             "versioning": _no(_R2_API),
             "cors": _yes(f"{_R2}/buckets/cors/"),
             "policy": _no(_R2_API),
@@ -151,25 +151,27 @@ PROVIDERS = (
         "Backblaze B2",
         "https://s3.us-west-004.backblazeb2.com",
         {r"s3\.(?P<region>[a-z0-9-]+)\.backblazeb2\.com": ""},
-        regions="The region is the part of the host after `s3.`, and need not be set"
+        regions="the part of the host after `s3.`; you don't have to set it"
         " ([source](https://www.backblaze.com/docs/cloud-storage-call-the-s3-compatible-api)).",
-        keys="An application key: its keyID and applicationKey; it can be limited to one bucket"
+        keys="the keyID and applicationKey of an application key, which can be limited to one bucket"
         " ([source](https://www.backblaze.com/docs/cloud-storage-application-keys)).",
-        public="A bucket is public as a whole or not at all, and `plan` takes a public one for a conflict: put a CDN in"
-        f" front that signs its requests, and set custom_domain ([source]({_B2_ACL})).",
+        public="a bucket is either public as a whole or private, and `plan` reports a public one as a conflict. Put a"
+        f" CDN in front that signs its requests, and set custom_domain ([source]({_B2_ACL})).",
         facts={
             "encryption": _yes(f"{_B2_API}/s3-put-bucket-encryption"),
-            "lifecycle": _yes(f"{_B2_API}/s3-put-lifecycle-configuration", "rules come back split by action"),
+            "lifecycle": _yes(
+                f"{_B2_API}/s3-put-lifecycle-configuration", "B2 returns rules split by action"
+            ),
             "versioning": _yes(
                 "https://www.backblaze.com/docs/cloud-storage-s3-compatible-api-bucket-versions",
-                "always on: what is deleted stays as an old version until a lifecycle rule removes it",
+                "always on: a deleted file stays as an old version until a lifecycle rule deletes it",
             ),
-            "cors": _yes(f"{_B2_API}/s3-put-bucket-cors", "the names of rules are forgotten"),
+            "cors": _yes(f"{_B2_API}/s3-put-bucket-cors", "B2 drops the names of rules"),
             "policy": _partly(f"{_B2_API}/putbucketpolicy", "early access, for enterprise accounts"),
             "bucket ACL": _yes(_B2_ACL, "private or public-read"),
-            "object ACLs": _no(_B2_ACL, "an ACL must be the bucket's own"),
+            "object ACLs": _no(_B2_ACL, "an object's ACL must be that of the bucket"),
             "conditional writes": _no(
-                "https://github.com/hashicorp/terraform/issues/37143", "answered with 501"
+                "https://github.com/hashicorp/terraform/issues/37143", "B2 responds with 501"
             ),
             "direct uploads": _yes("https://gist.github.com/CraigglesO/57f0c190a88cae316791225ecbfd5ef9"),
         },
@@ -179,11 +181,11 @@ PROVIDERS = (
         "DigitalOcean Spaces",
         "https://nyc3.digitaloceanspaces.com",
         {r"(?P<region>[a-z]{3}[0-9])\.digitaloceanspaces\.com": ""},
-        regions="The region is the first part of the host, and need not be set"
+        regions="the first part of the host; you don't have to set it"
         " ([source](https://docs.digitalocean.com/reference/api/spaces-api/)).",
-        keys="A Spaces key pair of the control panel"
+        keys="a Spaces key pair from the control panel"
         " ([source](https://docs.digitalocean.com/reference/terraform/reference/resources/spaces_bucket/)).",
-        public=f"By a policy or an ACL, as on AWS; its CDN is a custom_domain ([source]({_DO_S3})).",
+        public=f"with a policy or an ACL, as on AWS. To use its CDN, set custom_domain ([source]({_DO_S3})).",
         facts={
             "encryption": _no(_DO_S3),
             "lifecycle": _yes(_DO_S3),
@@ -191,7 +193,7 @@ PROVIDERS = (
             "cors": _yes(
                 "https://docs.digitalocean.com/reference/terraform/reference/resources/spaces_bucket_cors_configuration/"
             ),
-            "policy": _yes(_DO_S3, "not in Cold Storage buckets"),
+            "policy": _yes(_DO_S3, "not for Cold Storage buckets"),
             "bucket ACL": _yes("https://docs.digitalocean.com/reference/api/spaces-api/"),
             "object ACLs": _yes("https://docs.digitalocean.com/reference/api/spaces-api/"),
             "direct uploads": _yes(_DO_S3),
@@ -202,11 +204,11 @@ PROVIDERS = (
         "Hetzner Object Storage",
         "https://fsn1.your-objectstorage.com",
         {r"(?P<region>[a-z]{3}[0-9])\.your-objectstorage\.com": ""},
-        regions="The region is the first part of the host (`fsn1`, `nbg1`, `hel1`), and need not be set"
+        regions="the first part of the host (`fsn1`, `nbg1`, `hel1`); you don't have to set it"
         " ([source](https://github.com/robinrodricks/FluentStorage/wiki/Hetzner-Storage)).",
-        keys="S3 credentials of the Cloud Console; by default each reaches all buckets of the project"
+        keys="S3 credentials from the Cloud Console; by default, each can access all buckets of the project"
         " ([source](https://docs.hetzner.com/storage/object-storage/faq/buckets-objects)).",
-        public="By a policy; a bucket has no custom domain of its own, so a custom_domain is your own CDN or proxy"
+        public="with a policy. Buckets have no custom domains, so custom_domain has to be your own CDN or proxy"
         f" ([source]({_HETZNER})).",
         facts={
             "encryption": _no(_HETZNER, "only with keys that you send yourself (SSE-C)"),
@@ -219,7 +221,7 @@ PROVIDERS = (
             "bucket ACL": _yes(_HETZNER, "private or public-read"),
             "object ACLs": _yes(
                 "https://docs.hetzner.com/storage/object-storage/faq/buckets-objects",
-                "a private bucket can have public objects",
+                "a private bucket can contain public objects",
             ),
             "direct uploads": _partly(
                 _HETZNER,
@@ -236,17 +238,19 @@ PROVIDERS = (
             r"s3\.(?P<region>[a-z]{2}-[a-z]+-[0-9])\.wasabisys\.com": "",
             r"s3\.[a-z]{2}-[0-9]\.wasabisys\.com": "",
         },
-        regions="The region is the part of the host after `s3.`, and need not be set; `s3.wasabisys.com` is us-east-1"
-        f" ([source]({_WASABI}/docs/service-urls-for-wasabis-storage-regions-2)).",
-        keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
+        regions="the part of the host after `s3.`; you don't have to set it. `s3.wasabisys.com` is"
+        f" us-east-1 ([source]({_WASABI}/docs/service-urls-for-wasabis-storage-regions-2)).",
+        keys="an access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
         f" ([source]({_WASABI}/docs/policies-1)).",
-        public="By a policy or an ACL, once Wasabi's support has allowed public access; trial accounts have none"
+        public="with a policy or an ACL, after Wasabi's support has allowed public access; trial accounts can't use it"
         f" ([source]({_WASABI_PUBLIC})).",
         facts={
             "lifecycle": _yes(f"{_WASABI}/apidocs/lifecycle-policy"),
             "versioning": _yes(f"{_WASABI}/docs/versioning"),
             "cors": _yes(_WASABI_BUCKETS),
-            "policy": _yes(f"{_WASABI}/docs/policies-1", "public ones only where public access is allowed"),
+            "policy": _yes(
+                f"{_WASABI}/docs/policies-1", "public policies only where public access is allowed"
+            ),
             "bucket ACL": _yes(f"{_WASABI}/docs/policies-1"),
             "object ACLs": _partly(_WASABI_PUBLIC, "only where public access is allowed"),
         },
@@ -255,29 +259,29 @@ PROVIDERS = (
         "minio",
         "MinIO and AIStor",
         "https://minio.example.com",
-        regions="The region is `us-east-1` unless the server's configuration names another"
+        regions="`us-east-1` unless the server's configuration names another"
         " ([source](https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb)).",
-        keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
+        keys="an access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
         f" ([source]({_MINIO}/docs/multi-user/README.md)).",
-        public=f"By a policy ([source]({_AISTOR})).",
+        public=f"with a policy ([source]({_AISTOR})).",
         drops=frozenset({"AbortIncompleteMultipartUpload"}),
         facts={
             "encryption": _partly(
                 f"{_MINIO}/cmd/bucket-encryption-handlers.go#L71-L75", "only with a key server (KMS)"
             ),
-            "lifecycle": _partly(_AISTOR, "without AbortIncompleteMultipartUpload: `apply` leaves that out"),
+            "lifecycle": _partly(_AISTOR, "no AbortIncompleteMultipartUpload: `apply` leaves it out"),
             "versioning": _yes("https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb"),
             "cors": _partly(
                 f"{_MINIO}/internal/config/api/api.go#L100-L103",
-                "the community edition has none for a bucket and lets in every origin unless `cors_allow_origin` is"
-                " set; AIStor has",
+                "AIStor has it, but the community edition has no CORS per bucket and allows every origin unless"
+                " `cors_allow_origin` is set",
             ),
             "policy": _yes(_AISTOR),
             "public access block": _no(_AISTOR),
             "ownership": _no(_AISTOR),
             "tags": _yes(f"{_MINIO}/cmd/api-router.go#L550-L552"),
-            "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "can be read, and is always private"),
-            "object ACLs": _no(_AISTOR, "an ACL that is sent is passed over"),
+            "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "readable, and always private"),
+            "object ACLs": _no(_AISTOR, "the server ignores ACLs"),
             "conditional writes": _yes(_AISTOR),
             "direct uploads": _yes(f"{_MINIO}/cmd/signature-v4.go#L207-L211"),
         },
@@ -287,35 +291,36 @@ PROVIDERS = (
         "Ceph Object Gateway",
         "https://rgw.example.com",
         drops=frozenset({"BlockPublicAcls"}),
-        regions="The region is the zonegroup's API name, `default` where nobody changed it (measured).",
-        keys="A user's, as `radosgw-admin user create` prints it"
+        regions="the API name of the zonegroup, `default` unless you changed it (measured).",
+        keys="the key of a user, as `radosgw-admin user create` prints it"
         " ([source](https://docs.ceph.com/en/tentacle/radosgw/admin/)).",
-        public=f"By a policy or an ACL, as on AWS ([source]({_CEPH})).",
+        public=f"with a policy or an ACL, as on AWS ([source]({_CEPH})).",
         facts={
             "encryption": _partly(
-                _MEASURED, "accepted without a key server, and then each upload is rejected: `apply` tries it"
+                _MEASURED,
+                "without a key server, Ceph accepts it and then rejects every upload: `apply` tests it",
             ),
-            "lifecycle": _yes(_CEPH, "rules come back in another order"),
+            "lifecycle": _yes(_CEPH, "Ceph returns rules in another order"),
             "versioning": _yes(_CEPH),
             "cors": _yes(
-                _MEASURED, "the first rule whose origin fits decides; rules come back in another order"
+                _MEASURED, "Ceph uses the first rule whose origin matches, and returns rules in another order"
             ),
             "policy": _yes(_CEPH),
             "public access block": _partly(
                 "https://tracker.ceph.com/issues/49135",
-                "before the releases of 2026, BlockPublicAcls denies every upload (measured): `apply` leaves it off,"
-                " and IgnorePublicAcls on, which closes as much",
+                "before the releases of 2026, BlockPublicAcls denies every upload (measured): `apply` leaves it off"
+                " and IgnorePublicAcls on, which protects as much",
             ),
-            "ownership": _no(_MEASURED, "the question is answered as a listing"),
+            "ownership": _no(_MEASURED, "Ceph responds with a listing"),
             "tags": _yes(_CEPH),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
             "conditional writes": _yes(
-                _MEASURED, "with Ceph 16 not of an upload in parts, which replaces what is there"
+                _MEASURED, "except for multipart uploads with Ceph 16, which overwrite the existing object"
             ),
             "direct uploads": _partly(
                 _MEASURED,
-                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` tells: turn them off there",
+                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` reports: turn direct_uploads off there",
             ),
         },
     ),
@@ -323,25 +328,25 @@ PROVIDERS = (
         "garage",
         "Garage",
         "https://s3.garage.example.com",
-        regions="The region is `s3_region` of garage.toml, which the examples call `garage`; requests with another are"
-        " rejected ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
-        keys="As `garage key create` prints it; `garage bucket allow` gives it rights on a bucket"
+        regions="`s3_region` in garage.toml, `garage` in its examples. Garage rejects requests with"
+        " another region ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
+        keys="a key, as `garage key create` prints it; `garage bucket allow` grants it permissions on a bucket"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/quick-start/)).",
-        public="Expose the bucket as a website, and set custom_domain to its host. All of the bucket is public then, so"
-        " give private uploads another one"
+        public="expose the bucket as a website, and set custom_domain to its host. The whole bucket is then public, so"
+        " use another bucket for private uploads"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/cookbook/exposing-websites/)).",
         facts={
             "encryption": _no(_GARAGE, "only with keys that you send yourself (SSE-C)"),
             "lifecycle": _yes(_GARAGE),
             "versioning": _no(_GARAGE),
             "cors": _yes(_GARAGE),
-            "policy": _no(_GARAGE, "keys have rights on buckets instead: `garage bucket allow`"),
+            "policy": _no(_GARAGE, "keys have permissions on buckets instead: `garage bucket allow`"),
             "public access block": _no(_GARAGE),
             "ownership": _no(_GARAGE),
             "tags": _no(_GARAGE),
             "bucket ACL": _no(_GARAGE),
             "object ACLs": _no(_GARAGE),
-            "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "the header is passed over"),
+            "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "Garage ignores the header"),
             "direct uploads": _yes(_GARAGE),
         },
     ),
@@ -349,11 +354,11 @@ PROVIDERS = (
         "seaweedfs",
         "SeaweedFS",
         "https://s3.seaweedfs.example.com",
-        regions="Any region will do, such as `us-east-1`: a signature is checked with the one that it names"
+        regions="any, such as `us-east-1`: the server verifies a signature with the region that it names"
         f" ([source]({_WEED}/auth_signature_v4.go#L794)).",
-        keys="As the server got it in its own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a user's"
+        keys="the server's own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a user's key"
         f" ([source]({_WEED.removesuffix('/s3api')}/command/s3.go#L214)).",
-        public=f"By a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
+        public=f"with a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
         facts={
             "encryption": _yes(f"{_WEED}/s3_bucket_encryption.go"),
             "lifecycle": _yes(f"{_WEED}/s3api_bucket_handlers.go#L1085-L1149"),
@@ -366,7 +371,7 @@ PROVIDERS = (
             "bucket ACL": _yes(f"{_WEED}/s3api_bucket_handlers.go#L922"),
             "object ACLs": _no(
                 f"{_WEED}/s3api_bucket_handlers.go#L867-L918",
-                "visitors read by the bucket's ACL and policy alone",
+                "only the bucket's ACL and policy let visitors read",
             ),
             "conditional writes": _yes(f"{_WEED}/s3api_object_handlers_put.go#L2210-L2217"),
             "direct uploads": _yes(
@@ -378,11 +383,11 @@ PROVIDERS = (
         "rustfs",
         "RustFS",
         "https://rustfs.example.com",
-        regions="The region is `us-east-1` unless the server's configuration names another"
+        regions="`us-east-1` unless the server's configuration names another"
         f" ([source]({_RUSTFS_CODE}/crates/config/src/constants/app.rs#L291-L292)).",
-        keys="An access key of a user with a policy, or the server's own"
+        keys="an access key of a user with a policy, or the server's own"
         " ([source](https://docs.rustfs.com/administration/protocols/s3)).",
-        public="By a policy ([source](https://docs.rustfs.com/administration/data/bucket/policy)).",
+        public="with a policy ([source](https://docs.rustfs.com/administration/data/bucket/policy)).",
         facts={
             "encryption": _partly(
                 f"{_RUSTFS_CODE}/rustfs/src/storage/sse.rs#L3104-L3121",
@@ -396,7 +401,7 @@ PROVIDERS = (
             "ownership": _no(_RUSTFS),
             "tags": _yes(_RUSTFS),
             "bucket ACL": _partly(
-                f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "can be read, and is always private"
+                f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "readable, and always private"
             ),
             "object ACLs": _no(_RUSTFS),
             "conditional writes": _yes(f"{_RUSTFS_CODE}/scripts/s3-tests/implemented_tests.txt#L359-L362"),
@@ -419,7 +424,7 @@ UNKNOWN = Provider("")
 
 @lru_cache(maxsize=64)
 def provider(endpoint: str | None, name: str = "") -> Provider:
-    """Return the profile of an endpoint (None for AWS): that of a name, else that of its host, else UNKNOWN."""
+    """Return the profile of an endpoint (None for AWS): by name, else by its host, else UNKNOWN."""
     if not endpoint:
         return AWS
     host = _host(endpoint)
@@ -428,7 +433,7 @@ def provider(endpoint: str | None, name: str = "") -> Provider:
 
 
 def region(endpoint: str | None, name: str = "") -> str:
-    """Return the region that an endpoint stands for by its host, or ""."""
+    """Return the region that an endpoint's host implies, or ""."""
     return provider(endpoint, name).region_of(_host(endpoint)) if endpoint else ""
 
 

@@ -1,4 +1,4 @@
-"""What commands print for people: lines of at most 100 columns, and colors only where they are wanted."""
+"""Terminal output of commands: lines of at most 100 columns, and colors only on a terminal."""
 
 import os
 import re
@@ -12,22 +12,21 @@ from django.core.management.color import no_style
 
 COLUMNS = 100
 
-# What stands in backticks is a command to copy.
+# A command in backticks is one word, so people can copy it.
 _WORD = re.compile(r"(?:`[^`\n]+`|\S)+")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def columns() -> int:
-    """Return how long a line may be: as the terminal, and COLUMNS at most and in a pipe."""
+    """Return the maximum length of a line: the terminal's width, or COLUMNS if that is less or in a pipe."""
     return min(shutil.get_terminal_size((COLUMNS, 24)).columns, COLUMNS)
 
 
 def wrap(text: str | Sequence[str], first: str = "", rest: str | None = None, width: int = 0) -> list[str]:
-    """Return a text, or words, in lines of at most `width` columns (default: `columns()`), one at least.
+    """Return a text, or words, as one or more lines of at most `width` columns (default: `columns()`).
 
-    The first line begins with `first` and the others with `rest`, by default as much space. Lines end between words;
-    a word that is longer than a line is cut, after a slash or comma if it has one. Only a command in backticks
-    stays whole, to be copied.
+    The first line begins with `first` and the others with `rest`, by default the same number of spaces. A word longer
+    than a line is split, after a slash or comma if it has one; a command in backticks never is.
     """
     width = width or columns()
     rest = " " * len(first) if rest is None else rest
@@ -44,10 +43,9 @@ def wrap(text: str | Sequence[str], first: str = "", rest: str | None = None, wi
 
 
 def wrapped(text: str, stream: OutputWrapper) -> str:
-    """Return messages, a line each, as a stream of a command shows them.
+    """Return messages, one on each line, as a command's stream shows them.
 
-    On a terminal the long ones are wrapped, each at its own indentation and two more. Programs and logs get a line
-    for each.
+    On a terminal, long lines are wrapped, with two more spaces of indentation. Programs and logs get them unchanged.
     """
     if not stream.isatty():
         return text
@@ -72,7 +70,7 @@ def _pieces(word: str, room: int) -> Iterator[str]:
 
 
 class _Wrapping(OutputWrapper):
-    # The types of Django's own are not those of the stream that it is said to be.
+    # Django's OutputWrapper doesn't have the types of the stream that it is annotated as.
     def write(  # type: ignore[override]
         self, msg: str = "", style_func: Any = None, ending: str | None = None
     ) -> None:
@@ -80,16 +78,16 @@ class _Wrapping(OutputWrapper):
 
 
 class HelpFormatter(DjangoHelpFormatter):
-    """Help in lines as long as those of all output, with the options beside what they do."""
+    """Formats help in lines of `columns()`, with options and their descriptions side by side."""
 
     def __init__(self, prog: str, **more: Any) -> None:
         super().__init__(prog, **{"width": columns(), "max_help_position": 30} | more)
 
 
 class ReadableCommand(BaseCommand):
-    """A command with readable help and, on a terminal, wrapped errors; NO_COLOR turns its colors off.
+    """A command with readable help and, on a terminal, wrapped errors.
 
-    https://no-color.org says what the variable means; Django does not know it. --force-color wins over it.
+    Unlike Django's commands, it respects NO_COLOR (https://no-color.org), unless --force-color is given.
     """
 
     def __init__(
@@ -101,11 +99,11 @@ class ReadableCommand(BaseCommand):
         self.stderr.style_func = self.style.ERROR
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Return the parser of its options."""
+        """Return the parser of the command's options."""
         return super().create_parser(prog_name, subcommand, **{"formatter_class": HelpFormatter} | kwargs)
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Run it; a stream that is no terminal gets no colors, although the process may have one."""
+        """Run the command, without colors if `stdout` isn't a terminal."""
         stream = options.get("stdout")
         if stream and not options["force_color"] and not OutputWrapper(stream).isatty():
             self.style = no_style()

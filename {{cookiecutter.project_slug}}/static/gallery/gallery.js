@@ -1,5 +1,5 @@
-// Opens pictures and films in a dialog with arrows, instead of following their links, and shows the file that is being
-// added. The pages work without it.
+// Opens pictures and films in a dialog instead of following their links, and previews the file to add. The pages work
+// without it.
 
 for (const list of document.querySelectorAll("[data-pictures]")) enhance(list);
 for (const frame of document.querySelectorAll("[data-preview]")) preview(frame);
@@ -58,7 +58,7 @@ function enhance(list) {
     if (event.key === "ArrowRight") step(1);
   });
   dialog.addEventListener("close", () => {
-    dialog.querySelector("[data-shown]").replaceChildren(); // or a film would play on
+    dialog.querySelector("[data-shown]").replaceChildren(); // stops a film
     links[current].focus(); // the one seen last
   });
 }
@@ -70,7 +70,7 @@ function enlarged(small, address, words) {
   return film;
 }
 
-// Shows a file as soon as it is chosen, before any of it has been sent.
+// Shows a file as soon as the user chooses it, before it is uploaded.
 function preview(frame) {
   let shown = null;
 
@@ -81,14 +81,14 @@ function preview(frame) {
     if (!file) return;
     const film = file.type.startsWith("video/");
     const seen = Object.assign(document.createElement(film ? "video" : "img"), { muted: true, alt: "" });
-    // Nothing is shown of what the browser can't show. The server rejects it with a message.
+    // A file that the browser can't display isn't shown. The server rejects it with a message.
     seen.addEventListener(film ? "loadeddata" : "load", () => shown === file && frame.replaceChildren(seen));
     seen.src = URL.createObjectURL(file);
   }
 
   document.addEventListener("s3kit:start", ({ detail }) => show(detail.file));
   document.addEventListener("s3kit:cancel", ({ detail }) => detail.file === shown && show(null));
-  // Where files come with the form, they are in the input.
+  // If the browser sends files with the form, they are in the input.
   document.addEventListener("change", ({ target }) => {
     if (target.files && !target.closest("[data-s3kit-upload]")) show(target.files[0]);
   });

@@ -1,1 +1,1 @@
-"""The buckets: what they are to be, what they are, and what it takes to bring them there."""
+"""Buckets: their wanted state, their live state, and the changes from one to the other."""

@@ -1,4 +1,4 @@
-"""What the credentials' account is, and whether it blocks public access for all its buckets."""
+"""The AWS account of the credentials, and whether it blocks public access to all its buckets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from s3kit.deployment import Deployment, Target
 
 @dataclass(frozen=True)
 class Account:
-    """What is known; `blocks` is the account's Block Public Access, or None where `unknown` says why."""
+    """An AWS account. `blocks` is its Block Public Access, or None for the reason in `unknown`."""
 
     id: str = ""
     blocks: Mapping[str, bool] | None = None
@@ -23,9 +23,9 @@ class Account:
 
 
 def account(target: Target) -> Account:
-    """Ask AWS for the account; nothing is known of an endpoint's, and nothing is asked.
+    """Return the account of the credentials, as AWS says; an empty one for a target with an endpoint.
 
-    No failure is an error: a network may let S3 through and nothing else, and few may read the account.
+    Failures aren't errors: a network may allow S3 only, and few roles may read the account's settings.
     """
     if target.endpoint:
         return Account()
@@ -34,7 +34,7 @@ def account(target: Target) -> Account:
     except (ClientError, BotoCoreError) as error:
         denied = errors.code(error) == "AccessDenied"
         why = errors.reason(error) if denied else errors.explain(error).rstrip(".")
-        return Account(unknown=f"GetCallerIdentity of STS failed: {why}")
+        return Account(unknown=f"sts:GetCallerIdentity failed: {why}")
     try:
         blocks = _client("s3control", target).get_public_access_block(AccountId=number)
     except (ClientError, BotoCoreError) as error:
@@ -45,7 +45,7 @@ def account(target: Target) -> Account:
 
 
 def _client(service: str, target: Target) -> Any:
-    # As for S3 itself, AWS_ENDPOINT_URL does not count: other servers have neither.
+    # Ignore AWS_ENDPOINT_URL, as for S3 itself: other servers have neither service.
     config = Config(
         connect_timeout=3,
         read_timeout=10,
@@ -56,18 +56,18 @@ def _client(service: str, target: Target) -> Any:
 
 
 def with_owners(deployment: Deployment) -> tuple[Deployment, dict[Target, Account]]:
-    """Ask for the account of each target of a site, once, and demand that the buckets belong to it.
+    """Return the deployment with the expected owner of each bucket, and the account of each target.
 
-    AWS_EXPECTED_BUCKET_OWNER may name another one; with an endpoint only that counts. Raises BucketError where
-    neither STS nor that setting names the account.
+    The owner is AWS_EXPECTED_BUCKET_OWNER, or the credentials' account on AWS. Raises BucketError if neither that
+    setting nor STS names the account.
     """
     found = {target: account(target) for target in {bucket.target for bucket in deployment.buckets}}
     for target, each in found.items():
         if not (each.id or target.owner or target.endpoint):
             raise BucketError(
-                f"The credentials' account is unknown, so the buckets may be anyone's ({each.unknown}). Let this"
-                " machine reach STS, or set AWS_EXPECTED_BUCKET_OWNER to the number of the account that owns the"
-                " buckets."
+                f"Can't tell which account the credentials belong to, so the buckets could be anyone's"
+                f" ({each.unknown}). Give this machine access to STS, or set AWS_EXPECTED_BUCKET_OWNER to the number"
+                " of the account that owns the buckets."
             )
     owned = deployment.owned({target: each.id for target, each in found.items()})
     known = {

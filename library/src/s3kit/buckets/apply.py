@@ -1,4 +1,4 @@
-"""Bringing live buckets to the wanted state: only what differs is written, and it is read back."""
+"""Brings live buckets to the wanted state: writes only what differs, and reads it back."""
 
 import json
 import time
@@ -31,7 +31,7 @@ from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError, Wanted
 from s3kit.deployment import Bucket, Deployment
 from s3kit.naming import buckets as bucket_names
 
-# S3 is "eventually consistent" for the configuration of buckets: seconds between looking again.
+# Seconds between attempts: bucket configuration is eventually consistent.
 PAUSES = (0.5, 1, 2, 4)
 
 
@@ -47,14 +47,14 @@ class Step:
 def steps(bucket: BucketPlan) -> list[Step]:
     """Return the writes that bring an existing bucket to its goal.
 
-    A failure between any two leaves it no more open than it was, because what opens it comes last, at once:
+    A failure between any two leaves the bucket no more open than it was, because the steps that open it come last:
 
-    1. what has nothing to do with access;
-    2. the public access block closes what shall be closed;
-    3. the bucket's ACL loses grants; ACLs are turned off, or on while the block still ignores public ones;
-    4. the policy is written; where it opens, after the block lets such a one be written, and while the block
-       still keeps it from having an effect;
-    5. the block is lifted.
+    1. set everything that has nothing to do with access;
+    2. turn on the wanted flags of the public access block;
+    3. remove grants from the bucket's ACL; turn ACLs off, or on while the block still ignores public ones;
+    4. write the policy; for a public one, first stop the block from rejecting it, while the block still makes it
+       ineffective;
+    5. turn off the other flags of the block.
     """
     lines = {line.aspect: line for line in bucket.lines}
     access = ("bucket ACL", "ownership", "public access block", "policy")
@@ -64,7 +64,7 @@ def steps(bucket: BucketPlan) -> list[Step]:
         if line.changes and line.aspect not in access
     ]
     block, policy = lines["public access block"], lines["policy"]
-    # No block at all is one that blocks nothing.
+    # A missing block blocks nothing.
     now = dict.fromkeys(BLOCKS, False) | (block.live or {})
     goal = block.goal or now
 
@@ -74,11 +74,11 @@ def steps(bucket: BucketPlan) -> list[Step]:
             found.append(Step("public access block", new, f"public access block {says}"))
             now = new
 
-    becomes({name: now[name] or goal[name] for name in BLOCKS}, "closed")
+    becomes({name: now[name] or goal[name] for name in BLOCKS}, "turned on")
     found += [Step(title, lines[title].goal, f"{title} set") for title in access[:2] if lines[title].changes]
     if policy.changes:
         if any(policies.is_public(statement) for statement in policy.goal):
-            becomes(now | {"BlockPublicPolicy": goal["BlockPublicPolicy"]}, "lets a public policy be written")
+            becomes(now | {"BlockPublicPolicy": goal["BlockPublicPolicy"]}, "allows a public policy")
         found.append(Step("policy", policy.goal, "policy set"))
     becomes(goal, "lifted")
     return found
@@ -92,11 +92,11 @@ def apply(
     replace: bool = False,
     tell: Callable[[str], None] = lambda _done: None,
 ) -> list[tuple[str, str]]:
-    """Do what the plans say and read it back; `plans` and `replace` are as they were for `plan`.
+    """Carry out the plans and verify the result; pass the `replace` that `plan` got.
 
-    Returns what was written, as (bucket, "bucket" or the title of an aspect). `tell` gets a line for each
-    step done, and for each that another server than AWS does not support. A failure leaves no bucket more open
-    than it was, and raises BucketError.
+    Returns what was written, as (bucket, "bucket" or the title of an aspect). Calls `tell` with a line for each step
+    done, and for each step that a server other than AWS doesn't support. Raises BucketError on a failure, which
+    leaves no bucket more open than it was.
     """
     wrote: list[tuple[str, str]] = []
     steps_done: list[str] = []
@@ -123,7 +123,7 @@ def apply(
                     _write(want, step, wrote)
                 except _NotSupportedError as error:
                     skipped.add((want.name, step.aspect))
-                    tell(f"{want.name}: {step.aspect}: not supported here, skipped ({error})")
+                    tell(f"{want.name}: {step.aspect}: not supported by this server, skipped ({error})")
                 else:
                     done(want.name, step.aspect, step.says)
             if (want.name, "public access block") not in skipped and (says := _unblocked(want, found)):
@@ -141,8 +141,8 @@ def apply(
         again = _patiently(lambda: plan(deployment, accounts), lambda again: not differ(again))
         elsewhere = {bucket.name for bucket in deployment.buckets if bucket.target.endpoint}
         for name, aspects in differ(again).items():
-            text = f"{name}: S3 returns another {', '.join(aspects)} than was written"
-            # Some servers leave out of rules what they do not know. Who may do what has to be right everywhere.
+            text = f"{name}: what S3 returns for {', '.join(aspects)} differs from what was written"
+            # Some servers drop unknown parts of lifecycle rules. Access has to be right everywhere.
             if aspects != ["lifecycle"] or name not in elsewhere:
                 raise BucketError(f"{text}.", steps_done)
             tell(f"{text}: the server does not support all of it")
@@ -150,7 +150,7 @@ def apply(
 
 
 class _NotSupportedError(Exception):
-    """The server does not support what was to be written; the text is its own reason."""
+    """The server doesn't support the setting; the text is the server's reason."""
 
 
 _DOCUMENTS: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
@@ -165,7 +165,7 @@ _DOCUMENTS: Mapping[str, Callable[[Any, Mapping[str, str]], Any]] = {
 
 
 def old_documents(plans: Sequence[BucketPlan]) -> Iterator[str]:
-    """Yield what a replacement of conflicts changes, in full as it is now, so that it can be put back."""
+    """Yield the full documents that replacing conflicts will change, so that they can be restored."""
     for found in plans:
         client = clients.command(found.bucket.target)
         for line in found.lines:
@@ -176,7 +176,7 @@ def old_documents(plans: Sequence[BucketPlan]) -> Iterator[str]:
 
 
 def prepare(deployment: Deployment) -> list[tuple[str, str]]:
-    """Bring the buckets to the wanted state, as `plan` and `apply` do; a conflict raises BucketError."""
+    """Plan and apply the wanted state of all buckets; raise BucketError for a conflict."""
     found = plan(deployment)
     wrote = apply(deployment, found)
     for bucket in found:
@@ -186,7 +186,7 @@ def prepare(deployment: Deployment) -> list[tuple[str, str]]:
 
 
 def _patiently(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    """Return what a look finds, looking again for some seconds until it is good."""
+    """Return the result of `look`, retrying for some seconds until it is good."""
     found = look()
     for pause in PAUSES:
         if good(found):
@@ -197,7 +197,7 @@ def _patiently(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
 
 
 def _persistently(call: Callable[[], Any], early: Callable[[ClientError], bool]) -> Any:
-    """Return what a call does, calling again for some seconds where S3 does not yet know of the step before."""
+    """Return the result of `call`, retrying for some seconds while S3 doesn't know of the previous step."""
     for pause in PAUSES:
         try:
             return call()
@@ -209,7 +209,7 @@ def _persistently(call: Callable[[], Any], early: Callable[[ClientError], bool])
 
 
 def _write(want: Wanted, step: Step, wrote: Sequence[tuple[str, str]]) -> None:
-    """Write. Raise _NotSupportedError where the server does not support it, and the site can do without."""
+    """Write a step; raise _NotSupportedError if the server doesn't support it and the site can do without."""
     target, arguments = want.bucket.target, named(want.bucket)
     lifted = (want.name, "public access block") in wrote
 
@@ -234,9 +234,9 @@ def _write(want: Wanted, step: Step, wrote: Sequence[tuple[str, str]]) -> None:
 
 
 def _encrypt(client: Any, bucket: Mapping[str, str], value: Any) -> None:
-    """Set the default encryption, unless the server then rejects what is to be stored.
+    """Set the default encryption, unless the server then rejects uploads.
 
-    Without a key server, Ceph accepts the setting, and from then on rejects every upload.
+    Without a key server, Ceph accepts the setting and then rejects every upload.
     """
     _probe(client, bucket, **encryption.arguments(value))
     before = ASPECTS["encryption"].read(client, bucket) and _DOCUMENTS["encryption"](client, bucket)
@@ -252,9 +252,9 @@ def _encrypt(client: Any, bucket: Mapping[str, str], value: Any) -> None:
 
 
 def _unblocked(want: Wanted, found: BucketPlan) -> str:
-    """Turn BlockPublicAcls off again where the server then denies what is to be stored; return what to say of it.
+    """Turn BlockPublicAcls off again if the server then denies uploads; return a note about it, or "".
 
-    Ceph denied every upload for years (https://tracker.ceph.com/issues/49135).
+    Ceph did so for years: https://tracker.ceph.com/issues/49135.
     """
     target, arguments = want.bucket.target, named(want.bucket)
     (line,) = (line for line in found.lines if line.aspect == "public access block")
@@ -268,7 +268,7 @@ def _unblocked(want: Wanted, found: BucketPlan) -> str:
     if _is_denied(client, arguments):  # for another reason
         write(client, arguments, goal)
         return ""
-    return "without BlockPublicAcls, with which the server denies every upload"
+    return "BlockPublicAcls left off, because with it the server denies every upload"
 
 
 def _is_denied(client: Any, bucket: Mapping[str, str]) -> bool:
@@ -280,13 +280,13 @@ def _is_denied(client: Any, bucket: Mapping[str, str]) -> bool:
 
 
 def _probe(client: Any, bucket: Mapping[str, str], **more: Any) -> None:
-    """Store an object where unchecked uploads wait, and delete it."""
+    """Store an object below the prefix of pending uploads, and delete it."""
     client.put_object(**bucket, Key=policies.PROBE, Body=b"s3kit", **more)
     client.delete_object(**bucket, Key=policies.PROBE)
 
 
 def _create(bucket: Bucket) -> bool:
-    """Create a bucket, as closed as AWS makes new ones. Return False if it was there in spite of HeadBucket."""
+    """Create a private bucket, AWS's default. Return False if it existed although HeadBucket found none."""
     client = clients.command(bucket.target)
     arguments: dict[str, Any] = {"Bucket": bucket.name}
     if bucket.target.region != "us-east-1":  # which is no valid constraint
@@ -301,9 +301,9 @@ def _create(bucket: Bucket) -> bool:
 
 
 def _state_of_new(want: Wanted, *, is_new: bool) -> Any:
-    """Return the live state of a bucket that was just made, when each part of S3 has heard of it.
+    """Return the live state of a bucket that was just created, once all of S3 knows it.
 
-    Where the server turns out to lack what the site can't do without, the bucket is removed again.
+    If the server lacks something that the site can't do without, delete the bucket again.
     """
     live = read(want, partial(_persistently, early=is_missing))
     if live is None:
@@ -317,5 +317,5 @@ def _state_of_new(want: Wanted, *, is_new: bool) -> Any:
             clients.command(want.bucket.target).delete_bucket(**named(want.bucket))
         except ClientError:
             raise error from None
-        raise BucketError(f"{error} The bucket was removed again.") from error
+        raise BucketError(f"{error} The new bucket was deleted.") from error
     return live

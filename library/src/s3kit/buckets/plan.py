@@ -1,8 +1,7 @@
-"""What it takes to bring live buckets to the wanted state. Nothing here writes; `s3kit.buckets.apply` does.
+"""Compares live buckets with the wanted state. This module only reads; `s3kit.buckets.apply` writes.
 
-What other people put into a bucket stays: rules and statements without our mark, and grants. Where it
-contradicts the wanted state it is a conflict, and what depends on it stays as it is, unless conflicts are
-planned to be replaced.
+Rules and statements without our mark, and grants, belong to other people and stay. If one contradicts the wanted
+state, it is a conflict: nothing that depends on it changes, unless the plan replaces conflicts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,21 +24,21 @@ from s3kit.naming import buckets as bucket_names
 
 State = Literal["as wanted", "missing", "different", "waiting", "conflict", "optional", "not supported"]
 
-# Other servers than AWS need not support everything that is wanted; `apply` finds out, or has found out.
+# Servers other than AWS needn't support everything; `apply` finds out.
 FINE = {"as wanted", "optional", "not supported"}
 
-# What servers answer to a question that they don't know.
+# Error codes for an operation that a server doesn't know.
 UNKNOWN_OPERATION = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
-# MinIO rejects lifecycle rules so whose only action it does not know.
+# MinIO answers MalformedXML to a lifecycle rule whose only action it doesn't know.
 UNKNOWN_VALUE = UNKNOWN_OPERATION | {"MalformedXML"}
 _UNKNOWN_QUESTION = UNKNOWN_OPERATION | {"InvalidRequest", "InvalidArgument", "BadRequest", "400"}
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """Something of somebody else's that contradicts the wanted state, and what it hinders.
+    """Other people's configuration that contradicts the wanted state, and the aspects that it blocks.
 
-    `old` is the document as it is, None where replacing is not ours; `cure` says then what to do.
+    `old` is the current document, or None if `apply` can't replace it; `cure` says what to do.
     """
 
     says: str
@@ -50,7 +49,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Line:
-    """One aspect of one bucket: what is there, what shall be there, and why."""
+    """One aspect of one bucket: its live value, its wanted value, and the reason."""
 
     aspect: str
     state: State
@@ -81,7 +80,7 @@ class BucketPlan:
     reminder: str = ""
     """What to do about existing uploads."""
     rejected: tuple[str, ...] = ()
-    """Which of the site's files the policy of the bucket rejects, and what to do."""
+    """Which of the site's files the bucket's policy rejects, and what to do."""
 
     @property
     def name(self) -> str:
@@ -90,7 +89,7 @@ class BucketPlan:
 
     @property
     def is_as_wanted(self) -> bool:
-        """Whether nothing is to be done, and nothing hinders."""
+        """Whether there is nothing to do, and no conflict."""
         return self.exists and not self.rejected and all(line.state in FINE for line in self.lines)
 
     @property
@@ -100,12 +99,12 @@ class BucketPlan:
 
     @property
     def conflicts(self) -> list[Conflict]:
-        """What contradicts the wanted state, whether it is to be replaced or not."""
+        """What contradicts the wanted state, whether the plan replaces it or not."""
         return [conflict for line in self.lines for conflict in line.conflicts]
 
     @property
     def hindered(self) -> bool:
-        """Whether something stays undone because of a conflict."""
+        """Whether a conflict prevents a change."""
         return any(line.state in {"waiting", "conflict"} for line in self.lines)
 
 
@@ -115,11 +114,11 @@ Accounts = Mapping[Target, Account]
 def plan(
     deployment: Deployment, accounts: Accounts | None = None, *, replace: bool = False
 ) -> list[BucketPlan]:
-    """Return what differs from the wanted state, bucket by bucket; nothing is written.
+    """Return how each bucket differs from the wanted state; write nothing.
 
-    `accounts` says what is known of each target's account, as `s3kit.buckets.account.accounts` returns it.
-    `replace` plans for the replacement of conflicts. Raises BucketError where a bucket cannot be read: another
-    account's, another region's, credentials or rights that are missing.
+    `accounts` are the accounts of the targets, as `s3kit.buckets.account.with_owners` returns them. With `replace`,
+    the plan replaces conflicts. Raises BucketError for a bucket that can't be read: it is in another account or
+    region, or credentials or rights are missing.
     """
     found = []
     for want in buckets.wanted(deployment):
@@ -135,7 +134,7 @@ def plan(
 
 
 class explained:  # noqa: N801 -- used like a function
-    """Turn errors of botocore into BucketError, with what was done before."""
+    """Turn botocore's errors into BucketError, with the steps done before."""
 
     def __init__(self, bucket: str, done: Sequence[str] = ()) -> None:
         self.bucket, self.done = bucket, done
@@ -151,14 +150,14 @@ class explained:  # noqa: N801 -- used like a function
 
 
 def named(bucket: Bucket) -> dict[str, str]:
-    """Return the arguments of boto3's calls that name a bucket, and whose it must be."""
+    """Return the arguments of boto3's calls that name a bucket and its expected owner."""
     return {"Bucket": bucket.name} | clients.owner_arguments(bucket.target)
 
 
 def read(want: Wanted, attempt: Callable[[Callable[[], Any]], Any] = lambda ask: ask()) -> Any:
-    """Return the live state of the aspects that count, by title, or None where there is no such bucket.
+    """Return the live state of the wanted aspects, by title, or None if the bucket doesn't exist.
 
-    An aspect that another server than AWS does not have is `LACKS`. `attempt` makes each single request.
+    An aspect that a server other than AWS doesn't support is `LACKS`. `attempt` makes each request.
     """
     client, arguments = clients.command(want.bucket.target), named(want.bucket)
     try:
@@ -173,15 +172,15 @@ def read(want: Wanted, attempt: Callable[[Callable[[], Any]], Any] = lambda ask:
             return None
         if _is_others(want.bucket, error):
             raise BucketError(
-                f"{want.name}: the bucket belongs to another account than {want.bucket.target.owner}, and whoever"
-                " owns it can read what is stored there: choose another name in the option bucket_name, or set"
-                " AWS_EXPECTED_BUCKET_OWNER to the number of that account if its bucket is meant."
+                f"{want.name}: the bucket doesn't belong to account {want.bucket.target.owner}, and its owner can read"
+                " what you store there: choose another name in the option bucket_name, or, if you do mean this"
+                " bucket, set AWS_EXPECTED_BUCKET_OWNER to its owner's account number."
             ) from error
         raise
 
 
 def _is_others(bucket: Bucket, error: ClientError) -> bool:
-    """Tell whether S3 denied a request for nothing but whose the bucket is: it answers it without the demand."""
+    """Return whether S3 denied a request only because of the expected owner: without it, S3 allows the request."""
     if not bucket.target.owner or errors.code(error) not in {"AccessDenied", "403"}:
         return False
     client = clients.command(but(bucket.target, owner=None))
@@ -193,15 +192,15 @@ def _is_others(bucket: Bucket, error: ClientError) -> bool:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Tell whether an error says that there is no such bucket: HeadBucket's answer has no words."""
+    """Return whether an error means that the bucket doesn't exist; HeadBucket's response has only a status."""
     code = errors.code(error)
     return code == "NoSuchBucket" or (code == "404" and bool(error.operation_name == "HeadBucket"))
 
 
 def _find(bucket: Bucket, client: Any, arguments: Mapping[str, str]) -> None:
-    """Raise ClientError where a bucket is missing, and BucketError where it is in another region of AWS.
+    """Raise ClientError for a missing bucket, and BucketError for one in another region of AWS.
 
-    HeadBucket tells both without any right, but rejects in no words: the next request says what is wrong.
+    HeadBucket needs no rights for that. Its other errors have no text, so leave them to the next request.
     """
     try:
         headers = client.head_bucket(**arguments)["ResponseMetadata"]["HTTPHeaders"]
@@ -210,18 +209,18 @@ def _find(bucket: Bucket, client: Any, arguments: Mapping[str, str]) -> None:
             raise
         headers = error.response["ResponseMetadata"]["HTTPHeaders"]
     region = headers.get("x-amz-bucket-region", bucket.target.region)
-    # Another server that accepts the region has no other opinion that counts.
+    # A server other than AWS that accepts the region is right.
     if region != bucket.target.region and not bucket.target.endpoint:
         raise BucketError(
-            f"{bucket.name}: the bucket is in {region}, and its storage says {bucket.target.region}: correct"
+            f"{bucket.name}: the bucket is in {region}, but its storage says {bucket.target.region}: correct"
             " AWS_S3_REGION_NAME or the option region_name, or choose another name."
         )
 
 
 def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Mapping[str, str]) -> Any:
-    """Return the live state of an aspect, or LACKS; what the server's profile lacks is not asked for.
+    """Return the live state of an aspect, or LACKS; don't ask for what the server's profile lacks.
 
-    Ceph and rclone answer to what they don't know as if only the bucket's name had been said, with a listing.
+    Ceph and rclone answer an unknown question about a bucket with its listing.
     """
     if bucket.target.provider.lacks(title):
         return LACKS
@@ -234,11 +233,11 @@ def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Ma
     except (LookupError, TypeError, ValueError) as error:
         if bucket.target.endpoint:
             return LACKS
-        raise BucketError(f"{bucket.name}: S3's answer about {title} can't be understood.") from error
+        raise BucketError(f"{bucket.name}: can't parse S3's response for {title}.") from error
 
 
 def grants_to_others(want: Wanted, client: Any, account: Account) -> list[Conflict]:
-    """Return what a bucket's policy and ACL grant and should not; nothing else of it is read."""
+    """Return what a bucket's policy and ACL grant and shouldn't; read nothing else."""
     arguments = named(want.bucket)
     live = {
         title: _look(want.bucket, title, ASPECTS[title], client, arguments)
@@ -253,9 +252,9 @@ def grants_to_others(want: Wanted, client: Any, account: Account) -> list[Confli
 
 
 def require(want: Wanted, live: Mapping[str, Any] | None) -> None:
-    """Raise BucketError where the server lacks what the site can't do without.
+    """Raise BucketError if the server lacks something that the site can't do without.
 
-    The ACL of a bucket says nothing of those of objects, which some servers accept and pass over.
+    A bucket ACL doesn't imply object ACLs, which some servers accept and ignore.
     """
     provider = want.bucket.target.provider
     for title, each in want.aspects.items():
@@ -271,30 +270,30 @@ def lacking(want: Wanted, title: str) -> BucketError:
 
 
 def _check_creator(bucket: Bucket, account: Account) -> None:
-    """Reject to create a bucket in another account than it must belong to."""
+    """Raise BucketError if the credentials would create the bucket in the wrong account."""
     owner = bucket.target.owner
     if account.id and owner and owner != account.id:
         raise BucketError(
-            f"{bucket.name}: there is no such bucket in account {owner}, which AWS_EXPECTED_BUCKET_OWNER names,"
-            f" and the credentials are of account {account.id}: create it with the credentials of {owner}."
+            f"{bucket.name}: account {owner}, which AWS_EXPECTED_BUCKET_OWNER names, has no such bucket, and the"
+            f" credentials belong to account {account.id}: create it with credentials of {owner}."
         )
 
 
 def _check_namespace(bucket: Bucket, account: Account) -> None:
-    """Reject a name of the account regional namespace that cannot be created; it does not exist yet."""
+    """Raise BucketError for a new bucket whose account regional name can't be created."""
     name = bucket.name
     if not bucket_names.is_account_regional(name):
         return
     if "BucketNamespace" not in shape_of_create(clients.command(bucket.target)):
         raise BucketError(
-            f"{name}: botocore {botocore.__version__} does not know the account regional namespace that a"
-            " name with -an at its end belongs to: upgrade boto3, or choose a name without it."
+            f"{name}: botocore {botocore.__version__} doesn't support account regional names, which end with -an:"
+            " upgrade boto3, or choose another name."
         )
     belongs_to = name.removesuffix(f"-{bucket.target.region}-an").rpartition("-")[2]
     if account.id and belongs_to != account.id:
         raise BucketError(
-            f"{name}: names account {belongs_to}, and the credentials are of account {account.id}: put that"
-            " number into the name, or use that account's credentials."
+            f"{name}: the name contains account {belongs_to}, but the credentials belong to account {account.id}: put"
+            f" {account.id} into the name, or use credentials of {belongs_to}."
         )
 
 
@@ -307,7 +306,7 @@ def shape_of_create(client: Any) -> Any:
 
 
 def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, replace: bool) -> BucketPlan:
-    """Compare a bucket with its live state, None for one that does not exist. Reads and writes nothing."""
+    """Return the plan for a bucket and its live state, None for a missing bucket. Makes no requests."""
     provider = want.bucket.target.provider
     state = live or {title: LACKS if provider.lacks(title) else value for title, value in NEW.items()}
     state = dict(state)
@@ -343,7 +342,7 @@ def compare(want: Wanted, live: Mapping[str, Any] | None, account: Account, *, r
 
 
 def _rejected(bucket: Bucket, statements: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the storages whose files the policy rejects for how they are encrypted, and what to do."""
+    """Yield the storages whose files the policy rejects because of their encryption, and what to do."""
     for location in bucket.locations:
         keys = [location.prefix, *([PENDING_PREFIX] if location.direct_uploads else [])]
         arns = [bucket.arn(f"{key}x") for key in keys]
@@ -360,24 +359,24 @@ def _rejected(bucket: Bucket, statements: Sequence[Mapping[str, Any]]) -> Iterat
                 else "no value of its option 'encryption' satisfies it: change the policy"
             )
             yield (
-                f"the policy rejects what STORAGES[{location.alias!r}] stores ({policies.in_words(found[0])}): {cure}"
+                f"the policy rejects files that STORAGES[{location.alias!r}] stores"
+                f" ({policies.in_words(found[0])}): {cure}"
             )
 
 
 def _with_others(line: Line) -> Line:
-    """Return the line with a reason that is true beside what others are granted and keep."""
+    """Return the line with a reason that mentions grants to others that stay."""
     if line.aspect == "policy" and any(
         each.get("Effect") == "Allow" and policies.in_words(each) in line.left_alone for each in line.live
     ):
-        known = "nobody but the account"
-        return but(line, reason=line.reason.replace(known, f"{known}, and those named below"))
+        return but(line, reason=line.reason.replace("the account", "the account, plus those listed below"))
     if line.aspect == "bucket ACL" and line.left_alone:
-        return but(line, reason=line.reason.replace("nobody else", "nobody but those named below"))
+        return but(line, reason=line.reason.replace("the account", "the account and those listed below"))
     return line
 
 
 def _reminder(want: Wanted, live: Mapping[str, Any]) -> str:
-    """Return what to do about existing uploads where the ACLs of objects begin or cease to count."""
+    """Return what to do about existing uploads if the plan turns object ACLs on or off."""
     if not want.bucket.media:
         return ""
     blocked = (live["public access block"] or {}).get("IgnorePublicAcls")
@@ -385,13 +384,13 @@ def _reminder(want: Wanted, live: Mapping[str, Any]) -> str:
     count = want.aspects["ownership"].value != "BucketOwnerEnforced"
     if count and not counted:
         return (
-            "existing uploads stay closed: run `manage.py s3 access` after `apply`, which gives each of them the ACL"
-            " public-read; with the access public-policy there would be nothing to do"
+            "existing uploads stay private: after `apply`, run `manage.py s3 access`, which gives each of them the ACL"
+            " public-read (access 'public-policy' doesn't need this)"
         )
     if counted and not count:
         return (
-            "existing uploads keep their own ACLs: run `manage.py s3 access` before `apply`, or those that are public"
-            " now will be so again whenever ACLs are turned on"
+            "existing uploads keep their ACLs: before `apply`, run `manage.py s3 access`, or public uploads become"
+            " public again if ACLs are ever turned back on"
         )
     return ""
 
@@ -405,13 +404,13 @@ def _line(
     state: State = "as wanted" if goal == live else "missing" if live in (None, []) else "different"
     if wanted.bucket.target.endpoint:
         if title == "encryption" and state == "missing":
-            state = "optional"  # it depends on whether the server has keys
+            state = "optional"  # depends on whether the server has keys
         unblocked = {"BlockPublicAcls": False, "IgnorePublicAcls": True}
         if title == "public access block" and state == "different" and live == goal | unblocked:
-            state = "optional"  # some servers then deny every upload; and what is ignored opens nothing
+            state = "optional"  # some servers then deny every upload; ignored ACLs open nothing
     if title in hindered and (state != "as wanted" or conflicts):
         state = "conflict" if conflicts else "waiting"
-        # Even then nothing of our own stays open that shall be closed.
+        # Even then, remove our own public statements that are no longer wanted.
         goal = [each for each in live if not _is_stale(each, want)] if title == "policy" else live
     return Line(
         title,
@@ -433,14 +432,14 @@ def _without(title: str, live: Any, conflicts: list[Conflict]) -> Any:
 
 
 def _is_stale(statement: Mapping[str, Any], want: Want) -> bool:
-    """Tell whether a statement is ours, lets everybody in, and is wanted no longer."""
+    """Return whether a statement is ours, public, and no longer wanted."""
     same = {policies.canonical(ours) for ours in want.value}
     ours = str(statement.get("Sid", "")).startswith(policies.MARK)
     return ours and policies.is_public(statement) and policies.canonical(statement) not in same
 
 
 def _as_blocked(line: Line) -> Line:
-    """Return the line of the policy as it can be where S3 rejects every policy that lets everybody in."""
+    """Return the policy's line without public statements, for a bucket where S3 rejects them."""
     goal = [each for each in line.goal if each in line.live or not policies.is_public(each)]
     if any(policies.is_public(each) for each in goal):
         goal = line.live
@@ -450,13 +449,13 @@ def _as_blocked(line: Line) -> Line:
 
 
 def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Account) -> Iterator[Conflict]:
-    """Yield what contradicts the wanted state of an aspect, with all that depends on it."""
+    """Yield what contradicts the wanted state of an aspect."""
     ours = want.aspects["policy"].value
     public = any(policies.is_public(statement) for statement in ours)
     acls = want.aspects["ownership"].value != "BucketOwnerEnforced"
     if title == "policy":
         known = {each for each in (want.bucket.target.owner, account.id) if each}
-        accounts = {*known, *want.trusted} if known else None  # another server's may have no numbers
+        accounts = {*known, *want.trusted} if known else None  # other servers' accounts may have no numbers
         for statement in live["policy"]:
             if str(statement.get("Sid", "")).startswith(policies.MARK):
                 continue
@@ -464,10 +463,10 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
                 yield Conflict(policies.in_words(statement), statement, ("policy", "public access block"))
             elif policies.goes_beyond(statement, ours, accounts):
                 yield Conflict(
-                    f"{policies.in_words(statement)} -- not the account's own",
+                    f"{policies.in_words(statement)} -- another account",
                     statement,
                     ("policy",),
-                    "`manage.py s3 apply --replace-conflicting` removes just this; if it is meant, name the account in"
+                    "`manage.py s3 apply --replace-conflicting` removes just this; to keep it, add the account to"
                     " AWS_TRUSTED_ACCOUNTS",
                 )
     elif title == "bucket ACL":
@@ -477,13 +476,13 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
                 yield Conflict(grant_in_words(grant), grant, hinders)
             elif not buckets.is_log_delivery(grant):
                 cure = (
-                    "`manage.py s3 apply --replace-conflicting` removes just this; if it is meant, grant it by a"
-                    " policy"
+                    "`manage.py s3 apply --replace-conflicting` removes just this; to keep the access, grant it in the"
+                    " bucket policy"
                 )
                 yield Conflict(grant_in_words(grant), grant, ("bucket ACL",), cure)
     elif title == "encryption" and public and encryption.is_kms(live["encryption"]):
         yield Conflict(
-            "everyone is to read it, and nobody can read without a signature what a KMS key encrypts",
+            "visitors can't read public files that are encrypted with a KMS key: such requests must be signed",
             live["encryption"],
             ("encryption",),
         )
@@ -495,14 +494,14 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
                 f"the account blocks this for all its buckets: {', '.join(closed)}",
                 None,
                 ("public access block", *(("ownership",) if acls else ())),
-                "lift it for the account (aws s3control delete-public-access-block --account-id"
+                "turn it off for the account (aws s3control delete-public-access-block --account-id"
                 f" {account.id}), or serve static files through CloudFront"
                 " (the option cloudfront_distribution) and keep uploads private",
             )
 
 
 def grant_in_words(grant: Mapping[str, Any]) -> str:
-    """Return a grant of an ACL as a few words: who may what."""
+    """Return a grant of an ACL in words: who may do what."""
     grantee = grant["Grantee"]
     who = grantee.get("URI", "").rpartition("/")[2] or grantee.get("DisplayName") or grantee.get("ID")
     return f"the bucket's ACL grants {grant['Permission']} to {who or grantee.get('EmailAddress')}"
@@ -511,9 +510,9 @@ def grant_in_words(grant: Mapping[str, Any]) -> str:
 def _left_alone(
     bucket: Bucket, title: str, live: Any, wanted: Any, conflicts: list[Conflict]
 ) -> Iterator[str]:
-    """Yield what other people put there and what stays, in words."""
+    """Yield other people's configuration that stays, in words."""
     if title == "encryption" and encryption.is_kms(live) and not encryption.is_kms(wanted) and not conflicts:
-        yield f"{live}, which is stricter: who reads or writes objects needs rights for that key too"
+        yield f"{live}, which is stricter: reading and writing objects also needs rights on that key"
     if not isinstance(live, list):
         return
     old = [conflict.old for conflict in conflicts]
@@ -529,7 +528,7 @@ def _left_alone(
 
 
 def _rule_in_words(bucket: Bucket, rule: Mapping[str, Any]) -> str:
-    name = rule.get("ID") or "a rule without a name"
+    name = rule.get("ID") or "unnamed rule"
     if "AllowedOrigins" in rule:
         return f"{name}: {', '.join(rule['AllowedMethods'])} for {', '.join(rule['AllowedOrigins'])}"
     where = rule.get("Prefix", rule.get("Filter", {}).get("Prefix", rule.get("Filter", {}).get("And", {})))
@@ -538,18 +537,18 @@ def _rule_in_words(bucket: Bucket, rule: Mapping[str, Any]) -> str:
     prefixes = [location.prefix for location in bucket.locations]
     ours = [ours for ours in prefixes if ours.startswith(prefix) or prefix.startswith(ours)]
     kills = rule.get("Status") == "Enabled" and ("Expiration" in rule) and ours
-    return f"{name}: {what} on {prefix}*" + (" -- it deletes files of the site in time" if kills else "")
+    return f"{name}: {what} on {prefix}*" + (" -- deletes the site's files over time" if kills else "")
 
 
 def _public(state: Mapping[str, Any]) -> list[str]:
-    """Return what everybody may do with a bucket in this state, in words."""
+    """Return what everyone may do with a bucket in this state, in words."""
     block = state["public access block"] or {}
     found = []
     if not block.get("RestrictPublicBuckets"):
         public = [each for each in state["policy"] if policies.is_public(each)]
         found += [policies.in_words({**each, "Sid": ""}) for each in public]
     if not block.get("IgnorePublicAcls") and state["ownership"] != "BucketOwnerEnforced":
-        found.append("everyone may read each object that was uploaded with a public ACL")
+        found.append("everyone may read objects that have a public ACL")
         grants = [grant for grant in state["bucket ACL"] if buckets.is_public_grant(grant)]
         found += [grant_in_words(grant) for grant in grants]
     return found

@@ -1,8 +1,8 @@
-"""Who may do what, as data: the policies of the buckets, and the IAM policies of the site's own roles.
+"""Permissions as data: the bucket policies, and the IAM policies of the site's roles.
 
-Resources are ARNs of the site's partition; no action has a wildcard but the TLS-only denial's. What each
-action is for stands beside it, from the Service Authorization Reference, "Actions, resources, and condition
-keys for Amazon S3", and the S3 User Guide, "Required permissions for Amazon S3 API operations".
+Resources are ARNs in the site's partition. Only the statement that requires TLS has a wildcard action. Each action
+has its purpose beside it. Sources: Service Authorization Reference, "Actions, resources, and condition keys for
+Amazon S3"; S3 User Guide, "Required permissions for Amazon S3 API operations".
 """
 
 import ipaddress
@@ -19,18 +19,18 @@ from s3kit.terminal import wrap
 
 VERSION = "2012-10-17"
 
-# The object by which `apply` sees whether another server than AWS can encrypt what it stores.
+# With this object, `apply` tests whether a server other than AWS can store encrypted objects.
 PROBE = f"{PENDING_PREFIX}.s3kit-probe"
 
-# What marks a statement of a bucket policy as ours; all others are somebody else's.
+# Marks a statement of a bucket policy as ours; all others belong to other people.
 MARK = "DjangoS3"
 
-# The ACLs of a bucket that `apply` writes, by whether S3's logs are delivered there.
+# The bucket ACLs that `apply` writes: without and with S3's log delivery.
 CLOSED_ACLS = ("private", "log-delivery-write")
 
 
 def bucket_policy(bucket: Bucket) -> list[dict[str, Any]]:
-    """Return our statements of a bucket's policy, each with a Sid that begins with `MARK`."""
+    """Return our statements in a bucket's policy, each with a Sid that begins with `MARK`."""
     statements: list[dict[str, Any]] = []
     if not bucket.target.is_loopback:
         statements.append(
@@ -65,9 +65,9 @@ def sids(locations: Sequence[Location]) -> list[tuple[str, Location]]:
 
 
 def is_public(statement: Mapping[str, Any]) -> bool:
-    """Tell whether a statement lets anybody in, so that Block Public Access would reject it.
+    """Return whether a statement is public, so that Block Public Access rejects it.
 
-    By S3's rule: S3 User Guide, "Blocking public access to your Amazon S3 storage", "The meaning of public".
+    See S3 User Guide, "Blocking public access to your Amazon S3 storage", "The meaning of public".
     """
     if statement.get("Effect") != "Allow":
         return False
@@ -83,7 +83,7 @@ def is_public(statement: Mapping[str, Any]) -> bool:
     )
 
 
-# Keys of conditions that S3 accepts as a limit, where their values have no wildcard.
+# Condition keys that make a statement non-public for S3, if their values have no wildcards.
 _LIMITS = {
     *("aws:principalorgid", "aws:principalaccount", "aws:principalarn", "aws:userid"),
     *("aws:sourceaccount", "aws:sourcearn", "aws:sourceip", "aws:sourceowner", "aws:sourcevpc"),
@@ -96,7 +96,7 @@ def _narrows(operator: str, key: str, values: list[str]) -> bool:
     if key not in _LIMITS or operator.lower().removeprefix("foranyvalue:") not in _OPERATORS:
         return False
     fixed = not any(mark in value for value in values for mark in ("*", "?", "$"))
-    # Half the internet is no limit: S3 takes networks of /8 (IPv4) or /32 (IPv6) and smaller ones.
+    # Half the internet is public: S3 accepts networks of /8 (IPv4) or /32 (IPv6) and smaller.
     return fixed and bool(values) and (key != "aws:sourceip" or all(map(_is_small, values)))
 
 
@@ -113,9 +113,9 @@ def goes_beyond(
     wanted: Sequence[Mapping[str, Any]],
     accounts: Collection[str] | None = None,
 ) -> bool:
-    """Tell whether a statement lets anybody do what none of our statements lets anybody do.
+    """Return whether a statement grants the public more than the wanted statements do.
 
-    With `accounts`, also whether it lets another account than these do so.
+    With `accounts`, also whether it grants more to any other account.
     """
     if not (is_public(statement) or (accounts is not None and lets_others_in(statement, accounts))):
         return False
@@ -127,9 +127,9 @@ def goes_beyond(
 
 
 def lets_others_in(statement: Mapping[str, Any], accounts: Collection[str] = ()) -> bool:
-    """Tell whether a statement allows something to somebody else than these accounts and AWS's services.
+    """Return whether a statement grants something to anyone but these accounts and AWS's services.
 
-    Whoever can't be recognized is somebody else: federated and canonical users, origin access identities.
+    Principals whose account isn't known count as others: federated and canonical users, origin access identities.
     """
     if statement.get("Effect") != "Allow":
         return False
@@ -149,16 +149,16 @@ def lets_others_in(statement: Mapping[str, Any], accounts: Collection[str] = ())
 
 
 def _account(principal: str) -> str:
-    """Return the number of a principal's account, "" where it does not say."""
+    """Return the account number of a principal, or "" if it doesn't contain one."""
     found = re.fullmatch(r"(?:arn:[a-z-]+:(?:iam|sts)::)?([0-9]{12})(?::.*)?", principal, re.DOTALL)
     return found[1] if found else ""
 
 
 def rejects(statement: Mapping[str, Any], resource: str, sent: Mapping[str, str]) -> bool:
-    """Tell whether a statement denies storing an object (its ARN) for how it is encrypted.
+    """Return whether a statement may deny storing an object (its ARN) because of its encryption.
 
-    `sent` are the headers of encryption that the request has. Whom the statement is about, and what else it goes
-    by, may be the case. IAM User Guide, "IAM JSON policy elements: Condition operators".
+    `sent` are the encryption headers of the request. Principals and other conditions are taken to match. See IAM
+    User Guide, "IAM JSON policy elements: Condition operators".
     """
     conditions = [
         (operator.lower(), key.lower(), _listed(values))
@@ -179,7 +179,7 @@ def rejects(statement: Mapping[str, Any], resource: str, sent: Mapping[str, str]
 
 
 def _names(statement: Mapping[str, Any], element: str, name: str) -> bool:
-    """Tell whether an element of a statement, or what is left out by its opposite, is about a name."""
+    """Return whether a statement's element, such as Action or NotAction, covers a name."""
     if element in statement:
         return any(_is_like(pattern, name) for pattern in _listed(statement[element]))
     return not any(_is_like(pattern, name) for pattern in _listed(statement.get(f"Not{element}", [])))
@@ -191,7 +191,7 @@ def _is_like(pattern: str, text: str) -> bool:
 
 
 def _holds(operator: str, value: str | None, wanted: list[str]) -> bool:
-    """Tell whether a condition holds for the value of a header, None for one that is not sent."""
+    """Return whether a condition holds for the value of a header, None for a missing one."""
     operator = operator.rpartition(":")[2]
     if operator == "null":
         return (value is None) == (wanted[0].lower() == "true")
@@ -201,7 +201,7 @@ def _holds(operator: str, value: str | None, wanted: list[str]) -> bool:
 
 
 def canonical(statement: Mapping[str, Any]) -> str:
-    """Return a text that is the same for statements that mean the same: a list of one is its element."""
+    """Return a text that is the same for statements that mean the same."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -214,20 +214,20 @@ def canonical(statement: Mapping[str, Any]) -> str:
 
 
 def in_words(statement: Mapping[str, Any]) -> str:
-    """Return a statement as one line: allow or deny whom what, on which files, under which condition."""
+    """Return a statement on one line, such as "allow everyone s3:GetObject on bucket/static/*"."""
     who = statement.get("Principal", statement.get("NotPrincipal"))
     if isinstance(who, Mapping):
         who = ", ".join(name for names in who.values() for name in _listed(names))
     who = "everyone" if who == "*" else who
-    everybody_but = "everyone but " if "NotPrincipal" in statement else ""
+    except_for = "everyone but " if "NotPrincipal" in statement else ""
     what = ", ".join(_listed(statement.get("Action") or f"all but {statement.get('NotAction')}"))
     where = _listed(statement.get("Resource") or f"all but {statement.get('NotResource')}")
     where = [text.rpartition(":")[2] for text in where]
     condition = f" if {_condition_in_words(statement['Condition'])}" if statement.get("Condition") else ""
     sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
     verb = "allow" if statement.get("Effect") == "Allow" else "deny"
-    # Split and joined, for other people's texts may have line breaks.
-    return " ".join(f"{sid}{verb} {everybody_but}{who} {what} on {', '.join(where)}{condition}".split())
+    # Split and join, because other people's texts may contain line breaks.
+    return " ".join(f"{sid}{verb} {except_for}{who} {what} on {', '.join(where)}{condition}".split())
 
 
 def _condition_in_words(condition: Any) -> str:
@@ -247,7 +247,7 @@ def _listed(value: Any) -> list[str]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    # What is none, against the language of policies, limits nothing.
+    # Anything else is invalid and limits nothing.
     return value if isinstance(value, Mapping) else {}
 
 
@@ -268,7 +268,7 @@ def _read(sid: str, location: Location) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Grant:
-    """One statement of a role: its actions, each with what it is for, on its resources."""
+    """One statement of a role's policy: actions, each with its purpose, on resources."""
 
     sid: str
     actions: Mapping[str, str]
@@ -277,26 +277,26 @@ class Grant:
     effect: Literal["Allow", "Deny"] = "Allow"
 
 
-# ListBucket has no condition on s3:prefix: a GET of a missing key carries no prefix, so that the condition
-# would fail and S3 would answer 403 instead of 404.
-_MISSING_IS_404 = "listing; and without it a missing key answers 403 instead of 404"
+# ListBucket has no condition on s3:prefix: a GET of a missing key has no prefix, so the condition would fail and S3
+# would answer 403 instead of 404.
+_MISSING_IS_404 = "list objects; without it, S3 answers 403 instead of 404 for a missing key"
 
 
 _LIST_BUCKET = {"s3:ListBucket": _MISSING_IS_404}
 
 
 def manifest(deployment: Deployment, location: Location) -> str:
-    """Return the ARN of the manifest of a location of static files."""
+    """Return the ARN of the manifest in a location of static files."""
     storage = deployment.storages.get(location.alias)
     return location.arn(getattr(storage, "manifest_name", "staticfiles.json"))
 
 
-# Headers by which a request grants rights to others than the object's owner.
+# Headers of a request that grant rights to others than the object's owner.
 _GRANT_HEADERS = tuple(
     f"s3:x-amz-grant-{right}" for right in ("full-control", "read", "read-acp", "write", "write-acp")
 )
-# Where ACLs count, an upload has the ACL public-read or none. A part has no header, nor has the request that
-# completes the parts. AWS asks for PutObjectAcl beside; other servers go by this alone.
+# With ACLs on, an upload has the ACL public-read or none. Parts and the request that completes them have no ACL
+# header. AWS also requires PutObjectAcl; other servers check only this.
 _ACL_IF_ANY = {
     "StringEqualsIfExists": {"s3:x-amz-acl": "public-read"},
     "Null": dict.fromkeys(_GRANT_HEADERS, "true"),
@@ -305,10 +305,9 @@ _NO_ACL = {"Null": dict.fromkeys(("s3:x-amz-acl", *_GRANT_HEADERS), "true")}
 
 
 def _only_ours(deployment: Deployment, grants: list[Grant]) -> list[Grant]:
-    """Return the grants for buckets of the right account only: of the caller's, or AWS_EXPECTED_BUCKET_OWNER.
+    """Return the grants, limited to buckets of the caller's account or of AWS_EXPECTED_BUCKET_OWNER.
 
-    A bucket of the same name in another account, which anybody may make, is not what they are for. Other
-    servers than AWS don't know the condition.
+    Anyone may create a bucket of the same name in another account. Servers other than AWS don't know the condition.
     """
     targets = [bucket.target for bucket in deployment.buckets]
     if any(target.endpoint for target in targets):
@@ -328,25 +327,25 @@ def _only_ours(deployment: Deployment, grants: list[Grant]) -> list[Grant]:
 
 
 def web(deployment: Deployment) -> list[Grant]:
-    """Return what the running site may do: read and write uploads, and read the list of static files."""
+    """Return the grants of the running site: read and write uploads, and read the manifest."""
     pending = {
-        "s3:GetObject": "look at what a browser sent straight to S3, and copy it if it is accepted",
-        "s3:PutObject": "let a browser send what the site has signed, and nothing else",
-        "s3:DeleteObject": "delete it once it is accepted, rejected or cancelled",
-        "s3:AbortMultipartUpload": "leave no parts behind when it is cancelled",
-        "s3:ListMultipartUploadParts": "see which parts have arrived, to resume from there",
+        "s3:GetObject": "check a direct upload, and copy it once accepted",
+        "s3:PutObject": "let browsers upload directly what the site has signed, and nothing else",
+        "s3:DeleteObject": "delete a direct upload once accepted, rejected, or canceled",
+        "s3:AbortMultipartUpload": "delete the parts of a canceled upload",
+        "s3:ListMultipartUploadParts": "list the parts that have arrived, to resume an upload",
     }
     grants = []
     for sid, location in sids(deployment.media):
         objects = {
-            "s3:GetObject": "read an upload, sign links to it",
-            "s3:PutObject": "save an upload, in parts if it is large",
-            "s3:DeleteObject": "delete an upload",
-            "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
+            "s3:GetObject": "read uploads, and sign links to them",
+            "s3:PutObject": "store uploads, in parts if large",
+            "s3:DeleteObject": "delete uploads",
+            "s3:AbortMultipartUpload": "delete the parts of a failed upload",
         }
         if location.access == "public-read":
             put = {"s3:PutObject": objects.pop("s3:PutObject")}
-            acl, public = {"s3:PutObjectAcl": "make an upload public"}, {"s3:x-amz-acl": "public-read"}
+            acl, public = {"s3:PutObjectAcl": "make uploads public"}, {"s3:x-amz-acl": "public-read"}
             grants.append(Grant(f"Put{sid}", put, location.arn(), _ACL_IF_ANY))
             grants.append(Grant(f"Acl{sid}", acl, location.arn(), {"StringEquals": public}))
         grants.append(Grant(sid, objects, location.arn()))
@@ -357,31 +356,31 @@ def web(deployment: Deployment) -> list[Grant]:
             grants.append(Grant("PutPending", put, arns, _NO_ACL))
         grants.append(Grant("Pending", pending, arns))
     if buckets:
-        # Its Sid is none that a location can have, whatever its alias is.
+        # No location can have this Sid, whatever its alias.
         grants.append(Grant("ListMedia", _LIST_BUCKET, tuple(bucket.arn() for bucket in buckets)))
     if manifests := tuple(manifest(deployment, each) for each in deployment.static_locations):
-        reason = {"s3:GetObject": "read which hashed name each static file has"}
+        reason = {"s3:GetObject": "read the manifest, which has the hashed name of each static file"}
         grants.append(Grant("Manifest", reason, manifests))
     return [
         *_only_ours(deployment, grants),
         *_keys("MediaKeys", deployment.media, {"kms:GenerateDataKey": _ENCRYPT, "kms:Decrypt": _DECRYPT}),
-        *_keys("ManifestKeys", deployment.static_locations, {"kms:Decrypt": "read the list of static files"}),
+        *_keys("ManifestKeys", deployment.static_locations, {"kms:Decrypt": "read the manifest"}),
     ]
 
 
-_ENCRYPT = "encrypt what is stored"
-_DECRYPT = "read it again, and complete what came in parts"
+_ENCRYPT = "encrypt objects"
+_DECRYPT = "read objects, and complete multipart uploads"
 
 
 def _keys(sid: str, locations: Sequence[Location], actions: Mapping[str, str]) -> list[Grant]:
-    """Return what the keys of KMS that locations are encrypted with may be used for: by S3 alone.
+    """Return the grants on the KMS keys of locations, for use through S3 only.
 
-    A key may belong to another account than the buckets do.
+    A key may belong to another account than the buckets.
     """
     from s3kit.clients import dns_suffix
 
     found = [each for each in locations if encryption.key(each.target.encryption)]
-    # The documentation does not say which of the two names it is outside of the partition aws.
+    # AWS doesn't document which of the two names applies outside the partition aws.
     services = [
         f"s3.{each.target.region}.{suffix}"
         for each in found
@@ -393,11 +392,11 @@ def _keys(sid: str, locations: Sequence[Location], actions: Mapping[str, str]) -
 
 
 def deploy(deployment: Deployment) -> list[Grant]:
-    """Return what `collectstatic` and `plan` may do: add static files; it can delete none."""
+    """Return the grants of `collectstatic` and `plan`: add static files, but never delete any."""
     objects = {
         "s3:GetObject": "read the manifest of the last deploy",
-        "s3:PutObject": "upload static files, in parts if they are large",
-        "s3:AbortMultipartUpload": "leave no parts behind when a large upload fails",
+        "s3:PutObject": "upload static files, in parts if large",
+        "s3:AbortMultipartUpload": "delete the parts of a failed upload",
     }
     return [
         *_only_ours(deployment, _static(deployment, objects)),
@@ -411,42 +410,42 @@ def deploy(deployment: Deployment) -> list[Grant]:
 
 
 def prune(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 prune` may do: remove static files that no manifest names any more."""
+    """Return the grants of `manage.py s3 prune`: delete static files that no manifest names anymore."""
     static = deployment.static_locations
     if not static:
         return []
     live = tuple(manifest(deployment, each) for each in static)
     manifests = (*live, *(each.arn(f"{FOLDER}*") for each in static))
     grants = [
-        *_static(deployment, {"s3:DeleteObject": "remove what is not needed"}),
-        Grant("Manifests", {"s3:GetObject": "read what the live and the kept manifests name"}, manifests),
+        *_static(deployment, {"s3:DeleteObject": "delete old static files"}),
+        Grant("Manifests", {"s3:GetObject": "read the live and the old manifests"}, manifests),
         Grant(
             "Marker",
-            {"s3:PutObject": "let deploys know that it is at work"},
+            {"s3:PutObject": "tell deploys that a prune is running"},
             tuple(location.arn(f"{MARKERS}*") for location in static),
         ),
     ]
-    keep = {"s3:DeleteObject": "never the live manifest: without it the site does not start"}
+    keep = {"s3:DeleteObject": "never the live manifest: the site can't start without it"}
     return [
         *_only_ours(deployment, grants),
         *_keys(
             "StaticKeys",
             static,
-            {"kms:GenerateDataKey": "encrypt its marker", "kms:Decrypt": "read the manifests"},
+            {"kms:GenerateDataKey": "encrypt the marker", "kms:Decrypt": "read the manifests"},
         ),
         Grant("KeepManifest", keep, live, effect="Deny"),
     ]
 
 
 def access(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 access` may do: look at the ACLs of uploads, and set the one that is wanted."""
+    """Return the grants of `manage.py s3 access`: read the ACLs of uploads, and set the wanted one."""
     media = sids(deployment.media)
     buckets = tuple(dict.fromkeys(arn(each.target, each.bucket) for _, each in media))
     grants = [Grant("ListMedia", _LIST_BUCKET, buckets)] if buckets else []
     for sid, location in media:
         actions = {"s3:GetObjectAcl": "see whether an upload is public"}
         acl = {"s3:PutObjectAcl": f"set the ACL {canned_acl(location)}, and no other"}
-        # Other servers need not tell the policy of the header here; MiniStack does not.
+        # Other servers may not evaluate the header here; MiniStack doesn't.
         condition = {"StringEquals": {"s3:x-amz-acl": canned_acl(location)}}
         grants.append(Grant(sid, actions, location.arn()))
         grants.append(Grant(f"Acl{sid}", acl, location.arn(), {} if location.target.endpoint else condition))
@@ -454,7 +453,7 @@ def access(deployment: Deployment) -> list[Grant]:
 
 
 def canned_acl(location: Location) -> Literal["public-read", "private"]:
-    """Return the ACL that uploads have where ACLs count."""
+    """Return the ACL of uploads, for buckets with ACLs on."""
     return "public-read" if location.access == "public-read" else "private"
 
 
@@ -470,64 +469,66 @@ def _static(deployment: Deployment, objects: Mapping[str, str]) -> list[Grant]:
 
 
 def setup(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 plan` and `apply` may do: read and set up the buckets, and on AWS no object.
+    """Return the grants of `manage.py s3 plan` and `apply`: set up the buckets; on AWS, no access to objects.
 
-    IAM can't limit what is written into a bucket's policy or lifecycle rules: whoever has these rights can let
-    anybody read and write the objects, and can let all of them expire.
+    IAM can't limit the contents of a bucket policy or of lifecycle rules: anyone with these rights can make all
+    objects public, or let them expire.
     """
     actions = {
-        "s3:PutEncryptionConfiguration": "set what is encrypted, and how",
-        "s3:PutLifecycleConfiguration": "remove uploads that never ended, or that nobody accepted",
-        "s3:PutBucketCORS": "let the site's pages load fonts and modules, and send uploads",
+        "s3:PutEncryptionConfiguration": "set the default encryption",
+        "s3:PutLifecycleConfiguration": "expire unfinished and unaccepted uploads",
+        "s3:PutBucketCORS": "let the site's pages load fonts and modules, and upload files",
         "s3:PutBucketOwnershipControls": "turn ACLs off, or on for public-read",
-        "s3:PutBucketPublicAccessBlock": "lift just the blocks that the access mode needs lifted",
-        "s3:PutBucketPolicy": "say who may read what",
+        "s3:PutBucketPublicAccessBlock": "turn off only the blocks that the access mode needs off",
+        "s3:PutBucketPolicy": "set who may read which files",
     }
     if any(bucket.tags for bucket in deployment.buckets):
-        actions["s3:PutBucketTagging"] = "set the tags of bucket_tags, beside those of others"
+        actions["s3:PutBucketTagging"] = "set bucket_tags, and keep other tags"
     if any(bucket.versioning for bucket in deployment.buckets):
-        actions["s3:PutBucketVersioning"] = "keep uploads that are overwritten or deleted"
+        actions["s3:PutBucketVersioning"] = "keep versions of overwritten and deleted uploads"
     if any(bucket.target.is_loopback for bucket in deployment.buckets):
-        # elsewhere the policy always has the statement that demands TLS
-        actions["s3:DeleteBucketPolicy"] = "remove a policy that has no statement left"
-    acl = {"s3:PutBucketAcl": "take away grants to others (--replace-conflicting)"}
-    # Not with an endpoint: MiniStack does not tell the policy of the header.
+        # elsewhere the policy always has the statement that requires TLS
+        actions["s3:DeleteBucketPolicy"] = "delete a policy that has no statements left"
+    acl = {"s3:PutBucketAcl": "remove grants to others (--replace-conflicting)"}
+    # Not with an endpoint: MiniStack doesn't evaluate the header.
     closed = {"StringEquals": {"s3:x-amz-acl": [*CLOSED_ACLS]}}
     condition = {} if any(bucket.target.endpoint for bucket in deployment.buckets) else closed
     buckets = _bucket_arns(deployment)
     grants = _only_ours(
         deployment, [Grant("SetUpBuckets", actions, buckets), Grant("CloseAcls", acl, buckets, condition)]
     )
-    # A bucket that is not there has no account.
-    create = Grant("CreateBuckets", {"s3:CreateBucket": "make a bucket that is not there"}, buckets)
+    # No condition on the account: a missing bucket has none.
+    create = Grant("CreateBuckets", {"s3:CreateBucket": "create missing buckets"}, buckets)
     grants = [*_read_buckets(deployment), create, *grants]
     probes = {
-        "s3:PutObject": "see whether the server still stores files once they are to be encrypted",
-        "s3:DeleteObject": "delete that file",
+        "s3:PutObject": "test whether the server can store encrypted objects",
+        "s3:DeleteObject": "delete the test object",
     }
-    # AWS always has keys.
+    # Not on AWS, which always has keys.
     if probed := tuple(bucket.arn(PROBE) for bucket in deployment.buckets if bucket.target.endpoint):
         grants.append(Grant("ProbeEncryption", probes, probed))
     return grants
 
 
 def _read_buckets(deployment: Deployment) -> list[Grant]:
-    """Return what `manage.py s3 plan` reads; HeadBucket says where a bucket is to everybody."""
+    """Return the grants of `manage.py s3 plan`; HeadBucket needs none to find a bucket's region."""
     actions = {
         "s3:GetEncryptionConfiguration": "compare the encryption",
         "s3:GetLifecycleConfiguration": "compare the lifecycle rules",
         "s3:GetBucketCORS": "compare the CORS rules",
-        "s3:GetBucketAcl": "see grants that keep ACLs from being turned off",
+        "s3:GetBucketAcl": "find grants that prevent turning ACLs off",
         "s3:GetBucketOwnershipControls": "see whether ACLs are on",
-        "s3:GetBucketPublicAccessBlock": "see what the bucket blocks",
+        "s3:GetBucketPublicAccessBlock": "compare the public access block",
         "s3:GetBucketPolicy": "compare the bucket's policy",
     }
     if any(bucket.tags for bucket in deployment.buckets):
         actions["s3:GetBucketTagging"] = "compare the tags"
     if any(bucket.versioning for bucket in deployment.buckets):
-        actions["s3:GetBucketVersioning"] = "see whether versions are kept"
+        actions["s3:GetBucketVersioning"] = "see whether versioning is on"
     grants = _only_ours(deployment, [Grant("ReadBuckets", actions, _bucket_arns(deployment))])
-    if not all(bucket.target.endpoint for bucket in deployment.buckets):  # only AWS has accounts that block
+    if not all(
+        bucket.target.endpoint for bucket in deployment.buckets
+    ):  # other servers have no account-wide block
         account = {"s3:GetAccountPublicAccessBlock": "see whether the whole account blocks public access"}
         grants.append(Grant("ReadAccount", account, "*"))
     return grants
@@ -539,7 +540,7 @@ def _bucket_arns(deployment: Deployment) -> tuple[str, ...]:
 
 ROLES = {"web": web, "deploy": deploy, "prune": prune, "setup": setup, "access": access}
 
-# Operations of the API whose action has another name; the others have the operation's.
+# API operations whose IAM action has another name.
 _ACTIONS = {
     "HeadBucket": "ListBucket",
     "ListObjectsV2": "ListBucket",
@@ -564,7 +565,7 @@ _ACTIONS = {
 
 
 def action(operation: str) -> str:
-    """Return the action that a caller needs for an operation of the API, such as HeadBucket."""
+    """Return the IAM action for an API operation, such as HeadBucket."""
     return f"s3:{_ACTIONS.get(operation, operation)}"
 
 
@@ -589,7 +590,7 @@ def _one_or_many(resource: str | tuple[str, ...]) -> str | list[str]:
 
 
 def explained(grants: list[Grant]) -> str:
-    """Return the document to read: JSON knows no comments, and here each action has its reason beside it."""
+    """Return the policy document with the purpose of each action in a comment, so not as valid JSON."""
     reasons = [item for grant in grants for item in grant.actions.items()]
     lines = []
     for line in json.dumps(document(grants), indent=2).splitlines():

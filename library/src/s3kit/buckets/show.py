@@ -1,4 +1,4 @@
-"""A plan as text, like a diff with reasons, and as data for machines."""
+"""A plan as text, like a diff with reasons, and as JSON."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,9 +9,9 @@ from s3kit.buckets.plan import BucketPlan, Line, grant_in_words
 from s3kit.errors import printable
 from s3kit.terminal import wrap
 
-# Paints a text by what it is: heading, add, remove, change, conflict, quiet, plain.
+# Colors a text by its kind: heading, add, remove, change, conflict, quiet, plain.
 Paint = Callable[[str, str], str]
-# Wraps and paints a text: its kind, the text, and what its first line begins with.
+# Wraps and colors a text: its kind, the text, and the beginning of its first line.
 Put = Callable[..., str]
 
 _SIGNS = {
@@ -26,8 +26,8 @@ _SIGNS = {
 _KINDS = {"=": "quiet", "+": "add", "~": "change", "!": "conflict", "?": "change"}
 _MORE = {
     "waiting": " -- waits until the conflict is resolved",
-    "optional": " -- not set; `apply` sets it if the server then still stores files",
-    "not supported": " -- not supported here, skipped",
+    "optional": " -- not set; `apply` sets it if the server still stores files with it",
+    "not supported": " -- not supported by this server, skipped",
 }
 _WIDTH = 20  # of the longest title
 
@@ -35,13 +35,13 @@ _WIDTH = 20  # of the longest title
 def as_text(
     plans: Sequence[BucketPlan], paint: Paint = lambda _, text: text, width: int = 0, *, verbose: bool = False
 ) -> str:
-    """Return the plan to read, in lines of at most `width` columns (default: those of the terminal).
+    """Return the plan as text, in lines of at most `width` columns (default: the terminal's).
 
-    What is as wanted is named in one line for each bucket; with `verbose` each has its reason.
+    One line for each bucket names what is up to date; with `verbose`, each aspect has a line with its reason.
     """
 
     def put(kind: str, text: str, first: str = "") -> str:
-        """Return a text in lines, all of it painted, or beside the title of an aspect only that."""
+        """Return a wrapped text, colored as a whole, or only its title if it begins with an aspect's."""
         if len(first) <= _WIDTH:
             lines = wrap(printable(text), first, " " * len(first) + "  ", width)
             return "\n".join(paint(kind, line) for line in lines)
@@ -53,7 +53,7 @@ def as_text(
 
 
 def as_json(plans: Sequence[BucketPlan]) -> str:
-    """Return the plan as JSON: everything that the text says."""
+    """Return the plan as JSON, with everything that the text says."""
     found = {
         "as_wanted": all(bucket.is_as_wanted for bucket in plans),
         "buckets": [
@@ -72,7 +72,7 @@ def as_json(plans: Sequence[BucketPlan]) -> str:
             for bucket in plans
         ],
     }
-    return json.dumps(found, indent=2, default=str)  # rules of others may have dates
+    return json.dumps(found, indent=2, default=str)  # other people's rules may contain dates
 
 
 def _data(line: Line) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _bucket(bucket: BucketPlan, put: Put, *, verbose: bool) -> Iterator[str]:
     region = bucket.bucket.target.region
     yield put("heading", f"{bucket.name}: {bucket.holds}")
     if not bucket.exists:
-        closed = "" if bucket.bucket.target.endpoint else ", closed as AWS makes new ones"
+        closed = "" if bucket.bucket.target.endpoint else ", private by default"
         yield put("add", f"will be created in {region}{closed}", _first("+", "bucket"))
     elif verbose:
         yield put("quiet", f"is in {region}", _first("=", "bucket"))
@@ -104,7 +104,7 @@ def _bucket(bucket: BucketPlan, put: Put, *, verbose: bool) -> Iterator[str]:
         if line not in short:
             yield from _aspect(line, put)
     if short:
-        yield put("quiet", ", ".join(line.aspect for line in short), _first("=", "as wanted"))
+        yield put("quiet", ", ".join(line.aspect for line in short), _first("=", "up to date"))
     for text in bucket.opens:
         yield put("change", text, "  opens: ")
     for text in bucket.closes:
@@ -124,7 +124,7 @@ def _first(sign: str, title: str) -> str:
 
 
 def _is_quiet(line: Line) -> bool:
-    """Tell whether there is nothing to say of a line but that it is as wanted."""
+    """Return whether a line is up to date and has nothing else to report."""
     return line.state == "as wanted" and not (line.conflicts or line.left_alone or line.left_out)
 
 
@@ -140,11 +140,11 @@ def _aspect(line: Line, put: Put) -> Iterator[str]:
             yield put("plain", conflict.cure, "        ")
     yield from (put("quiet", f"left alone: {text}", "      . ") for text in line.left_alone)
     if line.left_out:
-        yield put("quiet", f"left out: {line.left_out}", "      . ")
+        yield put("quiet", f"omitted: {line.left_out}", "      . ")
 
 
 def _parts(aspect: str, value: Any) -> list[str]:
-    """Return the value of an aspect in lines that can be compared."""
+    """Return the value of an aspect as lines to compare."""
     if isinstance(value, Mapping):
         return [f"{name}: {'on' if each else 'off'}" for name, each in value.items()]
     if isinstance(value, list):
@@ -158,7 +158,7 @@ def _parts(aspect: str, value: Any) -> list[str]:
 
 
 def _flat(value: Any, name: str = "") -> Iterator[str]:
-    """Yield what a rule says, a name and a value each: "Expiration.Days: 1"."""
+    """Yield each name and value of a rule, such as "Expiration.Days: 1"."""
     if isinstance(value, Mapping):
         for key, each in value.items():
             yield from _flat(each, f"{name}.{key}" if name else str(key))
@@ -176,7 +176,7 @@ def _sum(plans: Sequence[BucketPlan], paint: Paint) -> str:
     )
     rejected = sum(len(bucket.rejected) for bucket in plans)
     if all(bucket.is_as_wanted for bucket in plans):
-        return paint("add", "Nothing to do: everything is as wanted.")
+        return paint("add", "Nothing to do: everything is up to date.")
     parts = [
         _count(new, "bucket to create", "buckets to create"),
         _count(writes, "change", "changes"),

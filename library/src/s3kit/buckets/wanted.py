@@ -1,7 +1,7 @@
 """The wanted state of the buckets, as data that follows from the settings.
 
-`wanted` says what each bucket shall be. `ASPECTS` is the one table of how each part of it is read, joined
-with what is there, and written. `s3kit.buckets.plan` compares the two and does what differs.
+`wanted` returns the wanted state of each bucket. `ASPECTS` says how to read each aspect of it, merge it with the
+live state, and write it. `s3kit.buckets.plan` compares the two states, and `s3kit.buckets.apply` writes.
 """
 
 import json
@@ -15,12 +15,12 @@ from s3kit import encryption
 from s3kit.buckets import policies
 from s3kit.deployment import PENDING_PREFIX, Bucket, Deployment, Location
 
-# What marks a CORS or lifecycle rule as ours; all others are somebody else's and stay.
+# Marks a CORS or lifecycle rule as ours; all others belong to other people and stay.
 MARK = "django-s3-"
 
-# What `s3kit.uploads.pending` signs, beyond what every page may send.
+# Headers that `s3kit.uploads.pending` signs, beyond those that every page may send.
 UPLOAD_HEADERS = ["content-type", "if-none-match"]
-# What scripts that read a file in parts ask for, and look at: pdf.js and players of films.
+# Headers for scripts that read a file in parts, such as pdf.js and video players.
 READ_HEADERS = ["range"]
 EXPOSED_HEADERS = [
     "Accept-Ranges",
@@ -40,10 +40,10 @@ class _Lacks:
         return "not supported"
 
 
-# The live state of an aspect that another server than AWS does not have.
+# The live state of an aspect that a server other than AWS doesn't support.
 LACKS: Any = _Lacks()
 
-# As AWS makes new buckets.
+# The state of a new bucket on AWS.
 NEW: Mapping[str, Any] = {
     "encryption": "AES256",
     "tags": [],
@@ -57,13 +57,13 @@ NEW: Mapping[str, Any] = {
 }
 
 # "The meaning of public", S3 User Guide, "Blocking public access to your Amazon S3 storage".
-_EVERYBODY = ("/global/AllUsers", "/global/AuthenticatedUsers")
+_PUBLIC_GROUPS = ("/global/AllUsers", "/global/AuthenticatedUsers")
 
 
 class BucketError(Exception):
-    """A bucket could not be made as wanted; the text is one line for a person.
+    """A bucket can't be brought to the wanted state; the text is a message for people, on one line.
 
-    `done` lists what was done before.
+    `done` lists the steps done before.
     """
 
     def __init__(self, message: str, done: Sequence[str] = ()) -> None:
@@ -73,25 +73,25 @@ class BucketError(Exception):
 
 @dataclass(frozen=True)
 class Want:
-    """What one aspect of a bucket shall be, as boto3 writes it, and why."""
+    """The wanted value of one aspect of a bucket, as boto3 writes it, and the reason."""
 
     value: Any
     reason: str
     left_out: str = ""
-    """What a site on AWS would have besides, and why this one has not."""
+    """What a site on AWS would also have, and why this one doesn't."""
     needed: str = ""
-    """Where the site can't do without: what the server has to support, for what, and what else to do."""
+    """If the site can't do without the aspect: what the server must support, and the alternative."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The wanted state of one bucket: by title of `ASPECTS`; what is not named is left alone."""
+    """The wanted state of one bucket, by title of `ASPECTS`; a missing aspect is left alone."""
 
     bucket: Bucket
     holds: str
     aspects: Mapping[str, Want]
     trusted: tuple[str, ...] = ()
-    """The accounts whose grants are wanted."""
+    """The accounts that others may grant rights to."""
 
     @property
     def name(self) -> str:
@@ -108,7 +108,7 @@ def wanted(deployment: Deployment) -> list[Wanted]:
 
 
 def _holds(bucket: Bucket) -> str:
-    """Return what a bucket holds, in words: static files, and uploads with their access."""
+    """Return the contents of a bucket in words: static files, and uploads with their access."""
     parts = ["static files"] if bucket.static else []
     several = len(bucket.media) > 1
     parts += [
@@ -119,8 +119,10 @@ def _holds(bucket: Bucket) -> str:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """Return a list as a text: a, b and c."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    """Return a list as a text: "a", "a and b", or "a, b, and c"."""
+    if len(parts) < 3:
+        return " and ".join(parts)
+    return f"{', '.join(parts[:-1])}, and {parts[-1]}"
 
 
 def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
@@ -135,8 +137,8 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
     aspects = {
         "encryption": Want(
             bucket.encryption or "AES256",
-            "S3 encrypts what is stored, with "
-            + ("a key of KMS" if encryption.is_kms(bucket.encryption) else "its own keys"),
+            "S3 encrypts objects with "
+            + ("a KMS key" if encryption.is_kms(bucket.encryption) else "its own keys"),
         ),
         "lifecycle": Want(
             [
@@ -146,30 +148,28 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
                 )
                 if any(isinstance(action, dict) for name, action in rule.items() if name != "Filter")
             ],
-            "removes the parts of interrupted uploads after a week"
-            + ", and direct uploads that the site did not accept after a day" * is_media,
+            "deletes the parts of interrupted uploads after a week"
+            + ", and direct uploads that the site didn't accept after a day" * is_media,
         ),
         "cors": Want(
             _cors(bucket, origins),
-            "pages of the site, and no others, may "
+            "only the site's pages may "
             + _joined(
                 ["load fonts and modules"] * is_static
                 + ["read uploads"] * is_media
-                + ["send large ones"] * bucket.direct_uploads
+                + ["upload directly"] * bucket.direct_uploads
             ),
         ),
         "bucket ACL": Want(
             [],
-            "nobody else may list or change the bucket itself"
+            "only the account may list or change the bucket itself"
             if acls
-            else "a grant to others would keep ACLs from being turned off",
+            else "grants to others would prevent turning ACLs off",
             needed="ACLs, which access 'public-read' needs: set access to 'private'" * acls,
         ),
         "ownership": Want(
             "BucketOwnerPreferred" if acls else "BucketOwnerEnforced",
-            "each upload is made public by its own ACL"
-            if acls
-            else "ACLs are off, so none can open anything",
+            "each upload's own ACL makes it public" if acls else "ACLs are off, so none can grant access",
         ),
         "public access block": Want(
             {
@@ -180,18 +180,22 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
             },
             "; ".join(
                 [
-                    "allows public ACLs, which access 'public-read' sets" if acls else "blocks public ACLs",
+                    "allows the public ACLs of access 'public-read'" if acls else "blocks public ACLs",
                     f"allows public policies: {why_public}" if public else "blocks public policies",
                 ]
             ),
         ),
         "policy": Want(
             statements,
-            ("; " if public else " and ").join(
-                ([] if target.is_loopback else ["only over TLS"])
-                + ([why_public] if public else ["nobody but the account" + " and CloudFront" * through_cdn])
+            "; ".join(
+                ([] if target.is_loopback else ["requires TLS"])
+                + (
+                    [why_public]
+                    if public
+                    else ["open only to " + "CloudFront and " * through_cdn + "the account"]
+                )
             ),
-            "the statement that demands TLS: this endpoint is plain http on this machine"
+            "the TLS-only statement, because this endpoint is plain http on this machine"
             if target.is_loopback
             else "",
             _policy_needed(by_policy[0]) if by_policy else "",
@@ -199,19 +203,19 @@ def _aspects(bucket: Bucket, origins: Sequence[str]) -> dict[str, Want]:
     }
     if bucket.tags:
         aspects["tags"] = Want(
-            [{"Key": key, "Value": value} for key, value in bucket.tags], "the option bucket_tags"
+            [{"Key": key, "Value": value} for key, value in bucket.tags], "set by the option bucket_tags"
         )
     if bucket.versioning:
         aspects["versioning"] = Want(
             "Enabled",
-            "the option versioning of a storage is on",
-            needed="versions, which the option versioning asks for: turn it off",
+            "a storage has the option versioning on",
+            needed="versioning: turn the option versioning off",
         )
     return aspects
 
 
 def _is_read_by_policy(location: Location) -> bool:
-    """Tell whether everyone reads a location at the bucket's own address, because its policy says so."""
+    """Return whether everyone reads a location at the bucket's own address, because of its policy."""
     public = location.kind == "static" or location.access == "public-policy"
     return public and not location.through_cdn and not location.custom_domain
 
@@ -219,8 +223,8 @@ def _is_read_by_policy(location: Location) -> bool:
 def _policy_needed(location: Location) -> str:
     if location.kind == "static":
         return (
-            "bucket policies, without which nobody can read static files: set the custom_domain that serves"
-            " them, or keep them off S3"
+            "bucket policies, which make static files public: set custom_domain to a host that serves them, or"
+            " keep them off S3"
         )
     return "bucket policies, which access 'public-policy' needs: set access to 'private'"
 
@@ -231,8 +235,7 @@ _INCOMPLETE = {
     "Filter": {"Prefix": ""},
     "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
 }
-# S3 removes at the first midnight (UTC) after the day is over. Versions and markers of deletion go too, where
-# somebody has turned versioning on.
+# S3 deletes at the first midnight (UTC) after the day is over. The second rule is for buckets with versioning.
 _PENDING = {
     "ID": f"{MARK}pending",
     "Status": "Enabled",
@@ -244,7 +247,7 @@ _PENDING = {
 
 
 def upload_headers(bucket: Bucket) -> list[str]:
-    """Return the headers that browsers send with uploads straight to a bucket, beyond what every page may send."""
+    """Return the headers of direct uploads to a bucket, beyond those that every page may send."""
     encrypted = [encryption.headers(location.target.encryption) for location in bucket.media]
     return list(dict.fromkeys([*UPLOAD_HEADERS, *(name for each in encrypted for name in each)]))
 
@@ -252,7 +255,7 @@ def upload_headers(bucket: Bucket) -> list[str]:
 def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
     allowed = [*origins, *(LOCAL_ORIGINS if bucket.target.is_loopback else ())]
     holds = ["static"] * bool(bucket.static) + ["uploads"] * bool(bucket.media)
-    # In one rule, because Ceph goes by the first whose origin fits, whatever its methods are.
+    # One rule, because Ceph uses the first one whose origin matches, whatever its methods.
     rule: dict[str, Any] = {
         "ID": f"{MARK}{'-and-'.join(holds)}",
         "AllowedOrigins": allowed,
@@ -260,7 +263,7 @@ def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
         "MaxAgeSeconds": 3600,
     }
     if bucket.media:
-        # Nothing is read from the answers to uploads: ETag is not exposed.
+        # Pages read nothing from the responses to uploads, so ETag isn't exposed.
         rule["AllowedHeaders"] = [*(upload_headers(bucket) * bucket.direct_uploads), *READ_HEADERS]
         rule["ExposeHeaders"] = EXPOSED_HEADERS
     return [rule] if allowed else []
@@ -268,11 +271,11 @@ def _cors(bucket: Bucket, origins: Sequence[str]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Aspect:
-    """How one part of a bucket's state is read, joined with what is there, and written.
+    """How to read one aspect of a bucket, merge it with the wanted value, and write it.
 
-    `read` and `write` take a boto3 client and the arguments that name the bucket. `read` returns the same
-    form as `Want.value`, and None or [] where nothing is set. `join` returns what to write: our value beside
-    what others put there.
+    `read` and `write` take a boto3 client and the arguments that name the bucket. `read` returns the form of
+    `Want.value`, and None or [] if nothing is set. `join` takes the live and the wanted value, and returns what to
+    write: our value beside other people's.
     """
 
     read: Callable[[Any, Mapping[str, str]], Any]
@@ -281,9 +284,9 @@ class Aspect:
 
 
 def _unless_unset(read: Callable[[], Any], code: str, unset: Any = None) -> Any:
-    """Return what `read` does, or `unset` where S3 answers with the code for "nothing is set".
+    """Return the result of `read`, or `unset` if S3 answers with the code for "nothing is set".
 
-    Garage answers with 404 or 204 and nothing else, once HeadBucket has found the bucket.
+    Garage answers with an empty 404 or 204.
     """
     try:
         return read()
@@ -294,10 +297,10 @@ def _unless_unset(read: Callable[[], Any], code: str, unset: Any = None) -> Any:
 
 
 def _join_marked(key: str, mark: str, meaning: Callable[[Any], str]) -> Callable[[Any, Any], Any]:
-    """Return a join of two lists of rules, where those with the mark are ours and all others stay.
+    """Return a function that merges two lists of rules: those with the mark are ours, all others stay.
 
-    `meaning` is a text that is the same for rules that mean the same: these stay as the server has written them,
-    in whatever order.
+    `meaning` returns the same text for rules that mean the same; those stay as the server has written them, in any
+    order.
     """
 
     def join(live: Any, ours: Any) -> Any:
@@ -314,14 +317,14 @@ def _join_marked(key: str, mark: str, meaning: Callable[[Any], str]) -> Callable
 
 
 def _cors_meaning(rule: Mapping[str, Any]) -> str:
-    """Return the same text for CORS rules that allow the same, in whatever order they list it."""
+    """Return a text that is the same for CORS rules that allow the same, in any order."""
     found = {name: sorted(each) if isinstance(each, list) else each for name, each in rule.items() if each}
     headers = (header.lower() for header in rule.get("AllowedHeaders", []))
     return json.dumps(found | {"AllowedHeaders": sorted(headers)}, sort_keys=True)
 
 
 def _lifecycle_meaning(rule: Mapping[str, Any]) -> str:
-    """Return the same text for lifecycle rules that do the same: no filter, an empty one and a prefix alike."""
+    """Return a text that is the same for lifecycle rules that do the same, however they write the filter."""
     where = dict(rule.get("Filter") or {})
     where |= where.pop("And", {})
     where = {"Prefix": rule.get("Prefix", ""), **where}
@@ -332,11 +335,11 @@ def _lifecycle_meaning(rule: Mapping[str, Any]) -> str:
 
 
 def _join_lifecycle(live: Any, ours: Any) -> Any:
-    """Join as `_join_marked` does; beside rules of the form before 2016 ours must have that form too.
+    """Merge lifecycle rules as `_join_marked` does, with two exceptions.
 
-    Backblaze B2 returns a rule as several, one for each action and without names.
-
-    S3 rejects a mixture: "Base level prefix cannot be used in Lifecycle V2". Ceph returns one.
+    Other people's rules may have the form before 2016, and S3 rejects a mixture of both ("Base level prefix cannot
+    be used in Lifecycle V2"), so ours then take that form too. Backblaze B2 splits a rule by action and drops its
+    name.
     """
     if live and not any("Filter" in rule for rule in live):
         prefixes = [rule["Filter"]["Prefix"] for rule in ours]
@@ -349,7 +352,7 @@ def _join_lifecycle(live: Any, ours: Any) -> Any:
 
 
 def _actions(rules: Any) -> set[str]:
-    """Return what lifecycle rules do, an action each."""
+    """Return the single actions of lifecycle rules, as texts."""
     actions = ("Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
     return {
         _lifecycle_meaning(
@@ -362,7 +365,7 @@ def _actions(rules: Any) -> set[str]:
 
 
 def _write_lifecycle(client: Any, bucket: Mapping[str, str], value: Any) -> None:
-    # It is set for all rules at once, so that leaving it out would change it for other people's.
+    # The setting is for all rules at once: omitting it would change other people's rules.
     live = _unless_unset(
         lambda: client.get_bucket_lifecycle_configuration(**bucket), "NoSuchLifecycleConfiguration", {}
     )
@@ -386,7 +389,7 @@ def _write_encryption(client: Any, bucket: Mapping[str, str], value: Any) -> Non
 
 
 def _join_tags(live: Any, ours: Any) -> Any:
-    """Join two lists of tags, because S3 replaces all at once; what has our keys is ours."""
+    """Merge two lists of tags, because S3 replaces all of them at once; ours win."""
     values = {tag["Key"]: tag["Value"] for tag in ours}
     there = {tag["Key"]: tag["Value"] for tag in live}
     return (
@@ -423,7 +426,7 @@ def _read_policy(client: Any, bucket: Mapping[str, str]) -> Any:
 
 def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
     if value:
-        # Version and Id stay: other people's statements may mean something else in another version.
+        # Keep Version and Id: other people's statements may mean something else in another version.
         document = _policy(client, bucket) | {"Statement": value}
         client.put_bucket_policy(**bucket, Policy=json.dumps(document))
     else:
@@ -431,7 +434,7 @@ def _write_policy(client: Any, bucket: Mapping[str, str], value: Any) -> None:
 
 
 def _read_acl(client: Any, bucket: Mapping[str, str]) -> Any:
-    """Return the grants to others than the owner, whom MinIO and RustFS leave without a name."""
+    """Return the grants to others than the owner; in MinIO's and RustFS's, the owner has no ID."""
     acl = client.get_bucket_acl(**bucket)
     owner = acl["Owner"]["ID"]
     return [
@@ -442,21 +445,21 @@ def _read_acl(client: Any, bucket: Mapping[str, str]) -> Any:
 
 
 def _write_acl(client: Any, bucket: Mapping[str, str], value: Any) -> None:
-    """Take all grants away, except those by which S3 delivers logs: by an ACL that a policy can limit."""
+    """Set a canned ACL, which a policy can limit: it removes all grants but those for S3's log delivery."""
     client.put_bucket_acl(**bucket, ACL=policies.CLOSED_ACLS[bool(value)])
 
 
 def is_log_delivery(grant: Mapping[str, Any]) -> bool:
-    """Tell whether an ACL's grant is to the service that writes S3's logs, which is no account."""
+    """Return whether an ACL's grant is to S3's log delivery, which isn't an account."""
     return str(grant["Grantee"].get("URI", "")).endswith("/s3/LogDelivery")
 
 
 def is_public_grant(grant: Mapping[str, Any]) -> bool:
-    """Tell whether an ACL's grant is to everybody, or to everybody with an AWS account."""
-    return str(grant["Grantee"].get("URI", "")).endswith(_EVERYBODY)
+    """Return whether an ACL's grant is to everyone, or to everyone with an AWS account."""
+    return str(grant["Grantee"].get("URI", "")).endswith(_PUBLIC_GROUPS)
 
 
-# In this order: what opens a bucket comes last. `s3kit.buckets.plan.steps` says more about the last four.
+# The order of writing: what opens a bucket comes last. `s3kit.buckets.apply.steps` orders the last four.
 ASPECTS = {
     "encryption": Aspect(
         _read_encryption,
@@ -492,7 +495,7 @@ ASPECTS = {
         _write_cors,
         _join_marked("ID", MARK, _cors_meaning),
     ),
-    # Never written but to take grants away that are in conflict.
+    # Written only to remove conflicting grants.
     "bucket ACL": Aspect(_read_acl, _write_acl, lambda live, _wanted: live),
     "ownership": Aspect(
         lambda client, bucket: _unless_unset(

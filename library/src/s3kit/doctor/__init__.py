@@ -1,5 +1,5 @@
-"""The probes of `manage.py s3 doctor`: each looks at the live buckets and returns lines on what it saw.
+"""The probes of `manage.py s3 doctor`: each tests the live buckets and returns lines for the report.
 
-Probe objects are called `.doctor-<random>.txt` and deleted again whatever happens. Where a role may write but
-not delete, a probe begins a multipart upload and aborts it: that needs the same right and leaves nothing.
+Probe objects are named `.doctor-<random>.txt`, and a probe always deletes them. If a role may write but not delete,
+the probe begins a multipart upload and aborts it: that needs the same right and leaves nothing behind.
 """

@@ -1,4 +1,4 @@
-"""Uploads straight to S3: what a browser may send with what the site signs, and what it may not."""
+"""Probes of direct uploads: a browser may send what the site has signed, and nothing else."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -14,9 +14,9 @@ from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
     APPLY,
     LATER,
-    Answer,
     Line,
     Probed,
+    Response,
     cant_tell,
     code_of,
     failure,
@@ -32,17 +32,16 @@ from s3kit.uploads.pending import Pending, takes_conditions
 
 BODY = b"Sent by `manage.py s3 doctor`; it can be deleted.\n"
 TYPE = "text/plain"
-STRICT = "use a server that checks what is signed, as S3 does"
+STRICT = "use a server that enforces what is signed, as S3 does"
 
-
-# Any header of this kind must be signed on S3. These change what a request does, or who may read the result.
+# S3 requires a signature for each x-amz-* header. These change what a request does, or who may read the result.
 COPY, OTHER = "x-amz-copy-source", "x-amz-acl"
 
 
 def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
-    """Send a file and a part as a visitor's browser does, and what differs from what was signed."""
+    """Send a file and a part as a browser does, and requests that differ from what was signed."""
     if _is_off(bucket):
-        yield ok("direct uploads", "turned off: browsers send files to the site alone")
+        yield ok("direct uploads", "turned off: browsers send files to the site")
         return
     key = PENDING_PREFIX + probed.name
     try:
@@ -50,7 +49,7 @@ def direct_uploads(probed: Probed, bucket: Bucket) -> Iterator[Line]:
         yield from seen("direct cors", partial(_cors, probed, bucket, key))
         yield from _parts(probed, bucket, key)
     finally:
-        # Also where the answer to the PUT was lost: deleting what does not exist is no error.
+        # Even if the response to the PUT was lost: deleting a missing object isn't an error.
         explain = partial(_failure, action="s3:DeleteObject", bucket=bucket, left=f"{key} expires in a day")
         deleted = seen("direct delete", partial(_deleted, probed, bucket, key), explain)
     yield from deleted
@@ -66,22 +65,22 @@ def _failure(error: Exception, action: str, bucket: Bucket, left: str = "") -> t
 
 
 def _sent(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
-    """Send a file as the site has signed it, and otherwise."""
+    """Send a file exactly as signed, and in other ways."""
     probe, other = "direct put", f"{key}.other"
     url, headers = Pending(bucket.target, bucket.name, key).signed_put(TYPE, len(BODY))
-    answer = fetch(url, "PUT", headers, BODY)
-    if answer.code == "AccessDenied":
+    response = fetch(url, "PUT", headers, BODY)
+    if response.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
         fix = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
-        yield not_ok(probe, "a browser's upload is denied: no right to s3:PutObject", fix)
+        yield not_ok(probe, "S3 denies a browser's upload: s3:PutObject is not allowed", fix)
         return
-    if answer.status >= 300:
-        text = f"a browser's upload is rejected: {answer}; pages use the plain form"
-        fix = f"use a server that takes a PUT with signed size and type, as S3 does, or {_off(bucket)}"
+    if response.status >= 300:
+        text = f"S3 rejects a browser's upload: {response}; pages use the plain form instead"
+        fix = f"use a server that accepts a PUT with a signed size and type, as S3 does, or {_off(bucket)}"
         yield not_ok(probe, text, fix)
         return
-    yield ok(probe, "a browser can send exactly what the site has signed")
-    # To a key of its own, or a file that is there already could be the reason why it is rejected.
+    yield ok(probe, "a browser can send what the site has signed")
+    # A separate key: the file that exists by now could be the reason for a rejection.
     signed_url, _ = Pending(bucket.target, bucket.name, other).signed_put(TYPE, len(BODY))
     attempts = {
         "a larger file": partial(fetch, signed_url, "PUT", headers, BODY + b"!"),
@@ -104,39 +103,39 @@ def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
     probe, target = "direct read", bucket.target
     found = probed.s3(target).head_object(**names(target, bucket.name), Key=key)
     if (found["ContentLength"], found["ContentType"]) != (len(BODY), TYPE):
-        return not_ok(probe, "what was sent has another size or type than was signed", STRICT)
-    return ok(probe, "the site sees what was sent, with its size and type")
+        return not_ok(probe, "the upload has a different size or type than was signed", STRICT)
+    return ok(probe, "the site sees the upload, with its size and type")
 
 
-def _limits(attempts: Mapping[str, Callable[[], Answer]]) -> Line:
-    """Send what differs from what was signed."""
+def _limits(attempts: Mapping[str, Callable[[], Response]]) -> Line:
+    """Send requests that differ from what was signed."""
     probe = "direct limits"
-    answers = {what: send() for what, send in attempts.items()}
-    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
+    responses = {what: send() for what, send in attempts.items()}
+    if accepted := [what for what, response in responses.items() if response.status < 300]:
         text = f"a browser can send what the site has not signed: {', '.join(accepted)}"
         return not_ok(probe, text, STRICT)
-    for what, answer in answers.items():
-        if answer.status >= 500:
-            return cant_tell(probe, f"{what}, which the site has not signed, is answered {answer}", LATER)
-    return ok(probe, f"{', '.join(answers)}: each is rejected")
+    for what, response in responses.items():
+        if response.status >= 500:
+            return cant_tell(probe, f"S3 answers {response} to {what} than the site has signed", LATER)
+    return ok(probe, f"S3 rejects {', '.join(responses)}")
 
 
 def _closed(bucket: Bucket, key: str) -> Line:
-    probe, answer = "direct closed", fetch(clients.object_url(bucket.target, bucket.name, key))
-    if answer.status < 300:
-        text = f"anybody can read what nobody has checked: {PENDING_PREFIX}* answers {answer}"
-        return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes what others opened")
-    if not answer.is_denial:
-        return cant_tell(probe, f"without a signature it is answered {answer}", LATER)
-    return ok(probe, "without a signature it is denied")
+    probe, response = "direct closed", fetch(clients.object_url(bucket.target, bucket.name, key))
+    if response.status < 300:
+        text = f"anyone can read unchecked uploads: {PENDING_PREFIX}* answers {response}"
+        return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes grants that others made")
+    if not response.is_denial:
+        return cant_tell(probe, f"without a signature, S3 answers {response}", LATER)
+    return ok(probe, "visitors can't read unchecked uploads")
 
 
 def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
-    """Ask whether a page of each of the site's origins may send a file with its headers."""
+    """Probe whether pages of each of the site's origins may send a file with its headers."""
     probe, target = "direct cors", bucket.target
     origins = probed.origins(target)
     if not origins:
-        text = "no origin is allowed: the site's pages can send nothing straight to S3"
+        text = "no origin is allowed: the site's pages can't upload directly to S3"
         return warning(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
     url, headers = clients.object_url(target, bucket.name, key), ", ".join(upload_headers(bucket))
     for origin in origins:
@@ -145,23 +144,21 @@ def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
             "Access-Control-Request-Method": "PUT",
             "Access-Control-Request-Headers": headers,
         }
-        answer = fetch(url, "OPTIONS", asking)
-        if answer.status >= 300 or answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
-            text = (
-                f"pages of {origin} can send nothing straight to S3: CORS does not allow PUT with {headers}"
-            )
+        response = fetch(url, "OPTIONS", asking)
+        if response.status >= 300 or response.headers.get("access-control-allow-origin") not in {origin, "*"}:
+            text = f"pages of {origin} can't upload directly to S3: CORS does not allow PUT with {headers}"
             return not_ok(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
-    return ok(probe, f"pages of {', '.join(origins)} may send uploads")
+    return ok(probe, f"pages of {', '.join(origins)} may upload directly")
 
 
 def _deleted(probed: Probed, bucket: Bucket, key: str) -> Line:
     for each in (key, *(f"{key}.{each}" for each in ("other", "source", "unsigned"))):
         probed.s3(bucket.target).delete_object(**names(bucket.target, bucket.name), Key=each)
-    return ok("direct delete", "what was sent is deleted again")
+    return ok("direct delete", "the site can delete the upload")
 
 
 def _parts(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
-    """Begin a multipart upload, send parts, look at them, and abort."""
+    """Begin a multipart upload, send parts, list them, and abort."""
     probe, s3 = "direct parts", probed.s3(bucket.target)
     upload = names(bucket.target, bucket.name) | {"Key": key}
 
@@ -186,7 +183,7 @@ def _parts(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
             probed.not_probed.append("unsigned headers of parts")
     finally:
         explain = partial(
-            _failure, action="s3:AbortMultipartUpload", bucket=bucket, left="what was left expires in a day"
+            _failure, action="s3:AbortMultipartUpload", bucket=bucket, left="the parts expire in a day"
         )
         failed = seen(probe, abort, explain)
     yield from [*failed, *lines[1:]] if failed else lines
@@ -198,21 +195,21 @@ def _sizes(s3: Any, upload: Mapping[str, str]) -> dict[int, int]:
 
 
 def _part(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
-    """Send a part in another size than was signed, and in its own."""
+    """Send a part larger than signed, and one of the signed size."""
     probe = "direct parts"
     url = Pending(bucket.target, bucket.name, upload["Key"], upload["UploadId"]).signed_part(1, len(BODY))
     longer, exact = (fetch(url, "PUT", body=body) for body in (BODY + b"!", BODY))
     if longer.status < 300:
         return not_ok(probe, "a browser can send a larger part than the site has signed", STRICT)
     if exact.status >= 300 or _sizes(s3, upload) != {1: len(BODY)}:
-        return not_ok(probe, f"a browser's part is rejected: {exact}", STRICT)
-    return ok(probe, "a large file can be sent in parts, each of exactly its size")
+        return not_ok(probe, f"S3 rejects a browser's part: {exact}", STRICT)
+    return ok(probe, "a browser can send a large file in parts of the signed size")
 
 
 def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
-    """Send parts with headers that were not signed, one of which would copy another object into the upload.
+    """Send parts with unsigned headers, one of which would copy another object into the upload.
 
-    That it was copied shows in the size of the part: the body that comes with the header is longer.
+    The size of the part shows whether S3 copied: the body sent with the header is longer than the other object.
     """
     probe, key, body = "direct headers", upload["Key"], BODY * 2
     pending = Pending(bucket.target, bucket.name, key, upload["UploadId"])
@@ -220,33 +217,36 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     s3.put_object(**named, Key=f"{key}.source", Body=BODY, ContentType=TYPE)
     url, headers = Pending(bucket.target, bucket.name, f"{key}.unsigned").signed_put(TYPE, len(body))
     copy, other = {COPY: quote(f"/{bucket.name}/{key}.source")}, {OTHER: "public-read"}
-    answers = {
+    responses = {
         f"{COPY} on a part": fetch(pending.signed_part(2, len(body)), "PUT", copy, body),
         f"{OTHER} on a part": fetch(pending.signed_part(3, len(body)), "PUT", other, body),
         f"{COPY} on a PUT": fetch(url, "PUT", headers | copy, body),
     }
-    fix = f"update the server or use another, since S3 rejects such requests; until then {_off(bucket)}"
+    fix = f"update the server, or use one that rejects such requests, as S3 does; until then, {_off(bucket)}"
     copied = {
         f"{COPY} on a part": _sizes(s3, upload).get(2),
         f"{COPY} on a PUT": _size(s3, **named, Key=f"{key}.unsigned"),
     }
     if obeyed := [what for what, size in copied.items() if size == len(BODY)]:
         text = (
-            "a visitor who knows its name can copy anybody's file into an upload of their own and read it:"
-            f" an unsigned {' and '.join(obeyed)} is obeyed"
+            "visitors who know a file's name can copy it into their own upload and read it: the server obeys an"
+            f" unsigned {' and '.join(obeyed)}"
         )
         return not_ok(probe, text, fix)
-    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
-        text = f"a browser can add headers that the site has not signed: {' and '.join(accepted)} is accepted"
+    if accepted := [what for what, response in responses.items() if response.status < 300]:
+        text = (
+            "a browser can add headers that the site has not signed: the server accepts"
+            f" {' and '.join(accepted)}"
+        )
         return not_ok(probe, text, fix)
-    for what, answer in answers.items():
-        if answer.status >= 500:
-            return cant_tell(probe, f"an unsigned {what} is answered {answer}", LATER)
-    return ok(probe, "what carries an unsigned x-amz-* header is rejected")
+    for what, response in responses.items():
+        if response.status >= 500:
+            return cant_tell(probe, f"S3 answers {response} to an unsigned {what}", LATER)
+    return ok(probe, "S3 rejects requests with an unsigned x-amz-* header")
 
 
 def _size(s3: Any, **named: str) -> int | None:
-    """Return the size of an object, or None where none can be seen."""
+    """Return the size of an object, or None if it can't be read."""
     try:
         return int(s3.head_object(**named)["ContentLength"])
     except ClientError:
@@ -254,28 +254,28 @@ def _size(s3: Any, **named: str) -> int | None:
 
 
 def expiry(probed: Probed, bucket: Bucket) -> list[Line]:
-    """Tell whether S3 removes what was sent and never accepted."""
+    """Probe whether S3 deletes direct uploads that the site never accepted."""
     probe = "direct expiry"
     if _is_off(bucket) or (probed.role is None and bucket not in probed.usable):
         return []
     try:
         rules = ASPECTS["lifecycle"].read(probed.s3(bucket.target), names(bucket.target, bucket.name))
     except (ClientError, KeyError) as error:
-        # Some servers take the question for that for a listing, which has no rules.
+        # Some servers answer with a listing, which has no rules.
         if isinstance(error, KeyError) or code_of(error) in UNKNOWN_OPERATION:
             text = (
-                f"this server has no lifecycle: what is sent and never accepted stays under {PENDING_PREFIX}"
+                f"this server has no lifecycle rules: unaccepted uploads stay under {PENDING_PREFIX} forever"
             )
-            return [warning(probe, text, "delete what is older than a day there, once a day")]
+            return [warning(probe, text, "once a day, delete what is older than a day there")]
         if code_of(error) != "AccessDenied":
             raise
-        fix = "run `manage.py s3 doctor --role deploy`, or `manage.py s3 plan`, with credentials that may"
-        return [cant_tell(probe, "no right to s3:GetLifecycleConfiguration", fix)]
+        fix = "run `manage.py s3 doctor --role deploy`, or `manage.py s3 plan`, with the deploy credentials"
+        return [cant_tell(probe, "s3:GetLifecycleConfiguration is not allowed", fix)]
     prefixes = [
         rule.get("Filter", rule).get("Prefix")
         for rule in rules
         if rule["Status"] == "Enabled" and "Expiration" in rule
     ]
     if PENDING_PREFIX in prefixes:
-        return [ok(probe, "what nobody accepts is removed after a day")]
-    return [warning(probe, "what is sent and never accepted stays, and costs money, forever", APPLY)]
+        return [ok(probe, "S3 deletes unaccepted uploads after a day")]
+    return [warning(probe, "unaccepted uploads stay, and cost money, forever", APPLY)]

@@ -1,4 +1,4 @@
-"""What all other probes depend on: an answer, a clock, credentials, buckets, and custom domains that answer."""
+"""Probes that all others depend on: endpoint, clock, credentials, buckets, and custom domains."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from s3kit.doctor.shared import (
     NOT_S3,
     READ,
     Line,
-    NoAnswerError,
+    NoResponseError,
     Probed,
     cant_tell,
     code_of,
@@ -37,13 +37,13 @@ from s3kit.doctor.shared import (
 )
 from s3kit.providers import TOPICS
 
-CLOCK_LIMIT, CLOCK_WARNING = 15 * 60, 60  # seconds; S3 rejects requests from beyond the first
+CLOCK_LIMIT, CLOCK_WARNING = 15 * 60, 60  # seconds; S3 rejects requests that are more than CLOCK_LIMIT off
 
-# What S3 or STS say of credentials.
+# Error codes of S3 and STS for bad credentials.
 BAD_KEYS = {
-    "InvalidAccessKeyId": "AWS does not know this access key: it was deleted, or belongs to another S3",
-    "InvalidClientTokenId": "AWS does not know this access key: it was deleted, or belongs to another S3",
-    "SignatureDoesNotMatch": "the secret does not belong to this access key",
+    "InvalidAccessKeyId": "AWS does not know this access key: it was deleted, or belongs to another service",
+    "InvalidClientTokenId": "AWS does not know this access key: it was deleted, or belongs to another service",
+    "SignatureDoesNotMatch": "the secret key does not belong to this access key",
     "ExpiredToken": "the session has expired",
     "ExpiredTokenException": "the session has expired",
     "InvalidToken": "the session token is not valid",
@@ -52,7 +52,7 @@ NEW_KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or 
 
 
 def endpoint(probed: Probed, target: Target) -> list[Line]:
-    """Tell whether S3 answers, and whether its clock agrees with this machine's."""
+    """Probe whether S3 responds, and whether its clock agrees with this machine's."""
     urls = [
         clients.bucket_url(target, bucket.name)
         for bucket in probed.buckets
@@ -61,35 +61,39 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
     asked = time.time()
     try:
         with ThreadPoolExecutor(len(urls)) as pool:
-            answers = list(pool.map(partial(fetch, method="HEAD"), urls))
-    except NoAnswerError as error:
+            responses = list(pool.map(partial(fetch, method="HEAD"), urls))
+    except NoResponseError as error:
         if error.untrusted:
-            fix = "set AWS_CA_BUNDLE to a file with the certificate of the authority that signed it"
+            fix = "set AWS_CA_BUNDLE to a file with the certificate of the CA that signed the server's"
         elif target.is_local:
             fix = "start it with `manage.py s3 serve`"
         elif target.endpoint:
             fix = "start the server, or correct AWS_S3_ENDPOINT_URL"
         else:
             fix = "check the network, the proxy that HTTPS_PROXY names, and AWS_S3_REGION_NAME"
-        return [not_ok("endpoint", f"{target.endpoint or urls[0]} does not answer: {error}", fix)]
-    lines = [ok("endpoint", f"{target.endpoint or f'S3 in {target.region}'} answers")]
+        return [not_ok("endpoint", f"{target.endpoint or urls[0]} does not respond: {error}", fix)]
+    lines = [ok("endpoint", f"{target.endpoint or f'S3 in {target.region}'} responds")]
     try:
-        theirs = parsedate_to_datetime(answers[0].headers["date"]).timestamp()
+        theirs = parsedate_to_datetime(responses[0].headers["date"]).timestamp()
     except (KeyError, ValueError, OverflowError):
-        return [*lines, cant_tell("clock", "the answer has no date")]
-    # A date is in whole seconds, and the answer took its time: only what lies outside of that is an error.
+        return [*lines, cant_tell("clock", "the response has no date")]
+    # A date is in whole seconds, and the response took some time: an error is a difference beyond both.
     ahead, behind = asked - theirs - 1, theirs - time.time()
     off = round(max(ahead, behind))
     text = f"this machine's clock is {off} seconds {'ahead of' if ahead > behind else 'behind'} S3's"
     if off > CLOCK_LIMIT:
-        return [*lines, not_ok("clock", text, "set the clock, with NTP: S3 rejects what is 15 minutes off")]
+        return [
+            *lines,
+            not_ok("clock", text, "set the clock with NTP: S3 rejects requests that are 15 minutes off"),
+        ]
     if off > CLOCK_WARNING:
-        return [*lines, warning("clock", text, "keep the clock with NTP: S3 rejects what is 15 minutes off")]
+        fix = "sync the clock with NTP: S3 rejects requests that are 15 minutes off"
+        return [*lines, warning("clock", text, fix)]
     return [*lines, ok("clock", "this machine's clock agrees with S3's")]
 
 
 def credentials(probed: Probed, target: Target) -> list[Line]:
-    """Tell whose the credentials are, of what kind, and what that means for signed links."""
+    """Report the owner and kind of the credentials, and what that means for signed links."""
     quick = Config(
         connect_timeout=CONNECT,
         read_timeout=READ,
@@ -103,7 +107,7 @@ def credentials(probed: Probed, target: Target) -> list[Line]:
         )
     except BotoCoreError as error:
         return [not_ok("credentials", one_line(error), NEW_KEYS)]
-    # The ID alone opens nothing; its ends are enough to find it in a list.
+    # The ID alone opens nothing; its beginning and end are enough to find it in a list.
     key = f"key {keys.access_key[:4]}...{keys.access_key[-4:]} from {found.method}"
     try:
         caller = sts.get_caller_identity()
@@ -114,15 +118,14 @@ def credentials(probed: Probed, target: Target) -> list[Line]:
         code = code_of(error) if isinstance(error, ClientError) else ""
         if code in BAD_KEYS:
             return [not_ok("credentials", f"{BAD_KEYS[code]} ({key})", NEW_KEYS)]
-        text = f"{key}; STS does not say whose it is: {one_line(error)}"
-        return [
-            cant_tell("credentials", text, "let this machine reach STS; the site itself does not need it")
-        ]
+        text = f"{key}; STS does not say who owns it: {one_line(error)}"
+        fix = "give this machine access to STS; the site itself does not need it"
+        return [cant_tell("credentials", text, fix)]
     if not keys.token:
-        return [ok("credentials", f"{text}, long-term: signed links live their full time")]
+        return [ok("credentials", f"{text}, long-term: signed links stay valid for their full time")]
     ends = getattr(found, "_expiry_time", None)
     until = f", now at {ends.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(ends, datetime) else ""
-    return [ok("credentials", f"{text}, of a session: signed links end with it{until}")]
+    return [ok("credentials", f"{text}, temporary: signed links expire with them{until}")]
 
 
 def title(bucket: Bucket) -> str:
@@ -132,57 +135,55 @@ def title(bucket: Bucket) -> str:
 
 
 def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
-    """Tell whether a bucket exists, in the region, and accepts the credentials; if so, note it as usable.
+    """Probe whether a bucket exists in the region and accepts the credentials; if so, record it as usable.
 
-    By a link to the listing: boto3 would follow a redirect to another region and not say so.
+    Uses a signed link to the listing, because boto3 would silently follow a redirect to another region.
     """
     name, target, probe = bucket.name, bucket.target, title(bucket)
     setting = option("bucket_name", bucket.locations[0])
     try:
         unsigned = fetch(clients.bucket_url(target, name), "HEAD")
         listing = {"list-type": "2", "max-keys": "0"}
-        answer = fetch(signed(target, clients.object_url(target, name, ""), parameters=listing))
-    except NoAnswerError as error:
-        return [not_ok(probe, f"{name} does not answer: {error}", LATER)]
-    if unsigned.status == 404 or answer.code == "NoSuchBucket":
-        return [not_ok(probe, f"there is no bucket {name}", f"{APPLY}, or correct {setting}")]
-    if answer.code in BAD_KEYS:
+        response = fetch(signed(target, clients.object_url(target, name, ""), parameters=listing))
+    except NoResponseError as error:
+        return [not_ok(probe, f"{name} does not respond: {error}", LATER)]
+    if unsigned.status == 404 or response.code == "NoSuchBucket":
+        return [not_ok(probe, f"{name} does not exist", f"{APPLY}, or correct {setting}")]
+    if response.code in BAD_KEYS:
         probed.broken.add(target)
-        return [not_ok("credentials", f"S3 rejects them: {BAD_KEYS[answer.code]}", NEW_KEYS)]
-    if answer.status in {301, 307, 400}:
-        home = answer.headers.get("x-amz-bucket-region")
-        text = f"{name} is in {home or 'another region'}, not in {target.region} ({answer})"
+        return [not_ok("credentials", f"S3 rejects them: {BAD_KEYS[response.code]}", NEW_KEYS)]
+    if response.status in {301, 307, 400}:
+        home = response.headers.get("x-amz-bucket-region")
+        text = f"{name} is in {home or 'another region'}, not in {target.region} ({response})"
         fix = f"set AWS_S3_REGION_NAME={home}" if home else "set AWS_S3_REGION_NAME to the bucket's"
         return [not_ok(probe, text, f"{fix}, or correct {setting}")]
-    if answer.status >= 500:
-        return [not_ok(probe, f"{name} answers {answer}", LATER)]
-    if answer.status not in {200, 401, 403} or (
-        answer.status == 200 and b"ListBucketResult" not in answer.body
+    if response.status >= 500:
+        return [not_ok(probe, f"{name} answers {response}", LATER)]
+    if response.status not in {200, 401, 403} or (
+        response.status == 200 and b"ListBucketResult" not in response.body
     ):
-        return [not_ok(probe, f"what answers for {name} is not S3: {answer} instead of a listing", NOT_S3)]
+        return [not_ok(probe, f"the server of {name} is not S3: {response} instead of a listing", NOT_S3)]
     lines, whose = list[Line](), ""
-    if target.owner and answer.status == 200:
+    if target.owner and response.status == 200:
         try:
             probed.s3(target).list_objects_v2(**names(target, name), MaxKeys=1)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 403:
-                raise  # shown as what can't be seen
-            text = f"{name} does not belong to account {target.owner}, and its owner can read what is stored there"
-            fix = (
-                f"correct {setting}, or set AWS_EXPECTED_BUCKET_OWNER to the owner's account if that is meant"
-            )
+                raise  # becomes "can't tell"
+            text = f"{name} does not belong to account {target.owner}, and its owner can read what you store there"
+            fix = f"correct {setting}, or, if you do mean this bucket, set AWS_EXPECTED_BUCKET_OWNER to its account"
             return [not_ok(probe, text, fix)]
-        whose = f", and belongs to account {target.owner}"
+        whose = f" and belongs to account {target.owner}"
     elif not (target.owner or target.endpoint):
-        text = f"{name} may belong to another account: STS does not say whose the credentials are"
-        fix = "set AWS_EXPECTED_BUCKET_OWNER to the account's number, or let this machine reach STS"
+        text = f"{name} could belong to another account: STS does not say which one the credentials belong to"
+        fix = "set AWS_EXPECTED_BUCKET_OWNER to the account's number, or give this machine access to STS"
         lines = [not_ok("bucket owner", text, fix)]
     probed.usable.add(bucket)
-    return [ok(probe, f"{name} exists, in {target.region}{whose}"), *lines]
+    return [ok(probe, f"{name} exists in {target.region}{whose}"), *lines]
 
 
 def grants(probed: Probed, _site: None) -> list[Line]:
-    """Tell whether a bucket's policy or ACL grants to others what STORAGES does not."""
+    """Probe whether a bucket's policy or ACL grants more to others than STORAGES does."""
     probe, lines = "bucket grants", list[Line]()
     looked = [want for want in wanted(probed.deployment) if want.bucket in probed.usable]
     if not looked:
@@ -195,33 +196,30 @@ def grants(probed: Probed, _site: None) -> list[Line]:
         except ClientError as error:
             if code_of(error) != "AccessDenied":
                 raise
-            text, fix = (
-                "no right to read the policies and the ACLs",
-                "see `manage.py s3 policy --role deploy`",
-            )
-            return [*lines, cant_tell(probe, f"{text} of buckets", fix)]
+            text = "reading the policies and ACLs of buckets is not allowed"
+            return [*lines, cant_tell(probe, text, "see `manage.py s3 policy --role deploy`")]
         lines += [not_ok(probe, f"{want.name}: {each.says}", each.cure) for each in found]
-    # What accounts another server has is not known.
+    # Other servers' accounts aren't known.
     who = "other accounts and everyone" if all(want.bucket.target.owner for want in looked) else "everyone"
-    return lines or [ok(probe, f"the buckets grant {who} nothing but what STORAGES says")]
+    return lines or [ok(probe, f"the buckets grant {who} only what STORAGES says")]
 
 
-# What can be done about what a server does not have.
+# What to do about something that a server doesn't support.
 _INSTEAD = {
-    "encryption": "ask how it encrypts what is stored, or encrypt its disks",
+    "encryption": "find out how it encrypts objects, or encrypt its disks",
     "versioning": "set versioning to False, and keep backups",
-    "policy": "let the server answer https alone, and open public files as its documentation says",
-    "public access block": "let nobody but those who run `manage.py s3 apply` write the bucket's policy and ACL",
-    "ownership": "give no key but the site's the right to set ACLs",
-    "tags": "leave bucket_tags out",
+    "policy": "make the server accept https only, and open public files as its documentation says",
+    "public access block": "allow only the people who run `manage.py s3 apply` to write the bucket's policy and ACL",
+    "ownership": "give only the site's key the right to set ACLs",
+    "tags": "remove bucket_tags",
     "object ACLs": "set access to 'private' or 'public-policy'",
 }
 
 
 def server(probed: Probed, _site: None) -> list[Line]:
-    """Tell what a known server does not have, and what a site loses by that.
+    """Report what a known server doesn't support, and what the site loses.
 
-    Where there are no policies and ACLs, nothing can open a bucket that has to be blocked.
+    Without policies and ACLs, nothing can open a bucket, so a missing block is no loss.
     """
     lines = dict[tuple[str, str], Line]()
     for want in wanted(probed.deployment):
@@ -233,21 +231,21 @@ def server(probed: Probed, _site: None) -> list[Line]:
             lost = [title for title in lost if title not in needless]
         for title in lost:
             tell = not_ok if title in {"versioning", "object ACLs"} else warning
-            text = f"{provider.title} has no {title}: {TOPICS[title]}"
+            text = f"{provider.title} does not support {title}: {TOPICS[title]}"
             lines[provider.name, title] = tell("server", text, _INSTEAD[title])
     return list(lines.values())
 
 
 def domain(probed: Probed, location: Location) -> list[Line]:
-    """Tell whether a custom domain answers; if not, note that."""
+    """Probe whether a custom domain responds; if not, record that."""
     probe = f"{location.kind} domain"
     if not location.custom_domain:
-        return [ok(probe, "none is set: files come from the bucket's own address")]
+        return [ok(probe, "not set: files come from the bucket's own address")]
     try:
         fetch(f"https://{location.custom_domain}/{probed.key(location)}", "HEAD")
-    except NoAnswerError as error:
+    except NoResponseError as error:
         probed.dead_domains.add(location.alias)
         setting = option("custom_domain", location)
         fix = f"point its DNS at the distribution, with a certificate for it, or correct {setting}"
-        return [not_ok(probe, f"{location.custom_domain} does not answer: {error}", fix)]
-    return [ok(probe, f"{location.custom_domain} answers")]
+        return [not_ok(probe, f"{location.custom_domain} does not respond: {error}", fix)]
+    return [ok(probe, f"{location.custom_domain} responds")]

@@ -1,7 +1,7 @@
-"""`manage.py s3 doctor`: live probes of the buckets with the site's own credentials, each with its fix.
+"""`manage.py s3 doctor`: live probes of the buckets with the site's own credentials, with a fix for each failure.
 
-First comes what all else depends on (an answer, the clock, the credentials, the buckets), then all else at
-once. What depends on something that failed is not probed, so that a dead endpoint is one line and not thirty.
+The probes that all others depend on come first (endpoint, clock, credentials, buckets); the others then run at once.
+Probes that depend on a failed one are skipped, so a dead endpoint is one line and not thirty.
 """
 
 import re
@@ -18,10 +18,10 @@ from s3kit.doctor.shared import Line, Probed, Role, Status, seen
 from s3kit.errors import printable
 from s3kit.terminal import wrap
 
-# Paints a text by what it says: the status of probes.
+# Colors a text by the status of its probes.
 Style = Callable[[Status, str], str]
 
-# In the order of the report: what has to be done comes first.
+# In the order of the report: failures come first.
 _TITLES: dict[Status, str] = {
     "not ok": "Not ok",
     "warning": "Warnings",
@@ -32,7 +32,7 @@ _TITLE = 15  # characters of the longest title of a probe
 _THREADS = 8
 _NAMED_FAILURES = 3
 
-# What a probe is about: the first pattern that matches the beginning of its title.
+# The area of a probe is the first whose pattern matches the beginning of its title.
 _AREAS = {
     "Connection": r"endpoint|clock|credentials|server|\w+ (bucket|domain)$|bucket$",
     "Uploads": r"media|missing key|if-none-match|\w+ link|signed cookies",
@@ -43,13 +43,13 @@ _AREAS = {
 
 
 def area(probe: str) -> str:
-    """Return what a probe is about, as the report groups it."""
+    """Return the area of a probe, by which the report groups it."""
     return next(name for name, pattern in _AREAS.items() if re.match(pattern, probe))
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was seen, in the order of the probes, and the titles of what was not probed."""
+    """The results in the order of the probes, and the titles of skipped probes."""
 
     role: Role | None
     lines: list[Line]
@@ -57,11 +57,11 @@ class Report:
 
     @property
     def failed(self) -> bool:
-        """Whether a line is not ok; a warning, or what can't be told, is not a failure."""
+        """Whether a line is "not ok"; a "warning" or "can't tell" isn't a failure."""
         return any(line.status == "not ok" for line in self.lines)
 
     def as_data(self) -> dict[str, Any]:
-        """Return the report for machines."""
+        """Return the report as data for JSON."""
         return {
             "role": self.role,
             "ok": not self.failed,
@@ -70,17 +70,17 @@ class Report:
         }
 
     def as_text(self, style: Style = lambda _, text: text, width: int = 0, verbosity: int = 1) -> str:
-        """Return the report for people, in lines of at most `width` columns; `style` colors headings.
+        """Return the report as text, in lines of at most `width` columns; `style` colors headings.
 
-        What is not ok comes first, with what to do about it, then the rest by what it is about: the names of the
-        probes, with a verbosity of 2 what each saw, and with 0 nothing. The last line sums up.
+        Failures come first, each with its fix. Then come the other probes by area: their names, at verbosity 2 with
+        their results, and nothing at verbosity 0. The last line is a summary.
         """
         parts = list[list[str]]()
         for status, title in _TITLES.items():
             lines = [line for line in self.lines if line.status == status]
             if status == "ok" and self.not_probed:
                 names = wrap(_listed(self.not_probed), "  ", width=width)
-                parts.append(["Not probed, because it depends on what is not ok", *names])
+                parts.append(["Not probed, because it depends on a failed probe", *names])
             if not lines or (status == "ok" and not verbosity):
                 continue
             parts.append([style(status, title)])
@@ -96,7 +96,7 @@ class Report:
         return "\n\n".join("\n".join(part) for part in [*parts, [self._summary(style)]])
 
     def _summary(self, style: Style) -> str:
-        """Return the counts, and of what is not ok the first names: the report may have scrolled away."""
+        """Return the counts, with the names of the first failures, because the report may have scrolled away."""
         counts = Counter(line.status for line in self.lines)
         found: dict[Status, str] = {
             status: f"{counts[status]} {status}" for status in _TITLES if counts[status]
@@ -109,7 +109,7 @@ class Report:
 
 
 def _with_fixes(lines: Iterable[Line], style: Style, width: int) -> list[str]:
-    """Return lines, those with the same fix together."""
+    """Return the lines as text, grouped by fix."""
     by_fix: dict[str, list[Line]] = {}
     for line in lines:
         by_fix.setdefault(line.fix, []).append(line)
@@ -144,13 +144,13 @@ def _names(lines: Iterable[Line], width: int) -> list[str]:
 
 
 def _listed(titles: Iterable[str]) -> list[str]:
-    """Return each title once, with the commas between them; one of two words stays together."""
+    """Return each title once, with a comma between them; never break a title of two words."""
     *most, last = dict.fromkeys(titles)
     return [*(f"{title}," for title in most), last]
 
 
 class _Group(NamedTuple):
-    """Probes that can run beside others, with which role's rights, and for each of what."""
+    """Probes that can run at the same time as others: their roles, and their subjects."""
 
     title: str
     probe: Callable[[Probed, Any], Iterable[Line]]
@@ -188,7 +188,7 @@ class _Job(NamedTuple):
 
     def run(self, probed: Probed) -> list[Line]:
         lines = seen(self.title, lambda: self.probe(probed, self.subject))
-        # They quote what servers answer.
+        # The lines quote responses of servers.
         return [
             replace(line, storage=self.label, text=printable(line.text), fix=printable(line.fix))
             for line in lines
@@ -199,7 +199,7 @@ class _Job(NamedTuple):
         return f"{self.title} ({self.label})" if self.label else self.title
 
     def is_possible(self, probed: Probed, needs_bucket: bool) -> bool:
-        """Tell whether what the job depends on is in order."""
+        """Return whether the probes that the job depends on succeeded."""
         if self.subject is None:
             return bool(probed.reachable)
         found = probed.usable if needs_bucket else probed.reachable
@@ -207,7 +207,7 @@ class _Job(NamedTuple):
 
 
 def _labeled(jobs: Iterable[_Job], probed: Probed) -> list[_Job]:
-    """Return the jobs, labeled by storage where there are several of a title."""
+    """Return the jobs, labeled by storage if several have the same title."""
     found = list(jobs)
     titles = Counter(job.title for job in found)
     return [
@@ -224,8 +224,8 @@ def _label(subject: Bucket | Location | Target | None, probed: Probed) -> str:
 
 
 def _run(jobs: Sequence[_Job], probed: Probed) -> list[list[Line]]:
-    """Run jobs at once; return their lines in the order of the jobs."""
-    # On Ctrl-C too the pool waits for the probes under way, which delete what they made.
+    """Run jobs at the same time; return their lines in the order of the jobs."""
+    # Even on Ctrl-C, the pool waits for running probes, which delete what they created.
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(lambda job: job.run(probed), jobs))
 
@@ -235,14 +235,14 @@ def _failed(lines: Iterable[Line]) -> bool:
 
 
 def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
-    """Probe the buckets of a site, with a role only what that role may do, and clean up in any case.
+    """Probe the buckets of a site, or only what a role may do, and always clean up.
 
-    Every request has a limit of a few seconds.
+    Every request has a time limit of a few seconds.
     """
     probed = Probed(deployment, role)
     groups = {group.title: group for group in _GROUPS if role is None or role in group.roles}
     lines = _targets(probed)
-    # From here on each request says whose bucket it means.
+    # From now on, each request names the expected owner of the bucket.
     probed.deployment = deployment = deployment.owned(probed.accounts)
     due = _labeled(
         (_Job(group.title, group.probe, each) for group in groups.values() for each in group.of(deployment)),
@@ -256,7 +256,7 @@ def diagnose(deployment: Deployment, role: Role | None = None) -> Report:
 
 
 def _targets(probed: Probed) -> list[Line]:
-    """Probe each S3 and its credentials; note those that are broken."""
+    """Probe each endpoint and its credentials; record broken targets."""
     lines: list[Line] = []
     targets = list(dict.fromkeys(location.target for location in probed.locations))
     first = {target.where: target for target in reversed(targets)}
@@ -274,10 +274,10 @@ def _targets(probed: Probed) -> list[Line]:
 
 
 def _buckets(probed: Probed) -> list[Line]:
-    """Probe the buckets, and the custom domains in front of them; note what is usable."""
+    """Probe the buckets, and the custom domains in front of them; record usable buckets."""
     jobs = _labeled((_Job(ground.title(each), ground.bucket, each) for each in probed.buckets), probed)
     lines = list(chain.from_iterable(_run(jobs, probed)))
-    # Credentials that S3 rejects are one line and not two.
+    # Report rejected credentials once, not for each bucket.
     lines = list({(line.probe, line.text): line for line in lines}.values())
     reached = [each for each in probed.locations if each.target not in probed.broken]
     jobs = _labeled((_Job(f"{each.kind} domain", ground.domain, each) for each in reached), probed)

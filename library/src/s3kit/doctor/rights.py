@@ -1,4 +1,4 @@
-"""What nobody should be able to do, and what the account says above the buckets."""
+"""Probes of rights that nobody should have, and of the account's Block Public Access."""
 
 from botocore.exceptions import ClientError
 
@@ -20,21 +20,21 @@ from s3kit.doctor.shared import (
 
 
 def listing(probed: Probed, _site: None) -> list[Line]:
-    """Tell whether a visitor can list a bucket, and so the names of all uploads."""
+    """Probe whether a visitor can list a bucket, and so the names of all uploads."""
     for bucket in probed.reachable:
-        answer = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
-        if answer.status < 300:
-            fix = f"{APPLY}; `--replace-conflicting` removes what others opened"
-            return [not_ok("listing", f"anybody can list {bucket.name}", fix)]
-        if not answer.is_denial and answer.status != 404:
-            return [cant_tell("listing", f"{bucket.name} answers {answer}", LATER)]
-    return [ok("listing", "no visitor can list what is stored")]
+        response = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
+        if response.status < 300:
+            fix = f"{APPLY}; `--replace-conflicting` removes grants that others made"
+            return [not_ok("listing", f"anyone can list {bucket.name}", fix)]
+        if not response.is_denial and response.status != 404:
+            return [cant_tell("listing", f"{bucket.name} answers {response}", LATER)]
+    return [ok("listing", "visitors can't list the buckets")]
 
 
 def outside(probed: Probed, _site: None) -> list[Line]:
-    """Tell whether the credentials can write where the role has nothing to write."""
+    """Probe whether the credentials can write where the role doesn't need to."""
     role = probed.role
-    # The bucket's top, and what belongs to the other role.
+    # The top of the bucket, and the prefixes of the other role.
     places = [
         (bucket, prefix)
         for bucket in probed.reachable
@@ -44,17 +44,17 @@ def outside(probed: Probed, _site: None) -> list[Line]:
         try:
             probed.begin_and_abort(bucket.target, bucket.name, prefix + probed.name)
         except ClientError as error:
-            if error.operation_name == "AbortMultipartUpload":  # then beginning it was allowed
+            if error.operation_name == "AbortMultipartUpload":  # so beginning it was allowed
                 pass
             elif error.response["ResponseMetadata"]["HTTPStatusCode"] in {403, 404}:
                 continue
             else:
-                raise  # shown as what can't be told
+                raise  # becomes "can't tell"
         whose = f"the role {role}" if role else "the site"
-        text = f"these credentials can write to {bucket.name}/{prefix}*, where {whose} has nothing to write"
-        fix = f"give them no more than `manage.py s3 policy --role {role or 'web'}` prints"
+        text = f"these credentials can write to {bucket.name}/{prefix}*, although {whose} never does"
+        fix = f"give them only the rights that `manage.py s3 policy --role {role or 'web'}` prints"
         return [warning("outside", text, fix)]
-    return [ok("outside", "these credentials can write nowhere else")]
+    return [ok("outside", "these credentials can't write anywhere else")]
 
 
 def _is_others(kind: str, role: str | None) -> bool:
@@ -62,7 +62,7 @@ def _is_others(kind: str, role: str | None) -> bool:
 
 
 def account_block(probed: Probed, _site: None) -> list[Line]:
-    """Tell whether the account's Block Public Access keeps closed what STORAGES wants public."""
+    """Probe whether the account's Block Public Access blocks what STORAGES makes public."""
     probe, action = "account block", "s3:GetAccountPublicAccessBlock"
     needed_off: dict[Target, set[str]] = {}
     for want in wanted(probed.deployment):
@@ -73,19 +73,19 @@ def account_block(probed: Probed, _site: None) -> list[Line]:
     lines = []
     for target, flags in needed_off.items():
         if target.endpoint:
-            lines.append(cant_tell(probe, "only AWS itself has one, and this is another endpoint"))
+            lines.append(cant_tell(probe, "only AWS has one, and this is another endpoint"))
             continue
         found = account(target)
         if found.blocks is None:
-            fix = f"allow {action} on *, or have the account's administrator look"
+            fix = f"allow {action} on *, or ask the account's administrator"
             lines.append(cant_tell(probe, found.unknown, fix))
         elif closed := ", ".join(sorted(flag for flag in flags if found.blocks.get(flag))):
-            text = f"account {found.id} blocks what STORAGES wants public: {closed}"
+            text = f"account {found.id} blocks what STORAGES makes public: {closed}"
             fix = (
-                "put CloudFront in front of the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or have the"
-                f" account's administrator turn these off: {closed}"
+                "put CloudFront in front of the buckets (AWS_CLOUDFRONT_DISTRIBUTION_ARN), or ask the account's"
+                f" administrator to turn off {closed}"
             )
             lines.append(not_ok(probe, text, fix))
     if not lines:
-        return [ok(probe, "the account blocks nothing that STORAGES wants public")]
+        return [ok(probe, "the account blocks nothing that STORAGES makes public")]
     return list(dict.fromkeys(lines))

@@ -1,7 +1,7 @@
-"""What the probes share: lines, the site that is probed, requests as a visitor, errors with their fixes.
+"""Shared parts of the probes: lines, the probed site, visitors' requests, and errors with their fixes.
 
-A visitor's requests carry no key, follow no redirect and go through the standard library; boto3 would hide
-both a redirect to another region and what a browser gets.
+A visitor's requests have no credentials and follow no redirects. They use the standard library, because boto3 would
+hide redirects to another region, and what a browser gets.
 """
 
 import http.client
@@ -30,22 +30,22 @@ Role = Literal["web", "deploy"]
 Status = Literal["ok", "warning", "can't tell", "not ok"]
 
 CONNECT, READ = 4, 8  # seconds, of one request
-BODY = 64 * 1024  # bytes of an answer that are read
+BODY = 64 * 1024  # bytes to read of a response
 
 # The site that `runserver` serves, whose pages use a local S3 server.
 LOCAL_SITE = "http://127.0.0.1:8000"
 
 APPLY = "run `manage.py s3 apply`"
 COLLECT = "run `manage.py collectstatic`"
-LATER = "run the doctor again; if it stays, it is the network or S3 itself"
-NOT_S3 = "use a server that answers as S3 does; if Amazon S3 answers so, report this line to django-s3-kit"
+LATER = "run the doctor again; if it still fails, check the network and the status of S3"
+NOT_S3 = "use a server that behaves like S3; if this is Amazon S3, report this line to django-s3-kit"
 
 
 @dataclass(frozen=True)
 class Line:
-    """What a probe saw: in `text`, and where it is not in order, what to do about it in `fix`.
+    """The result of a probe: `text`, and `fix` if something is wrong.
 
-    `storage` names the storage where the site has several of the kind.
+    `storage` names the storage if the site has several of the kind.
     """
 
     probe: str
@@ -56,22 +56,22 @@ class Line:
 
 
 def ok(probe: str, text: str) -> Line:
-    """Return a line for what is in order."""
+    """Return a line for a success."""
     return Line(probe, "ok", text)
 
 
 def not_ok(probe: str, text: str, fix: str) -> Line:
-    """Return a line for what fails on the site, or is open and must not be."""
+    """Return a line for something that fails on the site, or is open and must not be."""
     return Line(probe, "not ok", text, fix)
 
 
 def warning(probe: str, text: str, fix: str) -> Line:
-    """Return a line for what works but should not stay."""
+    """Return a line for something that works but should be changed."""
     return Line(probe, "warning", text, fix)
 
 
 def cant_tell(probe: str, text: str, fix: str = "") -> Line:
-    """Return a line for what can't be seen from here."""
+    """Return a line for something that the probe can't see."""
     return Line(probe, "can't tell", text, fix)
 
 
@@ -80,41 +80,41 @@ def seen(
     look: Callable[[], Line | Iterable[Line]],
     explain: Callable[[Exception], tuple[str, str]] | None = None,
 ) -> list[Line]:
-    """Return the lines of a look; whatever it raises becomes the last of them, the line of the probe.
+    """Return the lines of `look`; an exception becomes the last line.
 
-    `explain` returns what an error means and the fix; without it, what S3 rejects is what can't be told.
+    `explain` returns the meaning of an exception and the fix; without it, S3's errors become "can't tell".
     """
     lines: list[Line] = []
     try:
         found = look()
         for line in [found] if isinstance(found, Line) else found:
-            lines.append(line)  # noqa: PERF402 -- those before an error stay
-    except Exception as error:  # noqa: BLE001 -- no answer, and no fault of ours, may cost the report
+            lines.append(line)  # noqa: PERF402 -- keep those before an error
+    except Exception as error:  # noqa: BLE001 -- neither a response nor a bug may break the report
         if explain is None and isinstance(error, ClientError):
             lines.append(cant_tell(probe, one_line(error), LATER))
         else:
-            lines.append(not_ok(probe, *(explain or _odd)(error)))
+            lines.append(not_ok(probe, *(explain or _unexpected)(error)))
     return lines
 
 
 @dataclass
 class Probed:
-    """The site that is probed, the role whose rights are probed (None: both), and what was found so far."""
+    """The probed site, the role whose rights are probed (None: both), and the findings so far."""
 
     deployment: Deployment
     role: Role | None
     name: str = field(default_factory=lambda: f".doctor-{secrets.token_hex(16)}.txt")
-    """The name of the probe objects, which anybody may recognize and nobody guess."""
+    """The name of the probe objects: easy to recognize, impossible to guess."""
     accounts: dict[Target, str] = field(default_factory=dict)
-    """The numbers of the credentials' accounts on AWS, as STS says."""
+    """The account numbers of the credentials on AWS, from STS."""
     broken: set[Target] = field(default_factory=set)
     """Targets that don't answer or don't accept the credentials."""
     usable: set[Bucket] = field(default_factory=set)
     """Buckets that exist and accept the credentials."""
     dead_domains: set[str] = field(default_factory=set)
-    """The aliases of storages whose custom domain does not answer."""
+    """The aliases of storages whose custom domain doesn't respond."""
     not_probed: list[str] = field(default_factory=list)
-    """What depends on something that failed."""
+    """Skipped probes, which depend on a failed one."""
     _clients: dict[Target, Any] = field(default_factory=dict)
 
     @property
@@ -124,7 +124,7 @@ class Probed:
 
     @property
     def buckets(self) -> tuple[Bucket, ...]:
-        """Those that the role uses."""
+        """The reachable buckets that the role uses."""
         return tuple(each for each in self.reachable if self.role != "deploy" or each.static)
 
     @property
@@ -134,7 +134,7 @@ class Probed:
         return tuple(sorted(found, key=lambda each: each.kind != "static"))
 
     def origins(self, target: Target) -> list[str]:
-        """Return the origins whose pages use a target; the local server takes those of this machine alone."""
+        """Return the origins whose pages use a target; for the local server, only this machine's."""
         if target.is_local:
             return [LOCAL_SITE]
         return [*self.deployment.origins, *([LOCAL_SITE] if target.is_loopback else [])]
@@ -164,14 +164,14 @@ class Probed:
         return self._clients[target]
 
     def begin_and_abort(self, target: Target, bucket: str, key: str) -> None:
-        """Begin a multipart upload and abort it: it needs the right to write, and nothing is written."""
+        """Begin a multipart upload and abort it: this tests the right to write, and writes nothing."""
         s3, named = self.s3(target), names(target, bucket)
         upload = s3.create_multipart_upload(**named, Key=key)["UploadId"]
         s3.abort_multipart_upload(**named, Key=key, UploadId=upload)
 
 
 def names(target: Target, bucket: str) -> dict[str, str]:
-    """Return the arguments by which boto3's calls name a bucket and its owner."""
+    """Return the arguments of boto3's calls that name a bucket and its owner."""
     return {"Bucket": bucket} | clients.owner_arguments(target)
 
 
@@ -181,53 +181,56 @@ def option(name: str, location: Location) -> str:
 
 
 def failure(error: Exception, action: str, arn: str, role: Role, owner: str | None) -> tuple[str, str]:
-    """Return what an error of a call of boto3's means, which needs the action on the ARN, and the fix."""
+    """Return the meaning of an error of a boto3 call that needs `action` on `arn`, and the fix."""
     if not isinstance(error, ClientError):
-        return _odd(error)
+        return _unexpected(error)
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
     if status >= 500 or code in {"SlowDown", "RequestTimeout"}:
         return f"S3 answers {status} {code}", LATER
     if code not in {"AccessDenied", "403"}:
         return f"S3 answers {status} {code}: {one_line(message)}", "see Amazon S3's list of error responses"
-    # S3 names the action where it says more than "Access Denied", such as kms:GenerateDataKey.
+    # A longer message than "Access Denied" names the action, such as kms:GenerateDataKey.
     if found := re.search(r"perform: ([\w-]+:\w+)", message):
         action = found[1]
     if "explicit deny" in message:
         return f"a policy denies {action}", f"find the statement that denies {action} on {arn}"
     whose = f"; check that account {owner} owns the bucket" if owner else ""
-    return f"no right to {action}", f"allow {action} on {arn}: see `manage.py s3 policy --role {role}`{whose}"
+    return (
+        f"{action} is not allowed",
+        f"allow {action} on {arn}: see `manage.py s3 policy --role {role}`{whose}",
+    )
 
 
-def _odd(error: Exception) -> tuple[str, str]:
-    """Return what an error means that is no answer of S3's, and the fix."""
+def _unexpected(error: Exception) -> tuple[str, str]:
+    """Return the meaning of an error that isn't a response of S3's, and the fix."""
     match error:
-        case NoAnswerError():
-            return f"no answer: {error}", LATER
+        case NoResponseError():
+            return f"no response: {error}", LATER
         case BotoCoreError():
             return one_line(error), LATER
         case ResponseParserError():
-            return "what answers is not S3: the answer is not the XML that S3 sends", NOT_S3
+            return "the server is not S3: its response is not XML", NOT_S3
         case KeyError():
-            return f"what answers is not S3: the answer lacks {one_line(error)}", NOT_S3
-    return f"the answer is not as S3's: {type(error).__name__}: {one_line(error)}", NOT_S3
+            return f"the server is not S3: its response lacks {one_line(error)}", NOT_S3
+    return f"the server is not S3: {type(error).__name__}: {one_line(error)}", NOT_S3
 
 
 def code_of(error: ClientError) -> str:
-    """Return S3's code of an error; other servers may answer without one."""
+    """Return S3's error code; "" for a server that sends none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def one_line(error: object) -> str:
-    """Return the text of an error on one line, of bounded length, without the address that botocore adds."""
+    """Return the text of an error on one line, of limited length, without the URL that botocore adds."""
     text = (
         re.sub(r'( from| to)?( the)? endpoint URL: "https?://[^"]*"', "", str(error)) or type(error).__name__
     )
     return " ".join(text.split()).rstrip(".")[:200]
 
 
-class Answer(NamedTuple):
-    """What a visitor got; names of headers are in lower case, the body ends after BODY bytes."""
+class Response(NamedTuple):
+    """A response to a visitor, with header names in lower case, and at most BODY bytes of the body."""
 
     status: int
     headers: Mapping[str, str]
@@ -235,21 +238,21 @@ class Answer(NamedTuple):
 
     @property
     def code(self) -> str:
-        """Return S3's own code of an error, or ""."""
+        """Return S3's error code, or ""."""
         found = re.search(rb"<Code>\s*([^<\s]{1,100})\s*</Code>", self.body)
         return found[1].decode(errors="replace") if found else ""
 
     @property
     def is_denial(self) -> bool:
-        """Whether S3 denies it; another failure tells nothing of who may do what."""
+        """Whether S3 denied the request; other failures say nothing about rights."""
         return self.status in {401, 403}
 
     def __str__(self) -> str:
         return f"{self.status} {self.code}".rstrip()
 
 
-class NoAnswerError(Exception):
-    """Nothing came back; the text says why, without the address, which may be signed."""
+class NoResponseError(Exception):
+    """There was no response; the text is the reason, without the URL, which may be signed."""
 
     def __init__(self, error: Exception) -> None:
         reason = getattr(error, "reason", error)
@@ -266,7 +269,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class _NoContentType(urllib.request.BaseHandler):
-    """Takes back the Content-Type that urllib gives to every body: no browser sends it, and Ceph wants it signed."""
+    """Removes the Content-Type that urllib adds to every body: browsers don't send it, and Ceph wants it signed."""
 
     handler_order = 900  # after the handlers that add it
 
@@ -280,7 +283,7 @@ class _NoContentType(urllib.request.BaseHandler):
 @cache
 def _opener(bundle: str | None, *, proxies: bool) -> urllib.request.OpenerDirector:
     context = ssl.create_default_context(cafile=bundle)
-    if not bundle:  # an image may have no certificates but botocore's
+    if not bundle:  # an image may only have botocore's certificates
         context.load_verify_locations(get_cert_path(True))
     handlers: list[urllib.request.BaseHandler] = [
         urllib.request.HTTPSHandler(context=context),
@@ -299,31 +302,30 @@ def fetch(
     body: bytes | None = None,
     *,
     again: bool = True,
-) -> Answer:
-    """Send a request as a visitor's browser does, `again` if the connection is cut.
+) -> Response:
+    """Send a request as a visitor's browser does, twice (`again`) if the connection is cut.
 
-    Raises NoAnswerError where nothing comes back. Proxies are the environment's, but none is used for this
-    machine's own addresses.
+    Uses the environment's proxies, except for loopback addresses. Raises NoResponseError if there is no response.
     """
     bundle = clients.ca_bundle(Target(""))
     try:
         opener = _opener(bundle, proxies=urlsplit(url).hostname not in LOOPBACK)
     except OSError as error:
         unreadable = ssl.SSLCertVerificationError(f"AWS_CA_BUNDLE={bundle} can't be read: {error}")
-        raise NoAnswerError(unreadable) from None
+        raise NoResponseError(unreadable) from None
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310 -- http(s) only
     try:
         try:
             got = opener.open(request, timeout=READ)
-        except urllib.error.HTTPError as error:  # a status of 300 or more: an answer like others
+        except urllib.error.HTTPError as error:  # a status of 300 or more is a response like others
             got = error
         with got:
             content = got.read(BODY)
-            if len(content) < BODY and method != "HEAD" and got.length:  # which read() does not mind
+            if len(content) < BODY and method != "HEAD" and got.length:  # read() doesn't raise for it
                 raise http.client.IncompleteRead(content, got.length)
-            return Answer(got.status, {name.lower(): value for name, value in got.headers.items()}, content)
+            return Response(got.status, {name.lower(): value for name, value in got.headers.items()}, content)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        failed = NoAnswerError(error)
+        failed = NoResponseError(error)
         if not (again and failed.was_cut):
             raise failed from None
     return fetch(url, method, headers, body, again=False)
@@ -336,21 +338,21 @@ def signed(target: Target, url: str, *, age: int = 0, **more: Any) -> str:
 
 
 def over_plain_http(probe: str, target: Target, url: str) -> Line:
-    """Tell whether S3 rejects plain http for an object that the credentials may read."""
+    """Probe whether S3 rejects plain http for an object that the credentials may read."""
     scheme, _, rest = url.partition("://")
     if scheme == "http":
         if target.is_loopback:
             return ok(probe, "not applicable: the endpoint is plain http on this machine")
-        text = "the endpoint is plain http: anybody on the network path can read everything"
+        text = "the endpoint is plain http: anyone on the network path can read everything"
         return not_ok(probe, text, "set AWS_S3_ENDPOINT_URL to an https address")
     try:
-        answer = fetch(signed(target, url))
-        if answer.status != 200:
-            return cant_tell(probe, f"a signed link answers {answer} over https already")
-        answer = fetch(signed(target, f"http://{rest}"))
-    except NoAnswerError:
-        return ok(probe, "plain http is not answered")
-    if answer.status < 300:
-        text = "plain http is answered: what is read and signed can be seen on the network path"
+        response = fetch(signed(target, url))
+        if response.status != 200:
+            return cant_tell(probe, f"a signed link already fails over https: {response}")
+        response = fetch(signed(target, f"http://{rest}"))
+    except NoResponseError:
+        return ok(probe, "plain http gets no response")
+    if response.status < 300:
+        text = "plain http works: anyone on the network path can read files and signed links"
         return not_ok(probe, text, APPLY)
-    return ok(probe, f"plain http is rejected ({answer.status})")
+    return ok(probe, f"plain http is rejected ({response.status})")

@@ -1,7 +1,7 @@
-"""The local S3 server: where it is, and whose key the site has there.
+"""The local S3 server: its address, and the site's access key.
 
-The folder `S3KIT_LOCAL_DIR` (var/s3) holds `endpoint`, the server's address, `credentials` and `root`, the site's
-key and root's in the form of an AWS shared credentials file, and `lock`, which the server holds as long as it runs.
+The folder `S3KIT_LOCAL_DIR` (var/s3) contains `endpoint` (the server's address), `credentials` and `root` (the site's
+key and root's, as AWS shared credentials files), and `lock`, which the server holds while it runs.
 """
 
 import configparser
@@ -18,17 +18,16 @@ DEFAULT_ENDPOINT = "http://127.0.0.1:9000"
 
 
 class LocalServerNotRunningError(CommandError, ImproperlyConfigured):
-    """The local S3 server is needed, and it is not running. A command that meets it ends in this line."""
+    """The site needs the local S3 server, which isn't running. Commands print this as an error message."""
 
     def __init__(self) -> None:
         super().__init__(
-            "The local S3 server is not running: start it with `make run`, or with"
-            " `python manage.py s3 serve`."
+            "The local S3 server is not running: start it with `make run` or `python manage.py s3 serve`."
         )
 
 
 def here() -> tuple[str, Key | None]:
-    """Return the server's address and the site's key; without a server, where it would be, and None."""
+    """Return the server's address and the site's key; without a server, the default address and None."""
     folder = conf.local_dir
     try:
         endpoint = (folder / "endpoint").read_text("ascii").strip()
@@ -52,10 +51,10 @@ def current() -> tuple[str, Key]:
 
 
 def is_locked(lock: Path) -> bool:
-    """Return whether a process holds the lock of a server's folder."""
+    """Return whether a running server holds the lock of its folder."""
     try:
         import fcntl
-    except ImportError:  # on Windows, where no server runs
+    except ImportError:  # on Windows, which has no local server
         return False
     with lock.open() as file:
         try:
@@ -67,11 +66,11 @@ def is_locked(lock: Path) -> bool:
 
 @lru_cache(maxsize=4)
 def _key(file: Path, _changed: int) -> Key | None:
-    return kept_key(file)
+    return read_key(file)
 
 
-def kept_key(file: Path) -> Key | None:
-    """Return the key in an AWS shared credentials file, or None where it has none."""
+def read_key(file: Path) -> Key | None:
+    """Return the key in an AWS shared credentials file, or None if there is none."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read(file)

@@ -1,4 +1,4 @@
-"""`python -m s3kit.local install`: MiniStack in its environment, for images that have no network later."""
+"""`python -m s3kit.local install` installs MiniStack in its environment, for container images."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The environment of MiniStack, apart from the site's, because MiniStack pins one exact botocore.
+"""MiniStack's environment, separate from the site's because MiniStack pins an exact version of botocore.
 
-It is a folder of packages in the user's cache, made at the first use by uv or pip, which take the index from
-the user's own configuration. `python -m s3kit.local install` makes it without starting anything.
+It is a folder of packages in the user's cache. uv or pip creates it at the first use, with the package index of the
+user's configuration. `python -m s3kit.local install` creates it in advance.
 """
 
 import os
@@ -19,7 +19,7 @@ REQUIREMENT = f"ministack=={VERSION}"
 
 
 def cache() -> Path:
-    """Return the folder of the environments: S3KIT_CACHE_DIR, else one in the user's cache."""
+    """Return the folder of the environments: S3KIT_CACHE_DIR, or one in the user's cache."""
     if found := os.environ.get("S3KIT_CACHE_DIR"):
         return Path(found)
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -27,9 +27,9 @@ def cache() -> Path:
 
 
 def packages() -> Path:
-    """Return the folder with MiniStack for this Python; install it there if it is missing.
+    """Return the folder with MiniStack for this version of Python; install it there if it is missing.
 
-    Raises LocalServerError, in one line, where it cannot be installed.
+    Raises LocalServerError if the installation fails.
     """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     folder = cache() / f"ministack-{VERSION}-py{version}"
@@ -42,15 +42,15 @@ def _install(folder: Path) -> None:
     print(f"Installing MiniStack {VERSION}, the local S3 server, into {folder}.", file=sys.stderr)  # noqa: T201
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place, and put there as a whole: two processes may install at once.
+        # Install beside the folder and then rename: two processes may install at once.
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     except OSError as error:
         raise LocalServerError(
-            f"Cannot write to {folder.parent} ({error.strerror}): set S3KIT_CACHE_DIR."
+            f"Can't write to {folder.parent} ({error.strerror}): set S3KIT_CACHE_DIR to another folder."
         ) from error
     try:
-        new.chmod(0o755)  # whoever installs it into an image is not who runs it
-        # pip takes --user from its configuration, which contradicts --target, or insists on an environment.
+        new.chmod(0o755)  # in an image, another user may run it
+        # pip's configuration may set --user, which contradicts --target, or require a virtual environment.
         variables = os.environ | {"PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
         for command in _installers(new):
             done = subprocess.run(  # noqa: S603 -- ours
@@ -60,25 +60,25 @@ def _install(folder: Path) -> None:
                 break
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
             raise LocalServerError(
-                f"MiniStack {VERSION}, the local S3 server, could not be installed ({last}): check the network"
-                " and the package index that uv or pip is configured with."
+                f"Can't install MiniStack {VERSION}, the local S3 server ({last}): check the network and the package"
+                " index that uv or pip uses."
             )
         else:
             raise LocalServerError(
-                "MiniStack, the local S3 server, cannot be installed: neither uv nor pip was found. Install uv."
+                "Can't install MiniStack, the local S3 server, without uv or pip: install uv."
             )
         try:
             new.rename(folder)
         except OSError:
             if not (folder / "ministack").is_dir():  # or another process was first
-                raise LocalServerError(f"{folder} is incomplete: remove it.") from None
+                raise LocalServerError(f"{folder} is incomplete: delete it and try again.") from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
 def _installers(target: Path) -> Iterator[list[str]]:
-    """Yield the command that installs MiniStack: uv's, if it is there, else pip's."""
-    beside = Path(sys.prefix).parent / ".uv" / "bin" / "uv"  # where a project's Makefile may put it
+    """Yield the command that installs MiniStack, with uv if it is available, else with pip."""
+    beside = Path(sys.prefix).parent / ".uv" / "bin" / "uv"  # a project's Makefile may install it there
     uv = os.environ.get("UV") or shutil.which("uv") or (str(beside) if beside.exists() else None)
     if uv:
         yield [

@@ -1,5 +1,5 @@
-"""What keeps the local S3 server from running."""
+"""Errors of the local S3 server."""
 
 
 class LocalServerError(Exception):
-    """The local S3 server could not start or did not go on; the text is one line for a person."""
+    """The local S3 server didn't start, or stopped; the text is a message for people, on one line."""

@@ -1,19 +1,18 @@
-"""MiniStack behind a guard: what another program of this machine, and no web page, may ask of it.
+"""Protects MiniStack from web pages, and rejects requests that AWS would reject.
 
-MiniStack is made for tests. It takes the keys "test" and any 12 digits for root, does not verify what root signs,
-lets every page command IAM, and has paths that reset it. `Guard` is an ASGI application around it that only lets
-through what AWS would accept too:
+MiniStack is made for tests. It treats the keys "test" and any 12 digits as root, doesn't verify root's signatures,
+lets any web page use IAM, and has paths that reset it. `Guard` is an ASGI application around it with these rules:
 
-- Host and Origin name this machine. A browser then keeps foreign pages out, DNS rebinding included.
-- Nothing is asked of `/_...`, where MiniStack keeps its own commands, but whether it is up.
-- A request that is not about a bucket (IAM, STS, the list of buckets) is signed, and comes from no page.
-- A signature is SigV4, by a key that MiniStack made or by the random root, and root's is verified here.
-- What a link wants as a header of the answer is ISO-8859-1.
-- Each `x-amz-*` header is signed. Without that, an unsigned `x-amz-copy-source` on the link for a part copies
+- Host and Origin must name this machine. This keeps other sites' pages out, DNS rebinding included.
+- MiniStack's own paths, `/_...`, are blocked except for the health check.
+- A request that isn't about a bucket (IAM, STS, the list of buckets) must be signed, and must not come from a page.
+- A signature must be SigV4, with a key that MiniStack created or the random root key; `Guard` verifies root's.
+- Response headers in a link's query must be ISO-8859-1.
+- Each `x-amz-*` header must be signed. Otherwise, an unsigned `x-amz-copy-source` on the link for a part copies
   another user's file (Amazon S3 API Reference, "Signature Calculations for the Authorization Header").
 
-MiniStack's own Python runs this file, apart from the site's packages, so it imports nothing of the library:
-`python -I -S guard.py FOLDER_OF_MINISTACK`.
+A separate Python process runs this file without the site's packages, so it imports nothing from the library:
+`python -I -S guard.py MINISTACK_FOLDER`.
 """
 
 import importlib
@@ -39,12 +38,12 @@ _HOST = re.compile(_HERE, re.IGNORECASE)
 _ORIGIN = re.compile(f"https?://{_HERE}", re.IGNORECASE)
 _SCOPE = re.compile(r"Credential=([^/,\s]*)/[^/,\s]*/[^/,\s]*/([^/,\s]*)/aws4_request")
 _SIGNED = re.compile(r"SignedHeaders=([^,\s]*)")
-# MiniStack takes these for root, whatever the secret.
+# MiniStack treats these keys as root, whatever the secret.
 _FALSE_ROOT = re.compile(r"(test|[0-9]{12})?")
 
 
 class RejectedError(Exception):
-    """A request that AWS would not accept, or that a foreign page could have sent."""
+    """A request that AWS would reject, or that another site's page may have sent."""
 
     def __init__(self, code: str, message: str, status: int = 403) -> None:
         super().__init__(message)
@@ -52,7 +51,7 @@ class RejectedError(Exception):
 
 
 class Request:
-    """What the guard looks at: method, path, query and headers, whose names are in lower case."""
+    """The method, path, query, and headers of a request, with header names in lower case."""
 
     def __init__(self, scope: Message) -> None:
         self.method, self.path = str(scope["method"]), str(scope["path"])
@@ -61,13 +60,13 @@ class Request:
         self.headers: dict[str, str] = {}
         for name, value in scope.get("headers", []):
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            # A second Host or Authorization could mean something else to MiniStack than here.
+            # MiniStack might use another one of two Host or Authorization headers.
             if key in self.headers and key in {"host", "origin", "authorization"}:
                 raise RejectedError("InvalidRequest", f"The header {key} is sent twice.")
             self.headers[key] = f"{self.headers[key]},{text}" if key in self.headers else text
 
     def parameter(self, name: str) -> str:
-        """Return a parameter of the query, whatever the case of its name; raise RejectedError for two."""
+        """Return a query parameter, whatever the case of its name, or ""; raise RejectedError for two."""
         found = [
             value for key, values in self.query.items() if key.lower() == name.lower() for value in values
         ]
@@ -77,9 +76,9 @@ class Request:
 
 
 class Guard:
-    """The application around MiniStack's; `verify` returns what is wrong with a signature of root's, or "".
+    """The ASGI application around MiniStack's. `verify` returns the problem with a root signature, or "".
 
-    For tests, further `origins` may ask ("*" for all), and further `accounts` exist, whose numbers are their keys.
+    Tests can allow more `origins` ("*" for all) and more `accounts`, whose numbers are their access keys.
     """
 
     def __init__(
@@ -93,7 +92,7 @@ class Guard:
         self.app, self.root, self.verify, self.origins, self.accounts = app, root, verify, origins, accounts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on to MiniStack, or answer 403 or 400 with a sentence."""
+        """Pass a request on to MiniStack, or answer 403 or 400 with an error message."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
@@ -106,17 +105,17 @@ class Guard:
                 await self.app(scope, receive, send)
 
     async def _checked(self, request: Request, receive: Receive) -> Receive:
-        """Return the channel of the body for MiniStack; raise RejectedError for what must not get there."""
+        """Return the `receive` to pass to MiniStack; raise RejectedError for a request to reject."""
         self._check_page(request)
         if request.path.startswith("/_"):
             if (request.method, request.path) != ("GET", HEALTH):
-                raise RejectedError("AccessDenied", "This server takes no commands of MiniStack's own.")
+                raise RejectedError("AccessDenied", "MiniStack's own paths are blocked.")
             return receive
         key, service, signed = _signature(request)
         about_bucket = request.path != "/" and service in {"", "s3"} and "x-amz-target" not in request.headers
         if not about_bucket or request.parameter("Action"):
             if "origin" in request.headers:
-                raise RejectedError("AccessDenied", "Pages may only ask for what is in a bucket.")
+                raise RejectedError("AccessDenied", "Pages may only request objects in a bucket.")
             if not key:
                 raise RejectedError("AccessDenied", "Sign this request.")
         if signed is not None:
@@ -145,22 +144,22 @@ class Guard:
 
     def _check_page(self, request: Request) -> None:
         if not _HOST.fullmatch(request.headers.get("host", "")):
-            raise RejectedError("AccessDenied", "This server is for this machine: ask it as 127.0.0.1.")
+            raise RejectedError("AccessDenied", "This server is only for this machine: use http://127.0.0.1.")
         origin = request.headers.get("origin")
         known = origin is None or _ORIGIN.fullmatch(origin) or {origin, "*"} & set(self.origins)
         if not known:
-            raise RejectedError("AccessDenied", "This server is for pages of this machine.")
+            raise RejectedError("AccessDenied", "This server is only for pages of this machine.")
 
 
 def _signature(request: Request) -> tuple[str, str, set[str] | None]:
-    """Return the key, the service and the signed headers of a signature; "", "" and None without one.
+    """Return the key, the service, and the signed headers of a signature; "", "", and None without one.
 
-    Raises RejectedError for signatures of other kinds than SigV4, which the library never makes.
+    Raises RejectedError for signatures other than SigV4, which the library never makes.
     """
     authorization, credential = request.headers.get("authorization"), request.parameter("X-Amz-Credential")
     others = ("AWSAccessKeyId", "Signature")
     if any(request.parameter(name) for name in others) or (authorization is not None and credential):
-        raise RejectedError("InvalidRequest", "Sign with SigV4, once.")
+        raise RejectedError("InvalidRequest", "Sign this request with SigV4, and only once.")
     if authorization is not None:
         scope, signed = _SCOPE.search(authorization), _SIGNED.search(authorization)
         if not authorization.startswith("AWS4-HMAC-SHA256 ") or not scope or not signed:
@@ -175,7 +174,7 @@ def _signature(request: Request) -> tuple[str, str, set[str] | None]:
 
 
 async def _whole(receive: Receive) -> tuple[bytes, Receive]:
-    """Return the body, and a channel that gives it again."""
+    """Return the body, and a `receive` that returns it again."""
     body, more = b"", True
     while more:
         message = await receive()
@@ -200,7 +199,7 @@ async def _answer(send: Send, error: RejectedError) -> None:
 
 
 def _verifier(secret: str) -> Callable[[Request, bytes], str]:
-    """Return the function that verifies root's signatures, with MiniStack's own SigV4."""
+    """Return the function that verifies root's signatures, with MiniStack's SigV4 code."""
     sigv4: Any = importlib.import_module("ministack.core.sigv4")
 
     def verify(request: Request, body: bytes) -> str:
@@ -221,13 +220,13 @@ def _verifier(secret: str) -> Callable[[Request, bytes], str]:
 
 
 def _end_with_parent() -> None:
-    # os.read, because a thread that waits in sys.stdin would hold up the exit.
+    # os.read, because a thread that waits in sys.stdin would delay the exit.
     os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
-    """Run MiniStack behind the guard until standard input ends, so that it never outlives its parent."""
+    """Run MiniStack behind the guard until standard input closes, so it never outlives its parent."""
     sys.path.insert(0, sys.argv.pop())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     ministack: Any = importlib.import_module("ministack.app")

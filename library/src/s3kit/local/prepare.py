@@ -1,19 +1,19 @@
-"""The site's buckets and its key on the local S3 server."""
+"""Prepares the local S3 server: creates the site's buckets and its access key."""
 
 from s3kit.buckets import apply, policies
 from s3kit.deployment import Deployment
-from s3kit.local import LocalServerNotRunningError, current, kept_key
+from s3kit.local import LocalServerNotRunningError, current, read_key
 from s3kit.local.server import LocalServer
 from s3kit.options import conf
 
-# All that a developer does with the site; `setup` is the server's root.
+# The roles of a developer's work; root does the work of `setup`.
 ROLES = ("web", "deploy", "prune")
 
 
 def prepare(server: LocalServer) -> Deployment:
     """Bring the buckets of STORAGES to the wanted state, and give the site a key with the rights of its roles.
 
-    Raises BucketError where a bucket has a conflict, NotOnS3Error where no storage is on S3.
+    Raises BucketError for a conflict in a bucket, and NotOnS3Error if no storage is on S3.
     """
     deployment = Deployment.load(local=True)
     apply.prepare(deployment.with_key(server.root))
@@ -27,9 +27,9 @@ def grant(server: LocalServer, deployment: Deployment) -> None:
 
 
 def running_server() -> LocalServer:
-    """Return the running local server, as root; raise LocalServerNotRunningError without one."""
+    """Return the running local server, with root's key; raise LocalServerNotRunningError if it isn't running."""
     endpoint, _ = current()
-    root = kept_key(conf.local_dir / "root")
+    root = read_key(conf.local_dir / "root")
     if root is None:
         raise LocalServerNotRunningError
     return LocalServer(endpoint, "us-east-1", conf.local_dir, root)

@@ -1,15 +1,13 @@
 """An S3 server for development and tests: MiniStack as a child process, with its data in one folder.
 
-It runs in its strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object
-Ownership and Block Public Access. `s3kit.local.guard` stands in front of it, and it listens on loopback only,
-unless a container confines it. Its root skips IAM, so the site gets the key of an IAM user, who holds exactly the
-rights that `s3kit.buckets.policies` asks for on AWS.
+It runs in strict mode, which enforces what AWS enforces: signatures, IAM, bucket policies, Object Ownership, and
+Block Public Access. `s3kit.local.guard` protects it, and it listens on loopback only, except in a container. Root
+bypasses IAM, so the site gets the key of an IAM user with exactly the rights that `s3kit.buckets.policies` lists.
 
-The folder holds ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``endpoint`` (the server's address),
-``credentials`` and ``root`` (the site's key and root's, in the form of an AWS shared credentials file, mode 600)
-and ``lock``.
+The folder contains ``objects`` and ``state`` (MiniStack's), ``ministack.log``, ``endpoint`` (the server's address),
+``credentials`` and ``root`` (the site's key and root's, as AWS shared credentials files with mode 600), and ``lock``.
 
-Linux and macOS only: locks and the end with the parent process are those of Unix.
+Linux and macOS only: the lock and the exit with the parent process need Unix.
 """
 
 import contextlib
@@ -33,17 +31,17 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3kit.deployment import Key
-from s3kit.local import guard, kept_key
+from s3kit.local import guard, read_key
 from s3kit.local.environment import packages
 from s3kit.local.errors import LocalServerError
 
 HOST = "127.0.0.1"
 USER = "site"
 
-# Seconds: to start, to end with its state written, and for a predecessor on the same folder to end.
+# Seconds to start, to stop after saving its state, and to wait for a previous server on the same folder to stop.
 _START, _STOP, _LOCK = 60, 20, 5
 
-_WINDOWS = "The local S3 server does not run on Windows itself: use WSL."
+_WINDOWS = "The local S3 server does not run on Windows: use WSL."
 
 
 @dataclass(frozen=True)
@@ -55,20 +53,20 @@ class LocalServer:
     data: Path
     root: Key
     process: "subprocess.Popen[bytes] | None" = None
-    """None for a server of another process."""
+    """None for a server that another process started."""
 
     @property
     def credentials(self) -> Path:
-        """The file with the site's key, as AWS_SHARED_CREDENTIALS_FILE takes it."""
+        """The file with the site's key, for AWS_SHARED_CREDENTIALS_FILE."""
         return self.data / "credentials"
 
     def client(self, service: str = "s3", key: Key | None = None) -> Any:
-        """Return a client for this store, as boto3 makes them, with a key, by default root's.
+        """Return a boto3 client for this server, with a key, by default root's.
 
-        Nothing of the shell's AWS_* counts.
+        It ignores the AWS_* environment variables.
         """
         key = key or self.root
-        # proxies: a proxy of the shell cannot reach this machine's loopback.
+        # No proxies: a proxy can't reach this machine's loopback.
         config = Config(signature_version="s3v4", s3={"addressing_style": "path"}, proxies={})
         return _session().create_client(
             service,
@@ -80,10 +78,10 @@ class LocalServer:
         )
 
     def site_key(self, *policies: Mapping[str, Any]) -> Key:
-        """Return the key of the site's IAM user, who has the rights of these policy documents from now on.
+        """Give the site's IAM user the rights of these policy documents, and return its key.
 
-        The user and the key are made at the first start, and made anew when MiniStack was killed before it
-        could save them; the key is kept in `credentials`.
+        The first start creates the user and the key, and saves the key in `credentials`. If MiniStack was killed
+        before it saved its state, the next start creates them again.
         """
         iam = self.client("iam")
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
@@ -92,13 +90,13 @@ class LocalServer:
             iam.delete_user_policy(UserName=USER, PolicyName=name)
         for number, policy in enumerate(policies, 1):
             iam.put_user_policy(UserName=USER, PolicyName=f"site-{number}", PolicyDocument=json.dumps(policy))
-        if (key := kept_key(self.credentials)) and self._is_valid(key):
+        if (key := read_key(self.credentials)) and self._is_valid(key):
             return key
         for old in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
             iam.delete_access_key(UserName=USER, AccessKeyId=old["AccessKeyId"])
         made = iam.create_access_key(UserName=USER)["AccessKey"]
         key = Key(made["AccessKeyId"], made["SecretAccessKey"])
-        keep_key(self.credentials, key)
+        write_key(self.credentials, key)
         return key
 
     def _is_valid(self, key: Key) -> bool:
@@ -109,22 +107,22 @@ class LocalServer:
         return True
 
     def wait(self) -> None:
-        """Return when MiniStack has ended by itself, which it should not, with an error."""
-        assert self.process  # noqa: S101 -- for the type checker: whoever waits has started it
+        """Wait until MiniStack exits, which it shouldn't; then raise LocalServerError."""
+        assert self.process  # noqa: S101 -- for the type checker: only its own process waits
         code = self.process.wait()
         raise LocalServerError(
-            f"MiniStack ended by itself with code {code}: see {self.data / 'ministack.log'}"
+            f"MiniStack exited unexpectedly with code {code}: see {self.data / 'ministack.log'}"
         )
 
     def stay_with(self) -> None:
-        """Let the store go on when this process becomes another program, and end with that one."""
+        """Keep the server running when this process executes another program, until that program exits."""
         assert self.process  # noqa: S101 -- as above
         assert self.process.stdin  # noqa: S101 -- for the type checker: it is a pipe
         os.set_inheritable(self.process.stdin.fileno(), True)
 
 
-def keep_key(file: Path, key: Key) -> None:
-    """Write a key for its owner alone, in the form of an AWS shared credentials file."""
+def write_key(file: Path, key: Key) -> None:
+    """Write a key to an AWS shared credentials file that only its owner can read."""
     new = file.with_suffix(".new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -135,7 +133,7 @@ def keep_key(file: Path, key: Key) -> None:
 
 @cache
 def _session() -> botocore.session.Session:
-    """Return a session that knows no profile and reads none of AWS's files: what they name may not exist."""
+    """Return a session without profiles or AWS's configuration files, which may refer to missing things."""
     nothing: dict[str, Any] = {"profile": (None, None, None, None)}
     nothing |= dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     return botocore.session.Session(session_vars=nothing)
@@ -150,11 +148,11 @@ def running(
     bind: str = HOST,
     guarding: Mapping[str, str] | None = None,
 ) -> Iterator[LocalServer]:
-    """Run MiniStack on 127.0.0.1 with its data in the folder; leaving the context ends it, its state saved.
+    """Run MiniStack on 127.0.0.1 with its data in the folder; on exit, save its state and stop it.
 
-    Port 0 takes any free one. In a container, `bind` is 0.0.0.0, because published ports lead past loopback;
-    the endpoint stays on 127.0.0.1. `guarding` has further variables for `s3kit.local.guard`, for tests.
-    LocalServerError, where it cannot start, says why and what to do.
+    Port 0 takes any free port. In a container, `bind` is 0.0.0.0, because published ports don't reach loopback; the
+    endpoint is still 127.0.0.1. `guarding` has more variables for `s3kit.local.guard`, for tests. Raises
+    LocalServerError if the server can't start.
     """
     if sys.platform == "win32":
         raise LocalServerError(_WINDOWS)
@@ -175,7 +173,7 @@ def running(
                 if not left or not isinstance(error, LocalServerError):
                     raise
         try:
-            keep_key(data / "root", root)
+            write_key(data / "root", root)
             (data / "endpoint").write_text(f"http://{HOST}:{taken}\n", "ascii")
             yield LocalServer(f"http://{HOST}:{taken}", region, data, root, process)
         finally:
@@ -185,16 +183,16 @@ def running(
 
 
 def environment(data: Path, port: int, region: str, root: Key, bind: str = HOST) -> dict[str, str]:
-    """Return the variables of MiniStack's process."""
-    # Nothing of the shell: neither a real AWS key nor a variable that MiniStack happens to know.
+    """Return the environment variables of MiniStack's process."""
+    # Not the shell's, which may contain a real AWS key or a variable that MiniStack reads.
     return {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ} | {
         "AUTH": "true",
         "BIND_HOST": bind,
         "GATEWAY_PORT": str(port),
         "SERVICES": "s3,iam,sts",
-        "IOT_MTLS_ENABLED": "0",  # a listener on one fixed port: two stores would collide
+        "IOT_MTLS_ENABLED": "0",  # it uses a fixed port, so two servers would collide
         "SFTP_ENABLED": "0",
-        "DOCKER_HOST": f"unix://{data / 'none'}",  # it would clear away other MiniStacks' containers
+        "DOCKER_HOST": f"unix://{data / 'none'}",  # otherwise it deletes other MiniStacks' containers
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(data / "objects"),
         "PERSIST_STATE": "1",
@@ -209,14 +207,14 @@ def environment(data: Path, port: int, region: str, root: Key, bind: str = HOST)
 def _start(
     installed: Path, data: Path, variables: dict[str, str], log: IO[bytes], lock: int
 ) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(  # noqa: S603 -- nothing in the command comes from outside
+    return subprocess.Popen(  # noqa: S603 -- the command is fixed
         [
             sys.executable,
             "-I",
             "-S",
             guard.__file__,
             str(installed),
-        ],  # -S: nothing of the site's own packages
+        ],  # -S: without the site's packages
         env=variables,
         cwd=data,
         stdin=subprocess.PIPE,
@@ -224,7 +222,7 @@ def _start(
         stderr=subprocess.STDOUT,
         pass_fds=(lock,),
         umask=0o077,
-        start_new_session=True,  # Ctrl-C reaches the site first, and the store only after it
+        start_new_session=True,  # so Ctrl-C stops the site first
     )
 
 
@@ -240,7 +238,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def _locked(data: Path) -> Iterator[int]:
-    """Hold the folder for one MiniStack; yield the lock, which falls with the last process that has it."""
+    """Lock the folder; yield the lock, which is held until the last process that inherits it exits."""
     try:
         import fcntl
     except ImportError:
@@ -249,7 +247,7 @@ def _locked(data: Path) -> Iterator[int]:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = (data / "lock").open("w")
     except OSError as error:
-        raise LocalServerError(f"The local S3 server cannot write to {data}: {error.strerror}") from error
+        raise LocalServerError(f"The local S3 server can't write to {data}: {error.strerror}") from error
     with lock:
         end = time.monotonic() + _LOCK
         while True:
@@ -259,14 +257,14 @@ def _locked(data: Path) -> Iterator[int]:
             except OSError:
                 if time.monotonic() > end:
                     raise LocalServerError(
-                        f"Another local S3 server is running on {data}: end it first"
+                        f"Another local S3 server is running on {data}: stop it first"
                     ) from None
                 time.sleep(0.1)
         yield lock.fileno()
 
 
 def free_port(port: int) -> int:
-    """Return the port, or a free one for 0; raise LocalServerError where it is taken."""
+    """Return the port, or a free one for 0; raise LocalServerError if it is in use."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as MiniStack does
         try:
@@ -274,9 +272,9 @@ def free_port(port: int) -> int:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise LocalServerError(
-                    f"Port {port} of {HOST} is taken: name another, or 0 for any free one"
+                    f"Port {port} of {HOST} is in use: choose another one, or 0 for any free port"
                 ) from error
-            raise LocalServerError(f"Port {port} of {HOST} cannot be used: {error.strerror}") from error
+            raise LocalServerError(f"Can't use port {port} of {HOST}: {error.strerror}") from error
         return int(listener.getsockname()[1])
 
 
@@ -285,7 +283,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, data: Path)
     end = time.monotonic() + _START
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise LocalServerError(f"MiniStack ended at its start with code {process.returncode}: see {log}")
+            raise LocalServerError(f"MiniStack exited at startup with code {process.returncode}: see {log}")
         connection = http.client.HTTPConnection(HOST, port, timeout=5)
         try:
             connection.request("GET", guard.HEALTH)
@@ -295,4 +293,4 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", port: int, data: Path)
             time.sleep(0.02)
         finally:
             connection.close()
-    raise LocalServerError(f"MiniStack did not answer within {_START} seconds: see {log}")
+    raise LocalServerError(f"MiniStack did not start within {_START} seconds: see {log}")

@@ -1,4 +1,4 @@
-"""`manage.py add_picture FILE DESCRIPTION`: what the page's form does, for scripts."""
+"""`manage.py add_picture FILE DESCRIPTION`: adds a picture or a film from a script."""
 
 from pathlib import Path
 
@@ -30,8 +30,8 @@ class Command(BaseCommand):
                 form = PictureForm({"alt": options["description"]}, {"file": File(file, name=path.name)})
                 if form.is_valid():
                     form.save()
-        except Exception as error:  # each storage raises errors of its own
-            raise CommandError(f"{path} was not added: {error}") from error
+        except Exception as error:  # each storage raises different errors
+            raise CommandError(f"Can't add {path}: {error}") from error
         if reasons := " ".join(reason for field in form.errors.values() for reason in field):
-            raise CommandError(f"{path} was not added: {reasons}")
+            raise CommandError(f"Can't add {path}: {reasons}")
         self.stdout.write(f"Added {path.name}.")

@@ -1,4 +1,4 @@
-"""`manage.py remove_gallery`: remove the example from the database and from the project."""
+"""`manage.py remove_gallery`: removes the example app from the database and the project."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from gallery.models import Picture
 
-# File, pattern, replacement. The settings come last: while the app is installed, the command can run again.
+# File, pattern, replacement. The settings come last, so the command can run again after a failure.
 EDITS = (
     (
         "config/urls.py",
@@ -27,26 +27,26 @@ EDITS = (
 
 
 class Command(BaseCommand):
-    """Remove the example."""
+    """Remove the example app."""
 
-    help = "Remove the example app: its tables, code, templates, static files and tests."
+    help = "Remove the example app: its tables, code, templates, static files, and tests."
 
     def add_arguments(self, parser):
         """Add the arguments."""
         parser.add_argument("--no-input", action="store_false", dest="interactive", help="don't ask")
-        parser.add_argument("--delete-uploads", action="store_true", help="delete the files of pictures too")
+        parser.add_argument("--delete-uploads", action="store_true", help="also delete the uploaded files")
 
     def handle(self, *args, interactive, delete_uploads, **options):
-        """Check what would be in the way, ask, and remove. After a failure, the command can run again."""
+        """Check for obstacles, ask, and remove the app. After a failure, the command can run again."""
         texts = {}
         for name, pattern, replacement in EDITS:
             path = settings.BASE_DIR / name
             texts[path] = re.sub(pattern, replacement, path.read_text(encoding="utf-8"), flags=re.MULTILINE)
             if name.endswith(".py") and '"gallery' in texts[path]:
-                raise CommandError(f"Remove the gallery from {name} by hand (it needs a page named home).")
+                raise CommandError(f"Remove the gallery from {name} yourself, and keep a URL named home.")
         graph = MigrationLoader(connection).graph
         apps = {app for root in graph.root_nodes("gallery") for app, _ in graph.backwards_plan(root)}
-        if others := ", ".join(sorted(apps - {"gallery"})):  # migrating to zero would drop their tables too
+        if others := ", ".join(sorted(apps - {"gallery"})):  # migrating to zero would also drop their tables
             raise CommandError(f"Migrations of {others} depend on the gallery. Remove those first.")
         has_table = Picture._meta.db_table in connection.introspection.table_names()
         files = [picture.file for picture in Picture.objects.all()] if has_table else []
@@ -54,10 +54,10 @@ class Command(BaseCommand):
         self.stdout.write(
             f"This drops the gallery's table in {connection.settings_dict['NAME']} ({len(files)} pictures and films)"
             f" and deletes the code. Their files in {place} "
-            + ("are deleted too." if delete_uploads else "stay; --delete-uploads deletes them.")
+            + ("are also deleted." if delete_uploads else "stay; --delete-uploads deletes them.")
         )
         if interactive:
-            self.stdout.write("Commit your work first. Type 'yes' to go on:")
+            self.stdout.write("Commit your work first. Type 'yes' to continue:")
             if sys.stdin.readline().strip() != "yes":
                 raise CommandError("Nothing was changed.")
         try:
@@ -66,7 +66,7 @@ class Command(BaseCommand):
             call_command("migrate", "gallery", "zero", interactive=False, verbosity=options["verbosity"])
             ContentType.objects.filter(app_label="gallery").delete()  # and with them the permissions
             self.remove(texts)
-        except Exception as error:  # each storage and database raises errors of its own
+        except Exception as error:  # each storage and database raises different errors
             raise CommandError(f"Not finished: {error}. Fix that and run the command again.") from error
         self.stdout.write("Done. On servers, run 'manage.py migrate gallery zero' before you deploy this.")
 
