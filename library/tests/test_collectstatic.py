@@ -45,7 +45,7 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
-# What a list of uploads says in the place of the kept copy of a manifest.
+# Stands for the copy of a manifest in a list of uploads.
 COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
@@ -512,7 +512,7 @@ def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy)
     assert deploy.check_live(SOURCES) == 0
     hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
     assert len(hashed) == len(set(hashed)) == len(SOURCES)
-    # Both tried, or the above says nothing.
+    # Both deploys tried; otherwise the assertions above prove nothing.
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
