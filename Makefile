@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures docs docs-links bench audit
+.PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures screenshots reference docs docs-links bench audit dist
 
 # The same search for uv as in every generated project.
 include {{cookiecutter.project_slug}}/uv.mk
@@ -20,10 +20,13 @@ help:
 	@echo "make works-with-page  write docs/works-with.md anew from these tests"
 	@echo "make golden     write tests/golden anew after a change of the rendered files"
 	@echo "make pictures   draw docs/terminal anew after a change of what commands print"
+	@echo "make screenshots  take the screenshots of docs/images anew, in Chromium"
+	@echo "make reference  write the pages of the documentation that are made from the code"
 	@echo "make docs       build the documentation site into .work/site; a warning is an error"
 	@echo "make docs-links  ask for each external link of the documentation; needs the network"
 	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
 	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
+	@echo "make dist       build the library for the package index, into dist/"
 
 # cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
 # The project's own `make .venv` would install the tools of its tests too, half of all; the old date has it do so later.
@@ -52,7 +55,7 @@ demo: $(UV_READY)
 	@touch $@
 
 lint: .venv/installed
-	@.venv/bin/ruff check demo.py docs/conf.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet demo.py docs/conf.py hooks tests benchmarks
+	@.venv/bin/ruff check .github demo.py docs/conf.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet .github demo.py docs/conf.py hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
 # Tests start hundreds of processes: each would compile all that it imports, where the shell forbids to keep that.
@@ -104,6 +107,13 @@ golden: .venv/installed
 pictures: .venv/installed
 	@.venv/bin/python -m tests.terminal_pictures
 
+screenshots: export PATH := $(CURDIR)/.uv/bin:$(PATH)
+screenshots: .venv/installed
+	@WRITE_SCREENSHOTS=1 .venv/bin/pytest -q tests/test_quickstart_page.py tests/test_first_app_page.py
+
+reference: .venv/installed
+	@cd library && ../.venv/bin/python -m tests.reference
+
 # Sphinx and its theme, without what tests need.
 .work/docs/installed: $(UV_READY) pyproject.toml tests/constraints.txt
 	@$(UV) venv --quiet --allow-existing .work/docs
@@ -136,3 +146,10 @@ audit: $(UV_READY)
 	done
 	$(PIP_AUDIT) -r $(AUDIT)/django_version=5.2/site/requirements.txt
 	$(PIP_AUDIT) -r $(AUDIT)/django_version=6.1/site/requirements.txt
+
+DIST ?= dist
+
+# The wheel has the same bytes as the one that the hook puts into a project.
+dist: $(UV_READY)
+	@$(UV) build --quiet --sdist --out-dir $(DIST) library
+	@"$(PYTHON)" library/wheel.py --out $(DIST)

@@ -18,7 +18,10 @@ else:
     users.create_superuser("demo", password=password)
     login = f"the password {password}, which is not shown again"
 call_command(
-    "add_picture", str(Path(__file__).parent / "docs" / "hills.jpg"), "Hills in the evening", if_empty=True
+    "add_picture",
+    str(Path(__file__).parent / "docs" / "images" / "hills.jpg"),
+    "Hills in the evening",
+    if_empty=True,
 )
 print("4/4 Check the buckets, as the site and as a visitor use them.", flush=True)
 call_command("s3", "doctor", "--local")

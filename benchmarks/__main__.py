@@ -26,37 +26,37 @@ WORK = ROOT / ".work" / "bench"
 LIBRARY = ROOT / "library"
 
 _PARSER = ("tree-sitter==0.26.1", "tree-sitter-javascript==0.25.0")
-_DJANGO_STORAGES = ("django==5.2.19", "django-storages[s3]==1.14.6", "boto3==1.44.5")
+_DJANGO = "django==5.2.19"
+_DJANGO_STORAGES = (_DJANGO, "django-storages[s3]==1.14.6", "boto3==1.44.5")
 
 
 class Peer(NamedTuple):
-    """What is measured: its title in the tables, and what is installed in its environment."""
+    """A package to measure: its title in the tables, and what its environment installs."""
 
     title: str
     packages: tuple[str, ...]
 
 
 PEERS = {
-    "ours": Peer(
-        "django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2", "tree-sitter==0.26.1")
-    ),
+    "ours": Peer("django-s3-kit", (*_DJANGO_STORAGES, "obstore==0.12.1", "cryptography==50.0.2", *_PARSER)),
     "manifest": Peer("S3ManifestStaticStorage", _DJANGO_STORAGES),
     "collectfasta": Peer("Collectfasta", (*_DJANGO_STORAGES, "Collectfasta==3.3.5")),
+    "capo": Peer("django-capo-s3", (_DJANGO, "django-capo-s3==0.7.1", "capo-s3==0.24.0")),
 }
-# How many times 2,000 files of packages the trees have.
+# How many times the 2,000 files of packages each tree contains.
 SIZES = {"small": 0, "large": 1, "huge": 5}
 TREES = {
     tree: f"the admin's files and {files.SMALL + times * files.MORE:,} more" for tree, times in SIZES.items()
 }
 STEPS = {"first": "first deploy", "unchanged": "nothing changed", "changed": "one file changed"}
 DELAYS = (0, 20, 100)  # ms
-# What is measured besides, by the name that --only has for it.
+# Other measurements, under the names that --only accepts.
 MORE = ("links", "uploads", "names")
 
-# Rounds of (files, delay): for what takes minutes one, or none, so that all of it ends within ten minutes.
+# Rounds for (files, delay): one or none for cells that take minutes, so that a run ends within ten minutes.
 DEFAULT = {
-    ("small", 0): {"ours": 3, "manifest": 1, "collectfasta": 3},
-    ("small", 20): {"ours": 5, "manifest": 1, "collectfasta": 2},
+    ("small", 0): {"ours": 3, "manifest": 1, "collectfasta": 3, "capo": 3},
+    ("small", 20): {"ours": 5, "manifest": 1, "collectfasta": 2, "capo": 1},
     ("small", 100): {"ours": 3, "collectfasta": 1},
     ("large", 0): {"ours": 3, "collectfasta": 1},
     ("large", 20): {"ours": 5, "collectfasta": 1},
@@ -68,10 +68,10 @@ FULL = {(tree, delay): dict.fromkeys(PEERS, 3) for tree in TREES for delay in DE
 
 
 class Run(NamedTuple):
-    """What one collectstatic took.
+    """The figures of one collectstatic.
 
-    `sent` and `memory`, its peak, are in bytes; bodies count, not headers. `cpu` is the process's own, in
-    seconds; `server` the part of the time in which the server was at work.
+    `sent` (bodies without headers) and `memory` (the peak) are in bytes. `cpu` is the processor time of the process in
+    seconds. `server` is the fraction of the time in which the server was busy.
     """
 
     requests: int
@@ -87,13 +87,13 @@ Runs = dict[tuple[str, int, str, str], list[Run]]  # by tree, delay, step and pe
 
 
 def say(text: str) -> None:
-    """Tell on stderr how far it is; stdout holds the tables alone."""
+    """Print progress to stderr; stdout has only the tables."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 
 
 class Server:
-    """The in-memory S3, in a process of its own."""
+    """The in-memory S3 server, in its own process."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -107,29 +107,29 @@ class Server:
 
 @contextmanager
 def server() -> Iterator[Server]:
-    """Hand out a server that runs as long as the context lasts."""
+    """Run a server while the context lasts."""
     command = [sys.executable, "-m", "benchmarks.memory_s3"]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         yield Server(int(process.stdout.readline()))
-        # Leaving closes its standard input, with which it ends.
+        # Leaving closes the server's standard input, and the server exits.
 
 
 def library_wheel() -> Path:
-    """Build the wheel of the library as it lies in this checkout, and return its path."""
+    """Build the wheel of this checkout's library, and return its path."""
     command = [sys.executable, LIBRARY / "wheel.py", "--out", WORK / "wheels"]
     return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
 
 
 def digest_of(path: Path) -> str:
-    """Return what tells one content of a file from another."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def environment(peer: str, uv: str) -> Path:
-    """Make a peer's environment unless it is there, and its project; return the folder of both."""
+    """Create a peer's project, and its environment unless it exists; return the folder of both."""
     folder = WORK / peer
     python, note = folder / "venv" / "bin" / "python", folder / "packages.txt"
     wheels = [library_wheel()] if peer == "ours" else []
@@ -137,7 +137,7 @@ def environment(peer: str, uv: str) -> Path:
     if not note.exists() or note.read_text(encoding="utf-8") != wanted:
         say(f"{peer}: installing {', '.join(PEERS[peer].packages)}")
         subprocess.run([uv, "venv", "--quiet", "--clear", "-p", sys.executable, folder / "venv"], check=True)
-        # Copied, because files get new times below, which must not reach uv's cache.
+        # Copied, because the files get new times below, which must not change uv's cache.
         install: list[str | Path] = [
             uv,
             "pip",
@@ -159,7 +159,7 @@ def environment(peer: str, uv: str) -> Path:
 
 
 def variables(peer: str, endpoint: str) -> dict[str, str]:
-    """Return the environment that a measured process has: nothing of the shell, no profile of AWS's."""
+    """Return the environment of a measured process, without the shell's variables and AWS profiles."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(WORK),
@@ -173,7 +173,7 @@ def variables(peer: str, endpoint: str) -> dict[str, str]:
 
 
 class Project:
-    """A peer's project with one of the trees of files, as it is checked out anew before each run."""
+    """A peer's project with one of the trees of files, in the state of a fresh checkout before each run."""
 
     def __init__(self, peer: str, folder: Path, tree: str, s3: Server) -> None:
         self.peer, self.folder, self.s3 = peer, folder, s3
@@ -186,9 +186,9 @@ class Project:
         assert count == sum(1 for path in self.static.rglob("*") if path.is_file())
 
     def _check_out(self, step: str) -> None:
-        """Give every file the time of a fresh checkout, later than all objects."""
+        """Give every file the modification time of a fresh checkout, later than all objects."""
         self.changed.write_bytes(self.original + (b"// changed\n" if step == "changed" else b""))
-        now = time.time() + 1  # S3 tells its times in whole seconds
+        now = time.time() + 1  # S3 reports times in whole seconds
         for path in self.sources:
             os.utime(path, (now, now))
 
@@ -234,7 +234,7 @@ class Project:
         )
 
     def _check_bucket(self) -> None:
-        """Refuse the figures of a run that left anything out."""
+        """Exit if a run left out a file."""
         self.s3.ask("/-/start?delay=0", "POST")
         paths = self.s3.ask("/bench-static/static/staticfiles.json")["paths"]
         objects = self.s3.ask("/-/objects")
@@ -249,7 +249,7 @@ class Project:
 def deploys(
     plan: dict[tuple[str, int], dict[str, int]], folders: dict[str, Path], s3: Server
 ) -> tuple[Runs, int]:
-    """Run the plan, the peers in turn; return the figures and the number of the admin's files."""
+    """Run the plan, alternating the peers; return the figures and the number of the admin's files."""
     runs: Runs = defaultdict(list)
     admin = 0
     for tree in TREES:
@@ -258,7 +258,7 @@ def deploys(
             continue
         projects = {peer: Project(peer, folder, tree, s3) for peer, folder in folders.items()}
         for peer, project in projects.items():
-            if tree == "small":  # files of the environment come into the machine's cache
+            if tree == "small":  # reads the environment's files into the machine's cache
                 project.run("first", 0)
             admin = len(project.sources) - sum(path.is_file() for path in project.static.rglob("*"))
             assert peer == project.peer
@@ -280,8 +280,8 @@ def deploys(
 
 
 def site_environment(uv: str) -> Path:
-    """Make the environment of a generated project, and return its Python."""
-    # As pyproject.toml asks, which in the template itself is none before it is rendered.
+    """Create the environment of a generated project, and return its Python."""
+    # The template's pyproject.toml is a Jinja template, so read a rendered one.
     rendered = ROOT / "tests" / "golden" / "django-5.2" / "pyproject.toml"
     packages = tomllib.loads(rendered.read_text(encoding="utf-8"))["project"]["dependencies"]
     folder, constraints = WORK / "site", ROOT / "tests" / "constraints.txt"
@@ -300,7 +300,7 @@ def site_environment(uv: str) -> Path:
 
 
 def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]:
-    """Return the microseconds a signed link, by title: a list of pages for each process."""
+    """Return the microseconds per signed link, by title: a list of pages for each process."""
     ways = {
         "django-s3-kit": ("ours", "storage"),
         "django-storages": ("manifest", "storage"),
@@ -319,14 +319,14 @@ def links(folders: dict[str, Path], rounds: int) -> dict[str, list[list[float]]]
             )
             pages = json.loads(done.stdout)
             taken[title].append(pages)
-            say(f"links  {title:16}{statistics.median(pages[1:]):7.1f} µs a link")
+            say(f"links  {title:16}{statistics.median(pages[1:]):7.1f} µs per link")
     return taken
 
 
 def upload(size: int, uv: str) -> list[list[str]]:
-    """Return the rows of the table of uploads, the largest of so many MB."""
+    """Return the rows of the table of uploads. `size` is that of the largest, in MB."""
     python = site_environment(uv)
-    with server() as s3:  # another one: the first holds what was published
+    with server() as s3:  # a new one: the first holds the published files
         rows = uploads.rows(uploads.measure(s3.url, uploads.cases(size), str(python)))
     for row in rows:
         say("  ".join(row))
@@ -337,7 +337,7 @@ def upload(size: int, uv: str) -> list[list[str]]:
 
 
 def spread(values: Iterable[float], form: str) -> str:
-    """Return the median, and in brackets the least and the greatest where they differ as they are written."""
+    """Return the median, and the minimum and maximum in brackets if they differ when formatted."""
     values = list(values)
     low, high = format(min(values), form), format(max(values), form)
     middle = format(statistics.median(values), form)
@@ -345,13 +345,13 @@ def spread(values: Iterable[float], form: str) -> str:
 
 
 def table(head: list[str], rows: list[list[str]], *, texts: int) -> str:
-    """Return a Markdown table; after so many columns of text, figures stand to the right."""
+    """Return a Markdown table. The columns after the first `texts` are aligned right."""
     lines = [head, ["---" if number < texts else "---:" for number in range(len(head))], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def deploy_table(runs: Runs, tree: str, delays: list[int]) -> str:
-    """Return the table of a tree. All but the seconds are those of all delays together."""
+    """Return the table of a tree. All columns but the seconds cover all delays together."""
     rows = []
     for step, what in STEPS.items():
         for peer, (title, _) in PEERS.items():
@@ -376,7 +376,7 @@ def deploy_table(runs: Runs, tree: str, delays: list[int]) -> str:
 
 
 def link_table(taken: dict[str, list[list[float]]]) -> str:
-    """Return the table of signed links; the first page of a process stands apart."""
+    """Return the table of signed links, with the first page of a process in its own column."""
     rows = []
     for title, processes in taken.items():
         pages = [statistics.median(pages[1:]) for pages in processes]
@@ -388,11 +388,13 @@ def link_table(taken: dict[str, list[list[float]]]) -> str:
                 spread((pages[0] / 10 for pages in processes), ".1f"),
             ]
         )
-    return table(["with", "µs a link", "links a second", "ms for the first 100 of a process"], rows, texts=1)
+    return table(
+        ["with", "µs per link", "links per second", "ms for the first 100 of a process"], rows, texts=1
+    )
 
 
 def machine() -> str:
-    """Return what the figures depend on."""
+    """Return a description of this machine."""
     model = ""
     if (info := Path("/proc/cpuinfo")).exists():
         names = [line.split(":", 1)[1].strip() for line in info.open() if line.startswith("model name")]
@@ -405,7 +407,7 @@ def machine() -> str:
 
 
 def capacity(s3: Server) -> int:
-    """Return the requests a second that the server can answer."""
+    """Return the requests per second that the server can handle."""
     command = [sys.executable, "-m", "benchmarks.capacity", str(s3.port)]
     return int(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
@@ -413,12 +415,14 @@ def capacity(s3: Server) -> int:
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute: few rounds, without the slowest")
-    parser.add_argument("--full", action="store_true", help="hours: three rounds of every cell")
-    parser.add_argument("--only", help=f"of {', '.join([*PEERS, *MORE])}, with commas between")
+    parser.add_argument(
+        "--quick", action="store_true", help="few rounds, without the slowest cells: a minute or two"
+    )
+    parser.add_argument("--full", action="store_true", help="three rounds of every cell: hours")
+    parser.add_argument("--only", help=f"some of {', '.join([*PEERS, *MORE])}, separated by commas")
     parser.add_argument("--files", choices=TREES, help="only these files")
-    parser.add_argument("--delay", type=int, choices=DELAYS, help="only this delay, in ms")
-    parser.add_argument("--rounds", type=int, help="as many rounds of each cell")
+    parser.add_argument("--delay", type=int, choices=DELAYS, help="only this delay of the server, in ms")
+    parser.add_argument("--rounds", type=int, help="this many rounds of each cell")
     return parser.parse_args()
 
 
@@ -427,10 +431,12 @@ def main() -> None:
     began, options = time.monotonic(), arguments()
     uv = os.environ.get("UV") or shutil.which("uv")
     if not uv:
-        raise SystemExit("uv is missing: run this as `make bench`, which finds it.")
+        raise SystemExit("uv is missing. Run `make bench`, which finds or installs it.")
     only = options.only.split(",") if options.only else [*PEERS, *MORE]
     if unknown := set(only) - {*PEERS, *MORE}:
-        raise SystemExit(f"--only knows {', '.join([*PEERS, *MORE])}, not {', '.join(sorted(unknown))}.")
+        raise SystemExit(
+            f"--only: unknown {', '.join(sorted(unknown))}. Choose from {', '.join([*PEERS, *MORE])}."
+        )
     chosen = QUICK if options.quick else FULL if options.full else DEFAULT
     plan = {
         (tree, delay): {peer: options.rounds or n for peer, n in rounds.items() if peer in only}
@@ -444,7 +450,7 @@ def main() -> None:
     folders = {peer: environment(peer, uv) for peer in PEERS if peer in needed}
     with server() as s3:
         rate = capacity(s3)
-        say(f"{facts}; the server answers {rate:,} requests a second")
+        say(f"{facts}; the server handles {rate:,} requests per second")
         measured = {peer: folder for peer, folder in folders.items() if any(peer in r for r in plan.values())}
         runs, admin = deploys(plan, measured, s3) if measured else ({}, 0)
     taken = links(folders, 2 if options.quick else 5) if "links" in only else {}
@@ -455,7 +461,7 @@ def main() -> None:
     size = uploads.SIZE // 10 if options.quick else uploads.SIZE
     sent = upload(size, uv) if "uploads" in only else []
 
-    out = [f"{facts}. The server alone answers {rate:,} requests a second."]
+    out = [f"{facts}. The server alone handles {rate:,} requests per second."]
     versions = sorted({package for peer in needed for package in PEERS[peer].packages})
     if versions:
         out.append(f"{', '.join(version.replace('==', ' ') for version in versions)}.")
@@ -466,7 +472,7 @@ def main() -> None:
             out += [f"**`collectstatic`, {what} ({count:,} files)**", deploy_table(runs, tree, delays)]
     if runs:
         busiest = max(run.server for cell in runs.values() for run in cell)
-        out.append(f"The server was at work for at most {busiest:.0%} of a run.")
+        out.append(f"The server was busy for at most {busiest:.0%} of a run.")
     if taken:
         out += ["**Signed links**", link_table(taken)]
     if listed:
@@ -474,7 +480,7 @@ def main() -> None:
     if sent:
         out += ["**Uploads**", table(uploads.HEADING, sent, texts=2)]
     sys.stdout.write("\n\n".join(out) + "\n")
-    say(f"{time.monotonic() - began:.0f} s in all")
+    say(f"{time.monotonic() - began:.0f} s in total")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""How many requests a second the in-memory server answers: what it can do is an upper bound of every figure.
+"""Measure how many requests per second the in-memory server handles. No benchmark can exceed this rate.
 
-python -m benchmarks.capacity PORT      prints the figure, of PutObject with 5 kB over 32 connections
+python -m benchmarks.capacity PORT      prints the rate of PutObject requests with 5 kB over 32 connections
 """
 
 import asyncio
@@ -14,7 +14,7 @@ BODY = b"x" * 5000
 
 
 class Client(asyncio.Protocol):
-    """One connection that puts an object as soon as the last one is answered."""
+    """A connection that sends the next PutObject request as soon as it gets a response."""
 
     transport: asyncio.Transport
 
@@ -30,7 +30,7 @@ class Client(asyncio.Protocol):
         transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        """Count the answer, which has no body, and send the next request."""
+        """Count the response, which has no body, and send the next request."""
         if data.endswith(b"\r\n\r\n"):
             self.done += 1
             self.transport.write(self.request)
@@ -41,7 +41,7 @@ def _same(client: Client) -> Client:
 
 
 async def measure(port: int) -> float:
-    """Return the requests a second that the server at a port of loopback answers."""
+    """Return the requests per second that the server on a port of 127.0.0.1 handles."""
     loop = asyncio.get_running_loop()
     clients = [Client(number) for number in range(CONNECTIONS)]
     for client in clients:

@@ -1,7 +1,7 @@
-"""The static files that are collected: a small project's, and thousands more. The same bytes on every machine.
+"""Static files to collect: those of a small project, and thousands more. The bytes are the same on every machine.
 
-Kinds and sizes are those of a site with some npm packages: scripts, style sheets that name pictures and
-fonts, and these. Text compresses as text does, pictures don't.
+Types and sizes are typical of a site with some npm packages: scripts, style sheets that refer to pictures and
+fonts, and the pictures and fonts. Text compresses like real text; pictures don't compress.
 """
 
 import random
@@ -43,7 +43,7 @@ _WORDS = (
 
 
 def write(folder: Path, *, more: int = 0) -> int:
-    """Write the project's files to `folder`, and so many times 2,000 of packages; return how many."""
+    """Write the project's files to `folder`, and `more` times 2,000 of packages; return the number of files."""
     shutil.rmtree(folder, ignore_errors=True)
     chance = random.Random(2026)
     written = _project(folder / "site", chance)

@@ -1,17 +1,17 @@
-"""An S3 server that keeps its objects in memory, counts, and answers after a set delay.
+"""An S3 server that keeps its objects in memory, counts requests, and responds after a set delay.
 
-For benchmarks only: it believes every signature and knows no permissions. It speaks what clients need to
-publish, to read and to copy files: PutObject (also `If-None-Match: *`), GetObject, HeadObject,
-DeleteObject(s), CopyObject, ListObjects in both versions with at most 1,000 keys a page, multipart uploads
-(of copies too) and HeadBucket, path style only. Every bucket exists. `100 Continue` comes without the delay,
-in favour of clients that wait for it.
+For benchmarks only: it accepts every signature and knows no permissions. It supports the operations that clients need
+to publish, read, and copy files: PutObject (also with `If-None-Match: *`), GetObject, HeadObject, DeleteObject(s),
+CopyObject, ListObjects in both versions with at most 1,000 keys per page, multipart uploads (also of copies), and
+HeadBucket, with path-style addresses only. Every bucket exists. `100 Continue` comes without the delay, which favors
+clients that wait for it.
 
-    python -m benchmarks.memory_s3        prints the port that it listens on; ends with its standard input
+    python -m benchmarks.memory_s3        prints its port; exits when standard input ends
 
-Controls, neither delayed nor counted:
+Controls, without delay and not counted:
 
-    POST /-/start?delay=0.02    count from zero, answer after so many seconds
-    POST /-/empty               forget all objects
+    POST /-/start?delay=0.02    reset the counts, and respond after this number of seconds
+    POST /-/empty               delete all objects
     GET  /-/stats               JSON: requests by operation, presigned, uploads, bytes received and sent, seconds of CPU
     GET  /-/objects             JSON: size of each object by "bucket/key"
 """
@@ -31,7 +31,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-PAGE = 1000  # keys, S3's own limit
+PAGE = 1000  # keys, as on S3
 HEAD = 4096  # bytes
 _ZEROS = bytes(2**26)
 REASONS = {200: "OK", 204: "No Content", 206: "Partial Content"}
@@ -39,7 +39,7 @@ XMLNS = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class Body:
-    """Bytes in pieces, so that gigabytes are put together from parts, and copied, without a second copy."""
+    """Bytes in pieces, so that joining and copying parts of gigabytes needs no second copy in memory."""
 
     def __init__(self, *pieces: "bytes | memoryview | Body") -> None:
         self.pieces: list[memoryview] = []
@@ -62,14 +62,14 @@ class Body:
 
 
 def held(content: bytes) -> Body:
-    """Return a body without holding its zeros, of which the films of benchmarks consist."""
+    """Return a body without storing its zeros, which make up the benchmarks' films."""
     if HEAD < len(content) <= len(_ZEROS) and content.count(0, HEAD) == len(content) - HEAD:
         return Body(content[:HEAD], memoryview(_ZEROS)[: len(content) - HEAD])
     return Body(content)
 
 
 class Stored(NamedTuple):
-    """An object: its bytes, its ETag with the quotes, when it was stored, and the headers it came with."""
+    """An object: its bytes, its ETag with the quotes, when it was stored, and the headers of its request."""
 
     body: Body
     etag: str
@@ -78,7 +78,7 @@ class Stored(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request as it came; header names are in lower case."""
+    """A request. Header names are in lower case."""
 
     method: str
     bucket: str
@@ -89,7 +89,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What goes back. To a HEAD, `length` is told and no body sent."""
+    """A response. For HEAD it has the header for `length`, and no body."""
 
     status: int
     body: bytes = b""
@@ -98,7 +98,7 @@ class Answer(NamedTuple):
 
 
 class RefusedError(Exception):
-    """An error of S3's, by its status and code."""
+    """An S3 error, with its status and code."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(code)
@@ -106,7 +106,7 @@ class RefusedError(Exception):
 
 
 class Store:
-    """The objects of all buckets, what was asked for, and the delay of each answer in seconds."""
+    """The objects of all buckets, the counts of requests, and the delay of each response in seconds."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Stored] = {}
@@ -115,7 +115,7 @@ class Store:
         self.start(0)
 
     def start(self, delay: float) -> None:
-        """Count from zero."""
+        """Reset the counts."""
         self.delay = delay
         self.operations: Counter[str] = Counter()
         self.presigned = self.received = self.sent = 0
@@ -134,7 +134,7 @@ class Store:
         }
 
     def control(self, path: str, query: dict[str, str]) -> Any:
-        """Do what a request to /-/ asks for, and return what is answered as JSON."""
+        """Execute a request to /-/, and return the data of its JSON response."""
         if path == "/-/start":
             self.start(float(query["delay"]))
         elif path == "/-/empty":
@@ -149,7 +149,7 @@ class Store:
         return {}
 
     def answer(self, request: Request) -> Answer:
-        """Answer a request to S3, counting it and the bytes of both bodies."""
+        """Return the response to an S3 request, and count it and the bytes of both bodies."""
         name, method = self._operation(request)
         self.operations[name] += 1
         self.presigned += "X-Amz-Signature" in request.query
@@ -256,7 +256,7 @@ class Store:
         return Answer(204)
 
     def _delete_many(self, request: Request) -> Answer:
-        asked = ET.fromstring(request.body)  # noqa: S314 - the benchmark's own client asks
+        asked = ET.fromstring(request.body)  # noqa: S314 - from the benchmark's own client
         keys = [element.text or "" for element in asked.iter() if _tag(element) == "Key"]
         for key in keys:
             self.objects.pop((request.bucket, key), None)
@@ -333,7 +333,7 @@ class Store:
     def _copy_part(self, request: Request) -> Answer:
         stored, wanted = self._source(request), request.headers["x-amz-copy-source-range"]
         first, _, last = wanted.removeprefix("bytes=").partition("-")
-        # Of the range and not of its bytes: that would take seconds for gigabytes, and nobody compares it.
+        # A hash of the range and not of its bytes, which would take seconds for gigabytes. Nobody compares it.
         digest = _md5(f"{stored.etag} {wanted}".encode())
         body = stored.body.cut(int(first), int(last) + 1)
         self._upload(request)[1][int(request.query["partNumber"])] = body, digest
@@ -371,23 +371,25 @@ class Store:
 
 
 class Connection(asyncio.Protocol):
-    """A client's connection: one request after the other."""
+    """A client's connection, with one request after the other."""
 
     transport: asyncio.Transport
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.buffer = bytearray()
-        self.head: tuple[str, str, dict[str, str]] | None = None  # of a request whose body is on the way
+        self.head: tuple[str, str, dict[str, str]] | None = (
+            None  # of a request whose body has not arrived yet
+        )
         self.answering = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Note where answers go."""
+        """Remember the transport for responses."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take in what came."""
+        """Process received bytes."""
         self.buffer += data
         if not self.answering:
             self._next()
@@ -471,7 +473,7 @@ def _xml(tag: str, content: str) -> Answer:
 
 
 async def serve() -> None:
-    """Listen on a free port of loopback, print it, and end when standard input ends."""
+    """Listen on a free port of 127.0.0.1, print the port, and exit when standard input ends."""
     store = Store()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(store), "127.0.0.1", 0, backlog=1024)

@@ -1,4 +1,4 @@
-"""What `manage.py s3 manifest` takes in the generated project, beside `manage.py check`, which loads the same site."""
+"""Measure `manage.py s3 manifest` in a generated project, against `manage.py check`, which loads the same site."""
 
 import json
 import os
@@ -17,7 +17,7 @@ HEADING = ["files", "`s3 manifest`, s", "`manage.py check`, s", "ratio"]
 
 
 def measure(folder: Path, python: Path, sizes: list[int], rounds: int) -> list[list[str]]:
-    """Return a row for each size, in times 2,000 files of packages beside the project's own; seconds are medians."""
+    """Return a row of medians for each size: how many times 2,000 files of packages, besides the project's own."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(
         TEMPLATE, folder, ignore=shutil.ignore_patterns(".env", "var", "__pycache__", "*.sqlite3")
@@ -29,7 +29,7 @@ def _row(folder: Path, python: Path, size: int, rounds: int) -> list[str]:
     files.write(folder / "static" / "bench", more=size)
     output = folder / "staticfiles.json"
     taken: dict[str, list[float]] = {"s3 manifest": [], "check": []}
-    for _ in range(rounds + 1):  # the first brings files into the machine's cache
+    for _ in range(rounds + 1):  # the first round reads the files into the machine's cache
         for command, seconds in taken.items():
             began = time.monotonic()
             words = [python, "manage.py", *command.split()]

@@ -1,9 +1,10 @@
-"""What uploads cost the web process: straight to S3, and with the form.
+"""Measure what uploads cost the web process: straight to S3, and with the form.
 
-A small site of the library's form fields, `measured_site/`, is served by gunicorn with one worker, on the in-memory
-S3. A client sends films as the page's script does. Linux only: it reads the worker's memory from /proc.
+gunicorn serves `measured_site/`, a small site with the library's form fields, with one worker and the in-memory S3
+server. A client sends films as the page's script does. Runs on Linux only, because it reads the worker's memory from
+/proc.
 
-    python -m benchmarks.uploads [--size MB]      with gunicorn installed; Markdown on stdout
+    python -m benchmarks.uploads [--size MB]      prints Markdown; needs gunicorn
 """
 
 import argparse
@@ -29,9 +30,11 @@ from urllib.request import urlopen
 
 MB = 1_000_000
 SIZE = 2000  # MB
-BY_FORM = 10  # a film is a tenth of that where it comes with the form: it takes a worker all the time
+BY_FORM = (
+    10  # a film that comes with the form has a tenth of the size, because it occupies a worker all the time
+)
 MANY, EACH = 50, 2 * MB
-BOUND = 5  # MB that the web process may grow for an upload straight to S3
+BOUND = 5  # MB by which an upload straight to S3 can grow the web process
 PART = 2**24  # bytes, as in s3kit.uploads.tickets
 
 HEADING = [
@@ -42,20 +45,20 @@ HEADING = [
     "s of CPU",
     "requests to Django",
     "Django's to S3",
-    "to save",
+    "of these to save",
     "the browser's to S3",
-    "MB again",
+    "MB sent again",
 ]
 
-# What says of a file that it is an MP4; all else is zeros, since nobody plays it.
+# The first bytes of an MP4. The rest are zeros, because nobody plays the file.
 HEAD = bytes.fromhex("00000018") + b"ftypisom" + bytes(4) + b"isomavc1"
 _ZEROS = bytes(2**20)
 
 ROOT = Path(__file__).resolve().parent.parent
-# Files sent before what is measured: what the threads of a new process load is no upload's.
+# Files that are sent before the measurement, so that it doesn't count what a new process loads.
 WARM = 15
 
-# Makes users; prints the sessions that their cookies name.
+# Creates a user, and prints the session key for the user's cookie.
 _SIGN_IN = """
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
@@ -71,9 +74,9 @@ print(session.session_key)
 
 
 class Case(NamedTuple):
-    """What is measured: so many files of this size in bytes, straight to S3 or with the form.
+    """A measurement: this number of files of this size in bytes, straight to S3 or with the form.
 
-    `cut` cuts the connection in the middle of a part.
+    With `cut`, the client loses the connection in the middle of a part.
     """
 
     files: int
@@ -83,14 +86,14 @@ class Case(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Return what is sent."""
+        """Return the description in the table."""
         if self.files > 1:
             return f"{self.files} files of {self.size // MB} MB in one field"
         return f"a file of {self.size // MB:,} MB{', cut once' if self.cut else ''}"
 
 
 def cases(size: int) -> list[Case]:
-    """Return what is measured if the largest file has this many MB."""
+    """Return the measurements. `size` is that of the largest file, in MB."""
     smaller = size // BY_FORM * MB
     return [
         Case(1, size * MB, direct=True),
@@ -104,13 +107,13 @@ def cases(size: int) -> list[Case]:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a case took, from its first request to Django until its rows are saved.
+    """The figures of a case, from its first request to Django until its rows are saved.
 
     - `memory` is the peak growth of the worker's memory in bytes.
-    - `held` is how long Django was handling requests, and `cpu` its processor time, in seconds.
-    - `requests` are those to Django, `to_s3` Django's to S3, `saving` those of the latter that saved the form, and
-      `from_browser` the browser's to S3.
-    - `again` are the bytes that the browser sent more than once.
+    - `held` is how long Django handled requests, and `cpu` its processor time, in seconds.
+    - `requests` counts requests to Django, `to_s3` requests from Django to S3, `saving` those among them that saved the
+      form, and `from_browser` requests from the browser to S3.
+    - `again` is the number of bytes that the browser sent more than once.
     """
 
     memory: int
@@ -124,7 +127,7 @@ class Taken:
 
 
 class Site:
-    """The served site, and a visitor who is logged in."""
+    """The running site, and a logged-in user."""
 
     def __init__(self, port: int, worker: int, session: str, log: Path, s3: str) -> None:
         self.port, self.worker, self.log, self.s3 = port, worker, log, s3
@@ -133,7 +136,7 @@ class Site:
         self.sent = self.saving = 0
 
     def ask(self, path: str, body: Any = None, **headers: str) -> bytes:
-        """Post the body, or get; return what is answered, and fail for all that is no success."""
+        """POST the body, or GET without one; return the response's body, and exit if the status is not 2xx."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=600)
         shown = {"Cookie": self.cookie, "X-CSRFToken": self.csrf, "Accept": "application/json"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -142,11 +145,11 @@ class Site:
         content = answer.read()
         connection.close()
         if answer.status >= 300:
-            raise SystemExit(f"{path} answers {answer.status}: {content[:500].decode(errors='replace')}")
+            raise SystemExit(f"{path} returned {answer.status}: {content[:500].decode(errors='replace')}")
         return content
 
     def post(self, path: str, fields: Any = ()) -> Any:
-        """Post a small form; return the JSON that is answered."""
+        """Post a small form; return the JSON of the response."""
         body = urlencode(fields)
         return json.loads(self.ask(path, body, Content_Type="application/x-www-form-urlencoded"))
 
@@ -155,7 +158,7 @@ class Site:
             return json.load(answer)
 
     def _to_s3(self) -> int:
-        """Return the requests to S3 that were Django's: those of browsers are presigned."""
+        """Return the number of Django's requests to S3: those of browsers are presigned."""
         stats = self._stats()
         return int(stats["requests"] - stats["presigned"])
 
@@ -166,19 +169,19 @@ class Site:
         return int(line.split()[1]) * 1024
 
     def warmed_up(self, case: Case) -> Taken:
-        """Return what a case takes in a process that has handled small uploads in the same way before."""
+        """Return the figures of a case, after the process has handled small uploads of the same kind."""
         for _ in range(WARM):
             self.measured(Case(1, MB, case.direct))
         return self.measured(case)
 
     def measured(self, case: Case) -> Taken:
-        """Send what a case says, and return what it took."""
+        """Send the files of a case, and return its figures."""
         path = "/many/" if case.files > 1 else "/one/"
         rules = unescape(re.findall(r'data-rules="([^"]+)"', self.ask(path).decode())[0])
         self._notes(1)
         self.log.write_text("")
         self.sent, to_s3, presigned = 0, self._to_s3(), self._stats()["presigned"]
-        Path(f"/proc/{self.worker}/clear_refs").write_text("5", "ascii")  # the peak begins anew
+        Path(f"/proc/{self.worker}/clear_refs").write_text("5", "ascii")  # resets the peak
         before = self.memory("VmRSS")
         requests = 1
         if case.direct:
@@ -206,14 +209,14 @@ class Site:
         )
 
     def _notes(self, count: int) -> list[Any]:
-        """Return the notes of so many requests: they are written after the answers."""
+        """Wait for the notes of this number of requests, which are written after the responses, and return them."""
         until = time.monotonic() + 60
         while len(lines := self.log.read_text("utf-8").splitlines()) < count and time.monotonic() < until:
             time.sleep(0.01)
         return [json.loads(line) for line in lines]
 
     def _direct(self, name: str, case: Case, rules: str) -> tuple[str, int]:
-        """Send a file as the page's script does; return its token, and how many requests to Django it took."""
+        """Send a file as the page's script does; return its token and the number of requests to Django."""
         state, asked, cut = (
             self.post("/uploads/", {"rules": rules, "name": name, "size": case.size}),
             2,
@@ -233,7 +236,7 @@ class Site:
         return self.post(f"{state['address']}finish/")["token"], asked
 
     def _put(self, part: dict[str, Any], *, cut: bool = False) -> None:
-        """Send a part, or as much of it as had gone when the connection was lost."""
+        """Send a part, or with `cut` lose the connection just before its end."""
         url = urlsplit(part["url"])
         connection = HTTPConnection(url.hostname or "", url.port, timeout=600)
         start, end = part["start"], part["end"]
@@ -245,7 +248,7 @@ class Site:
         if not cut:
             answer = connection.getresponse()
             if answer.status != 200:
-                raise SystemExit(f"S3 answers {answer.status} to part {part['number']}")
+                raise SystemExit(f"S3 returned {answer.status} for part {part['number']}")
             answer.read()
         connection.close()
 
@@ -285,14 +288,14 @@ def content(start: int, end: int) -> Iterator[bytes]:
 
 
 class Project:
-    """The measured site with the library of this checkout. Its database and logs are in a folder."""
+    """The measured site with this checkout's library. Its database and logs are in a folder."""
 
     def __init__(self, folder: Path, endpoint: str, python: str) -> None:
         self.folder, self.python, self.endpoint = folder, python, endpoint
         self.environ = {
             "PATH": os.environ.get("PATH", ""),
             "HOME": str(folder),
-            "TMPDIR": gettempdir(),  # where a form's upload lies until it is stored
+            "TMPDIR": gettempdir(),  # where Django keeps a form's upload until it is stored
             "LANG": "C.UTF-8",
             "PYTHONPATH": f"{ROOT}:{ROOT / 'library' / 'src'}",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -313,8 +316,8 @@ class Project:
 
     @contextmanager
     def served(self) -> Iterator[Site]:
-        """Serve it with one worker as long as the context lasts, for a user of its own."""
-        # The last word: the shell may say before what it has imported.
+        """Serve the site to a new user, with one worker, while the context lasts."""
+        # The last word, because the shell may first print its imports.
         session = self._managed("shell", "-c", _SIGN_IN).split()[-1]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -355,7 +358,7 @@ def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 def measure(endpoint: str, measured: Sequence[Case], python: str = sys.executable) -> dict[Case, Taken]:
-    """Return what each case takes, in a process of its own that has handled uploads before."""
+    """Return the figures of each case, each in a new process that has already handled uploads."""
     taken = {}
     with TemporaryDirectory() as folder:
         project = Project(Path(folder), endpoint, python)
@@ -366,7 +369,7 @@ def measure(endpoint: str, measured: Sequence[Case], python: str = sys.executabl
 
 
 def rows(taken: dict[Case, Taken]) -> list[list[str]]:
-    """Return the figures as lines of a table under HEADING."""
+    """Return the figures as rows of a table with HEADING."""
     return [
         [
             case.title,

@@ -21,18 +21,23 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 
 # The menu. A page that is in no section is an error; a title replaces the page's own.
 SECTIONS = {
-    "Start": ["quickstart", "Add to an existing site <existing-site>", "how-it-fits"],
+    "Start": [
+        *("Quickstart <quickstart>", "first-app", "Move an existing site <adopt>"),
+        *("how-it-fits", "comparison", "not-for", "한국어 <quickstart.ko>"),
+    ],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
         *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),
         *("Private files in rich text <links>", "works-with"),
     ],
     "Operate": [
-        *("aws", "deploy", "running", "Headers and S3 failures <headers>", "security", "cloudformation"),
+        *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
+        *("security", "troubleshooting", "cloudformation"),
         *("Other S3 servers <other-servers>", "Ten providers <providers>"),
     ],
     "Reference": [
-        *("options", "Public names and commands <library>", "What was tested <enforcement>"),
+        *("settings", "options", "commands", "checks", "Public names <library>"),
+        "What was tested <enforcement>",
         *("decisions", "changelog"),
     ],
     "Contribute": [
@@ -43,7 +48,6 @@ SECTIONS = {
 
 # On GitHub these pages are a link to the file; on the site they are the file.
 FILES = {
-    "existing-site": ROOT / "library" / "README.md",
     "changelog": ROOT / "CHANGELOG.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "vulnerabilities": ROOT / "SECURITY.md",
@@ -54,6 +58,7 @@ version = release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))[
 language = "en"
 
 extensions = ["myst_parser"]
+myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4  # as GitHub makes them
 nitpicky = True
 smartquotes = False  # they make a dash of the two hyphens of an option
@@ -123,7 +128,7 @@ def address(link: str, folder: Path) -> str:
     for page, source in FILES.items():
         if path == source:
             return f"{page}.md"
-    if path.parent in {DOCS, DOCS / "terminal"}:
+    if path.parent in {DOCS, DOCS / "images", DOCS / "terminal"}:
         return path.relative_to(DOCS).as_posix()
     if not path.exists() or not path.is_relative_to(ROOT):
         return link  # Sphinx warns
@@ -166,6 +171,19 @@ def read(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] += f"\n{menu()}"
 
 
+def add_dark(_app: Sphinx, doctree: nodes.document) -> None:
+    """Add the dark variant of each screenshot, for the theme to choose."""
+    for image in list(doctree.findall(nodes.image)):
+        path = Path(image["uri"])
+        dark = path.with_stem(f"{path.stem}-dark")
+        if (DOCS / dark).is_file():
+            other = image.copy()
+            other["uri"] = dark.as_posix()
+            image["classes"].append("only-light")
+            other["classes"].append("only-dark")
+            image.parent.insert(image.parent.index(image) + 1, other)
+
+
 def draw(app: Sphinx, doctree: nodes.document, _page: str) -> None:
     """Put diagrams into the page itself, where they follow the theme and their text can be selected."""
     for image in list(doctree.findall(nodes.image)):
@@ -176,13 +194,16 @@ def draw(app: Sphinx, doctree: nodes.document, _page: str) -> None:
             image.replace_self(nodes.raw("", f'<div class="diagram">{text}</div>', format="html"))
 
 
-def narrow(_app: Sphinx, _page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
-    """Let browsers break long names in tables, so that all columns fit."""
+def narrow(_app: Sphinx, page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
+    """Let browsers break long names in tables, so that all columns fit, and tell them the page's language."""
+    if page.endswith(".ko"):
+        context["language"] = "ko"
     context["body"] = NAME.sub(lambda name: BREAK.sub(r"\1<wbr>", name[0]), context.get("body", ""))
 
 
 def setup(app: Sphinx) -> None:
     """Connect the functions above."""
     app.connect("source-read", read)
+    app.connect("doctree-read", add_dark, priority=400)  # before Sphinx collects the images
     app.connect("doctree-resolved", draw)
     app.connect("html-page-context", narrow)

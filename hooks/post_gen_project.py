@@ -1,15 +1,15 @@
-"""Check the answers, put the library's wheel into vendor/, write .env, and print the next steps.
+"""Check the answers, build the library's wheel into vendor/, write .env, and print the next steps.
 
-Jinja renders this file; only `main` holds a placeholder, where the answers arrive as data. pre_gen_project.py
-imports this file unrendered for the same check, so importing it does nothing.
+Jinja renders this file. Its only placeholder is in `main`, which gets the answers as data. pre_gen_project.py runs the
+unrendered file for the same check, so importing it does nothing.
 """
 
 import os
 import sys
 
 if __name__ == "__main__":
-    # Nothing may be imported from the shared temporary folder, which holds this hook, or from the project's, which may
-    # have been there before (PYTHONPATH=. leads into it); only Python's own library may lie there.
+    # Import nothing from the shared temporary folder that contains this hook, nor from the project's folder, which may
+    # have existed before and which PYTHONPATH=. points to. Only Python's standard library may be there.
     sys.path[:] = sys.path[0 if getattr(sys.flags, "safe_path", False) else 1 :]
     here, own = os.path.realpath("") + os.sep, os.path.dirname(os.__file__)  # noqa: PTH120
     sys.path[:] = [
@@ -41,167 +41,175 @@ VARIABLES = {
     "media_bucket_name": "AWS_MEDIA_BUCKET_NAME",
     "media_access": "AWS_MEDIA_ACCESS",
 }
-CREATED = ".env holds its settings and a key of its own."
-KEPT = "Your .env was kept as it was."
-TEMPLATE = "gh:org/django-s3-template"  # for the command to run again, if the caller does not say what it ran
+CREATED = ".env contains its settings and a new secret key."
+KEPT = "Your existing .env was not changed."
+TEMPLATE = "gh:org/django-s3-template"  # if cookiecutter does not say what it ran
 SOURCES = ("src", "pyproject.toml", "README.md", "LICENSE", "wheel.py")  # the links in the template's vendor/
 
-# Unicode's Bidi_Control; and what counts as a letter or a symbol although it shows nothing.
+# Unicode's Bidi_Control characters, and letters and symbols that are invisible.
 DIRECTION_CONTROLS = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 CODE = re.compile(r"\{[%#{]")
-# Every reader of .env files takes these three forms alike; `check` lets nothing through that needs another.
+# All parsers of .env files agree on these three forms, and `check` rejects answers that need another.
 ENV_LINE = re.compile(r"""([A-Z][A-Z0-9_]*)=(?:'([^']*)'|"([^"$`\\]*)"|([A-Za-z0-9_.,:/@+-]*))""")
 
 
-class Refusal(NamedTuple):
-    """One thing wrong with one answer, and the value to try instead, if one is near."""
+class Rejection(NamedTuple):
+    """What is wrong with an answer, and a similar value that is valid, if there is one."""
 
     answer: str
     message: str
-    cure: str | None
+    suggestion: str | None
 
 
 def load(name: str, path: Path) -> ModuleType:
-    """Run a file's source as a module, whatever bytecode, package or extension of its name lies beside it."""
+    """Run a file's source as a module. Ignore bytecode, packages, and extensions of the same name beside it."""
     module = sys.modules[name] = ModuleType(name)
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
     return module
 
 
 def load_rules(source: Path) -> tuple[ModuleType, ModuleType]:
-    """Load the library's rules for names from its src folder, whatever else may be called s3kit."""
+    """Load the library's naming rules from its src folder, even if another module is called s3kit."""
     if sys.version_info < (3, 11):  # noqa: UP036
         version = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"cookiecutter runs on Python {version}, but this template needs Python 3.11 or later.")
     if not (source / "s3kit" / "naming").is_dir():
-        sys.exit(f"{source} is missing: clone the template with git, with core.symlinks on.")
+        sys.exit(f"{source} is missing. Clone the template with git, with core.symlinks enabled.")
     naming = load("s3kit.naming", source / "s3kit" / "naming" / "__init__.py")
     naming.regions = load("s3kit.naming.regions", source / "s3kit" / "naming" / "regions.py")
     return load("s3kit.naming.buckets", source / "s3kit" / "naming" / "buckets.py"), naming.regions
 
 
-def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType) -> list[Refusal]:
-    """Return everything that is wrong with the answers, in the order of the prompts."""
-    refusals: list[Refusal] = []
-    region = None  # what a bucket's name may have to hold: the region answered, or else the one suggested
-    buckets: dict[str, str] = {}  # what was typed, with a name that passes
+def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType) -> list[Rejection]:
+    """Return all problems with the answers, in the order of the prompts."""
+    rejections: list[Rejection] = []
+    region = None  # the answer, or the suggestion for it: some bucket names contain the region
+    buckets: dict[str, str] = {}  # answers, each with a valid name
     for answer in ANSWERS:
-        value, cure = answers.get(answer), None
+        value, suggestion = answers.get(answer), None
         if not isinstance(value, str):
             messages = ["is not text" if answer in answers else "is missing"]
         elif answer == "project_name":
-            messages, cure = name_problems(value), near_name(value)
+            messages, suggestion = name_problems(value), similar_name(value)
         elif answer == "project_slug":
-            messages, cure = slug_problems(value), near_slug(value)
+            messages, suggestion = slug_problems(value), similar_slug(value)
         elif answer == "aws_region":
             messages = [problem.message for problem in regions.problems(value)]
-            region = cure = regions.suggestion(value) if messages else value
+            region = suggestion = regions.suggestion(value) if messages else value
         elif answer in CHOICES:
             messages = [f"is not one of {', '.join(CHOICES[answer])}"] if value not in CHOICES[answer] else []
-            cure = next(iter(difflib.get_close_matches(value.lower(), CHOICES[answer], n=1)), None)
+            suggestion = next(iter(difflib.get_close_matches(value.lower(), CHOICES[answer], n=1)), None)
         else:
             messages = [problem.message for problem in bucket_names.problems(value, region=region)]
-            if messages:  # what was typed alike stays alike, and what was typed differently stays different
-                cure = buckets.get(value) or near_bucket(answer, answers, bucket_names, region)
-                if value not in buckets and cure in buckets.values():
-                    cure = bucket_names.suggestion(f"{cure}-media", region=region)
-            buckets[value] = cure or value
-        refusals += [Refusal(answer, message, cure) for message in messages]
-    return refusals
+            if messages:  # equal answers get equal suggestions, and different answers different ones
+                suggestion = buckets.get(value) or similar_bucket(answer, answers, bucket_names, region)
+                if value not in buckets and suggestion in buckets.values():
+                    suggestion = bucket_names.suggestion(f"{suggestion}-media", region=region)
+            buckets[value] = suggestion or value
+        rejections += [Rejection(answer, message, suggestion) for message in messages]
+    return rejections
 
 
 def name_problems(name: str) -> list[str]:
-    """Return what is wrong with the site's name, which every reader of .env files must read alike."""
+    """Return the problems with a site's name, which all parsers of .env files must read in the same way."""
     found = []
     if not 1 <= len(name) <= 100:
         found.append(f"is {len(name)} characters long; 1 to 100 are allowed")
     if not any(unicodedata.category(letter)[0] in "LNPS" and letter not in BLANKS for letter in name):
-        found.append("has nothing that can be seen")
+        found.append("has no visible character")
     if any(is_control(character) for character in name):
-        found.append("has invisible characters that end lines, steer terminals or turn the direction of text")
+        found.append(
+            "has invisible characters that break lines, control terminals, or change the text direction"
+        )
     if match := CODE.search(name):
-        found.append(f"has {match[0]}, which cookiecutter takes for code")
+        found.append(f"has {match[0]}, which cookiecutter treats as code")
     if "\\" in name or "${" in name:
-        found.append("has a backslash or ${, which readers of .env files take in different ways")
+        found.append("has a backslash or ${, which parsers of .env files read differently")
     if "'" in name and re.search(r'["$`]', name):
-        found.append('has an apostrophe together with ", $ or `; a typographic apostrophe (\u2019) is fine')
+        found.append('has an apostrophe together with ", $, or `; a typographic apostrophe (\u2019) is fine')
     elif re.fullmatch(r'".*"', name, re.DOTALL):
-        found.append('begins and ends with ", which readers of .env files take away')
+        found.append('begins and ends with ", which parsers of .env files remove')
     return found
 
 
 def is_control(character: str) -> bool:
-    """Return whether it is a control, ends a line, changes the direction of text, or is no character at all."""
+    """Return whether a character controls, breaks a line, changes the text direction, or is a noncharacter."""
     if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in DIRECTION_CONTROLS:
         return True
     return ord(character) & 0xFFFE == 0xFFFE or "\ufdd0" <= character <= "\ufdef"
 
 
-def near_name(name: str) -> str:
-    """Return a name like this one that `name_problems` passes."""
-    near = "".join(" " if is_control(letter) else letter for letter in name[:1000]).replace("\\", "")
-    near = re.sub(r"[{}]", "", near) if CODE.search(near) or "${" in near else near
-    near = near.replace("'", "\u2019") if re.search(r'["$`]', near) else near
-    near = re.sub(r'"([^"]*)"', "\u201c\\1\u201d", near) if near.startswith('"') else near
-    near = re.sub(r" +", " ", near)[:100].strip()
-    return "My Site" if name_problems(near) else near
+def similar_name(name: str) -> str:
+    """Return a similar name that is valid."""
+    similar = "".join(" " if is_control(letter) else letter for letter in name[:1000]).replace("\\", "")
+    similar = re.sub(r"[{}]", "", similar) if CODE.search(similar) or "${" in similar else similar
+    similar = similar.replace("'", "\u2019") if re.search(r'["$`]', similar) else similar
+    similar = re.sub(r'"([^"]*)"', "\u201c\\1\u201d", similar) if similar.startswith('"') else similar
+    similar = re.sub(r" +", " ", similar)[:100].strip()
+    return "My Site" if name_problems(similar) else similar
 
 
 def slug_problems(slug: str) -> list[str]:
-    """Return what keeps a text from being the name of the project's folder."""
+    """Return the problems with the name of the project's folder."""
     found = []
     if not 1 <= len(slug) <= 50:
         found.append(f"is {len(slug)} characters long; 1 to 50 are allowed")
     if re.search(r"[^a-z0-9_-]", slug):
-        found.append("has other characters than a-z, 0-9, - and _")
+        found.append("has characters other than a-z, 0-9, -, and _")
     if re.match(r"[_-]", slug) or re.search(r"[_-]\Z", slug):
-        found.append("must begin and end with a letter or a digit")
+        found.append("must begin and end with a letter or digit")
     return found
 
 
-def near_slug(slug: str) -> str:
-    """Return a folder's name like this one that `slug_problems` passes."""
-    near = unicodedata.normalize("NFKD", slug[:1000]).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9_-]+", "-", near).strip("_-")[:50].strip("_-") or "my-site"
+def similar_slug(slug: str) -> str:
+    """Return a similar folder name that is valid."""
+    similar = unicodedata.normalize("NFKD", slug[:1000]).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9_-]+", "-", similar).strip("_-")[:50].strip("_-") or "my-site"
 
 
-def near_bucket(answer: str, answers: dict[str, Any], bucket_names: ModuleType, region: str | None) -> str:
-    """Return a bucket's name like the one answered, or the default with its random end where only my-bucket is near."""
-    near = str(bucket_names.suggestion(answers[answer], region=region))
+def similar_bucket(answer: str, answers: dict[str, Any], bucket_names: ModuleType, region: str | None) -> str:
+    """Return a similar bucket name, or the default one if nothing of the answer can be used."""
+    similar = str(bucket_names.suggestion(answers[answer], region=region))
     parts = (
         answers.get("__bucket_prefix"),
         answer.removesuffix("_bucket_name"),
         answers.get("__bucket_suffix"),
     )
     default = "-".join(map(str, parts))
-    if near != bucket_names.suggestion("") or None in parts or bucket_names.problems(default, region=region):
-        return near
+    if (
+        similar != bucket_names.suggestion("")
+        or None in parts
+        or bucket_names.problems(default, region=region)
+    ):
+        return similar
     return default
 
 
-def report(heading: str, refusals: list[Refusal], answers: dict[str, Any]) -> str:
-    """Return the message: a line for each refusal, and the command that keeps the other answers."""
+def report(heading: str, rejections: list[Rejection], answers: dict[str, Any]) -> str:
+    """Return the message: one line per rejection, and a command that keeps the other answers."""
     lines = [f"{heading} These answers need another value:"]
-    for answer, message, cure in refusals:
+    for answer, message, suggestion in rejections:
         typed = f"{answers[answer]!r} " if answer in answers else ""
         typed = typed if len(typed) <= 70 else f"{typed[:66]}... "
-        lines.append(f"  {answer}: {typed}{message}" + (f". Try {cure}" if cure else ""))
+        lines.append(f"  {answer}: {typed}{message}" + (f". Try {suggestion}" if suggestion else ""))
     again = (
-        "with these values" if all(cure for _, _, cure in refusals) else "and press Enter to keep an answer"
+        "with these values"
+        if all(suggestion for _, _, suggestion in rejections)
+        else "and press Enter to keep an answer"
     )
-    lines += [f"Run it again {again}:", f"  {command(refusals, answers)}"]
+    lines += [f"Run it again {again}:", f"  {command(rejections, answers)}"]
     return "\n".join(["", "-" * 72, *lines, "-" * 72, ""])
 
 
-def command(refusals: list[Refusal], answers: dict[str, Any]) -> str:
-    """Return the command to paste. It holds all answers, and asks for none if each rejected one has a suggestion."""
+def command(rejections: list[Rejection], answers: dict[str, Any]) -> str:
+    """Return a command with all answers. It asks no questions if each rejected answer has a suggestion."""
     words, cruft = caller(answers), "_commit" in answers
-    cures = {answer: cure for answer, _, cure in refusals}
-    values = {answer: answers.get(answer) for answer in ANSWERS} | cures
+    suggestions = {answer: suggestion for answer, _, suggestion in rejections}
+    values = {answer: answers.get(answer) for answer in ANSWERS} | suggestions
     values = {answer: value for answer, value in values.items() if value is not None}
     if words[-1] == "update":
-        return shlex.join([*words, "--variables-to-update", json.dumps(cures, ensure_ascii=False)])
+        return shlex.join([*words, "--variables-to-update", json.dumps(suggestions, ensure_ascii=False)])
     words.append(str(answers.get("_template") or TEMPLATE))
     if checkout := answers.get("_checkout"):
         words += ["--checkout", str(checkout)]
@@ -212,14 +220,14 @@ def command(refusals: list[Refusal], answers: dict[str, Any]) -> str:
     if output and os.path.realpath(here) != os.path.realpath(output):
         words += ["--output-dir", str(output)]
     words += ["--overwrite-if-exists"] if answers.get("_existing") else []
-    words += ["--no-input"] if all(cures.values()) else []
+    words += ["--no-input"] if all(suggestions.values()) else []
     if cruft:
         return shlex.join([*words, "--extra-context", json.dumps(values, ensure_ascii=False)])
     return shlex.join(words + [f"{answer}={value}" for answer, value in values.items()])
 
 
 def caller(answers: dict[str, Any]) -> list[str]:
-    """Return the words that were typed before the template, as /proc has them; elsewhere, words that do the same."""
+    """Return the command that the user typed, up to the template, from /proc; elsewhere, an equivalent one."""
     tool = "cruft" if "_commit" in answers else "cookiecutter"
     after = ["create"] if tool == "cruft" else []
     try:
@@ -254,13 +262,13 @@ def caller(answers: dict[str, Any]) -> list[str]:
 
 
 def vendor_library(vendor: Path, from_index: bool) -> None:
-    """Build the library's wheel from the sources that cookiecutter has copied into vendor/, and remove these."""
+    """Build the library's wheel from the sources that cookiecutter copied into vendor/, and remove the sources."""
     try:
         wheel = load("wheel", vendor / "wheel.py").build(vendor, vendor)
         if not from_index and wheel.name not in Path("pyproject.toml").read_text(encoding="utf-8"):
-            sys.exit(f"The run stopped: pyproject.toml asks for another version than {wheel.name}.")
+            sys.exit(f"The run stopped: pyproject.toml requires another version than {wheel.name}.")
     except (ImportError, OSError, ValueError, KeyError) as error:
-        sys.exit(f"The run stopped: the library's wheel could not be built: {error}")
+        sys.exit(f"The run stopped: building the library's wheel failed: {error}")
     finally:
         for path in (vendor / name for name in SOURCES):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
@@ -272,7 +280,7 @@ def vendor_library(vendor: Path, from_index: bool) -> None:
 
 
 def write_env(answers: dict[str, Any], rules: tuple[ModuleType, ModuleType]) -> bool:
-    """Write .env with a fresh key, for its owner's eyes only; keep one that is there, and return False."""
+    """Write .env with a new secret key, readable by its owner only. Return False if .env exists, and keep it."""
     try:
         descriptor = os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -282,52 +290,52 @@ def write_env(answers: dict[str, Any], rules: tuple[ModuleType, ModuleType]) -> 
             empty, key = "DJANGO_SECRET_KEY=", secrets.token_urlsafe(50)
             lines = Path(".env.example").read_text(encoding="utf-8").split("\n")
             file.write("\n".join(empty + key if line == empty else line for line in lines))
-        prove(key, answers, rules)
+        verify_env(key, answers, rules)
     except (OSError, ValueError) as error:
         Path(".env").unlink()
-        sys.exit(f"The run stopped: .env.example makes no .env that can be relied on: {error}")
+        sys.exit(f"The run stopped: .env.example can't be made into a correct .env: {error}")
     return True
 
 
-def prove(key: str, answers: dict[str, Any], rules: tuple[ModuleType, ModuleType]) -> None:
-    """Read .env back; raise ValueError unless it holds the key and the answers, and these pass the rules."""
+def verify_env(key: str, answers: dict[str, Any], rules: tuple[ModuleType, ModuleType]) -> None:
+    """Raise ValueError unless .env contains the key and the answers, and the answers are valid."""
     values = {}
     for line in Path(".env").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             if not (match := ENV_LINE.fullmatch(line)):
-                raise ValueError(f"its readers take {line.partition('=')[0]!r} differently")
+                raise ValueError(f"parsers read {line.partition('=')[0]!r} differently")
             values[match[1]] = match[match.lastindex]
     written = {answer: values.get(variable) for answer, variable in VARIABLES.items()}
     wrong = [VARIABLES[answer] for answer in written if written[answer] != answers[answer]]
     wrong += ["DJANGO_SECRET_KEY"] if values.get("DJANGO_SECRET_KEY") != key else []
-    if wrong := [*wrong, *(refusal.message for refusal in check(answers | written, *rules))]:
-        raise ValueError(f"wrong in it: {', '.join(wrong)}")
+    if wrong := [*wrong, *(rejection.message for rejection in check(answers | written, *rules))]:
+        raise ValueError(f"it has wrong values: {', '.join(wrong)}")
 
 
 def next_steps(project: Path, created: bool, django: str) -> str:
-    """Return what to do now, seen from where the user stands, if that is known to be above the project."""
+    """Return the next steps, with the project's folder relative to the user's if possible."""
     here = os.path.realpath(os.environ.get("PWD") or os.sep)
     folder = project.relative_to(here) if here != os.sep and project.is_relative_to(here) else project
     lines = ["Your project is ready. " + (CREATED if created else KEPT)]
     if django == "6.1" and not has_python(12):
         version = ".".join(map(str, sys.version_info[:2]))
         lines.append(
-            f"Django 6.1 needs Python 3.12 or later, and only Python {version} was found. Before make run, install a"
-            " later one (uv python install 3.13), or create the project anew with django_version=5.2."
+            f"Django 6.1 needs Python 3.12 or later, but only Python {version} was found. Before you run make, install"
+            " a later one (uv python install 3.13), or create the project again with django_version=5.2."
         )
     lines.append(f"  cd {shlex.quote(str(folder))}\n  make run")
-    lines.append("README.md has the rest.")
+    lines.append("README.md explains the rest.")
     if not (project / ".git").exists():
-        lines[-1] += " Start a repository with `git init -b main`: its workflows deploy that branch alone."
+        lines[-1] += " Create a repository with `git init -b main`. The workflows deploy only that branch."
     return "\n" + "\n\n".join(lines) + "\n"
 
 
 def has_python(minor: int) -> bool:
-    """Return whether `make run` would find Python 3.minor or later: cookiecutter's own, one on PATH, or one of uv's."""
+    """Return whether `make run` will find Python 3.minor or later: cookiecutter's, one on PATH, or one of uv's."""
     if sys.version_info >= (3, minor):
         return True
     folders = [Path(folder) for folder in os.environ.get("PATH", os.defpath).split(os.pathsep)]
-    # What lies in the project's folder is not run.
+    # Never run a program from the project's folder.
     outside = [f for f in folders if f.is_absolute() and not f.resolve().is_relative_to(Path.cwd().resolve())]
     path = os.pathsep.join(map(str, outside))
     find = ["python", "find", "--system", "--no-project", "--no-config", f">=3.{minor}"]
@@ -336,7 +344,7 @@ def has_python(minor: int) -> bool:
     environment |= {"PATH": path, "UV_PYTHON_DOWNLOADS": "never"}
     for name, words in tries:
         if program := shutil.which(name, path=path):
-            with contextlib.suppress(OSError):  # pyenv has shims without their Python: they fail
+            with contextlib.suppress(OSError):  # pyenv has shims of versions that are not installed
                 command = [program, *words]
                 done = subprocess.run(command, cwd=os.sep, env=environment, capture_output=True, check=False)  # noqa: S603
                 if done.returncode == 0:
@@ -345,17 +353,17 @@ def has_python(minor: int) -> bool:
 
 
 def main() -> None:
-    """Check the answers, then write the wheel and .env; exit with 1 and the reasons if an answer is rejected."""
+    """Check the answers, and write the wheel and .env. Exit with 1 and the reasons if an answer is rejected."""
     sys.stdout.reconfigure(errors="backslashreplace")
     answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
     rules = load_rules(Path.cwd() / "vendor" / "src")
-    if refusals := check(answers, *rules):
-        sys.exit(report("The run stopped.", refusals, answers))
+    if rejections := check(answers, *rules):
+        sys.exit(report("The run stopped.", rejections, answers))
     vendor_library(Path.cwd() / "vendor", answers.get("__library_from_index") == "yes")
     created = write_env(answers, rules)
     if not rules[1].is_known(region := answers["aws_region"]):
-        hint = f" Did you mean {near}? Edit .env." if (near := rules[1].suggestion(region)) else ""
-        print(f"Note: {region} is not a region that this template knows.{hint}", file=sys.stderr)
+        hint = f" Did you mean {similar}? Edit .env." if (similar := rules[1].suggestion(region)) else ""
+        print(f"Note: {region} is not a region known to this template.{hint}", file=sys.stderr)
     print(next_steps(Path.cwd(), created, answers["django_version"]))
 
 

@@ -1,14 +1,14 @@
-"""Check the answers before anything is written, with the check of post_gen_project.py, and clear its sources' places.
+"""Check the answers before cookiecutter writes anything, and remove old copies of the library's sources.
 
-Where this hook can't find the template's folder, post_gen_project.py alone checks.
+The check is that of post_gen_project.py, which is also the only one if this hook can't find the template's folder.
 """
 
 import os
 import sys
 
 if __name__ == "__main__":
-    # Nothing may be imported from the shared temporary folder, which holds this hook, or from the project's, which may
-    # have been there before (PYTHONPATH=. leads into it); only Python's own library may lie there.
+    # Import nothing from the shared temporary folder that contains this hook, nor from the project's folder, which may
+    # have existed before and which PYTHONPATH=. points to. Only Python's standard library may be there.
     sys.path[:] = sys.path[0 if getattr(sys.flags, "safe_path", False) else 1 :]
     here, own = os.path.realpath("") + os.sep, os.path.dirname(os.__file__)  # noqa: PTH120
     sys.path[:] = [
@@ -41,9 +41,9 @@ def template_folder(answers: dict[str, object]) -> Path | None:
 
 
 def clear(vendor: Path) -> None:
-    """Remove what lies where cookiecutter will put the library's sources, which post_gen_project.py runs.
+    """Remove files where cookiecutter will put the library's sources, because post_gen_project.py runs those.
 
-    With --skip-if-file-exists, cookiecutter would keep what an existing folder holds there.
+    With --skip-if-file-exists, cookiecutter would keep what is in an existing folder.
     """
     if vendor.is_symlink():
         sys.exit(f"Nothing was written: {vendor} is a symbolic link. Remove it, or choose another folder.")
@@ -56,9 +56,9 @@ def main() -> None:
     answers = json.loads(r'''{{ cookiecutter | tojson }}''')  # fmt: skip
     if folder := template_folder(answers):
         hook = runpy.run_path(str(folder / "hooks" / "post_gen_project.py"))
-        if refusals := hook["check"](answers, *hook["load_rules"](folder / "library/src")):
+        if rejections := hook["check"](answers, *hook["load_rules"](folder / "library/src")):
             answers["_existing"] = any(Path.cwd().iterdir())
-            sys.exit(hook["report"]("Nothing was written.", refusals, answers))
+            sys.exit(hook["report"]("Nothing was written.", rejections, answers))
     clear(Path.cwd() / "vendor")
 
 

@@ -64,19 +64,17 @@ class Console:
             self.errors.append(f"{status}: {url}")
 
 
-def picture(width: int, height: int, colours: tuple[str, str]) -> bytes:
-    """Return a PNG of hills and a sun, from the colour of the sky to that of the nearest hill."""
+def picture(width: int, height: int, colours: tuple[str, str], seed: int = 0) -> bytes:
+    """Return a PNG of hills and a sun, from the color of the sky to that of the nearest hill; a seed moves both."""
     sky, near = colours
     image = Image.new("RGB", (width, height), sky)
     draw = ImageDraw.Draw(image)
-    sun = height // 9
-    draw.ellipse(
-        (width * 0.7 - sun, height * 0.3 - sun, width * 0.7 + sun, height * 0.3 + sun), fill="#fffaf0"
-    )
+    sun, x, y = height // 9, width * (0.7 - 0.37 * seed % 0.5), height * (0.3 + 0.13 * seed % 0.2)
+    draw.ellipse((x - sun, y - sun, x + sun, y + sun), fill="#fffaf0")
     for layer in range(1, 6):
         level = height * (0.38 + 0.11 * layer)
         ridge = [
-            (x, level - height * 0.07 * math.sin(x / width * (3 + 2 * layer) + layer * layer))
+            (x, level - height * 0.07 * math.sin(x / width * (3 + 2 * layer) + layer * layer + 2 * seed))
             for x in range(0, width + 8, 8)
         ]
         shade = Image.blend(Image.new("RGB", (1, 1), sky), Image.new("RGB", (1, 1), near), layer / 5)

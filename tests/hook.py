@@ -32,9 +32,9 @@ sys.dont_write_bytecode = _before
 GOOD = FIXED | {name: QUESTIONS[name][0] for name in ("media_access", "django_version")}
 
 
-def refusals(**answers: Any) -> list[tuple[str, str, str | None]]:
+def rejections(**answers: Any) -> list[tuple[str, str, str | None]]:
     """Return what the hooks find wrong with good answers of which some were replaced."""
-    return [tuple(refusal) for refusal in post_gen.check(GOOD | answers, *RULES)]
+    return [tuple(rejection) for rejection in post_gen.check(GOOD | answers, *RULES)]
 
 
 def config_in(folder: Path) -> Path:

@@ -1,11 +1,15 @@
 """What this machine offers to tests: interpreters, a browser, and processes that end with their test."""
 
+import fcntl
 import os
+import pty
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 import urllib.error
@@ -13,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,7 +83,40 @@ def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str)
     return printed
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def run_in_terminal(*command: object, cwd: Path, typed: list[tuple[str, str]], **environment: str) -> str:
+    """Run a command in a terminal of its own and return what it shows, with what was typed.
+
+    Each pair in `typed` is the end of a prompt, and the line to type there.
+    """
+    main, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    process = subprocess.Popen(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=clean_environment(TERM="dumb", **environment),
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        start_new_session=True,
+    )
+    os.close(side)
+    printed, left = b"", list(typed)
+    try:
+        with suppress(OSError):  # Linux's word for the end of a terminal
+            while part := os.read(main, 65536):
+                printed += part
+                if left and printed.endswith(left[0][0].encode()):
+                    os.write(main, f"{left.pop(0)[1]}\n".encode())
+        process.wait(60)
+    finally:
+        end(process)
+        os.close(main)
+    shown = printed.decode().replace("\r\n", "\n")
+    assert (process.returncode, left) == (0, []), f"{command} ended with {process.returncode}:\n{shown}"
+    return shown
+
+
+def end(process: "subprocess.Popen[Any]") -> None:
     """Kill a process and what it started, in its own group and in others, and wait for their end.
 
     The local S3 server has a session of its own and ends when its parent is gone. It is waited for too, or it

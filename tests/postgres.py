@@ -32,7 +32,7 @@ def programs() -> Path:
 
 
 def unprivileged() -> dict[str, Any]:
-    """Return what makes a child process another user's: PostgreSQL refuses to be run by root."""
+    """Return what makes a child process another user's: PostgreSQL rejects to be run by root."""
     if os.geteuid():
         return {}
     for name in ("postgres", "nobody"):

@@ -34,16 +34,16 @@ ANSWERS = st.fixed_dictionaries(
 @given(ANSWERS)
 @example({"static_bucket_name": "photos-123456789012-us-east-1-an", "aws_region": "US-EAST-1"})
 @example({"static_bucket_name": "A", "media_bucket_name": "a"})
-def test_answers_with_all_cures_taken_pass_but_for_what_has_none(typed: dict[str, Any]) -> None:
+def test_answers_with_all_suggestion_taken_pass_but_for_what_has_none(typed: dict[str, Any]) -> None:
     answers = GOOD | typed
-    refused = post_gen.check(answers, *RULES)
-    for refusal in refused:
-        assert refusal.message.isprintable()
-    cures = {refusal.answer: refusal.cure for refusal in refused if refusal.cure}
-    uncured = {refusal.answer for refusal in refused if not refusal.cure}
-    left = {refusal.answer for refusal in post_gen.check(answers | cures, *RULES)}
+    rejected = post_gen.check(answers, *RULES)
+    for rejection in rejected:
+        assert rejection.message.isprintable()
+    suggestions = {rejection.answer: rejection.suggestion for rejection in rejected if rejection.suggestion}
+    uncured = {rejection.answer for rejection in rejected if not rejection.suggestion}
+    left = {rejection.answer for rejection in post_gen.check(answers | suggestions, *RULES)}
     assert left <= uncured
     # Only a region and a choice may be too far from anything to have a suggestion.
     assert uncured <= {"aws_region", "media_access", "django_version"}
-    told = post_gen.report("Nothing was written.", refused, answers).replace("\n", "")
+    told = post_gen.report("Nothing was written.", rejected, answers).replace("\n", "")
     assert not any(post_gen.is_control(character) for character in told)

@@ -221,7 +221,7 @@ def test_an_answer_waits_for_the_delay(s3: Any, server: bench.Server) -> None:
     assert time.monotonic() - began >= 0.2
 
 
-def test_what_it_does_not_know_is_refused(s3: Any) -> None:
+def test_what_it_does_not_know_is_rejected(s3: Any) -> None:
     with pytest.raises(ClientError) as error:
         s3.get_bucket_policy(Bucket=BUCKET)
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501

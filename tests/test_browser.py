@@ -129,7 +129,7 @@ def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str
     context.close()
 
 
-def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser) -> None:
+def test_a_script_named_png_is_rejected_on_the_form(site: Site, chromium: Browser) -> None:
     context = chromium.new_context(viewport=DESKTOP)
     page = context.new_page()
     page.goto(f"{site.address}accounts/login/?next=/pictures/add/")
@@ -145,7 +145,7 @@ def test_a_script_named_png_is_refused_on_the_form(site: Site, chromium: Browser
     note = page.locator(".s3kit-note")
     expect(note).to_contain_text("This file is not a picture we can show.")
     wait_for_focus(note)
-    page.screenshot(path=SCREENSHOTS / "refused.png")
+    page.screenshot(path=SCREENSHOTS / "rejected.png")
     context.close()
 
 

@@ -48,7 +48,7 @@ def found() -> list[Section]:
 
 
 @pytest.mark.parametrize("heading", ["0.1.0 - 2026-01-31", "[0.1.0]", "[0.1.0] - 2026-13-01", "Unreleased"])
-def test_a_heading_of_another_form_is_refused(heading: str) -> None:
+def test_a_heading_of_another_form_is_rejected(heading: str) -> None:
     with pytest.raises(ValueError, match=r"neither|month"):
         sections(f"# Changelog\n\n## {heading}\n\n### Added\n")
 

@@ -24,9 +24,9 @@ def derived(**typed: str) -> dict[str, Any]:
         return dict(prompt_for_config(generate_context(context_file=str(ROOT / "cookiecutter.json"))))
 
 
-def refused(**typed: str) -> set[str]:
-    """Return the names of the answers that are refused."""
-    return {refusal.answer for refusal in post_gen.check(derived(**typed), *RULES)}
+def rejected(**typed: str) -> set[str]:
+    """Return the names of the answers that are rejected."""
+    return {rejection.answer for rejection in post_gen.check(derived(**typed), *RULES)}
 
 
 NAMES = [
@@ -64,7 +64,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_derived_answers_pass(name: str) -> None:
-    assert refused(project_name=name) == set()
+    assert rejected(project_name=name) == set()
 
 
 @settings(max_examples=50)
@@ -72,7 +72,7 @@ def test_derived_answers_pass(name: str) -> None:
 @example("sthree")
 @example("amzn s3 demo")
 def test_derived_answers_pass_for_any_text(name: str) -> None:
-    assert refused(project_name=name) <= {"project_name"}
+    assert rejected(project_name=name) <= {"project_name"}
 
 
 SLUGS = st.one_of(

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import screenshots
 from tests.answers import PROJECT, ROOT
 from tests.installed import Installed
 from tests.machine import commit, run
+from tests.pages import blocks, follow
 
 DOCUMENTS = sorted(
     path
@@ -57,6 +59,16 @@ def test_dead_links_are_seen(tmp_path: Path) -> None:
     assert dead_links(tmp_path / "a.md") == ["b.md", "#two", "a.md#one"]
 
 
+def test_each_screenshot_is_in_a_document_and_taken_by_a_test() -> None:
+    committed = {path.name for path in screenshots.IMAGES.glob("*.webp")}
+    assert committed == {f"{name}{dark}.webp" for name in screenshots.PICTURES for dark in ("", "-dark")}
+    shown = "".join(map(text_of, DOCUMENTS))
+    taken = "".join(map(text_of, (ROOT / "tests").glob("test_*.py")))
+    for name in screenshots.PICTURES:
+        assert f"images/{name}.webp" in shown
+        assert f'screenshots.take(page, "{name}")' in taken
+
+
 def test_the_gallery_uses_nothing_that_the_page_on_uploads_does_not_show() -> None:
     page = text_of(ROOT / "docs" / "uploads.md")
     used = {
@@ -91,75 +103,90 @@ def test_every_folder_has_its_line() -> None:
     assert folders - {"templatetags/", "templates/", "static/"} <= rows("In `library/src/s3kit`:")
 
 
-def test_every_path_is_there() -> None:
-    named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|json|md|toml))`", text_of(HOW))
-    assert len(named) > 30
+def found(name: str) -> list[Path]:
+    """Return the files and folders that the page may mean by a path."""
     places = (ROOT, PROJECT, ROOT / "library", ROOT / "library" / "src", ROOT / "library" / "src" / "s3kit")
-    for name in named:
-        assert any((place / name).exists() for place in places), name
+    return [place / name for place in places if (place / name).exists()]
+
+
+def test_every_path_is_there() -> None:
+    named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|js|json|md|toml))`", text_of(HOW))
+    assert len(named) > 30
+    assert [name for name in named if not found(name)] == []
+
+
+def defined(file: Path) -> set[str]:
+    """Return the functions, classes and methods of a file: `signed`, `Kind`, `Kind.checked`."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = set()
+    for node in ast.parse(text_of(file)).body:
+        if isinstance(node, (*functions, ast.ClassDef)):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, functions)}
+    return names
+
+
+def test_every_function_on_the_walks_is_there() -> None:
+    text = text_of(HOW)
+    walks = text[text.index("## The walk of an answer") : text.index("## Run the project")]
+    named = re.findall(r"`([A-Za-z_][\w.]*)`\s+\(`([\w/]+\.py)`\)", walks)
+    assert len(named) > 40
+    assert [(name, file) for name, file in named if name not in defined(found(file)[0])] == []
+    # None is named without its file.
+    assert walks.count(".py`)") == len(named)
+    assert len(re.findall(r"`[A-Z]\w+(?:\.[a-z_]+)?`", walks)) == sum(name[0].isupper() for name, _ in named)
 
 
 # docs/add-a-prompt.md
 
 ADD = ROOT / "docs" / "add-a-prompt.md"
-# A sentence before a block says where it goes: In `file`, after `the beginning of a line`, or instead of it,
-# or at its end. One that names no file goes on with the last.
-BLOCK = re.compile(r"^(?P<sentence>[^\n].*?):\n\n```\w+\n(?P<block>.*?)^```$", re.MULTILINE | re.DOTALL)
-PLACE = re.compile(r"(?:(?P<how>after|instead of) (`{1,2})(?P<anchor>[^\n]+?)\2|at its end)$")
-
-Step = tuple[str, str | None, str, str]
-
-
-def steps() -> list[Step]:
-    """Return the steps: the file, how and where in it, and the text."""
-    found, file = [], ""
-    for match in BLOCK.finditer(text_of(ADD)):
-        sentence = match["sentence"].rpartition("\n\n")[2]
-        file = (re.findall(r"\b[Ii]n `([^`]+)`", sentence) or [file])[-1]
-        place = PLACE.search(sentence)
-        assert place, sentence
-        found.append((file, place["how"], place["anchor"] or "", match["block"]))
-    return found
-
-
-def follow(step: Step, copy: Path) -> None:
-    """Do a step on a copy of the template."""
-    file, how, anchor, block = step
-    lines = text_of(copy / file).splitlines(keepends=True)
-    if how is None:
-        lines.append(block)
-    else:
-        (at,) = (number for number, line in enumerate(lines) if line.lstrip().startswith(anchor.lstrip()))
-        lines[at : at + 1] = [block] if how == "instead of" else [lines[at], block]
-    (copy / file).write_text("".join(lines), encoding="utf-8")
 
 
 def test_each_block_of_the_page_is_a_step() -> None:
-    assert len(steps()) == text_of(ADD).count("\n```\n") == 14
-    assert all((ROOT / file).exists() for file, *_ in steps())
+    steps = blocks(ADD)
+    assert len(steps) == text_of(ADD).count("\n```\n") == 14
+    assert all(step.how and (ROOT / step.file).exists() for step in steps)
+
+
+NOTICE = (
+    "tests/test_template.py",
+    "tests/test_readme.py::test_the_prompts_are_those_of_the_table",
+    "tests/test_readme.py::test_the_sample_answers_bake",
+    "tests/test_readme.py::test_the_rejection_shown_is_the_one_printed",
+    "tests/test_env_file.py::test_a_baked_project_has_an_env_that_django_environ_reads",
+    "tests/test_env_file.py::test_the_hook_proves_every_answer_that_the_example_shows",
+    "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
+    "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
+    "tests/test_rejections.py::test_good_answers_are_not_rejected",
+    "tests/test_rejections.py::test_a_language_that_is_none",
+    "tests/test_bake.py::test_the_baked_project_is_linted_and_formatted",
+    "tests/test_style.py",
+)
 
 
 @pytest.mark.slow
 def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installed) -> None:
     copy = tmp_path / "template"
     shutil.copytree(template, copy, symlinks=True)
-    for step in steps():
+    for step in blocks(ADD):
         follow(step, copy)
-    run(sys.executable, "-m", "tests.golden_copies", cwd=copy)
     run("git", "init", "--quiet", cwd=copy)
     commit(copy, "a prompt")
-    pytest_ = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow")
-    files = ("template", "readme", "bake", "env_file", "derived_defaults", "refusals", "style", "docs")
-    printed = run(*pytest_, *(f"tests/test_{name}.py" for name in files), cwd=copy)
+    # The tests that fail if one of these steps is missing.
+    printed = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NOTICE, cwd=copy)
     assert re.search(r"\d+ passed", printed)
 
     bake = (sys.executable, "-m", "cookiecutter", "--default-config", "--no-input", "-o", tmp_path, copy)
-    refused = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
-    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in refused
+    rejected = run(*bake, "language=en_US", cwd=tmp_path, expect=1)
+    assert "language: 'en_US' is not a language code: write it as in en-us, de or ko. Try en-us" in rejected
     run(*bake, "project_slug=site", "language=ko", cwd=tmp_path)
     project = tmp_path / "site"
     assert "\nDJANGO_LANGUAGE_CODE=ko\n" in text_of(project / ".env")
     on_lts.lend(project)
     code = "from django.conf import settings; print(settings.LANGUAGE_CODE)"
-    assert run(".venv/bin/python", "manage.py", "shell", "--no-imports", "-c", code, cwd=project) == "ko\n"
-    run(".venv/bin/pytest", "-q", "tests/test_settings.py", cwd=project)
+    shell = (".venv/bin/python", "manage.py", "shell", "--no-imports", "-c", code)
+    assert run(*shell, cwd=project) == "ko\n"
+    without = text_of(project / ".env").replace("DJANGO_LANGUAGE_CODE=ko\n", "")
+    (project / ".env").write_text(without, encoding="utf-8")
+    assert run(*shell, cwd=project) == "en-us\n"

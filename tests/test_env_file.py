@@ -120,7 +120,7 @@ def test_baking_over_a_project_keeps_its_env(
         config_file=config,
     )
     assert (Path(project) / ".env").read_text(encoding="utf-8") == "MINE=1\n"
-    assert "Your .env was kept as it was." in capfd.readouterr().out
+    assert "Your existing .env was not changed." in capfd.readouterr().out
 
 
 def test_the_key_is_never_printed(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +201,7 @@ def test_a_missing_python_is_told_before_make_run(
     monkeypatch.setenv("PATH", os.pathsep.join(["bin", str(project / "bin"), str(folder)]))
     monkeypatch.setattr(sys, "version_info", (3, 11, 4))
     told = post_gen.next_steps(project, True, "6.1")
-    assert "Django 6.1 needs Python 3.12 or later, and only Python 3.11 was found." in told
+    assert "Django 6.1 needs Python 3.12 or later, but only Python 3.11 was found." in told
     assert told.index("django_version=5.2") < told.index("make run\n")
     assert not mark.exists()  # the project's own programs are not run
     assert "Python" not in post_gen.next_steps(project, True, "5.2")

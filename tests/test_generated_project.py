@@ -303,7 +303,7 @@ def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_pat
     project = on_lts.copy(tmp_path / "two")
     media = project / "var" / "media"
     python, port, other = on_lts.path / ".venv" / "bin" / "python", free_port(), free_port()
-    add = (python, "manage.py", "add_picture", ROOT / "docs" / "hills.jpg", "Hills")
+    add = (python, "manage.py", "add_picture", ROOT / "docs" / "images" / "hills.jpg", "Hills")
     with running(python, "manage.py", "s3", "run", "--port", port, "--s3-port", "0", cwd=project) as server:
         endpoint = server.wait_for(r"local S3 server at (\S+),")[1]
         read_when_up(f"http://127.0.0.1:{port}/")

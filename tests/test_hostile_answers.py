@@ -1,4 +1,4 @@
-"""Answers are data: refused in plain words, or whole in every file that shows them; nothing is run."""
+"""Answers are data: rejected in plain words, or whole in every file that shows them; nothing is run."""
 
 import importlib.util
 import io
@@ -25,7 +25,7 @@ from markdown_it import MarkdownIt
 
 from tests.answers import PROJECT, PROMPTS
 from tests.conftest import Bake
-from tests.hook import GOOD, config_in, refusals
+from tests.hook import GOOD, config_in, rejections
 
 HARMLESS = [
     "$(touch canary)",
@@ -112,7 +112,7 @@ READERS = {
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_a_harmless_name_is_read_whole_by_every_reader(tmp_path: Path, name: str) -> None:
-    assert refusals(project_name=name) == []
+    assert rejections(project_name=name) == []
     path = tmp_path / ".env"
     path.write_text(RENDER(cookiecutter=GOOD | {"project_name": name}), encoding="utf-8")
     assert {reader: read(path) for reader, read in READERS.items()} == dict.fromkeys(READERS, name)
@@ -120,11 +120,11 @@ def test_a_harmless_name_is_read_whole_by_every_reader(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_the_rest_is_refused_with_a_name_that_passes(name: str) -> None:
-    found = refusals(project_name=name)
+def test_the_rest_is_rejected_with_a_name_that_passes(name: str) -> None:
+    found = rejections(project_name=name)
     assert found
     assert all(answer == "project_name" and message.isprintable() for answer, message, _ in found)
-    assert refusals(project_name=found[0][2]) == []
+    assert rejections(project_name=found[0][2]) == []
 
 
 TRICKY = "'\"\\$`!#;&|<>(){}[]*?~%=-, \t\n\r\x00\x85\u2028\u202e\u00a0\ufeff"
@@ -134,10 +134,10 @@ TRICKY += "aB7\u00e9\u0301\uc0ac\u05e9\U0001f600\u200d"
 @given(st.one_of(st.text(TRICKY, max_size=8), st.text(max_size=110)))
 @example('"x"')
 @example("'${x}'")
-def test_any_name_is_refused_or_read_whole(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
-    found = refusals(project_name=name)
+def test_any_name_is_rejected_or_read_whole(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    found = rejections(project_name=name)
     if found:
-        assert refusals(project_name=found[0][2]) == []
+        assert rejections(project_name=found[0][2]) == []
         return
     path = tmp_path_factory.getbasetemp() / "any.env"
     path.write_text(RENDER(cookiecutter=GOOD | {"project_name": name}), encoding="utf-8")
@@ -146,10 +146,10 @@ def test_any_name_is_refused_or_read_whole(tmp_path_factory: pytest.TempPathFact
 
 
 @given(st.text())
-def test_any_folders_name_is_refused_or_plain(slug: str) -> None:
-    found = refusals(project_slug=slug)
+def test_any_folders_name_is_rejected_or_plain(slug: str) -> None:
+    found = rejections(project_slug=slug)
     assert found or re.fullmatch(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?", slug)
-    assert not found or refusals(project_slug=found[0][2]) == []
+    assert not found or rejections(project_slug=found[0][2]) == []
 
 
 ALL_AT_ONCE = [
@@ -203,12 +203,12 @@ def typed(monkeypatch: pytest.MonkeyPatch, template: Path, tmp_path: Path, **ans
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("{{ 7*7 }}", "project_name: '{{ 7*7 }}' has {{, which cookiecutter takes for code. Try 7*7"),
-        ("{% include '/etc/passwd' %}", "which cookiecutter takes for code. Try % include '/etc/passwd' %"),
+        ("{{ 7*7 }}", "project_name: '{{ 7*7 }}' has {{, which cookiecutter treats as code. Try 7*7"),
+        ("{% include '/etc/passwd' %}", "which cookiecutter treats as code. Try % include '/etc/passwd' %"),
         ("a\\b", r"project_name: 'a\\b' has a backslash"),
     ],
 )
-def test_code_typed_at_the_prompt_is_refused(
+def test_code_typed_at_the_prompt_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
     template: Path,
     tmp_path: Path,
@@ -239,7 +239,7 @@ def test_an_answer_typed_at_the_prompt_is_not_run(
     "value", ["$(touch canary)", "a;b", "a#b", "'", '"', "\\", "a\nb", "{{ 7*7 }}", "</title>", "사진"]
 )
 def test_no_other_answer_takes_more_than_names(answer: str, value: str) -> None:
-    assert {name for name, _, _ in refusals(**{answer: value})} == {answer}
+    assert {name for name, _, _ in rejections(**{answer: value})} == {answer}
 
 
 def bytecode(source: Path, code: str) -> None:

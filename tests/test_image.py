@@ -121,7 +121,7 @@ def compose(**values: str) -> dict[str, Any]:
     return yaml.safe_load(replaced.replace("$$", "$"))
 
 
-def test_without_a_lock_the_build_stops_with_the_cure(
+def test_without_a_lock_the_build_stops_with_the_suggestion(
     builder: Builder, project: Path, tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare"
@@ -358,7 +358,10 @@ def test_compose_serves_the_page_and_keeps_an_upload(image: Image, stack: Stack)
     }
     assert services["web"]["depends_on"] == {"release": {"condition": "service_completed_successfully"}}
     assert "command" not in services["web"]
-    place: Any = {"variables": stack.variables, "volumes": {stack.data: "/data", ROOT / "docs": "/pictures"}}
+    place: Any = {
+        "variables": stack.variables,
+        "volumes": {stack.data: "/data", ROOT / "docs" / "images": "/pictures"},
+    }
     printed = image.run(*services["release"]["command"], **place)
     published = re.search(r" as (\d+) objects: (\d+) uploaded, 0 unchanged", printed)
     assert published, printed

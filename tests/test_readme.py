@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.__main__ import PEERS
 from tests.answers import PROMPTS, ROOT
 from tests.conftest import Bake
 from tests.hook import config_in
@@ -28,29 +29,85 @@ def test_the_sample_answers_bake(bake: Bake) -> None:
     assert bake(**answers).name == answers["project_slug"]
 
 
-def test_the_refusal_shown_is_the_one_printed(template: Path, tmp_path: Path) -> None:
+COMMAND = (sys.executable, "-m", "cookiecutter")
+
+
+def cookiecutter(template: Path, tmp_path: Path, *answers: str) -> subprocess.CompletedProcess[str]:
+    """Run cookiecutter as a user does, without questions."""
     here = tmp_path / "here"
     here.mkdir()
-    command = [sys.executable, "-m", "cookiecutter"]
-    done = subprocess.run(
-        [*command, template, "--no-input", "aws_region=Seoul", "static_bucket_name=My_Bucket"],
+    return subprocess.run(
+        [*COMMAND, template, "--no-input", *answers],
         cwd=here,
         env=os.environ | {"PWD": str(here), "COOKIECUTTER_CONFIG": str(config_in(tmp_path))},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_first_screen_shows_what_is_printed(template: Path, tmp_path: Path) -> None:
+    done = cookiecutter(template, tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = re.search(r"```console\n\$ uvx cookiecutter [^\n]+\n\.\.\.\n(.+?)\n\$ ", README, re.DOTALL)
+    assert shown
+    assert shown[1] in done.stdout
+
+
+def test_the_rejection_shown_is_the_one_printed(template: Path, tmp_path: Path) -> None:
+    done = cookiecutter(template, tmp_path, "aws_region=Seoul", "static_bucket_name=My_Bucket")
     assert done.returncode != 0
     shown = re.search(r"```\n(-{9,}\n.+?)```", README, re.DOTALL)
     assert shown
     printed = done.stderr.replace(
-        shlex.join([*command, str(template)]), "uvx cookiecutter gh:org/django-s3-template"
+        shlex.join([*COMMAND, str(template)]), "uvx cookiecutter gh:org/django-s3-template"
     )
     assert shown[1] in re.sub(r"(-static|-media)-[a-z]{6}\b", r"\1-k3v9qz", printed)
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Return the rows of the table with a heading."""
+    table = text.split(heading, 1)[1].split("\n\n", 1)[0].strip().splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_the_figures_are_those_of_the_comparison() -> None:
+    heading = "| deploy | django-s3-kit | Collectfasta | django-storages |\n"
+    short = {
+        (deploy, package): figures
+        for deploy, *cells in rows(README, heading)
+        for package, figures in zip(
+            ("django-s3-kit", "Collectfasta", "`S3ManifestStaticStorage`"), cells, strict=True
+        )
+    }
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    full = {
+        (deploy, package): f"{requests} requests, {seconds} s"
+        for deploy, package, requests, _, seconds, _ in rows(page, "| seconds | MB of memory |\n")
+        if seconds
+    }
+    assert len(short) == 9
+    assert short == full
+
+
+def test_the_comparison_is_of_the_versions_that_the_benchmarks_install() -> None:
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8")
+    (versions,) = re.findall(r"^\| Version \|.*$", page, re.MULTILINE)
+    for peer, package in (
+        ("manifest", "django-storages[s3]"),
+        ("collectfasta", "Collectfasta"),
+        ("capo", "django-capo-s3"),
+    ):
+        pins = dict(pin.split("==") for pin in PEERS[peer].packages)
+        assert f"| {pins[package]}, " in versions, package
 
 
 def test_files_that_it_links_to_are_there() -> None:
     links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
     assert links
     for link in links:
-        assert (ROOT / link).exists(), link
+        path, _, anchor = link.partition("#")
+        assert (ROOT / path).exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}

@@ -17,6 +17,7 @@ def test_own_code_is(command: list[str]) -> None:
             "ruff",
             *command,
             "--no-cache",
+            ".github",
             "demo.py",
             "docs/conf.py",
             "hooks",

@@ -293,7 +293,7 @@ def test_an_update_keeps_what_is_the_users(
     assert project.version() == "0.3.9"
     project.manage("makemigrations", "notes")
     project.manage("migrate")
-    project.manage("add_picture", ROOT / "docs" / "hills.jpg", "Hills")
+    project.manage("add_picture", ROOT / "docs" / "images" / "hills.jpg", "Hills")
     commit(project.path, "lived with")
 
     replace_template(repository, template, "present")

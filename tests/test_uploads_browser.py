@@ -398,7 +398,7 @@ def test_a_file_that_is_no_film_is_rejected_at_its_field(served: Served, page: P
     file.write_bytes(b"No film at all.")
     choose(page, file)
     note = page.locator(".s3kit-note")
-    expect(note).to_contain_text("This file is not a film that every browser plays.")
+    expect(note).to_contain_text("This file is not a video that every browser can play.")
     expect(page.get_by_label("Picture or film")).to_have_attribute("aria-invalid", "true")
     start(page)
     wait_for_focus(note)

@@ -138,10 +138,10 @@ def break_version(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (break_link, "vendor/src is missing: clone the template with git, with core.symlinks on."),
+        (break_link, "vendor/src is missing. Clone the template with git, with core.symlinks enabled."),
         (break_builder, None),
-        (break_pyproject, "the library's wheel could not be built: wheel.py doesn't know these keys"),
-        (break_version, "pyproject.toml asks for another version than django_s3_kit-99-py3-none-any.whl"),
+        (break_pyproject, "building the library's wheel failed: wheel.py doesn't know these keys"),
+        (break_version, "pyproject.toml requires another version than django_s3_kit-99-py3-none-any.whl"),
     ],
 )
 def test_without_the_wheel_there_is_no_project(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pytest_cookies.plugin import Cookies
 
-from tests.answers import FIXED, PROJECT
+from tests.answers import FIXED, PROJECT, ROOT
 from tests.machine import interpreter, run
 from tests.postgres import running_postgres
 from tests.workflows import FOLDER, expressions, run_step, step, workflow, workflows
@@ -156,6 +156,28 @@ def test_the_variables_of_a_deploy_are_the_settings_own() -> None:
     wanted = set(re.findall(r'"(AWS_\w+)"', settings)) - {"AWS_QUERYSTRING_EXPIRE"}
     assert {name for name in wanted if "CLOUDFRONT_KEY" not in name} <= set(given)
     assert not {name for name in given if "KEY" in name or "SECRET" in name}
+
+
+@pytest.mark.parametrize(
+    ("heading", "name", "job", "commands"),
+    [
+        ("## CI\n", "ci.yml", "test", r"^\S.*$"),
+        ("## From another CI system\n", "deploy.yml", "static", r"python manage.*$"),
+    ],
+)
+def test_the_commands_for_other_ci_systems_are_those_of_the_workflows(
+    heading: str, name: str, job: str, commands: str
+) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").partition(heading)[2]
+    block = page.partition("```sh\n")[2].partition("```")[0]
+    shown = [line.partition("  ")[0].strip() for line in block.splitlines()]
+    variables = [f"export {key}={value}" for key, value in workflow(name).get("env", {}).items()]
+    # What needs GitHub or a service of the job is not for other systems.
+    special = {"Tests on PostgreSQL", "Known vulnerabilities"}
+    texts = [
+        each.get("run", "") for each in steps(workflow(name)["jobs"][job]) if each.get("name") not in special
+    ]
+    assert shown == variables + [line for text in texts for line in re.findall(commands, text, re.MULTILINE)]
 
 
 def test_one_python_and_one_postgresql_throughout() -> None:

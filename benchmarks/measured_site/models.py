@@ -1,10 +1,10 @@
-"""The rows that files are saved with."""
+"""The model that stores uploads."""
 
 from django.db import models
 
 
 class Film(models.Model):
-    """A row with a file."""
+    """A model with a file."""
 
     file = models.FileField(upload_to="films/")
 

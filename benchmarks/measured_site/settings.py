@@ -26,7 +26,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ["BENCH_DATABASE"],
-        # How long a commit waits for the disk says more about the disk than about uploads.
+        # Don't measure how long a commit waits for the disk.
         "OPTIONS": {"init_command": "PRAGMA synchronous = OFF"},
     }
 }

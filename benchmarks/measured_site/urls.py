@@ -1,4 +1,4 @@
-"""The pages of the measured site: one takes a film, the other many files."""
+"""The pages of the measured site: a form for one film, and a form for many files."""
 
 from django import forms
 from django.db import transaction
@@ -8,12 +8,12 @@ from s3kit.uploads import DirectFileField, films
 
 from benchmarks.measured_site.models import Film
 
-# The plain form takes films of any size here: otherwise there would be nothing to compare.
+# Without a limit on the form's files, so that there is something to compare.
 ANY_SIZE = 10**12
 
 
 class FilmForm(forms.ModelForm):
-    """One film, which is checked."""
+    """A form for one film, with a check."""
 
     file = DirectFileField(types=["mp4"], check=films.check_film, form_max_bytes=ANY_SIZE)
 
@@ -23,19 +23,19 @@ class FilmForm(forms.ModelForm):
 
 
 class ManyForm(forms.Form):
-    """Many films in one field."""
+    """A form for many films in one field."""
 
     file = DirectFileField(types=["mp4"], check=films.check_film, upload_to="many/", multiple=True)
 
     def save(self):
-        """Save each with a row, all or none."""
+        """Save a row for each film, all of them or none."""
         with transaction.atomic():
             for file in self.cleaned_data["file"]:
                 Film.objects.create(file=file)
 
 
 def page(request, form_class):
-    """Show the form, or save what is posted."""
+    """Show the form, or save the posted files."""
     form = form_class(request.POST or None, request.FILES or None)
     if request.method == "POST":
         if form.is_valid():

@@ -1,4 +1,4 @@
-"""The measured site as gunicorn serves it: each request is noted when it ends."""
+"""The WSGI application of the measured site, which logs each request when it ends."""
 
 import json
 import os
@@ -9,14 +9,14 @@ from typing import Any
 from django.core.wsgi import get_wsgi_application
 from s3kit.uploads import pending
 
-# As on AWS, where large files are copied in parts: that costs the site more than one request.
+# As on AWS, where the site copies large files in parts, with more than one request.
 pending.COPY_MOST = pending.COPY_FROM
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def noting(wrapped: Application, log: str) -> Application:
-    """Return the application; it appends a line of JSON to the log for each request that it has answered."""
+    """Return the application, which appends a line of JSON to the log after each response."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
         began, cpu = time.perf_counter(), time.process_time()

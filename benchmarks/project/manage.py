@@ -1,4 +1,4 @@
-"""Django's command line for the projects that are measured."""
+"""Django's command line for the measured projects."""
 
 import os
 import sys

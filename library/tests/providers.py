@@ -1,53 +1,67 @@
 """The page on other providers, made from the data: `python -m tests.providers` writes it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from s3kit.providers import PROVIDERS, TOPICS, Provider
+from s3kit.providers import PROVIDERS, TOPICS, Fact, Provider
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 
 HEAD = """# Other providers than AWS
 
-What ten providers of S3 storage can do for a site, and what a site loses there. Each statement has its source: the
-provider's documentation, an issue, a line of code, or "measured", which means that this library was tried with it (Ceph
-16.2 and 20). What has neither is "not known". A replay of what each provider rejects runs in the library's tests.
+What ten S3 storage providers support, which settings they need, and what a site loses there.
+
+Each statement has its source: the provider's documentation, an issue, or a line of code. "Measured" means that this
+library was tested with the server (Ceph 16.2 and 20). The library's tests also replay what each provider rejects.
 
 ## Set it up
 
 Set `AWS_S3_ENDPOINT_URL` to the provider's address, and the access key in the environment (`AWS_ACCESS_KEY_ID`,
-`AWS_SECRET_ACCESS_KEY`). The host tells which provider it is, and mostly which region. A server of your own has a host
-of your own, so name it: `AWS_S3_PROVIDER = "garage"` in the settings, or the option `provider` of a storage. Then:
+`AWS_SECRET_ACCESS_KEY`). The host determines the provider and usually the region. If you run the server yourself, under
+your own host name, also name it: `AWS_S3_PROVIDER = "garage"` in the settings, or the option `provider` of a storage.
+Then run:
 
-```
+```sh
 python manage.py check
 python manage.py s3 plan
 python manage.py s3 apply
 python manage.py s3 doctor
 ```
 
-`check` says if the region does not fit the host. `plan` and `apply` leave out what the provider does not have, and
-`doctor` has a line for each thing that is missing. A server that is not on this page works too: `plan` and `apply`
-then learn what it has from [its answers](other-servers.md). Where keys cannot be limited to prefixes of a bucket,
-`doctor` warns of it in the line "outside".
+- `check` reports a region that doesn't match the host.
+- `plan` and `apply` leave out what the provider doesn't support.
+- `doctor` has a line for each missing feature. If the provider can't limit keys to prefixes of a bucket, the line
+  `outside` is a warning.
 
-## What each has
+Other servers work too: `plan` and `apply` then [detect what the server supports](other-servers.md).
 
-"yes" is set by `apply`. "partly" is tried, and skipped if the server rejects it. "no" is not even asked for, and is an
-error if the site cannot do without. "?" is not known, and is tried as well.
+## What each supports
+
+- **yes**: `apply` sets it, or it is always on.
+- **partly**: `apply` tries it, and skips it if the server rejects it.
+- **no**: `apply` doesn't try it. If the site needs it, that is an error.
+- **?**: unknown. `apply` tries it, as with "partly".
 """
 
 
 def page() -> str:
     """Return the page."""
-    lines = [HEAD, f"| | {' | '.join(TOPICS)} |", f"|---|{'---|' * len(TOPICS)}"]
-    for each in PROVIDERS:
-        answers = (each.facts[topic].answer if topic in each.facts else "?" for topic in TOPICS)
-        lines.append(f"| [{each.title}](#{_anchor(each.title)}) | {' | '.join(answers)} |")
-    lines += ["", "## What a site loses", "", "| without | |", "|---|---|"]
+    lines = [HEAD, *_table("service", [each for each in PROVIDERS if each.hosts]), ""]
+    lines += _table("server that you run", [each for each in PROVIDERS if not each.hosts])
+    lines += ["", "## What a site loses", "", "| without | what happens |", "|---|---|"]
     lines += [f"| {topic} | {loss} |" for topic, loss in TOPICS.items()]
     for each in PROVIDERS:
         lines += ["", *_section(each)]
     return "\n".join([*lines, ""])
+
+
+def _table(kind: str, found: Sequence[Provider]) -> list[str]:
+    names = [f"[{each.title}](#{_anchor(each.title)})" for each in found]
+    lines = [f"| {kind} | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for topic in TOPICS:
+        answers = (each.facts[topic].answer if topic in each.facts else "?" for each in found)
+        lines.append(f"| {topic} | {' | '.join(answers)} |")
+    return lines
 
 
 def _anchor(title: str) -> str:
@@ -55,18 +69,31 @@ def _anchor(title: str) -> str:
 
 
 def _section(provider: Provider) -> list[str]:
-    named = "" if provider.hosts else f"\n`AWS_S3_PROVIDER` is `{provider.name}`."
-    lines = [f"## {provider.title}", "", f"`AWS_S3_ENDPOINT_URL` is `{provider.endpoint}`.{named}"]
-    lines += [provider.regions, "", f"Key: {provider.keys}", "", f"Public files: {provider.public}", ""]
+    named = "" if provider.hosts else f"\n- `AWS_S3_PROVIDER`: `{provider.name}`"
+    lines = [f"## {provider.title}", "", f"- `AWS_S3_ENDPOINT_URL`: `{provider.endpoint}`{named}"]
+    lines += [
+        f"- Region: {provider.regions}",
+        f"- Access key: {provider.keys}",
+        f"- Public files: {provider.public}",
+    ]
+    topics: dict[str, list[str]] = {}
     for topic in TOPICS:
-        fact = provider.facts.get(topic)
-        if fact is None:
-            lines.append(f"- {topic}: not known")
-            continue
-        note = f", {fact.note}" if fact.note else ""
-        source = "measured" if fact.source == "measured" else f"[source]({fact.source})"
-        lines.append(f"- {topic}: {fact.answer}{note} ({source})")
-    return lines
+        topics.setdefault(_said(provider.facts.get(topic)), []).append(topic)
+    return [
+        *lines,
+        "",
+        "Features:",
+        "",
+        *(f"- **{', '.join(names)}**: {said}" for said, names in topics.items()),
+    ]
+
+
+def _said(fact: Fact | None) -> str:
+    if fact is None:
+        return "unknown"
+    note = f"; {fact.note}" if fact.note else ""
+    source = "measured" if fact.source == "measured" else f"[source]({fact.source})"
+    return f"{fact.answer}{note} ({source})"
 
 
 if __name__ == "__main__":

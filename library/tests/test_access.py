@@ -75,7 +75,7 @@ def test_from_private_to_public_read(s3_site: MakeSite, settings: Any, as_role: 
 
     as_role(site, "access")
     code, text = run("--dry-run")
-    assert (code, "4 uploads" in text, "4 to set to public-read, 0 as wanted, 0 failed" in text) == (
+    assert (code, "4 uploads" in text, "4 to set to public-read, 0 unchanged, 0 failed" in text) == (
         0,
         True,
         True,
@@ -83,7 +83,7 @@ def test_from_private_to_public_read(s3_site: MakeSite, settings: Any, as_role: 
     assert statuses(site) == {403}
     code, text = run()
     assert code == 0
-    assert "4 set to public-read, 0 as wanted, 0 failed" in text
+    assert "4 set to public-read, 0 unchanged, 0 failed" in text
     assert statuses(site) == {200}
     assert statuses(site, OUTSIDE) == {403}
     code, text = run("--json")
@@ -130,7 +130,7 @@ def test_one_bad_key_does_not_end_it(s3_site: MakeSite, settings: Any, as_role: 
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         code, text = run()
     assert code == 1
-    assert "3 set to public-read, 0 as wanted, 1 failed" in text
+    assert "3 set to public-read, 0 unchanged, 1 failed" in text
     assert "The ACL of 1 upload is not public-read:\n  media/b/c.txt: AccessDenied" in text
     assert "s3 policy --role access" in text
     assert statuses(site, ["media/b/c.txt"]) == {403}
@@ -153,7 +153,7 @@ def test_it_gives_up_where_nothing_goes(
     assert "2 failed" in text
     assert "The others were not tried." in text
     assert (
-        "these credentials lack s3:GetObjectAcl: attach what `manage.py s3 policy --role access` prints"
+        "these credentials lack s3:GetObjectAcl: attach the policy that `manage.py s3 policy --role access` prints"
         in text
     )
 
@@ -165,12 +165,12 @@ def test_acls_that_are_turned_off(s3_site: MakeSite, settings: Any, as_role: Any
     as_role(site, "access")
     code, text = run()
     assert code == 1
-    assert text.endswith("Or Block Public Access is on: `manage.py s3 apply` lifts it.")
+    assert text.endswith("Or Block Public Access is on: `manage.py s3 apply` turns it off.")
     site.root.delete_public_access_block(Bucket=site.media_bucket)
     code, text = run()
     assert code == 1
     assert text == (
-        f"{site.media_bucket}: ACLs are turned off in this bucket: run `manage.py s3 apply`, then this again."
+        f"Bucket {site.media_bucket} has ACLs disabled: run `manage.py s3 apply`, then this command again."
     )
 
 
@@ -181,7 +181,7 @@ def test_a_run_that_was_ended_goes_on(
     fill(site)
     as_role(site, "access")
     monkeypatch.setattr(access, "BATCH", 1)
-    real = access.Access._settle
+    real = access.Access._process
 
     def stop(self: Any, key: str) -> str:
         if key == KEYS[2]:
@@ -189,13 +189,13 @@ def test_a_run_that_was_ended_goes_on(
         return real(self, key)
 
     monkeypatch.setattr(access, "THREADS", 1)
-    monkeypatch.setattr(access.Access, "_settle", stop)
+    monkeypatch.setattr(access.Access, "_process", stop)
     said = io.StringIO()
     with pytest.raises(SystemExit, match="130"):
         call_command("s3", "access", stdout=io.StringIO(), stderr=said)
     (last,) = (key for key in KEYS if repr(key) in said.getvalue())
     assert said.getvalue().strip().endswith(f"add --start-after '{last}'.")
-    monkeypatch.setattr(access.Access, "_settle", real)
+    monkeypatch.setattr(access.Access, "_process", real)
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         code, text = run("--start-after", last)
@@ -218,7 +218,7 @@ def test_an_acl_that_names_others_is_left(s3_site: MakeSite, as_role: Any) -> No
     as_role(site, "access")
     code, text = run()
     assert code == 1
-    assert f"{KEYS[0]}: left as it is, because its ACL names other accounts too" in text
+    assert f"{KEYS[0]}: not changed, because its ACL also has grants for other accounts" in text
     assert statuses(site, KEYS[1:]) == {200}
     assert len(site.root.get_object_acl(**named)["Grants"]) == 2
 

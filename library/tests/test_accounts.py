@@ -122,8 +122,8 @@ def test_accounts_have_12_digits(settings: Any) -> None:
     s3_settings(settings, AWS_TRUSTED_ACCOUNTS=["1234-5678-9012", ACCOUNT, "123"])
     found = [check.msg for check in checks.all_checks() if check.id == "s3kit.E016"]
     assert found == [
-        "AWS_TRUSTED_ACCOUNTS names '1234-5678-9012', which is not an account's number.",
-        "AWS_TRUSTED_ACCOUNTS names '123', which is not an account's number.",
+        "AWS_TRUSTED_ACCOUNTS has '1234-5678-9012', which is not an account ID.",
+        "AWS_TRUSTED_ACCOUNTS has '123', which is not an account ID.",
     ]
 
 

@@ -118,6 +118,14 @@ NOT_AN_ORIGIN = (
     *("https://a.example?x", "https://user@a.example", "https://a b", "https://a.example,https://b.example"),
 )
 NOT_A_HOST = ("https://static.example.com", "static.example.com/", "static.example.com/files", "//a", "a\nb")
+A_BUCKET = (
+    *(
+        "acme-files.s3.amazonaws.com",
+        "acme-files.s3.eu-central-1.amazonaws.com",
+        "s3-eu-west-1.amazonaws.com",
+    ),
+    *("acme-files.s3-website.eu-central-1.amazonaws.com", "acme-files.s3.cn-north-1.amazonaws.com.cn"),
+)
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E001", static(bucket_name=""), "STORAGES['staticfiles'] has no bucket"),
@@ -126,7 +134,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E001", media(bucket_name="acme-123456789012-eu-west-1-an"), "its region is 'eu-central-1'"),
     ("E002", media(region_name="us-esat-1"), "'us-esat-1' is not a region"),
     *(
-        ("E002", endpoint("https://s3.example.com") | {"AWS_S3_REGION_NAME": each}, f"{each!r} cannot be one")
+        (
+            "E002",
+            endpoint("https://s3.example.com") | {"AWS_S3_REGION_NAME": each},
+            f"{each!r} is not a valid name",
+        )
         for each in ("eu/west", "eu west", "-a", "123", "a_b", "a" * 64)
     ),
     ("E001", media(bucket_name="acme-123456789012-me-south-1-an"), "'me-south-1' does not have"),
@@ -134,31 +146,40 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "E015",
         {"AWS_SITE_ORIGINS": None, "CSRF_TRUSTED_ORIGINS": ["https://a/b"]},
-        "CSRF_TRUSTED_ORIGINS names",
+        "CSRF_TRUSTED_ORIGINS has",
     ),
     (
         "E016",
         {"AWS_TRUSTED_ACCOUNTS": ["1234-5678-9012"]},
-        "'1234-5678-9012', which is not an account's number",
+        "'1234-5678-9012', which is not an account ID",
     ),
     (
         "E017",
         static(encryption="aws:kms"),
-        "STORAGES['staticfiles'] is encrypted with a key of KMS, and visitors",
+        "STORAGES['staticfiles'] is encrypted with a KMS key, and S3 rejects visitors",
     ),
     ("E017", media(encryption="aws:kms", access="public-policy"), "STORAGES['default'] is encrypted"),
-    ("W001", {"AWS_S3_REGION_NAME": "eu-west-9"}, "'eu-west-9' is not among those that the library knows"),
+    ("W001", {"AWS_S3_REGION_NAME": "eu-west-9"}, "does not know the region 'eu-west-9'"),
     ("E003", media(access="public"), "STORAGES['default']: The option 'access' is 'public': choose one of"),
     ("E003", static(location="/"), "STORAGES['staticfiles']: The location '/' is not a valid prefix"),
     ("E003", media(gzip=True), "STORAGES['default']: the option 'gzip' is True, which is not supported"),
-    ("W002", ONE_BUCKET, "holds public static files and private uploads"),
-    *(("E004", static(custom_domain=each), "is not a bare host name") for each in NOT_A_HOST),
+    ("W002", ONE_BUCKET, "has public static files and private uploads"),
+    *(("E004", static(custom_domain=each), "is not a host name") for each in NOT_A_HOST),
     ("E004", media(custom_domain="//m.example.com", access="public-policy"), "STORAGES['default']: the cus"),
-    ("E005", media(custom_domain="m.example.com"), "cloudfront_key_id and cloudfront_key missing"),
-    ("E005", media(custom_domain="m.example.com") | KEY_ID, ": cloudfront_key missing"),
+    *(
+        ("E004", change(custom_domain=each), "address of a bucket")
+        for each in A_BUCKET
+        for change in (static, media)
+    ),
+    ("E005", media(custom_domain="m.example.com"), "without cloudfront_key_id and cloudfront_key."),
+    ("E005", media(custom_domain="m.example.com") | KEY_ID, "without cloudfront_key."),
     ("W004", KEY_ID, "cloudfront_key_id is set, but cloudfront_key is not"),
     ("E006", KEY_ID | {"AWS_CLOUDFRONT_KEY": "secret-text"}, "cloudfront_key must be"),
-    ("W006", CDN | media(access="public-read", custom_domain="m.example.com"), "past CloudFront"),
+    (
+        "W006",
+        CDN | media(access="public-read", custom_domain="m.example.com"),
+        "public at the bucket's address, too",
+    ),
     ("W007", {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}, "pages link to the bucket"),
     ("E007", {"AWS_QUERYSTRING_EXPIRE": 604801}, "is 604801"),
     ("E007", {"AWS_QUERYSTRING_EXPIRE": 0}, "is 0"),
@@ -167,17 +188,21 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     (
         "E019",
         endpoint("https://s3.example.com") | {"AWS_S3_PROVIDER": "minioo"},
-        "The provider 'minioo' is not",
+        "does not know the provider 'minioo'",
     ),
-    ("W013", endpoint("https://abc.r2.cloudflarestorage.com"), "of Cloudflare R2, which is auto"),
-    ("W008", endpoint("https://s3.eu-central-1.amazonaws.com"), "is AWS itself"),
-    ("W005", endpoint("http://store.internal:9000"), "plain http"),
-    ("E010", media(expected_bucket_owner="1234-5678-9012"), "not an account's number"),
-    ("E010", media(expected_bucket_owner="\u0661" * 12), "not an account's number"),
-    ("E011", CDN | {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": "E1ABCDEFGHIJKL"}, "not the ARN of a distribution"),
+    ("W013", endpoint("https://abc.r2.cloudflarestorage.com"), "of Cloudflare R2 needs auto"),
+    ("W008", endpoint("https://s3.eu-central-1.amazonaws.com"), "is AWS. With an endpoint_url"),
+    ("W005", endpoint("http://store.internal:9000"), "plain HTTP"),
+    ("E010", media(expected_bucket_owner="1234-5678-9012"), "not an account ID"),
+    ("E010", media(expected_bucket_owner="\u0661" * 12), "not an account ID"),
+    (
+        "E011",
+        CDN | {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": "E1ABCDEFGHIJKL"},
+        "not the ARN of a CloudFront distribution",
+    ),
     ("E011", CDN_OF_CHINA, "in the partition 'aws-cn', but the region eu-central-1 is in 'aws'"),
     ("E013", ONE_BUCKET | static(location="media/static/"), "differ in kind or access"),
-    ("W009", {"AWS_SITE_ORIGINS": []}, "no origin"),
+    ("W009", {"AWS_SITE_ORIGINS": []}, "are empty, so the buckets"),
     ("W010", media(file_overwrite=True), "overwrite each other's"),
 ]
 
@@ -231,7 +256,7 @@ def test_cookies_of_siblings_have_no_problem(
         ("", "media.example.com", "cloudfront_cookie_domain is ''"),
         ("com", "media.example.com", "cloudfront_cookie_domain is 'com'"),
         ("https://example.com", "media.example.com", "cloudfront_cookie_domain is 'https://example.com'"),
-        ("cloudfront.net", "d111111abcdef8.cloudfront.net", "browsers take no cookie for cloudfront.net"),
+        ("cloudfront.net", "d111111abcdef8.cloudfront.net", "browsers reject cookies for cloudfront.net"),
         ("example.com", "media.example.net", "media.example.net is not part of cloudfront_cookie_domain"),
         ("example.com", "notexample.com", "notexample.com is not part of"),
         ("media.example.com", "media.example.com", "www.example.com is not part of"),
@@ -261,10 +286,10 @@ def test_hints_name_what_would_pass(settings: Any) -> None:
     for wrong, hint in (
         (static(bucket_name="My_Bucket"), "A valid name: my-bucket"),
         (media(region_name="us-esat-1"), "Did you mean us-east-1?"),
-        (static(custom_domain="https://cdn.example.com/x"), "as in cdn.example.com"),
+        (static(custom_domain="https://cdn.example.com/x"), ": cdn.example.com"),
         (
             endpoint("https://acme-media-k3v9qz.s3.example.com"),
-            "Leave the bucket out: https://s3.example.com",
+            "Leave out the bucket: https://s3.example.com",
         ),
     ):
         (message,) = found(settings, **wrong)
@@ -290,12 +315,15 @@ def test_the_library_comes_before_djangos_static_files(settings: Any, ours: str,
     settings.INSTALLED_APPS = [theirs, *others, ours]
     (message,) = run_checks(tags=["s3kit"])
     assert message.id == "s3kit.E012"
-    assert message.hint == "Move 's3kit' before 'django.contrib.staticfiles'."
+    assert message.hint == "Move 's3kit' above 'django.contrib.staticfiles'."
 
 
 def test_what_keeps_the_storages_from_being_looked_at_is_an_error(settings: Any) -> None:
     (message,) = found(settings, USE_S3="false")
-    assert (message.id, message.msg) == ("s3kit.E014", "USE_S3 is 'false': set it to True, False or 'local'.")
+    assert (message.id, message.msg) == (
+        "s3kit.E014",
+        "USE_S3 is 'false': set it to True, False, or 'local'.",
+    )
     typo = {"BACKEND": "s3kit.storages.MediaStorag"}
     settings.USE_S3, settings.STORAGES = True, s3_storages(NAMES["static"]) | {"default": typo}
     (message,) = run_checks(tags=["s3kit"])

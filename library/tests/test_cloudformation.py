@@ -700,7 +700,7 @@ def domains(static: str = "", uploads: str = "", **more: Any) -> dict[str, Any]:
         ),
         (domains("", CDN, access="public-policy"), r"STORAGES\['staticfiles'\] has no custom_domain"),
         (domains("d1.cloudfront.net"), "The custom_domain 'd1.cloudfront.net' .* can't be"),
-        (domains("a.s3.amazonaws.com"), "can't be an alias"),
+        (domains("a.execute-api.amazonaws.com"), "can't be an alias"),
         (domains("cdn.example.com:8443"), "can't be an alias"),
         (domains("127.0.0.1"), "can't be an alias"),
         (domains(CDN) | {"AWS_S3_REGION_NAME": "cn-north-1"}, "'aws-cn' of cn-north-1 has no"),

@@ -45,7 +45,7 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
-# What a list of uploads says in the place of the kept copy of a manifest.
+# Stands for the copy of a manifest in a list of uploads.
 COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
@@ -369,7 +369,7 @@ def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -
 @pytest.mark.parametrize(
     ("environment", "fault", "expected"),
     [
-        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "there is no such bucket"),
+        ({}, Fault("GET", "list-type", status=404, code="NoSuchBucket"), "the bucket does not exist"),
         ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, None, "No AWS credentials"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, None, "SignatureDoesNotMatch"),
         ({}, Fault("GET", "list-type", status=403, code="AccessDenied"), "s3:ListBucket"),
@@ -394,7 +394,7 @@ def test_a_reference_to_a_missing_file_is_a_line(deploy: Deploy) -> None:
     outcome = deploy.run()
     assert outcome.code == 0
     assert outcome.err == (
-        'css/broken.css, line 2: url("missing.png") stays as it is: there is no css/missing.png.\n'
+        'css/broken.css, line 2: url("missing.png") is not rewritten: there is no css/missing.png.\n'
     )
 
 
@@ -445,7 +445,7 @@ def test_other_content_under_a_bundlers_name_stops_the_deploy(deploy: Deploy, *,
     deploy.write(**{script: b"export const a = 2;", "css/new.css": b"a {}"})
     outcome = deploy.run()
     assert outcome.code == 1
-    assert f"{script} is published with other content already" in outcome.err
+    assert f"{script} is already published with different content" in outcome.err
     assert deploy.manifest() == before
     assert deploy.fetch(script)[0] == (b"export const a = 1;" if remembered else b"another")
 
@@ -512,7 +512,7 @@ def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy)
     assert deploy.check_live(SOURCES) == 0
     hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
     assert len(hashed) == len(set(hashed)) == len(SOURCES)
-    # Both tried, or the above says nothing.
+    # Both deploys tried; otherwise the assertions above prove nothing.
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
@@ -849,7 +849,7 @@ def test_files_that_go_to_disk_although_there_is_a_bucket_are_told_of(deploy: De
         outcome = deploy.run("--noinput", *options, **given)
         assert outcome.code == 0
         assert outcome.err == (
-            f"Nothing was published: USE_S3 is off, so the files go to {tmp_path / 'static'} on this machine."
+            f"Nothing was published: USE_S3 is off, so the files are in {tmp_path / 'static'} on this machine."
             " To publish them to the bucket 'acme-static' (AWS_STATIC_BUCKET_NAME), set USE_S3=true.\n"
         )
     given |= {"TEST_ALL_APPS": "1"}

@@ -88,7 +88,7 @@ def test_without_a_cdn_links_are_signed(settings: Any) -> None:
     s3_settings(settings, media={"links": "cookies"}, USE_S3=True)
     default: Any = storages["default"]
     assert "X-Amz-Signature=" in default.url("a.jpg")
-    with pytest.raises(ImproperlyConfigured, match="they need access 'private' and a custom_domain"):
+    with pytest.raises(ImproperlyConfigured, match="set access to 'private', and custom_domain"):
         default.signed_cookies()
 
 

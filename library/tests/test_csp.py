@@ -335,25 +335,34 @@ def test_sources_are_added_to_what_a_policy_allows(
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"/": csp.INLINE}, "S3KIT_CSP_ADDITIONS['/'] is every page: change the site's own policy instead."),
-        ({"": csp.INLINE}, "S3KIT_CSP_ADDITIONS[''] is every page: change the site's own policy instead."),
+        (
+            {"/": csp.INLINE},
+            "S3KIT_CSP_ADDITIONS['/'] matches every page: change the site's own policy instead.",
+        ),
+        (
+            {"": csp.INLINE},
+            "S3KIT_CSP_ADDITIONS[''] matches every page: change the site's own policy instead.",
+        ),
         (
             {"admin/": csp.INLINE},
-            "S3KIT_CSP_ADDITIONS['admin/'] is no name of the URL configuration. Write a path as '/admin/'.",
+            "S3KIT_CSP_ADDITIONS['admin/'] is not a name in the URLconf. To match a path, write '/admin/'.",
         ),
         (
             {"admin": ["a:"]},
-            "S3KIT_CSP_ADDITIONS['admin'] is ['a:']: set it to a dict of directives, as csp.INLINE.",
+            "S3KIT_CSP_ADDITIONS['admin'] is ['a:']: set it to a dict of directives, such as csp.INLINE.",
         ),
         (
             {"admin": {"scripts": "a:"}},
-            "S3KIT_CSP_ADDITIONS['admin'] names 'scripts'. These can be added to: ",
+            "S3KIT_CSP_ADDITIONS['admin'] has 'scripts': choose one of ",
         ),
         (
             {"admin": {"img-src": "a: b:"}},
-            "S3KIT_CSP_ADDITIONS['admin']['img-src'] has 'a: b:': list each source by itself.",
+            "S3KIT_CSP_ADDITIONS['admin']['img-src'] has 'a: b:': make each source a separate item.",
         ),
-        ({"admin": {"img-src": ["a:; script-src *"]}}, "has 'a:; script-src *': list each source by itself."),
+        (
+            {"admin": {"img-src": ["a:; script-src *"]}},
+            "has 'a:; script-src *': make each source a separate item.",
+        ),
     ],
 )
 def test_a_wrong_addition_is_an_error_of_the_checks(settings: Any, value: Any, message: str) -> None:

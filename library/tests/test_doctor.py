@@ -722,7 +722,7 @@ def test_a_certificate_that_only_collectstatic_rejects(
         == f"the certificate of {address} is rejected, because it is an authority's own, self-signed"
     )
     assert line.fix.startswith(
-        "make an authority that signs one for the server, as mkcert does, and name the"
+        "make an authority that signs a certificate for the server, as mkcert does, and name the"
     )
     assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 

@@ -51,7 +51,7 @@ def test_an_encryption(settings: Any, value: str) -> None:
         (f"{KEY}\n.", "the ARN of a KMS key"),
         (
             KEY.replace("eu-central-1", "us-east-1"),
-            "names a key in us-east-1, and the bucket is in eu-central-1",
+            "is a key in us-east-1, but the bucket is in eu-central-1",
         ),
     ],
 )
@@ -428,11 +428,11 @@ def test_other_servers_are_sent_no_checksum(settings: Any) -> None:
     ("value", "says"),
     [
         ("CostCenter=1", "set it to a dict"),
-        ({"CostCenter": 1}, "both have to be texts"),
-        ({"": "x"}, "a key has 1 to 128 characters"),
+        ({"CostCenter": 1}, "both must be strings"),
+        ({"": "x"}, "a key can have 1 to 128 characters"),
         ({"a": "x" * 257}, "at most 256"),
         ({"a": "<x>"}, "letters, digits"),
-        ({"AWS:a": "x"}, "is AWS's own"),
+        ({"AWS:a": "x"}, "AWS reserves the tag"),
         ({str(number): "x" for number in range(51)}, "at most 50"),
     ],
 )
@@ -471,5 +471,5 @@ def test_rights_for_tags_are_asked_for_only_with_tags() -> None:
 def test_two_storages_of_a_bucket_agree_on_its_tags(settings: Any) -> None:
     media = {"bucket_name": "acme-static", "bucket_tags": {"Team": "web"}}
     s3_settings(settings, media=media, static={"bucket_tags": {"Team": "ops"}})
-    with pytest.raises(ImproperlyConfigured, match="give the tag 'Team' of the bucket"):
+    with pytest.raises(ImproperlyConfigured, match=r"give the tag 'Team' of the bucket .* different values"):
         Deployment.load()

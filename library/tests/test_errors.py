@@ -65,7 +65,7 @@ def test_without_a_network_the_line_names_the_address_and_the_fix(
     s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
     text = said(words)
     assert address in text
-    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
+    assert text.endswith(": check the network, HTTPS_PROXY, and the endpoint_url.")
     assert "retries" not in text
     assert "Generic" not in text
 
@@ -77,7 +77,7 @@ def test_a_port_without_tls_is_no_matter_of_certificates(settings: Any, words: s
         s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
         text = said(COMMANDS[words])
     assert address in text
-    assert text.endswith(": check the network, HTTPS_PROXY and the endpoint_url.")
+    assert text.endswith(": check the network, HTTPS_PROXY, and the endpoint_url.")
 
 
 @every_command
@@ -92,7 +92,7 @@ def test_a_certificate_that_nobody_trusts_is_named(
         )
         text = said(words)
     assert text.endswith(
-        f"the certificate of https://{host} is rejected, because nothing that this machine trusts has signed it:"
+        f"the certificate of https://{host} is rejected, because no authority that this machine trusts has signed it:"
         " name the certificate of its authority in AWS_CA_BUNDLE, which is not set."
     )
 
@@ -104,7 +104,7 @@ def test_a_certificate_that_nobody_trusts_is_named(
             "localhost",
             1,
             "collectstatic",
-            "it is an authority's own, self-signed: make an authority that signs",
+            "it is an authority's own, self-signed: make an authority that signs a",
         ),
         ("localhost", -1, "collectstatic", "it has expired: renew it."),
         ("localhost", -1, "plan", "it has expired: renew it."),
@@ -183,7 +183,7 @@ def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: s
             call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
     lines = str(raised.value).splitlines()
     assert any(line.startswith("  ") and line.endswith(": AccessDenied") for line in lines), lines
-    fix = f"these credentials lack s3:PutObject: attach what `manage.py s3 policy --role {role}` prints."
+    fix = f"these credentials lack s3:PutObject: attach the policy that `manage.py s3 policy --role {role}` prints."
     assert any(line.endswith(fix) for line in lines), lines
 
 
@@ -194,8 +194,8 @@ def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> 
     with pytest.raises(ImproperlyConfigured) as raised:
         require_manifest()
     text = str(raised.value)
-    assert "static/staticfiles.json of bucket acme-static can't be read" in text
-    assert "check the network, HTTPS_PROXY and the endpoint_url." in text
+    assert "static/staticfiles.json in bucket acme-static can't be read" in text
+    assert "check the network, HTTPS_PROXY, and the endpoint_url." in text
     assert len(text.splitlines()) == 1
 
 

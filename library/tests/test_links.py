@@ -85,7 +85,7 @@ def test_other_codes_instance_of_a_storage_finds_the_address(settings: Any) -> N
 
     assert Uploads().url("lake.jpg") == "/media/lake.jpg"
     settings.STORAGES = {name: each for name, each in settings.STORAGES.items() if name == "drawer"}
-    with pytest.raises(ImproperlyConfigured, match="No URL of the site leads to the files of STORAGES"):
+    with pytest.raises(ImproperlyConfigured, match="The URLconf has no URL for the files of STORAGES"):
         Uploads().url("lake.jpg")
 
 
@@ -207,7 +207,7 @@ def test_links_to_the_site_need_its_urls(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.urls"
     (found,) = [each for each in run_checks(tags=["s3kit"]) if each.id == "s3kit.E020"]
     assert found.msg.endswith(
-        """STORAGES['editor']: add path("media/", include(links.patterns('editor'))) to the urlpatterns."""
+        """STORAGES['editor']: add path("media/", include(links.patterns('editor'))) to urlpatterns."""
     )
     with pytest.raises(ImproperlyConfigured, match=re.escape('include("s3kit.links.urls")')):
         links.lasting_url("a.jpg")
@@ -219,8 +219,8 @@ def test_links_to_the_site_need_its_urls(settings: Any) -> None:
     ("options", "words"),
     [
         ({"links": "ever"}, "'links' is 'ever': choose one of signed, site, cookies"),
-        ({"links": "site", "access": "public-policy"}, "access is 'public-policy', whose links are plain"),
-        ({"links": "cookies", "access": "public-read"}, "leave links out"),
+        ({"links": "site", "access": "public-policy"}, "with access 'public-policy' links are plain"),
+        ({"links": "cookies", "access": "public-read"}, "remove the option 'links'"),
     ],
 )
 def test_links_are_one_of_three_and_for_private_files(options: dict[str, str], words: str) -> None:

@@ -1,4 +1,4 @@
-"""The storage of uploads, by the requests it makes; what S3 says to them stands in test_media_strict.py."""
+"""The storage for uploads: the requests that it sends. For S3's responses, see test_media_strict.py."""
 
 import base64
 import io
@@ -71,7 +71,7 @@ def with_options(**options: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def session() -> Iterator[None]:
-    """Look for credentials anew, once for all tests here: a session takes a tenth of a second to make."""
+    """Create one session for all tests in this module, because that takes a tenth of a second."""
 
     clients.forget()
     yield
@@ -198,7 +198,8 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             60,
         )
     with pytest.raises(
-        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: there is no such option"
+        ImproperlyConfigured,
+        match=r"the option .bucket_nam. is not supported: the library has no such option",
     ):
         MediaStorage(bucket_nam="second")
 
@@ -213,15 +214,15 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
         ({"custom_domain": "m.example.com", "cloudfront_key_id": "K1"}, "set cloudfront_key_id and"),
         (
             {"custom_domain": "m.example.com", "cloudfront_key_id": "K1", "cloudfront_key": "not a key"},
-            "cloudfront_key must be the PEM",
+            "cloudfront_key must be a 2048-bit RSA private key",
         ),
-        ({"access_key": "a"}, "'access_key' and 'secret_key' need each other"),
+        ({"access_key": "a"}, "Only one of the options 'access_key' and 'secret_key' is set"),
         ({"access_key": "a", "secret_key": "b", "session_profile": "c"}, "not both"),
         ({"location": "/media"}, "is not a valid prefix"),
         ({"location": "media/../static"}, "is not a valid prefix"),
         ({"location": "/"}, "is not a valid prefix"),
-        ({"location": "pending/mine"}, "unchecked direct uploads"),
-        ({"location": "a*"}, "policies"),
+        ({"location": "pending/mine"}, "reserved for unchecked direct uploads"),
+        ({"location": "a*"}, "special meaning in policies"),
     ],
 )
 def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any], message: str) -> None:
@@ -394,7 +395,7 @@ def test_what_is_ascii_already_is_sent_as_it_is() -> None:
 )
 def test_what_no_header_can_be_is_rejected_with_a_sentence(name: str, value: str) -> None:
     with pytest.raises(
-        ValueError, match=f"^{name} is .*, which can't be sent as a header: leave out"
+        ValueError, match=f"^{name} is .*, which can't be sent as a header: use printable"
     ) as caught:
         default_storage.url("a", parameters={name: value})
     assert str(caught.value).isprintable()
@@ -522,7 +523,7 @@ def test_the_forms_of_a_cloudfront_key(
 def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
     good = pem_of(rsa_key)
     wrong = {
-        "cannot be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
+        "can't be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
         "a passphrase": [pem_of(rsa_key, password=b"secret")],
         "not RSA": [pem_of(ec.generate_private_key(ec.SECP256R1()))],
         "this one has 3072": [pem_of(rsa.generate_private_key(public_exponent=65537, key_size=3072))],
@@ -530,7 +531,7 @@ def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key
     public = rsa_key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    wrong["cannot be read"].append(public.decode())
+    wrong["can't be read"].append(public.decode())
     for message, texts in wrong.items():
         for text in texts:
             with pytest.raises(ValueError, match=message) as caught:
@@ -638,7 +639,7 @@ def test_no_room_for_a_name_is_an_error_of_one_line() -> None:
         ("d" * 1024 + "/a.jpg", None),
         ("d" * 90 + "/a.jpg", 100),
     ):
-        with pytest.raises(SuspiciousFileOperation, match="No room for a name like") as caught:
+        with pytest.raises(SuspiciousFileOperation, match="does not fit into") as caught:
             default_storage.get_available_name(default_storage.generate_filename(name), length)
         assert "\n" not in str(caught.value)
 
@@ -703,7 +704,7 @@ def test_a_file_field_stores_within_its_length() -> None:
     assert stored(saved)["Body"].read() == b"x"
 
 
-# What a browser is told
+# Headers for browsers
 
 
 @pytest.mark.parametrize(
@@ -1118,7 +1119,7 @@ def test_deleting() -> None:
     default_storage.delete(name)
     assert not default_storage.exists(name)
     default_storage.delete(name)
-    with pytest.raises(ValueError, match="name must be given"):
+    with pytest.raises(ValueError, match="needs the name of a file"):
         default_storage.delete("")
 
 

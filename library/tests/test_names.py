@@ -316,7 +316,7 @@ def test_a_store_that_refuses_the_condition_is_asked_by_head(
     assert asked == [status], "only once"
     assert requests.operations[:7] == ["PutObject?", *(["HeadObject", "PutObject"] * 3)]
     (line,) = caplog.messages
-    assert "set the storage's option 'conditional_writes' to False" in line
+    assert "Set the storage's option 'conditional_writes' to False" in line
 
 
 def test_another_error_says_nothing_about_conditions(requests: Requests) -> None:

@@ -62,7 +62,7 @@ def test_credentials_of_an_entry_are_never_mixed_with_shared_ones() -> None:
     assert location(access_key="OWN", secret_key="o").target.key == Key("OWN", "o", None)
     profile = location(session_profile="other").target
     assert (profile.key, profile.profile) == (None, "other")
-    with pytest.raises(ImproperlyConfigured, match="need each other"):
+    with pytest.raises(ImproperlyConfigured, match="Only one of"):
         location(access_key="OWN")
 
 

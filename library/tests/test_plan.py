@@ -432,7 +432,7 @@ IDENTITY = {"Account": ACCOUNT}
                 "",
                 None,
                 'sts:GetCallerIdentity failed: Could not connect to the endpoint URL: "https://sts": check the'
-                " network, HTTPS_PROXY and the endpoint_url",
+                " network, HTTPS_PROXY, and the endpoint_url",
             ),
         ),
     ],
@@ -499,7 +499,7 @@ def error(code: str, message: str = "No.") -> str:
         ((200, "us-west-2"), (500, ""), "the bucket is in us-west-2, but its storage says eu-central-1"),
         # Without s3:ListBucket.
         ((403, "us-west-2"), (500, ""), "the bucket is in us-west-2, but its storage says eu-central-1"),
-        ((403, REGION), (403, error("RequestTimeTooSkewed")), "The clock of this machine is off"),
+        ((403, REGION), (403, error("RequestTimeTooSkewed")), "This machine's clock differs"),
         ((403, ""), (403, error("SignatureDoesNotMatch")), "AWS does not accept the credentials"),
         ((400, ""), (400, error("ExpiredToken")), "The credentials have expired"),
         (
@@ -582,8 +582,8 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         (
             # S3 names the action only to callers of the bucket's own account.
             answer("AccessDenied", "GetBucketEncryption", "User: a is not authorized to perform: s3:Get..."),
-            "b: these credentials lack s3:GetEncryptionConfiguration: attach what `manage.py s3 policy --role"
-            " setup` prints.",
+            "b: these credentials lack s3:GetEncryptionConfiguration: attach the policy that `manage.py s3"
+            " policy --role setup` prints.",
         ),
         (
             answer("BucketAlreadyExists", "CreateBucket"),
@@ -592,26 +592,25 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         (
             answer("AccessDenied", "GetBucketEncryption", "Access Denied"),
             "b: these credentials lack s3:GetEncryptionConfiguration, or the bucket belongs to another account:"
-            " attach what `manage.py s3 policy --role setup` prints, or choose another name in the option"
+            " attach the policy that `manage.py s3 policy --role setup` prints, or choose another name in the option"
             " bucket_name.",
         ),
         (
             answer("AccessDenied", "PutBucketCors", "User: a is not authorized to perform: s3:PutBucketCORS"),
-            "b: these credentials lack s3:PutBucketCORS: attach what `manage.py s3 policy --role setup`"
+            "b: these credentials lack s3:PutBucketCORS: attach the policy that `manage.py s3 policy --role setup`"
             " prints.",
         ),
         (
             answer(
                 "AccessDenied", "PutBucketPolicy", "... with an explicit deny in a service control policy"
             ),
-            "b: a policy denies these credentials s3:PutBucketPolicy explicitly (... with an explicit deny in"
+            "b: a policy explicitly denies these credentials s3:PutBucketPolicy (... with an explicit deny in"
             " a service control policy): change that policy.",
         ),
         (
             answer("AccessDenied", "PutBucketPolicy", "... prevented by the BlockPublicPolicy setting ..."),
-            "b: Block Public Access rejected PutBucketPolicy. Where the bucket's own is lifted, that is the"
-            " account's or the organization's: have it lifted, or set access to 'private' and a"
-            " cloudfront_distribution, which need nothing public.",
+            "b: Block Public Access rejected PutBucketPolicy: ask the administrator of the account or organization to"
+            " turn it off; or set access to 'private' and a cloudfront_distribution, which need nothing public.",
         ),
         (
             answer("PermanentRedirect", Region="us-west-2"),
@@ -620,36 +619,37 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
         ),
         (
             answer("ExpiredToken"),
-            "The credentials have expired (ExpiredToken): sign in again (aws login, or aws sso login), or set the new"
+            "The credentials have expired (ExpiredToken): sign in again (aws login or aws sso login), or set new"
             " keys.",
         ),
         (
             answer("InvalidAccessKeyId"),
             "AWS does not accept the credentials (InvalidAccessKeyId): correct AWS_ACCESS_KEY_ID,"
-            " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE.",
+            " AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN, or AWS_PROFILE.",
         ),
         (
             answer("RequestTimeTooSkewed", ServerTime="2026-11-22T10:00:00Z"),
-            "The clock of this machine is off by more than S3 accepts (15 minutes): there it is"
-            " 2026-11-22T10:00:00Z. Correct it.",
+            "This machine's clock differs from S3's by more than 15 minutes (S3's is at 2026-11-22T10:00:00Z): set the"
+            " clock, for example with NTP.",
         ),
         (
             answer(
                 "SignatureDoesNotMatch", message="Signature expired: 20261122T080000Z is now earlier than"
             ),
-            "The clock of this machine is off by more than S3 accepts (15 minutes). Correct it.",
+            "This machine's clock differs from S3's by more than 15 minutes: set the clock, for example with NTP.",
         ),
         (
             answer("OperationAborted"),
-            "b: somebody else is changing it (OperationAborted): run this again in a minute.",
+            "b: another process is changing the bucket (OperationAborted): run this again in a minute.",
         ),
         (
             answer("MalformedPolicy", "PutBucketPolicy", "Invalid\nprincipal"),
-            "b: PutBucketPolicy failed: MalformedPolicy: Invalid principal.",
+            "b: PutBucketPolicy failed: MalformedPolicy: Invalid principal: let `manage.py s3 apply` write the policies"
+            " of buckets, and attach the policies that `manage.py s3 policy` prints without --explain.",
         ),
         (
             exceptions.NoCredentialsError(),
-            "No AWS credentials were found: set AWS_PROFILE, sign in (aws login, or aws sso login), or set"
+            "No AWS credentials were found: set AWS_PROFILE, sign in (aws login or aws sso login), or set"
             " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         ),
         (
@@ -660,7 +660,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
             exceptions.UnauthorizedSSOTokenError(),
             "The credentials could not be renewed (The SSO session associated with this profile has expired"
             " or is otherwise invalid. To refresh this SSO session run aws sso login with the corresponding"
-            " profile): sign in again (aws login, or aws sso login), or set the new keys.",
+            " profile): sign in again (aws login or aws sso login), or set new keys.",
         ),
     ],
     ids=lambda value: value.response["Error"]["Code"] if isinstance(value, ClientError) else "",
@@ -674,11 +674,13 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
     [
         (
             "The operation lacked the necessary privileges: status code: 403 <Error><Code>AccessDenied</Code>",
-            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy` prints.",
+            "b: these credentials lack s3:PutObject: attach the policy that `manage.py s3 policy --role"
+            " deploy` prints.",
         ),
         (
             "Client error with status code: 403 Forbidden",
-            "b: these credentials lack s3:PutObject: attach what `manage.py s3 policy --role deploy` prints.",
+            "b: these credentials lack s3:PutObject: attach the policy that `manage.py s3 policy --role"
+            " deploy` prints.",
         ),
         (
             "received redirect without LOCATION",
@@ -687,12 +689,12 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
         (
             "status code: 404 <Error><Code>NoSuchBucket</Code>",
-            "b: there is no such bucket: create it with `manage.py s3 apply`, or correct the option"
+            "b: the bucket does not exist: create it with `manage.py s3 apply`, or correct the option"
             " bucket_name and the region.",
         ),
         (
             'Generic S3 error\nDebug: ... "Connection refused" ...',
-            "b: S3 does not answer (Connection refused): check the network, HTTPS_PROXY and the endpoint_url.",
+            "b: S3 is not responding (Connection refused): check the network, HTTPS_PROXY, and the endpoint_url.",
         ),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_region_that_does_not_fit_the_host(settings: Any, endpoint: str, regio
     found = checks.all_checks()
     assert [each.id for each in found] == ["s3kit.W013"] * bool(meant)
     if meant:
-        assert f"The region {region!r} is not that of" in found[0].msg
+        assert f"The region is {region!r}, but the endpoint_url" in found[0].msg
         assert f"Set AWS_S3_REGION_NAME to {meant}" in str(found[0].hint)
 
 

@@ -1,6 +1,6 @@
-"""`manage.py s3 prune`: what nobody asks for any more goes, and nothing else, whoever deploys meanwhile.
+"""`manage.py s3 prune` deletes objects that no page uses any more, and nothing else, even during a deploy.
 
-Days pass by the proxy, which makes objects look older (`FaultProxy.aged`); S3 itself knows no other age.
+The proxy makes objects look older (`FaultProxy.aged`).
 """
 
 import io
@@ -369,7 +369,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     found = house.prune("--delete", "--keep", "1")
     assert found["unknown_before"]
     assert found["found"] == []
-    assert "is not on record, so nothing is known to be unused for 30 days" in house.text()
+    assert "so no object is known to be unused for 30 days" in house.text()
     house.deploy(C)
     assert house.prune("--delete", "--keep", "1")["found"] == [], "the copy made now says so too"
     house.pass_days(26)
@@ -411,7 +411,7 @@ def test_a_copy_that_somebody_deleted_is_missed(house: House) -> None:
     assert found["found"] == []
 
 
-def test_less_than_one_is_refused(house: House) -> None:
+def test_less_than_one_is_rejected(house: House) -> None:
     for arguments in (["--keep", "0"], ["--days", "0"], ["--days", "-1"], ["--keep", "x"]):
         with pytest.raises(CommandError, match="is not a number from 1 to 36500"):
             house.text(*arguments)
@@ -421,12 +421,15 @@ def test_less_than_one_is_refused(house: House) -> None:
 def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
-    assert "these credentials lack s3:ListBucket: attach what `manage.py s3 policy --role prune`" in text
+    assert (
+        "these credentials lack s3:ListBucket: attach the policy that `manage.py s3 policy --role prune`"
+        in text
+    )
     assert len(text.splitlines()) == 1
     settings.STORAGES = s3_storages({})
     assert "bucket_name" in house.fails()
     settings.STORAGES = s3_storages(media={"bucket_name": house.site.media_bucket})
-    assert house.fails() == "No storage of static files in STORAGES is on S3."
+    assert house.fails() == "STORAGES has no static files on S3."
     settings.USE_S3 = False
     assert "USE_S3" in house.fails()
 
@@ -453,7 +456,7 @@ def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
     )
     text = house.text("--delete")
     assert "2 of 2 objects removed, 6 bytes." in text
-    assert "what was removed is still stored, and paid for" in text
+    assert "it still stores, and AWS bills, removed objects" in text
     assert not keys & house.names()
 
 
@@ -548,11 +551,11 @@ def test_one_by_one_a_refusal_is_named(house: House) -> None:
     assert "static/old.js" not in house.names()
 
 
-def test_what_is_refused_of_some_is_named_simulated(house: House) -> None:
-    """AWS says of each object of the list that it may not be deleted; MiniStack refuses the whole list."""
+def test_what_is_rejected_of_some_is_named_simulated(house: House) -> None:
+    """AWS reports an error for each object in the list; MiniStack rejects the whole list."""
     keys = unused(house)
-    refused = "<Error><Key>static/old.css</Key><Code>AccessDenied</Code><Message>No.</Message></Error>"
-    answer = f"<DeleteResult><Deleted><Key>static/old.js</Key></Deleted>{refused}</DeleteResult>"
+    rejected = "<Error><Key>static/old.css</Key><Code>AccessDenied</Code><Message>No.</Message></Error>"
+    answer = f"<DeleteResult><Deleted><Key>static/old.js</Key></Deleted>{rejected}</DeleteResult>"
     house.proxy.faults.append(Fault("POST", "delete", status=200, body=answer))
     text = house.fails("--delete")
     assert "1 object could not be removed:" in text
@@ -603,7 +606,7 @@ def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
 
 def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "PAUSE", 0)
-    monkeypatch.setattr(prune, "IN_TIME", 0)
+    monkeypatch.setattr(prune, "BATCH_TIMEOUT", 0)
     keys = unused(house)
     assert "took more than 0 seconds" in house.fails("--delete")
     assert not house.proxy.count("POST")

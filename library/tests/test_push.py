@@ -220,8 +220,8 @@ def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any
     before = one.objects()
     text = one.fails()
     assert "3 files differ or are missing in" in text
-    assert "longer.txt: 13 bytes in the bucket, 4 here" in text
-    assert "other.txt: other content in the bucket" in text
+    assert "longer.txt: 13 bytes in the bucket, 4 locally" in text
+    assert "other.txt: different content in the bucket" in text
     assert "typed.html: the same content, but ContentType is 'text/html'" in text
     assert "--overwrite" in text
     assert not one.sent()
@@ -263,7 +263,7 @@ def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
     text = one.fails()
     thread.join()
     assert "1 file differs or is missing in" in text
-    assert "a.txt: other content in the bucket" in text
+    assert "a.txt: different content in the bucket" in text
     assert one.objects() == {"media/a.txt": b"theirs", "media/b.txt": b"same"}
 
 
@@ -285,7 +285,7 @@ def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: 
     text = one.fails()
     thread.join()
     assert "1 file differs or is missing in" in text
-    assert "film.mp4: other content in the bucket" in text
+    assert "film.mp4: different content in the bucket" in text
     assert one.objects() == {"media/film.mp4": b"theirs", "media/same.mp4": film}
     parts = one.site.root.list_multipart_uploads(Bucket=one.site.media_bucket)
     assert not parts.get("Uploads"), "what was sent is not left behind"
@@ -305,16 +305,16 @@ def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
 
 
 def test_a_conflict_that_does_not_end_is_told(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "TRY_AGAIN_AFTER", (0, 0, 0))
+    monkeypatch.setattr(push, "RETRY_PAUSES", (0, 0, 0))
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
     one.proxy.faults.append(Fault("PUT", status=409, code="ConditionalRequestConflict"))
-    assert "  a.txt: somebody else is uploading it: try again" in one.fails()
+    assert "  a.txt: another program is uploading it: try again" in one.fails()
     assert one.sent() == 3
 
 
 def test_uploads_are_never_sent_without_the_condition(moving: Any) -> None:
-    """A server that does not know If-None-Match could overwrite what somebody has uploaded meanwhile."""
+    """A server without If-None-Match could overwrite a file that was uploaded in the meantime."""
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
     one.proxy.faults.append(Fault("PUT", header="if-none-match", status=501, code="NotImplemented"))
@@ -333,7 +333,7 @@ def test_verify_reads_every_object_back(moving: Any) -> None:
     assert "0 failed" in one.push(dry_run=True)
     one.proxy.clear()
     text = one.fails(dry_run=True, verify=True)
-    assert "  notes.txt: other content in the bucket" in text
+    assert "  notes.txt: different content in the bucket" in text
     assert "1 file differs or is missing in" in text
     assert not one.sent()
     assert one.proxy.count("GET", "/media/") == len(FILES)
@@ -348,7 +348,7 @@ def test_a_failed_file_is_named_and_another_run_does_the_rest(moving: Any) -> No
     one.proxy.faults.append(Fault("PUT", "notes.txt", status=403, code="AccessDenied"))
     text = one.fails()
     assert "  notes.txt: AccessDenied" in text
-    assert "Another run does not send again what is in the bucket." in text
+    assert "Run the command again: it skips files that are already in the bucket." in text
     assert len(one.objects()) == len(FILES) - 1
     one.proxy.clear()
     assert f"1 uploaded, {len(FILES) - 1} unchanged, 0 failed; 4 bytes" in one.push()
@@ -439,7 +439,7 @@ def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: An
     thread.start()
     text = one.fails()
     thread.join()
-    assert "a.txt: not in the bucket after all" in text
+    assert "a.txt: missing in the bucket after the upload" in text
 
 
 def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,15 +472,15 @@ def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch
     assert told.pop(f"{deep}.txt").endswith("exceeds S3's 1024 bytes.")
     assert told.pop("self")
     assert told == {
-        "out.txt": "a link that leaves the folder",
-        "up": "a link that leaves the folder",
-        "folder/loop": "a link to a folder that it is in",
-        "sub/loop": "a link to a folder that it is in",
+        "out.txt": "a link to outside the folder",
+        "up": "a link to outside the folder",
+        "folder/loop": "a link to a parent folder",
+        "sub/loop": "a link to a parent folder",
         "broken": "can't be read: No such file or directory",
-        "pipe": "not a file: a socket, a pipe or a device",
-        "socket": "not a file: a socket, a pipe or a device",
+        "pipe": "not a regular file, but a socket, a pipe, or a device",
+        "socket": "not a regular file, but a socket, a pipe, or a device",
         "locked.txt": "can't be read: Permission denied",
-        "back\\slash.txt": "the site would look for media/back/slash.txt: rename it, also in the row",
+        "back\\slash.txt": "the site would look for media/back/slash.txt: rename the file, and update its database row",
         "not-utf8-\\udcff.txt": told["not-utf8-\\udcff.txt"],
     }
     assert "UTF-8" in told["not-utf8-\\udcff.txt"]
@@ -533,9 +533,7 @@ def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
         patch.setattr(push._Push, "_files", scanned)
         text = one.fails()
     gone = {"b": "b/file.txt", "deep/er": "deep/er/down/file.txt"}.get(swapped, swapped)
-    why = (
-        "not a file any more" if swapped == "pipe.txt" else "a link has taken its place since the folder was"
-    )
+    why = "no longer a regular file" if swapped == "pipe.txt" else "replaced with a link since the folder was"
     assert f"  {gone}: {why}" in text
     assert one.objects() == {f"media/{name}": b"upload" for name in names if name != gone}
 
@@ -555,7 +553,7 @@ def test_a_file_that_changes_meanwhile_is_told(moving: Any) -> None:
     thread.start()
     text = one.fails()
     thread.join()
-    assert "a.txt: changed while it was copied" in text
+    assert "a.txt: changed while it was being copied" in text
 
 
 # The command
@@ -596,7 +594,7 @@ def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) ->
     one.write(**{"a.txt": b"a"})
     for options, expected in (
         ({"bucket_name": ""}, "bucket_name"),
-        ({"region_name": "no_where"}, "'no_where' cannot be one"),
+        ({"region_name": "no_where"}, "'no_where' is not a valid name"),
         ({"access": "everybody"}, "access"),
         ({"bucket_name": "there-is-no-such-bucket-here"}, "s3:ListBucket"),
     ):
@@ -625,7 +623,7 @@ def test_another_storage_is_chosen_by_its_alias(moving: Any, settings: Any) -> N
 def test_a_missing_folder_and_missing_rights_are_one_line(moving: Any, act_as: ActAs) -> None:
     one: Moving = moving()
     with pytest.raises(
-        CommandError, match=r"^.*nowhere is not a folder: name the folder of the uploads with --source\.$"
+        CommandError, match=r"^.*nowhere is not a folder: set --source to the folder of the uploads\.$"
     ):
         call_command("s3", "push", source=one.folder / "nowhere")
     act_as(new_user(one.site.store))

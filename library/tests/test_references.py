@@ -99,7 +99,7 @@ class Collected:
         ("a { b: url('x.png' fallback()) }", ["x.png"]),
         ("a { b: url(é.png) }", ["é.png"]),
         ("a {}\n/*# sourceMappingURL=x.css.map */\n", ["x.css.map"]),
-        ("a {} /*# sourceMappingURL=x.css.map */", []),  # as Django: on a line of its own
+        ("a {} /*# sourceMappingURL=x.css.map */", []),  # as in Django: only if it is alone on its line
     ],
 )
 def test_references_of_a_style_sheet(text: str, found: list[str]) -> None:
@@ -240,7 +240,7 @@ def test_the_time_grows_with_the_length_alone(piece: str) -> None:
         ("let t = `${`nested ${import('./a.js')}`} ./b.js`;", 'let t = `${`nested ${import("A")}`} ./b.js`;'),
         ("x()\n//# sourceMappingURL=x.js.map\n", "x()\n//# sourceMappingURL=A\n"),
         ("`\n//# sourceMappingURL=x.js.map\n`", None),
-        ("x() //# sourceMappingURL=x.js.map", None),  # as Django: on a line of its own
+        ("x() //# sourceMappingURL=x.js.map", None),  # as in Django: only if it is alone on its line
         ("import { html } from 'lit'; import x from '@org/x'; import('three');", None),
         ("export const line = 'import x from \"./not-there.js\";';", None),
         ("// import x from './x.js'\n/* import './x.js' */", None),
@@ -263,7 +263,7 @@ def test_what_the_browser_alone_knows_is_warned_of_and_left(write: Write) -> Non
     collected = Collected(type("Strict", (StaticStorage,), {"strict_references": True})())
     assert "import(`./${n}.js`)" in collected["app/main.js"]
     assert collected.warnings == [
-        "app/main.js, line 2: `./${n}.js` stays as it is: only the browser knows its address."
+        "app/main.js, line 2: `./${n}.js` is not rewritten: its URL is only known in the browser."
     ]
 
 
@@ -335,7 +335,7 @@ def test_what_refers_to_no_file_stays_and_is_warned_of(
     collected = Collected()
     assert collected[name] == content
     (warning,) = collected.warnings
-    assert warning.startswith(f"{name}, {line} stays as it is: there is no ")
+    assert warning.startswith(f"{name}, {line} is not rewritten: there is no ")
 
 
 def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, settings: Any) -> None:
@@ -349,12 +349,12 @@ def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, se
     with pytest.raises(CommandError) as raised:
         Collected()
     assert str(raised.value).splitlines() == [
-        "a.css, line 1: url(x.png) names x.png, which does not exist.",
-        "a.css, line 1: url(y.png) names y.png, which does not exist.",
-        "b.js, line 1: import './z.js' names z.js, which does not exist.",
+        "a.css, line 1: url(x.png) refers to x.png, which does not exist.",
+        "a.css, line 1: url(y.png) refers to y.png, which does not exist.",
+        "b.js, line 1: import './z.js' refers to z.js, which does not exist.",
     ]
     packages = folder.parent / "site-packages"
-    folder.rename(packages)  # somebody else's
+    folder.rename(packages)  # a third-party package
     settings.STATICFILES_DIRS = [packages]
     get_finder.cache_clear()
     assert len(Collected().warnings) == 4

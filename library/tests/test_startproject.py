@@ -78,5 +78,11 @@ def test_from_startproject_to_a_clean_doctor(site: NewSite, started_processes: l
     assert anonymous(css[1]).status == 200
 
 
+def test_the_readme_links_to_pages_that_exist() -> None:
+    links = re.findall(r"https://github\.com/org/django-s3-template/blob/main/([^)#]+)", README)
+    assert links
+    assert [link for link in links if not (ROOT.parent / link).is_file()] == []
+
+
 def test_the_readme_fits_on_a_screen_or_two() -> None:
     assert len(README.splitlines()) <= 80

@@ -57,11 +57,11 @@ def manifest(settings: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_target: object) -> None:
+    def reject(_target: object) -> None:
         raise AssertionError("a request to S3")
 
-    monkeypatch.setattr(clients, "command", refuse)
-    monkeypatch.setattr(clients, "web", refuse)
+    monkeypatch.setattr(clients, "command", reject)
+    monkeypatch.setattr(clients, "web", reject)
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_the_manifest_of_the_bucket_is_read_once(
         body = json.dumps({"paths": PATHS, "version": "1.1", "hash": ""})
         site.root.put_object(Bucket=site.static_bucket, Key=key, Body=body)
         assert asked(0) == message
-        monkeypatch.setattr(static, "ASK_AGAIN_AFTER", 0)
+        monkeypatch.setattr(static, "RETRY_AFTER", 0)
         storage._failure = None
         with ThreadPoolExecutor(8) as pool:
             urls = set(pool.map(lambda _: storage.url("css/base.css"), range(16)))
@@ -376,7 +376,7 @@ def test_a_file_that_changes_after_it_was_collected_is_not_published(
     with pytest.raises(CommandError) as raised:
         call_command("collectstatic", interactive=False, verbosity=0)
     text = str(raised.value)
-    assert f"{tree / 'a.txt'} changed after it was collected: run this again." in text
+    assert f"{tree / 'a.txt'} changed after it was collected: run this command again." in text
     assert "film.mp4 changed after it was collected" in text
     found = site.root.list_objects_v2(Bucket=site.static_bucket).get("Contents", [])
     assert not [each["Key"] for each in found if not each["Key"].startswith("static/manifests/")]
@@ -630,7 +630,7 @@ def test_modules_that_name_new_static_files_can_be_imported_before_these_are_pub
     manifest: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert imported(manifest.parent, monkeypatch, "css/new.css") == f"{BUCKET_URL}css/new.css"
-    assert "css/new.css has its plain address" in caplog.text
+    assert "css/new.css has its plain URL" in caplog.text
     with pytest.raises(ValueError, match="Missing"):
         storages["staticfiles"].url("css/new.css")
 

@@ -117,9 +117,9 @@ def test_what_a_browser_sends_is_signed_and_has_no_checksum(user: User, settings
 @pytest.mark.parametrize(
     ("name", "size", "says"),
     [
-        ("", 5, "needs a name"),
-        ("a/b/", 5, "needs a name"),
-        ("\x00\ud800\n", 5, "needs a name"),
+        ("", 5, "name must have"),
+        ("a/b/", 5, "name must have"),
+        ("\x00\ud800\n", 5, "name must have"),
         ("x" * 256 + ".txt", 5, "1 to 255 characters"),
         ("page.svg", 5, r"choose one of .txt, .html, .mp4\.$"),
         ("txt", 5, "Files of this type"),
@@ -171,7 +171,7 @@ def test_kinds_can_be_declared_before_apps_are_ready() -> None:
     twice = Kind(["txt"], name="tests.twice", may_upload="tests.add_text")
     uploads.register(twice)
     uploads.register(replace(twice))
-    with pytest.raises(ImproperlyConfigured, match=r"Two kinds of uploads are called 'tests\.twice'"):
+    with pytest.raises(ImproperlyConfigured, match=r"Two kinds of uploads have the name 'tests\.twice'"):
         uploads.register(replace(twice, max_bytes=1))
 
 

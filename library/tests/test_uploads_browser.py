@@ -453,11 +453,11 @@ def test_what_was_sent_but_not_saved_is_there_at_once(site: Site, page: Page, fi
 def test_the_browser_remembers_what_is_of_use_and_no_more(page: Page, file: MakeFile) -> None:
     remembered = """() => {
       const all = JSON.parse(localStorage.getItem("s3kit uploads"));
-      return [all.length, all.filter((each) => each.of === "old").length, all.at(-1).of];
+      return [all.length, all.filter((each) => each.id === "old").length, all.at(-1).id];
     }"""
     page.evaluate(
         """() => {
-          const one = (of, expires) => ({ of, address: `/uploads/${Math.random()}/`, expires });
+          const one = (id, expires) => ({ id, address: `/uploads/${Math.random()}/`, expires });
           const old = one("old", "2020-01-01T00:00:00Z");
           const others = Array.from({ length: 300 }, () => one("other", "2999-01-01T00:00:00Z"));
           localStorage.setItem("s3kit uploads", JSON.stringify([...others, old]));
@@ -822,7 +822,7 @@ def test_a_file_that_only_s3_takes_needs_s3(site: Site, page: Page, file: MakeFi
     site.fault("PUT", PENDING, status=501, code="NotImplemented")
     choose(page, lake := file(2 * KIB * KIB))
     expect(row(page)).to_contain_text(
-        "Your browser can't reach the file store. Without it, the limit is 1 MB."
+        "Your browser can't reach the file storage. Without it, the limit is 1 MB."
     )
     page.locator("button[name=_save]").click()
     expect(row(page).locator(".s3kit-note")).to_be_focused()

@@ -123,7 +123,7 @@ def test_it_selects_by_user_and_state(user: User) -> None:
     begun(user, "a.txt")
     finished(user, "b.txt")
     age(1, pk=begun(other, "c.txt").pk)
-    assert "No upload is under way" in run("--user", "other", "--state", "open")
+    assert "No uploads are in progress" in run("--user", "other", "--state", "open")
     assert re.findall(r"\w\.txt", run("--user", "editor")) == ["a.txt", "b.txt"]
     assert re.findall(r"\w\.txt", run("--state", "finished", "--state", "leftover")) == ["b.txt", "c.txt"]
     with pytest.raises(CommandError, match="There is no user 'nobody'"):
@@ -159,7 +159,7 @@ def many(user: User, count: int, **given: Any) -> list[Ticket]:
 
 def test_without_the_app_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "is_installed", lambda name: name != "s3kit.uploads")
-    with pytest.raises(CommandError, match=r'"s3kit\.uploads" is not in INSTALLED_APPS'):
+    with pytest.raises(CommandError, match=r'add "s3kit\.uploads" to INSTALLED_APPS'):
         run()
 
 
@@ -290,7 +290,7 @@ def test_expire_ends_the_chosen_uploads_now(site: SiteOnS3, user: User) -> None:
 def test_expire_leaves_alone_what_a_process_is_working_at(user: User) -> None:
     ticket = begun(user)
     Ticket.objects.update(state="claimed", claim=uuid.uuid4(), claimed_at=timezone.now())
-    assert "1 left alone, because another process is using them" in run("--expire", ticket.pk)
+    assert "1 skipped, because another process is using them" in run("--expire", ticket.pk)
     assert states() == ["claimed"]
     Ticket.objects.update(claimed_at=timezone.now() - tickets.CLAIM_LIFE)
     assert "1 uploads removed" in run("--expire", ticket.pk)
@@ -301,8 +301,8 @@ def test_expire_leaves_alone_what_a_process_is_working_at(user: User) -> None:
     ("words", "says"),
     [
         (["--expire"], "--expire needs the IDs"),
-        (["--expire", "12345"], "is not an upload's ID"),
-        (["--expire", "zzzzzzzz"], "is not an upload's ID"),
+        (["--expire", "12345"], "is not the ID of an upload"),
+        (["--expire", "zzzzzzzz"], "is not the ID of an upload"),
         (["--expire", "00000000"], "has the ID 00000000"),
         (["--clean", "--user", "editor"], "leave out --user"),
         (["--clean", "--expire", "00000000"], "not allowed with"),
@@ -320,7 +320,7 @@ def test_what_cannot_be_meant(user: User, words: list[str], says: str) -> None:
 def test_an_id_that_is_not_unique_is_rejected(user: User) -> None:
     for _ in range(2):
         many(user, 1, id=uuid.UUID("3f2a90c1" + uuid.uuid4().hex[8:]))
-    with pytest.raises(CommandError, match="begins with 3f2a90c1: add digits"):
+    with pytest.raises(CommandError, match="begin with 3f2a90c1: add more digits"):
         run("--expire", "3f2a90c1")
 
 
@@ -423,7 +423,7 @@ def test_a_release_cleans_up_and_never_fails_because_of_it(
     monkeypatch.setattr(leftovers, "clean", lambda **_given: 1 / 0)
     out, err = released(monkeypatch)
     assert out.splitlines()[-1] == "Released."
-    assert "was not removed (ZeroDivisionError" in err
+    assert "were not deleted (ZeroDivisionError" in err
 
 
 @pytest.mark.usefixtures("site")

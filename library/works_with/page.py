@@ -1,4 +1,4 @@
-"""docs/works-with.md, made from the marks of the tests and from the settings of their sites."""
+"""docs/works-with.md, created from the marks of the tests and from the settings of their sites."""
 
 import ast
 import re
@@ -12,27 +12,27 @@ PAGE = HERE.parents[1] / "docs" / "works-with.md"
 HEAD = """\
 # Works with
 
-These packages have been tried with the library on Django {django}: debug off, all files on a local S3 server. Where a
-package has pages, Chromium has clicked them, under the Content-Security-Policy of the template. `make works-with` runs
-these tests, and `make works-with-page` makes this page from them.
+The library's tests use these packages on Django {django}, with `DEBUG = False` and all files on a local S3 server. If a
+package has pages, Chromium clicks through them under the template's Content-Security-Policy. `make works-with` runs
+the tests, and `make works-with-page` creates this page from them.
 
-A package that is not here may work as well. If one does not, open an issue.
+Other packages may work as well. If one doesn't, open an issue.
 
-| package | version | what was tried |
+| package | version | what is tested |
 |---|---|---|
 """
 
 SETTINGS = """
 ## Settings
 
-The other packages need none beyond their own. List `s3kit` in `INSTALLED_APPS` before packages that build on
-`STATIC_URL`: some, such as django-location-field, copy it while they are imported.
+The packages below need settings besides their own; the others don't. List `s3kit` in `INSTALLED_APPS` before packages
+that use `STATIC_URL`: some, such as django-location-field, copy it when they are imported.
 [headers.md](headers.md#a-wider-policy-for-some-pages) explains `S3KIT_CSP_ADDITIONS`.
 """
 
 
 def tried() -> dict[str, list[str]]:
-    """Return what was tried with each package, from the marks; raise ValueError for one that is no plain text."""
+    """Return what is tested with each package, from the marks; raise ValueError for a mark that is not a literal."""
     found: dict[str, list[str]] = {}
     for file in sorted(HERE.glob("test_*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -45,7 +45,7 @@ def tried() -> dict[str, list[str]]:
 
 
 def needs() -> dict[str, tuple[str, str]]:
-    """Return for packages with settings why they need them, and the settings as Python."""
+    """Return, for each package that needs settings, the reason and the settings as Python."""
     found = {}
     for package in tried():
         file = HERE / "site" / "needs" / f"{package.replace('-', '_')}.py"
@@ -75,7 +75,7 @@ def page(versions: Mapping[str, str]) -> str:
 def versions_of(text: str) -> dict[str, str]:
     """Return the versions that a page names."""
     found = dict(re.findall(r"^\| \[([^]]+)\]\([^)]*\) \| ([^|]+) \|", text, re.MULTILINE))
-    return found | {"django": re.findall(r"on Django ([\d.]+[a-z\d]*):", text)[0]}
+    return found | {"django": re.findall(r"on Django ([\d.]+[a-z\d]*), with", text)[0]}
 
 
 if __name__ == "__main__":

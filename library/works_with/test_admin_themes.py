@@ -44,7 +44,8 @@ DJANGOS = {"calendar": ".datetimeshortcuts a", "day": ".calendarbox td a"}
 
 @on_site("django-admin-interface")
 @pytest.mark.works_with(
-    "django-admin-interface", "A related object is added in a frame; a note is written, saved and read back."
+    "django-admin-interface",
+    "A user adds a related object in a frame, and writes, saves, and reopens a note.",
 )
 def test_admin_interface(clicked: Clicked) -> None:
     page = clicked.open("/admin/site/note/add/")
@@ -61,7 +62,7 @@ def test_admin_interface(clicked: Clicked) -> None:
 @on_site("django-grappelli")
 @pytest.mark.works_with(
     "django-grappelli",
-    "The user's menu is opened; a note is written, with the calendar, saved and read back.",
+    "A user opens the user menu, and writes, saves, and reopens a note, with the calendar.",
 )
 def test_grappelli(clicked: Clicked) -> None:
     page = clicked.page
@@ -77,7 +78,7 @@ def test_grappelli(clicked: Clicked) -> None:
 @on_site("django-unfold")
 @pytest.mark.works_with(
     "django-unfold",
-    "The user's menu and a tab are opened; a note is written, with the calendar, saved and read back.",
+    "A user opens the user menu and a tab, and writes, saves, and reopens a note, with the calendar.",
 )
 def test_unfold(clicked: Clicked) -> None:
     page = clicked.page
@@ -92,8 +93,8 @@ def test_unfold(clicked: Clicked) -> None:
 @on_site("django-jazzmin")
 @pytest.mark.works_with(
     "django-jazzmin",
-    "The user's menu and a tab are opened, and its Bootstrap 5 marks a checkbox; a note is written, with the calendar,"
-    " saved and read back.",
+    "A user opens the user menu and a tab, checks a Bootstrap 5 checkbox, and writes, saves, and reopens a note, with"
+    " the calendar.",
 )
 def test_jazzmin(clicked: Clicked) -> None:
     page = clicked.page

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 @on_site("drf-spectacular")
 @pytest.mark.parametrize("path", ["/api/docs/", "/api/docs/split/"])
 @pytest.mark.works_with(
-    "drf-spectacular", "Swagger UI, from drf-spectacular-sidecar, opens an operation and tries it out."
+    "drf-spectacular", "Swagger UI, from drf-spectacular-sidecar, opens an operation and runs it."
 )
 def test_swagger_ui(clicked: Clicked, path: str) -> None:
     page = clicked.open(path)

@@ -60,7 +60,7 @@ def rendered() -> list[str]:
 
 @pytest.mark.works_with(
     "django-vite",
-    "With its default settings, a page finds the files of two deploys, which browsers keep for good.",
+    "With the default settings, a page finds the files of two deploys, which browsers cache for a year.",
 )
 @pytest.mark.parametrize("command", ["collectstatic", "s3 manifest"])
 def test_vite(s3_site: MakeSite, settings: Any, tmp_path: Path, command: str) -> None:

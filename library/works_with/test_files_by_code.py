@@ -43,7 +43,7 @@ def keys(site: SiteOnS3) -> list[str]:
 @pytest.mark.urls(__name__)
 @pytest.mark.works_with(
     "django-import-export",
-    "An import in the admin, confirmed, with its temporary file on S3; the file is removed.",
+    "A user runs and confirms an import in the admin; its temporary file is on S3 and is deleted afterward.",
 )
 def test_import_export(site: SiteOnS3, admin_client: Client) -> None:
     rows = io.BytesIO("id,name\n,Editors\n,Läktare\n".encode())
@@ -59,7 +59,9 @@ def test_import_export(site: SiteOnS3, admin_client: Client) -> None:
     assert keys(site) == []
 
 
-@pytest.mark.works_with("django-dbbackup", "A database is backed up and restored, with its metadata.")
+@pytest.mark.works_with(
+    "django-dbbackup", "`dbbackup` and `dbrestore` back up and restore a database with its metadata."
+)
 def test_dbbackup(site: SiteOnS3) -> None:
     User.objects.create_user("ann")
     call_command("dbbackup", verbosity=0)

@@ -124,44 +124,53 @@ def unpacked(body: bytes) -> bytes:
     return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 
-@pytest.mark.works_with("django-ace", "All static files are published, and no module imports a plain name.")
+@pytest.mark.works_with(
+    "django-ace", "`collectstatic` publishes all static files, and no module imports an unhashed name."
+)
 def test_ace_collected(names: dict[str, str], prefix: str) -> None:
     is_published("django_ace", names, prefix)
 
 
 @pytest.mark.works_with(
-    "django-ckeditor-5", "All static files are published, and no module imports a plain name."
+    "django-ckeditor-5", "`collectstatic` publishes all static files, and no module imports an unhashed name."
 )
 def test_ckeditor_collected(names: dict[str, str], prefix: str) -> None:
     is_published("django_ckeditor_5", names, prefix)
 
 
-@pytest.mark.works_with("django-cms", "All static files are published, and no module imports a plain name.")
+@pytest.mark.works_with(
+    "django-cms", "`collectstatic` publishes all static files, and no module imports an unhashed name."
+)
 def test_cms_collected(names: dict[str, str], prefix: str) -> None:
     is_published("cms", names, prefix)
 
 
-@pytest.mark.works_with("django-filer", "All static files are published, and no module imports a plain name.")
+@pytest.mark.works_with(
+    "django-filer", "`collectstatic` publishes all static files, and no module imports an unhashed name."
+)
 def test_filer_collected(names: dict[str, str], prefix: str) -> None:
     is_published("filer", names, prefix)
 
 
 @pytest.mark.works_with(
-    "django-nested-admin", "All static files are published, and no module imports a plain name."
+    "django-nested-admin",
+    "`collectstatic` publishes all static files, and no module imports an unhashed name.",
 )
 def test_nested_admin_collected(names: dict[str, str], prefix: str) -> None:
     is_published("nested_admin", names, prefix)
 
 
 @pytest.mark.works_with(
-    "django-sql-explorer", "All static files are published, and no module imports a plain name."
+    "django-sql-explorer",
+    "`collectstatic` publishes all static files, and no module imports an unhashed name.",
 )
 def test_explorer_collected(names: dict[str, str], prefix: str) -> None:
     is_published("explorer", names, prefix)
 
 
 @pytest.mark.works_with(
-    "django-baton", "The logo, which it names by STATIC_URL, and the admin's other files are found."
+    "django-baton",
+    "Pages find the logo, whose address is built from `STATIC_URL`, and the admin's other files.",
 )
 def test_baton(visitor: Visitor, prefix: str) -> None:
     assert f"{prefix}baton/img/logo.png" in visitor.files("/admin/")
@@ -169,7 +178,7 @@ def test_baton(visitor: Visitor, prefix: str) -> None:
 
 @pytest.mark.works_with(
     "django-location-field",
-    "Its script and the folder that this loads from, both named by STATIC_URL, are found.",
+    "Pages find its script and the folder that the script loads from; both addresses are built from `STATIC_URL`.",
 )
 def test_location_field(visitor: Visitor, prefix: str) -> None:
     assert f"{prefix}location_field/js/form.js" in visitor.files("/place/")
@@ -180,7 +189,7 @@ def test_location_field(visitor: Visitor, prefix: str) -> None:
 
 
 @pytest.mark.works_with(
-    "django-mdeditor", "The folder of the editor's parts, which it names by `{% static %}`, is found."
+    "django-mdeditor", "The editor finds the folder of its parts, which it addresses with `{% static %}`."
 )
 def test_mdeditor(visitor: Visitor) -> None:
     found = re.search(r'path ?: ?"([^"]+)"', visitor.get("/place/"))
@@ -189,7 +198,8 @@ def test_mdeditor(visitor: Visitor) -> None:
 
 
 @pytest.mark.works_with(
-    "django-compressor", "Files compressed offline, and what they name, are found and cached for good."
+    "django-compressor",
+    "Pages find files that were compressed offline and the files these refer to; browsers cache them for a year.",
 )
 def test_compressor(visitor: Visitor, prefix: str) -> None:
     files = {
@@ -204,7 +214,8 @@ def test_compressor(visitor: Visitor, prefix: str) -> None:
 
 
 @pytest.mark.works_with(
-    "django-cms", "A page with the toolbar finds its files, and what it builds on STATIC_URL."
+    "django-cms",
+    "A page with the toolbar finds its files, including those whose addresses are built from `STATIC_URL`.",
 )
 def test_cms(visitor: Visitor, prefix: str) -> None:
     assert len(visitor.files("/lakes/")) > 1

@@ -54,7 +54,7 @@ def lake(**fields: Any) -> Any:
     return Lake.objects.create(**fields)
 
 
-@pytest.mark.works_with("easy-thumbnails", "A thumbnail is stored where its address says, and made once.")
+@pytest.mark.works_with("easy-thumbnails", "A thumbnail is stored at its address, and created once.")
 def test_easy_thumbnails(site: SiteOnS3) -> None:
     from easy_thumbnails.files import get_thumbnailer
 
@@ -70,8 +70,8 @@ def test_easy_thumbnails(site: SiteOnS3) -> None:
 
 @pytest.mark.works_with(
     "django-filer",
-    "An uploaded picture, its copy and its icons are found; filer takes the bucket from"
-    " AWS_STORAGE_BUCKET_NAME or from FILER_STORAGES.",
+    "Pages find an uploaded picture, its copy, and its icons; filer takes the bucket from"
+    " `AWS_STORAGE_BUCKET_NAME` or `FILER_STORAGES`.",
 )
 def test_filer(site: SiteOnS3) -> None:
     from filer.models import Image as FilerImage
@@ -88,7 +88,7 @@ def test_filer(site: SiteOnS3) -> None:
 
 
 @pytest.mark.works_with(
-    "sorl-thumbnail", "Two calls make one file, and a third after its database is empty, too."
+    "sorl-thumbnail", "Three calls create one file, even if its database is emptied before the third."
 )
 def test_sorl(site: SiteOnS3, monkeypatch: pytest.MonkeyPatch) -> None:
     from sorl.thumbnail import default, get_thumbnail
@@ -103,7 +103,7 @@ def test_sorl(site: SiteOnS3, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.works_with(
-    "django-imagekit", "A spec's file is made when a page shows it, and found on the next page."
+    "django-imagekit", "A spec creates its file when a page shows it, and the next page finds it."
 )
 def test_imagekit(site: SiteOnS3) -> None:
     from works_with.models import Lake
@@ -114,7 +114,9 @@ def test_imagekit(site: SiteOnS3) -> None:
     assert len(keys(site)) == 2
 
 
-@pytest.mark.works_with("django-versatileimagefield", "Sized and filtered pictures are found, and made once.")
+@pytest.mark.works_with(
+    "django-versatileimagefield", "Pages find resized and filtered pictures, each created once."
+)
 def test_versatileimagefield(site: SiteOnS3) -> None:
     row = lake(versatile=upload())
     for field in (row.versatile, type(row).objects.get(pk=row.pk).versatile):
@@ -124,7 +126,7 @@ def test_versatileimagefield(site: SiteOnS3) -> None:
     assert len(keys(site)) == 4  # the picture, its inverse, and one of each size
 
 
-@pytest.mark.works_with("django-stdimage", "Variations are found, and go with their picture.")
+@pytest.mark.works_with("django-stdimage", "Pages find the variations, and deleting a picture deletes them.")
 def test_stdimage(site: SiteOnS3) -> None:
     row = type(row := lake(standard=upload())).objects.get(pk=row.pk)
     assert size(row.standard.small.url) == (60, 30)
@@ -135,7 +137,7 @@ def test_stdimage(site: SiteOnS3) -> None:
     assert keys(site) == []
 
 
-@pytest.mark.works_with("django-pictures", "Every address of the <picture> element is found.")
+@pytest.mark.works_with("django-pictures", "Every address of the `<picture>` element works.")
 def test_pictures(site: SiteOnS3) -> None:
     row = lake(picture=upload())
     made = row.picture.get_picture_files_list()
@@ -145,7 +147,7 @@ def test_pictures(site: SiteOnS3) -> None:
     assert len(keys(site)) == 1 + len(made)
 
 
-@pytest.mark.works_with("django-image-cropping", "A cropped thumbnail of easy-thumbnails is found.")
+@pytest.mark.works_with("django-image-cropping", "Pages find a cropped thumbnail of easy-thumbnails.")
 def test_image_cropping(site: SiteOnS3) -> None:
     row = lake(plain=upload(), cropping="10,10,70,50")
     page = Template('{% load cropping %}{% cropped_thumbnail row "cropping" %}')

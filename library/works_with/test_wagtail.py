@@ -11,7 +11,7 @@ SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="70" height="50"><rect wid
 
 
 @pytest.mark.works_with(
-    "wagtail", "An SVG and its rendition have the type that `<img>` needs, and are no pages."
+    "wagtail", "An SVG and its rendition have the type that `<img>` needs, and don't open as pages."
 )
 def test_wagtail_svg(s3_site: MakeSite) -> None:
     from wagtail.images.models import Image

@@ -44,7 +44,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.works_with(
-    "celery", "Forty saves by processes and by eight threads at once while S3 is slow: none is lost."
+    "celery", "Four processes, or eight threads, save 40 files while S3 is slow, and lose none."
 )
 @pytest.mark.parametrize(("pool", "workers"), [("prefork", 4), ("threads", 8)])
 def test_no_task_of_celery_is_lost(pool: str, workers: int, s3_site: MakeSite, tmp_path: Path) -> None:
@@ -79,9 +79,11 @@ WORDS = {
 
 
 @pytest.mark.works_with(
-    "gevent", "Uploads under gunicorn's gevent worker, with the time limits of a request."
+    "gevent", "Users upload through gunicorn's gevent worker, within a request's time limits."
 )
-@pytest.mark.works_with("uvicorn", "Uploads, with the time limits of a request in sync and async views.")
+@pytest.mark.works_with(
+    "uvicorn", "Users upload through sync and async views, within a request's time limits."
+)
 @pytest.mark.parametrize("server", WORDS)
 def test_servers_save_and_tell_visitors_from_background_work(
     server: str, s3_site: MakeSite, tmp_path: Path

@@ -1,6 +1,6 @@
-"""System checks of what STORAGES says about S3: no network, no credentials, nothing that must be running.
+"""System checks of the storages on S3. They need no network, no credentials, and no running service.
 
-They look at the real target, also with USE_S3="local": a name is wrong long before it is used.
+They check the real target, even with USE_S3="local", to find a wrong name long before a deploy uses it.
 """
 
 import os
@@ -23,7 +23,9 @@ from s3kit.options import MAX_EXPIRE, conf, is_origin
 TAG = "s3kit"
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
-# What botocore takes for a region.
+# Tutorials for django-storages set this: the host name of one bucket, which all storages would share.
+_S3_HOST = re.compile(r"(^|\.)s3[.-]([a-z0-9.-]+\.)?amazonaws\.(com|com\.cn|eu)/?$")
+# What botocore accepts as a region.
 _LABEL = re.compile(r"(?![0-9]+$)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _DISTRIBUTION = re.compile(r"arn:(aws[a-z-]*):cloudfront::[0-9]{12}:distribution/[A-Z0-9]+")
 _DISTRIBUTION_EXAMPLE = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
@@ -32,15 +34,15 @@ _DISTRIBUTION_EXAMPLE = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFG
 @register(TAG)
 def check_order(**_kwargs: Any) -> list[CheckMessage]:
     """Check that the library's collectstatic comes before Django's."""
-    # Names of apps, not entries: an entry may be the path of a configuration.
+    # Names of apps, because an entry of INSTALLED_APPS may be the path of a configuration.
     names = [config.name for config in apps.get_app_configs()]
     theirs = "django.contrib.staticfiles"
     if theirs in names and "s3kit" in names[names.index(theirs) :]:
         return [
             Error(
-                f"INSTALLED_APPS lists 's3kit' after {theirs!r}, whose collectstatic then runs instead of the"
+                f"INSTALLED_APPS lists 's3kit' after {theirs!r}, so Django's collectstatic runs instead of the"
                 " library's.",
-                hint=f"Move 's3kit' before {theirs!r}.",
+                hint=f"Move 's3kit' above {theirs!r}.",
                 id="s3kit.E012",
             )
         ]
@@ -49,10 +51,10 @@ def check_order(**_kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_storages(**_kwargs: Any) -> list[CheckMessage]:
-    """Check the entries of STORAGES that are on S3."""
+    """Check the storages on S3."""
     try:
         return _off() if conf.use_s3 is False else all_checks(later=conf.is_local)
-    except ImproperlyConfigured as error:  # USE_S3 itself, or an entry of STORAGES that can't be imported
+    except ImproperlyConfigured as error:  # from USE_S3, or an entry of STORAGES that can't be imported
         return [Error(str(error), id="s3kit.E014")]
 
 
@@ -69,8 +71,8 @@ def check_csp(**_kwargs: Any) -> list[CheckMessage]:
 def _off() -> list[CheckMessage]:
     return [
         Warning(
-            f"USE_S3 is off, but STORAGES[{alias!r}] is on S3, and files go there.",
-            hint="Put a storage on disk in its place, or remove USE_S3.",
+            f"USE_S3 is False, but STORAGES[{alias!r}] is on S3, so its files go there.",
+            hint="Set it to a storage on disk, or remove USE_S3.",
             id="s3kit.W011",
         )
         for alias in s3_aliases()
@@ -78,9 +80,9 @@ def _off() -> list[CheckMessage]:
 
 
 def all_checks(*, later: bool = False) -> list[CheckMessage]:
-    """Return what is wrong with the entries of STORAGES and what they share.
+    """Return what is wrong with the storages on S3 and their shared settings.
 
-    `later`: the real target is not used yet, so that it may lack a bucket, a region and the site's origins.
+    With `later`, the real target is not in use yet, so its bucket, its region, and the site's origins may be missing.
     """
     found: list[CheckMessage] = []
     locations: list[Location] = []
@@ -100,7 +102,7 @@ def all_checks(*, later: bool = False) -> list[CheckMessage]:
     found += _origins(locations, later=later)
     found += _trusted_accounts()
     found += _permission()
-    # What several storages share is one line and not one for each.
+    # A problem that several storages share appears once.
     return list({(check.id, check.msg): check for check in found}.values())
 
 
@@ -114,9 +116,9 @@ def _storage(alias: str, storage: Any, location: Location) -> Iterator[CheckMess
     yield from _owner(alias, location)
     if location.is_open and encryption.is_kms(location.target.encryption):
         yield Error(
-            f"STORAGES[{alias!r}] is encrypted with a key of KMS, and visitors read it without a signature, which S3"
-            " rejects.",
-            hint="Set its option encryption to 'AES256', or let only CloudFront in by cloudfront_distribution.",
+            f"STORAGES[{alias!r}] is encrypted with a KMS key, and S3 rejects visitors who read such files without a"
+            " signature.",
+            hint="Set its option encryption to 'AES256', or set cloudfront_distribution.",
             id="s3kit.E017",
         )
     if location.kind == "media":
@@ -133,7 +135,7 @@ def _missing(alias: str, location: Location) -> Iterator[CheckMessage]:
     if not location.target.region:
         yield Error(
             f"STORAGES[{alias!r}] has no region.",
-            hint="Set AWS_S3_REGION_NAME, or the option region_name, to the bucket's, as in eu-central-1.",
+            hint="Set AWS_S3_REGION_NAME or the option region_name, for example to eu-central-1.",
             id="s3kit.E002",
         )
 
@@ -142,22 +144,22 @@ def _region(location: Location) -> Iterator[CheckMessage]:
     region = location.target.region
     if not region:
         return
-    if location.target.endpoint:  # other servers have regions of their own: auto, nyc3, us-west-004
+    if location.target.endpoint:  # other servers have other regions: auto, nyc3, us-west-004
         if not _LABEL.fullmatch(region):
             yield Error(
-                f"The region {region!r} cannot be one: only letters, digits and - are allowed.",
-                hint="Its server's documentation names it; many take us-east-1.",
+                f"The region {region!r} is not a valid name of a region.",
+                hint="Use the region in the server's documentation. Many servers accept us-east-1.",
                 id="s3kit.E002",
             )
         return
     near = regions.suggestion(region)
-    hint = f"Did you mean {near}?" if near else "AWS's list of regions names them, as in eu-central-1."
+    hint = f"Did you mean {near}?" if near else "Choose one of AWS's list of regions, such as eu-central-1."
     for problem in regions.problems(region):
         yield Error(f"The region {region!r} {problem.message}.", hint=hint, id="s3kit.E002")
     if not regions.problems(region) and not regions.is_known(region):
         yield Warning(
-            f"The region {region!r} is not among those that the library knows.",
-            hint=f"{hint} If AWS has opened it since, silence this check.",
+            f"The library does not know the region {region!r}.",
+            hint=f"{hint} If the region is new, silence this check.",
             id="s3kit.W001",
         )
 
@@ -169,12 +171,18 @@ def _bucket(location: Location) -> Iterator[CheckMessage]:
 
 def _custom_domain(alias: str, location: Location) -> Iterator[CheckMessage]:
     domain = location.custom_domain
-    if domain and not _HOST.fullmatch(domain):
+    if _S3_HOST.search(domain):
+        yield Error(
+            f"STORAGES[{alias!r}]: the custom_domain {domain!r} is the address of a bucket, not of a CDN.",
+            hint="Leave out custom_domain and AWS_S3_CUSTOM_DOMAIN: without them, links go to the bucket.",
+            id="s3kit.E004",
+        )
+    elif domain and not _HOST.fullmatch(domain):
         host = urlsplit(domain.strip()).netloc or domain.strip().split("/")[0]
         example = host if _HOST.fullmatch(host) else "static.example.com"
         yield Error(
-            f"STORAGES[{alias!r}]: the custom_domain {domain!r} is not a bare host name.",
-            hint=f"Leave out scheme, path, slashes and spaces, as in {example}",
+            f"STORAGES[{alias!r}]: the custom_domain {domain!r} is not a host name.",
+            hint=f"Leave out the scheme, path, slashes, and spaces: {example}",
             id="s3kit.E004",
         )
 
@@ -186,8 +194,8 @@ def _distribution(alias: str, location: Location) -> Iterator[CheckMessage]:
     match = _DISTRIBUTION.fullmatch(arn)
     if not match:
         yield Error(
-            f"The cloudfront_distribution {arn!r} is not the ARN of a distribution.",
-            hint=f"It looks like {_DISTRIBUTION_EXAMPLE}",
+            f"The cloudfront_distribution {arn!r} is not the ARN of a CloudFront distribution.",
+            hint=f"An ARN looks like {_DISTRIBUTION_EXAMPLE}",
             id="s3kit.E011",
         )
     elif region and not regions.problems(region):
@@ -196,14 +204,14 @@ def _distribution(alias: str, location: Location) -> Iterator[CheckMessage]:
         if match[1] != partition(region):
             yield Error(
                 f"The cloudfront_distribution is in the partition {match[1]!r}, but the region {region} is in"
-                f" {partition(region)!r}: neither knows the other's accounts.",
-                hint="Name a distribution of the buckets' own partition.",
+                f" {partition(region)!r}. The two have separate accounts.",
+                hint="Use a distribution in the partition of the buckets.",
                 id="s3kit.E011",
             )
     if location.kind == "static" and not location.custom_domain:
         yield Warning(
-            f"STORAGES[{alias!r}]: only CloudFront may read its files, but pages link to the bucket.",
-            hint="Set its custom_domain to the distribution's domain name.",
+            f"STORAGES[{alias!r}]: only CloudFront may read the files, but pages link to the bucket.",
+            hint="Set custom_domain to the distribution's domain name.",
             id="s3kit.W007",
         )
 
@@ -215,29 +223,28 @@ def _endpoint(alias: str, location: Location) -> Iterator[CheckMessage]:
     parts = _split(url)
     if parts is None:
         yield Error(
-            f"The endpoint_url {url!r} is not a scheme and a host, with or without a port.",
-            hint="Write it as https://s3.example.com or http://127.0.0.1:9000: no path, query or password.",
+            f"The endpoint_url {url!r} is not a scheme and a host, with an optional port.",
+            hint="Write https://s3.example.com or http://127.0.0.1:9000, without a path, query, or password.",
             id="s3kit.E008",
         )
         return
     host = parts.hostname or ""
     if location.bucket and host.startswith(f"{location.bucket}."):
         yield Error(
-            f"STORAGES[{alias!r}]: the endpoint_url {url!r} names the bucket, which belongs into the path.",
-            hint=f"Leave the bucket out: {parts.scheme}://{parts.netloc.split('.', 1)[1]}",
+            f"STORAGES[{alias!r}]: the endpoint_url {url!r} includes the bucket, which the library adds to the path.",
+            hint=f"Leave out the bucket: {parts.scheme}://{parts.netloc.split('.', 1)[1]}",
             id="s3kit.E009",
         )
     if re.search(r"\.amazonaws\.(com|com\.cn|eu)$", host):
         yield Warning(
-            f"The endpoint_url {url!r} is AWS itself, where buckets belong into the host name; on an endpoint"
-            " they go into the path.",
-            hint="Leave endpoint_url out: the region says where AWS is.",
+            f"The endpoint_url {url!r} is AWS. With an endpoint_url, the bucket is in the path, but AWS needs it in the"
+            " host name.",
+            hint="Leave out endpoint_url. The region is enough for AWS.",
             id="s3kit.W008",
         )
     if parts.scheme == "http" and host not in LOOPBACK and not settings.DEBUG:
         yield Warning(
-            f"The endpoint_url {url!r} is plain http: uploads, and links that open private ones, can be read"
-            " on their way.",
+            f"The endpoint_url {url!r} is plain HTTP, so others on the network can read uploads and signed links.",
             hint="Use https.",
             id="s3kit.W005",
         )
@@ -248,22 +255,22 @@ def _provider(location: Location) -> Iterator[CheckMessage]:
     names = [each.name for each in providers.PROVIDERS]
     if target.provider_name not in {"", *names}:
         yield Error(
-            f"The provider {target.provider_name!r} is not known.",
-            hint=f"Set AWS_S3_PROVIDER to one of {', '.join(names)}, or leave it out.",
+            f"The library does not know the provider {target.provider_name!r}.",
+            hint=f"Set AWS_S3_PROVIDER to one of these, or leave it out: {', '.join(names)}.",
             id="s3kit.E019",
         )
     meant = providers.region(target.endpoint, target.provider_name)
     if meant and target.region != meant:
         yield Warning(
-            f"The region {target.region!r} is not that of the endpoint_url {target.endpoint!r} of"
-            f" {target.provider.title}, which is {meant}.",
+            f"The region is {target.region!r}, but the endpoint_url {target.endpoint!r} of {target.provider.title}"
+            f" needs {meant}.",
             hint=f"Set AWS_S3_REGION_NAME to {meant}, or leave it out.",
             id="s3kit.W013",
         )
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of an endpoint's address, or nothing where it is not one."""
+    """Return the parts of an endpoint's URL, or None if it is not one."""
     try:
         parts = urlsplit(url)
         bare = f"{parts.scheme}://{parts.netloc}"
@@ -284,8 +291,8 @@ def _owner(alias: str, location: Location) -> Iterator[CheckMessage]:
     owner = location.target.owner
     if owner and not re.fullmatch(r"[0-9]{12}", owner):
         yield Error(
-            f"STORAGES[{alias!r}]: the expected_bucket_owner {owner!r} is not an account's number.",
-            hint="It has 12 digits, without hyphens: aws sts get-caller-identity shows it.",
+            f"STORAGES[{alias!r}]: the expected_bucket_owner {owner!r} is not an account ID.",
+            hint="An account ID has 12 digits and no hyphens. `aws sts get-caller-identity` prints yours.",
             id="s3kit.E010",
         )
 
@@ -294,8 +301,8 @@ def _trusted_accounts() -> Iterator[CheckMessage]:
     for account in conf.trusted_accounts:
         if not re.fullmatch(r"[0-9]{12}", account):
             yield Error(
-                f"AWS_TRUSTED_ACCOUNTS names {account!r}, which is not an account's number.",
-                hint="List numbers of 12 digits, without hyphens, as texts: ['123456789012'].",
+                f"AWS_TRUSTED_ACCOUNTS has {account!r}, which is not an account ID.",
+                hint="List IDs of 12 digits, without hyphens, as strings: ['123456789012'].",
                 id="s3kit.E016",
             )
 
@@ -303,23 +310,22 @@ def _trusted_accounts() -> Iterator[CheckMessage]:
 def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessage]:
     if not (isinstance(location.expire, int) and 1 <= location.expire <= MAX_EXPIRE):
         yield Error(
-            f"STORAGES[{alias!r}]: querystring_expire is {location.expire!r}; S3 rejects links that live longer"
-            f" than {MAX_EXPIRE} seconds (7 days), or not at all.",
-            hint=f"Set it to 1 to {MAX_EXPIRE} seconds; 3600 is the default.",
+            f"STORAGES[{alias!r}]: querystring_expire is {location.expire!r}. S3 accepts only links that are valid for"
+            f" 1 to {MAX_EXPIRE} seconds (7 days).",
+            hint="Set it to a whole number of seconds in this range. The default is 3600.",
             id="s3kit.E007",
         )
     if storage.file_overwrite:
         yield Warning(
-            f"STORAGES[{alias!r}] has file_overwrite on: two users whose files have one name overwrite each"
-            " other's.",
-            hint="Turn it off, unless only code names the files.",
+            f"STORAGES[{alias!r}] has file_overwrite on, so users whose files have one name overwrite each other's.",
+            hint="Turn it off, unless your code chooses all names.",
             id="s3kit.W010",
         )
     if location.access == "public-read" and location.distribution and location.custom_domain:
         yield Warning(
-            f"STORAGES[{alias!r}]: access is public-read, but uploads are meant to come from CloudFront only:"
-            " each upload's ACL makes it public at the bucket's own address, past CloudFront.",
-            hint="Set access to public-policy (public through CloudFront) or to private.",
+            f"STORAGES[{alias!r}]: access is public-read, so each upload's ACL makes it public at the bucket's address,"
+            " too, but only CloudFront should read the bucket.",
+            hint="Set access to public-policy (public through CloudFront) or private.",
             id="s3kit.W006",
         )
     yield from _cloudfront_key(alias, storage.cloudfront_pair, location)
@@ -335,7 +341,7 @@ def _lasting_links(alias: str, storage: Any) -> Iterator[CheckMessage]:
     except ImproperlyConfigured as error:
         yield Error(
             f"STORAGES[{alias!r}] has links 'site'. {error}",
-            hint="Each storage that has lasting addresses needs a line in urls.py.",
+            hint="Add a line to urls.py for each storage with links 'site'.",
             id="s3kit.E020",
         )
 
@@ -347,12 +353,14 @@ def _permission() -> Iterator[CheckMessage]:
         rule()
     except ImproperlyConfigured as error:
         yield Error(
-            str(error), hint="Without the setting, staff may follow lasting addresses.", id="s3kit.E022"
+            str(error),
+            hint="Correct the setting, or leave it out to let only staff follow these links.",
+            id="s3kit.E022",
         )
 
 
 def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
-    """Check that a browser sends the cookies, which the site sets, to the CDN."""
+    """Check that browsers send the cookies of the site to the CDN."""
     domain = location.cookie_domain.lower().removeprefix(".")
     called = f"STORAGES[{alias!r}] has links 'cookies'"
     hosts = [location.custom_domain] if location.custom_domain else []
@@ -361,25 +369,25 @@ def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
     wrong = fix = ""
     if not location.custom_domain:
         wrong, fix = (
-            "it has no custom_domain, which reads them",
-            "Set it to the distribution's, as in media.example.com.",
+            "it has no custom_domain to send them to",
+            "Set it to the distribution's domain name, such as media.example.com.",
         )
     elif not domain or not _HOST.fullmatch(domain) or "." not in domain:
         wrong = f"cloudfront_cookie_domain is {location.cookie_domain!r}"
-        fix = "Set AWS_CLOUDFRONT_COOKIE_DOMAIN to the domain that the site and the custom_domain share: example.com."
+        fix = "Set AWS_CLOUDFRONT_COOKIE_DOMAIN to the domain that the site and custom_domain share: example.com."
     elif domain.endswith(("cloudfront.net", "amazonaws.com")):
-        wrong = f"browsers take no cookie for {domain}, which AWS's customers share"
-        fix = "Give the distribution a name of the site's own domain, as in media.example.com."
+        wrong = f"browsers reject cookies for {domain}, which AWS's customers share"
+        fix = "Give the distribution a name in the site's own domain, such as media.example.com."
     elif outside:
         wrong = f"{outside[0]} is not part of cloudfront_cookie_domain {domain!r}"
-        fix = "Site and custom_domain must be siblings, such as www.example.com and media.example.com of example.com."
+        fix = "Use one domain for the site and custom_domain: www.example.com and media.example.com are in example.com."
     if wrong:
         yield Error(f"{called}, but {wrong}.", hint=fix, id="s3kit.E021")
     if "s3kit.links.cookies.CookiesMiddleware" not in settings.MIDDLEWARE:
         yield Warning(
-            f"{called}, and nothing sets the cookies on pages.",
-            hint="Add 's3kit.links.cookies.CookiesMiddleware' to MIDDLEWARE, or silence this check if your views"
-            " call s3kit.links.set_cookies().",
+            f"{called}, but nothing sets the cookies.",
+            hint="Add 's3kit.links.cookies.CookiesMiddleware' to MIDDLEWARE. If your views call"
+            " s3kit.links.set_cookies(), silence this check.",
             id="s3kit.W020",
         )
 
@@ -387,18 +395,19 @@ def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
 def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> Iterator[CheckMessage]:
     named = dict(zip(("cloudfront_key_id", "cloudfront_key"), pair, strict=True))
     missing = [name for name, value in named.items() if not value]
-    if missing and location.custom_domain and location.access == "private":
+    signs = location.custom_domain and not _S3_HOST.search(location.custom_domain)
+    if missing and signs and location.access == "private":
         yield Error(
-            f"STORAGES[{alias!r}] has a custom_domain and is private, but its links cannot be signed:"
-            f" {' and '.join(missing)} missing.",
-            hint="Make a key pair for CloudFront and set both, or choose a public access.",
+            f"STORAGES[{alias!r}] is private and has a custom_domain, but its links can't be signed without"
+            f" {' and '.join(missing)}.",
+            hint="Create a key pair for CloudFront and set both, or set access to public-policy.",
             id="s3kit.E005",
         )
     elif len(missing) == 1:
         (there,) = (name for name in named if name not in missing)
         yield Warning(
-            f"{there} is set, but {missing[0]} is not: one without the other signs nothing.",
-            hint=f"Set {missing[0]} as well, or neither.",
+            f"{there} is set, but {missing[0]} is not. Signed links need both.",
+            hint=f"Set {missing[0]}, too, or neither.",
             id="s3kit.W004",
         )
     if named["cloudfront_key"]:
@@ -409,7 +418,7 @@ def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> It
         except (ValueError, ImproperlyConfigured) as error:
             yield Error(
                 str(error),
-                hint="openssl genrsa -out private.pem 2048; then set it to the output of base64 -w0 private.pem",
+                hint="Run `openssl genrsa -out private.pem 2048`. Set it to the output of `base64 -w0 private.pem`.",
                 id="s3kit.E006",
             )
 
@@ -420,9 +429,9 @@ def _shared_bucket(locations: list[Location]) -> Iterator[CheckMessage]:
         shared = (location.bucket, location.target.where) in private
         if location.kind == "static" and not location.distribution and location.bucket and shared:
             yield Warning(
-                f"The bucket {location.bucket!r} holds public static files and private uploads: only the resource"
-                f" {location.prefix}* in its policy stands between visitors and the uploads.",
-                hint="Give the uploads a bucket of their own, or let only CloudFront in by cloudfront_distribution.",
+                f"The bucket {location.bucket!r} has public static files and private uploads. A mistake in its policy,"
+                f" which opens {location.prefix}*, would open the uploads.",
+                hint="Move the uploads to another bucket, or set cloudfront_distribution.",
                 id="s3kit.W002",
             )
 
@@ -435,9 +444,9 @@ def _boto3_variables(locations: list[Location]) -> Iterator[CheckMessage]:
         if theirs and endpoints and theirs not in endpoints:
             shown = ", ".join(map(repr, sorted(endpoints)))
             yield Warning(
-                f"{variable} is {theirs!r}, but endpoint_url is {shown}: the site goes by the latter, and AWS's"
-                " own tools in the same shell by the former.",
-                hint=f"Unset {variable}, or set both alike.",
+                f"{variable} is {theirs!r}, but endpoint_url is {shown}. The site uses endpoint_url, but AWS's tools in"
+                f" the same shell use {variable}.",
+                hint=f"Unset {variable}, or give both the same value.",
                 id="s3kit.W003",
             )
 
@@ -446,15 +455,15 @@ def _origins(locations: list[Location], *, later: bool) -> Iterator[CheckMessage
     for origin in conf.origins if locations else ():
         if not is_origin(origin):
             yield Error(
-                f"{conf.origins_setting} names {origin!r}, which is not an origin.",
-                hint="Write a scheme and a host, with or without a port, as in https://www.example.com",
+                f"{conf.origins_setting} has {origin!r}, which is not an origin.",
+                hint="Write a scheme and a host, with an optional port: https://www.example.com",
                 id="s3kit.E015",
             )
     remote = [location for location in locations if not location.target.is_loopback]
     if remote and not conf.origins and not later and not settings.DEBUG:
         yield Warning(
-            "AWS_SITE_ORIGINS and CSRF_TRUSTED_ORIGINS name no origin, so no bucket allows the site's pages to"
-            " load fonts and JavaScript modules from it, to read uploads in scripts, or to send large ones to it.",
-            hint='Set AWS_SITE_ORIGINS = ["https://www.example.com"], as visitors\' browsers show it.',
+            "AWS_SITE_ORIGINS and CSRF_TRUSTED_ORIGINS are empty, so the buckets don't let the site's pages load fonts"
+            " and JavaScript modules, read uploads in scripts, or upload directly.",
+            hint='Set AWS_SITE_ORIGINS = ["https://www.example.com"] to the origins that browsers show.',
             id="s3kit.W009",
         )

@@ -1,12 +1,11 @@
-"""Where a page's files come from, as sources for a Content-Security-Policy, and what some pages may do besides.
+"""Content-Security-Policy sources for static files and uploads, and additional sources for some pages.
 
-The policy in the settings names three kinds of files by the words below, and the middleware has addresses put
-in their place. They are those that the storages give to pages, worked out without a request. Each ends at the
-prefix of its kind and not at the host: where one host serves static files and uploads (one bucket, an
-endpoint, one CDN), an upload is still no script.
+The policy in the settings contains the placeholders below, and the middleware replaces them with the URLs that the
+storages use in pages; this needs no request. Each source includes the prefix, not just the host: if one host serves
+both static files and uploads (the same bucket, endpoint, or CDN), an upload can't be used as a script.
 
-S3KIT_CSP_ADDITIONS adds sources for some pages: for other people's admin themes, editors and API pages, whose
-scripts have no nonces.
+S3KIT_CSP_ADDITIONS adds sources for some pages, such as third-party admin themes, editors, and API pages, whose scripts
+have no nonces.
 """
 
 import re
@@ -20,20 +19,19 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
 
-# The settings import this module, so it imports the storages, which read settings, where it needs them.
+# The settings import this module, so it imports the storages, which read settings, inside of functions.
 
 STATIC_FILES = "{static-files}"
 UPLOADS = "{uploads}"
-# The bucket itself, where a browser sends what it uploads past the site; a CDN's domain is for reading.
+# The bucket itself, to which browsers send direct uploads; a CDN's domain is for reading only.
 DIRECT_UPLOADS = "{direct-uploads}"
 
-# For S3KIT_CSP_ADDITIONS: what pages need whose scripts and styles are inline. Never for a whole site.
+# For S3KIT_CSP_ADDITIONS: sources for pages with inline scripts and styles. Never use it for a whole site.
 INLINE = {"script-src": ["'unsafe-inline'"], "style-src": ["'unsafe-inline'"]}
 
 _WORD = re.compile(r"\{[a-z-]+\}")
 
-# Directives, and those that browsers look at where a policy lacks one: CSP Level 3, 6.8.3. A directive comes after
-# those that it falls back on.
+# Directives and their fallbacks (CSP Level 3, 6.8.3). A directive comes after its fallbacks.
 DIRECTIVES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("base-uri", "form-action", "frame-ancestors"), ()),
     **dict.fromkeys(("script-src", "style-src", "img-src", "font-src", "media-src"), ("default-src",)),
@@ -45,15 +43,15 @@ DIRECTIVES: dict[str, tuple[str, ...]] = {
 }
 
 _SOURCE = re.compile(r"[^\s;,]+")
-# Beside one of these, browsers ignore 'unsafe-inline'.
+# If a directive has one of these, browsers ignore 'unsafe-inline'.
 _STRICTER = re.compile(r"'(?:nonce-.*|sha(?:256|384|512)-.*|strict-dynamic)'", re.IGNORECASE)
 
 
 def fill_in(policy: str) -> str:
-    """Return the policy with addresses instead of the three words.
+    """Return the policy with URLs instead of the three placeholders.
 
-    A word has none where the settings are wrong, of which the system checks and the storages themselves tell:
-    a directive without a source allows nothing.
+    With wrong settings, which system checks report, a placeholder is removed. A directive without a source allows
+    nothing.
     """
     addresses = {word: _addresses(word) for word in set(_WORD.findall(policy))}
     if not addresses:
@@ -78,29 +76,29 @@ def _addresses(word: str) -> tuple[str, ...]:
 def static_files() -> tuple[str, ...]:
     """Return the source of static files: their prefix on S3 or its CDN; the site itself for local files."""
     storage = _storages().get("staticfiles")
-    # With debug on, runserver serves them, as StaticStorage.url says.
+    # With DEBUG on, runserver serves them: see StaticStorage.url.
     if settings.DEBUG or storage is None:
-        return (_of_local(settings.STATIC_URL),)
+        return (_local_source(settings.STATIC_URL),)
     return (storage.address(),)
 
 
 def uploads() -> tuple[str, ...]:
     """Return the sources of uploads: their prefixes on S3 or its CDN; the site itself for local files.
 
-    The access makes no difference: a signature is in a link's query, which sources don't look at. Lasting
-    addresses are the site's own.
+    They don't depend on access: sources ignore the query string, which contains the signature. Lasting URLs are on the
+    site.
     """
     found = _storages()
     media = [storage for storage in found.values() if storage.kind == "media"]
     sources = ["'self'"] if any(storage.links == "site" for storage in media) else []
-    sources += [] if "default" in found else [_of_local(settings.MEDIA_URL)]
+    sources += [] if "default" in found else [_local_source(settings.MEDIA_URL)]
     return (*dict.fromkeys(sources), *(storage.address() for storage in media))
 
 
 def direct_uploads() -> tuple[str, ...]:
-    """Return where a browser may upload to: the media buckets, behind a CDN too; nothing for local files.
+    """Return the sources to which a browser may upload: the media buckets, even behind a CDN; none for local files.
 
-    Buckets that take no direct uploads are left out.
+    Buckets without direct uploads are left out.
     """
     from s3kit import clients
 
@@ -118,50 +116,49 @@ def _storages() -> dict[str, Any]:
     return s3_storages()
 
 
-def _of_local(url: str) -> str:
-    """Return the source of files that a server beside the site has: on the site's own host, or another."""
+def _local_source(url: str) -> str:
+    """Return the source of local files: the site itself, or the host in the URL."""
     return url if urlsplit(url).netloc else "'self'"
 
 
 def all_additions() -> dict[str, dict[str, list[str]]]:
     """Return S3KIT_CSP_ADDITIONS: for each path or name, sources by directive.
 
-    Raises ImproperlyConfigured for a key that would be every page, for what is no directive with sources, and for
-    what is no source.
+    Raises ImproperlyConfigured for a key that matches every page, and for an invalid key, directive, or source.
     """
     found: dict[str, dict[str, list[str]]] = {}
     for key, directives in (getattr(settings, "S3KIT_CSP_ADDITIONS", None) or {}).items():
         where = f"S3KIT_CSP_ADDITIONS[{key!r}]"
         if not key.strip("/"):
-            raise ImproperlyConfigured(f"{where} is every page: change the site's own policy instead.")
+            raise ImproperlyConfigured(f"{where} matches every page: change the site's own policy instead.")
         if "/" in key[1:] and not key.startswith("/"):
             raise ImproperlyConfigured(
-                f"{where} is no name of the URL configuration. Write a path as '/{key}'."
+                f"{where} is not a name in the URLconf. To match a path, write '/{key}'."
             )
         if not isinstance(directives, Mapping):
             raise ImproperlyConfigured(
-                f"{where} is {directives!r}: set it to a dict of directives, as csp.INLINE."
+                f"{where} is {directives!r}: set it to a dict of directives, such as csp.INLINE."
             )
         for name, sources in directives.items():
             if name not in DIRECTIVES:
                 allowed = ", ".join(sorted(DIRECTIVES))
-                raise ImproperlyConfigured(f"{where} names {name!r}. These can be added to: {allowed}.")
+                raise ImproperlyConfigured(f"{where} has {name!r}: choose one of {allowed}.")
             listed = [sources] if isinstance(sources, str) else [*sources]
             for source in listed:
                 if not isinstance(source, str) or not _SOURCE.fullmatch(source):
                     raise ImproperlyConfigured(
-                        f"{where}[{name!r}] has {source!r}: list each source by itself."
+                        f"{where}[{name!r}] has {source!r}: make each source a separate item."
                     )
             found.setdefault(key, {})[name] = listed
     return found
 
 
 def additions(request: HttpRequest) -> dict[str, list[str]]:
-    """Return what S3KIT_CSP_ADDITIONS adds to the policy of a request's page: sources by directive.
+    """Return the sources by directive that S3KIT_CSP_ADDITIONS adds for a request.
 
-    A key of the setting is a path that begins with a slash, and that covers what is below it if it ends in one
-    too; or a name from the URL configuration: of an app, of a namespace, or of a view with its namespaces. A
-    request that no view answered, as one that a middleware redirects, has a path only.
+    A key of the setting is a path that begins with a slash, which includes everything below it if it also ends in a
+    slash; or a name from the URLconf: of an app, of a namespace, or of a view with its namespaces. Only a path matches
+    a request that didn't reach a view, such as one that a middleware redirects.
     """
     names: set[str] = set()
     if match := request.resolver_match:
@@ -178,13 +175,13 @@ def additions(request: HttpRequest) -> dict[str, list[str]]:
 def widened(policy: str, more: Mapping[str, list[str]]) -> str:
     """Return the policy with more sources, each in its directive.
 
-    A directive that the policy lacks begins with the sources that browsers use in its place; where everything is
-    allowed without it, it is left out, because naming some sources would forbid the others. 'unsafe-inline' takes
-    the place of nonces and hashes, beside which browsers ignore it.
+    If the policy lacks the directive, it is added with the sources of its fallback. If it has no fallback either,
+    everything is allowed, and the directive is left out, because it would restrict the page. 'unsafe-inline' replaces
+    nonces and hashes, because with these, browsers ignore it.
     """
     if not more:
         return policy
-    if "," in policy:  # several policies, each of which a page must meet
+    if "," in policy:  # several policies, all of which apply
         return ", ".join(widened(each, more) for each in policy.split(","))
     found: dict[str, list[str]] = {}
     for name, *sources in map(str.split, filter(str.strip, policy.split(";"))):
@@ -199,9 +196,9 @@ def widened(policy: str, more: Mapping[str, list[str]]) -> str:
 
 
 class SourcesMiddleware:
-    """Add S3KIT_CSP_ADDITIONS to the policy that another middleware has set, and replace the three words in it.
+    """Add S3KIT_CSP_ADDITIONS to the policy that another middleware has set, and replace its placeholders.
 
-    Its place is before that one in MIDDLEWARE: django-csp's, or Django's own from 6.0 on.
+    In MIDDLEWARE, put it before that middleware: django-csp's, or Django's own (6.0 and later).
     """
 
     sync_capable = True
@@ -214,16 +211,16 @@ class SourcesMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        """Answer the request."""
+        """Return the response with the changed policy."""
         if self.is_async:
-            return self._answer(request)
-        return _filled_in(request, self.get_response(request))
+            return self._async_call(request)
+        return _with_sources(request, self.get_response(request))
 
-    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        return _filled_in(request, await self.get_response(request))
+    async def _async_call(self, request: HttpRequest) -> HttpResponseBase:
+        return _with_sources(request, await self.get_response(request))
 
 
-def _filled_in(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _with_sources(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     for header in ("Content-Security-Policy", "Content-Security-Policy-Report-Only"):
         if header in response:
             response[header] = fill_in(widened(response[header], additions(request)))

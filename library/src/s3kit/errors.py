@@ -1,4 +1,4 @@
-"""What stops a command on S3, as one line for a person: what happened, and what to do about it."""
+"""Turns an error of S3 into one line: what happened, and the fix. `s3kit.known_errors` has the texts."""
 
 import os
 import re
@@ -8,56 +8,42 @@ import botocore
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
+from s3kit import known_errors
 from s3kit.buckets import policies
+from s3kit.known_errors import Known
 from s3kit.naming import buckets as bucket_names
 
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN_KEY = {
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-_ELSEWHERE = {
-    "PermanentRedirect",
-    "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException",
-    "301",
-}
 _PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
-# How stores that know no DeleteObjects say so, or that they want a checksum which AWS no longer does.
+# What servers without DeleteObjects answer, and those that want a checksum that AWS no longer asks for.
 _NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
-# And how S3 rejects a whole list for one of its keys.
+# What S3 answers if it rejects a whole list because of one key.
 _BAD_KEY = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError", "MalformedXML"}
-_SIGN_IN = "sign in again (aws login, or aws sso login), or set the new keys"
-_NETWORK = "check the network, HTTPS_PROXY and the endpoint_url"
-# The first question of `plan` that S3 answers in words.
+# The first request of `plan` whose response has a body, and so a message.
 _FIRST_READ = "GetBucketEncryption"
-_OTHER_NAME = "choose another name in the option bucket_name"
+_OF_CODE = {code: known for known in reversed(known_errors.OF_S3) for code in known.codes}
 
 
 class StoppedError(Exception):
-    """What stops a command. The text says in a line what happened, and the fix."""
+    """What stops a command. The text says on one line what happened, and the fix."""
 
 
 def printable(line: str) -> str:
-    """Return a line with what a terminal would obey or not show in escaped form.
+    """Return a line in which characters that don't print are escaped.
 
-    Keys, policies and answers are other people's texts: ESC would rewrite the screen, a line break would add a
-    line, and marks of direction would show one key as another.
+    Other people write keys, policies, and responses: ESC could rewrite the screen, a line break could add a line,
+    and marks of direction could show one key as another.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 def printable_lines(text: str) -> str:
-    """Return lines with each as `printable` returns it."""
+    """Return the text with each line as `printable` returns it."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def of_s3() -> tuple[type[Exception], ...]:
-    """Return what `explain` explains: what botocore and obstore raise, and errors of the network."""
-    from obstore.exceptions import BaseError  # only where it is needed, for it takes time to import
+    """Return the exceptions that `explain` explains: botocore's, obstore's, and those of the network."""
+    from obstore.exceptions import BaseError  # imported late, because it takes time
 
     return (BotoCoreError, ClientError, BaseError, OSError)
 
@@ -65,10 +51,10 @@ def of_s3() -> tuple[type[Exception], ...]:
 def explain(
     error: Exception, bucket: str = "", *, role: str = "setup", operation: str = "ListObjectsV2"
 ) -> str:
-    """Return what happened to a bucket, if it was about one, and what to do, as one line.
+    """Return one line: what happened, to which bucket, and the fix.
 
-    `role` is the one whose policy holds the rights that were missing; `operation` is what obstore was asked
-    for, since its errors don't say so.
+    `role` is the role whose policy has the missing permission. `operation` is the operation that failed, which
+    obstore's errors don't name.
     """
     about = f"{bucket}: " if bucket else ""
     if isinstance(error, StoppedError):
@@ -86,32 +72,32 @@ def explain(
         text = f"{f'{error.filename}: ' if error.filename else ''}{error.strerror}."
     else:
         asked = re.search(r"https?://[^/\s]+", str(error))
-        text = f"{about}S3 does not answer{f' at {asked[0]}' if asked else ''} ({reason(error)}): {_NETWORK}."
+        where = f" at {asked[0]}" if asked else ""
+        text = about + known_errors.NO_ANSWER.line(where=where, reason=reason(error))
     return printable(" ".join(text.split()))
 
 
 def on_local_server(text: str) -> str:
-    """Return a message with the fix that works on the local S3 server.
+    """Return a message with the fix for the local S3 server.
 
-    Its root sets up the buckets there, and gives the site's key the rights of `s3 policy` as well.
+    `s3 apply --local` sets up its buckets, and gives the site's key the permissions that `s3 policy` prints.
     """
-    text = re.sub(r"attach what `manage.py s3 policy --role \w+` prints", "run `manage.py s3 apply`", text)
-    text = re.sub(
-        r"(allow \S+ on \S+|give them no more than): see `manage.py s3 policy --role \w+`",
-        "run `manage.py s3 apply`",
-        text,
+    printed, allow = (
+        re.escape(known_errors.POLICY).replace(r"\{role\}", r"\w+"),
+        r"allow \S+ on \S+: see `[^`]+`",
     )
+    text = re.sub(f"{printed}|{allow}", "run `manage.py s3 apply`", text)
     return re.sub(r"`manage\.py s3 apply( --[a-z-]+)?`", r"`manage.py s3 apply\1 --local`", text)
 
 
 def code(error: BaseException) -> str:
-    """Return S3's own code of an error of botocore or obstore, else its HTTP status, else ""."""
+    """Return S3's code of an error of botocore or obstore, or else its HTTP status, or else ""."""
     if isinstance(error, ClientError):
         return str(error.response["Error"].get("Code", ""))
     text = str(error)
     if found := re.search(r"<Code>\s*([^<\s]+)\s*</Code>", text):
         return found[1]
-    if "redirect without LOCATION" in text:  # obstore keeps S3's answer to itself
+    if "redirect without LOCATION" in text:  # obstore does not pass S3's response on
         return "PermanentRedirect"
     if found := re.search(r"status code: (\d{3}[^:<\n]*)", text):
         return found[1].strip()
@@ -119,20 +105,20 @@ def code(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Return the code of an error, or where it has none, its text in a line without obstore's details."""
+    """Return the code of an error, or if it has none, its text on one line without obstore's details."""
     if found := code(error):
         return found
     text = str(error) or type(error).__name__
-    # The last part of obstore's first line says least: "error sending request". What is below tells why.
+    # obstore's first line ends with "error sending request". The lines below give the reason.
     first = text.split("\n")[0].rpartition(" - ")[2]
     inner = re.findall(r'"([^"\n]*(?:error|refused|reset|closed|failed|timed out)[^"\n]*)"', text)
     return ", ".join(dict.fromkeys(inner))[:300] or first[:300]
 
 
 def certificate(error: BaseException) -> tuple[str, str] | None:
-    """Return what is wrong with the certificate of a server, and the fix; None for any other error.
+    """Return what is wrong with a server's certificate, and the fix; None for any other error.
 
-    What botocore takes obstore may not: a certificate that signs itself and says that it is an authority's.
+    obstore rejects a certificate that botocore accepts: a self-signed one that is marked as an authority's.
     """
     text = str(error)
     of_botocore = isinstance(error, exceptions.SSLError) and re.search("(?i)certificate|doesn't match", text)
@@ -141,50 +127,33 @@ def certificate(error: BaseException) -> tuple[str, str] | None:
     asked = re.search(r"https://[^/\s]+", text)
     bundle = os.environ.get("AWS_CA_BUNDLE")
     where = f"AWS_CA_BUNDLE, which is {bundle}" if bundle else "AWS_CA_BUNDLE, which is not set"
-    for pattern, why, fix in (
-        (
-            "CaUsedAsEndEntity",
-            "it is an authority's own, self-signed",
-            "make an authority that signs one for the server, as mkcert does, and name the authority's"
-            f" certificate in {where}",
-        ),
-        ("[Ee]xpired", "it has expired", "renew it"),
-        ("NotValidYet|not yet valid", "it is not valid yet", "correct the clock of this machine"),
-        ("NotValidForName|doesn't match|mismatch", "it is another host's", "correct the endpoint_url"),
-        ("NO_CERTIFICATE", "there is none to compare it with", f"correct {where}"),
-        (
-            "",
-            "nothing that this machine trusts has signed it",
-            f"name the certificate of its authority in {where}",
-        ),
-    ):
-        if re.search(pattern, text):
-            return f"the certificate of {asked[0] if asked else 'the server'} is rejected, because {why}", fix
-    return None
+    found = next(each for each in known_errors.CERTIFICATES if each.pattern.search(text))
+    rejected = known_errors.REJECTED.format(server=asked[0] if asked else "the server", text=found.text)
+    return rejected, found.fix.format(bundle=where)
 
 
 def is_taken(error: BaseException) -> bool:
-    """Tell whether S3 rejected an upload with If-None-Match: the key is taken, or another upload is at work."""
+    """Return whether S3 rejected an upload with If-None-Match: the key exists, or another upload is writing it."""
     return code(error) in {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether another try may go well: there was no answer, or one that says so."""
+    """Return whether another try may succeed: S3 gave no response, or a temporary error."""
     return code(error).split(" ")[0] in _PASSING
 
 
 def is_not_implemented(error: BaseException) -> bool:
-    """Tell whether the server does not know what it was asked for."""
+    """Return whether the server does not have the operation."""
     return code(error).startswith(("NotImplemented", "501"))
 
 
 def rejects_lists(error: ClientError) -> bool:
-    """Tell whether a server has no DeleteObjects, or rejects a whole list for one of its keys."""
+    """Return whether a server has no DeleteObjects, or rejects a whole list because of one key."""
     return code(error) in _NO_BULK | _BAD_KEY
 
 
 def is_clock(error: ClientError) -> bool:
-    """Tell whether S3, or STS, rejected a request because this machine's clock is off."""
+    """Return whether S3 or STS rejected a request because this machine's clock is wrong."""
     found = error.response["Error"]
     return found.get("Code") == "RequestTimeTooSkewed" or (
         found.get("Code") in {"SignatureDoesNotMatch", "InvalidSignatureException"}
@@ -195,90 +164,43 @@ def is_clock(error: ClientError) -> bool:
 
 def _of_s3(error: ClientError, bucket: str, role: str) -> str:
     found = error.response["Error"]
-    name, message = str(found.get("Code")), str(found.get("Message", "")).rstrip(".")
-    about = f"{bucket}: " if bucket else ""
-    if is_clock(error):
-        server = f": there it is {found['ServerTime']}" if found.get("ServerTime") else ""
-        return f"The clock of this machine is off by more than S3 accepts (15 minutes){server}. Correct it."
-    if name in _EXPIRED:
-        return f"The credentials have expired ({name}): {_SIGN_IN}."
-    if name in _UNKNOWN_KEY:
-        return (
-            f"AWS does not accept the credentials ({name}): correct AWS_ACCESS_KEY_ID,"
-            " AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or AWS_PROFILE."
-        )
-    if name == "InvalidBucketName" and (wrong := bucket_names.problems(bucket)):
-        return (
-            f"{about}the name {wrong[0].message}: {_OTHER_NAME}, such as {bucket_names.suggestion(bucket)}."
-        )
-    if name == "BucketAlreadyExists":
-        return f"{about}this name belongs to another account: {_OTHER_NAME}."
-    if name in _ELSEWHERE:
-        headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
-        region = found.get("Region") or headers.get("x-amz-bucket-region") or "another region"
-        return (
-            f"{about}the bucket is in {region}: correct AWS_S3_REGION_NAME or the option region_name, or"
-            f" {_OTHER_NAME}."
-        )
-    if name == "NoSuchBucket":
-        return (
-            f"{about}there is no such bucket: create it with `manage.py s3 apply`, or correct the option"
-            " bucket_name and the region."
-        )
-    if name == "OperationAborted":
-        return f"{about}somebody else is changing it (OperationAborted): run this again in a minute."
-    if name == "TooManyBuckets":
-        return f"{about}the account has as many buckets as it may: delete one, or ask AWS for more."
-    if name in {"AccessDenied", "403", "AllAccessDisabled"}:
-        return about + _denied(error.operation_name, message, role)
-    return f"{about}{error.operation_name} failed: {name}: {message}."
+    code, message = str(found.get("Code")), str(found.get("Message", "")).rstrip(".")
+    known = known_errors.CLOCK if is_clock(error) else _OF_CODE.get(code)
+    about, wrong = f"{bucket}: " if bucket else "", bucket_names.problems(bucket)
+    if known is None or (code == "InvalidBucketName" and not wrong):
+        return f"{about}{known_errors.FAILED.format(operation=error.operation_name, code=code, message=message)}."
+    headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+    fields = {
+        "code": code,
+        "message": message,
+        "operation": error.operation_name,
+        "role": role,
+        "region": found.get("Region") or headers.get("x-amz-bucket-region") or "another region",
+        "problem": wrong[0].message if wrong else "",
+        "suggestion": bucket_names.suggestion(bucket),
+        "server_time": f" (S3's is at {found['ServerTime']})" if found.get("ServerTime") else "",
+    }
+    if known is known_errors.DENIED:
+        known, fields["action"] = _denied(error.operation_name, message)
+    return (about if known.of_bucket else "") + known.line(**fields)
 
 
-def _denied(operation: str, message: str, role: str) -> str:
+def _denied(operation: str, message: str) -> tuple[Known, str]:
     action = policies.action(operation)
     if "BlockPublicPolicy" in message or "BlockPublicAcls" in message:
-        return (
-            f"Block Public Access rejected {operation}. Where the bucket's own is lifted, that is the"
-            " account's or the organization's: have it lifted, or set access to 'private' and a"
-            " cloudfront_distribution, which need nothing public."
-        )
+        return known_errors.BLOCKED, action
     if "explicit deny" in message:
-        return f"a policy denies these credentials {action} explicitly ({message}): change that policy."
+        return known_errors.DENIED_EXPLICITLY, action
     # S3 names the action to callers of the bucket's own account, and to others it says "Access Denied".
-    foreign = operation == _FIRST_READ and "not authorized to perform" not in message
-    whose = ", or the bucket belongs to another account" if foreign else ""
-    other = f", or {_OTHER_NAME}" if whose else ""
-    return (
-        f"these credentials lack {action}{whose}: attach what `manage.py s3 policy --role {role}`"
-        f" prints{other}."
-    )
+    if operation == _FIRST_READ and "not authorized to perform" not in message:
+        return known_errors.DENIED_FOREIGN, action
+    return known_errors.DENIED, action
 
 
 def _of_botocore(error: BotoCoreError) -> str:
-    text = str(error).rstrip(".")
-    match error:
-        case exceptions.NoCredentialsError():
-            return (
-                "No AWS credentials were found: set AWS_PROFILE, sign in (aws login, or aws sso login), or set"
-                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-            )
-        case exceptions.MissingDependencyException() if "botocore[crt]" in text:
-            return (
-                "The credentials come from `aws login`, and boto3 can't read them without awscrt: install"
-                " 'botocore[crt]' (uv add --dev 'botocore[crt]'), or sign in with aws sso login."
-            )
-        case exceptions.PartialCredentialsError():
-            return f"{text}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY both."
-        case exceptions.ProfileNotFound():
-            return f"{text}: correct AWS_PROFILE."
-        case (
-            exceptions.SSOError()
-            | exceptions.TokenRetrievalError()
-            | exceptions.LoginError()
-            | exceptions.CredentialRetrievalError()
-            | exceptions.RefreshWithMFAUnsupportedError()
-        ):
-            return f"The credentials could not be renewed ({text}): {_SIGN_IN}."
-        case exceptions.ConnectionError() | exceptions.HTTPClientError():
-            return f"{text}: {_NETWORK}."
-    return f"{text} (botocore {botocore.__version__})."
+    message = str(error).rstrip(".")
+    for known in known_errors.OF_BOTOCORE:
+        kinds = tuple(getattr(exceptions, name) for name in known.codes)
+        if isinstance(error, kinds) and (known is not known_errors.CRT or "botocore[crt]" in message):
+            return known.line(message=message)
+    return f"{message} (botocore {botocore.__version__})."

@@ -1,7 +1,7 @@
-"""Keeps a process that runs tests from real buckets, for `manage.py test` and for the pytest plugin.
+"""Keeps tests away from real buckets, for `manage.py test` and for the pytest plugin.
 
-No request of botocore or obstore leaves the machine, whatever the settings and the shell say, and what tests upload
-goes to a folder: the library's storages become storages on disk, those in STORAGES and those of file fields.
+botocore and obstore can't send requests to other machines, whatever the settings and the environment are. Uploads go to
+a local folder: the library's storages in STORAGES and in file fields are replaced with storages on disk.
 """
 
 import ipaddress
@@ -25,11 +25,11 @@ _OBSTORE = (
 
 
 class BlockedByTestsError(ConnectionError):
-    """A test tried to reach an address that is not on this machine."""
+    """A test tried to connect to another machine."""
 
 
-class Site(NamedTuple):
-    """What is replaced while tests run: STORAGES, and file fields with the storages that they were made with."""
+class Originals(NamedTuple):
+    """The site's own values that are replaced while tests run: STORAGES, and the storages of file fields."""
 
     storages: dict[str, Any]
     fields: list[tuple[Any, Any]]
@@ -37,7 +37,7 @@ class Site(NamedTuple):
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Isolate this process, and those that it starts, with a temporary folder for uploads."""
+    """Isolate this process and its child processes, with a temporary folder for uploads."""
     with tempfile.TemporaryDirectory(prefix="s3kit-tests-") as folder, ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, {TESTS_FOLDER: folder}))
         stack.enter_context(no_requests())
@@ -45,11 +45,11 @@ def isolated() -> Iterator[None]:
         yield
 
 
-_joined = ExitStack()  # whose patches stay until the process ends
+_joined = ExitStack()  # never closed: its patches stay until the process ends
 
 
 def join() -> None:
-    """Isolate this process if it belongs to a run of tests, as those of `manage.py test --parallel` do."""
+    """Isolate this process if it is part of an isolated test run, such as a worker of `manage.py test --parallel`."""
     folder = Path(os.environ.get(TESTS_FOLDER, ""))
     if os.environ.get(TESTS_FOLDER) and folder.is_dir():
         _joined.enter_context(no_requests())
@@ -73,7 +73,7 @@ def check_host(host: object, allowed: Collection[str] = ()) -> None:
 
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
-    check_host(parts.hostname)  # a proxy on this machine leads elsewhere
+    check_host(parts.hostname)  # even with a local proxy, which forwards to other machines
     proxy = getproxies().get(parts.scheme)
     if proxy and not proxy_bypass(parts.netloc):
         check_host(urlsplit(proxy).hostname)
@@ -81,7 +81,7 @@ def _check_url(url: str) -> None:
 
 @contextmanager
 def no_requests() -> Iterator[None]:
-    """Fail every request of botocore and obstore beyond this machine."""
+    """Block every request of botocore and obstore to another machine."""
     import obstore
     from botocore.httpsession import URLLib3Session
 
@@ -93,7 +93,7 @@ def no_requests() -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(URLLib3Session, "send", guarded_send))
-        # obstore's connections are not Python's: its requests are stopped where Python makes them.
+        # obstore doesn't use Python's sockets, so its Python functions are patched.
         for name in (f"{function}{end}" for function in _OBSTORE for end in ("", "_async")):
             if request := getattr(obstore, name, None):
                 stack.enter_context(patch.object(obstore, name, _guarded(request)))
@@ -116,30 +116,30 @@ def _obstore_url(store: Any) -> str | None:
     if isinstance(store, LocalStore | MemoryStore):
         return None
     config = getattr(store, "config", {})
-    # Without an endpoint, a store asks its provider.
+    # Without an endpoint, a store connects to its provider.
     return str(config.get("endpoint") or getattr(store, "url", None) or "https://s3.amazonaws.com")
 
 
 @contextmanager
-def on_disk(folder: Path) -> Iterator[Site]:
-    """Put the library's storages on disk, with uploads in this folder; yield what the site has instead."""
+def on_disk(folder: Path) -> Iterator[Originals]:
+    """Replace the library's storages with storages on disk, with uploads in this folder; yield the originals."""
     from django.conf import settings
     from django.test.utils import override_settings
 
     from s3kit.deployment import s3_aliases
 
-    site = Site(dict(settings.STORAGES), [])
-    tests = dict(site.storages)
+    originals = Originals(dict(settings.STORAGES), [])
+    tests = dict(originals.storages)
     for alias in s3_aliases():
-        tests[alias] = _entry(alias, site.storages[alias], folder)
+        tests[alias] = _entry(alias, originals.storages[alias], folder)
     with override_settings(STORAGES=tests, MEDIA_ROOT=str(folder), **plain_addresses):
         for field, storage in _file_fields():
-            site.fields.append((field, storage))
+            originals.fields.append((field, storage))
             field.storage = _same_on_disk(storage, folder)
         try:
-            yield site
+            yield originals
         finally:
-            for field, storage in site.fields:
+            for field, storage in originals.fields:
                 field.storage = storage
 
 
@@ -155,7 +155,7 @@ def _entry(alias: str, entry: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _file_fields() -> Iterator[tuple[Any, Any]]:
-    """Yield the file fields that were made with a storage of the library's, and that storage."""
+    """Yield the file fields that have one of the library's storages, and that storage."""
     from django.apps import apps
     from django.db.models import FileField
 
@@ -163,7 +163,7 @@ def _file_fields() -> Iterator[tuple[Any, Any]]:
 
     for model in apps.get_models(include_auto_created=True) if apps.models_ready else ():
         for field in model._meta.get_fields():
-            # The default storage is one by now that is on disk.
+            # Not fields with the default storage, which has already been replaced.
             if isinstance(field, FileField) and isinstance(field.storage, OnS3):
                 yield field, field.storage
 

@@ -1,4 +1,4 @@
-"""One release at a time: a lock that belongs to a database."""
+"""A lock in the database, so that only one release runs at a time."""
 
 import sqlite3
 import time
@@ -10,41 +10,41 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from s3kit.serving.databases import make_private
 
-# Any number will do that nothing else uses for an advisory lock in the same database.
+# Any number that no other advisory lock in the same database uses.
 KEY = zlib.crc32(b"manage.py release")
 
-_ASK_AGAIN_AFTER = 0.5  # seconds
+_RETRY_AFTER = 0.5  # seconds
 
 
 class LockedError(Exception):
-    """The lock was not free in time."""
+    """The lock was not released in time."""
 
 
 @contextmanager
-def locked(connection: BaseDatabaseWrapper, wait: float, tell: Callable[[], None]) -> Iterator[None]:
-    """Hold the lock of a database. It is released when this process ends, in whatever way.
+def locked(connection: BaseDatabaseWrapper, wait: float, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of a database. It is also released if this process is killed.
 
-    Calls `tell` once if it has to wait, for up to `wait` seconds, and then raises LockedError. The lock is an
-    advisory one on PostgreSQL, and that of a file beside the database on SQLite. Other databases, and SQLite in
-    memory, have no lock.
+    If the lock is taken, calls `on_wait` once, waits up to `wait` seconds, and then raises LockedError. The lock is an
+    advisory lock on PostgreSQL, and a file next to the database on SQLite. Other databases, and SQLite in memory, have
+    no lock.
     """
     hold = {"postgresql": _on_postgresql, "sqlite": _on_sqlite}.get(connection.vendor, _without)
     with hold(connection) as take:
-        end, told = time.monotonic() + wait, False
+        end, is_waiting = time.monotonic() + wait, False
         while not take():
-            if not told:
-                tell()
-                told = True
+            if not is_waiting:
+                on_wait()
+                is_waiting = True
             if time.monotonic() >= end:
                 raise LockedError
-            time.sleep(_ASK_AGAIN_AFTER)
+            time.sleep(_RETRY_AFTER)
         yield
 
 
 @contextmanager
 def _on_postgresql(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
-    # A connection of its own, because migrations may close theirs. It polls, because a session that waits in
-    # pg_advisory_lock() holds a transaction open, and CREATE INDEX CONCURRENTLY waits for those.
+    # A separate connection, because migrations may close the default one. It polls, because a session that waits in
+    # pg_advisory_lock() keeps a transaction open, for which CREATE INDEX CONCURRENTLY would wait.
     own = connection.copy()
 
     def take() -> bool:
@@ -63,10 +63,10 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Callable[[], bool]]:
     if connection.is_in_memory_db():  # type: ignore[attr-defined]
         yield lambda: True
         return
-    # A database of its own, because its locks work on every platform and end with the process. The file stays:
-    # deleting it could delete one that another release has just locked.
+    # A separate SQLite database, because its locks work on every platform and end with the process. The file isn't
+    # deleted, because another release may have locked it by then.
     path = f"{connection.settings_dict['NAME']}.release"
-    make_private(path)  # or any user of the machine could hold the lock for ever
+    make_private(path)  # or any user of the machine could hold the lock forever
     own = sqlite3.connect(path, timeout=0, isolation_level=None)
 
     def take() -> bool:

@@ -1,4 +1,4 @@
-"""Logs without the signatures of signed links, and with all that a server prints."""
+"""Logging without the signatures of signed links, and logging of everything that a server prints."""
 
 import logging
 import re
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
-# What makes a signed link valid, as S3 and CloudFront call it. Other parts of a link are harmless.
+# The secret parts of signed links to S3 and CloudFront.
 _SIGNATURE = re.compile(
     r"([?&](?:X-Amz-Signature|X-Amz-Security-Token|Signature|Policy)=)[^&\s\"'<>\\]+", re.IGNORECASE
 )
@@ -30,14 +30,14 @@ class WithoutSignatures(logging.Formatter):
 
 
 class OncePerPlace(logging.Filter):
-    """Log a warning of Python once for each line of code: one odd file could raise thousands, each a bit different."""
+    """Log a Python warning once for each line of code: a single file could cause thousands of similar warnings."""
 
     def __init__(self) -> None:
         super().__init__()
         self.seen: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the first words, which are file, line and category, are new."""
+        """Return whether a warning with this file, line, and category hasn't been logged before."""
         place = ": ".join(record.getMessage().split(": ", 2)[:2])
         is_new = place not in self.seen
         self.seen.add(place)
@@ -45,19 +45,19 @@ class OncePerPlace(logging.Filter):
 
 
 class LoggedStream:
-    """A stream for `print` and tracebacks that logs each line written to it."""
+    """A stream for `print` and tracebacks that logs each line that is written to it."""
 
     encoding, errors = "utf-8", "backslashreplace"
 
     def __init__(self, name: str, level: int, stream: Any) -> None:
-        """Log as `name`. What is written while a line is being logged goes to `stream`."""
+        """Log as `name`. Text that is written while a line is being logged goes to `stream`."""
         self.logger, self.level, self.stream = logging.getLogger(name), level, stream
         self.fileno = stream.fileno
         self.state = threading.local()
 
     def write(self, text: str) -> int:
-        """Log the lines that the text completes."""
-        if getattr(self.state, "busy", False):  # logging itself has failed
+        """Log all complete lines; keep the rest."""
+        if getattr(self.state, "busy", False):  # logging itself writes, because it has failed
             self.stream.write(text)
             return len(text)
         *lines, self.state.rest = (getattr(self.state, "rest", "") + text).split("\n")
@@ -72,7 +72,7 @@ class LoggedStream:
         self.write("".join(lines))
 
     def flush(self) -> None:
-        """Log a line that has no end."""
+        """Log the rest as a line."""
         if getattr(self.state, "rest", ""):
             self.write("\n")
 
@@ -82,9 +82,9 @@ class LoggedStream:
 
 
 def capture(*, streams: bool) -> None:
-    """Log Python's warnings, and with `streams` all else that this process and its libraries print.
+    """Log Python's warnings and, with `streams`, everything else that this process and its libraries print.
 
-    The logging handlers must write to `ext://sys.__stdout__` and `ext://sys.__stderr__` then.
+    With `streams`, logging handlers must write to `ext://sys.__stdout__` and `ext://sys.__stderr__`.
     """
     logging.captureWarnings(capture=True)
     if not streams:

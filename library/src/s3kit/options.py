@@ -1,11 +1,10 @@
-"""The library's settings and the options of its storages: which exist, and where each value comes from.
+"""The library's settings and the options of its storages: their names, defaults, and where values come from.
 
-An option of a storage is looked up in its OPTIONS in STORAGES, then among its class's attributes, then in the
-`AWS_*` setting that all storages share, under django-storages' name where it has one. What the library does
-differently from django-storages is rejected with a sentence, never ignored.
+The library looks for an option in a storage's OPTIONS in STORAGES, then among its class's attributes, then in the
+`AWS_*` setting that all storages share. Names are django-storages' where it has one. The library rejects options of
+django-storages that it does not support, and never ignores one.
 
-Settings are read through `conf` at each access, so `override_settings` works, and importing the library
-reads none.
+`conf` reads settings at each access, so `override_settings` works, and importing the library reads none.
 """
 
 import os
@@ -23,23 +22,23 @@ Kind = Literal["static", "media"]
 
 ACCESS = ("private", "public-read", "public-policy")
 
-# What url() of private media returns: a signed link, an address on the site, or, behind cookies, one on the CDN.
+# What url() of private media returns: a signed link, an address on the site, or one on the CDN, for signed cookies.
 LINKS = ("signed", "site", "cookies")
 
 # SigV4 query strings: "The maximum value is 604800 seconds (7 days)", Amazon S3 API Reference.
 MAX_EXPIRE = 604_800
 
-# A year, beyond which HTTP caches need not look (RFC 2616, 14.21).
+# A year. HTTP caches ignore longer times (RFC 2616, 14.21).
 MAX_AGE = 31_536_000
 
 
-# One * is allowed, as Django and S3 do.
+# One * is allowed, as in Django and S3.
 _HOST = r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?|\[[0-9a-f:.]+\]"
 _ORIGIN = re.compile(rf"https?://(?:{_HOST})(?::[0-9]{{1,5}})?")
 
 
 def as_sent(origin: str) -> str:
-    """Return an origin as browsers send it, which S3 compares as text: in lower case, without a slash at its end."""
+    """Return an origin as browsers send it: in lower case, without a final slash. S3 compares it as text."""
     text = origin.strip().rstrip("/").lower()
     with suppress(UnicodeError):
         text = text if text.isascii() else "//".join(map(_punycode, text.split("//")))
@@ -52,62 +51,62 @@ def _punycode(text: str) -> str:
 
 
 def is_origin(text: str) -> bool:
-    """Tell whether a text is an origin: a scheme and a host, with or without a port."""
+    """Return whether a text is an origin: a scheme and a host, with or without a port."""
     return _ORIGIN.fullmatch(text) is not None
 
 
 class Conf:
-    """The settings that belong to no single storage."""
+    """The settings of the site, rather than of one storage."""
 
     @property
     def use_s3(self) -> Literal["local"] | bool:
-        """Where the storages are: the real target (True, the default), the local server, or on disk.
+        """Where the storages are: True (the default) for the real target, "local" for the local server, False for disk.
 
-        Raises ImproperlyConfigured for any other value: the text "false" would count as true.
+        Raises ImproperlyConfigured for other values, because the text "false" would be true.
         """
         value = getattr(settings, "USE_S3", True)
         if isinstance(value, bool) or value == "local":
             return value
-        raise ImproperlyConfigured(f"USE_S3 is {value!r}: set it to True, False or 'local'.")
+        raise ImproperlyConfigured(f"USE_S3 is {value!r}: set it to True, False, or 'local'.")
 
     @property
     def is_local(self) -> bool:
-        """Whether every storage is to use the local S3 server."""
+        """Whether every storage uses the local S3 server."""
         return self.use_s3 == "local"
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The site's origins, as browsers send them: AWS_SITE_ORIGINS, else CSRF_TRUSTED_ORIGINS."""
+        """The site's origins as browsers send them: AWS_SITE_ORIGINS, or else CSRF_TRUSTED_ORIGINS."""
         found = (as_sent(str(each)) for each in getattr(settings, self.origins_setting))
         return tuple(dict.fromkeys(each for each in found if each))
 
     @property
     def origins_setting(self) -> str:
-        """The setting that has the origins."""
+        """The name of the setting that has the origins."""
         ours = "AWS_SITE_ORIGINS"
         return "CSRF_TRUSTED_ORIGINS" if getattr(settings, ours, None) is None else ours
 
     @property
     def trusted_accounts(self) -> tuple[str, ...]:
-        """The numbers of accounts that may be granted rights on the buckets: AWS_TRUSTED_ACCOUNTS, a list."""
+        """The IDs of accounts to which the buckets may grant permissions: AWS_TRUSTED_ACCOUNTS, a list."""
         found = getattr(settings, "AWS_TRUSTED_ACCOUNTS", None) or ()
         return tuple(str(each).strip() for each in ([found] if isinstance(found, str) else found))
 
     @property
     def manifest(self) -> Path | None:
-        """The file with the manifest of static files that a server starts with, if there is to be one."""
+        """The file with the manifest of static files, or None: STATICFILES_MANIFEST."""
         found = getattr(settings, "STATICFILES_MANIFEST", None)
         return Path(found) if found else None
 
     @property
     def local_dir(self) -> Path:
-        """The folder of the local S3 server: S3KIT_LOCAL_DIR (setting or variable), else var/s3 in BASE_DIR."""
+        """The folder of the local S3 server: S3KIT_LOCAL_DIR (setting or environment), or else var/s3 in BASE_DIR."""
         if found := getattr(settings, "S3KIT_LOCAL_DIR", None) or os.environ.get("S3KIT_LOCAL_DIR"):
             return Path(found)
         return Path(getattr(settings, "BASE_DIR", None) or Path.cwd()) / "var" / "s3"
 
     def shared(self, names: tuple[str, ...]) -> Any:
-        """Return the first of these settings that is set; a blank text counts as unset."""
+        """Return the value of the first setting that is set; a blank string is unset."""
         for name in names:
             value = getattr(settings, name, None)
             value = value.strip() if isinstance(value, str) else value
@@ -121,9 +120,9 @@ conf = Conf()
 
 @dataclass(frozen=True)
 class Option:
-    """An option that is obeyed. `default` is its value where neither OPTIONS, class nor setting has one.
+    """A supported option. `default` is its value if OPTIONS, the class, and the setting have none.
 
-    `meaning` is a sentence for the documentation.
+    `meaning` is for the documentation.
     """
 
     name: str
@@ -139,23 +138,23 @@ class Option:
 
 
 OPTIONS = (
-    Option("bucket_name", "The bucket.", ("AWS_STORAGE_BUCKET_NAME",), ""),
+    Option("bucket_name", "The name of the bucket.", ("AWS_STORAGE_BUCKET_NAME",), ""),
     Option(
         "location",
-        "The prefix in the bucket; never empty.",
+        "The prefix of all keys. It can't be empty.",
         ("AWS_LOCATION",),
         by_kind={"static": "static/", "media": "media/"},
     ),
-    Option("region_name", "The bucket's region.", ("AWS_S3_REGION_NAME",), ""),
+    Option("region_name", "The region of the bucket, such as `eu-central-1`.", ("AWS_S3_REGION_NAME",), ""),
     Option(
         "endpoint_url",
-        "The address of another S3 server than AWS: scheme, host and port.",
+        "The address of an S3 server other than AWS: scheme, host, and port.",
         ("AWS_S3_ENDPOINT_URL",),
     ),
     Option(
         "provider",
-        "Which server the endpoint is, if its host does not tell: minio, ceph, garage or another name of"
-        " [other servers](providers.md).",
+        "The server at the endpoint, if the host does not name it: `minio`, `ceph`, `garage`, or another [provider]"
+        "(providers.md).",
         ("AWS_S3_PROVIDER",),
         "",
     ),
@@ -164,13 +163,12 @@ OPTIONS = (
     ),
     Option(
         "access_key",
-        "An access key. Better leave it out: boto3 finds credentials in the usual places (environment,"
-        " profile, role).",
+        "An access key ID. Leave it out if you can: boto3 finds credentials in the environment, a profile, or a role.",
         ("AWS_S3_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
     ),
     Option(
         "secret_key",
-        "The secret of `access_key`.",
+        "The secret access key of `access_key`.",
         ("AWS_S3_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY"),
     ),
     Option(
@@ -180,53 +178,53 @@ OPTIONS = (
     ),
     Option(
         "session_profile",
-        "A profile of AWS's configuration files, instead of `access_key`.",
+        "A profile in AWS's configuration files, instead of `access_key`.",
         ("AWS_S3_SESSION_PROFILE",),
     ),
     Option(
         "expected_bucket_owner",
-        "The number of the account that owns the bucket; S3 rejects requests to anybody else's.",
+        "The ID of the account that owns the bucket. S3 rejects requests to a bucket of another account.",
         ("AWS_EXPECTED_BUCKET_OWNER",),
     ),
     Option(
         "cloudfront_distribution",
-        "The ARN of the CloudFront distribution that reads the bucket, and that alone does.",
+        "The ARN of the CloudFront distribution in front of the bucket. Only it may read the bucket.",
         ("AWS_CLOUDFRONT_DISTRIBUTION_ARN",),
         "",
     ),
     Option(
         "strict_references",
-        "Whether collectstatic stops where a style sheet or script of the project names a file that does not"
-        " exist. By default, and for source maps and installed packages, it prints a warning.",
+        "Whether collectstatic stops if a style sheet or script of the project names a missing file. By default it"
+        " prints a warning, and so it always does for source maps and installed packages.",
         ("AWS_STATIC_STRICT_REFERENCES",),
         default=False,
         kinds=("static",),
     ),
     Option(
         "prehashed",
-        "Patterns of files whose names a bundler has made from their content, such as `build/assets/*`. They are"
-        " published under these names, for good. Files that Vite's manifest lists need none.",
+        "Patterns of files whose names have a hash from a bundler, such as `build/assets/*`. collectstatic keeps these"
+        " names. Files in Vite's manifest need no pattern.",
         ("AWS_STATIC_PREHASHED",),
         (),
         kinds=("static",),
     ),
     Option(
         "encryption",
-        "The server-side encryption that each upload asks for: `AES256` (S3's own keys), `aws:kms` (the account's"
-        " key for S3), or the ARN of a KMS key. Empty: what the bucket does by itself.",
+        "The server-side encryption of each upload: `AES256` (S3's own keys), `aws:kms` (the account's key for S3), or"
+        " the ARN of a KMS key. If empty, the bucket's default applies.",
         ("AWS_S3_ENCRYPTION",),
         "",
     ),
     Option(
         "bucket_tags",
-        "Tags that the bucket has, besides those that others gave it: a dict of strings.",
+        "Tags for the bucket: a dict of strings. Tags from others stay.",
         ("AWS_BUCKET_TAGS",),
         {},
     ),
     Option(
         "access",
-        "Who reads the files: `private` (signed links), `public-policy` (the bucket's policy) or"
-        " `public-read` (an ACL on each object).",
+        "Who may read the files: `private` (visitors with a signed link), `public-policy` (everyone, by the bucket's"
+        " policy), or `public-read` (everyone, by an ACL on each object).",
         (),
         "private",
         kinds=("media",),
@@ -240,105 +238,104 @@ OPTIONS = (
     ),
     Option(
         "cloudfront_key_id",
-        "The ID of the public key with which CloudFront verifies signed links.",
+        "The ID of the public key that CloudFront checks signed links with.",
         ("AWS_CLOUDFRONT_KEY_ID",),
         "",
         kinds=("media",),
     ),
     Option(
         "cloudfront_key",
-        "Its private key: the PEM, or base64 of it. Needs `django-s3-kit[cloudfront]`.",
+        "The private key of `cloudfront_key_id`: PEM, or the base64 of the PEM. It needs `django-s3-kit[cloudfront]`.",
         ("AWS_CLOUDFRONT_KEY",),
         "",
         kinds=("media",),
     ),
     Option(
         "cloudfront_cookie_domain",
-        "The domain of CloudFront's signed cookies, of which both the site and `custom_domain` are part:"
-        " `example.com`.",
+        "The domain of CloudFront's signed cookies, such as `example.com`. The site and `custom_domain` must both be"
+        " part of it.",
         ("AWS_CLOUDFRONT_COOKIE_DOMAIN",),
         "",
         kinds=("media",),
     ),
     Option(
         "links",
-        "What `url()` of private files returns: `signed` (a link that expires), `site`"
-        " ([an address on the site](links.md) that lasts) or `cookies` (a plain address on the CDN, for"
-        " [signed cookies](aws.md#signed-cookies)).",
+        "What `url()` of private files returns: `signed` (a link that expires), `site` (a [link on the site](links.md)"
+        " that lasts), or `cookies` (a plain address on the CDN, for [signed cookies](cloudfront.md#signed-cookies)).",
         (),
         "signed",
         kinds=("media",),
     ),
     Option(
         "inline_types",
-        'Further types that browsers may show, by extension: `{"txt": "text/plain"}`. Types that could run'
-        " a script are rejected.",
+        'More types that browsers show instead of downloading, by extension: `{"txt": "text/plain"}`. The library'
+        " rejects types that can run scripts.",
         ("AWS_MEDIA_INLINE_TYPES",),
         {},
         kinds=("media",),
     ),
     Option(
         "content_types",
-        'Further types that downloads keep, by extension: `{"epub": "application/epub+zip"}`.',
+        'More types that downloads keep, by extension: `{"epub": "application/epub+zip"}`.',
         ("AWS_MEDIA_CONTENT_TYPES",),
         {},
         kinds=("media",),
     ),
     Option(
         "object_parameters",
-        "Arguments of boto3's `put_object` for each upload; they win over the library's own.",
+        "Arguments of boto3's `put_object` for each upload. They win over the library's.",
         ("AWS_S3_OBJECT_PARAMETERS",),
         {},
         kinds=("media",),
     ),
     Option(
         "file_overwrite",
-        "Whether a file replaces another one of its name. Uploads of two users can then collide.",
+        "Whether a file replaces another file of the same name. If so, users can overwrite each other's uploads.",
         ("AWS_S3_FILE_OVERWRITE",),
         default=False,
         kinds=("media",),
     ),
     Option(
         "conditional_writes",
-        "Whether the server obeys `If-None-Match`, as S3 does. Without, a HEAD asks whether a name that code chose is"
-        " free. `manage.py s3 doctor` says when to turn it off.",
+        "Whether the server supports `If-None-Match`, as S3 does. If not, the library sends a HEAD request to find out"
+        " whether a name that your code chose is free. `manage.py s3 doctor` says when to turn it off.",
         ("AWS_CONDITIONAL_WRITES",),
         default=True,
         kinds=("media",),
     ),
     Option(
         "direct_uploads",
-        "Whether browsers may send files straight to the bucket, with `s3kit.uploads`. Without, its forms send"
-        " them through the site.",
+        "Whether browsers may upload directly to the bucket, with `s3kit.uploads`. If not, its forms send files through"
+        " the site.",
         ("AWS_DIRECT_UPLOADS",),
         default=True,
         kinds=("media",),
     ),
     Option(
         "max_age",
-        "How long browsers and CDNs may keep a public file, in seconds: 0 to 31536000 (a year). A deleted or"
-        " replaced file can be seen that long. Private files are kept as long as their links are valid.",
+        "How long browsers and CDNs may cache a public file, in seconds: 0 to 31536000 (a year). A deleted or replaced"
+        " file stays visible that long. They cache a private file as long as its link is valid.",
         ("AWS_MEDIA_MAX_AGE",),
         MAX_AGE,
         kinds=("media",),
     ),
     Option(
         "named_max_age",
-        "How long browsers and CDNs may keep a file whose name your code chose, such as a thumbnail, in seconds: 0"
-        " (they ask each time) to 31536000. Another file of that name is seen only after that.",
+        "How long browsers and CDNs may cache a file whose name your code chose, such as a thumbnail, in seconds: 0"
+        " (they check each time) to 31536000. A new file of the same name appears only after that.",
         ("AWS_MEDIA_NAMED_MAX_AGE",),
         0,
         kinds=("media",),
     ),
     Option(
         "max_memory_size",
-        "From how many bytes on a file that is read is kept on disk: FILE_UPLOAD_MAX_MEMORY_SIZE.",
+        "A file of more bytes is kept on disk while the site reads it. The default is `FILE_UPLOAD_MAX_MEMORY_SIZE`.",
         ("AWS_S3_MAX_MEMORY_SIZE",),
         kinds=("media",),
     ),
     Option(
         "versioning",
-        "Whether the bucket keeps the versions of files that are overwritten or deleted.",
+        "Whether the bucket keeps versions of overwritten and deleted files.",
         (),
         default=False,
         kinds=("media",),
@@ -348,10 +345,9 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Rejection:
-    """An option of django-storages' that is rejected, unless `accepts` says that its value changes nothing.
+    """An option of django-storages that is rejected, unless `accepts` returns True for a value that changes nothing.
 
-    `instead` is the sentence that says what to do. `of_media` says that its shared setting is about uploads, and
-    that static storages pass over it.
+    `instead` is the fix. With `of_media`, static storages ignore the shared setting, because it is for uploads.
     """
 
     name: str
@@ -365,37 +361,39 @@ def _addressing(value: Any, options: Mapping[str, Any]) -> bool:
     return value in ("auto", "path" if options.get("endpoint_url") else "virtual")
 
 
-# They belong together: an entry that has one of them takes none from the shared settings.
+# They belong together: an entry with one of them ignores the shared settings of the others.
 CREDENTIALS = ("access_key", "secret_key", "security_token", "session_profile")
 
 REJECTIONS = (
     Rejection(
         "querystring_auth",
         ("AWS_QUERYSTRING_AUTH",),
-        "Links are signed where access is 'private': set access, and leave this out.",
+        "Links are signed if access is 'private': set access, and leave this out.",
         lambda value, options: bool(value) == (options.get("access") == "private"),
         of_media=True,
     ),
     Rejection(
         "default_acl",
         ("AWS_DEFAULT_ACL",),
-        "No ACL is sent unless access is 'public-read': set access, and leave this out.",
+        "Uploads have an ACL only if access is 'public-read': set access, and leave this out.",
         lambda value, options: not value or value == options.get("access") == "public-read",
         of_media=True,
     ),
     Rejection(
         "gzip",
         ("AWS_IS_GZIPPED",),
-        "Uploads are stored as they are, and collectstatic compresses static files: leave this out.",
+        "Uploads are stored unchanged, and collectstatic compresses static files: leave this out.",
         lambda value, _options: not value,
     ),
     Rejection(
-        "gzip_content_types", ("GZIP_CONTENT_TYPES",), "collectstatic compresses every text: leave this out."
+        "gzip_content_types",
+        ("GZIP_CONTENT_TYPES",),
+        "collectstatic compresses all text files: leave this out.",
     ),
     Rejection(
         "signature_version",
         ("AWS_S3_SIGNATURE_VERSION",),
-        "Requests are signed with s3v4, which every region takes: leave this out.",
+        "Requests are signed with s3v4, which every region accepts: leave this out.",
         lambda value, _options: value == "s3v4",
     ),
     Rejection(
@@ -407,28 +405,26 @@ REJECTIONS = (
     Rejection(
         "url_protocol",
         ("AWS_S3_URL_PROTOCOL",),
-        "Addresses begin with https, or as endpoint_url does: leave this out.",
+        "URLs begin with https, or with the scheme of endpoint_url: leave this out.",
         lambda value, _options: value == "https:",
     ),
     Rejection(
         "use_ssl",
         ("AWS_S3_USE_SSL",),
-        "For plain http, set endpoint_url to an address that begins with http://.",
+        "For plain HTTP, set endpoint_url to a URL that begins with http://.",
         lambda value, _options: value is True,
     ),
     Rejection(
         "verify",
         ("AWS_S3_VERIFY",),
-        "Certificates are always verified: name the authority's in the environment, as AWS_CA_BUNDLE.",
+        "Certificates are always verified: set the environment variable AWS_CA_BUNDLE to the authority's certificate.",
         lambda value, _options: value is True,
     ),
-    Rejection(
-        "proxies", ("AWS_S3_PROXIES",), "Name the proxy in the environment, as HTTPS_PROXY and NO_PROXY."
-    ),
+    Rejection("proxies", ("AWS_S3_PROXIES",), "Set the environment variables HTTPS_PROXY and NO_PROXY."),
     Rejection(
         "client_config",
         ("AWS_S3_CLIENT_CONFIG",),
-        "The library makes one configuration for all clients: leave this out.",
+        "All clients share one configuration: leave this out.",
     ),
     Rejection(
         "transfer_config", ("AWS_S3_TRANSFER_CONFIG",), "Uploads are sent in parts of 8 MiB: leave this out."
@@ -442,7 +438,7 @@ REJECTIONS = (
     Rejection(
         "file_name_charset",
         ("AWS_S3_FILE_NAME_CHARSET",),
-        "Names are UTF-8, as S3's are: leave this out.",
+        "Names are UTF-8, as in S3: leave this out.",
         lambda value, _options: str(value).lower() in {"utf-8", "utf8"},
     ),
     Rejection("cloudfront_signer", (), "Set cloudfront_key_id and cloudfront_key."),
@@ -455,37 +451,37 @@ MAX_TAGS = 50
 
 
 def tags(value: Any) -> tuple[tuple[str, str], ...]:
-    """Return a bucket's tags, sorted; raise ImproperlyConfigured where S3 would reject them."""
+    """Return a bucket's tags, sorted. Raise ImproperlyConfigured if S3 would reject them."""
     if not isinstance(value, Mapping) or len(value) > MAX_TAGS:
         raise ImproperlyConfigured(
-            f"The option 'bucket_tags' is {_shown(value)}: set it to a dict of at most {MAX_TAGS} texts, as in"
+            f"The option 'bucket_tags' is {_shown(value)}: set it to a dict of at most {MAX_TAGS} strings, such as"
             " {'CostCenter': '1234'}."
         )
     for name, each in value.items():
         if not (isinstance(name, str) and isinstance(each, str)):
             raise ImproperlyConfigured(
-                f"The tag {name!r} of 'bucket_tags' is {each!r}: both have to be texts."
+                f"The tag {name!r} of 'bucket_tags' is {each!r}: both must be strings."
             )
         if not (0 < len(name) <= 128 and len(each) <= 256 and _TAG.fullmatch(name + each)):
             raise ImproperlyConfigured(
-                f"The tag {_shown(name)} of 'bucket_tags' is {_shown(each)}: a key has 1 to 128 characters and a value"
-                " at most 256, which are letters, digits, spaces and + - = . _ : / @."
+                f"The tag {_shown(name)} of 'bucket_tags' is {_shown(each)}: a key can have 1 to 128 characters, and a"
+                " value at most 256: letters, digits, spaces, and + - = . _ : / @."
             )
         if name.lower().startswith("aws:"):
-            raise ImproperlyConfigured(f"The tag {name!r} of 'bucket_tags' is AWS's own: choose another key.")
+            raise ImproperlyConfigured(f"AWS reserves the tag {name!r} of 'bucket_tags': choose another key.")
     return tuple(sorted(value.items()))
 
 
 def known(kind: Kind) -> dict[str, Option]:
-    """Return the options that a kind of storage obeys, by name."""
+    """Return the options of a kind of storage, by name."""
     return {option.name: option for option in OPTIONS if kind in option.kinds}
 
 
 def resolved(kind: Kind, cls: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return each option's value for a storage: from OPTIONS, the class, a shared setting, or the default.
 
-    Texts are stripped; a blank one counts as unset. None in OPTIONS stands for the default, so that an entry
-    can do without what the others share.
+    Strings are stripped; a blank one is unset. None in OPTIONS means the default, so an entry can ignore a shared
+    setting.
     """
     own = {
         name: next((value for value in (given.get(name), _of_class(cls, name)) if not _unset(value)), None)
@@ -514,7 +510,7 @@ def _unset(value: Any) -> bool:
 
 
 def rejected(kind: Kind, cls: type, given: Mapping[str, Any], options: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each option that is given and not obeyed."""
+    """Yield an error message for each option that is not supported."""
     for each in REJECTIONS:
         shared = () if each.of_media and kind == "static" else each.settings
         for where, value in (
@@ -528,12 +524,12 @@ def rejected(kind: Kind, cls: type, given: Mapping[str, Any], options: Mapping[s
     for name in given:
         if name not in names:
             other = next((option for option in OPTIONS if option.name == name), None)
-            why = f"only {other.kinds[0]} storages have it" if other else "there is no such option"
+            why = f"only {other.kinds[0]} storages have it" if other else "the library has no such option"
             yield f"the option {name!r} is not supported: {why}."
 
 
 def _own(cls: type, name: str) -> Any:
-    """Return an attribute that a subclass of the library's storage sets, not one that it inherits."""
+    """Return an attribute that a subclass of the library's storage sets. Inherited ones are None."""
     for each in cls.__mro__:
         if each.__module__.startswith(("s3kit.", "storages.", "django.")):
             return None

@@ -1,4 +1,4 @@
-"""What commands that handle many objects share: how far they have come, and the report at their end."""
+"""The progress bar and the final report of commands that handle many objects."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, OutputWrapper
 from s3kit.errors import printable, printable_lines
 from s3kit.terminal import wrapped
 
-# (done, all, what was done just now)
+# (done, total, what was done last)
 Progress = Callable[[int, int, str], None]
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -21,7 +21,7 @@ NAMED_FAILURES = 20
 
 
 class ProgressBar:
-    """A bar on a terminal, elsewhere a line now and then; with `verbose` a line for each object."""
+    """A progress bar on a terminal, an occasional line elsewhere; with `verbose`, one line for each object."""
 
     def __init__(self, out: OutputWrapper, *, verbose: bool) -> None:
         self.out, self.verbose = out, verbose
@@ -29,7 +29,7 @@ class ProgressBar:
         self.next = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        """Show that `done` of `total` objects are done, `what` being the latest."""
+        """Show that `done` of `total` objects are done; `what` is the last."""
         if self.verbose:
             self.out.write(wrapped(printable(what), self.out))
         elif self.bar:
@@ -47,24 +47,24 @@ class ProgressBar:
 
 
 class Report:
-    """What a command found and did."""
+    """The result of a command."""
 
     def as_text(self) -> str:
-        """Return it for people."""
+        """Return the report as text."""
         raise NotImplementedError
 
     def as_data(self) -> dict[str, Any]:
-        """Return it for machines, as JSON has it: its fields, errors sorted by name."""
+        """Return the report's fields as data for JSON, with errors sorted by name."""
         found = {name: value for name, value in vars(self).items() if name not in {"started", "fix"}}
         return found | {"errors": dict(sorted(found.get("errors", {}).items()))}
 
     def failures(self) -> str:
-        """Return what failed and the fix, "" for nothing."""
+        """Return what failed and the fix, "" if nothing failed."""
         raise NotImplementedError
 
 
 def listed(title: str, failures: Iterable[tuple[str, str]], *end: str) -> str:
-    """Return failures as text: a title, the first NAMED_FAILURES by name, and the lines at the end."""
+    """Return failures as text: the title, the first NAMED_FAILURES by name, and `end`."""
     found = sorted(failures)
     lines = [title, *(printable(f"  {name}: {reason}") for name, reason in found[:NAMED_FAILURES])]
     if len(found) > NAMED_FAILURES:
@@ -73,9 +73,9 @@ def listed(title: str, failures: Iterable[tuple[str, str]], *end: str) -> str:
 
 
 def run(command: BaseCommand, options: dict[str, Any], work: Callable[[Progress], Report]) -> None:
-    """Do the work of a command, show its progress, and print its report as text or, with `json`, as JSON.
+    """Call `work`, show its progress, and print its report as text or, with the option `json`, as JSON.
 
-    Raises CommandError where something failed. Ctrl-C and SIGTERM end the command with code 130.
+    Raises CommandError if the report has failures. Ctrl-C and SIGTERM end the command with exit code 130.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     progress = ProgressBar(command.stdout, verbose=options["verbosity"] >= 2)

@@ -1,9 +1,9 @@
-"""S3 servers other than AWS: what each supports, as data with sources.
+"""S3 servers other than AWS: what each supports, as data with its sources.
 
-The host of the endpoint, or the option `provider`, selects a profile. The code uses four things: the region of the
-host, what the server doesn't support (`lacks`), whether it obeys "If-None-Match" (`conditional_writes`), and which
-parts of settings to omit (`drops`). Without a profile, the server's responses show the same. `python -m
-tests.providers` generates docs/providers.md from the rest.
+The endpoint's host, or the option `provider`, selects a profile. The code uses four parts of it: the region of the
+host, what buckets there can't have (`lacks`), whether the server obeys "If-None-Match" (`conditional_writes`), and
+which actions of lifecycle rules to leave out. Where a profile says nothing, the server's responses decide.
+The rest is for docs/providers.md, which `python -m tests.providers` writes.
 """
 
 import re
@@ -13,26 +13,26 @@ from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-# The titles of `s3kit.buckets.wanted.ASPECTS`, then topics about objects. Each with what a site loses without it.
+# The titles of `s3kit.buckets.wanted.ASPECTS`, then those of objects, each with what a site loses without it.
 TOPICS: Mapping[str, str] = {
-    "encryption": "there is no default encryption: objects are encrypted only if the server always does so",
+    "encryption": "the bucket gets no default encryption: files are encrypted only if the server does so by itself",
     "lifecycle": "unaccepted uploads, and parts of interrupted uploads, stay until you delete them",
-    "versioning": "the option versioning is rejected: overwritten and deleted files are gone",
-    "cors": "browsers can upload directly, and load fonts and modules, only if the server itself allows your origins",
+    "versioning": "the option versioning is rejected: overwritten and deleted files can't be restored",
+    "cors": "direct uploads, fonts and modules work only if the server allows the site's origins by default",
     "policy": "no policy can require TLS or make files public: public files need a custom_domain",
     "public access block": "nothing prevents the bucket's owner from making it public by mistake",
-    "ownership": "ACLs stay on, so anyone with the right to set an ACL can make an object public",
-    "bucket ACL": "`plan` can't find grants to others in the bucket's ACL",
-    "tags": "the option bucket_tags is ignored: you can't split bills by tag",
-    "object ACLs": "the access public-read is rejected: single uploads can't be public",
-    "conditional writes": "of two writers of the same object, the last wins",
+    "ownership": "ACLs can't be disabled: anyone who may set an ACL can make an object public",
+    "bucket ACL": "the bucket's ACL can't be checked for grants to others",
+    "tags": "the option bucket_tags is ignored: bills can't be split by tag",
+    "object ACLs": "the access mode public-read is rejected: no single upload can be made public",
+    "conditional writes": "if two requests create the same name at once, the last one wins",
     "direct uploads": "browsers send files through the site: turn direct_uploads off",
 }
 
 
 @dataclass(frozen=True)
 class Fact:
-    """A provider's support for a topic. `source` is the page, issue, or line of code that says so."""
+    """What a provider says about a topic. `source` is the page, issue or line of code that says so."""
 
     answer: Literal["yes", "partly", "no"]
     source: str
@@ -41,31 +41,31 @@ class Fact:
 
 @dataclass(frozen=True)
 class Provider:
-    """A profile of a server. A topic without a fact is unknown."""
+    """A profile. Topics without a fact are unknown."""
 
     name: str
     """The value of the option `provider`."""
     title: str = "this server"
     endpoint: str = ""
-    """An example of an endpoint, for the page."""
+    """The form of an endpoint, for the page."""
     hosts: Mapping[str, str] = field(default_factory=dict)
-    """Patterns of the endpoint's host, each with its region, or "" if the group `region` has it or none is known."""
+    """Patterns of the endpoint's host; each with the region, "" where the group `region` has it or nothing does."""
     regions: str = ""
-    """The page's text about regions, with the source."""
+    """What the page says about regions, with the source."""
     keys: str = ""
-    """The page's text about access keys, with the source."""
+    """What the page says about access keys, with the source."""
     public: str = ""
-    """The page's text about public files, with the source."""
+    """What the page says about public files, with the source."""
     facts: Mapping[str, Fact] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
-    """Parts of settings to omit, because the server ignores them, rejects them, or gets them wrong."""
+    """Parts of settings to leave out, because the server ignores, rejects or misinterprets them."""
 
     def lacks(self, topic: str) -> bool:
-        """Return whether the provider is known not to support a topic."""
+        """Return whether the provider is known to lack this; False if unknown."""
         return topic in self.facts and self.facts[topic].answer == "no"
 
     def without_dropped(self, rule: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a lifecycle rule without the actions that mean nothing on this server."""
+        """Return a lifecycle rule without the actions that have no effect on this server."""
         dropped = self.drops | ({"NoncurrentVersionExpiration"} if self.lacks("versioning") else frozenset())
         return {name: value for name, value in rule.items() if name not in dropped}
 
@@ -105,7 +105,7 @@ _B2_API = "https://www.backblaze.com/apidocs"
 _B2_ACL = "https://www.backblaze.com/docs/cloud-storage-s3-compatible-api"
 _DO_S3 = "https://docs.digitalocean.com/products/spaces/reference/s3-compatibility/"
 _HETZNER = "https://docs.hetzner.com/storage/object-storage/supported-actions/"
-_NOT_EXCEPTED = "not in the page's list of unsupported features"
+_NOT_EXCEPTED = "the page doesn't list it as an exception"
 _WASABI = "https://docs.wasabi.com"
 _WASABI_PUBLIC = f"{_WASABI}/docs/defining-a-bucket-policy-for-public-access"
 _WASABI_BUCKETS = f"{_WASABI}/apidocs/operations-on-buckets-1"
@@ -117,7 +117,7 @@ _GARAGE_CODE = "https://github.com/deuxfleurs-org/garage/blob/3f4ab3a4a38e382fc5
 _WEED = "https://github.com/seaweedfs/seaweedfs/blob/cc8364a03ebf5cf9f8eab3315ded2000cd07fff6/weed/s3api"
 _RUSTFS = "https://docs.rustfs.com/en/reference/s3-compatibility"
 _RUSTFS_CODE = "https://github.com/rustfs/rustfs/blob/20d1266496ba50dbec09b2263c504416840c61f7"
-# Measured with Ceph 16 and 20.
+# With Ceph 16 and 20, which this library was tried with.
 _MEASURED = "measured"
 
 PROVIDERS = (
@@ -126,14 +126,14 @@ PROVIDERS = (
         "Cloudflare R2",
         "https://<account>.r2.cloudflarestorage.com",
         {r"[0-9a-z]+(\.[a-z]+)?\.r2\.cloudflarestorage\.com": "auto"},
-        regions=f"The region is `auto`, which is also the default ([source]({_R2_API})).",
-        keys="Those of an API token: Object Read & Write on the site's buckets for the site, Admin Read & Write for"
+        regions=f"`auto`, which is also the default ([source]({_R2_API})).",
+        keys="the key of an API token: Object Read & Write on the site's buckets for the site, Admin Read & Write for"
         f" `plan` and `apply` ([source]({_R2}/api/tokens/)).",
-        public="Connect a custom domain to the bucket, and set custom_domain. The whole bucket is then public, so"
-        f" give private uploads another one ([source]({_R2}/buckets/public-buckets/)).",
+        public="connect a custom domain to the bucket, and set custom_domain. The whole bucket is then public, so use"
+        f" another bucket for private uploads ([source]({_R2}/buckets/public-buckets/)).",
         facts={
-            "encryption": _yes(_R2_API, "always on: readable, but can't be set"),
-            "lifecycle": _yes(_R2_API, "deletes parts of interrupted uploads after 7 days anyway"),
+            "encryption": _yes(_R2_API, "always on, and not configurable"),
+            "lifecycle": _yes(_R2_API, "R2 also deletes the parts of incomplete uploads after 7 days"),
             "versioning": _no(_R2_API),
             "cors": _yes(f"{_R2}/buckets/cors/"),
             "policy": _no(_R2_API),
@@ -151,24 +151,28 @@ PROVIDERS = (
         "Backblaze B2",
         "https://s3.us-west-004.backblazeb2.com",
         {r"s3\.(?P<region>[a-z0-9-]+)\.backblazeb2\.com": ""},
-        regions="The region is the part of the host after `s3.`; you don't need to set it"
+        regions="the part of the host after `s3.`; you don't have to set it"
         " ([source](https://www.backblaze.com/docs/cloud-storage-call-the-s3-compatible-api)).",
-        keys="An application key (its keyID and applicationKey), which can be limited to one bucket"
+        keys="the keyID and applicationKey of an application key, which can be limited to one bucket"
         " ([source](https://www.backblaze.com/docs/cloud-storage-application-keys)).",
-        public="A bucket is public as a whole or not at all, and `plan` reports a public one as a conflict. Put a CDN"
-        f" that signs its requests in front of it, and set custom_domain ([source]({_B2_ACL})).",
+        public="a bucket is either public as a whole or private, and `plan` reports a public one as a conflict. Put a"
+        f" CDN in front that signs its requests, and set custom_domain ([source]({_B2_ACL})).",
         facts={
             "encryption": _yes(f"{_B2_API}/s3-put-bucket-encryption"),
-            "lifecycle": _yes(f"{_B2_API}/s3-put-lifecycle-configuration", "rules come back split by action"),
+            "lifecycle": _yes(
+                f"{_B2_API}/s3-put-lifecycle-configuration", "B2 returns rules split by action"
+            ),
             "versioning": _yes(
                 "https://www.backblaze.com/docs/cloud-storage-s3-compatible-api-bucket-versions",
-                "always on: deleted files stay as old versions until a lifecycle rule removes them",
+                "always on: a deleted file stays as an old version until a lifecycle rule deletes it",
             ),
-            "cors": _yes(f"{_B2_API}/s3-put-bucket-cors", "drops the names of rules"),
+            "cors": _yes(f"{_B2_API}/s3-put-bucket-cors", "B2 drops the names of rules"),
             "policy": _partly(f"{_B2_API}/putbucketpolicy", "early access, for enterprise accounts"),
             "bucket ACL": _yes(_B2_ACL, "private or public-read"),
-            "object ACLs": _no(_B2_ACL, "an object's ACL must be that of its bucket"),
-            "conditional writes": _no("https://github.com/hashicorp/terraform/issues/37143", "answers 501"),
+            "object ACLs": _no(_B2_ACL, "an object's ACL must be that of the bucket"),
+            "conditional writes": _no(
+                "https://github.com/hashicorp/terraform/issues/37143", "B2 responds with 501"
+            ),
             "direct uploads": _yes("https://gist.github.com/CraigglesO/57f0c190a88cae316791225ecbfd5ef9"),
         },
     ),
@@ -177,12 +181,11 @@ PROVIDERS = (
         "DigitalOcean Spaces",
         "https://nyc3.digitaloceanspaces.com",
         {r"(?P<region>[a-z]{3}[0-9])\.digitaloceanspaces\.com": ""},
-        regions="The region is the first part of the host; you don't need to set it"
+        regions="the first part of the host; you don't have to set it"
         " ([source](https://docs.digitalocean.com/reference/api/spaces-api/)).",
-        keys="A Spaces key pair from the control panel"
+        keys="a Spaces key pair from the control panel"
         " ([source](https://docs.digitalocean.com/reference/terraform/reference/resources/spaces_bucket/)).",
-        public="By a policy or an ACL, as on AWS. To use the CDN of Spaces, set custom_domain to its host"
-        f" ([source]({_DO_S3})).",
+        public=f"with a policy or an ACL, as on AWS. To use its CDN, set custom_domain ([source]({_DO_S3})).",
         facts={
             "encryption": _no(_DO_S3),
             "lifecycle": _yes(_DO_S3),
@@ -190,7 +193,7 @@ PROVIDERS = (
             "cors": _yes(
                 "https://docs.digitalocean.com/reference/terraform/reference/resources/spaces_bucket_cors_configuration/"
             ),
-            "policy": _yes(_DO_S3, "not in Cold Storage buckets"),
+            "policy": _yes(_DO_S3, "not for Cold Storage buckets"),
             "bucket ACL": _yes("https://docs.digitalocean.com/reference/api/spaces-api/"),
             "object ACLs": _yes("https://docs.digitalocean.com/reference/api/spaces-api/"),
             "direct uploads": _yes(_DO_S3),
@@ -201,14 +204,14 @@ PROVIDERS = (
         "Hetzner Object Storage",
         "https://fsn1.your-objectstorage.com",
         {r"(?P<region>[a-z]{3}[0-9])\.your-objectstorage\.com": ""},
-        regions="The region is the first part of the host (`fsn1`, `nbg1`, `hel1`); you don't need to set it"
+        regions="the first part of the host (`fsn1`, `nbg1`, `hel1`); you don't have to set it"
         " ([source](https://github.com/robinrodricks/FluentStorage/wiki/Hetzner-Storage)).",
         keys="S3 credentials from the Cloud Console; by default, each can access all buckets of the project"
         " ([source](https://docs.hetzner.com/storage/object-storage/faq/buckets-objects)).",
-        public="By a policy. Buckets don't support custom domains, so a custom_domain is your own CDN or proxy"
+        public="with a policy. Buckets have no custom domains, so custom_domain has to be your own CDN or proxy"
         f" ([source]({_HETZNER})).",
         facts={
-            "encryption": _no(_HETZNER, "only with keys that you send (SSE-C)"),
+            "encryption": _no(_HETZNER, "only with keys that you send yourself (SSE-C)"),
             "lifecycle": _yes(_HETZNER, _NOT_EXCEPTED),
             "versioning": _yes(_HETZNER, _NOT_EXCEPTED),
             "cors": _yes(_HETZNER, _NOT_EXCEPTED),
@@ -218,11 +221,11 @@ PROVIDERS = (
             "bucket ACL": _yes(_HETZNER, "private or public-read"),
             "object ACLs": _yes(
                 "https://docs.hetzner.com/storage/object-storage/faq/buckets-objects",
-                "a private bucket can have public objects",
+                "a private bucket can contain public objects",
             ),
             "direct uploads": _partly(
                 _HETZNER,
-                "accepting an upload copies it, and copies may fail; if they do, turn direct_uploads off",
+                "accepting an upload copies it, and copies may fail: if they do, turn direct_uploads off",
             ),
         },
     ),
@@ -235,49 +238,50 @@ PROVIDERS = (
             r"s3\.(?P<region>[a-z]{2}-[a-z]+-[0-9])\.wasabisys\.com": "",
             r"s3\.[a-z]{2}-[0-9]\.wasabisys\.com": "",
         },
-        regions="The region is the part of the host after `s3.`; you don't need to set it. `s3.wasabisys.com` is in"
-        " us-east-1"
-        f" ([source]({_WASABI}/docs/service-urls-for-wasabis-storage-regions-2)).",
-        keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
+        regions="the part of the host after `s3.`; you don't have to set it. `s3.wasabisys.com` is"
+        f" us-east-1 ([source]({_WASABI}/docs/service-urls-for-wasabis-storage-regions-2)).",
+        keys="an access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
         f" ([source]({_WASABI}/docs/policies-1)).",
-        public="By a policy or an ACL, once Wasabi's support has allowed public access; trial accounts have none"
+        public="with a policy or an ACL, after Wasabi's support has allowed public access; trial accounts can't use it"
         f" ([source]({_WASABI_PUBLIC})).",
         facts={
             "lifecycle": _yes(f"{_WASABI}/apidocs/lifecycle-policy"),
             "versioning": _yes(f"{_WASABI}/docs/versioning"),
             "cors": _yes(_WASABI_BUCKETS),
-            "policy": _yes(f"{_WASABI}/docs/policies-1", "public ones only if public access is allowed"),
+            "policy": _yes(
+                f"{_WASABI}/docs/policies-1", "public policies only where public access is allowed"
+            ),
             "bucket ACL": _yes(f"{_WASABI}/docs/policies-1"),
-            "object ACLs": _partly(_WASABI_PUBLIC, "only if public access is allowed"),
+            "object ACLs": _partly(_WASABI_PUBLIC, "only where public access is allowed"),
         },
     ),
     Provider(
         "minio",
         "MinIO and AIStor",
         "https://minio.example.com",
-        regions="The region is `us-east-1` unless the server's configuration names another"
+        regions="`us-east-1` unless the server's configuration names another"
         " ([source](https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb)).",
-        keys="An access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
+        keys="an access key of a user with a policy, as on AWS: attach what `manage.py s3 policy` prints"
         f" ([source]({_MINIO}/docs/multi-user/README.md)).",
-        public=f"By a policy ([source]({_AISTOR})).",
+        public=f"with a policy ([source]({_AISTOR})).",
         drops=frozenset({"AbortIncompleteMultipartUpload"}),
         facts={
             "encryption": _partly(
                 f"{_MINIO}/cmd/bucket-encryption-handlers.go#L71-L75", "only with a key server (KMS)"
             ),
-            "lifecycle": _partly(_AISTOR, "without AbortIncompleteMultipartUpload, which `apply` omits"),
+            "lifecycle": _partly(_AISTOR, "no AbortIncompleteMultipartUpload: `apply` leaves it out"),
             "versioning": _yes("https://docs.min.io/enterprise/aistor-object-store/reference/cli/mc-mb"),
             "cors": _partly(
                 f"{_MINIO}/internal/config/api/api.go#L100-L103",
-                "the community edition has no CORS rules for buckets and allows every origin, unless you set"
-                " `cors_allow_origin`; AIStor has rules",
+                "AIStor has it, but the community edition has no CORS per bucket and allows every origin unless"
+                " `cors_allow_origin` is set",
             ),
             "policy": _yes(_AISTOR),
             "public access block": _no(_AISTOR),
             "ownership": _no(_AISTOR),
             "tags": _yes(f"{_MINIO}/cmd/api-router.go#L550-L552"),
-            "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "readable, but always private"),
-            "object ACLs": _no(_AISTOR, "ignores ACLs in requests"),
+            "bucket ACL": _partly(f"{_MINIO}/cmd/acl-handlers.go", "readable, and always private"),
+            "object ACLs": _no(_AISTOR, "the server ignores ACLs"),
             "conditional writes": _yes(_AISTOR),
             "direct uploads": _yes(f"{_MINIO}/cmd/signature-v4.go#L207-L211"),
         },
@@ -287,34 +291,36 @@ PROVIDERS = (
         "Ceph Object Gateway",
         "https://rgw.example.com",
         drops=frozenset({"BlockPublicAcls"}),
-        regions="The region is the zonegroup's API name, by default `default` (measured).",
-        keys="A user's key, which `radosgw-admin user create` prints"
+        regions="the API name of the zonegroup, `default` unless you changed it (measured).",
+        keys="the key of a user, as `radosgw-admin user create` prints it"
         " ([source](https://docs.ceph.com/en/tentacle/radosgw/admin/)).",
-        public=f"By a policy or an ACL, as on AWS ([source]({_CEPH})).",
+        public=f"with a policy or an ACL, as on AWS ([source]({_CEPH})).",
         facts={
             "encryption": _partly(
                 _MEASURED,
-                "without a key server, accepts the setting but then rejects every upload; `apply` tests this",
+                "without a key server, Ceph accepts it and then rejects every upload: `apply` tests it",
             ),
-            "lifecycle": _yes(_CEPH, "returns rules in another order"),
+            "lifecycle": _yes(_CEPH, "Ceph returns rules in another order"),
             "versioning": _yes(_CEPH),
             "cors": _yes(
-                _MEASURED, "the first rule whose origin matches decides; returns rules in another order"
+                _MEASURED, "Ceph uses the first rule whose origin matches, and returns rules in another order"
             ),
             "policy": _yes(_CEPH),
             "public access block": _partly(
                 "https://tracker.ceph.com/issues/49135",
-                "before the releases of 2026, BlockPublicAcls denies every upload (measured); `apply` leaves it off"
-                " and sets IgnorePublicAcls, which is as strict",
+                "before the releases of 2026, BlockPublicAcls denies every upload (measured): `apply` leaves it off"
+                " and IgnorePublicAcls on, which protects as much",
             ),
-            "ownership": _no(_MEASURED, "answers with a listing"),
+            "ownership": _no(_MEASURED, "Ceph responds with a listing"),
             "tags": _yes(_CEPH),
             "bucket ACL": _yes(_CEPH),
             "object ACLs": _yes(_CEPH),
-            "conditional writes": _yes(_MEASURED, "in Ceph 16 not for multipart uploads, which overwrite"),
+            "conditional writes": _yes(
+                _MEASURED, "except for multipart uploads with Ceph 16, which overwrite the existing object"
+            ),
             "direct uploads": _partly(
                 _MEASURED,
-                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` reports: turn direct uploads off",
+                "Ceph 16 obeys an unsigned x-amz-copy-source, which `doctor` reports: turn direct_uploads off there",
             ),
         },
     ),
@@ -322,25 +328,25 @@ PROVIDERS = (
         "garage",
         "Garage",
         "https://s3.garage.example.com",
-        regions="The region is `s3_region` in garage.toml, `garage` in the examples; the server rejects requests with"
-        " another one ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
-        keys="The key that `garage key create` prints; `garage bucket allow` gives it rights on a bucket"
+        regions="`s3_region` in garage.toml, `garage` in its examples. Garage rejects requests with"
+        " another region ([source](https://garagehq.deuxfleurs.fr/documentation/reference-manual/configuration/)).",
+        keys="a key, as `garage key create` prints it; `garage bucket allow` grants it permissions on a bucket"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/quick-start/)).",
-        public="Expose the bucket as a website, and set custom_domain to its host. The whole bucket is then public, so"
-        " give private uploads another one"
+        public="expose the bucket as a website, and set custom_domain to its host. The whole bucket is then public, so"
+        " use another bucket for private uploads"
         " ([source](https://garagehq.deuxfleurs.fr/documentation/cookbook/exposing-websites/)).",
         facts={
-            "encryption": _no(_GARAGE, "only with keys that you send (SSE-C)"),
+            "encryption": _no(_GARAGE, "only with keys that you send yourself (SSE-C)"),
             "lifecycle": _yes(_GARAGE),
             "versioning": _no(_GARAGE),
             "cors": _yes(_GARAGE),
-            "policy": _no(_GARAGE, "keys have rights on buckets instead: `garage bucket allow`"),
+            "policy": _no(_GARAGE, "keys have permissions on buckets instead: `garage bucket allow`"),
             "public access block": _no(_GARAGE),
             "ownership": _no(_GARAGE),
             "tags": _no(_GARAGE),
             "bucket ACL": _no(_GARAGE),
             "object ACLs": _no(_GARAGE),
-            "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "ignores the header"),
+            "conditional writes": _no(f"{_GARAGE_CODE}/src/api/s3/put.rs", "Garage ignores the header"),
             "direct uploads": _yes(_GARAGE),
         },
     ),
@@ -348,11 +354,11 @@ PROVIDERS = (
         "seaweedfs",
         "SeaweedFS",
         "https://s3.seaweedfs.example.com",
-        regions="Any region works, such as `us-east-1`: the server checks a signature with the region that it names"
+        regions="any, such as `us-east-1`: the server verifies a signature with the region that it names"
         f" ([source]({_WEED}/auth_signature_v4.go#L794)).",
-        keys="A user's key, or the one in the server's AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        keys="the server's own AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a user's key"
         f" ([source]({_WEED.removesuffix('/s3api')}/command/s3.go#L214)).",
-        public=f"By a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
+        public=f"with a policy ([source]({_WEED}/s3api_bucket_handlers.go#L867-L918)).",
         facts={
             "encryption": _yes(f"{_WEED}/s3_bucket_encryption.go"),
             "lifecycle": _yes(f"{_WEED}/s3api_bucket_handlers.go#L1085-L1149"),
@@ -365,7 +371,7 @@ PROVIDERS = (
             "bucket ACL": _yes(f"{_WEED}/s3api_bucket_handlers.go#L922"),
             "object ACLs": _no(
                 f"{_WEED}/s3api_bucket_handlers.go#L867-L918",
-                "only the bucket's ACL and policy give visitors access",
+                "only the bucket's ACL and policy let visitors read",
             ),
             "conditional writes": _yes(f"{_WEED}/s3api_object_handlers_put.go#L2210-L2217"),
             "direct uploads": _yes(
@@ -377,11 +383,11 @@ PROVIDERS = (
         "rustfs",
         "RustFS",
         "https://rustfs.example.com",
-        regions="The region is `us-east-1` unless the server's configuration names another"
+        regions="`us-east-1` unless the server's configuration names another"
         f" ([source]({_RUSTFS_CODE}/crates/config/src/constants/app.rs#L291-L292)).",
-        keys="An access key of a user with a policy, or the server's root key"
+        keys="an access key of a user with a policy, or the server's own"
         " ([source](https://docs.rustfs.com/administration/protocols/s3)).",
-        public="By a policy ([source](https://docs.rustfs.com/administration/data/bucket/policy)).",
+        public="with a policy ([source](https://docs.rustfs.com/administration/data/bucket/policy)).",
         facts={
             "encryption": _partly(
                 f"{_RUSTFS_CODE}/rustfs/src/storage/sse.rs#L3104-L3121",
@@ -395,7 +401,7 @@ PROVIDERS = (
             "ownership": _no(_RUSTFS),
             "tags": _yes(_RUSTFS),
             "bucket ACL": _partly(
-                f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "readable, but always private"
+                f"{_RUSTFS_CODE}/rustfs/src/storage/s3_api/acl.rs", "readable, and always private"
             ),
             "object ACLs": _no(_RUSTFS),
             "conditional writes": _yes(f"{_RUSTFS_CODE}/scripts/s3-tests/implemented_tests.txt#L359-L362"),
@@ -418,7 +424,7 @@ UNKNOWN = Provider("")
 
 @lru_cache(maxsize=64)
 def provider(endpoint: str | None, name: str = "") -> Provider:
-    """Return the profile of an endpoint (None for AWS), by its name or its host, or UNKNOWN."""
+    """Return the profile of an endpoint (None for AWS): by name, else by its host, else UNKNOWN."""
     if not endpoint:
         return AWS
     host = _host(endpoint)
@@ -427,12 +433,12 @@ def provider(endpoint: str | None, name: str = "") -> Provider:
 
 
 def region(endpoint: str | None, name: str = "") -> str:
-    """Return the region in an endpoint's host, or ""."""
+    """Return the region that an endpoint's host implies, or ""."""
     return provider(endpoint, name).region_of(_host(endpoint)) if endpoint else ""
 
 
 def _host(endpoint: str) -> str:
     try:
         return urlsplit(endpoint).hostname or ""
-    except ValueError:  # a system check reports it
+    except ValueError:  # what a check names
         return ""

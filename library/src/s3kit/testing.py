@@ -1,12 +1,12 @@
-"""A pytest plugin for the tests of any site: `pytest_plugins = ["s3kit.testing"]` in the top conftest.py.
+"""A pytest plugin for the tests of any site: add `pytest_plugins = ["s3kit.testing"]` to the top-level conftest.py.
 
-With it, no request of botocore or obstore leaves the machine, whatever the settings and the shell say, and what
-tests upload goes to a temporary folder: entries of STORAGES that are the library's become storages on disk.
+botocore and obstore can't send requests to other machines, whatever the settings and the environment are. Uploads go to
+a temporary folder: the library's storages in STORAGES are replaced with storages on disk.
 
-- `s3kit_block_sockets = true` in pytest's configuration refuses every connection beyond this machine, not only
-  those to S3; `s3kit_allow_hosts` lists hosts that may be connected to, such as a database's.
-- The fixture `local_s3` gives a test the site's own storages, on a strict local S3 server whose buckets are
-  prepared as `manage.py s3 apply` would; they are empty when the test begins.
+- `s3kit_block_sockets = true` in pytest's configuration blocks all connections to other machines, not only those to S3.
+  `s3kit_allow_hosts` lists hosts that are allowed, such as a database server.
+- The fixture `local_s3` gives a test the site's own storages on a strict local S3 server. Its buckets are configured as
+  `manage.py s3 apply` would, and are empty when the test begins.
 """
 
 import socket
@@ -25,14 +25,14 @@ __all__ = ["BlockedByTestsError"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options to pytest's configuration file."""
-    parser.addini("s3kit_block_sockets", "refuse connections beyond this machine", type="bool", default=False)
+    """Register the options for pytest's configuration file."""
+    parser.addini("s3kit_block_sockets", "block connections to other machines", type="bool", default=False)
     parser.addini("s3kit_allow_hosts", "hosts that tests may connect to", type="args", default=[])
 
 
 @pytest.fixture(autouse=True, scope="session")
 def s3kit_no_requests(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Fail every request of botocore and obstore beyond this machine, and on request every connection."""
+    """Block every request of botocore and obstore to another machine and, if configured, every connection."""
     with isolation.no_requests(), pytest.MonkeyPatch.context() as patch:
         if pytestconfig.getini("s3kit_block_sockets"):
             _guard_sockets(patch, set(pytestconfig.getini("s3kit_allow_hosts")))
@@ -44,7 +44,7 @@ def _guard_sockets(patch: pytest.MonkeyPatch, allowed: set[str]) -> None:
         original = getattr(socket.socket, method)
 
         def guarded(self: socket.socket, address: Any, original: Any = original) -> Any:
-            if isinstance(address, tuple):  # else a Unix socket's path
+            if isinstance(address, tuple):  # else the path of a Unix socket
                 isolation.check_host(address[0], allowed)
             return original(self, address)
 
@@ -54,22 +54,22 @@ def _guard_sockets(patch: pytest.MonkeyPatch, allowed: set[str]) -> None:
     def guarded_look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
         isolation.check_host(host, allowed)
         found = look_up(host, *args, **kwargs)
-        allowed.update(str(entry[4][0]) for entry in found)  # what an allowed name leads to
+        allowed.update(str(entry[4][0]) for entry in found)  # the addresses of an allowed name
         return found
 
     patch.setattr(socket, "getaddrinfo", guarded_look_up)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def s3kit_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[isolation.Site]:
-    """Put the library's storages on disk while tests run, and uploads into a temporary folder."""
+def s3kit_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[isolation.Originals]:
+    """Replace the library's storages with storages on disk, with uploads in a temporary folder."""
     with isolation.on_disk(tmp_path_factory.mktemp("media")) as site:
         yield site
 
 
 @pytest.fixture(scope="session")
 def s3kit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LocalServer"]:
-    """Return a strict local S3 server, one for all tests; it ends with them."""
+    """Yield a strict local S3 server that all tests share."""
     from s3kit.local.server import running
 
     with running(tmp_path_factory.mktemp("s3")) as server:
@@ -79,11 +79,11 @@ def s3kit_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["LocalSer
 @pytest.fixture
 def local_s3(
     s3kit_server: "LocalServer",
-    s3kit_on_disk: isolation.Site,
+    s3kit_on_disk: isolation.Originals,
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> "LocalServer":
-    """Give the test the site's own storages, on the local S3 server, with prepared and empty buckets."""
+    """Use the site's own storages on the local S3 server, with configured and empty buckets; return the server."""
     from s3kit.local.prepare import prepare
 
     settings.S3KIT_LOCAL_DIR = s3kit_server.data

@@ -1,8 +1,7 @@
-"""The subcommands of `manage.py s3`, each a module of its name; `shared` holds what several need.
+"""The subcommands of `manage.py s3`, one module for each; `shared` has what several of them need.
 
-`s3kit.management.commands.s3` adds a parser for each, runs the one that was asked for, and turns what stops
-it into a line. It imports all of them each time, so what a single one needs and takes long to import (boto3,
-storages, probes) is imported where it runs.
+`s3kit.management.commands.s3` adds a parser for each, runs one, and turns errors into messages. It imports all of
+them every time, so they import slow modules (boto3, storages, probes) only when they run.
 """
 
 from typing import Any, Protocol
@@ -11,13 +10,13 @@ from django.core.management.base import BaseCommand, CommandParser
 
 
 class Subcommand(Protocol):
-    """What a module of a subcommand has."""
+    """What the module of a subcommand has."""
 
     HELP: str
-    """What it does, as a sentence for the help of `manage.py s3` and its own.
+    """What it does: one sentence for the help."""
 
-    Where other exit codes than 0 and 1 say something, EXIT_CODES is the sentence about them.
-    """
+    EXIT_CODES: dict[int, str]
+    """What each exit code means."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add its options."""
@@ -25,6 +24,6 @@ class Subcommand(Protocol):
     def run(self, command: BaseCommand, options: dict[str, Any]) -> None:
         """Run it; `command` has the streams and colors, `options` the parsed options.
 
-        Raises CommandError, or what `shared.explained` turns into one, which ends it with exit code 1; any other
-        code by sys.exit.
+        CommandError, and the errors that `shared.explained` turns into it, end the command with exit code 1. It calls
+        sys.exit for other codes.
         """

@@ -1,4 +1,4 @@
-"""`manage.py s3 access`: existing uploads given the access that the settings want."""
+"""`manage.py s3 access`: sets the ACLs of existing uploads."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from s3kit import progress
 from s3kit.buckets.account import with_owners
 from s3kit.commands.shared import add_local, setup_deployment
 
-HELP = "Give existing uploads the ACL that the access of their storage needs."
-EXIT_CODES = "Exit codes: 0 done, 1 an ACL could not be set, 130 interrupted."
+HELP = "Set the ACLs of existing uploads to the access of their storage."
+EXIT_CODES = {0: "done", 1: "an ACL could not be set", 130: "interrupted"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -18,21 +18,21 @@ def add_arguments(parser: CommandParser) -> None:
         "--storage",
         default="default",
         metavar="ALIAS",
-        help="The entry of STORAGES whose uploads to change (default: %(default)s).",
+        help="The alias in STORAGES of the uploads (default: %(default)s).",
     )
-    parser.add_argument("--dry-run", action="store_true", help="Show what would change, and change nothing.")
+    parser.add_argument("--dry-run", action="store_true", help="Show what would change. Change nothing.")
     parser.add_argument(
         "--start-after",
         default="",
         metavar="KEY",
-        help="Continue after this key, which an interrupted run prints.",
+        help="Continue after this key. An interrupted run prints it.",
     )
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Set the ACLs; exit code 1 where one could not be set."""
+    """Set the ACLs."""
     from s3kit.publishing.access import Access
 
     deployment, _ = with_owners(setup_deployment(options))

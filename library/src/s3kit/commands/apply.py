@@ -1,4 +1,4 @@
-"""`manage.py s3 apply`: the buckets made and changed as the settings want them."""
+"""`manage.py s3 apply`: creates and changes the buckets."""
 
 from typing import Any
 
@@ -11,8 +11,8 @@ from s3kit.commands.shared import add_local, setup_deployment
 from s3kit.local import prepare
 from s3kit.terminal import wrapped
 
-HELP = "Create the buckets and change their settings to what STORAGES wants."
-EXIT_CODES = "Exit codes: 0 the buckets are as wanted, 1 they are not."
+HELP = "Create the buckets, and change their configuration to match STORAGES."
+EXIT_CODES = {0: "the buckets match the settings", 1: "they do not"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -22,18 +22,18 @@ def add_arguments(parser: CommandParser) -> None:
         "--noinput",
         action="store_false",
         dest="interactive",
-        help="Do not ask before making the changes.",
+        help="Do not ask for confirmation.",
     )
     parser.add_argument(
         "--replace-conflicting",
         action="store_true",
-        help="Remove what contradicts the settings: statements and grants for everyone or for other accounts.",
+        help="Remove conflicts: policy statements and ACL grants for everyone or for other accounts.",
     )
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Show the plan, ask, and do it; exit code 1 where a conflict hinders something."""
+    """Show the plan, ask, and make the changes."""
     replace = options["replace_conflicting"]
     deployment, known = with_owners(setup_deployment(options))
     found = plan.plan(deployment, known, replace=replace)
@@ -60,7 +60,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     if rejected := [text for bucket in found for text in bucket.rejected]:
         raise CommandError("\n".join(rejected))
     if any(bucket.hindered for bucket in found):
-        raise CommandError("Conflicts, marked with ! above, prevent the rest.")
+        raise CommandError("Conflicts prevent some changes. They are marked with ! above.")
 
 
 def _agreed() -> bool:

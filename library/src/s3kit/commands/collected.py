@@ -1,4 +1,4 @@
-"""What the commands that collect static files do once these are collected."""
+"""What commands do after they have collected static files."""
 
 from pathlib import Path
 
@@ -11,13 +11,13 @@ from s3kit.terminal import wrapped
 
 
 def warn_of_references(command: BaseCommand, stage: Stage) -> None:
-    """Print a line for each reference that stays as it is."""
+    """Print a warning for each reference that was not rewritten."""
     for each in stage.unresolved:
         command.stderr.write(wrapped(str(each), command.stderr), command.style.WARNING)
 
 
 def copy_bundles(stage: Stage) -> None:
-    """Put Vite's manifests into STATIC_ROOT, where django-vite looks for them when a server starts."""
+    """Copy Vite's manifests to STATIC_ROOT, where django-vite looks for them when a server starts."""
     if not settings.STATIC_ROOT:
         return
     try:

@@ -1,4 +1,4 @@
-"""`manage.py s3 doctor`: what the probes see of the live buckets, each failure with its fix."""
+"""`manage.py s3 doctor`: probes the live buckets and prints a fix for each failure."""
 
 import json
 import signal
@@ -11,22 +11,22 @@ from django.core.management.base import BaseCommand, CommandParser
 from s3kit.commands.shared import add_local, checked_deployment
 from s3kit.errors import on_local_server
 
-HELP = "Probe the live buckets, and say how to fix what fails."
-EXIT_CODES = "Exit codes: 0 nothing failed (there may be warnings), 1 a probe failed, 130 interrupted."
+HELP = "Test the live buckets, and print a fix for each failure."
+EXIT_CODES = {0: "no probe failed", 1: "a probe failed", 130: "interrupted"}
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--role", choices=("web", "deploy"), help="Probe only what this role may do.")
+    parser.add_argument("--role", choices=("web", "deploy"), help="Test only what this role may do.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Print what the probes saw; exit code 1 where something is not ok."""
+    """Print the report."""
     from s3kit.doctor.report import diagnose
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it cleans up then too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # then it cleans up, too
     try:
         report = diagnose(checked_deployment(options), options["role"])
         if options["local"]:

@@ -1,4 +1,4 @@
-"""`manage.py s3 manifest`: the list of static files as a file, for an image."""
+"""`manage.py s3 manifest`: writes the manifest of static files to a file, for an image."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from s3kit.terminal import wrapped
 
-HELP = "Write the manifest of static files to a file, without network or credentials."
+HELP = "Write the manifest of static files to a file. Needs no network and no credentials."
+EXIT_CODES = {0: "written", 1: "failed"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -18,7 +19,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Write the list of static files that a web process starts with, and what it reads of a bundler's."""
+    """Write the manifest that a web process starts with, and copy a bundler's."""
     from s3kit.commands.collected import copy_bundles, warn_of_references
     from s3kit.publishing.manifest import write_manifest
 

@@ -1,4 +1,4 @@
-"""`manage.py s3 plan`: what differs on S3 from the settings, or what they want as a template."""
+"""`manage.py s3 plan`: shows how the buckets differ from the settings, or prints a template."""
 
 import json
 import sys
@@ -11,8 +11,8 @@ from s3kit.buckets.account import with_owners
 from s3kit.buckets.plan import BucketPlan
 from s3kit.commands.shared import add_local, checked_deployment, setup_deployment
 
-HELP = "Show what `apply` would change, and change nothing."
-EXIT_CODES = "Exit codes: 0 the buckets are as wanted, 1 it can't be told, 2 something differs."
+HELP = "Show what `apply` would change. Change nothing."
+EXIT_CODES = {0: "the buckets match the settings", 1: "failed", 2: "something differs"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -21,19 +21,16 @@ def add_arguments(parser: CommandParser) -> None:
         "--format",
         choices=("text", "json", "cloudformation"),
         default="text",
-        help="What to print; cloudformation: what STORAGES wants, as a template (default: %(default)s).",
+        help="The output; cloudformation prints a template of the buckets (default: %(default)s).",
     )
     parser.add_argument(
-        "--json", action="store_const", const="json", dest="format", help="The same as --format json."
+        "--json", action="store_const", const="json", dest="format", help="Same as --format json."
     )
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Show what differs; exit code 0 if nothing does, 2 if something does.
-
-    As a CloudFormation template, show what is wanted, which needs neither network nor credentials.
-    """
+    """Show what differs, or print a CloudFormation template, which needs no network and no credentials."""
     if options["format"] == "cloudformation":
         command.stdout.write(_template(options))
         return
@@ -69,7 +66,7 @@ def as_text(command: BaseCommand, options: dict[str, Any], found: list[BucketPla
 def _template(options: dict[str, Any]) -> str:
     from s3kit.buckets import cloudformation
 
-    # The id of CloudFront's key is not known before the stack has made it.
+    # The stack creates CloudFront's key, so its ID is not known yet.
     deployment = checked_deployment(options, known_later={"s3kit.E005"})
     try:
         return json.dumps(cloudformation.template(deployment), indent=2)

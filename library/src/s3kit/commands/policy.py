@@ -1,4 +1,4 @@
-"""`manage.py s3 policy`: the IAM policy of a role, to attach it or to read it."""
+"""`manage.py s3 policy`: prints the IAM policy of a role."""
 
 import json
 from typing import Any
@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand, CommandParser
 from s3kit.buckets import policies
 from s3kit.commands.shared import add_local, checked_deployment
 
-HELP = "Print the least IAM policy of a role, without network or credentials."
+HELP = "Print the minimal IAM policy of a role. Needs no network and no credentials."
+EXIT_CODES = {0: "printed", 1: "failed"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -17,10 +18,12 @@ def add_arguments(parser: CommandParser) -> None:
         "--role",
         required=True,
         choices=policies.ROLES,
-        help="web: the running site; deploy: collectstatic and plan; setup: plan and apply; prune and access: these.",
+        help="web: the running site; deploy: collectstatic, plan; setup: plan, apply; prune, access: these commands.",
     )
     parser.add_argument(
-        "--explain", action="store_true", help="Say what each action is for; to read, not to attach."
+        "--explain",
+        action="store_true",
+        help="Add the reason for each action. IAM does not accept this output.",
     )
     add_local(parser)
 

@@ -1,4 +1,4 @@
-"""`manage.py s3 prune`: the static files that are not needed any more."""
+"""`manage.py s3 prune`: finds and deletes static files that are no longer needed."""
 
 from argparse import ArgumentTypeError
 from typing import Any
@@ -10,8 +10,8 @@ from s3kit.commands.shared import add_local, checked_deployment
 from s3kit.deployment import Location
 from s3kit.publishing import prune
 
-HELP = "Find static files that no version of the site needs any more, and remove them."
-EXIT_CODES = "Exit codes: 0 done, 1 something could not be removed, 130 interrupted."
+HELP = "List static files that no recent version of the site needs, and delete them with --delete."
+EXIT_CODES = {0: "done", 1: "an object could not be deleted", 130: "interrupted"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -21,26 +21,26 @@ def add_arguments(parser: CommandParser) -> None:
         type=_at_least_one,
         default=prune.KEEP,
         metavar="N",
-        help="How many past deploys keep their files (default: %(default)s).",
+        help="Keep the files of the last N deploys (default: %(default)s).",
     )
     parser.add_argument(
         "--days",
         type=_at_least_one,
         default=prune.DAYS,
         metavar="D",
-        help="Keep what was new or live within this many days (default: %(default)s).",
+        help="Keep files that were uploaded or in use within D days (default: %(default)s).",
     )
-    parser.add_argument("--delete", action="store_true", help="Remove them. Without it, nothing is removed.")
+    parser.add_argument("--delete", action="store_true", help="Delete the files. Without it, only list them.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Show what can go, and with --delete remove it; exit code 1 where something could not be removed."""
+    """List what can be deleted, and with --delete, delete it."""
     deployment = checked_deployment(options)
     given = {name: options[name] for name in ("keep", "days", "delete")}
     if not deployment.static_locations:
-        raise CommandError("No storage of static files in STORAGES is on S3.")
+        raise CommandError("STORAGES has no static files on S3.")
     for location in deployment.static_locations:
 
         def work(show: progress.Progress, location: Location = location) -> progress.Report:

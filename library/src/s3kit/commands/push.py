@@ -1,4 +1,4 @@
-"""`manage.py s3 push`: local uploads copied to a media storage."""
+"""`manage.py s3 push`: copies local uploads to a media storage."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from s3kit import progress
 from s3kit.commands.shared import add_local, checked_deployment
 
-HELP = "Copy local uploads to S3, under the same names."
-EXIT_CODES = "Exit codes: 0 done, 1 a file was not copied or differs, 130 interrupted."
+HELP = "Copy local uploads to S3 under the same names."
+EXIT_CODES = {0: "done", 1: "a file was not copied, or differs", 130: "interrupted"}
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -19,23 +19,23 @@ def add_arguments(parser: CommandParser) -> None:
         "--source",
         type=Path,
         metavar="DIR",
-        help="The folder of the uploads, which is only read (default: MEDIA_ROOT).",
+        help="The folder of the uploads (default: MEDIA_ROOT). It stays as it is.",
     )
     parser.add_argument(
         "--storage",
         default="default",
         metavar="ALIAS",
-        help="The entry of STORAGES to copy to (default: %(default)s).",
+        help="The alias in STORAGES to copy to (default: %(default)s).",
     )
-    parser.add_argument("--dry-run", action="store_true", help="Show what would be copied, and copy nothing.")
+    parser.add_argument("--dry-run", action="store_true", help="Show what would be copied. Copy nothing.")
     parser.add_argument("--overwrite", action="store_true", help="Replace objects that differ.")
-    parser.add_argument("--verify", action="store_true", help="Read every object back and compare it.")
+    parser.add_argument("--verify", action="store_true", help="Read each object back and compare it.")
     parser.add_argument("--json", action="store_true", help="Print JSON.")
     add_local(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Copy local uploads to a media storage; exit code 1 where something was not copied or differs."""
+    """Copy local uploads to a media storage."""
     from s3kit.publishing.push import push
     from s3kit.storages.media import MediaStorage
 

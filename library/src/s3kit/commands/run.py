@@ -1,4 +1,4 @@
-"""`manage.py s3 run`: the site and the local S3 server together."""
+"""`manage.py s3 run`: runs the site and the local S3 server."""
 
 import os
 import secrets
@@ -19,15 +19,16 @@ from s3kit.terminal import wrapped
 if TYPE_CHECKING:
     from s3kit.local.server import LocalServer
 
-HELP = "Run the site and the local S3 server, until Ctrl-C."
+HELP = "Run the site and the local S3 server until Ctrl-C."
+EXIT_CODES = {0: "stopped", 1: "failed", 130: "interrupted while starting"}
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a command, as a shell splits them; raise ArgumentTypeError for an open quote."""
+    """Return the words of a command as a shell splits them. Raise ArgumentTypeError for an open quote."""
     try:
         return shlex.split(text)
     except ValueError as error:
-        raise ArgumentTypeError(f"{text!r} has no end: {error}") from error
+        raise ArgumentTypeError(f"{text!r} is not a command: {error}") from error
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -37,12 +38,12 @@ def add_arguments(parser: CommandParser) -> None:
         "--s3-port",
         type=port,
         default=PORT,
-        help="The S3 server's port; 0 is any free one (default: %(default)s).",
+        help="The S3 server's port; 0 means any free port (default: %(default)s).",
     )
     parser.add_argument(
         "--no-debug",
         action="store_true",
-        help="Run as in production: gunicorn, debug off, static files on the local S3 server too.",
+        help="Run as in production: gunicorn, debug off, static files on the local S3 server.",
     )
     parser.add_argument(
         "--first",
@@ -50,16 +51,16 @@ def add_arguments(parser: CommandParser) -> None:
         action="append",
         default=[],
         metavar="COMMAND",
-        help="A command of manage.py with its arguments, to run before the site starts. Can be repeated.",
+        help="A manage.py command to run before the site starts. Can be repeated.",
     )
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Start the local S3 server, prepare buckets and database, and become the server of the site."""
+    """Start the local S3 server, prepare the buckets and the database, and become the site's server."""
     from s3kit.local import server
     from s3kit.local.prepare import prepare
 
-    server.free_port(options["port"])  # or say so before anything has started
+    server.free_port(options["port"])  # fails before anything has started
     _require_local()
     manage = [sys.executable, os.path.abspath(sys.argv[0])]  # noqa: PTH100 -- a link stays one
     first = [["migrate", "--verbosity", "0"]]
@@ -71,7 +72,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         first.append(["collectstatic", "--no-input"])
         module, _, name = (settings.WSGI_APPLICATION or "").rpartition(".")
         wsgi = f"{module}:{name}" if name else f"{settings.ROOT_URLCONF.rpartition('.')[0]}.wsgi"
-        # Nobody waits half a minute after Ctrl-C for a browser that keeps its connection.
+        # After Ctrl-C, do not wait half a minute for a browser that keeps its connection.
         site = [sys.executable, "-m", "gunicorn", "--workers", "1", "--graceful-timeout", "3"]
         site += ["--bind", f"127.0.0.1:{options['port']}", wsgi]
         more = {
@@ -101,23 +102,23 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
 
 
 def _require_local() -> None:
-    """Raise CommandError where the settings say USE_S3 = True whatever the environment says.
+    """Raise CommandError if the settings set USE_S3 to True whatever the environment says.
 
-    The site would be served with its real buckets. Settings that read the variable get another chance.
+    The site would use its real buckets. If the settings may read the variable, run this command again with it.
     """
     if conf.use_s3 is not True:
         return
     if os.environ.get("USE_S3") == "local":
         raise CommandError(
-            "USE_S3 is True in the settings, so the site would use its real buckets: set it to 'local', or read"
-            " it from the environment variable USE_S3."
+            "USE_S3 is True in the settings, so the site would use its real buckets: set it to 'local', or read it"
+            " from the environment variable USE_S3."
         )
     sys.stdout.flush()
     os.execve(sys.executable, sys.orig_argv, os.environ | {"USE_S3": "local"})  # noqa: S606 -- this command again
 
 
 def _become(site: list[str], environment: dict[str, str], store: "LocalServer") -> NoReturn:
-    """Turn this process into the site's server, with the terminal and signals; the store ends with it."""
+    """Turn this process into the site's server, which gets the terminal and signals. The store ends with it."""
     store.stay_with()
     os.chdir(getattr(settings, "BASE_DIR", None) or os.curdir)
     sys.stdout.flush()

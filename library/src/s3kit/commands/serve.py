@@ -1,4 +1,4 @@
-"""`manage.py s3 serve`: the local S3 server alone, for commands and servers that are started by themselves."""
+"""`manage.py s3 serve`: runs only the local S3 server, for commands and servers that you start yourself."""
 
 import signal
 from argparse import ArgumentTypeError
@@ -9,32 +9,33 @@ from django.core.management.base import BaseCommand, CommandParser
 from s3kit.options import conf
 from s3kit.terminal import wrapped
 
-HELP = "Run the local S3 server with the site's buckets, until Ctrl-C."
+HELP = "Run the local S3 server with the site's buckets until Ctrl-C."
+EXIT_CODES = {0: "stopped", 1: "failed"}
 
 PORT = 9000
 HOST = "127.0.0.1"
 
 
 def port(text: str) -> int:
-    """Return the port that an option names; raise ArgumentTypeError where it is none."""
+    """Return a port. Raise ArgumentTypeError if the text is not one."""
     if not (text.isascii() and text.isdigit() and int(text) < 65536):
-        raise ArgumentTypeError(f"{text!r} is not a port: 0 to 65535")
+        raise ArgumentTypeError(f"{text!r} is not a port; use 0 to 65535")
     return int(text)
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
     parser.add_argument(
-        "--port", type=port, default=PORT, help="Its port; 0 is any free one (default: %(default)s)."
+        "--port", type=port, default=PORT, help="The port; 0 means any free port (default: %(default)s)."
     )
     parser.add_argument(
         "--bind",
-        choices=(HOST, "0.0.0.0"),  # noqa: S104 -- only where somebody asks for it
+        choices=(HOST, "0.0.0.0"),  # noqa: S104 -- only on request
         default=HOST,
-        help="Its address: 0.0.0.0 only in a container that publishes it on 127.0.0.1 (default: %(default)s).",
+        help="The address; use 0.0.0.0 only in a container that is published on 127.0.0.1 (default: %(default)s).",
     )
     parser.add_argument(
-        "--empty", action="store_true", help="Create no bucket, to rehearse plan and apply with --local."
+        "--empty", action="store_true", help="Create no buckets, to try plan and apply with --local."
     )
 
 
@@ -52,7 +53,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
                 prepare(store)
             line = (
                 f"The local S3 server listens on {store.endpoint}, with its data in {store.data}. With USE_S3=local,"
-                " every command of manage.py uses it. Ctrl-C stops it."
+                " every manage.py command uses it. Press Ctrl-C to stop it."
             )
             command.stdout.write(wrapped(line, command.stdout))
             command.stdout.flush()

@@ -1,6 +1,6 @@
-"""What all commands share: which deployment they mean, and how they say what stopped them."""
+"""What all commands share: the deployment that they use, and the errors that they print."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,19 +14,24 @@ from s3kit.local.errors import LocalServerError
 from s3kit.options import conf
 
 
+def exit_codes(codes: Mapping[int, str]) -> str:
+    """Return exit codes as a sentence for the help."""
+    return f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in codes.items())}."
+
+
 def add_local(parser: CommandParser) -> None:
-    """Add the option --local, which makes a command use the local S3 server instead of the real target."""
+    """Add the option --local."""
     parser.add_argument(
         "--local",
         action="store_true",
-        help="Use the local S3 server instead of the real buckets of STORAGES.",
+        help="Use the local S3 server instead of the real buckets.",
     )
 
 
 def setup_deployment(options: dict[str, Any]) -> Deployment:
-    """Return what STORAGES says, as who sets up buckets sees it: with --local, as the local server's root.
+    """Return the deployment for a command that sets up buckets: with --local, with the local server's root key.
 
-    The site's own key has no right to set up buckets, there as on AWS. Raises as `checked_deployment` does, and
+    The site's own key may not set up buckets, as on AWS. Raises what `checked_deployment` raises, and
     LocalServerNotRunningError.
     """
     deployment = checked_deployment(options)
@@ -39,9 +44,9 @@ def setup_deployment(options: dict[str, Any]) -> Deployment:
 
 @contextmanager
 def explained(*, local: bool = False) -> Iterator[None]:
-    """Turn what stops a command into CommandError, in lines for a person, whichever command it is.
+    """Turn errors that stop a command into CommandError, with messages for people.
 
-    `local` says that the command uses the local S3 server, where other commands help than on AWS.
+    `local` means that the command uses the local S3 server, where the fixes are other commands than on AWS.
     """
     fix = errors.on_local_server if local else str
     try:
@@ -52,7 +57,7 @@ def explained(*, local: bool = False) -> Iterator[None]:
             raise CommandError(text, returncode=error.returncode) from error
         raise
     except BucketError as error:
-        done = [f"Done before: {'; '.join(error.done)}."] if error.done else []
+        done = [f"Done before the error: {'; '.join(error.done)}."] if error.done else []
         raise CommandError(errors.printable_lines(fix("\n".join([str(error), *done])))) from error
     except (errors.StoppedError, LocalServerError, ImproperlyConfigured) as error:
         raise CommandError(errors.printable_lines(fix(str(error)))) from error
@@ -61,10 +66,10 @@ def explained(*, local: bool = False) -> Iterator[None]:
 
 
 def checked_deployment(options: dict[str, Any], known_later: Collection[str] = ()) -> Deployment:
-    """Return what STORAGES says: the real target, also with USE_S3=local, or the local server with --local.
+    """Return the deployment: the real target, even with USE_S3=local, or the local server with --local.
 
-    Raises CommandError, in lines, where options are wrong, and ImproperlyConfigured where USE_S3 is off or
-    nothing is on S3. `known_later` are the ids of checks that don't count.
+    Raises CommandError if options are wrong, and ImproperlyConfigured if USE_S3 is off or nothing is on S3.
+    `known_later` has the IDs of checks to ignore.
     """
     local = bool(options.get("local"))
     wrong = [

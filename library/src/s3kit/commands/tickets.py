@@ -1,4 +1,4 @@
-"""`manage.py s3 tickets`: uploads straight from browsers, those under way and what others left behind."""
+"""`manage.py s3 tickets`: lists, ends, and cleans up direct uploads."""
 
 import unicodedata
 from argparse import ArgumentTypeError
@@ -16,25 +16,25 @@ from s3kit.errors import printable
 if TYPE_CHECKING:
     from django.db.models import QuerySet
 
-HELP = "List direct uploads, and remove what they left behind."
-EXIT_CODES = "Exit codes: 0 done, 1 something could not be removed, 130 interrupted."
+HELP = "List direct uploads, end them, and delete what they left behind."
+EXIT_CODES = {0: "done", 1: "an object could not be deleted", 130: "interrupted"}
 
 STATES = ("open", "claimed", "finished", "saving", "rejected", "cancelled", "leftover")
 ID_DIGITS = 8
 CHUNK = 500
-# In columns of a terminal; with two spaces between them, a line has 98.
+# In columns of a terminal. With two spaces between the cells, a line has 98.
 COLUMNS = {"id": ID_DIGITS, "user": 16, "file": 28, "size": 9, "state": 9, "age": 4, "storage": 12}
 _RIGHT = ("size", "age")
 
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--user", metavar="NAME", help="Only the uploads of this user.")
+    parser.add_argument("--user", metavar="NAME", help="Only uploads of this user.")
     parser.add_argument(
         "--state",
         choices=STATES,
         action="append",
-        help="Only uploads in this state; leftover: expired without a row. Can be repeated.",
+        help="Only uploads in this state; leftover: expired, without a row in the database. Can be repeated.",
     )
     work = parser.add_mutually_exclusive_group()
     work.add_argument(
@@ -42,33 +42,35 @@ def add_arguments(parser: CommandParser) -> None:
         nargs="*",
         type=identifier,
         metavar="ID",
-        help="End these uploads now, or all those of --user or --state, and remove what was sent.",
+        help="End these uploads, or those of --user and --state, and delete what browsers have sent.",
     )
     work.add_argument(
-        "--clean", action="store_true", help="Remove all that is left over, and old tickets: run it daily."
+        "--clean",
+        action="store_true",
+        help="Delete everything that is left over, and old tickets. Run it daily.",
     )
 
 
 def identifier(text: str) -> str:
-    """Return the digits of an ID or of its beginning. Raise ArgumentTypeError if it is none."""
+    """Return the digits of an ID or of its beginning. Raise ArgumentTypeError if it is not one."""
     digits = text.replace("-", "").lower()
     if not (ID_DIGITS <= len(digits) <= 32 and all(each in "0123456789abcdef" for each in digits)):
-        raise ArgumentTypeError(f"{text!r} is not an upload's ID: take one from the list, such as 3f2a90c1")
+        raise ArgumentTypeError(
+            f"{text!r} is not the ID of an upload; take one from the list, such as 3f2a90c1"
+        )
     return digits
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """List uploads, end some, or remove what is left over; exit code 1 if something could not be removed."""
+    """List uploads, end some, or delete what is left over."""
     if not apps.is_installed("s3kit.uploads"):
-        raise CommandError(
-            'This site has no uploads straight to S3: "s3kit.uploads" is not in INSTALLED_APPS.'
-        )
+        raise CommandError('This site has no direct uploads: add "s3kit.uploads" to INSTALLED_APPS.')
     from s3kit.uploads import leftovers
 
     chosen = bool(options["user"] or options["state"])
     if options["clean"]:
         if chosen:
-            raise CommandError("--clean removes all that is left over: leave out --user and --state.")
+            raise CommandError("--clean deletes everything that is left over: leave out --user and --state.")
         progress.run(command, options | {"json": False}, leftovers.clean)
         return
     rows = _selected(options)
@@ -103,9 +105,9 @@ def _id(rows: "QuerySet[Any]", digits: str) -> UUID:
     first, last = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
     found: list[UUID] = list(rows.filter(pk__gte=first, pk__lte=last).values_list("pk", flat=True)[:2])
     if not found:
-        raise CommandError(f"No upload that is under way or left over has the ID {digits}.")
+        raise CommandError(f"No upload that is in progress or left over has the ID {digits}.")
     if len(found) == 2:
-        raise CommandError(f"Several uploads have an ID that begins with {digits}: add digits.")
+        raise CommandError(f"Several IDs begin with {digits}: add more digits.")
     return found[0]
 
 
@@ -121,7 +123,7 @@ def _list(command: BaseCommand, rows: "QuerySet[Any]") -> None:
     for each in found:
         command.stdout.write(f"{each['count']:,} {each['shown']}: {_size(each['size'])}")
     if not found:
-        command.stdout.write("No upload is under way or left over.")
+        command.stdout.write("No uploads are in progress or left over.")
 
 
 def _lines(rows: "QuerySet[Any]") -> Iterator[str]:
@@ -131,7 +133,7 @@ def _lines(rows: "QuerySet[Any]") -> Iterator[str]:
     users, now = get_user_model()._default_manager, timezone.now()
     tickets = rows.order_by("created_at", "pk").iterator(CHUNK)
     while some := list(islice(tickets, CHUNK)):
-        # They may be in another database.
+        # Users may be in another database.
         names = users.in_bulk({each.user_id for each in some})
         for each in some:
             user = names.get(each.user_id)
@@ -169,7 +171,7 @@ def _age(seconds: int) -> str:
 
 
 def _fit(text: str, width: int, *, right: bool = False) -> str:
-    """Return a text of exactly so many columns. A long one loses its middle, so that an extension is seen."""
+    """Return a text of exactly `width` columns. A long one loses its middle, so its extension stays visible."""
     text = printable(text)
     if _width(text) > width:
         end = text[-(width // 3) :]

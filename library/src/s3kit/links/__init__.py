@@ -1,6 +1,6 @@
-"""Addresses on the site that never expire, each of which leads to a fresh link for whoever may read the file.
+"""URLs on the site that never expire and redirect users who may read the file to a new signed link.
 
-`path("media/", include("s3kit.links.urls"))` is for the default storage. Another one has addresses of its own:
+For the default storage, add `path("media/", include("s3kit.links.urls"))` to your URLconf. For another storage, add
 `path("documents/", include(links.patterns("documents")))`.
 """
 
@@ -27,16 +27,16 @@ _NAME = "s3kit_link"
 
 
 def patterns(storage: str = "default") -> list[URLPattern]:
-    """Return the URLs of the files of a storage, an alias in STORAGES, for `include()`."""
+    """Return URL patterns for the files of a storage, an alias in STORAGES, for `include()`."""
     from s3kit.links.views import follow
 
     return [path("<path:name>", follow, {"storage": storage}, name=_NAME)]
 
 
 def lasting_url(name: str, storage: str = "default") -> str:
-    """Return the address of a file on the site, which never expires; no request is made.
+    """Return the URL of a file on the site, which never expires. Makes no request.
 
-    `storage` is an alias in STORAGES, on S3 or not. Raises ImproperlyConfigured where no URL leads to it.
+    `storage` is an alias in STORAGES, on S3 or not. Raises ImproperlyConfigured if the URLconf has no URL for it.
     """
     found: Any = storages[storage]
     if hasattr(found, "lasting_url"):
@@ -48,9 +48,9 @@ def lasting_url(name: str, storage: str = "default") -> str:
 
 
 def address(storage: Any, name: str) -> str:
-    """Return the address of a file of one of the library's storages, by its own alias or that of another entry.
+    """Return the URL of a file in one of the library's storages.
 
-    Other entries of STORAGES for the same files have other options, or were made by other people's code.
+    If the URLconf has no URL for the storage's alias, use the URL of another storage in STORAGES with the same files.
     """
     found = {alias: storages[alias] for alias in s3_aliases()}
     aliases = [alias for alias, each in found.items() if each is storage]
@@ -68,16 +68,13 @@ def _reverse(alias: str, name: str) -> str:
 
 
 def _same_files(one: Any, other: Any) -> bool:
-    here, there = one.location_as(""), other.location_as("")
-    return bool(
-        (here.kind, here.bucket, here.prefix, here.target.where)
-        == (there.kind, there.bucket, there.prefix, there.target.where)
-    )
+    a, b = one.location_as(""), other.location_as("")
+    return bool((a.kind, a.bucket, a.prefix, a.target.where) == (b.kind, b.bucket, b.prefix, b.target.where))
 
 
 def _missing(alias: str) -> str:
     include = '"s3kit.links.urls"' if alias == "default" else f"links.patterns({alias!r})"
     return (
-        f"No URL of the site leads to the files of STORAGES[{alias!r}]: add"
-        f' path("media/", include({include})) to the urlpatterns.'
+        f"The URLconf has no URL for the files of STORAGES[{alias!r}]: add"
+        f' path("media/", include({include})) to urlpatterns.'
     )

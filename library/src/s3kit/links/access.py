@@ -1,4 +1,4 @@
-"""Who may follow a lasting address: the site's own rule, or staff."""
+"""Who may read a file at its lasting URL: staff members, or the users that the site's own rule allows."""
 
 from collections.abc import Callable
 
@@ -11,23 +11,23 @@ SETTING = "S3KIT_LINKS_PERMISSION"
 
 
 def is_staff(request: HttpRequest, name: str, storage: str) -> bool:  # noqa: ARG001
-    """Let active staff members read every file, which is the default.
+    """Let active staff members read every file. This is the default.
 
-    A name is no secret: code chooses many (invoices/2026-001.pdf), and a login alone says nothing of whose file
-    it is.
+    A name is no secret, because code chooses many names (invoices/2026-001.pdf), and a login doesn't mean that a file
+    is the user's own.
     """
     user = getattr(request, "user", None)
     return bool(user and user.is_active and getattr(user, "is_staff", False))
 
 
 def is_authenticated(request: HttpRequest, name: str, storage: str) -> bool:  # noqa: ARG001
-    """Let whoever is logged in read every file, for sites whose users share all of them."""
+    """Let every logged-in user read every file, for sites whose users share all files."""
     user = getattr(request, "user", None)
     return bool(user and user.is_authenticated)
 
 
 def rule() -> Callable[[HttpRequest, str, str], object]:
-    """Return the function in S3KIT_LINKS_PERMISSION; raise ImproperlyConfigured where there is none."""
+    """Return the function in S3KIT_LINKS_PERMISSION; raise ImproperlyConfigured if it isn't a function."""
     found = getattr(settings, SETTING, None) or is_staff
     if isinstance(found, str):
         try:
@@ -38,11 +38,11 @@ def rule() -> Callable[[HttpRequest, str, str], object]:
             ) from error
     if not callable(found):
         raise ImproperlyConfigured(
-            f"{SETTING} is {found!r}: set it to a function of (request, name, storage), or the path of one."
+            f"{SETTING} is {found!r}: set it to a function that takes (request, name, storage), or to its dotted path."
         )
     return found
 
 
 def allowed(request: HttpRequest, name: str, storage: str) -> bool:
-    """Tell whether the site lets this request read a file; only True counts as yes."""
+    """Return whether this request may read a file. The rule must return True itself, not just a true value."""
     return rule()(request, name, storage) is True

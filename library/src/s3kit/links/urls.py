@@ -1,4 +1,4 @@
-"""The lasting addresses of the default storage's files: `path("media/", include("s3kit.links.urls"))`."""
+"""The lasting URLs of the default storage's files: `path("media/", include("s3kit.links.urls"))`."""
 
 from s3kit import links
 

@@ -1,4 +1,4 @@
-"""The view behind lasting addresses."""
+"""The view for lasting URLs."""
 
 import posixpath
 from typing import Any
@@ -17,10 +17,10 @@ from s3kit.storages import types
 
 @require_safe
 def follow(request: HttpRequest, name: str, storage: str) -> HttpResponseBase:
-    """Redirect to a fresh link to a file, if the site's rule lets this request read it: 403 otherwise.
+    """Redirect to a new link to a file if the site's rule lets this request read it; otherwise respond with 403.
 
-    404 is for names that no file of the storage can have. S3 is not asked, so the answer does not tell whether
-    there is a file. One that is not on S3 is sent by the site itself.
+    Responds with 404 only to names that no file can have: no request is made to S3, so the response doesn't reveal
+    whether the file exists. If the storage is not on S3, the site sends the file itself.
     """
     if not _is_canonical(name):
         raise Http404(name)
@@ -31,17 +31,17 @@ def follow(request: HttpRequest, name: str, storage: str) -> HttpResponseBase:
             backend.key(name)
     except SuspiciousOperation as error:
         raise Http404(str(error)) from error
-    # With debug on Django's own static() would send what is on disk to everybody, and a page's pictures need it.
+    # With DEBUG on, local files are public, as with Django's static().
     is_open = settings.DEBUG and not is_on_s3
     if not is_open and not allowed(request, name, storage):
         raise PermissionDenied
-    response = _redirect(request, backend, name) if is_on_s3 else _sent(backend, name)
+    response = _redirect(request, backend, name) if is_on_s3 else _file_response(backend, name)
     patch_vary_headers(response, ["Cookie"])
     return response
 
 
 def _is_canonical(name: str) -> bool:
-    """Tell whether a name is the only spelling of its file: the site's rule must see what S3 is asked for."""
+    """Return whether a name is in canonical form, so that the site's rule sees the name that S3 gets."""
     plain = posixpath.normpath(name)
     return (
         name == plain
@@ -52,17 +52,17 @@ def _is_canonical(name: str) -> bool:
 
 
 def _redirect(request: HttpRequest, backend: Any, name: str) -> HttpResponse:
-    # Half of the link's life is left to whoever is redirected by a cached answer, to seek in a film or resume.
+    # A browser with a cached redirect still has half of the link's lifetime, to seek in a video or resume a download.
     age = max(backend.seconds_left(name) // 2, 0)
-    # A signature is for one method.
+    # A signature is valid for one method only.
     method = "HEAD" if request.method == "HEAD" else None
     response = HttpResponseRedirect(backend.signed_url(name, http_method=method))
     response.headers["Cache-Control"] = f"private, max-age={age}"
     return response
 
 
-def _sent(backend: Any, name: str) -> FileResponse:
-    """Send a file that is not on S3, as a browser would get it from there."""
+def _file_response(backend: Any, name: str) -> FileResponse:
+    """Return a file that is not on S3, with the headers that it would have there."""
     try:
         file = backend.open(name)
     except (FileNotFoundError, IsADirectoryError) as error:

@@ -1,1 +1,1 @@
-"""Names and regions of buckets, checked by AWS's rules; standard library only."""
+"""AWS's rules for bucket names and regions. Uses only the standard library."""

@@ -1,10 +1,10 @@
-"""AWS regions: which texts have the form of one, which are known, and what was probably meant.
+"""AWS regions: which names are valid, which are known, and which one the user probably meant.
 
-Standard library only: cookiecutter's hooks run this file, and so do Django's system checks.
+Uses only the standard library, because cookiecutter's hooks run this file. So do Django's system checks.
 
-AWS's own patterns (botocore, data/partitions.json) let ``us-EAST-1``, ``us-esat-1`` and a newline at the end
-pass. Here only the form that AWS really uses passes: an area, a direction and a number, in ASCII. A region of
-that form which is not in ``KNOWN`` is no problem, as AWS opens two or three a year: callers warn.
+AWS's own patterns (botocore, data/partitions.json) accept ``us-EAST-1``, ``us-esat-1``, and a final newline. This
+module accepts only the form that AWS uses: an area, a direction, and a number, in ASCII. A region of that form that is
+not in ``KNOWN`` is valid, because AWS opens two or three a year. Callers warn.
 """
 
 import difflib
@@ -13,8 +13,8 @@ import unicodedata
 from typing import NamedTuple
 
 # Every region with S3 in the partitions that are open to the public, as botocore 1.44 lists them
-# (Session.get_available_regions("s3", partition); a test holds the two together), with the places that people
-# call it by: the one in AWS's display name, and the country where that leaves no doubt.
+# (Session.get_available_regions("s3", partition); a test compares the two), with the places that people use for it:
+# the one in AWS's display name, and the country if it has only one region.
 _PLACES = {
     # Partition aws
     "af-south-1": "cape-town",
@@ -64,8 +64,8 @@ KNOWN = frozenset(_PLACES)
 _NAMES = {name: known for known, places in _PLACES.items() for name in (known, *places.split())}
 
 _DIRECTIONS = "central|north|south|east|west|northeast|northwest|southeast|southwest"
-# An area is two letters (us), perhaps with the name of a government's or an isolated cloud (us-gov, us-isob),
-# or a cloud of four letters with a country (eusc-de).
+# An area is two letters (us), with or without a government or isolated cloud (us-gov, us-isob), or a cloud of four
+# letters and a country (eusc-de).
 _AREA = r"(?:[a-z]{2}(?:-gov|-iso[a-z]?)?|[a-z]{4}-[a-z]{2})"
 _FORM = re.compile(rf"{_AREA}-(?:{_DIRECTIONS})-[1-9][0-9]?")
 _OTHER_DIRECTION = re.compile(rf"{_AREA}-([a-z]+)-[1-9][0-9]?")
@@ -78,11 +78,11 @@ class Problem(NamedTuple):
     """A short, stable id, such as ``length``."""
 
     message: str
-    """What is wrong and what is allowed, to be printed after the name: ``'ab' is 2 characters long; ...``."""
+    """What is wrong and what is allowed. Print it after the name: ``'ab' is 2 characters long; ...``."""
 
 
 def problems(region: str) -> list[Problem]:
-    """Return all that keeps the text from being a region: nothing for a well-formed one, known or not."""
+    """Return everything that is wrong with a region, or an empty list for a valid one, known or not."""
     if _FORM.fullmatch(region):
         return []
     if not re.search(r"[0-9]", region) and (meant := _named(_plain(region))):
@@ -102,22 +102,22 @@ def problems(region: str) -> list[Problem]:
         message = f"is not a region: AWS has no direction '{match[1]}', only {_DIRECTIONS.replace('|', ', ')}"
         return [Problem("direction", message)]
     return [
-        Problem("form", "is not a region: it needs an area, a direction and a number, as in eu-central-1")
+        Problem("form", "is not a region: it needs an area, a direction, and a number, such as eu-central-1")
     ]
 
 
 def is_known(region: str) -> bool:
-    """Tell whether the region is one that S3 had when this file was written."""
+    """Return whether S3 had the region when this file was written."""
     return region in KNOWN
 
 
 def suggestion(region: str) -> str | None:
-    """Return the known region that a near miss or a place (``Seoul``) probably meant, or nothing."""
+    """Return the known region that a typo or a place (``Seoul``) probably means, or None."""
     text = _plain(region)
     text = re.sub(r"([0-9])[a-z]$", r"\1", text)  # the letter of an availability zone
     if named := _named(text):
         return named
-    # us-esat-1 is as near to us-west-1 as to us-east-1 for difflib; the same letters in another order decide.
+    # difflib finds us-esat-1 as close to us-west-1 as to us-east-1, so compare sorted letters first.
     for name in _NAMES:
         if text and sorted(name.replace("-", "")) == sorted(text.replace("-", "")):
             return _NAMES[name]
@@ -127,18 +127,18 @@ def suggestion(region: str) -> str | None:
 
 
 def _named(text: str) -> str | None:
-    """Return the region whose name, or a place of which, is in the text that `_plain` returned."""
+    """Return the region whose name or place is in a text from `_plain`, or None."""
     named = [name for name in _NAMES if f"-{name}-" in f"-{text}-"]
     return _NAMES[max(named, key=len)] if named else None
 
 
 def _plain(region: str) -> str:
-    """Return the text in the letters that names of regions have."""
+    """Return the text in the characters of region names."""
     ascii_text = unicodedata.normalize("NFKD", region[:100]).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
 
 
 def listed(characters: str) -> str:
-    r"""Return the different characters, visibly and not too many: ``'M', '_', '\n'``."""
+    r"""Return at most five of the different characters, escaped: ``'M', '_', '\n'``."""
     different = list(dict.fromkeys(characters))
     return ", ".join(map(repr, different[:5])) + (" and others" if len(different) > 5 else "")

@@ -1,1 +1,1 @@
-"""Static files on their way to S3, and uploads that move there."""
+"""Commands that move files to S3: deploying static files, pruning old ones, and copying existing uploads."""

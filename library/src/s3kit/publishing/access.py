@@ -1,9 +1,9 @@
-"""Giving existing uploads the access that the settings want: `manage.py s3 access`.
+"""Set the ACLs of existing uploads to what the settings want: `manage.py s3 access`.
 
-Only ACLs belong to single objects: with `public-read` each upload has the canned ACL public-read, and otherwise no
-ACL may make one public. The ACL of each upload is read, and set where it is another: one request for an upload that
-is as wanted and two for any other, beside one listing for 1,000. So a further run changes nothing, and a run that was
-ended can go on after the last key. Nothing outside of the location's prefix is looked at.
+With `public-read` each upload needs the canned ACL public-read; otherwise no ACL may make an upload public. The
+command reads the ACL of each upload and sets it if it differs: one request for an upload that is correct, two for any
+other, and one listing request for each 1,000. A second run changes nothing, and an interrupted run can continue after
+the last key. Objects outside of the location's prefix aren't touched.
 """
 
 import time
@@ -19,7 +19,7 @@ from s3kit.progress import Progress, Report, listed
 from s3kit.publishing.publish import GIVE_UP_AFTER
 
 THREADS = 32
-BATCH = 500  # keys that are done before the next ones: a run that was ended goes on after one of these
+BATCH = 500  # keys: an interrupted run continues at the end of a batch
 
 _EVERYBODY = "http://acs.amazonaws.com/groups/global/"
 _PUBLIC_READ = [(f"{_EVERYBODY}AllUsers", "READ")]
@@ -31,7 +31,7 @@ class AccessError(errors.StoppedError):
 
 @dataclass
 class AccessReport(Report):
-    """What a run did, or with `dry_run` would do."""
+    """The result of a run, or with `dry_run` what it would do."""
 
     bucket: str
     prefix: str
@@ -41,24 +41,24 @@ class AccessReport(Report):
     changed: int = 0
     unchanged: int = 0
     last: str = ""
-    """The key up to which all is done."""
+    """The last key that is done; all keys before it are done too."""
     given_up: bool = False
     errors: dict[str, str] = field(default_factory=dict)
-    """By key: why the ACL was not set."""
+    """Why an ACL was not set, by key."""
     fix: str = ""
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0
 
     def as_text(self) -> str:
-        """Return the closing line."""
+        """Return the summary line."""
         verb = "to set" if self.dry_run else "set"
         return (
             f"{self.uploads:,} uploads in {self.bucket}/{self.prefix}: {self.changed:,} {verb} to {self.acl},"
-            f" {self.unchanged:,} as wanted, {len(self.errors):,} failed; {self.seconds:.1f} s."
+            f" {self.unchanged:,} unchanged, {len(self.errors):,} failed; {self.seconds:.1f} s."
         )
 
     def failures(self) -> str:
-        """Return what failed, "" for nothing."""
+        """Return what failed, "" if nothing did."""
         if not self.errors:
             return ""
         count = len(self.errors)
@@ -68,12 +68,12 @@ class AccessReport(Report):
 
     @property
     def go_on(self) -> str:
-        """What to say of a run that was ended."""
-        return f"To go on where it ended, add --start-after {self.last!a}." if self.last else ""
+        """The hint for an interrupted run."""
+        return f"To continue where it stopped, add --start-after {self.last!a}." if self.last else ""
 
 
 class Access:
-    """A run over the uploads of a location whose keys come after `start_after`; `report` is what it did so far."""
+    """A run over the uploads of a location whose keys come after `start_after`; `report` is its result so far."""
 
     def __init__(self, location: Location, *, dry_run: bool = False, start_after: str = "") -> None:
         self.location, self.start_after = location, start_after
@@ -82,9 +82,9 @@ class Access:
         self.report = AccessReport(location.bucket, location.prefix, canned_acl(location), dry_run)
 
     def run(self, progress: Progress) -> AccessReport:
-        """Set the ACLs that are others than wanted; errors of single uploads are in the report.
+        """Set the ACLs that differ; errors of single uploads are in the report.
 
-        Raises AccessError where S3 does not answer, or ACLs are turned off.
+        Raises AccessError if S3 doesn't respond, or the bucket has ACLs disabled.
         """
         report = self.report
         try:
@@ -96,7 +96,7 @@ class Access:
             for start in range(0, len(keys), BATCH):
                 batch = keys[start : start + BATCH]
                 for number, (key, said) in enumerate(
-                    zip(batch, pool.map(self._settle, batch), strict=True), 1
+                    zip(batch, pool.map(self._process, batch), strict=True), 1
                 ):
                     progress(start + number, len(keys), f"{key}: {said}")
                 report.last = batch[-1]
@@ -115,8 +115,8 @@ class Access:
             for entry in page.get("Contents", ())
         ]
 
-    def _settle(self, key: str) -> str:
-        """Set the ACL of an upload if it is another; return what was done, and count it."""
+    def _process(self, key: str) -> str:
+        """Set the ACL of an upload if it differs; return what was done, and count it."""
         report = self.report
         try:
             said = self._set(key)
@@ -124,14 +124,14 @@ class Access:
             code = errors.code(error)
             if code == "AccessControlListNotSupported":
                 raise AccessError(
-                    f"{report.bucket}: ACLs are turned off in this bucket: run `manage.py s3 apply`, then this again."
+                    f"Bucket {report.bucket} has ACLs disabled: run `manage.py s3 apply`, then this command again."
                 ) from error
             if code == "NoSuchKey":  # deleted since it was listed
                 return "deleted"
             said = report.errors[key] = errors.reason(error)
             report.fix = report.fix or errors.explain(error, report.bucket, role="access")
             if code == "AccessDenied" and error.operation_name == "PutObjectAcl":
-                report.fix = f"{report.fix} Or Block Public Access is on: `manage.py s3 apply` lifts it."
+                report.fix = f"{report.fix} Or Block Public Access is on: `manage.py s3 apply` turns it off."
         except BotoCoreError as error:
             said = report.errors[key] = errors.reason(error)
         return said
@@ -147,9 +147,9 @@ class Access:
         ]
         if public == (_PUBLIC_READ if self.report.acl == "public-read" else []):
             self.report.unchanged += 1
-            return "as wanted"
-        if len(public) < len(granted):  # the canned ACL would take these away
-            said = self.report.errors[key] = "left as it is, because its ACL names other accounts too"
+            return "unchanged"
+        if len(public) < len(granted):  # the canned ACL would remove the other grants
+            said = self.report.errors[key] = "not changed, because its ACL also has grants for other accounts"
             return said
         if not self.report.dry_run:
             self.s3.put_object_acl(**self.bucket, Key=key, ACL=self.report.acl)

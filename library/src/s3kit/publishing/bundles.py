@@ -1,7 +1,7 @@
-"""Files whose names a bundler has made from their content, and which are published under these names for good.
+"""Files that a bundler has named after a hash of their content; they are published under these names.
 
-A name alone proves nothing: `language-selector.js` looks like one of Vite's. Vite's manifest tells which files it has
-written, and the storage's option `prehashed` names those of other bundlers.
+The name alone is no proof: `language-selector.js` looks like a name from Vite. Vite's manifest lists the files that it
+has written, and the storage's option `prehashed` has patterns for those of other bundlers.
 """
 
 import json
@@ -14,12 +14,12 @@ from typing import Any
 from s3kit.publishing.collect import Stage
 
 MANIFEST = "manifest.json"
-# Vite's own folder for it, which collectstatic passes over; a configuration may name a file elsewhere.
+# Vite's default folder for the manifest. collectstatic ignores it.
 HIDDEN = ".vite"
 
 
 def hashed_names(stage: Stage, patterns: Iterable[str]) -> set[str]:
-    """Return the collected files that match a pattern, or that a manifest of Vite's lists under a hashed name."""
+    """Return the collected files that match a pattern, or that a Vite manifest lists under a hashed name."""
     found = {name for name in stage.plain for pattern in patterns if fnmatchcase(name, pattern)}
     listed = [*_collected(stage), *_hidden(stage)]
     for manifest, entries in listed:
@@ -28,16 +28,16 @@ def hashed_names(stage: Stage, patterns: Iterable[str]) -> set[str]:
             source = PurePosixPath(entry.get("src") or "")
             unhashed = {entry.get("name"), source.stem, source.name}
             for file in (entry["file"], *entry.get("css", ()), *entry.get("assets", ())):
-                # Vite can be told to leave the hash out.
+                # Vite can be configured to leave the hash out.
                 if PurePosixPath(file).stem not in unhashed and (name := str(folder / file)) in stage.plain:
                     found.add(name)
     return found
 
 
 def copy_manifests(stage: Stage, root: Path) -> list[Path]:
-    """Copy Vite's manifests among the collected files to where Django would collect them; return the copies.
+    """Copy the collected Vite manifests below `root`, under their collected names; return the copies.
 
-    django-vite reads its manifest in STATIC_ROOT, when a server starts. Raises OSError.
+    django-vite reads its manifest from STATIC_ROOT when a server starts. Raises OSError.
     """
     copies = []
     for name, entries in _collected(stage):
@@ -48,7 +48,7 @@ def copy_manifests(stage: Stage, root: Path) -> list[Path]:
 
 
 def _collected(stage: Stage) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
-    """Yield the names and entries of Vite's manifests among the collected files."""
+    """Yield the names and entries of the Vite manifests among the collected files."""
     for name, source in stage.plain.items():
         if name.rpartition("/")[2] == MANIFEST:
             with source.open() as content:
@@ -58,7 +58,7 @@ def _collected(stage: Stage) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
 
 
 def _hidden(stage: Stage) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
-    """Yield the manifests in folders of Vite's own beside the collected files."""
+    """Yield the names and entries of the manifests in `.vite` folders next to the collected files."""
     folders: set[tuple[str, str]] = set()
     for name, source in stage.plain.items():
         if isinstance(source.body, Path):
@@ -74,7 +74,7 @@ def _hidden(stage: Stage) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
 
 
 def _entries(text: bytes) -> dict[str, Any]:
-    """Return the entries of a manifest of Vite's, none for another file: web apps have a manifest.json, too."""
+    """Return the entries of a Vite manifest, {} for any other file: web apps have a manifest.json too."""
     try:
         found = json.loads(text)
     except ValueError:

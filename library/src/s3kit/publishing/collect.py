@@ -1,4 +1,4 @@
-"""Collecting with Django's own code into a stage, from which `s3kit.publishing.publish` uploads."""
+"""Collect static files with Django's own code into a stage, from which `s3kit.publishing.publish` uploads."""
 
 import hashlib
 import io
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from s3kit.publishing.graph import Unresolved
     from s3kit.storages.static import StaticStorage
 
-CHUNK = 256 * 1024  # bytes read at once
+CHUNK = 256 * 1024  # bytes to read at once
 
 
 class Source(NamedTuple):
-    """The content of a file: on disk, or held because it was rewritten. `digest` is its SHA-256."""
+    """The content of a file: a path, or bytes if it was rewritten. `digest` is its SHA-256."""
 
     body: Path | bytes
     size: int
@@ -28,22 +28,22 @@ class Source(NamedTuple):
 
     @classmethod
     def of(cls, body: bytes) -> Self:
-        """Return the source of held content."""
+        """Return the source of content in memory."""
         return cls(body, len(body), hashlib.sha256(body).hexdigest())
 
     @classmethod
     def on_disk(cls, path: Path) -> Self:
-        """Return the source of a file, which is read here and once more at its upload."""
+        """Return the source of a file on disk, which is read now and again when it is uploaded."""
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return cls(path, file.tell(), digest)
 
     @classmethod
     def found(cls, storage: Storage, path: str) -> Self:
-        """Return the source of what a finder's storage has at `path`.
+        """Return the source of the file that a finder's storage has at `path`.
 
-        Only files of an ordinary folder are left where they are: others may be members of an archive, made when they
-        are opened, or gone when they are closed.
+        Only files in a plain folder stay on disk. Any other file is read into memory: it may be a member of an archive,
+        be generated when it is opened, or disappear when it is closed.
         """
         ordinary: Any = FileSystemStorage
         if isinstance(storage, ordinary) and type(storage)._open is ordinary._open:
@@ -52,29 +52,29 @@ class Source(NamedTuple):
             return cls.of(content.read())
 
     def open(self) -> "File[Any]":
-        """Return the content as a file of Django's."""
+        """Return the content as a Django file."""
         return ContentFile(self.body) if isinstance(self.body, bytes) else File(self.body.open("rb"))
 
 
 class Stage:
-    """What Django has collected: plain names, and the final names that post-processing has made of them.
+    """The files that Django has collected, under plain names, and those that post-processing made of them.
 
-    A file on disk stays there and is read again at its upload; text that was rewritten is held.
+    Files on disk are read again when they are uploaded; rewritten files are in memory.
     """
 
     def __init__(self) -> None:
         self.plain: dict[str, Source] = {}
         self.derived: dict[str, Source] = {}
         self.prehashed: set[str] = set()
-        """Plain names that a bundler has made from the content: they are final names, too."""
+        """Plain names that a bundler made from the content: they are final names too."""
         self.unresolved: list[Unresolved] = []
 
     def add(self, name: str, source: Source) -> None:
-        """Note a collected file."""
+        """Add a collected file."""
         self.plain[name.replace("\\", "/")] = source
 
     def source(self, name: str) -> Source:
-        """Return what a name holds; raise FileNotFoundError where there is none."""
+        """Return the source of a name; raise FileNotFoundError if there is none."""
         found = self.derived.get(name) or self.plain.get(name)
         if found is None:
             raise FileNotFoundError(name)
@@ -82,10 +82,10 @@ class Stage:
 
 
 class Collecting(collectstatic.Command):
-    """Django's command, collecting into the stage of a static storage."""
+    """Django's command, which collects into the stage of a static storage."""
 
     def copy_file(self, path: str, prefixed_path: str, source_storage: Storage) -> None:
-        """Note a file that a finder has found; Django's own copies it, and needs a path on disk."""
+        """Add a file that a finder has found. Django's own method copies it, and needs a path on disk."""
         if not hasattr(self.storage, "staged"):
             super().copy_file(path, prefixed_path, source_storage)
             return
@@ -95,9 +95,9 @@ class Collecting(collectstatic.Command):
 
 
 def collect(storage: "StaticStorage") -> Stage:
-    """Return the site's static files, collected silently and with collectstatic's default options.
+    """Return the site's static files, collected silently with collectstatic's default options.
 
-    Raises CommandError for a reference to a missing file, where `strict_references` is set.
+    Raises CommandError for a reference to a missing file if `strict_references` is set.
     """
     command = Collecting(stdout=io.StringIO(), stderr=io.StringIO(), no_color=True)
     command.storage = storage
@@ -111,7 +111,7 @@ def collect(storage: "StaticStorage") -> Stage:
 
 @contextmanager
 def missing_files_as_lines() -> Iterator[None]:
-    """Turn an error of post-processing into CommandError, which has no traceback."""
+    """Turn a post-processing error into CommandError, which has no traceback."""
     try:
         yield
     except (ValueError, RuntimeError) as error:

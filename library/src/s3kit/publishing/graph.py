@@ -1,9 +1,9 @@
-"""Hashed names of static files, in the order in which the files refer to each other.
+"""Hash the names of static files in the order of their references.
 
-Each style sheet and script is parsed once. A file gets its name after the files that it refers to, whose names are
-part of its content. Files that refer to each other in a circle, as modules may, are hashed together: when one of
-them changes, all get new names, so that no browser mixes the modules of two deploys. Names and bytes are those of
-Django's manifest storage, with the differences that docs/static-files.md lists.
+Each style sheet and script is parsed once. A file is hashed after the files that it refers to, because their names are
+part of its content. Files that refer to each other in a cycle, as modules may, are hashed together: when one of them
+changes, all get new names, so no browser mixes the modules of two deploys. Names and bytes are those of Django's
+manifest storage, with the differences that docs/static-files.md lists.
 """
 
 import codecs
@@ -20,16 +20,16 @@ from s3kit.publishing.references import Reference, renamed, target
 if TYPE_CHECKING:
     from s3kit.storages.static import StaticStorage
 
-# Between contents that are hashed together; in no text.
+# Separates contents that are hashed together; no text contains it.
 _DIVIDER = b"\0"
 _PACKAGES = {"site-packages", "dist-packages", "node_modules"}
 _BOMS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 
 class Unresolved(NamedTuple):
-    """A reference that stays as it is.
+    """A reference that isn't rewritten.
 
-    `missing` is the name of the file that does not exist, None where only a browser knows which file it is.
+    `missing` is the name of the file that does not exist, None if the URL is only known in the browser.
     """
 
     name: str
@@ -38,21 +38,23 @@ class Unresolved(NamedTuple):
     missing: str | None
 
     def __str__(self) -> str:
-        why = "only the browser knows its address" if self.missing is None else f"there is no {self.missing}"
-        return f"{self.name}, line {self.line}: {self.text} stays as it is: {why}."
+        why = (
+            "its URL is only known in the browser" if self.missing is None else f"there is no {self.missing}"
+        )
+        return f"{self.name}, line {self.line}: {self.text} is not rewritten: {why}."
 
 
 @dataclass
 class _File:
-    """A style sheet or script, and its references to other files with the names that these have in the tree."""
+    """A style sheet or script, and its references to other files: the reference, its URL, and the file's plain name."""
 
     body: bytes
     encoding: str
-    """Of the original; `body` is UTF-8 where that is UTF-16."""
+    """The original encoding if it was UTF-16, from which `body` is converted to UTF-8; else ""."""
     references: list[tuple[Reference, str, str]]
 
     def rewritten(self, names: Mapping[str, str]) -> bytes:
-        """Return the content with these final names of files that it refers to."""
+        """Return the content with the references rewritten to these final names."""
         pieces: list[bytes] = []
         at = 0
         for reference, url, name in self.references:
@@ -64,7 +66,7 @@ class _File:
 
 
 class Graph:
-    """The static files of a stage, and which of them refer to which."""
+    """The static files of a stage and the references between them."""
 
     def __init__(self, storage: "StaticStorage", stage: Stage, names: Iterable[str]) -> None:
         self.storage, self.stage = storage, stage
@@ -82,12 +84,12 @@ class Graph:
                 self._files[name] = file
 
     def errors(self) -> list[str]:
-        """Return a line for each missing file that the project's own files name, source maps left out.
+        """Return a message for each reference of the project's own files to a missing file, except for source maps.
 
-        Installed packages often name files that they don't ship, and only a browser's tools ask for source maps.
+        Installed packages often refer to files that they don't ship, and only developer tools load source maps.
         """
         return [
-            f"{each.name}, line {each.line}: {each.text} names {each.missing}, which does not exist."
+            f"{each.name}, line {each.line}: {each.text} refers to {each.missing}, which does not exist."
             for each in self.unresolved
             if each.missing and "sourceMappingURL" not in each.text and self._is_own(each.name)
         ]
@@ -129,7 +131,7 @@ class Graph:
         return _File(body, encoding, found)
 
     def hashed(self) -> Iterator[tuple[str, str]]:
-        """Yield the plain and the final name of each file, whose final content is in the stage by then."""
+        """Yield the plain and the final name of each file, after adding its final content to the stage."""
         final: dict[str, str] = {}
         for name in self.names:
             if name not in self._files:
@@ -145,7 +147,7 @@ class Graph:
                 yield name, final[name]
 
     def _together(self, group: list[str], final: Mapping[str, str]) -> dict[str, str]:
-        """Return the final names of a group, made from the content of all its files but for those names."""
+        """Return the final names of a group, hashed from the contents of all its files without those names."""
         contents = [self._files[name].rewritten(final) for name in group]
         together = contents[0] if len(group) == 1 else _DIVIDER.join(contents)
         return {name: self._named(name, Source.of(together)) for name in group}
@@ -155,9 +157,9 @@ class Graph:
             return str(self.storage.clean_name(self.storage.hashed_name(name, content)))
 
     def _groups(self) -> Iterator[list[str]]:
-        """Yield the files that refer to others in groups, those that refer to each other in one.
+        """Yield the files that have references, in groups: files in a cycle are in one group.
 
-        Each group comes after those that it refers to: Tarjan's algorithm, without recursion.
+        Each group comes after those that it refers to: Tarjan's strongly connected components, without recursion.
         """
         number: dict[str, int] = {}
         lowest: dict[str, int] = {}
@@ -173,7 +175,7 @@ class Graph:
                     if each not in number:
                         path.append((each, self._targets(each)))
                         break
-                    if each in lowest:  # of no group yet
+                    if each in lowest:  # not yet in a group
                         lowest[name] = min(lowest[name], number[each])
                 else:
                     path.pop()

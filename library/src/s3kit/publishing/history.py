@@ -1,27 +1,26 @@
-"""The manifests of past deploys, and how a deploy and `manage.py s3 prune` keep out of each other's way.
+"""The manifests of past deploys, and how a deploy and `manage.py s3 prune` can run at the same time.
 
-Each deploy that changes the manifest first writes a copy of the new one, named
-`manifests/<UTC time>-<hash>.json` below the prefix of the static files, and in the copy's metadata which
-manifest it replaces. Prune deletes old objects that none of the manifests it keeps names.
+Each deploy that changes the manifest first writes a copy of the new one, named `manifests/<UTC time>-<hash>.json`,
+below the prefix of the static files. The copy's metadata says which manifest it replaces. Prune deletes old objects
+that are in none of the manifests that it keeps.
 
-Why prune never deletes what a deploy that runs meanwhile will name. S3 is strongly consistent (S3 User Guide,
-"Amazon S3 data consistency model"): what starts after a write was answered sees the write. Of the names in
-its manifest, a deploy of less than a day relies on:
+Prune never deletes an object that a concurrent deploy needs. S3 is strongly consistent (S3 User Guide, "Amazon S3 data
+consistency model"): a request that starts after a write has been acknowledged sees the write. The objects that a deploy
+of less than a day needs are:
 
-- What the live manifest named when the deploy began. Prune keeps the names of the live manifest, and of each
-  that was in force or replaced within the last days, one at least.
-- What was not in the bucket when the deploy looked. Prune deletes only what is a day old at least, by a
-  listing made for each batch, so this can't be among it.
-- What was there, and the live manifest did not name it: of an earlier deploy or a failed one. This could be
-  just about to go. So each batch of prune first puts a marker, then reads ages and manifests, deletes, and
-  takes the marker away; and a deploy first writes the copy of its manifest, and then looks for markers. If
-  prune read the manifests after the copy was written, it saw the copy and spares what it names. If it read
-  them before, its marker was there before the deploy looked, or the batch was over by then: the deploy waits
-  for the markers that it sees, lists the bucket once more, and uploads what has gone. Only then the manifest
-  goes live.
+- Objects in the manifest that was live when the deploy began. Prune keeps the objects of the live manifest, and of each
+  manifest that was live or replaced within the last `days` days (at least one).
+- Objects that were not in the bucket when the deploy listed it. Prune lists the bucket again for each batch and only
+  deletes objects that are at least one day old, so it can't delete these.
+- Objects that were in the bucket but not in the live manifest, from an earlier or failed deploy. Prune may be about
+  to delete these. Each batch of prune writes a marker, reads ages and manifests, deletes, and removes the marker. A
+  deploy writes the copy of its manifest, and then looks for markers. If prune read the manifests after the copy was
+  written, it saw the copy and keeps the objects in it. If it read them before, its marker existed before the deploy
+  looked, or the batch had ended by then: the deploy waits until the markers that it sees are gone, lists the bucket
+  again, and uploads what is missing. Only then does the manifest go live.
 
-A prune that was killed leaves its marker behind, which lapses after LAPSE: S3 rejects a request whose
-signature is 15 minutes off its clock, so nothing of that batch can happen after twice that time.
+A prune that was killed leaves its marker behind. The marker expires after LAPSE: S3 rejects a request whose signature
+is 15 minutes off its clock, so no request of that batch can succeed after twice that time.
 """
 
 import hashlib
@@ -36,8 +35,8 @@ FOLDER = "manifests/"
 MARKERS = f"{FOLDER}pruning-"
 LAPSE = timedelta(minutes=30)
 
-# The copy's metadata: the hash of the manifest that was live before. Where it is absent nobody knows, and a
-# manifest of which a copy was made only later says since when it was live.
+# The copy's metadata. REPLACES: the hash of the manifest that was live before, or NOTHING; absent if it isn't known.
+# SINCE: when the manifest went live, if the copy was written later.
 REPLACES = "replaces"
 NOTHING = "none"
 SINCE = "since"
@@ -47,7 +46,7 @@ _MARKER = re.compile(re.escape(MARKERS) + r"[0-9a-f]{16}")
 
 
 def copy_name(manifest: Mapping[str, Any], at: datetime) -> str:
-    """Return the name of the copy of a manifest that was written at this time."""
+    """Return the name for a manifest's copy that is written at this time."""
     return f"{FOLDER}{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{hash_of(manifest)}.json"
 
 
@@ -58,12 +57,12 @@ def hash_in(name: str) -> str:
 
 
 def is_marker(name: str) -> bool:
-    """Tell whether a name is that of a prune's marker."""
+    """Return whether a name is that of a prune's marker."""
     return bool(_MARKER.fullmatch(name))
 
 
 def hash_of(manifest: Mapping[str, Any]) -> str:
-    """Return Django's own hash of a manifest, which `s3 manifest` writes too; else one of its paths."""
+    """Return the hash that Django wrote into a manifest; without one, a hash of its paths."""
     found = manifest.get("hash")
     if isinstance(found, str) and re.fullmatch(r"[0-9a-f]{12}", found):
         return found
@@ -71,10 +70,7 @@ def hash_of(manifest: Mapping[str, Any]) -> str:
 
 
 def names(manifest: Any) -> set[str]:
-    """Return the names that a manifest needs, hashed and plain.
-
-    Raises ValueError for what is not a manifest.
-    """
+    """Return the hashed and plain names in a manifest; raise ValueError if it isn't a manifest."""
     try:
         paths, records = manifest["paths"], manifest.get("s3", {})
         found = {*paths, *paths.values(), *records.get("hashed", ()), *records.get("plain", ())}

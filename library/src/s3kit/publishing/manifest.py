@@ -1,4 +1,4 @@
-"""The manifest of static files as a file: a web process that has it asks S3 for nothing to start."""
+"""Write the manifest of static files to a local file, so a web process starts without a request to S3."""
 
 import os
 import tempfile
@@ -16,12 +16,12 @@ from s3kit.storages.static import StaticStorage
 def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
     """Write the source tree's manifest to `path` (default: STATICFILES_MANIFEST).
 
-    Returns a summary line, and the files that were collected.
+    Returns a summary line and the files that were collected.
 
-    Needs neither network nor credentials, bucket or database, and writes the same bytes whatever USE_S3 is.
-    `paths`, `hash` and `integrity` are those that collectstatic publishes from the same tree; what it records
-    about objects is missing. Raises OSError where the file can't be written, ImproperlyConfigured where no path
-    is given, and CommandError for a reference to a missing file where `strict_references` is set.
+    Needs no network, credentials, bucket, or database, and writes the same bytes whatever USE_S3 is. `paths`, `hash`,
+    and `integrity` are those that collectstatic publishes from the same tree; its records of objects are left out.
+    Raises OSError if the file can't be written, ImproperlyConfigured if there is no path, and CommandError for a
+    reference to a missing file if `strict_references` is set.
     """
     path = path or conf.manifest
     if path is None:
@@ -29,9 +29,9 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
     storage = _storage()
     stage = collect(storage)
     body = stage.source(storage.manifest_name).body
-    assert isinstance(body, bytes)  # noqa: S101 - for the type checker: Django hands over text
+    assert isinstance(body, bytes)  # noqa: S101 - for the type checker
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In place at once, because a web process may be starting.
+    # Replace the file atomically, because a web process may be starting.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -45,6 +45,6 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
 
 
 def _storage() -> StaticStorage:
-    """Return a new storage of the site's own class, or the library's where static files are on disk."""
+    """Return a new storage of the site's own class, or the library's if static files are on disk."""
     made = storages.create_storage(settings.STORAGES["staticfiles"])
     return made if isinstance(made, StaticStorage) else StaticStorage()

@@ -1,7 +1,7 @@
-"""References in scripts: what ES modules import and export, `new URL(..., import.meta.url)`, and source maps.
+"""Find the references in scripts: ES module imports and exports, `new URL(..., import.meta.url)`, and source maps.
 
-A parser of the whole language finds them, so that a string, comment or template literal that looks like an import is
-left alone. It reads only scripts in which an import is possible.
+A full JavaScript parser finds them, so a string, comment, or template literal that looks like an import is no
+reference. Only scripts that may contain an import are parsed.
 """
 
 import re
@@ -14,7 +14,8 @@ from s3kit.publishing.references import Reference
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# `from`, `import` or `import(` before a relative address, with space and comments between; and what `import.meta` has.
+# `from`, `import`, or `import(` before a relative URL, with whitespace and comments between; `import.meta.url` and
+# `import.meta.resolve`.
 _POSSIBLE = re.compile(
     rb"""from(?<!\wfrom)GAP["'`][./]|import(?<!\wimport)GAP(?:(?:\(GAP)?+["'`][./]|\.\s*+meta\s*+\.\s*+(?:url|resolve)\b)""".replace(
         b"GAP", rb"(?:\s|/\*.*?\*/|//[^\n]*+\n)*+"
@@ -34,7 +35,7 @@ _QUERY = """
 
 
 def references(body: bytes) -> Iterator[Reference]:
-    """Return the references of a script, in order; `body` is UTF-8. What can't be parsed is passed over."""
+    """Return the references of a script, in order; `body` is UTF-8. Skips what can't be parsed."""
     found = list(source_maps(body))
     if _POSSIBLE.search(body):
         captured = _cursor().captures(_parser().parse(body).root_node)
@@ -48,7 +49,7 @@ def references(body: bytes) -> Iterator[Reference]:
 
 
 def source_maps(body: bytes) -> Iterator[Reference]:
-    """Yield the addresses of source maps in a script, which have a line of their own."""
+    """Yield the references to source maps in a script, each of which is alone on its line."""
     at = body.find(_MAP_LINE)
     while at >= 0:
         end = body.find(b"\n", at)
@@ -60,7 +61,7 @@ def source_maps(body: bytes) -> Iterator[Reference]:
 
 
 def _is_comment(body: bytes, at: int, end: int) -> bool:
-    """Tell whether the line is a comment: only a template literal can hold one that is none, and not as its last."""
+    """Return whether a source map line is a comment: it isn't if it is inside a template literal."""
     if b"`" not in body[:at] or not body[end:].strip():
         return True
     return bool(_parser().parse(body).root_node.descendant_for_byte_range(at, at + 1).type == "comment")
@@ -82,21 +83,21 @@ def _cursor() -> Any:
 
 
 def _argument(body: bytes, arguments: "Node", *, of_url: bool = False) -> Iterator[Reference]:
-    """Yield the reference that the first argument is; `URL` takes a file's name without `./`, too."""
+    """Yield the reference in the first argument; for `new URL()`, `./` may be missing."""
     given = [each for each in arguments.named_children if each.type != "comment"]
     if given and given[0].type in {"string", "template_string"}:
         yield from _reference(body, given[0], (given[0].start_byte, b'"%s"'), bare=of_url)
 
 
 def _reference(
-    body: bytes, literal: "Node", place: tuple[int, bytes], *, bare: bool = False
+    body: bytes, literal: "Node", replacement: tuple[int, bytes], *, bare: bool = False
 ) -> Iterator[Reference]:
-    """Yield the reference of a string or template literal, nothing for what names no file beside this one.
+    """Yield the reference in a string or template literal, if it refers to a file by path.
 
-    `place` is where it begins to be written anew, and in which form. Names that are `bare` are otherwise those of
-    packages, for an import map.
+    `replacement` is where the rewritten text starts, and its form. Without `bare`, a bare specifier (a name without
+    `./`) is a package in an import map, not a file.
     """
-    start, form = place
+    start, form = replacement
     raw = body[literal.start_byte + 1 : literal.end_byte - 1]
     text = raw.decode(errors="replace")
     if b"\\" in raw or any(child.type == "template_substitution" for child in literal.children):
@@ -107,7 +108,7 @@ def _reference(
 
 
 def _static(body: bytes, literal: "Node") -> tuple[int, bytes]:
-    """Return where to write a statement anew: space around `from` as Django does, so that the bytes are the same."""
+    """Return where a rewritten statement starts, and its form, with the same spaces around `from` as Django's."""
     word = literal.prev_sibling
     while word is not None and word.type == "comment":
         word = word.prev_sibling

@@ -1,11 +1,10 @@
-"""Removing the static objects that no page asks for any more: `manage.py s3 prune`.
+"""Delete static objects that no page uses any more: `manage.py s3 prune`.
 
-What stays, whatever its age: all that the live manifest names, the last `keep` kept manifests, and those that
-were in force or replaced within the last `days` days. What is younger than `days` days stays too, by S3's
-own clock, and everything outside the storage's prefix. The manifest of a past deploy goes when it need not be
-kept.
+Prune keeps, whatever their age, the objects in the live manifest, in the last `keep` manifests, and in those that were
+live or replaced within the last `days` days. It also keeps objects younger than `days` days by S3's clock, and
+everything outside the storage's prefix. It deletes the manifests of past deploys that it doesn't keep.
 
-`s3kit.publishing.history` says why this does no harm to a deploy that runs at the same time.
+`s3kit.publishing.history` says why a deploy can run at the same time.
 """
 
 import json
@@ -28,23 +27,23 @@ from s3kit.publishing import history
 
 KEEP = 10  # manifests
 DAYS = 30
-BATCH = 1000  # keys: as many as S3 takes in one DeleteObjects
-IN_TIME = 60  # seconds: a batch that has not asked for its deletions by then is begun anew
+BATCH = 1000  # keys: S3's limit for DeleteObjects
+BATCH_TIMEOUT = 60  # seconds: a batch that hasn't started to delete by then starts again
 TRIES = 3
 PAUSE = 2  # seconds
 THREADS = 16
 
-_LATE = "not tried, for want of time"
-# What XML 1.0 can't carry, or carries as something else. In an address it is encoded.
+_TIMED_OUT = "not tried: out of time"
+# Characters that XML 1.0 can't represent, or changes. In a URL they are encoded.
 _NOT_IN_XML = re.compile(r"[\x00-\x1f\ufffe\uffff]")
 
 
 class PruneError(errors.StoppedError):
-    """Nothing more could be removed."""
+    """Pruning had to stop."""
 
 
 class Object(NamedTuple):
-    """An object of the bucket; `size` in bytes."""
+    """An object in the bucket; `size` is in bytes."""
 
     key: str
     size: int
@@ -52,10 +51,10 @@ class Object(NamedTuple):
 
 
 class _Copy(NamedTuple):
-    """What a kept manifest says: the names that it needs, and the hash of the one that it replaced.
+    """A manifest's copy: the names in it, and the hash of the manifest that it replaced.
 
-    The latter is history.NOTHING where there was none, and "" where it is not on record; then it was in force
-    since `since`, or, for None, since the copy was written.
+    `replaces` is history.NOTHING if there was none, and "" if it isn't recorded; then the manifest was live since
+    `since` or, for None, since the copy was written.
     """
 
     names: set[str]
@@ -65,9 +64,9 @@ class _Copy(NamedTuple):
 
 @dataclass(frozen=True)
 class Needed:
-    """What has to stay: names below the prefix, and the keys of the manifests to be kept.
+    """What prune keeps: names below the prefix, and the keys of manifests.
 
-    `unknown_before`: what was in force until then is not on record, though it may have been of late.
+    `unknown_before`: the time before which it isn't recorded which manifest was live, if that matters.
     """
 
     names: set[str]
@@ -77,7 +76,7 @@ class Needed:
 
 @dataclass
 class PruneReport(Report):
-    """What was found, and with `delete` done. Sizes in bytes."""
+    """The objects that were found, and with `delete` removed. Sizes are in bytes."""
 
     location: Location
     keep: int
@@ -88,12 +87,12 @@ class PruneReport(Report):
     removed: int = 0
     removed_bytes: int = 0
     spared: int = 0
-    """Needed by a deploy that came in between."""
+    """Objects that a new deploy needs."""
     failed: list[tuple[str, str]] = field(default_factory=list)
     has_versions: bool = False
 
     def as_text(self) -> str:
-        """Return the report for people; with `delete` off it has a line for each object."""
+        """Return the report as text; with `delete` off it lists each object on one line."""
         lines = [
             f"{each.size:>12,}  {each.modified:%Y-%m-%d}  {errors.printable(each.key)}"
             for each in self.found
@@ -101,21 +100,21 @@ class PruneReport(Report):
         ]
         files, manifests = len(self.needed.names), len(self.needed.manifests)
         lines.append(
-            f"Kept in {self.location.bucket}/{self.location.prefix}: {_count(files, 'file')} that the live"
-            f" manifest and {_count(manifests, 'copy', 'copies')} of earlier ones name, and everything younger than"
+            f"Kept in {self.location.bucket}/{self.location.prefix}: {_count(files, 'file')} in the live"
+            f" manifest and {_count(manifests, 'copy', 'copies')} of earlier ones, and everything younger than"
             f" {_count(self.days, 'day')}."
         )
         size = sum(each.size for each in self.found)
         if since := self.needed.unknown_before:
             until = f"{since + timedelta(days=self.days):%Y-%m-%d %H:%M} UTC"
             lines.append(
-                f"Which manifest was live before {since:%Y-%m-%d %H:%M} UTC is not on record, so nothing is"
-                f" known to be unused for {_count(self.days, 'day')}: run this again after {until}."
+                f"It is not recorded which manifest was live before {since:%Y-%m-%d %H:%M} UTC, so no object is"
+                f" known to be unused for {_count(self.days, 'day')}: run this command again after {until}."
             )
         elif not self.found:
             lines.append("Nothing to remove.")
         elif self.delete:
-            spared = f", {self.spared:,} spared for a new deploy" if self.spared else ""
+            spared = f", {self.spared:,} kept for a new deploy" if self.spared else ""
             count = f"{self.removed:,} of {_count(len(self.found), 'object')} removed{spared}"
             lines.append(f"{count}, {self.removed_bytes:,} bytes.")
         else:
@@ -124,23 +123,25 @@ class PruneReport(Report):
             )
         if self.has_versions:
             lines.append(
-                "The bucket keeps versions: what was removed is still stored, and paid for, until a lifecycle"
-                " rule for noncurrent versions removes it."
+                "The bucket has versioning: it still stores, and AWS bills, removed objects until a lifecycle"
+                " rule for noncurrent versions deletes them."
             )
         return "\n".join(lines)
 
     def failures(self) -> str:
-        """Return what failed, "" for nothing."""
+        """Return what failed, "" if nothing did."""
         if not self.failed:
             return ""
         rejected: Any = {"Error": {"Code": self.failed[0][1], "Message": ""}, "ResponseMetadata": {}}
         error = ClientError(rejected, "DeleteObject")
-        again = errors.is_passing(error) or self.failed[0][1] == _LATE
-        fix = "Run this again." if again else errors.explain(error, self.location.bucket, role="prune")
+        again = errors.is_passing(error) or self.failed[0][1] == _TIMED_OUT
+        fix = (
+            "Run this command again." if again else errors.explain(error, self.location.bucket, role="prune")
+        )
         return listed(f"{_count(len(self.failed), 'object')} could not be removed:", self.failed, fix)
 
     def as_data(self) -> dict[str, Any]:
-        """Return the report for machines."""
+        """Return the report as data for JSON."""
         unknown = self.needed.unknown_before
         return {
             "storage": self.location.alias,
@@ -178,8 +179,8 @@ def prune(
 ) -> PruneReport:
     """Find the objects of a static location that nothing needs, and with `delete` remove them.
 
-    `keep` and `days` are 1 at least. Raises PruneError where there is no live manifest, or S3 rejects a
-    request; single objects that could not be removed are in the report.
+    `keep` and `days` are at least 1. Raises PruneError if there is no live manifest or S3 rejects a request; single
+    objects that could not be removed are in the report.
     """
     try:
         pruner = _Pruner(location, manifest_name, keep=keep, days=days)
@@ -195,7 +196,7 @@ class _Pruner:
         self.bucket = {"Bucket": location.bucket, **clients.owner_arguments(location.target)}
         self.keep, self.days = keep, days
         self.s3 = clients.command(location.target)
-        # botocore must not send a deletion again, since it does not look at the time.
+        # Without botocore's retries, which could delete after BATCH_TIMEOUT.
         self.once = clients.once(location.target)
         self.now = self._clock()
         self.old = self.now - timedelta(days=days)
@@ -203,7 +204,7 @@ class _Pruner:
 
     def run(self, *, delete: bool, progress: Progress) -> PruneReport:
         needed = self._needed()
-        found = [each for each in self._list(self.prefix) if self._can_go(each, needed)]
+        found = [each for each in self._list(self.prefix) if self._is_removable(each, needed)]
         report = PruneReport(self.location, self.keep, self.days, delete, needed, found)
         for start in range(0, len(found) if delete else 0, BATCH):
             self._remove(found[start : start + BATCH], report)
@@ -211,20 +212,20 @@ class _Pruner:
             progress(done, len(found), f"Removed up to {found[done - 1].key}")
         return report
 
-    # What there is
+    # Reading
 
     def _clock(self) -> datetime:
-        """Return S3's time, by which objects are dated."""
-        answer = self.s3.list_objects_v2(**self.bucket, Prefix=self.prefix, MaxKeys=1)
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        """Return the time of S3's clock, which also dates the objects."""
+        response = self.s3.list_objects_v2(**self.bucket, Prefix=self.prefix, MaxKeys=1)
+        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def _hash(self, each: Object) -> str:
-        """Return the hash in the key of a kept manifest, "" for any other object."""
+        """Return the hash in the key of a manifest's copy, "" for any other object."""
         return history.hash_in(each.key.removeprefix(self.prefix))
 
     def _list(self, prefix: str, first: str = "", last: str = "") -> Iterator[Object]:
-        """List the objects with a prefix in the order of their keys, or of those a range."""
-        # S3 begins after a key, which need not be there.
+        """Yield the objects with a prefix in the order of their keys, from `first` to (at least) `last` if given."""
+        # StartAfter is exclusive, and its key needn't exist.
         after = {"StartAfter": first[:-1]} if first else {}
         for page in self.s3.get_paginator("list_objects_v2").paginate(**self.bucket, Prefix=prefix, **after):
             for entry in page.get("Contents", ()):
@@ -233,9 +234,9 @@ class _Pruner:
                 return
 
     def _needed(self) -> Needed:
-        """Read the manifests; raise PruneError where one that counts can't be read."""
+        """Read the manifests; raise PruneError if a relevant one can't be read."""
         found = [each for each in self._list(self.prefix + history.FOLDER) if self._hash(each)]
-        # By S3's clock; the one in the key is that of a machine which deployed.
+        # By S3's clock: the time in the key is from the clock of the machine that deployed.
         copies = sorted(found, key=lambda each: (each.modified, each.key))
         young = [each for each in copies if each.modified > self.old]
         by_hash = {self._hash(each): each for each in copies}
@@ -243,7 +244,7 @@ class _Pruner:
         live, written = self._live()
         unknown = []
         if written > self.old and history.hash_of(live) not in map(self._hash, young):
-            unknown.append(written)  # by something that keeps no copies
+            unknown.append(written)  # written by a tool that keeps no copies
         for each, copy in zip(young, self._read(young), strict=True):
             replaced = by_hash.get(copy.replaces)
             if replaced:
@@ -255,12 +256,12 @@ class _Pruner:
 
     def _live(self) -> tuple[dict[str, Any], datetime]:
         try:
-            answer = self.s3.get_object(**self.bucket, Key=self.manifest)
-            manifest = json.loads(answer["Body"].read())
+            response = self.s3.get_object(**self.bucket, Key=self.manifest)
+            manifest = json.loads(response["Body"].read())
             history.names(manifest)
         except self.s3.exceptions.NoSuchKey:
             raise PruneError(
-                f"{self.manifest} does not exist, so nothing says what the site needs: run"
+                f"{self.manifest} does not exist, so it is unknown which objects the site needs: run"
                 " `manage.py collectstatic`. Nothing was removed."
             ) from None
         except ValueError as error:
@@ -268,61 +269,61 @@ class _Pruner:
                 f"{self.manifest} can't be read ({error}): run `manage.py collectstatic`."
                 " Nothing was removed."
             ) from error
-        return manifest, answer["LastModified"]
+        return manifest, response["LastModified"]
 
     def _read(self, copies: list[Object]) -> list[_Copy]:
-        """Return what kept manifests say; each is asked for once."""
+        """Return the contents of manifest copies; each is requested only once."""
         new = [each for each in copies if each not in self._copies]
         with ThreadPoolExecutor(THREADS) as pool:
             self._copies.update(zip(new, pool.map(self._read_one, new), strict=True))
         return [self._copies[each] for each in copies]
 
     def _read_one(self, copy: Object) -> _Copy:
-        answer = self.s3.get_object(**self.bucket, Key=copy.key)
+        response = self.s3.get_object(**self.bucket, Key=copy.key)
         try:
-            names = history.names(json.loads(answer["Body"].read()))
-            since = answer["Metadata"].get(history.SINCE)
+            names = history.names(json.loads(response["Body"].read()))
+            since = response["Metadata"].get(history.SINCE)
             in_force = datetime.fromisoformat(since).astimezone(UTC) if since else None
         except ValueError as error:
             raise PruneError(
-                f"{copy.key} can't be read ({error}): delete it if nobody will roll back to it."
+                f"{copy.key} can't be read ({error}): delete it if you won't roll back to that deploy."
             ) from error
-        return _Copy(names, answer["Metadata"].get(history.REPLACES, ""), in_force)
+        return _Copy(names, response["Metadata"].get(history.REPLACES, ""), in_force)
 
-    def _can_go(self, each: Object, needed: Needed) -> bool:
+    def _is_removable(self, each: Object, needed: Needed) -> bool:
         name = each.key.removeprefix(self.prefix)
         if history.is_marker(name):
             return each.modified < self.now - history.LAPSE
         if needed.unknown_before or each.modified > self.old:
             return False
-        if each.key == self.manifest or each.key.endswith("/"):  # a folder, as consoles make them
+        if each.key == self.manifest or each.key.endswith("/"):  # a folder, as S3 consoles create them
             return False
         if self._hash(each):
             return each.key not in needed.manifests
         return name not in needed.names
 
-    # What goes
+    # Deleting
 
     def _remove(self, batch: list[Object], report: PruneReport) -> None:
-        """Remove a batch of objects, sorted by key, under a marker of its own."""
+        """Remove a batch of objects, sorted by key, under its own marker."""
         for attempt in range(TRIES):
             time.sleep(PAUSE * attempt)
             marker = f"{self.prefix}{history.MARKERS}{secrets.token_hex(8)}"
             began = time.monotonic()
             self.s3.put_object(**self.bucket, Key=marker, Body=b"")
-            answered = True
+            has_response = True
             try:
                 needed = self._needed()
                 keys = {each.key for each in batch}
                 again = self._list(self.prefix, batch[0].key, batch[-1].key)
-                going = [each for each in again if each.key in keys and self._can_go(each, needed)]
-                if time.monotonic() - began > IN_TIME:
+                going = [each for each in again if each.key in keys and self._is_removable(each, needed)]
+                if time.monotonic() - began > BATCH_TIMEOUT:
                     continue
-                answered = False
-                removed = self._delete(going, began + IN_TIME, report) if going else set()
-                answered = True
+                has_response = False
+                removed = self._delete(going, began + BATCH_TIMEOUT, report) if going else set()
+                has_response = True
             except ClientError as error:
-                answered = True
+                has_response = True
                 if not errors.is_passing(error) or attempt == TRIES - 1:
                     raise
             else:
@@ -333,36 +334,36 @@ class _Pruner:
                 report.spared += len(batch) - len(going)
                 return
             finally:
-                if answered:  # else it may still be at work: the marker lapses
+                if has_response:  # else the deletion may still be running, and the marker has to expire
                     self.s3.delete_object(**self.bucket, Key=marker)
         raise PruneError(
-            f"S3 took more than {IN_TIME} seconds to list a part of {self.location.bucket}: try again later."
+            f"S3 took more than {BATCH_TIMEOUT} seconds to list part of {self.location.bucket}: try again later."
         )
 
     def _delete(self, going: list[Object], until: float, report: PruneReport) -> set[str]:
-        """Delete the objects, those that are late excepted; return the keys that are gone."""
+        """Delete the objects that can be deleted in time; return the keys that are deleted."""
         alone = [each.key for each in going if _NOT_IN_XML.search(each.key)]
         in_list = [each.key for each in going if not _NOT_IN_XML.search(each.key)]
-        answers: list[dict[str, Any]] = []
+        responses: list[dict[str, Any]] = []
         try:
             if in_list:
                 objects = [{"Key": key} for key in in_list]
-                answer = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
-                answers += [*answer.get("Deleted", ()), *answer.get("Errors", ())]
+                response = self.once.delete_objects(**self.bucket, Delete={"Objects": objects})
+                responses += [*response.get("Deleted", ()), *response.get("Errors", ())]
         except ClientError as error:
             if not errors.rejects_lists(error):
                 raise
             alone += in_list
         with ThreadPoolExecutor(THREADS) as pool:
-            answers += pool.map(lambda key: self._delete_one(key, until), alone)
-        report.failed += [(each["Key"], each["Code"]) for each in answers if "Code" in each]
-        report.has_versions |= any(each.get("DeleteMarker") for each in answers)
-        return {each["Key"] for each in answers if "Code" not in each}
+            responses += pool.map(lambda key: self._delete_one(key, until), alone)
+        report.failed += [(each["Key"], each["Code"]) for each in responses if "Code" in each]
+        report.has_versions |= any(each.get("DeleteMarker") for each in responses)
+        return {each["Key"] for each in responses if "Code" not in each}
 
     def _delete_one(self, key: str, until: float) -> dict[str, Any]:
-        """Do what DeleteObjects does, and return what it answers of a key."""
+        """Delete one object; return an entry in the format of DeleteObjects."""
         if time.monotonic() > until:
-            return {"Key": key, "Code": _LATE}
+            return {"Key": key, "Code": _TIMED_OUT}
         try:
             return {
                 "Key": key,

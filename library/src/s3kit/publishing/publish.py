@@ -1,16 +1,16 @@
-"""Publishing the static files that were collected, in an order that never breaks the live site.
+"""Upload the collected static files in an order that never breaks the live site.
 
-One listing of the bucket and one look at the live manifest tell what is missing. Hashed names go up first,
-plain names after all of them, the manifest last. No object is ever deleted, and no hashed one replaced while
-its content is right. Whatever fails or is killed on the way, the old manifest stays in force, and the next
-run uploads the rest. Before a manifest goes live, a copy of it is kept: see `s3kit.publishing.history`.
+A listing of the bucket and the live manifest show what is missing. Hashed names are uploaded first, then plain names,
+and the manifest last. No object is ever deleted, and no hashed object is replaced while its content is right. If a run
+fails or is killed, the old manifest stays live, and the next run uploads the rest. A copy of each manifest is stored
+before it goes live: see `s3kit.publishing.history`.
 
-What decides whether an object is right:
-- its fingerprint in the live manifest, as long as the listing shows the ETag that S3 gave us for it. The ETag is
-  a token: it shows that somebody else has written the object since, and is never compared with a hash of ours
-  (gzip differs between builds of zlib, and under KMS an ETag is no hash at all);
-- where these don't tell, as after a run that was killed: the headers of the object, and then its content, which
-  is read. Its metadata has a SHA-256, but whoever writes an object writes that too.
+Whether an object is right depends on:
+- its fingerprint in the live manifest, if the listing shows the ETag that is recorded with it. The ETag is only a token
+  that shows whether another program has replaced the object. It is never compared with a computed hash, because the
+  output of gzip differs between builds of zlib, and with KMS an ETag isn't a hash.
+- without a record, as after a run that was killed: the object's headers and its content, which is downloaded. The
+  SHA-256 in its metadata isn't proof, because anyone who can write the object can write that too.
 """
 
 import gzip
@@ -48,24 +48,22 @@ if TYPE_CHECKING:
     from s3kit.storages.static import StaticStorage
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-# A plain name changes its content; five minutes are what a page may be behind.
+# The content under a plain name can change; pages may be five minutes behind.
 SHORT = "public, max-age=300"
-ALWAYS_ASK = "no-cache"
+NO_CACHE = "no-cache"
 
-# Small files are limited by the way to S3 and back, large ones by the line and by memory.
+# Latency limits small files; bandwidth and memory limit large ones.
 CONCURRENCY = 64
-LARGE = 1024 * 1024  # bytes: from here on a file is streamed from disk, CONCURRENCY_LARGE at a time
+LARGE = 1024 * 1024  # bytes: files of this size or more are streamed from disk, CONCURRENCY_LARGE at a time
 CONCURRENCY_LARGE = 2
-PART = 8 * 1024 * 1024  # bytes: a longer file goes up in parts of this size, PARTS_AT_ONCE at a time
+PART = 8 * 1024 * 1024  # bytes: larger files are uploaded in parts of this size, PARTS_AT_ONCE at a time
 PARTS_AT_ONCE = 2
-RESENT_AFTER = (0.1, 0.5, 2)  # seconds
-# A bucket that rejects this many files rejects the others too.
-GIVE_UP_AFTER = 50
-# A prune at work is looked for again after this many seconds.
-LOOK_AGAIN_AFTER = 0.5
+RETRY_PAUSES = (0.1, 0.5, 2)  # seconds
+GIVE_UP_AFTER = 50  # failures
+POLL_INTERVAL = 0.5  # seconds between checks for a running prune
 
-# What browsers are strict about, and what versions of Python's table differ in. All else is Python's table,
-# never the machine's mime.types.
+# Types that browsers are strict about, or that differ between Python versions. All others are from Python's own table,
+# never from the machine's mime.types.
 CONTENT_TYPES = {
     ".avif": "image/avif",
     ".bmp": "image/bmp",
@@ -119,7 +117,7 @@ class PublishError(errors.StoppedError):
 
 
 def content_type(name: str) -> str:
-    """Return the Content-Type of a file by its name, the same on every machine; text is UTF-8."""
+    """Return the Content-Type for a file name, the same on every machine; text is UTF-8."""
     suffix = PurePosixPath(name).suffix.lower()
     found = CONTENT_TYPES.get(suffix)
     if found is None:
@@ -129,13 +127,13 @@ def content_type(name: str) -> str:
 
 
 class _TakenError(Exception):
-    """There is an object of that name already, or another upload of it is at work."""
+    """An object of that name exists, or is being uploaded."""
 
 
 class Headers(NamedTuple):
     """How an object is stored.
 
-    `encoding`: "gzip" compresses where that makes the file smaller; "gzipped" is compressed already.
+    `encoding`: "gzip" compresses the file if that makes it smaller; "gzipped" means it is already compressed.
     """
 
     content_type: str
@@ -144,7 +142,7 @@ class Headers(NamedTuple):
 
     @classmethod
     def of(cls, name: str, cache_control: str, *, compress: bool = True) -> "Headers":
-        """Return the headers of a name; `compress` is off behind a CDN, which compresses better."""
+        """Return the headers for a name; `compress` is off behind a CDN, which compresses better."""
         kind = content_type(name)
         if name.lower().endswith(".svgz"):
             return cls(kind, cache_control, "gzipped")
@@ -152,7 +150,7 @@ class Headers(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An object in the bucket: its size in bytes as stored (compressed, if it is), its ETag as a token."""
+    """An object in the bucket: its stored (maybe compressed) size in bytes, and its ETag."""
 
     size: int
     etag: str | None
@@ -160,9 +158,9 @@ class Stored(NamedTuple):
 
 @dataclass
 class Item:
-    """One object to be: its name below the prefix, its content and headers.
+    """An object to publish: its name below the prefix, its content, and its headers.
 
-    `state`: "right" needs nothing, "missing" and "outdated" an upload, "unclear" a look at the object.
+    `state`: "right" needs nothing, "missing" and "outdated" need an upload, with "unclear" the object must be read.
     """
 
     name: str
@@ -170,15 +168,15 @@ class Item:
     headers: Headers
     immutable: bool
     prehashed: bool = False
-    """A bundler has made the name from the content, so that the name can't have any other."""
+    """Whether a bundler made the name from the content."""
     state: Literal["right", "missing", "outdated", "unclear"] = "missing"
     stored: Stored | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Return what changes with the content, and under a plain name with its encoding or a header too.
+        """Return a hash of the content and, for a plain name, of the headers.
 
-        Compression differs between deploys with and without a CDN: no reason to replace a hashed object.
+        Compression differs between deploys with and without a CDN, which is no reason to replace a hashed object.
         """
         parts = (self.source.digest,) if self.immutable else (self.source.digest, *self.headers)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
@@ -186,7 +184,7 @@ class Item:
 
 @dataclass
 class Live:
-    """What the bucket holds: objects by their name below the prefix, and the manifest, {} for none."""
+    """The content of the bucket: objects by their name below the prefix, and the manifest, {} if there is none."""
 
     objects: dict[str, Stored]
     manifest: dict[str, Any]
@@ -194,19 +192,19 @@ class Live:
 
     @property
     def names(self) -> set[str]:
-        """Return the names that the manifest needs."""
+        """Return the names in the manifest."""
         try:
             return history.names(self.manifest)
         except ValueError:
             return set()
 
     @property
-    def is_kept(self) -> bool:
-        """Tell whether there is a copy of the manifest."""
+    def has_copy(self) -> bool:
+        """Return whether the bucket has a copy of the manifest."""
         digest = history.hash_of(self.manifest)
         return any(history.hash_in(name) == digest for name in self.objects)
 
-    def judge(self, item: Item) -> None:
+    def classify(self, item: Item) -> None:
         """Set the item's state."""
         records = self.manifest.get("s3", {}).get("hashed" if item.immutable else "plain", {})
         stored = item.stored = self.objects.get(item.name)
@@ -215,13 +213,13 @@ class Live:
                 item.state = "missing"
             case [fingerprint, str(etag)] if etag == stored.etag:
                 item.state = "right" if fingerprint == item.fingerprint else "outdated"
-            case _:  # none, of an older version, or somebody else has written the object since
+            case _:  # no record, one of an older version, or another program has replaced the object
                 item.state = "unclear"
 
 
 @dataclass
 class Summary:
-    """What a run did, or with `dry_run` would do. Bytes are those sent."""
+    """The result of a run, or with `dry_run` what it would do. `bytes` are those sent."""
 
     files: int
     dry_run: bool
@@ -241,16 +239,16 @@ class Summary:
 
 
 def planned(stage: Stage, paths: dict[str, str], *, compress: bool = True) -> list[Item]:
-    """Return the objects that the collected files become, hashed ones first.
+    """Return the objects to publish for the collected files, hashed ones first.
 
-    `paths` are the final names by plain name; what post-processing derived on the way there is left out.
+    `paths` maps plain names to final names; intermediate files of post-processing are left out.
     """
 
     def item(name: str, source: Source, cache_control: str) -> Item:
         headers = Headers.of(name, cache_control, compress=compress)
         return Item(name, source, headers, cache_control == IMMUTABLE, prehashed=name in stage.prehashed)
 
-    # A storage whose file_hash returns None for a file keeps its name: nothing of that is immutable.
+    # If a storage's file_hash returns None for a file, the file keeps its name and isn't immutable.
     hashed = {final for name, final in paths.items() if final != name or name in stage.prehashed}
     items = [item(name, stage.source(name), IMMUTABLE) for name in sorted(hashed)]
     for name in sorted(stage.plain.keys() - hashed):
@@ -260,19 +258,19 @@ def planned(stage: Stage, paths: dict[str, str], *, compress: bool = True) -> li
 
 
 def replaced(manifest: dict[str, Any], etags: Mapping[str, str]) -> set[str]:
-    """Return the names whose ETag in a listing is not the one that the manifest records."""
+    """Return the names whose ETag in a listing differs from the one in the manifest."""
     records = manifest.get("s3", {})
-    noted = [*records.get("hashed", {}).items(), *records.get("plain", {}).items()]
-    # Older versions recorded the size of a hashed file alone.
-    return {name for name, record in noted if isinstance(record, list) and etags.get(name) != record[1]}
+    recorded = [*records.get("hashed", {}).items(), *records.get("plain", {}).items()]
+    # Older versions recorded only the size of a hashed file.
+    return {name for name, record in recorded if isinstance(record, list) and etags.get(name) != record[1]}
 
 
 def read_live(location: Location, manifest_name: str) -> Live:
-    """Return what the bucket holds: a request per 1,000 objects, and one for the manifest.
+    """Return the content of the bucket: one request for each 1,000 objects, and one for the manifest.
 
-    Raises PublishError where there are no credentials, no bucket or no permission to list it.
+    Raises PublishError if there are no credentials, no bucket, or no permission to list it.
     """
-    with _explained(location):
+    with _explain_errors(location):
         store = clients.obstore_store(location.target, location.bucket)
         with ThreadPoolExecutor(1) as pool:
             manifest = pool.submit(_live_manifest, store, location, manifest_name)
@@ -295,7 +293,7 @@ def _listed(store: "S3Store", location: Location) -> dict[str, Stored]:
 
 
 def _listed_by_boto3(location: Location) -> dict[str, Stored]:
-    """Return the objects where keys are among them, like `static//x`, that obstore can't read."""
+    """Return the objects of a bucket with keys that obstore can't read, such as `static//x`."""
     pages = clients.command(location.target).get_paginator("list_objects_v2")
     owner = clients.owner_arguments(location.target)
     return {
@@ -308,13 +306,13 @@ def _listed_by_boto3(location: Location) -> dict[str, Stored]:
 def _live_manifest(store: "S3Store", location: Location, name: str) -> tuple[dict[str, Any], datetime | None]:
     import obstore
 
-    with _explained(location, "GetObject"):
+    with _explain_errors(location, "GetObject"):
         try:
-            answer = obstore.get(store, location.prefix + name)
-            found = json.loads(bytes(answer.bytes()))
-        except (FileNotFoundError, ValueError):  # none, or none of ours: published anew
+            response = obstore.get(store, location.prefix + name)
+            found = json.loads(bytes(response.bytes()))
+        except (FileNotFoundError, ValueError):  # missing or invalid: publish everything
             return {}, None
-    return (found, answer.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
+    return (found, response.meta["last_modified"]) if isinstance(found, dict) else ({}, None)
 
 
 def _token(etag: str | None) -> str | None:
@@ -322,7 +320,7 @@ def _token(etag: str | None) -> str | None:
 
 
 class Publisher:
-    """One run: reads the live state in the background while Django collects, then uploads."""
+    """A run that reads the content of the bucket in the background while Django collects, and then uploads."""
 
     def __init__(self, storage: "StaticStorage") -> None:
         self.location = storage.described("staticfiles")
@@ -332,9 +330,9 @@ class Publisher:
         self._started = time.monotonic()
 
     def publish(self, stage: Stage, *, dry_run: bool = False, progress: Progress) -> Summary:
-        """Upload what the bucket lacks of the staged files; with `dry_run` only say so.
+        """Upload the staged files that the bucket lacks; with `dry_run` only count them.
 
-        Raises PublishError, which names the files that failed and S3's code, and then writes no manifest.
+        Raises PublishError with the files that failed and S3's error code; the manifest isn't written then.
         """
         live = self._live.result()
         manifest = None
@@ -343,7 +341,7 @@ class Publisher:
         paths = manifest["paths"] if manifest else {}
         items = planned(stage, paths, compress=not self.location.custom_domain)
         for item in items:
-            live.judge(item)
+            live.classify(item)
 
         summary = Summary(files=len(stage.plain), dry_run=dry_run, started=self._started)
         total = sum(item.state != "right" for item in items)
@@ -362,13 +360,13 @@ class Publisher:
                 unnamed = live.objects.keys() - live.names
                 if upload.rescue([item for item in items if item.name in unnamed]):
                     _record(manifest, items)
-                # What makes the new files live.
-                upload.write(self.manifest_name, manifest, {"Cache-Control": ALWAYS_ASK})
+                # This makes the new files live.
+                upload.write(self.manifest_name, manifest, {"Cache-Control": NO_CACHE})
         return summary
 
 
 def _record(manifest: dict[str, Any], items: list[Item]) -> None:
-    """Put into the manifest what the next deploy compares with."""
+    """Add the records that the next deploy compares with to the manifest."""
     records: dict[str, dict[str, Any]] = {"hashed": {}, "plain": {}}
     for item in items:
         if item.stored:
@@ -377,13 +375,13 @@ def _record(manifest: dict[str, Any], items: list[Item]) -> None:
 
 
 class _Upload:
-    """The uploads of one run."""
+    """The uploads of a run."""
 
     def __init__(self, location: Location, summary: Summary, progress: Progress, total: int) -> None:
         self.location = location
         self.store = clients.obstore_store(location.target, location.bucket)
-        # Some servers answer If-None-Match with 501: then it is left out. Names are made of content, so that
-        # whoever is faster writes the same. obstore by itself would try again after a 501, for seconds.
+        # Some servers respond to If-None-Match with 501; then it is left out, which is safe because concurrent uploads
+        # of a hashed name have the same content. Without `max_retries=0`, obstore would retry after a 501 for seconds.
         self.conditional = location.target.provider.conditional_writes is not False
         self.once = clients.obstore_store(location.target, location.bucket, max_retries=0)
         self.summary = summary
@@ -392,7 +390,7 @@ class _Upload:
         self.done = 0
 
     def run(self, items: Iterable[Item]) -> None:
-        """Bring the items to the bucket; raise PublishError after all of them if one failed for good."""
+        """Upload the items; raise PublishError at the end if any failed."""
         expected: tuple[type[Exception], ...] = (*errors.of_s3(), PublishError, ValueError)
         failures: list[tuple[str, Exception]] = []
         with ThreadPoolExecutor(CONCURRENCY) as small, ThreadPoolExecutor(CONCURRENCY_LARGE) as large:
@@ -402,7 +400,7 @@ class _Upload:
                     self.summary.unchanged += 1
                 else:
                     pool = large if item.source.size >= LARGE else small
-                    running[pool.submit(self._settle, item)] = item
+                    running[pool.submit(self._process, item)] = item
             try:
                 for future in as_completed(running):
                     try:
@@ -431,17 +429,17 @@ class _Upload:
             verb = "Would upload" if self.summary.dry_run else "Uploaded"
         self.progress(self.done, self.total, f"{verb} {self._key(item.name)}")
 
-    def _settle(self, item: Item) -> int | None:
-        """Upload an item if it is needed; return the bytes sent, or None where it was right."""
-        if item.state == "unclear" and self._is_right(item):
+    def _process(self, item: Item) -> int | None:
+        """Upload an item if necessary; return the bytes sent, or None if the object was right."""
+        if item.state == "unclear" and self._matches(item):
             item.state = "right"
             return None
         if self.summary.dry_run:
             return 0
         return self._put(item)
 
-    def _is_right(self, item: Item) -> bool:
-        """Read an object, and tell whether it is what the item wants; not found, it is not."""
+    def _matches(self, item: Item) -> bool:
+        """Read an object and return whether it matches the item; False if it doesn't exist."""
         import obstore
 
         try:
@@ -452,14 +450,14 @@ class _Upload:
         packed = headers.get("Content-Encoding", "")
         if headers.get("sha256") != item.source.digest or headers.get("Content-Type") != kind:
             return False
-        if found.meta["size"] > item.source.size:  # what is compressed is smaller
+        if found.meta["size"] > item.source.size:  # compression never makes an object larger
             return False
         encodings = {"gzip": {"gzip", ""}, "gzipped": {"gzip"}, "": {""}}[encoding]
         if (not item.immutable or item.prehashed) and headers.get("Cache-Control") != cache_control:
             return False
         if not item.immutable and packed not in encodings:
             return False
-        # The token stays that of the listing, which is what the next run compares with.
+        # Keep the ETag of the listing, because the next run compares with a listing too.
         item.stored = item.stored or Stored(found.meta["size"], _token(found.meta["e_tag"]))
         return self._has_content(found, item)
 
@@ -473,15 +471,15 @@ class _Upload:
             return _digest(content, item.source.size) == item.source.digest
 
     def _put(self, item: Item) -> int | None:
-        """Upload an item; return the bytes sent, or None where another deploy has done so."""
+        """Upload an item; return the bytes sent, or None if another deploy has uploaded it."""
         with _body(item) as (body, size, encoding):
             send = partial(self._send, item, body, size, encoding)
-            # Another deploy may have uploaded the same hashed name since the listing: it is not replaced.
-            for pause in RESENT_AFTER if item.immutable and item.state == "missing" else ():
+            # Don't replace a hashed name that another deploy has uploaded since the listing.
+            for pause in RETRY_PAUSES if item.immutable and item.state == "missing" else ():
                 try:
                     item.stored = Stored(size, self._create(send))
                 except _TakenError:
-                    if self._is_right(item):
+                    if self._matches(item):
                         return None
                     time.sleep(pause)
                 else:
@@ -492,7 +490,7 @@ class _Upload:
             return size
 
     def _check_name(self, item: Item) -> None:
-        """Raise PublishError where the bucket has other content under a name that was made from the content."""
+        """Raise PublishError if the bucket has different content under a bundler's hashed name."""
         import obstore
 
         try:
@@ -501,12 +499,12 @@ class _Upload:
             return
         if found.meta["size"] > item.source.size or not self._has_content(found, item):
             raise PublishError(
-                f"{item.name} is published with other content already, and browsers keep it for a year: have the"
-                " bundler put a hash of the content into the name, or take it out of `prehashed`."
+                f"{item.name} is already published with different content, and browsers cache it for a year: configure"
+                " the bundler to put a hash of the content into the name, or remove the file from `prehashed`."
             )
 
     def _create(self, send: Callable[..., str | None]) -> str | None:
-        """Send an object that must not be there, and return its ETag; raise _TakenError where it is."""
+        """Upload an object that must not exist yet, and return its ETag; raise _TakenError if it exists."""
         if self.conditional and self.location.target.endpoint:
             try:
                 return send(self.once, create=True)
@@ -516,13 +514,13 @@ class _Upload:
                 elif not errors.is_passing(error):
                     raise
         if self.conditional:
-            return _insist(lambda: send(self.store, create=True))
+            return _with_retries(lambda: send(self.store, create=True))
         return send(self.store, create=False)
 
     def _send(
         self, item: Item, body: bytes | Path, size: int, encoding: str, store: "S3Store", *, create: bool
     ) -> str | None:
-        """Upload a body, and return its ETag; with `create` raise _TakenError where the key is taken."""
+        """Upload a body and return its ETag; with `create`, raise _TakenError if the key exists."""
         if size > PART and isinstance(body, Path):
             return self._send_parts(item, body, encoding, create=create)
         import obstore
@@ -549,7 +547,7 @@ class _Upload:
         return _token(result["e_tag"])
 
     def _send_parts(self, item: Item, body: Path, encoding: str, *, create: bool) -> str | None:
-        """Upload a file in parts, by boto3: obstore can't complete an upload on a condition."""
+        """Upload a file in parts with boto3, because obstore doesn't support conditional multipart uploads."""
         from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
         s3 = (clients.creating if create else clients.command)(self.location.target)
@@ -575,27 +573,27 @@ class _Upload:
         return _token(s3.head_object(Bucket=bucket, Key=key)["ETag"])
 
     def copies(self, manifest: dict[str, Any], live: Live) -> None:
-        """Keep a copy of the manifest to be, and of the live one where there is none yet."""
+        """Store a copy of the new manifest, and of the live one if it has none."""
         replaces = {}
         if live.names:
             replaces = {history.REPLACES: history.hash_of(live.manifest)}
-            if not live.is_kept:
+            if not live.has_copy:
                 since = live.written or datetime.now(UTC)
-                noted = {"Cache-Control": IMMUTABLE, history.SINCE: since.isoformat()}
-                self.write(history.copy_name(live.manifest, since), live.manifest, noted)
+                attributes = {"Cache-Control": IMMUTABLE, history.SINCE: since.isoformat()}
+                self.write(history.copy_name(live.manifest, since), live.manifest, attributes)
         elif not live.objects:
             replaces = {history.REPLACES: history.NOTHING}
         headers = {"Cache-Control": IMMUTABLE} | replaces
         self.write(history.copy_name(manifest, datetime.now(UTC)), manifest, headers)
 
     def rescue(self, items: list[Item]) -> bool:
-        """Upload again what a prune has deleted of these objects, which were there; return whether any was.
+        """Upload again those of these objects that a prune has deleted; return whether there were any.
 
-        Called once the copy of the manifest is kept; `s3kit.publishing.history` says why this is enough.
+        Called after the copy of the manifest has been written; `s3kit.publishing.history` says why this is enough.
         """
         if not items:
             return False
-        with _explained(self.location):
+        with _explain_errors(self.location):
             self._await_prune()
             objects = _listed(self.store, self.location)
         gone = [item for item in items if item.name not in objects]
@@ -610,35 +608,35 @@ class _Upload:
         return bool(gone)
 
     def _await_prune(self) -> None:
-        """Return when no batch of a prune is at work that may have begun before this call."""
+        """Wait until all batches of a prune that may have begun before this call have ended."""
         target, seen = self.location.target, None
         while True:
-            answer = clients.command(target).list_objects_v2(
+            response = clients.command(target).list_objects_v2(
                 Bucket=self.location.bucket,
                 Prefix=self._key(history.MARKERS),
                 **clients.owner_arguments(target),
             )
-            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            now = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
             until = {
                 entry["Key"]: entry["LastModified"] + history.LAPSE
-                for entry in answer.get("Contents", ())
+                for entry in response.get("Contents", ())
                 if history.is_marker(entry["Key"].removeprefix(self.location.prefix))
             }
-            at_work = {key for key, end in until.items() if now < end}
-            if seen is None and at_work:
+            running = {key for key, end in until.items() if now < end}
+            if seen is None and running:
                 _log.warning(
-                    "Waiting for `manage.py s3 prune`, whose marker is %s; if that was killed, until %s.",
-                    " and ".join(sorted(at_work)),
-                    f"{max(until[key] for key in at_work):%H:%M} UTC",
+                    "Waiting for `manage.py s3 prune` to remove its marker %s; if prune was killed, until %s.",
+                    " and ".join(sorted(running)),
+                    f"{max(until[key] for key in running):%H:%M} UTC",
                 )
             # Batches that begin from now on will read the copy of the manifest.
-            seen = at_work if seen is None else seen & at_work
+            seen = running if seen is None else seen & running
             if not seen:
                 return
-            time.sleep(LOOK_AGAIN_AFTER)
+            time.sleep(POLL_INTERVAL)
 
     def write(self, name: str, manifest: dict[str, Any], attributes: dict[str, str]) -> None:
-        """Write a manifest, the live one or a copy."""
+        """Write the live manifest or a copy."""
         import obstore
 
         key, body = self._key(name), json.dumps(manifest).encode()
@@ -650,36 +648,38 @@ class _Upload:
         self.summary.bytes += len(body)
 
     def _failed(self, failures: list[tuple[str, Exception]]) -> str:
-        """Return what failed, with a line on the first failure, which as a rule is that of all."""
+        """Return the message for failed uploads, with the fix for the first, which is usually the fix for all."""
         end = ["The others were not tried."] if len(failures) >= GIVE_UP_AFTER else []
         first = failures[0][1]
         operation = "GetObject" if "performing GET" in str(first) else "PutObject"
         end.append(errors.explain(first, self.location.bucket, role="deploy", operation=operation))
-        end.append("The manifest was not written, so the old one stays live. Another run uploads the rest.")
+        end.append(
+            "The manifest was not written, so the old one stays live. Run the command again to upload the rest."
+        )
         named = [(key, errors.reason(error)) for key, error in failures]
-        return listed(f"{len(failures)} of the static files could not be uploaded:", named, *end)
+        return listed(f"{len(failures)} static files could not be uploaded:", named, *end)
 
 
-def _insist(send: Callable[[], str | None]) -> str | None:
-    """Return what `send` returns; a request that got no answer is sent again, after each pause of RESENT_AFTER.
+def _with_retries(send: Callable[[], str | None]) -> str | None:
+    """Return what `send` returns; send a request again that got no response, after each pause in RETRY_PAUSES.
 
-    obstore itself does so only where a second request could not be rejected. One with If-None-Match can, as
-    _TakenError, if S3 has carried out the first: then the object is found to be right.
+    obstore doesn't retry a request with If-None-Match, because S3 may have carried out the first one and then rejects
+    the second. That raises _TakenError here, and the caller finds that the object is right.
     """
     from obstore.exceptions import GenericError
 
-    for pause in RESENT_AFTER:
+    for pause in RETRY_PAUSES:
         try:
             return send()
         except GenericError as error:
-            if errors.code(error):  # an answer
+            if errors.code(error):  # S3 has responded
                 raise
             time.sleep(pause)
     return send()
 
 
 def _digest(content: IO[bytes], size: int) -> str:
-    """Return the SHA-256 of content of this size, "" where it is longer or can't be unpacked."""
+    """Return the SHA-256 of content, "" if it is larger than `size` or can't be decompressed."""
     digest = hashlib.sha256()
     try:
         while chunk := content.read(CHUNK):
@@ -694,9 +694,9 @@ def _digest(content: IO[bytes], size: int) -> str:
 
 @contextmanager
 def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
-    """Hand out what to send, its size and its Content-Encoding: bytes, or for a large file a path.
+    """Yield the body to send (bytes, or a path for a large file), its size, and its Content-Encoding.
 
-    Raises PublishError for a file that is not what its hashed name was made of any more.
+    Raises PublishError if the file has changed since its hashed name was made.
     """
     source, wish = item.source, item.headers.encoding
     body = source.body
@@ -704,7 +704,7 @@ def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
         path, body = body, body.read_bytes() if source.size < LARGE else body
         with io.BytesIO(body) if isinstance(body, bytes) else body.open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() != source.digest:
-                raise PublishError(f"{path} changed after it was collected: run this again.")
+                raise PublishError(f"{path} changed after it was collected: run this command again.")
     if wish != "gzip":
         yield body, source.size, "gzip" if wish == "gzipped" else ""
     elif isinstance(body, bytes):
@@ -727,7 +727,7 @@ def _body(item: Item) -> Iterator[tuple[bytes | Path, int, str]]:
 
 
 def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    # zlib's own gzip header holds neither a name nor a time, so that the bytes are the same on every run.
+    # zlib's gzip header has neither a name nor a time, so the bytes are the same on every run.
     packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
     for chunk in chunks:
         yield packer.compress(chunk)
@@ -735,8 +735,8 @@ def _gzip(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 @contextmanager
-def _explained(location: Location, operation: str = "ListObjectsV2") -> Iterator[None]:
-    """Turn what a look into the bucket raises into PublishError."""
+def _explain_errors(location: Location, operation: str = "ListObjectsV2") -> Iterator[None]:
+    """Turn errors of reading the bucket into PublishError."""
     try:
         yield
     except errors.of_s3() as error:

@@ -1,15 +1,15 @@
-"""Copying the uploads of an existing project from a local folder to a media storage: `manage.py s3 push`.
+"""Copy the uploads of an existing project from a local folder to a media storage: `manage.py s3 push`.
 
-`photos/a.jpg` of the folder becomes `photos/a.jpg` of the storage: names are what rows of the database hold,
-so they stay as they are. Headers and ACL are those that MediaStorage gives to a file of that name.
+`photos/a.jpg` in the folder becomes `photos/a.jpg` in the storage: database rows have these names, so they don't
+change. Headers and ACL are those that MediaStorage gives to a file of that name.
 
-One listing shows what is there. What is missing is sent, on the condition that it still is; what has the same
-size is compared by the SHA-256 in its metadata, or, where somebody else has put it there, by reading it. What
-differs is a conflict, and stays unless `overwrite` is on. A second listing shows whether everything has arrived.
-The folder is only read.
+A listing shows what the bucket has. Missing files are uploaded, on condition that they are still missing. Files of the
+same size are compared by the SHA-256 in the object's metadata, or, if another program uploaded the object, by reading
+it. A difference is a conflict: the object stays unless `overwrite` is on. A second listing shows whether all files have
+arrived. The local folder is only read.
 
-Others may write to the folder meanwhile, so a file is opened from the folder down without following any link:
-a link that takes the place of a file or of a folder above it after the scan leads nowhere.
+Other programs may write to the folder at the same time. So a file is opened from the folder down without following
+symbolic links: a link that replaces a file or a folder after the scan is an error.
 """
 
 import errno
@@ -34,26 +34,26 @@ from s3kit.publishing.collect import CHUNK
 from s3kit.publishing.publish import GIVE_UP_AFTER
 from s3kit.storages.media import MediaStorage
 
-# Small files are limited by the way to S3 and back, large ones by the line and by memory.
+# Latency limits small files; bandwidth and memory limit large ones.
 CONCURRENCY = 32
-LARGE = 8 * 1024 * 1024  # bytes: from here on a file goes up in parts of this size
+LARGE = 8 * 1024 * 1024  # bytes: files of this size or more are uploaded in parts of this size
 CONCURRENCY_LARGE = 4
-AHEAD = 4  # tasks that wait for each that runs: a million files are not a million tasks
+AHEAD = 4  # queued tasks for each running one, so that a million files aren't a million tasks
 
-TRY_AGAIN_AFTER = (0.1, 0.5, 2)  # seconds
+RETRY_PAUSES = (0.1, 0.5, 2)  # seconds
 _CAN_DESCEND = os.open in os.supports_dir_fd  # not on Windows
 
-SHA256 = "sha256"  # the metadata's name, as for static files
+SHA256 = "sha256"  # the metadata's name, the same as for static files
 
 
 class PushError(errors.StoppedError):
-    """Nothing could be copied."""
+    """The folder could not be copied."""
 
 
 class File(NamedTuple):
-    """A local file: its name as rows have it, which is its path in the folder, and its size in bytes.
+    """A local file: its name, which is its path in the folder, and its size in bytes.
 
-    `real` is the path in the folder to which links on the way lead.
+    `real` is the path in the folder with symbolic links resolved.
     """
 
     name: str
@@ -62,16 +62,16 @@ class File(NamedTuple):
 
 
 class FileError(Exception):
-    """Why a file was not copied, in a few words."""
+    """A file was not copied; the message says why in a few words."""
 
 
 class ConflictError(FileError):
-    """What is in the bucket differs from the file."""
+    """The object in the bucket differs from the file."""
 
 
 @dataclass
 class PushReport(Report):
-    """What a run did, or with `dry_run` would do. Bytes are those of the files that were sent."""
+    """The result of a run, or with `dry_run` what it would do. `bytes` are those of the uploaded files."""
 
     bucket: str
     dry_run: bool
@@ -84,14 +84,14 @@ class PushReport(Report):
     conflicts: int = 0
     given_up: bool = False
     errors: dict[str, str] = field(default_factory=dict)
-    """By name: what was not copied and why, and what is in the bucket and differs."""
+    """Why a file was not copied, or how the object differs, by name."""
     fix: str = ""
-    """What S3's first rejection of a file means, as a line, and what to do."""
+    """The explanation and the fix for the first file that S3 rejected."""
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0
 
     def as_text(self) -> str:
-        """Return the closing line."""
+        """Return the summary line."""
         verb = "to upload" if self.dry_run else "uploaded"
         verified = f", {self.verified:,} read back and the same" if self.verify else ""
         return (
@@ -100,7 +100,7 @@ class PushReport(Report):
         )
 
     def failures(self) -> str:
-        """Return what failed, "" for nothing."""
+        """Return what failed, "" if nothing did."""
         if not self.errors:
             return ""
         count = len(self.errors)
@@ -108,9 +108,11 @@ class PushReport(Report):
         end = ["The others were not tried."] if self.given_up else []
         end += [self.fix] if self.fix else []
         if self.conflicts:
-            end.append("What differs was not overwritten: --overwrite replaces it with the local file.")
+            end.append(
+                "Objects that differ were not overwritten: --overwrite replaces them with the local files."
+            )
         else:
-            end.append("Another run does not send again what is in the bucket.")
+            end.append("Run the command again: it skips files that are already in the bucket.")
         return listed(f"{count:,} {files} missing in {self.bucket}:", self.errors.items(), *end)
 
 
@@ -123,14 +125,14 @@ def push(
     verify: bool = False,
     progress: Progress,
 ) -> PushReport:
-    """Copy the files of a folder to a storage, and with `verify` read back every one.
+    """Copy the files in a folder to a storage, and with `verify` read every one back.
 
-    With `dry_run` nothing is written; `verify` then compares what is there. With `overwrite` objects that
-    differ are replaced. Errors of single files are in the report. Raises PushError where there is no such
-    folder or S3 doesn't answer.
+    With `dry_run`, nothing is written, and `verify` compares existing objects. With `overwrite`, objects that differ
+    are replaced. Errors of single files are in the report. Raises PushError if the folder doesn't exist or S3 doesn't
+    respond.
     """
     if not source.is_dir():
-        raise PushError(f"{source} is not a folder: name the folder of the uploads with --source.")
+        raise PushError(f"{source} is not a folder: set --source to the folder of the uploads.")
     run = _Push(source, storage, dry_run=dry_run, overwrite=overwrite, verify=verify, progress=progress)
     try:
         return run.run()
@@ -172,16 +174,16 @@ class _Push:
         report, there = self.report, self._list()
         files = list(self._files(self.source, (self.source,)))
         report.files = len(files) + len(report.errors)
-        self._each(files, lambda file: self._settle(file, there.get(self._key(file))))
+        self._for_each(files, lambda file: self._process(file, there.get(self._key(file))))
         if not (self.dry_run or report.given_up):
             self._compare(files)
         if self.verify and not report.given_up:
-            self._each([file for file in files if file.name not in report.errors], self._read_back)
+            self._for_each([file for file in files if file.name not in report.errors], self._read_back)
         report.seconds = round(time.monotonic() - report.started, 1)
         return report
 
     def _list(self) -> dict[str, int]:
-        """Return the sizes of the objects by key, a request for each 1,000."""
+        """Return the sizes of the objects by key, with one request for each 1,000."""
         pages = self.s3.get_paginator("list_objects_v2")
         return {
             entry["Key"]: entry["Size"]
@@ -195,7 +197,7 @@ class _Push:
     # The folder
 
     def _files(self, folder: Path, above: tuple[Path, ...]) -> Iterator[File]:
-        """Yield the files in a folder that can be copied, note errors of the others. `above` leads to it."""
+        """Yield the files in a folder that can be copied; record errors of the others. `above` are its parents."""
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
@@ -204,44 +206,44 @@ class _Push:
         for entry in entries:
             path = Path(entry.path)
             try:
-                yield from self._look(path, above)
+                yield from self._scan(path, above)
             except FileError as error:
                 self._note_error(path, str(error))
-            except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+            except (OSError, RuntimeError) as error:  # RuntimeError: links in a cycle
                 self._note_error(path, f"can't be read: {getattr(error, 'strerror', None) or error}")
 
-    def _look(self, path: Path, above: tuple[Path, ...]) -> Iterator[File]:
+    def _scan(self, path: Path, above: tuple[Path, ...]) -> Iterator[File]:
         real = path.resolve(strict=True)
         if not real.is_relative_to(self.source):
-            raise FileError("a link that leaves the folder")
+            raise FileError("a link to outside the folder")
         found = real.stat()
         if stat.S_ISDIR(found.st_mode):
             if real in above:
-                raise FileError("a link to a folder that it is in")
+                raise FileError("a link to a parent folder")
             yield from self._files(path, (*above, real))
         elif stat.S_ISREG(found.st_mode):
             name = path.relative_to(self.source).as_posix()
             self._check(name)
             yield File(name, found.st_size, real.relative_to(self.source))
         else:
-            raise FileError("not a file: a socket, a pipe or a device")
+            raise FileError("not a regular file, but a socket, a pipe, or a device")
 
     def _check(self, name: str) -> None:
-        """Raise FileError for a name under which the site would not find the file."""
+        """Raise FileError if the site would not find the file under this name."""
         try:
             key = self.storage.key(name)
         except SuspiciousFileOperation as error:
             raise FileError(str(error)) from None
         if key != self.storage.location + name:
-            raise FileError(f"the site would look for {key}: rename it, also in the row")
+            raise FileError(f"the site would look for {key}: rename the file, and update its database row")
 
     def _note_error(self, path: Path, error: str) -> None:
         self.report.errors[path.relative_to(self.source).as_posix()] = error
 
     # The tasks
 
-    def _each(self, files: Iterable[File], do: Callable[[File], str]) -> None:
-        """Do it to every file, many at a time; show what it returns, and note errors."""
+    def _for_each(self, files: Iterable[File], do: Callable[[File], str]) -> None:
+        """Call `do` for each file, many at a time; show what it returns, and record errors."""
         todo = list(files)
         running: dict[Future[str], File] = {}
         failed = done = 0
@@ -251,18 +253,20 @@ class _Push:
                     running[(large if file.size >= LARGE else small).submit(do, file)] = file
                     if len(running) < AHEAD * CONCURRENCY:
                         continue
-                    done, failed = self._note(running, done, failed, len(todo))
+                    done, failed = self._collect(running, done, failed, len(todo))
                     if failed >= GIVE_UP_AFTER:
                         self.report.given_up = True
                         break
                 while running and not self.report.given_up:
-                    done, failed = self._note(running, done, failed, len(todo))
+                    done, failed = self._collect(running, done, failed, len(todo))
             finally:  # also on Ctrl-C
                 small.shutdown(wait=False, cancel_futures=True)
                 large.shutdown(wait=False, cancel_futures=True)
 
-    def _note(self, running: dict[Future[str], File], done: int, failed: int, total: int) -> tuple[int, int]:
-        """Take what is done out of `running`; return how many are done, and how many S3 has rejected."""
+    def _collect(
+        self, running: dict[Future[str], File], done: int, failed: int, total: int
+    ) -> tuple[int, int]:
+        """Remove finished tasks from `running`; return how many are done, and how many S3 has rejected."""
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             file, done = running.pop(future), done + 1
             try:
@@ -288,21 +292,21 @@ class _Push:
             report.uploaded += 1
             report.bytes += file.size
 
-    def _settle(self, file: File, size: int | None) -> str:
-        """Copy a file if it is needed; `size` is that of the object, None for none."""
+    def _process(self, file: File, size: int | None) -> str:
+        """Copy a file if necessary; `size` is the object's, None if it doesn't exist."""
         with self._open(file) as content:
             before = _state(content)
-            said = self._settle_open(file, content, size)
+            said = self._process_open(file, content, size)
         with self._open(file) as content:
             if before != _state(content) or before[0] != file.size:
-                raise FileError("changed while it was copied")
+                raise FileError("changed while it was being copied")
         return said
 
-    def _settle_open(self, file: File, content: BufferedReader, size: int | None) -> str:
+    def _process_open(self, file: File, content: BufferedReader, size: int | None) -> str:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
         wanted = self.storage.write_parameters(self._key(file))
         if size is not None:
-            difference = f"{size:,} bytes in the bucket, {file.size:,} here"
+            difference = f"{size:,} bytes in the bucket, {file.size:,} locally"
             if size == file.size:
                 difference = self._difference(file, digest, wanted)
             if not difference:
@@ -316,37 +320,37 @@ class _Push:
         return self._send(self.s3, file, content, digest, wanted)
 
     def _difference(self, file: File, digest: str, wanted: dict[str, Any]) -> str:
-        """Return what is wrong with an object of the file's size, "" for nothing."""
+        """Return how an object of the file's size differs from the file, "" if it doesn't."""
         there = self.s3.head_object(**self.bucket, Key=self._key(file))
         if (there["Metadata"].get(SHA256) or self._digest_there(file)) != digest:
-            return "other content in the bucket"
+            return "different content in the bucket"
         for name in ("ContentType", "ContentDisposition", "CacheControl"):
             if there.get(name) != wanted.get(name):
-                return f"the same content, but {name} is {there.get(name)!r} and not {wanted.get(name)!r}"
+                return f"the same content, but {name} is {there.get(name)!r}, not {wanted.get(name)!r}"
         return ""
 
     def _create(self, file: File, content: BufferedReader, digest: str, wanted: dict[str, Any]) -> str:
-        """Upload a file where there is none, which S3 makes sure of, unless its server is known not to."""
+        """Upload a file if no object exists, which S3 ensures unless its provider has no conditional writes."""
         target = self.storage.target
         s3 = self.s3 if target.provider.conditional_writes is False else clients.creating(target)
-        for pause in TRY_AGAIN_AFTER:
+        for pause in RETRY_PAUSES:
             try:
                 return self._send(s3, file, content, digest, wanted)
             except ClientError as error:
                 if not errors.is_taken(error):
                     raise
-            # Somebody else put it there since the listing, or our request whose answer was lost.
+            # Another program has uploaded it since the listing, or an earlier attempt whose response was lost.
             try:
                 difference = self._difference(file, digest, wanted)
             except ClientError as error:
                 if error.response["Error"]["Code"] != "404":
                     raise
-                time.sleep(pause)  # somebody is about to
+                time.sleep(pause)  # another upload is in progress
             else:
                 if difference:
                     raise ConflictError(difference)
                 return _UPLOADED
-        raise FileError("somebody else is uploading it: try again")
+        raise FileError("another program is uploading it: try again")
 
     def _send(self, s3: Any, file: File, content: BufferedReader, digest: str, wanted: dict[str, Any]) -> str:
         arguments = wanted | {"Metadata": wanted.get("Metadata", {}) | {SHA256: digest}}
@@ -364,41 +368,43 @@ class _Push:
         return _UPLOADED
 
     def _compare(self, files: list[File]) -> None:
-        """Note what a new listing does not have as the folder has it."""
+        """Record files that a new listing lacks or has with another size."""
         there = self._list()
         for file in files:
             size = there.get(self._key(file))
             if size != file.size and file.name not in self.report.errors:
                 self.report.errors[file.name] = (
-                    "not in the bucket after all" if size is None else f"{size:,} bytes in the bucket"
+                    "missing in the bucket after the upload"
+                    if size is None
+                    else f"{size:,} bytes in the bucket"
                 )
 
     def _read_back(self, file: File) -> str:
         with self._open(file) as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
         if self._digest_there(file) != digest:
-            raise ConflictError("other content in the bucket")
+            raise ConflictError("different content in the bucket")
         return _SAME
 
     def _digest_there(self, file: File) -> str:
         """Return the SHA-256 of the object's bytes, read back."""
-        answer, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
-        for chunk in answer["Body"].iter_chunks(CHUNK):
+        response, digest = self.s3.get_object(**self.bucket, Key=self._key(file)), hashlib.sha256()
+        for chunk in response["Body"].iter_chunks(CHUNK):
             digest.update(chunk)
         return digest.hexdigest()
 
     @contextmanager
     def _open(self, file: File) -> Iterator[BufferedReader]:
-        """Open a file of the scan; raise FileError where a link has come into the way to it since."""
+        """Open a file that the scan found; raise FileError if a link has replaced it or a parent folder since."""
         try:
             descriptor = self._descend(file.real)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                raise FileError("a link has taken its place since the folder was listed") from None
+                raise FileError("replaced with a link since the folder was listed") from None
             raise
         with os.fdopen(descriptor, "rb") as content:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise FileError("not a file any more")
+                raise FileError("no longer a regular file")
             yield content
 
     def _descend(self, real: Path) -> int:
@@ -415,17 +421,17 @@ class _Push:
                 below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
                 os.close(at)
                 at = below
-            # Without O_NONBLOCK, to open a pipe would wait for its writer.
+            # Without O_NONBLOCK, opening a pipe would wait for its writer.
             return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
         finally:
             os.close(at)
 
 
 def _state(content: BufferedReader) -> tuple[int, int, int]:
-    """Return what changes when a file is written to or replaced."""
+    """Return values that change when a file is modified or replaced."""
     found = os.fstat(content.fileno())
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-# What tasks say when all is well.
+# What successful tasks return.
 _UPLOADED, _TO_UPLOAD, _UNCHANGED, _SAME = "uploaded", "to upload", "unchanged", "the same"

@@ -1,25 +1,25 @@
-"""References from one static file to another: what they name, and how they are written once that has a hash."""
+"""References from one static file to another: the file that a URL refers to, and the URL with its hashed name."""
 
 import posixpath
 import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-# What a root-relative reference to a static file begins with. It is not STATIC_URL, which is the bucket's address
-# on a server and unknown where an image is built: the same tree must give the same names in both places.
+# The prefix of root-relative references to static files. It isn't STATIC_URL, which differs between a server and an
+# image build: the same tree must give the same names in both places.
 ROOT = "/static/"
 
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//|#", re.IGNORECASE)
 _PARTS = re.compile(r"([^?#]*)(.*)", re.DOTALL)
-# What would end a quoted string in CSS or JavaScript, or its line.
+# Characters that would end a quoted string in CSS or JavaScript, or break its line.
 _UNSAFE = re.compile(r"""["'\\\x00-\x20\x7f]""")
 
 
 class Reference(NamedTuple):
-    """A place in a file, in bytes, where another file is named.
+    """A position in a file, in bytes, that refers to another file.
 
-    `url` is what a browser reads there, escapes resolved; None stands for what only a browser can know, such as
-    a template literal with substitutions. `form` is how the place is written anew, with %s for the address.
+    `url` is the URL with escapes resolved; None if it is only known in the browser, such as a template literal with
+    substitutions. `form` is the replacement text, with %s for the URL.
     """
 
     start: int
@@ -29,10 +29,10 @@ class Reference(NamedTuple):
 
 
 def target(name: str, url: str) -> str | None:
-    """Return the name that a reference in the file `name` stands for; one outside of the static files begins with `..`.
+    """Return the name of the static file that a URL in the file `name` refers to.
 
-    Returns None for what is no static file: other sites, `data:`, fragments, folders, and root-relative addresses
-    below another path than ROOT.
+    The name begins with `..` if it is outside of the static files. Returns None for URLs of other sites, `data:`,
+    fragments, folders, and root-relative URLs that don't begin with ROOT.
     """
     path = _PARTS.fullmatch(url)[1]  # type: ignore[index]
     if not path or _ELSEWHERE.match(url) or path.endswith("/"):
@@ -43,7 +43,7 @@ def target(name: str, url: str) -> str | None:
 
 
 def renamed(url: str, final: str) -> bytes:
-    """Return the address of a reference whose file now has the name `final`, percent-encoded as in templates."""
+    """Return a reference's URL with its file name replaced by that of `final`, percent-encoded as in templates."""
     path, rest = _PARTS.fullmatch(url).groups()  # type: ignore[union-attr]
     folder, slash, _ = path.rpartition("/")
     address = quote(unquote(folder), safe="/~") + slash + quote(posixpath.basename(final), safe="~")

@@ -1,3 +1,5 @@
-"""What lets a site face the internet: start-up, slow clients, large bodies, visitors' addresses, private databases."""
+"""Helpers to run a site on the internet: startup, slow clients, large bodies, client addresses, private databases."""
 
-MAX_BODY = 256 * 1024  # bytes of a request's body, except for views that take files (s3kit.serving.bodies)
+MAX_BODY = (
+    256 * 1024
+)  # bytes in the body of a request, except for views that accept files (s3kit.serving.bodies)

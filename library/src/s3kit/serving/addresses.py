@@ -1,4 +1,4 @@
-"""Where a visitor comes from."""
+"""The IP address of the client."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -7,10 +7,10 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """Return a visitor's address: the connection's, or behind n proxies the n-th from the end of X-Forwarded-For.
+    """Return the client's IP address: the connection's, or behind n proxies the n-th last in X-Forwarded-For.
 
-    The number of proxies is that of the setting AXES_IPWARE_PROXY_COUNT; without it, the header is not believed.
-    Of an IPv6 address it returns the network, because each visitor has 2**64 addresses.
+    The number of proxies is the setting AXES_IPWARE_PROXY_COUNT; without it, the header is ignored. For an IPv6 address
+    it returns the /64 network, because a client usually has all its 2**64 addresses.
     """
     proxies = getattr(settings, "AXES_IPWARE_PROXY_COUNT", None) or 0
     header = request.META.get("HTTP_X_FORWARDED_FOR")

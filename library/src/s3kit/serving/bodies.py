@@ -1,4 +1,4 @@
-"""Limits on the bodies of requests, which Django would write to disk before it looks at who sends them."""
+"""Limits on the bodies of requests, which Django would write to disk before it knows the user."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def takes_files(max_bytes: int) -> Callable[[View], View]:
-    """Let users who are logged in send a view files of up to `max_bytes`: `@takes_files(10 * 1024**2)`."""
+    """Let logged-in users send files of up to `max_bytes` to a view: `@takes_files(10 * 1024**2)`."""
 
     def mark(view: View) -> View:
         view.max_body = max_bytes + MAX_BODY  # type: ignore[attr-defined]
@@ -27,7 +27,7 @@ def takes_files(max_bytes: int) -> Callable[[View], View]:
 
 
 def max_body(path: str, user: Any = None) -> int:
-    """Return the largest body for a path, for a user or for those who may send most there."""
+    """Return the largest body in bytes that a path accepts from a user; without a user, from any user."""
     try:
         match = resolve(path)
     except Resolver404:
@@ -39,7 +39,7 @@ def max_body(path: str, user: Any = None) -> int:
 
 
 def limit(get_response: GetResponse) -> GetResponse:
-    """Answer 413 to a body that is too large, or whose length the request doesn't tell."""
+    """Middleware that responds with 413 if the body is too large or has no Content-Length."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         length = str(request.META.get("CONTENT_LENGTH") or 0)
@@ -60,9 +60,10 @@ def _rejected(request: HttpRequest) -> HttpResponse:
 
 
 def limited(application: Any) -> Any:
-    """Return an ASGI application with these limits, because Django's reads the body before any middleware.
+    """Return an ASGI application with these limits; under ASGI, Django reads the body before any middleware runs.
 
-    It doesn't know who sends a request. A body whose length the request doesn't tell is cut off at the limit.
+    The user isn't known yet, so the path's limit for any user applies. A body without a Content-Length is cut off at
+    the limit.
     """
 
     async def limited(scope: Any, receive: Callable[[], Awaitable[Any]], send: Any) -> None:

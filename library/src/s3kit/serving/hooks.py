@@ -1,4 +1,4 @@
-"""gunicorn's hooks, to import in gunicorn.conf.py."""
+"""gunicorn server hooks, to import in gunicorn.conf.py."""
 
 import os
 import sys
@@ -8,9 +8,9 @@ from s3kit.serving import MAX_BODY
 
 
 def on_starting(server: Any) -> None:
-    """Load the site once before the workers do, so that one line says why it does not start.
+    """Load the site once before the workers do, so that a single line says why it doesn't start.
 
-    Several workers that fail at once make gunicorn end in a traceback of its own.
+    If several workers fail at once, gunicorn exits with its own traceback.
     """
     child = os.fork()
     if not child:
@@ -26,7 +26,7 @@ def on_starting(server: Any) -> None:
 
 
 def pre_request(_worker: Any, request: Any) -> None:
-    """Close the connection after a request whose body may be left unread."""
+    """Close the connection after a request whose body may not have been read."""
     headers = dict(request.headers)
     if "TRANSFER-ENCODING" in headers or int(headers.get("CONTENT-LENGTH", 0)) > MAX_BODY:
         request.force_close()

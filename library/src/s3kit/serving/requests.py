@@ -1,4 +1,4 @@
-"""Whether code runs for a visitor who waits, or in the background: a command, a job, a thread of its own."""
+"""Whether code runs in a request, or in the background: in a command, a job, or a separate thread."""
 
 import asyncio
 import threading
@@ -6,14 +6,14 @@ from typing import Any
 
 from django.core.signals import request_finished, request_started
 
-# Django sends both signals in the thread that runs a request's synchronous code, under WSGI and under ASGI, and gives
-# that thread no second request meanwhile.
+# Under WSGI and ASGI, Django sends both signals in the thread that runs a request's synchronous code, and that thread
+# handles no other request in between.
 _thread = threading.local()
 _watching = False
 
 
 def watch() -> None:
-    """Notice from now on when requests begin and end. Until then, `in_request` is always true."""
+    """Start to track requests. Until then, `in_request` always returns True."""
     global _watching
     _watching = True
     request_started.connect(_started, dispatch_uid=__name__)
@@ -29,7 +29,7 @@ def _finished(**_more: Any) -> None:
 
 
 def in_request() -> bool:
-    """Tell whether a visitor may be waiting: in a request, or in an event loop, which nothing may block for long.
+    """Return whether the code runs in a request, or in an event loop, which must not be blocked for long.
 
     A thread that a view starts is in the background.
     """

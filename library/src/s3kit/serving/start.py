@@ -11,15 +11,15 @@ from django.core.exceptions import ImproperlyConfigured
 from s3kit.storages.static import require_manifest
 
 Application = TypeVar("Application")
-BOOT_ERROR = 3  # gunicorn stops, where it would start another worker after any other exit code
+BOOT_ERROR = 3  # makes gunicorn stop; after any other exit code it would start another worker
 
 
 def start(get_application: Callable[[], Application]) -> Application:
-    """Return Django's application. Log one line and exit if the site must not or cannot start."""
+    """Return Django's application. If the site must not or can't start, log one line and exit."""
     try:
         _require_no_debug()
         application = get_application()
-        require_manifest()  # without the manifest of static files, every page would fail
+        require_manifest()
     except ImproperlyConfigured as error:
         logging.getLogger(__name__).critical("The site does not start. %s", error)
         sys.exit(BOOT_ERROR)
@@ -27,7 +27,7 @@ def start(get_application: Callable[[], Application]) -> Application:
 
 
 def _require_no_debug() -> None:
-    if settings.DEBUG:  # its error pages show the settings to every visitor
+    if settings.DEBUG:  # error pages would show the settings to every visitor
         raise ImproperlyConfigured(
-            "DEBUG is on, and only `manage.py runserver` and `s3 run` serve in debug mode: set DJANGO_DEBUG=false."
+            "DEBUG is on, which only `manage.py runserver` and `manage.py s3 run` allow: set DJANGO_DEBUG=false."
         )

@@ -1,7 +1,7 @@
-"""gunicorn's threaded worker, where a request takes a thread only once it has arrived.
+"""A threaded gunicorn worker that gives a request to a thread only when the request has arrived completely.
 
-gunicorn's own hands each connection to a thread, which reads as slowly as the client sends, so as many slow clients
-as there are threads stop the site, and no setting prevents it. This one collects requests in the event loop.
+gunicorn's own worker hands each connection to a thread, which reads as slowly as the client sends. So as many slow
+clients as there are threads block the site, and no setting prevents that. This worker reads requests in the event loop.
 """
 
 import re
@@ -19,22 +19,22 @@ from s3kit.serving import MAX_BODY
 
 MAX_HEAD = 64 * 1024
 SECONDS = 15  # for a request to arrive
-BYTES_A_SECOND = 50_000  # at least, for a body larger than MAX_BODY, which a thread reads
-LINGER = 2  # seconds for a client to read its answer, before the connection is closed
+BYTES_A_SECOND = 50_000  # the minimum for a body larger than MAX_BODY, which a thread reads
+LINGER = 2  # seconds for a client to read its response before the connection is closed
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*0*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
 EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
 
 
 class Arrival:
-    """What has arrived of a request. A body whose length is not told counts as none: Django doesn't read it."""
+    """The data of a request that has arrived so far. A body without a Content-Length is ignored, as Django does."""
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.head = self.length = 0
 
     def add(self, data: bytes) -> None:
-        """Append what was read, and look for the end of the head."""
+        """Append data, and look for the end of the request's head."""
         searched = max(0, len(self.data) - 3)
         self.data += data
         if not self.head and (end := self.data.find(b"\r\n\r\n", searched)) >= 0:
@@ -44,31 +44,31 @@ class Arrival:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing, or more than is kept in memory."""
+        """Whether the request is complete, or its body is too large to be kept in memory."""
         return self.head > 0 and (self.length > MAX_BODY or len(self.data) >= self.head + self.length)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """A worker that no slow client can stop."""
+    """A worker that slow clients can't block."""
 
     def init_process(self) -> None:
-        """Run the worker. Idle connections and slow ones leave room for others among worker_connections."""
+        """Run the worker. Idle and slow connections may only use a part of worker_connections."""
         self.max_keepalived = self.worker_connections // 2
         self.max_waiting = max(1, self.worker_connections // 4)
-        self.waiting: dict[TConn, float] = {}  # until when the event loop reads a connection
-        self.reading: dict[TConn, float] = {}  # until when a thread may read one
+        self.waiting: dict[TConn, float] = {}  # deadlines of connections that the event loop reads
+        self.reading: dict[TConn, float] = {}  # deadlines of connections that a thread reads
         super().init_process()
 
     def wait(self, conn: TConn, seconds: float, receive: Any) -> None:
-        """Have the event loop call `receive` with the connection when it has bytes, for some seconds."""
+        """For some seconds, let the event loop call `receive` with the connection when it has data."""
         if len(self.waiting) >= self.max_waiting:
-            self.drop(next(iter(self.waiting)))  # which has waited for longest
+            self.drop(next(iter(self.waiting)))  # the one that has waited longest
         conn.sock.setblocking(False)
         self.waiting[conn] = time.monotonic() + seconds
         self.poller.register(conn.sock, EVENT_READ, lambda _socket: receive(conn))
 
     def read(self, conn: TConn) -> bytes | None:
-        """Return the bytes that are there, b"" at the end, and None if there are none yet."""
+        """Return available bytes, b"" at the end of the connection, or None if there are none yet."""
         try:
             return bytes(conn.sock.recv(64 * 1024))
         except BlockingIOError:
@@ -88,22 +88,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Collect a request, instead of giving its connection to a thread at once."""
+        """Read a request in the event loop, instead of giving its connection to a thread immediately."""
         if self.cfg.is_ssl:
             super().enqueue_req(conn)
             return
         arrival = Arrival()
         self.wait(conn, SECONDS, partial(self.collect, arrival))
-        if conn.parser and (ahead := conn.parser.unreader.take_buffered()):  # read with the request before
+        if conn.parser and (ahead := conn.parser.unreader.take_buffered()):  # read with the previous request
             self.take(arrival, conn, ahead)
 
     def collect(self, arrival: Arrival, conn: TConn) -> None:
-        """Read what is there of a request."""
+        """Read available data of a request."""
         if (data := self.read(conn)) is not None:
             self.take(arrival, conn, data)
 
     def take(self, arrival: Arrival, conn: TConn, data: bytes) -> None:
-        """Add bytes to a request, and give it to a thread once it is complete."""
+        """Add data to a request, and give it to a thread when it is complete."""
         had_head = arrival.head
         arrival.add(data)
         if not data or (not arrival.head and len(arrival.data) > MAX_HEAD):
@@ -120,7 +120,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        """Keep the connection, or close it once the client has its answer, without a pause of the event loop."""
+        """Keep the connection, or close it when the client has its response, without blocking the event loop."""
         self.reading.pop(conn, None)
         if self.cfg.is_ssl or (not fs.cancelled() and not fs.exception() and fs.result()):
             super().finish_request(conn, fs)
@@ -132,12 +132,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.wait(conn, LINGER, self.discard)
 
     def discard(self, conn: TConn) -> None:
-        """Read what a client goes on sending, until it closes."""
+        """Read and discard data until the client closes the connection."""
         if self.read(conn) == b"":
             self.drop(conn)
 
     def murder_pending(self) -> None:
-        """Close what has waited for too long, and end what is read for too long."""
+        """Close connections whose deadline has passed."""
         super().murder_pending()
         now = time.monotonic()
         for conn in [conn for conn, end in self.waiting.items() if end < now]:

@@ -1,4 +1,4 @@
-"""The storages: static files, uploads, and the links that lead to them."""
+"""The storages for static files and uploads."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ __all__ = ["MediaStorage", "StaticStorage", "manifest_is_loaded", "require_manif
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when asked for: MediaStorage brings boto3, which web processes without media never need.
+    # Imported on first use: MediaStorage needs boto3, which web processes without uploads never need.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = "s3kit.storages.media" if name == "MediaStorage" else "s3kit.storages.static"

@@ -1,4 +1,4 @@
-"""What both storages share: their options, and where they are, the real target or the local server."""
+"""The base class of both storages: it reads their options and chooses between the real target and the local server."""
 
 import copy
 from dataclasses import replace
@@ -14,21 +14,21 @@ from s3kit.deployment import Key, Location, Target, location_prefix, name_proble
 from s3kit.naming import regions
 from s3kit.options import Kind, conf
 
-# Where nothing else is configured; the local server has no other customers who could have taken the names.
+# The local server's region where none is configured.
 LOCAL_REGION = "us-east-1"
 
-_YES_OR_NO = ("file_overwrite", "conditional_writes", "versioning", "direct_uploads", "strict_references")
+_BOOLEANS = ("file_overwrite", "conditional_writes", "versioning", "direct_uploads", "strict_references")
 
 
 class OnS3:
-    """A storage whose options are those of `s3kit.options`.
+    """A storage that takes the options in `s3kit.options`.
 
-    With USE_S3="local" it uses the local S3 server, whatever its endpoint, key, owner and domain are.
+    With USE_S3="local" it uses the local S3 server and ignores its endpoint, key, owner, and domain.
     """
 
     kind: Kind
 
-    # None: as USE_S3 says.
+    # None: follow USE_S3.
     _local: bool | None = None
     _given: dict[str, Any]
     _location: Location
@@ -37,13 +37,13 @@ class OnS3:
     custom_domain: str
 
     def _begin(self, given: dict[str, Any]) -> None:
-        """Read the options, now and whenever a test overrides a setting."""
+        """Read the options now, and again whenever a test overrides a setting."""
         self._given = given
         self._configure()
         setting_changed.connect(self._read_settings_again)
 
     def _configure(self) -> None:
-        """Set what follows from the options; raise ImproperlyConfigured for what is wrong with them."""
+        """Set the attributes from the options; raise ImproperlyConfigured if the options are invalid."""
         values = options.resolved(self.kind, type(self), self._given)
         if problems := list(options.rejected(self.kind, type(self), self._given, values)):
             raise ImproperlyConfigured(problems[0])
@@ -51,8 +51,8 @@ class OnS3:
             raise ImproperlyConfigured(
                 f"The option 'access' is {values['access']!r}: choose one of {', '.join(options.ACCESS)}."
             )
-        for name in _YES_OR_NO:
-            if not isinstance(values.get(name, False), bool):  # the text "false" would count as true
+        for name in _BOOLEANS:
+            if not isinstance(values.get(name, False), bool):  # the string "false" is true
                 raise ImproperlyConfigured(
                     f"The option {name!r} is {values[name]!r}: set it to True or False."
                 )
@@ -64,18 +64,18 @@ class OnS3:
         self._apply(values)
 
     def _apply(self, values: dict[str, Any]) -> None:
-        """Take over the values of the options."""
+        """Set the attributes of the subclass from the options."""
         raise NotImplementedError
 
     def address(self) -> str:
-        """Return the address of the prefix: on the custom domain if there is one, else in the bucket."""
+        """Return the URL of the prefix: on the custom domain if there is one, else in the bucket."""
         if self.custom_domain:
             return f"https://{self.custom_domain}/{quote(self.location, safe='/~')}"
         return clients.object_url(self.target, self.named_bucket, self.location)
 
     def _read_settings_again(self, *, setting: str, **_kwargs: Any) -> None:
         if setting.startswith("AWS_") or setting in {"USE_S3", "CSRF_TRUSTED_ORIGINS"}:
-            # Where a test's settings are gone again and the rest is not enough, the storage stays as it is.
+            # When a test's settings end and the remaining ones aren't enough, the storage keeps its old values.
             before = self.__dict__.copy()
             try:
                 self._configure()
@@ -92,7 +92,9 @@ class OnS3:
         if values["access_key"] and values["secret_key"]:
             key = Key(text("access_key"), text("secret_key"), values["security_token"])
         elif values["access_key"] or values["secret_key"]:
-            raise ImproperlyConfigured("The options 'access_key' and 'secret_key' need each other: set both.")
+            raise ImproperlyConfigured(
+                "Only one of the options 'access_key' and 'secret_key' is set: set both."
+            )
         if key and values["session_profile"]:
             raise ImproperlyConfigured(
                 "Set either 'session_profile' or 'access_key' and 'secret_key', not both."
@@ -103,14 +105,14 @@ class OnS3:
         if problem := encryption.problem(encrypted, region if on_aws else ""):
             raise ImproperlyConfigured(problem)
         if local:
-            # The form of a region is all that matters to the local server; it has no keys of KMS.
+            # The local server only checks that a region is well-formed, and it has no KMS keys.
             target = Target(
                 LOCAL_REGION if regions.problems(region) else region,
                 is_local=True,
                 encryption="AES256" if encrypted else "",
             )
         else:
-            # Two storages of one bucket must not seem to be on two servers.
+            # Without the trailing slash, so that two storages of one bucket compare as equal.
             endpoint, provider = text("endpoint_url").rstrip("/") or None, text("provider")
             target = Target(
                 region or providers.region(endpoint, provider),
@@ -146,7 +148,7 @@ class OnS3:
 
     @property
     def target(self) -> Target:
-        """The S3 that the storage uses."""
+        """The S3 endpoint, region, and credentials that the storage uses."""
         target = self._location.target
         if target.is_local:
             from s3kit.local import here
@@ -156,13 +158,13 @@ class OnS3:
         if not target.region:
             raise ImproperlyConfigured(
                 f"{self._called} has no region: set AWS_S3_REGION_NAME, or its option 'region_name', to the"
-                " bucket's, as in eu-central-1."
+                " bucket's region, such as eu-central-1."
             )
         return target
 
     @property
     def named_bucket(self) -> str:
-        """The bucket's name; raises ImproperlyConfigured where none is set."""
+        """The bucket's name; raises ImproperlyConfigured if none is set."""
         if not self._location.bucket:
             raise ImproperlyConfigured(
                 f"{self._called} has no bucket: set its option 'bucket_name' in STORAGES."
@@ -174,13 +176,13 @@ class OnS3:
         return f"The storage {type(self).__module__}.{type(self).__qualname__}"
 
     def location_as(self, alias: str) -> Location:
-        """Return where the files are, as far as the options say; looks at no server's state."""
+        """Return where the files are, according to the options; makes no request."""
         return replace(self._location, alias=alias)
 
     def described(self, alias: str) -> Location:
-        """Return where the files are, for commands; raise ImproperlyConfigured without a region or a right bucket.
+        """Return where the files are, for commands; raise ImproperlyConfigured without a region or a valid bucket.
 
-        S3 would reject a name that its rules forbid in other words, such as "Access Denied".
+        For an invalid bucket name S3 returns a misleading error, such as "Access Denied".
         """
         _ = self.named_bucket
         location = replace(self._location, alias=alias, target=self.target)
@@ -190,7 +192,7 @@ class OnS3:
         return location
 
     def bound(self, *, local: bool | None) -> Self:
-        """Return the storage with the local server (True), the real target (False), or by USE_S3 (None)."""
+        """Return the storage on the local server (True), on the real target (False), or where USE_S3 says (None)."""
         if local is None or local == self.is_local:
             return self
         other = copy.copy(self)

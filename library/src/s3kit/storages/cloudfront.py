@@ -1,7 +1,7 @@
-"""Links to private objects behind CloudFront, signed by botocore with a canned policy, and cookies for all of them.
+"""Signed links and signed cookies for private objects behind CloudFront.
 
-Links are the same for a whole window of time, as those of `s3kit.storages.signing` are, so that browsers can
-cache what they lead to. This needs `cryptography`, which the extra `django-s3-kit[cloudfront]` installs.
+botocore signs the links with a canned policy. As in `s3kit.storages.signing`, a link stays the same for a window of
+time, so browsers can cache the file. Requires `cryptography`: install `django-s3-kit[cloudfront]`.
 """
 
 import base64
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8)
 def private_key(text: str) -> "RSAPrivateKey":
-    r"""Return the private key in `cloudfront_key`: a PEM, with line ends or `\n` for them, or base64 of it.
+    r"""Return the private key in `cloudfront_key`: a PEM, with line breaks or a literal `\n`, or the base64 of a PEM.
 
-    Raises ValueError, with one line that says nothing of the key itself, and ImproperlyConfigured where
-    `cryptography` is not installed. CloudFront verifies RSA of 2,048 bits; its other kind, ECDSA, would sign
-    the same link differently every time.
+    Raises ValueError, with a message that doesn't contain the key, and ImproperlyConfigured if `cryptography` isn't
+    installed. Only 2,048-bit RSA is supported: CloudFront's other key type, ECDSA, gives the same link a different
+    signature every time.
     """
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
@@ -31,22 +31,22 @@ def private_key(text: str) -> "RSAPrivateKey":
         from cryptography.hazmat.primitives.serialization import load_pem_private_key
     except ImportError as error:
         raise ImproperlyConfigured(
-            "CloudFront's signed links need cryptography: install django-s3-kit[cloudfront]."
+            "CloudFront signed links need cryptography: install django-s3-kit[cloudfront]."
         ) from error
-    hint = "cloudfront_key must be the PEM of an RSA private key of 2048 bits, or base64 of that PEM"
+    hint = "cloudfront_key must be a 2048-bit RSA private key in PEM format, or the base64 of that PEM"
     try:
         pem = text.strip().strip("'\"").replace("\\n", "\n").replace("\\r", "").encode("ascii")
         if not pem.startswith(b"-----BEGIN"):
             pem = base64.b64decode(b"".join(pem.split()), validate=True)
         key = load_pem_private_key(pem, password=None)
     except TypeError:
-        raise ValueError(f"{hint}; this one is locked with a passphrase.") from None
+        raise ValueError(f"{hint}; this one has a passphrase.") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError(f"{hint}; this one cannot be read.") from None
+        raise ValueError(f"{hint}; this one can't be read.") from None
     if not isinstance(key, RSAPrivateKey):
         raise ValueError(f"{hint}; this one is not RSA.")  # noqa: TRY004 -- the setting is wrong, not the caller
     if key.key_size != 2048:
-        raise ValueError(f"{hint}; this one has {key.key_size}.")
+        raise ValueError(f"{hint}; this one has {key.key_size} bits.")
     return key
 
 
@@ -56,7 +56,7 @@ def _signer(key_id: str, key: str) -> Any:
     from cryptography.hazmat.primitives.asymmetric import padding
 
     def sign(message: bytes) -> bytes:
-        # RSA with SHA-1 is what CloudFront verifies.
+        # CloudFront accepts RSA with SHA-1 only.
         return private_key(key).sign(message, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
 
     return CloudFrontSigner(key_id, sign)
@@ -64,9 +64,9 @@ def _signer(key_id: str, key: str) -> Any:
 
 @lru_cache(maxsize=4096)
 def signed(key_id: str, key: str, url: str, expires: int) -> str:
-    """Return `url` signed for CloudFront until `expires` (Unix seconds).
+    """Return `url` with a CloudFront signature that is valid until `expires` (Unix seconds).
 
-    A signature takes most of a millisecond, so those of the objects and windows last asked for are kept.
+    Results are cached, because a signature takes most of a millisecond.
     """
     until = datetime.fromtimestamp(expires, UTC)
     return str(_signer(key_id, key).generate_presigned_url(url, date_less_than=until))
@@ -76,8 +76,8 @@ def signed(key_id: str, key: str, url: str, expires: int) -> str:
 def signed_cookies(key_id: str, key: str, resource: str, expires: int) -> Mapping[str, str]:
     """Return the three cookies that let a browser read what `resource` matches until `expires` (Unix seconds).
 
-    `resource` is an address that may end in *. Source: "Set signed cookies using a custom policy", Amazon
-    CloudFront Developer Guide.
+    `resource` is a URL that may end in *. Source: "Set signed cookies using a custom policy", Amazon CloudFront
+    Developer Guide.
     """
     signer = _signer(key_id, key)
     policy = signer.build_policy(resource, datetime.fromtimestamp(expires, UTC)).encode()
@@ -89,5 +89,5 @@ def signed_cookies(key_id: str, key: str, resource: str, expires: int) -> Mappin
 
 
 def _for_cookie(value: bytes) -> str:
-    # CloudFront's own variant, which differs from that of RFC 4648 for URLs.
+    # CloudFront uses its own URL-safe alphabet, not that of RFC 4648.
     return base64.b64encode(value).decode().translate(str.maketrans("+=/", "-_~"))

@@ -1,15 +1,14 @@
-"""The storage of uploads: who may read them, what they are called and how a browser treats them.
+"""The storage for uploads: access, names, caching, and content types.
 
-django-storages carries the bytes. Decided here:
+django-storages transfers the bytes. This module decides:
 
-- Access. `private`: no ACL is sent, links are signed. `public-read`: the canned ACL on
-  each object, plain links. `public-policy`: no ACL, plain links; the bucket's policy makes objects public.
-- Names. A user's are made unique by 65 random bits, so that nothing is overwritten, nobody guesses a
-  neighbour's address, and S3 need not be asked whether a name is free. Those that code chose are kept if they
-  are free, which S3 itself makes sure of (`If-None-Match: *`); else the file gets a random part, too.
-- Caching: a unique name never has another content; under one that code chose, a new file may come any time.
-- Content types: from the extension alone. The browser that uploads declares what it likes, and S3 would serve
-  it as declared.
+- Access. `private`: no ACL, signed links. `public-read`: the canned ACL on each object, plain links.
+  `public-policy`: no ACL, plain links; the bucket policy makes objects public.
+- Names. A user's file name gets 65 random bits: no upload overwrites another, nobody can guess a URL, and S3 needn't
+  be asked whether the name is free. A name that code chose stays as it is if it is free, which S3 ensures with
+  `If-None-Match: *`; otherwise it gets a random part too.
+- Caching. The content under a unique name never changes; the content under a name that code chose can.
+- Content types. They depend on the extension only: a browser can declare any type, and S3 would serve it.
 """
 
 import hashlib
@@ -48,14 +47,13 @@ from s3kit.storages.names import ChosenName, Stored, UniqueName
 
 logger = logging.getLogger(__name__)
 
-MAX_KEY = 1024  # bytes of UTF-8, S3's own limit, the prefix included
+MAX_KEY = 1024  # bytes of UTF-8 including the prefix: S3's limit
 
-# One part of 8 MiB at a time, in the thread of the request: 9 MiB of memory for a file of any size, where
-# boto3's ten threads took 110, were no faster in the data centre and cost small files 3 ms each.
+# One part of 8 MiB at a time, in the request's thread: 9 MiB of memory for a file of any size. boto3's ten threads
+# take 110 MiB, are no faster in a data center, and cost 3 ms for each small file.
 _TRANSFER = TransferConfig(use_threads=False, preferred_transfer_client="classic")
 
-# django-storages' own options. Clients come from `s3kit.clients` and links are signed here, so that most of
-# them are never looked at.
+# django-storages' own options. Most have no effect: clients come from `s3kit.clients`, and this module signs links.
 _FIXED: dict[str, Any] = {
     "client_config": Config(),
     "transfer_config": _TRANSFER,
@@ -66,13 +64,13 @@ _FIXED: dict[str, Any] = {
     "url_protocol": "https:",
 }
 
-# Lower case without i, l, o and u: 32 characters, 5 bits each, none to be mistaken for another.
+# Lower case without i, l, o, and u: 32 characters of 5 bits, none of which looks like another.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _UNIQUE_LENGTH = 13
 
 _EXTENSION = re.compile(r"(?:\.tar)?\.[a-z0-9]{1,16}$", re.IGNORECASE | re.ASCII)
 
-# boto3's names of what a link may ask of S3, and S3's own.
+# Parameters that a link may have: boto3's names and S3's.
 LINK_PARAMETERS = {
     "ResponseCacheControl": "response-cache-control",
     "ResponseContentDisposition": "response-content-disposition",
@@ -88,11 +86,11 @@ _lock = threading.Lock()
 
 @deconstructible(path="s3kit.storages.MediaStorage")
 class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
-    """Django's storage of uploads, below one prefix of a bucket; all names are relative to that.
+    """A Django storage for uploads, below one prefix of a bucket; all names are relative to the prefix.
 
-    Options: bucket_name, location ("media/"), access ("private"), custom_domain, querystring_expire (3600
-    seconds), and the others that `s3kit.options` lists. They are read when a storage is made, and again when
-    a test overrides a setting. Raises ImproperlyConfigured where they cannot work together.
+    Options: bucket_name, location ("media/"), access ("private"), custom_domain, querystring_expire (3600 seconds), and
+    the others that `s3kit.options` lists. They are read when the storage is created, and again when a test overrides a
+    setting. Raises ImproperlyConfigured if an option is invalid or options contradict each other.
     """
 
     kind = "media"
@@ -102,7 +100,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         super().__init__()
 
     def get_default_settings(self) -> dict[str, Any]:
-        """Return django-storages' options, none of which reads its settings or variables: see `_apply`."""
+        """Return django-storages' options without reading its settings and environment variables: see `_apply`."""
         return dict.fromkeys(super().get_default_settings()) | _FIXED
 
     def _apply(self, values: dict[str, Any]) -> None:
@@ -125,7 +123,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                 )
         self.types = types.resolved(values["inline_types"], values["content_types"])
         self.links = links_option(values["links"], here.access)
-        # Beyond this a file that is read goes to disk; django-storages' own default keeps it in memory.
+        # A larger file that is read goes to disk; django-storages' default keeps every file in memory.
         limit = values["max_memory_size"]
         self.max_memory_size = settings.FILE_UPLOAD_MAX_MEMORY_SIZE if limit is None else limit
         self.cloudfront_pair = (str(values["cloudfront_key_id"]), str(values["cloudfront_key"]))
@@ -133,10 +131,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
 
     @property
     def connection(self) -> Any:
-        """Return boto3's resource over the process's one client.
+        """Return a boto3 resource that uses the process's shared client.
 
-        Threads may share a client but not a resource. django-storages makes a session, a client and a pool of
-        connections for each thread, 75 ms and 13 MiB every time; this way only the resource is made anew.
+        Threads may share a client but not a resource. django-storages creates a session, a client, and a connection
+        pool for each thread, which takes 75 ms and 13 MiB; here only the resource is new.
         """
         shared = clients.web(self.target)
         with _lock:
@@ -145,16 +143,16 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
 
     @property
     def bucket(self) -> Any:
-        """Return boto3's resource of the bucket."""
+        """Return the boto3 resource of the bucket."""
         return self.connection.Bucket(self.named_bucket)
 
     # Names
 
     def get_valid_name(self, name: str) -> str:
-        """Return a user's file name without what confuses people, paths or links; the extension is kept.
+        """Return a user's file name with characters that are unsafe in paths and links replaced; keep the extension.
 
-        Letters, marks and digits of every script stay, in NFC, since transliteration would leave nothing of
-        most of them. Spaces and all other characters become one underscore; leading dots go.
+        Letters, marks, and digits of every script stay, in NFC: transliteration would drop most of them. Each run of
+        spaces and other characters becomes an underscore; leading dots are removed.
         """
         base = unicodedata.normalize("NFC", str(name)).replace("\\", "/").rsplit("/", 1)[-1]
         safe = "".join(
@@ -170,10 +168,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return f"{file_root}-{unique}{file_ext}"
 
     def generate_filename(self, filename: str) -> str:
-        """Return a user's name with its random part: a UniqueName, for save(). With file_overwrite, a plain one.
+        """Return a user's file name with a random part, as a UniqueName for save(); with file_overwrite, a plain name.
 
-        Its key has at most MAX_KEY bytes: the user's part is cut, never the random one or the extension. Raises
-        SuspiciousFileOperation for `..`, and where nothing of the user's part would be left.
+        The key has at most MAX_KEY bytes: the user's part is truncated, never the random part or the extension. Raises
+        SuspiciousFileOperation for `..`, or if no space is left for the user's part.
         """
         name = str(super().generate_filename(filename)).replace("\\", "/")
         return name if self.file_overwrite else self._unique(name)
@@ -181,8 +179,8 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
         """Return the name if it is free and has at most `max_length` characters, else a UniqueName.
 
-        S3 is asked, unless the name is a UniqueName or comes from save(), or file_overwrite is on. Raises
-        SuspiciousFileOperation for an absolute name, for `..`, and where there is no room for one.
+        Makes a request to S3, unless the name is a UniqueName or comes from save(), or file_overwrite is on. Raises
+        SuspiciousFileOperation for an absolute name, for `..`, or if the name doesn't fit.
         """
         if self.file_overwrite:
             return str(super().get_available_name(name, max_length))
@@ -197,7 +195,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return name
 
     def _unique(self, name: str, max_length: int | None = None) -> UniqueName:
-        """Return the name with a random part, cut to what fits."""
+        """Return the name with a random part, truncated to fit."""
         folder, file_name = posixpath.split(name)
         root, extension = _split(file_name)
         bare = posixpath.join(folder, self.get_alternative_name("", extension))
@@ -207,53 +205,53 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         root = _cut(root, max(room, 0)).rstrip("._-")
         if not root:
             raise SuspiciousFileOperation(
-                f"No room for a name like {file_name[:40]!r} in {max_length} characters and {MAX_KEY} bytes:"
+                f"A name for {file_name[:40]!r} does not fit into {max_length} characters and {MAX_KEY} bytes:"
                 " give the file field a greater max_length or a shorter upload_to."
             )
         return UniqueName(posixpath.join(folder, self.get_alternative_name(root, extension)), name)
 
     def _normalize_name(self, name: str, *, check: bool = True) -> str:
-        """Return the key of a name; raise SuspiciousFileOperation for one outside `media/` or beyond S3."""
+        """Return the key of a name; raise SuspiciousFileOperation if it is outside `media/` or too long for S3."""
         try:
-            # Without a name it is the folder itself, for listdir; an absolute name falls outside.
+            # An empty name is the folder itself, for listdir; an absolute name is outside it.
             key = posixpath.normpath(posixpath.join(self.location, name))
             if name.endswith("/") or not name:
                 key += "/"
             size = len(key.encode())
         except ValueError:
-            raise SuspiciousFileOperation(f"The file name {name!r} has no form in UTF-8.") from None
+            raise SuspiciousFileOperation(f"The file name {name!r} can't be encoded in UTF-8.") from None
         if not key.startswith(f"{self.location.rstrip('/')}/"):
-            raise SuspiciousFileOperation(f"The file name {name!r} lies outside of {self.location!r}.")
+            raise SuspiciousFileOperation(f"The file name {name!r} is outside of {self.location!r}.")
         if check and size > MAX_KEY:
             raise SuspiciousFileOperation(f"The file name {name[:40]!r}... exceeds S3's {MAX_KEY} bytes.")
         return key
 
     def key(self, name: str) -> str:
-        """Return the key of a name, which need not be one of get_available_name().
+        """Return the key of a name.
 
-        Raises SuspiciousFileOperation for one outside `media/`, beyond S3's limit or without a form in UTF-8.
+        Raises SuspiciousFileOperation if the key is outside `media/`, too long for S3, or can't be encoded in UTF-8.
         """
         return self._normalize_name(clean_name(name))
 
     # Writing
 
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
-        """Store the content and return the name that it got, of at most `max_length` characters.
+        """Store the content and return its final name, of at most `max_length` characters.
 
-        A user's name gets a random part: one from generate_filename() (every FileField's), the content's own if
-        `name` is None, or that of an uploaded file that is saved under it. Any other is kept if it is free. With
-        file_overwrite, all names are kept, and what is there is replaced.
+        A user's file name gets a random part: a name from generate_filename() (every FileField's), the content's own
+        name if `name` is None, or an uploaded file's name if it is saved under that. Any other name stays as it is if
+        it is free. With file_overwrite, all names stay as they are, and an existing file is replaced.
 
-        A file that the browser has sent to this storage is there already, so its name is returned.
+        If the browser has already sent the file to this storage, only its name is returned.
 
-        Raises SuspiciousFileOperation for an absolute name, for `..`, and for one that S3 has no room for.
+        Raises SuspiciousFileOperation for an absolute name, for `..`, and for a name that is too long for S3.
         """
         if isinstance(content, Stored) and (there := content.accept(self, max_length)):
             return there
         if name is None:
             name, is_users = content.name, True
         else:
-            is_users = _is_own(content, self, name)
+            is_users = _is_users_name(content, self, name)
         if not self.file_overwrite and not isinstance(name, UniqueName):
             validate_file_name(name, allow_relative_path=True)
             chosen = ChosenName(str(name).replace("\\", "/"), max_length)
@@ -265,30 +263,30 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
 
     def _save(self, name: str, content: Any) -> str:
         if isinstance(content.read(0), str):
-            # Text is measured in characters by the code that then sends bytes, and the request would break.
+            # s3transfer takes the length of a text in characters but sends bytes, so the request would fail.
             content.seek(0)
             content = ContentFile(content.read().encode(), name=content.name)
-        with clients.in_turn(), self._acl_explained():
+        with clients.in_turn(), self._explain_acl_errors():
             if self.file_overwrite or isinstance(name, UniqueName):
                 return self._send(name, content)
             return self._create(name, content)
 
     def _send(self, name: str, content: Any) -> str:
-        """Store a file whatever is there."""
+        """Store a file, replacing any that exists."""
         if _is_seekable(content):
             content.seek(0)
         self.connection.meta.client.upload_fileobj(
-            _LeftOpen(content),
+            _NeverClosed(content),
             self.named_bucket,
             self.key(name),
-            ExtraArgs=self._sent_with(name, content),
+            ExtraArgs=self._put_arguments(name, content),
             Config=self.transfer_config,
         )
         return str(clean_name(str(name)))
 
     def _create(self, name: str, content: Any) -> str:
-        """Store a file under its name if that is free, else under a unique one."""
-        # Of parts, S3 says only when they are complete that the name is taken, and s3transfer takes no condition.
+        """Store a file under its name if that is free, else under a unique name."""
+        # A multipart upload learns only at its end that the name is taken, and s3transfer accepts no condition.
         size = getattr(content, "size", None) if _is_seekable(content) else None
         in_parts = size is None or size >= self.transfer_config.multipart_threshold
         if in_parts or not self.conditional_writes:
@@ -299,10 +297,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         put = partial(client.put_object, Bucket=self.named_bucket, Key=self.key(name), Body=body)
         for again in (True, False):
             try:
-                put(IfNoneMatch="*", **self._sent_with(name, content))
+                put(IfNoneMatch="*", **self._put_arguments(name, content))
             except ClientError as error:
                 if errors.is_taken(error):
-                    if again and _status(error) == 409:  # of two at once, neither may have come to an end
+                    if again and _status(error) == 409:  # a concurrent upload of the same name
                         continue
                     if not self._is_repeated(error, name, body):
                         return self._send(self._alternative(name), content)
@@ -310,7 +308,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
                     stored = self._send(self._unique_if_taken(name), content)
                     self.conditional_writes = False
                     logger.warning(
-                        "%s rejects If-None-Match (%s), so names are asked for with HEAD from now on: set"
+                        "%s rejects If-None-Match (%s). From now on, HEAD requests check whether names are free. Set"
                         " the storage's option 'conditional_writes' to False.",
                         self.target.endpoint or "S3",
                         errors.code(error),
@@ -322,7 +320,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return str(clean_name(str(name)))
 
     def _is_repeated(self, error: ClientError, name: str, body: bytes) -> bool:
-        """Tell whether the file is there already because the answer to its first request was lost."""
+        """Return whether an earlier attempt of this request has stored the file and its response was lost."""
         if not error.response["ResponseMetadata"].get("RetryAttempts"):
             return False
         try:
@@ -338,31 +336,31 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return self._unique(name, name.max_length if isinstance(name, ChosenName) else None)
 
     @contextmanager
-    def _acl_explained(self) -> Iterator[None]:
+    def _explain_acl_errors(self) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code")
             if code == "AccessControlListNotSupported":
                 raise ImproperlyConfigured(
-                    f"The access is public-read, but bucket {self.bucket_name!r} has ACLs disabled"
+                    f"The option 'access' is 'public-read', but bucket {self.bucket_name!r} has ACLs disabled"
                     " (AccessControlListNotSupported): enable ACLs on the bucket, or choose public-policy."
                 ) from error
             if code == "AccessDenied" and self.default_acl:
                 error.add_note(
-                    f"The access is public-read: bucket {self.bucket_name!r} may block public ACLs"
-                    " (BlockPublicAcls), or the key may lack s3:PutObjectAcl."
+                    f"The option 'access' is 'public-read': bucket {self.bucket_name!r} may block public ACLs"
+                    " (BlockPublicAcls), or the access key may lack the permission s3:PutObjectAcl."
                 )
             raise
 
-    def _sent_with(self, name: str, content: Any) -> dict[str, Any]:
+    def _put_arguments(self, name: str, content: Any) -> dict[str, Any]:
         key = self.key(name)
         return self._get_write_parameters(
             UniqueName(key, name.asked) if isinstance(name, UniqueName) else key, content
         )
 
     def _get_write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
-        """Return the headers of an upload; those of get_object_parameters(), for subclasses, come first."""
+        """Return the headers of an upload; those that a subclass returns from get_object_parameters() win."""
         kind = _split(name)[1].rpartition(".")[2].lower()
         content_type, disposition = self.types.of(kind)
         parameters: dict[str, Any] = {
@@ -376,33 +374,33 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return parameters
 
     def write_parameters(self, name: str, content: Any = None) -> dict[str, Any]:
-        """Return what S3 is told of a file of this name: its headers, and the ACL where it has one.
+        """Return boto3's arguments for storing a file of this name: its headers, and its ACL if it has one.
 
-        Under a UniqueName it is cached for long. `content` is what was uploaded; an UploadedFile has the user's
-        own name for it.
+        A UniqueName gets a long cache lifetime. `content` is the uploaded content; an UploadedFile has the user's name
+        for the file.
         """
         return self._get_write_parameters(name, content)
 
     def _cache_control(self, *, is_unique: bool) -> str:
-        # CloudFront checks the signature before it answers from its cache, and "private" would keep it from
-        # caching; S3's own links are for the one browser they were made for.
+        # CloudFront checks the signature before it serves from its cache, and doesn't cache "private" responses. A link
+        # to S3 itself is for one browser.
         scope = ("" if self.custom_domain else "private, ") if self.querystring_auth else "public, "
         life = self.querystring_expire if self.querystring_auth else MAX_AGE
         if is_unique and not self.file_overwrite:
-            # It is never used twice, so what is cached is never wrong. But a file that is deleted stays there.
+            # The name is never reused, so a cached file is never stale. But a deleted file stays in caches.
             return f"{scope}max-age={life if self.querystring_auth else self.max_age}, immutable"
         return f"{scope}max-age={min(self.named_max_age, life)}" if self.named_max_age else "no-cache"
 
     def delete(self, name: str) -> None:
-        """Delete the file; one that does not exist is no error."""
+        """Delete the file; does nothing if it doesn't exist."""
         if not name:
-            raise ValueError("The name must be given to delete().")
+            raise ValueError("delete() needs the name of a file, not an empty string.")
         super().delete(name)
 
     # Reading
 
     def get_modified_time(self, name: str) -> Any:
-        """Return when the file was stored: aware with USE_TZ, else naive, in the local time zone."""
+        """Return when the file was stored: an aware datetime with USE_TZ, else a naive one in the local time zone."""
         try:
             return super().get_modified_time(name)
         except ClientError as error:
@@ -417,10 +415,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         expire: int | None = None,
         http_method: str | None = None,
     ) -> str:
-        """Return the address of a file for a browser, as the option `links` says. No request is made.
+        """Return the URL of a file for a browser, according to the option `links`. Makes no request.
 
-        Where it is `site`, that is `lasting_url()`; where it is `cookies`, the plain address on the CDN. With
-        further arguments, and otherwise, it is `signed_url()`, which takes the same.
+        With "site" it is `lasting_url()`, with "cookies" the plain URL on the CDN. With "signed", or with further
+        arguments, it is `signed_url()`, which takes the same arguments.
         """
         if parameters is None and expire is None and http_method is None:
             if self.links == "site":
@@ -430,9 +428,9 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return self.signed_url(name, parameters, expire, http_method)
 
     def lasting_url(self, name: str) -> str:
-        """Return the address of a file on the site, which never expires: `s3kit.links` has its view.
+        """Return a URL on the site that never expires and redirects to the file: see `s3kit.links`.
 
-        Raises ImproperlyConfigured where the site has no such address for this storage.
+        Raises ImproperlyConfigured if the URLconf has no such URL for this storage.
         """
         from s3kit import links
 
@@ -445,12 +443,12 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         expire: int | None = None,
         http_method: str | None = None,
     ) -> str:
-        """Return a link to a file, signed where media are private. No request is made.
+        """Return a link to a file, signed if access is private. Makes no request.
 
-        `parameters` are boto3's of GetObject: ResponseContentDisposition and its like, VersionId; S3 takes
-        the former on signed links only. `expire` is in seconds, querystring_expire by default, and a link
-        that is handed out has at least half of it left. `http_method` is the one that the link allows, GET
-        by default. Raises ValueError for parameters or an `expire` that S3 would refuse.
+        `parameters` are boto3's for GetObject: ResponseContentDisposition and similar, and VersionId; S3 accepts all
+        but VersionId on signed links only. `expire` is in seconds, querystring_expire by default; at least half of it
+        is left when the link is returned. `http_method` is the method that the link allows, GET by default. Raises
+        ValueError for parameters or an `expire` that S3 would reject.
         """
         key = self.key(name)
         query = self._link_parameters(parameters) if parameters else {}
@@ -479,9 +477,10 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
             raise ImproperlyConfigured(str(error)) from None
 
     def seconds_left(self, name: str) -> int:
-        """Return for how many seconds a link that `signed_url()` returns from now on works at least.
+        """Return the minimum number of seconds for which a link that `signed_url()` returns now works.
 
-        A role's credentials may end it earlier than its signature says: botocore renews them 10 minutes before.
+        With a role's credentials a link can end before its signature expires: botocore renews them 10 minutes before
+        they expire.
         """
         life: int = self.querystring_expire
         now = time.time()
@@ -490,14 +489,14 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
         return min(left, 600) if of_session else left
 
     def signed_cookies(self) -> dict[str, str]:
-        """Return the cookies with which a browser may read all files of this storage from CloudFront.
+        """Return the cookies that let a browser read all files of this storage from CloudFront.
 
-        They are valid for `querystring_expire` seconds, and for at least half of that when they are handed
-        out. Raises ImproperlyConfigured without CloudFront, or without its key.
+        They are valid for `querystring_expire` seconds, at least half of which is left when they are returned. Raises
+        ImproperlyConfigured without CloudFront, or without its key.
         """
         if not self._cloudfront:
             raise ImproperlyConfigured(
-                f"{self._called} has no signed cookies: they need access 'private' and a custom_domain."
+                f"{self._called} has no signed cookies: set access to 'private', and custom_domain."
             )
         life: int = self.querystring_expire
         resource = self._key_url(self.location)
@@ -510,13 +509,13 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
     def _key_pair(self) -> tuple[str, str]:
         if not all(self.cloudfront_pair):
             raise ImproperlyConfigured(
-                "A custom_domain with private media needs CloudFront's signatures: set cloudfront_key_id"
+                "A custom_domain with private access needs CloudFront signatures: set cloudfront_key_id"
                 " and cloudfront_key (AWS_CLOUDFRONT_KEY_ID and AWS_CLOUDFRONT_KEY)."
             )
         return self.cloudfront_pair
 
     def plain_url(self, name: str) -> str:
-        """Return the address of a file without a signature, on the custom domain if there is one.
+        """Return the URL of a file without a signature, on the custom domain if there is one.
 
         An empty name, or one that ends in a slash, is a folder.
         """
@@ -529,23 +528,23 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
 
     def _link_parameters(self, parameters: Mapping[str, str]) -> dict[str, str]:
         if unknown := [name for name in parameters if name not in LINK_PARAMETERS]:
-            raise ValueError(f"A link takes {', '.join(LINK_PARAMETERS)}, not {', '.join(unknown)}.")
-        if not self.querystring_auth and (refused := [name for name in parameters if name != "VersionId"]):
+            raise ValueError(f"A link accepts {', '.join(LINK_PARAMETERS)}, not {', '.join(unknown)}.")
+        if not self.querystring_auth and (rejected := [name for name in parameters if name != "VersionId"]):
             raise ValueError(
-                f"S3 takes {', '.join(refused)} on signed links only, and media are {self.access}."
+                f"S3 accepts {', '.join(rejected)} on signed links only, and access is {self.access!r}."
             )
         if self.links == "cookies" and self._cloudfront:
             raise ValueError(
-                "With links 'cookies' addresses have no query, so they can't take"
-                f" {', '.join(parameters)}: use a storage with signed links."
+                f"With links 'cookies', URLs have no query string, so they can't have {', '.join(parameters)}:"
+                " use a storage with signed links."
             )
         return {LINK_PARAMETERS[name]: _override(name, str(value)) for name, value in parameters.items()}
 
 
-class _LeftOpen(FileProxyMixin):
+class _NeverClosed(FileProxyMixin):
     """A file that s3transfer does not close (boto/s3transfer#80)."""
 
-    closed = False  # Django takes a file without a name for a closed one
+    closed = False  # Django treats a file without a name as closed
 
     def __init__(self, file: Any) -> None:
         self.file = file
@@ -555,15 +554,15 @@ class _LeftOpen(FileProxyMixin):
         return True
 
     def close(self) -> None:
-        """Leave it open."""
+        """Do nothing."""
 
 
 def _is_seekable(content: Any) -> bool:
     return not hasattr(content, "seekable") or bool(content.seekable())
 
 
-def _is_own(content: Any, storage: MediaStorage, name: str) -> bool:
-    """Tell whether a name is the one that the user's file had, as it was or as a valid one."""
+def _is_users_name(content: Any, storage: MediaStorage, name: str) -> bool:
+    """Return whether a name is the user's own file name, before or after get_valid_name()."""
     if not isinstance(content, UploadedFile) or not content.name:
         return False
     return storage.get_valid_name(name) == storage.get_valid_name(content.name)
@@ -574,21 +573,21 @@ def _status(error: ClientError) -> int:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Return a name's root and its extension with the dot; `.tar.gz` is one, a long or foreign one none."""
+    """Return a name's root and its extension with the dot; `.tar.gz` is one, a long or non-ASCII one isn't."""
     found = _EXTENSION.search(name)
     return (name[: found.start()], found.group()) if found else (name, "")
 
 
 def _cut(text: str, size: int) -> str:
-    """Return the beginning of a text that has at most `size` bytes in UTF-8."""
+    """Return a text truncated to at most `size` bytes of UTF-8."""
     return text.encode()[:size].decode(errors="ignore")
 
 
 def _shown_name(name: str, content: Any) -> str:
-    """Return the name for the download: the one the user's file had, where the kind is still the same."""
+    """Return the name for the download: the user's own file name if it still has the same extension."""
     root, extension = _split(posixpath.basename(name))
     if isinstance(content, UploadedFile) and content.name:
-        # Control characters, and those that turn the direction of writing to disguise an extension, go.
+        # Remove control characters, and those that reverse the text direction to disguise an extension.
         original = "".join(
             c for c in unicodedata.normalize("NFC", content.name) if c.isprintable() and c not in '"/\\'
         )
@@ -597,14 +596,14 @@ def _shown_name(name: str, content: Any) -> str:
             return _cut(original_root.strip(" ."), 240) + original_extension
     if isinstance(name, UniqueName):
         root = _split(posixpath.basename(name.asked))[0]
-    # Only a file that did not come by an upload can have what does not print in its name.
+    # Only the name of a file that wasn't uploaded can have unprintable characters.
     return _cut("".join(c for c in root if c.isprintable()), 240) + extension
 
 
 def _disposition(kind: str, name: str) -> str:
-    """Return Content-Disposition by RFC 6266: an ASCII name for all, the real one in RFC 5987's encoding.
+    """Return a Content-Disposition header (RFC 6266): an ASCII name, and the real name in RFC 5987's encoding.
 
-    S3 holds at most 2 KB of a PUT's system metadata, so `name` has to be short: 240 bytes are 720 here.
+    S3 allows at most 2 KB of system metadata, so `name` must be short: 240 bytes become up to 720.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     root, extension = _split(re.sub(r'["\\%;]', "_", plain))
@@ -619,44 +618,44 @@ _FILE_NAME = re.compile(
 
 
 def _override(name: str, value: str) -> str:
-    """Return a header that a link asks S3 for, in ASCII, to which S3 can be told any file name.
+    """Return the value of a response header that a link sets, in ASCII; file names are encoded.
 
-    S3 answers 400 to what is not ISO-8859-1, and browsers guess at what is not ASCII. Raises ValueError for a
-    value that is neither ASCII nor a disposition with a plain file name, and for control characters.
+    S3 responds with 400 to characters outside ISO-8859-1, and browsers guess the encoding of what is not ASCII. Raises
+    ValueError for a value that is neither ASCII nor a disposition with a plain file name, and for control characters.
     """
     if value.isascii() and value.isprintable():
         return value
     found = _FILE_NAME.fullmatch(value.strip()) if name == "ResponseContentDisposition" else None
     if found is None or any(unicodedata.category(c) == "Cc" for c in value):
         raise ValueError(
-            f"{name} is {value[:60]!r}, which can't be sent as a header: leave out what is not printable ASCII,"
-            ' except in the file name of attachment; filename="...".'
+            f"{name} is {value[:60]!r}, which can't be sent as a header: use printable ASCII only, except in the"
+            ' file name of attachment; filename="...".'
         )
     kind, quoted, bare = found.groups()
     file_name = re.sub(r"\\(.)", r"\1", quoted) if bare is None else bare
     spaced = (" " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", file_name))
-    # What turns the direction of writing disguises an extension.
+    # Characters that reverse the text direction can disguise an extension.
     file_name = "".join(c for c in spaced if c.isprintable())
     return _disposition(kind, file_name) if file_name else str(kind)
 
 
 def links_option(value: Any, access: str) -> str:
-    """Return the option `links`; raise ImproperlyConfigured for what is none, or does not suit the access."""
+    """Return the option `links`; raise ImproperlyConfigured if it is invalid or doesn't fit the access."""
     if value not in LINKS:
         raise ImproperlyConfigured(f"The option 'links' is {value!r}: choose one of {', '.join(LINKS)}.")
     if value != "signed" and access != "private":
         raise ImproperlyConfigured(
-            f"The option 'links' is {value!r}, but access is {access!r}, whose links are plain and never expire: leave"
-            " links out."
+            f"The option 'links' is {value!r}, but with access {access!r} links are plain and never expire: remove the"
+            " option 'links'."
         )
     return str(value)
 
 
 class _SharingSession(boto3.Session):  # type: ignore[misc]
-    """A session that makes resources over a client that is there, where boto3's makes another one."""
+    """A session that creates resources with a given client; boto3's creates a new client."""
 
     def __init__(self, shared: Any) -> None:
-        # Without the shell's AWS_PROFILE, which may not exist.
+        # Ignore the environment's AWS_PROFILE, which may not exist.
         core = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
         super().__init__(botocore_session=core)
         self._shared = shared
@@ -669,7 +668,7 @@ _resource_classes: list[Any] = []
 
 
 def _resource_class(shared: Any) -> Any:
-    """Return the class of boto3's S3 resource, which is the same for all clients."""
+    """Return the class of boto3's S3 resource; all clients share it."""
     if not _resource_classes:
         _resource_classes.append(type(_SharingSession(shared).resource("s3")))
     return _resource_classes[0]

@@ -1,11 +1,9 @@
-"""Links to private objects, signed with SigV4 at a moment of our choice.
+"""Links to private objects, signed with AWS Signature Version 4 (SigV4) at a rounded time.
 
-boto3 signs with the time of the call, so that every page view has another address for the same picture and no
-browser can keep it. Here the time of signing is rounded down: all processes and page views of one window hand
-out the same link. Nothing but the standard library is needed.
+boto3 signs with the current time, so each page view has a different URL for the same picture and browsers can't cache
+it. This module rounds the time down: all processes return the same link for a window of time.
 
-Source of the rules: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)" in the Amazon
-S3 API reference.
+Source: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)" in the Amazon S3 API reference.
 """
 
 import hashlib
@@ -24,33 +22,33 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Credentials(Protocol):
-    """What signs: botocore's frozen credentials have this face. Without a session, `token` is None."""
+    """Credentials to sign with; botocore's frozen credentials have this interface."""
 
     @property
     def access_key(self) -> str:
-        """The public part of the key."""
+        """The access key ID."""
 
     @property
     def secret_key(self) -> str:
-        """The secret part."""
+        """The secret access key."""
 
     @property
     def token(self) -> str | None:
-        """The token of a session."""
+        """The session token, None for long-term credentials."""
 
 
 def window_start(now: float, expires: int, name: str) -> int:
     """Return the time to sign a link with: `now` rounded down to half of `expires`, in Unix seconds.
 
-    A link that is signed with it for `expires` seconds is the same for a whole window and has at least half
-    of its life left. Each name has windows of its own, because otherwise all pictures of a page would change
-    their address at once.
+    A link that is signed at that time for `expires` seconds stays the same for a window of time and has at least half
+    of its lifetime left. Windows are staggered by name: otherwise the URLs of all pictures on a page would change at
+    once.
 
-    Raises ValueError where `expires` is not within 1 and MAX_EXPIRE.
+    Raises ValueError unless `expires` is between 1 and MAX_EXPIRE.
     """
     if not 1 <= expires <= MAX_EXPIRE:
         raise ValueError(
-            f"A link can live 1 to {MAX_EXPIRE} seconds, not {expires}: see AWS_QUERYSTRING_EXPIRE."
+            f"A link can be valid for 1 to {MAX_EXPIRE} seconds, not {expires}: see AWS_QUERYSTRING_EXPIRE."
         )
     window = max(expires // 2, 1)
     second = int(now)
@@ -68,25 +66,25 @@ def presign(
     headers: Mapping[str, str] | None = None,
     method: str = "GET",
 ) -> str:
-    """Return `url` with a signature that is valid from `at` (Unix seconds) on for `expires` seconds.
+    """Return `url` with a signature that is valid from `at` (Unix seconds) for `expires` seconds.
 
-    `url` is the plain address of an object, percent-encoded and without a query, as client.object_url gives
-    it. `parameters` are further ones of the request as S3 names them, not encoded: response-content-type,
-    response-content-disposition, versionId. `headers` are those that the request must have with just these
-    values, in lower case: content-length. With a session token the link also ends with the session.
+    `url` is the plain URL of an object, percent-encoded and without a query string, such as clients.object_url returns.
+    `parameters` are further query parameters under S3's names, not encoded: response-content-type,
+    response-content-disposition, versionId. `headers` are those that the request must have with exactly these values;
+    their names are in lower case: content-length. With a session token, the link also ends when the session does.
     """
     scheme, _, rest = url.partition("://")
     host, slash, path = rest.partition("/")
     stamp, date = _timestamp(at)
     scope = f"{date}/{region}/s3/aws4_request"
-    # In the order that S3 sorts them before it checks the signature: by bytes, so that capitals come first.
+    # S3 sorts the parameters by bytes before it checks the signature, so capitals come first.
     query = (
         f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={_encoded(f'{credentials.access_key}/{scope}')}"
         f"&X-Amz-Date={stamp}&X-Amz-Expires={expires}"
     )
     if credentials.token:
         query += f"&X-Amz-Security-Token={_encoded(credentials.token)}"
-    # What a browser sends: lower case, and no port where it is the scheme's own.
+    # As a browser sends it: in lower case, and without the scheme's default port.
     signed_host = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
     signed = {"host": signed_host} | dict(headers or {})
     names = ";".join(sorted(signed))
@@ -112,7 +110,7 @@ def _timestamp(at: int) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _encoded(value: str) -> str:
-    # Keys and session tokens: the same ones for hours, the tokens a kilobyte long.
+    # Keys and session tokens stay the same for hours, and tokens are a kilobyte long.
     return quote(value, safe="")
 
 

@@ -1,7 +1,7 @@
-"""Static files on S3: names as Django's manifest storage makes them, addresses by the manifest.
+"""The storage for static files: Django's hashed names, and URLs from the manifest.
 
-`collectstatic` collects into a `Stage` instead of a storage: nothing is uploaded while files are hashed and
-rewritten, and `s3kit.publishing.publish` uploads the outcome at the end. A web process only reads the manifest, once.
+`collectstatic` collects into a `Stage`: nothing is uploaded while files are hashed and rewritten, and
+`s3kit.publishing.publish` uploads the result at the end. A web process only reads the manifest, once.
 """
 
 import base64
@@ -33,15 +33,16 @@ from s3kit.publishing.collect import Source, Stage
 from s3kit.publishing.graph import Graph
 from s3kit.storages.base import OnS3
 
-# A site whose manifest can't be read asks again after this many seconds, not at each page.
-ASK_AGAIN_AFTER = 10.0
+# Seconds until the next attempt when the manifest can't be read, so that not every page tries.
+RETRY_AFTER = 10.0
 SCRIPTS = (".js", ".mjs")
 
+_FIX = "Run `manage.py collectstatic`, or `manage.py s3 manifest` when you build the image."
 _log = logging.getLogger(__name__)
 
 
 class _RelativeAddresses(Storage):
-    """What Django's mixin asks for an address, which it then unquotes and adds a fragment to."""
+    """Returns relative URLs to Django's mixin, which unquotes them and adds fragments."""
 
     def url(self, name: str | None) -> str:
         return quote(name or "", safe="/~")
@@ -53,9 +54,9 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
     Options: bucket_name, location ("static/"), custom_domain, cloudfront_distribution, and the others that
     `s3kit.options` lists.
 
-    Turns names into addresses by the manifest, which is read once: from STATICFILES_MANIFEST if that file
-    exists, else from the bucket. With DEBUG on, `url` returns plain names below STATIC_URL as Django's own
-    storage does; `runserver` serves them from the source. Files get in only by `collectstatic`.
+    `url` uses the manifest, which is read once: from STATICFILES_MANIFEST if that file exists, else from the bucket.
+    With DEBUG on, `url` returns plain names below STATIC_URL as Django's own storage does, and `runserver` serves them
+    from the source. Only `collectstatic` writes files.
     """
 
     kind = "static"
@@ -77,7 +78,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         self.custom_domain = self._location.custom_domain
 
     def bound(self, *, local: bool | None) -> Self:
-        """Return the storage bound to a target, with a manifest of its own."""
+        """Return the storage bound to a target, with its own manifest."""
         other = super().bound(local=local)
         if other is not self:
             other._manifest, other._failure, other._lock = None, None, threading.Lock()
@@ -88,7 +89,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
     # The manifest
 
     def load_manifest(self) -> Any:
-        """Return nothing: a storage is also made where no page is, as in checks and in collectstatic."""
+        """Return an empty manifest: checks and collectstatic also create a storage, and need none."""
         return {}, ""
 
     def _loaded(self) -> tuple[dict[str, str], str]:
@@ -99,7 +100,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
 
     @property
     def has_manifest(self) -> bool:
-        """Tell whether the manifest has been read; does not read it."""
+        """Return whether the manifest has been read, without reading it."""
         return self._manifest is not None
 
     def _read(self) -> tuple[dict[str, str], str]:
@@ -111,13 +112,13 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         except (
             ImproperlyConfigured,
             ValueError,
-        ) as error:  # ValueError is Django's: no JSON, another version
-            cause = ImproperlyConfigured(f"{str(error).rstrip('.')}. {_cure()}")
-            self._failure = (time.monotonic() + ASK_AGAIN_AFTER, cause)
+        ) as error:  # Django raises ValueError for invalid JSON and for another version
+            cause = ImproperlyConfigured(f"{str(error).rstrip('.')}. {_FIX}")
+            self._failure = (time.monotonic() + RETRY_AFTER, cause)
             raise cause from error
 
     def read_manifest(self) -> str:
-        """Return the manifest's text; raise ImproperlyConfigured where no place has it."""
+        """Return the manifest's text; raise ImproperlyConfigured if it isn't found."""
         self._manifest_text = self._find_manifest()
         return self._manifest_text
 
@@ -130,29 +131,29 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
                 raise ImproperlyConfigured(
                     f"The manifest of static files {local} can't be read: {error}"
                 ) from error
-        # boto3, not obstore: its threads would not survive the fork of a server that loads the site first.
+        # boto3, not obstore, whose threads don't survive a fork: servers may load the site before they fork.
         from botocore.exceptions import BotoCoreError, ClientError
 
         target, bucket, key = self.target, self.named_bucket, self.location + self.manifest_name
         try:
-            # Quick for background work too: pages wait for whoever reads the manifest.
+            # Short timeouts in background work too: pages wait for the thread that reads the manifest.
             s3 = clients.quick(target)
-            answer = s3.get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
-            return str(answer["Body"].read().decode())
+            response = s3.get_object(Bucket=bucket, Key=key, **clients.owner_arguments(target))
+            return str(response["Body"].read().decode())
         except (BotoCoreError, ClientError, UnicodeDecodeError) as error:
             missing = f"{local} does not exist, and " if local else ""
             why = str(error)
-            if isinstance(error, BotoCoreError):  # no credentials, no network, a certificate
+            if isinstance(error, BotoCoreError):  # no credentials, no network, or a certificate error
                 from s3kit import errors
 
                 why = errors.explain(error, role="web")
             raise ImproperlyConfigured(
-                f"No manifest of static files: {missing}{key} of bucket {bucket} can't be read: {why}"
+                f"No manifest of static files: {missing}{key} in bucket {bucket} can't be read: {why}"
             ) from error
 
     @property
     def hashed_files(self) -> dict[str, str]:
-        """Return hashed names by plain name."""
+        """Return the hashed names by plain name."""
         return self._loaded()[0]
 
     @hashed_files.setter
@@ -161,17 +162,17 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
 
     @property
     def manifest_hash(self) -> str:
-        """Return the hash that changes with every change of the manifest."""
+        """Return the hash of the manifest's content."""
         return self._loaded()[1]
 
     @manifest_hash.setter
     def manifest_hash(self, value: str) -> None:
         self._manifest = (self.hashed_files, value)
 
-    # Django's own attribute would be the storage of which `bound` makes a copy, and a cycle besides.
+    # A property, because an attribute would be a reference cycle, and `bound` would copy it with the old storage.
     @property
     def manifest_storage(self) -> "StaticStorage":
-        """Return where the manifest is: among the static files."""
+        """Return the storage of the manifest, which is this one."""
         return self
 
     @manifest_storage.setter
@@ -179,11 +180,11 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         pass
 
     def save_manifest(self) -> None:
-        """Write the manifest, with the hashes of scripts in it besides what Django puts there."""
+        """Write Django's manifest, with the hashes of scripts added."""
         super().save_manifest()
         staged = self.staged()
         manifest = json.loads(staged.source(self.manifest_name).open().read())
-        # By name, so that the same tree gives the same bytes on each machine.
+        # Sorted, so that the same tree gives the same bytes on every machine.
         manifest["paths"] = dict(sorted(manifest["paths"].items()))
         manifest["integrity"] = {
             name: _integrity(staged.source(hashed).digest)
@@ -197,15 +198,15 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         self._loaded()
         return dict(json.loads(self._manifest_text or "{}").get("integrity", {}))
 
-    # Names and addresses
+    # Names and URLs
 
     def post_process(
         self, paths: Mapping[str, Any], dry_run: bool = False, **options: Any
     ) -> Iterator[tuple[str, str, bool]]:
-        """Hash the collected files, and yield each one's plain and final name; the manifest is written at the end.
+        """Hash the collected files, yield each one's plain and final name, and write the manifest at the end.
 
-        Replaces Django's way of doing so; `s3kit.publishing.graph` says what differs. Raises
-        ValueError for references of the project's own files to missing ones, where `strict_references` is set.
+        Replaces Django's post-processing; `s3kit.publishing.graph` lists the differences. Raises ValueError if
+        `strict_references` is set and one of the project's own files refers to a missing file.
         """
         del options
         if dry_run:
@@ -223,24 +224,24 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         self.save_manifest()
 
     def integrity(self, name: str) -> str:
-        """Return what a browser shall find a script to be, in the form of the attribute `integrity`.
+        """Return the value of a script's `integrity` attribute.
 
-        It is empty with DEBUG on, for what is no script, and with a manifest of an older version.
+        Returns "" with DEBUG on, for a file that isn't a script, and with a manifest of an older version.
         """
         return "" if settings.DEBUG else self._integrities.get(self.hash_key(unquote(name)), "")
 
     def stored_name(self, name: str) -> str:
-        """Return the hashed name; where `manifest_strict` is off, a name without one stays as it is."""
+        """Return the hashed name; with `manifest_strict` off, a name that the manifest lacks is returned unchanged."""
         if not self.manifest_strict and self.hash_key(urlsplit(unquote(name)).path) not in self.hashed_files:
-            return name  # Django would look for the file, which here means a request at each page
+            return name  # Django would look for the file, which would be a request to S3 for each page
         return super().stored_name(name)
 
     def url(self, name: str | None, force: bool = False) -> str:
-        """Return a file's address, percent-encoded; with DEBUG on and not `force`, the one of runserver.
+        """Return a file's URL, percent-encoded; with DEBUG on and not `force`, its URL on runserver.
 
-        A leading slash is dropped, and a folder has its plain address. Raises ValueError for a name that the manifest
-        lacks, and ImproperlyConfigured where no manifest can be read; while a module is imported, both give the plain
-        address, because commands that make the manifest import the site's modules, too.
+        Removes a leading slash, and returns the plain URL for a folder. Raises ValueError for a name that the manifest
+        lacks, and ImproperlyConfigured if the manifest can't be read. While a module is being imported, both cases
+        return the plain URL, because commands that write the manifest also import the site's modules.
         """
         name = (name or "").lstrip("/")
         if settings.DEBUG and not force:
@@ -253,10 +254,10 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
                 return self.address() + _quoted(unquote(name))
             if not _is_importing():
                 raise
-            _log.warning("While modules are imported, %s has its plain address: %s", name, error)
+            _log.warning("While modules are imported, %s has its plain URL: %s", name, error)
             try:
                 return self.address() + _quoted(unquote(name))
-            except ImproperlyConfigured:  # where an image is built, no bucket is known
+            except ImproperlyConfigured:  # an image build has no bucket
                 return str(settings.STATIC_URL) + _quoted(unquote(name))
 
     @cached_property
@@ -272,7 +273,7 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
 
     @contextmanager
     def staging(self) -> Iterator[Stage]:
-        """Collect into the stage that is handed out, as long as the context lasts."""
+        """Yield a stage that collects the files written within the context."""
         self._stage = Stage()
         try:
             yield self._stage
@@ -282,12 +283,12 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
     def staged(self) -> Stage:
         """Return what has been collected so far; raise NotImplementedError outside of collectstatic."""
         if self._stage is None:
-            raise NotImplementedError("Static files are written by `manage.py collectstatic` alone.")
+            raise NotImplementedError("Only `manage.py collectstatic` writes static files.")
         return self._stage
 
     def save(self, name: str | None, content: Any, max_length: int | None = None) -> str:
-        """Add a file to those that are collected."""
-        del max_length  # the keys of S3 are long enough for every path
+        """Add a file to the stage."""
+        del max_length  # S3's keys are long enough for every path
         content.seek(0)
         self.staged().add(str(name), Source.of(content.read()))
         return str(name)
@@ -297,11 +298,11 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         return name
 
     def delete(self, name: str) -> None:
-        """Forget what post-processing derived; no object is ever deleted."""
+        """Remove a file that post-processing added to the stage; never deletes an object."""
         self.staged().derived.pop(name, None)
 
     def exists(self, name: str) -> bool:
-        """Return whether the file was collected; outside of collectstatic, whether the object exists."""
+        """Return whether the file is in the stage; outside of collectstatic, whether the object exists."""
         if self._stage is not None:
             return name in self._stage.derived or name in self._stage.plain
         from botocore.exceptions import ClientError
@@ -325,30 +326,30 @@ class StaticStorage(OnS3, ManifestFilesMixin, _RelativeAddresses):
         target, key = self.target, self.location + name
         owner = clients.owner_arguments(target)
         try:
-            answer = clients.command(target).get_object(Bucket=self.named_bucket, Key=key, **owner)
+            response = clients.command(target).get_object(Bucket=self.named_bucket, Key=key, **owner)
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchKey":
                 raise FileNotFoundError(key) from error
             raise
-        body = answer["Body"].read()
+        body = response["Body"].read()
         return ContentFile(
-            gzip.decompress(body) if answer.get("ContentEncoding") == "gzip" else body, name=name
+            gzip.decompress(body) if response.get("ContentEncoding") == "gzip" else body, name=name
         )
 
 
 def _integrity(digest: str) -> str:
-    """Return a SHA-256, which comes in hexadecimal, as Subresource Integrity writes it."""
+    """Return a hexadecimal SHA-256 in the format of Subresource Integrity."""
     return "sha256-" + base64.b64encode(bytes.fromhex(digest)).decode()
 
 
 def _quoted(address: str) -> str:
-    """Return a relative address with its path percent-encoded, and query and fragment as they are."""
+    """Return a relative URL with its path percent-encoded; query string and fragment stay as they are."""
     path, rest = re.fullmatch(r"([^?#]*)(.*)", address, re.DOTALL).groups()  # type: ignore[union-attr]
     return quote(path, safe="/~") + str(rest)
 
 
 def _is_importing() -> bool:
-    """Tell whether a module is just being imported."""
+    """Return whether the caller runs while a module is being imported."""
     return any(
         frame.f_code.co_filename.startswith("<frozen importlib") for frame, _ in traceback.walk_stack(None)
     )
@@ -356,24 +357,20 @@ def _is_importing() -> bool:
 
 @cache
 def _note_missing(name: str) -> None:
-    """Log a name that no finder knows: with DEBUG off, it would be an error. Says so once."""
+    """Log, once for each name, that no finder knows the file: with DEBUG off, it would be an error."""
     path = urlsplit(unquote(name)).path
     try:
         found = not path or finders.find(path)
     except SuspiciousFileOperation:
         found = None
     if not found:
-        _log.warning("There is no static file %s: with DEBUG off, a page that names it fails.", path)
-
-
-def _cure() -> str:
-    return "Run `manage.py collectstatic`, or `manage.py s3 manifest` when the image is built."
+        _log.warning("There is no static file %s: with DEBUG off, a page that uses it fails.", path)
 
 
 def require_manifest() -> None:
-    """Read the manifest if pages need it; raise ImproperlyConfigured, in one line, where there is none.
+    """Read the manifest if pages need it; raise ImproperlyConfigured, with a message on one line, if there is none.
 
-    For wsgi.py and asgi.py: a server that could only answer with errors does not start.
+    For wsgi.py and asgi.py: a server that could only return errors should not start.
     """
     storage = storages["staticfiles"]
     if not settings.DEBUG and isinstance(storage, StaticStorage):
@@ -381,7 +378,7 @@ def require_manifest() -> None:
 
 
 def manifest_is_loaded() -> bool:
-    """Tell whether pages can name their static files; asks nothing of S3."""
+    """Return whether pages can render their static file URLs; makes no request to S3."""
     storage = storages["staticfiles"]
     if settings.DEBUG or not isinstance(storage, ManifestFilesMixin):
         return True

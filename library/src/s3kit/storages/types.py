@@ -1,4 +1,4 @@
-"""How a browser treats an upload, by its extension alone: shown or downloaded, and as which content type."""
+"""The content type of an upload, and whether browsers show or download it. Both depend on its extension only."""
 
 import re
 from collections.abc import Mapping
@@ -7,9 +7,8 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-# What a browser may show under the address of the media. None of these can run a script with the rights of
-# that address, and no browser takes an image or a video for HTML, whatever the bytes are. A PDF's scripts run
-# inside the viewer, apart from the page's origin.
+# Types that a browser may show. None of these can run a script in the origin of the uploads: no browser interprets an
+# image or a video as HTML, whatever its bytes are, and a PDF's scripts run inside the viewer.
 INLINE = {
     "avif": "image/avif",
     "gif": "image/gif",
@@ -21,12 +20,12 @@ INLINE = {
     "webm": "video/webm",
     "webp": "image/webp",
 }
-# What is downloaded under a type of its own, so that a device knows the program, and <img>, <audio>, <video>
-# and <track> take it: they don't look at Content-Disposition. An SVG runs its scripts only where it is the
-# document itself, which being downloaded prevents.
-# All else, HTML, XML and scripts above all, is downloaded as plain bytes: S3 cannot send
-# X-Content-Type-Options: nosniff, and browsers never look for HTML in application/octet-stream, while they do
-# in an answer that has no type, or none that they understand.
+# Files that are downloaded with their own type, so that a device knows the program. <img>, <audio>, <video>, and
+# <track> can still load them, because they ignore Content-Disposition. An SVG runs its scripts only when the browser
+# opens it as a document, which the download prevents.
+# Everything else, above all HTML, XML, and scripts, is downloaded as application/octet-stream: S3 can't send
+# X-Content-Type-Options: nosniff, and browsers never sniff for HTML in that type, but they do in a response without a
+# type or with an unknown one.
 DOWNLOAD = {
     "csv": "text/csv",
     "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
@@ -51,50 +50,50 @@ DOWNLOAD = {
 
 _TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+_-]*(?:; ?charset=utf-8)?")
 _EXTENSION = re.compile(r"[a-z0-9]{1,16}")
-# Shown, these are pictures, sound, films, fonts or text; browsers look for no HTML in them.
+# Types that are safe to show: browsers don't sniff for HTML in them.
 _HARMLESS = re.compile(
     r"(?:image|audio|video|font)/(?!.*(?:svg|xml))|(?:application/(?:pdf|json)|text/(?:plain|csv|calendar|vtt))(?:;|$)"
 )
-# The library promises that no upload is a page or a script, however somebody gets a browser to load it.
+# The library guarantees that no upload is a page or a script, however a browser is made to load it.
 _ACTIVE = re.compile(r"text/html|application/xhtml|multipart/|[a-z]+/.*(?:java|ecma|live)script|text/xsl")
 
 
 @dataclass(frozen=True)
 class Types:
-    """The content types of a storage's files, by extension."""
+    """The content types of a storage's files by extension."""
 
     inline: Mapping[str, str]
     download: Mapping[str, str]
 
     def of(self, extension: str) -> tuple[str | None, str]:
-        """Return the content type of an extension (lower case, no dot), or None, and its disposition."""
+        """Return the content type of an extension (lower case, no dot) or None, and its disposition."""
         if extension in self.inline:
             return self.inline[extension], "inline"
         return self.download.get(extension), "attachment"
 
 
 def resolved(inline_types: Any, content_types: Any) -> Types:
-    """Return the library's types with those of the two options, which come first.
+    """Return the library's types, overridden by those of the two options.
 
-    Raises ImproperlyConfigured, with one sentence, for what is no type, and for types that could run a script
-    with the rights of the uploads' address (stored XSS).
+    Raises ImproperlyConfigured for an invalid type, and for types that could run a script in the origin of the uploads
+    (stored XSS).
     """
     shown, kept = _read("inline_types", inline_types), _read("content_types", content_types)
     for extension, kind in shown.items():
         if not _HARMLESS.match(kind):
             raise ImproperlyConfigured(
-                f"The option 'inline_types' shows .{extension} as {kind!r}, which could run a script of whoever"
-                " uploads it: leave it out, or let it be downloaded with the option 'content_types'."
+                f"The option 'inline_types' shows .{extension} as {kind!r}, which could run a script that a user"
+                " uploads: remove it, or use the option 'content_types' to have such files downloaded."
             )
         if extension in kept:
             raise ImproperlyConfigured(
-                f"The options 'inline_types' and 'content_types' both have {extension!r}: leave it out of one."
+                f"The options 'inline_types' and 'content_types' both have {extension!r}: remove it from one."
             )
     for extension, kind in kept.items():
         if _ACTIVE.match(kind):
             raise ImproperlyConfigured(
-                f"The option 'content_types' keeps {kind!r} for .{extension}, so an upload could be a page or a"
-                " script: leave it out, and such files are downloaded as plain bytes."
+                f"The option 'content_types' has {kind!r} for .{extension}, so an upload could be a page or a"
+                " script: remove it, and such files are downloaded as application/octet-stream."
             )
     inline = {name: kind for name, kind in INLINE.items() if name not in kept}
     return Types(inline | shown, DOWNLOAD | kept)
@@ -103,14 +102,14 @@ def resolved(inline_types: Any, content_types: Any) -> Types:
 def _read(option: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ImproperlyConfigured(
-            f"The option {option!r} is {value!r}: set it to a dictionary from extensions to content types, as in"
+            f"The option {option!r} is {value!r}: set it to a dictionary of content types by extension, such as"
             ' {"epub": "application/epub+zip"}.'
         )
     found = {str(name).lower().removeprefix("."): str(kind).lower() for name, kind in value.items()}
     for extension, kind in found.items():
         if not _EXTENSION.fullmatch(extension) or not _TYPE.fullmatch(kind):
             raise ImproperlyConfigured(
-                f"The option {option!r} has {extension!r}: {kind!r}, which is not an extension with its content"
-                ' type, such as "epub": "application/epub+zip".'
+                f"The option {option!r} has {extension!r}: {kind!r}, which is not an extension and a content type,"
+                ' such as "epub": "application/epub+zip".'
             )
     return found

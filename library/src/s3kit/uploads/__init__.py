@@ -1,7 +1,7 @@
-"""Uploads that browsers send straight to S3: Django issues a ticket, S3 takes the bytes, Django checks them.
+"""Uploads that browsers send straight to S3: Django issues a ticket, S3 receives the bytes, Django checks them.
 
-`s3kit.uploads` is an app of its own because tickets are rows. A site includes `s3kit.uploads.urls` and uses
-`DirectFileField` or `DirectImageField` in its forms. All else is for sites that go their own way.
+`s3kit.uploads` is a separate app because tickets are rows. A site includes `s3kit.uploads.urls` and uses
+`DirectFileField` or `DirectImageField` in its forms. The other names are for custom upload flows.
 """
 
 from importlib import import_module

@@ -1,10 +1,10 @@
-"""Acceptance: checks an uploaded file and stores it at its final key, at most once.
+"""Acceptance: check an uploaded file and store it at its final key, at most once.
 
-A sent file is stored under `pending/`, where it expires. `accepting` claims its ticket, checks the file and copies
-exactly the version that it checked. `finish` does that before the form is posted, so that nobody waits for S3 in a
-transaction; `s3kit.uploads.files` then closes the ticket in the transaction that writes the row. Code that writes
-the row itself can do both within `accepting`. So a ticket leads to at most one row and no orphaned file, even if
-requests are repeated or processes killed.
+The browser sends a file to a key under `pending/`, where it expires. `accepting` claims its ticket, checks the file,
+and copies exactly the version that it checked. `finish` does that before the form is posted, so no transaction waits
+for S3; `s3kit.uploads.files` then closes the ticket in the transaction that writes the row. Code that writes the row
+itself can do both within `accepting`. A ticket results in at most one row and no orphaned file, even if requests are
+repeated or processes are killed.
 """
 
 import io
@@ -39,7 +39,6 @@ from s3kit.uploads.models import Ticket
 from s3kit.uploads.pending import Ranges, code_of
 from s3kit.uploads.tickets import (
     abort_copy,
-    answers,
     check_open,
     claimable,
     parts_arrived,
@@ -47,21 +46,22 @@ from s3kit.uploads.tickets import (
     pending_of,
     remove_copy,
     remove_pending,
+    s3_errors,
     user_of,
 )
 
 Result = TypeVar("Result")
 
 
-class _Answered(Ranges):
-    """A sent file being read. A failing S3 raises UnavailableError, as everywhere in this module."""
+class _SentFile(Ranges):
+    """A sent file that can be read. Raises UnavailableError if S3 fails, as everywhere in this module."""
 
     def __init__(self, ticket: Ticket, etag: str) -> None:
         super().__init__(pending_of(ticket), etag, ticket.size)
         self._ticket = ticket
 
     def fetch(self, length: int) -> bytes:
-        with answers(self._ticket):
+        with s3_errors(self._ticket):
             return super().fetch(length)
 
 
@@ -72,9 +72,9 @@ class Accepting:
         self.ticket = ticket
         self.done = False
         self.instead: File[Any] | None = None
-        """What the kind's check returned to be stored in place of the file."""
+        """The file that the kind's check returned, to be stored instead of the original."""
         self._claim, self._etag = claim, etag
-        self._ranges = _Answered(ticket, etag)
+        self._ranges = _SentFile(ticket, etag)
         self.file = UploadedFile(
             io.BufferedReader(self._ranges, pending.READ_BLOCK),
             name=ticket.name,
@@ -83,18 +83,18 @@ class Accepting:
         )
         """Seekable and read-only. Reads fetch READ_BLOCK bytes of the version that was checked."""
 
-    def reject(self, sentence: str) -> None:
-        """Close the ticket, delete the file and raise RejectedError with this sentence for the user.
+    def reject(self, message: str) -> None:
+        """Close the ticket, delete the file, and raise RejectedError with this message for the user.
 
-        If S3 failed while the file was read, the file was not really judged: the ticket stays open, and
-        UnavailableError is raised instead.
+        If S3 failed while the file was being read, the check is void: the ticket stays open, and UnavailableError is
+        raised instead.
         """
         if self._ranges.failed:
             raise UnavailableError
-        sentence = sentence[: Ticket._meta.get_field("rejection").max_length]
-        if self._mine().update(state=Ticket.State.REJECTED, rejection=sentence, claim=None):
+        message = message[: Ticket._meta.get_field("rejection").max_length]
+        if self._row().update(state=Ticket.State.REJECTED, rejection=message, claim=None):
             remove_pending(self.ticket)
-        raise RejectedError(sentence)
+        raise RejectedError(message)
 
     def clean(self, function: Callable[["UploadedFile[Any]"], Result]) -> Result:
         """Return the result of calling the function with the file. If it raises ValidationError, reject the file."""
@@ -107,9 +107,9 @@ class Accepting:
     def keep(self) -> str:
         """Store the file at its final key and return the name for a FileField.
 
-        Within S3, the file is copied, unless its kind's check returned another one. It gets the headers and the ACL
+        The file is copied within S3, unless the kind's check returned another file. It gets the headers and the ACL
         that the storage gives to a file of this name. Call this before the transaction that writes the row. Raises
-        InProgressError if another request has taken over the ticket, and UnavailableError if S3 fails.
+        InProgressError if another request has claimed the ticket, and UnavailableError if S3 fails.
         """
         ticket = self.ticket
         if self.instead is not None:
@@ -117,17 +117,17 @@ class Accepting:
                 posixpath.splitext(ticket.target)[0] + posixpath.splitext(self.instead.name or "")[1]
             )
         ticket.stored_size = ticket.size if self.instead is None else self.instead.size
-        noted = {"target": ticket.target, "stored_size": ticket.stored_size}
-        if not self._mine().update(kept=True, claimed_at=timezone.now(), **noted):
+        changes = {"target": ticket.target, "stored_size": ticket.stored_size}
+        if not self._row().update(kept=True, claimed_at=timezone.now(), **changes):
             raise InProgressError
         ticket.kept = True
         storage = storage_of(ticket.storage)
         if self.instead is not None:
-            with answers(ticket, quick=False):
+            with s3_errors(ticket, quick=False):
                 return storage.save(UniqueName(ticket.target), self.instead)
         parameters = storage.write_parameters(UniqueName(ticket.target), self.file)
-        with answers(ticket, quick=False):
-            abort_copy(ticket)  # of a process that was killed
+        with s3_errors(ticket, quick=False):
+            abort_copy(ticket)  # started by a process that was killed
             try:
                 pending_of(ticket).copy(
                     storage.key(ticket.target),
@@ -139,34 +139,34 @@ class Accepting:
             except ClientError as error:
                 if code_of(error) != "PreconditionFailed":
                     raise
-                # The form was sent again meanwhile, and the new version has not been checked.
+                # The file was sent again in the meantime, and the new version hasn't been checked.
                 raise IncompleteError(
-                    _("The file changed while it was checked. Please try again.")
+                    _("The file changed while it was being checked. Please try again.")
                 ) from error
         return ticket.target
 
     def _copying(self, upload_id: str) -> None:
         self.ticket.copy_id = upload_id
-        if not self._mine().update(copy_id=upload_id):
+        if not self._row().update(copy_id=upload_id):
             raise InProgressError
 
     def finished(self) -> None:
-        """Mark the ticket as finished: the file is kept and waits for its row."""
+        """Mark the ticket as finished: the file is at its final key and waits for its row."""
         self._close(Ticket.State.FINISHED)
 
     def accepted(self) -> None:
         """Mark the ticket as accepted. Call this in the transaction that writes the row.
 
-        Raises InProgressError, which rolls the transaction back, if another request has taken over the ticket.
+        Raises InProgressError, which rolls the transaction back, if another request has claimed the ticket.
         """
         self._close(Ticket.State.ACCEPTED)
 
     def _close(self, state: Ticket.State) -> None:
-        if not self._mine().update(state=state, claim=None, copy_id=""):
+        if not self._row().update(state=state, claim=None, copy_id=""):
             raise InProgressError
         self.done = True
 
-    def _mine(self) -> QuerySet[Ticket]:
+    def _row(self) -> QuerySet[Ticket]:
         return _claimed(self.ticket, self._claim)
 
 
@@ -174,9 +174,9 @@ class Accepting:
 def accepting(ticket: Ticket) -> Iterator[Accepting]:
     """Claim the ticket, check the file that was sent, and yield it so that the caller can write a row.
 
-    If the block ends without `accepted()`, by an exception or otherwise, the claim is released and the copy that
-    `keep` made is removed, so that the ticket can be tried again. Raises the UploadError that says why the file can't
-    be accepted, and RuntimeError within a transaction, where other processes don't see the claim.
+    If the block ends without `accepted()`, by an exception or otherwise, the claim is released and the copy that `keep`
+    made is removed, so the ticket can be used again. Raises an UploadError if the file can't be accepted, and
+    RuntimeError within a transaction, because other processes wouldn't see the claim.
     """
     ticket.refresh_from_db()
     kind = kind_of_ticket(ticket)
@@ -184,14 +184,14 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
         raise UnknownTicketError
     check_open(ticket)
     claim = uuid.uuid4()
-    if not _claimed_now(ticket, claim):
+    if not _claim(ticket, claim):
         ticket.refresh_from_db()
         check_open(ticket)
         raise InProgressError
     try:
         held = _examined(ticket, claim, kind)
         yield held
-    except BaseException:  # whatever it is, including SystemExit, others may use the ticket again
+    except BaseException:  # including SystemExit
         _release(ticket, claim)
         raise
     if held.done:
@@ -201,9 +201,9 @@ def accepting(ticket: Ticket) -> Iterator[Accepting]:
 
 
 def finish(ticket: Ticket) -> None:
-    """Check the file that was sent and store it at its final key, where a form can pick it up by its token.
+    """Check the file that was sent and store it at its final key, ready for a form that posts its token.
 
-    A finished ticket is left as it is. Raises what `accepting` does.
+    Does nothing if the ticket is already finished. Raises the same errors as `accepting`.
     """
     ticket.refresh_from_db()
     if ticket.state == Ticket.State.FINISHED:
@@ -216,14 +216,14 @@ def finish(ticket: Ticket) -> None:
 
 
 def kind_of_ticket(ticket: Ticket) -> Kind:
-    """Return the rules of a ticket. Raise StaleError if a deploy has changed what they refer to."""
+    """Return the rules of a ticket. Raise StaleError if a deploy has changed a function that they refer to."""
     try:
         return Kind.unpacked(json.loads(ticket.rules))
     except (ImproperlyConfigured, TypeError) as error:
         raise StaleError from error
 
 
-def _claimed_now(ticket: Ticket, claim: uuid.UUID) -> bool:
+def _claim(ticket: Ticket, claim: uuid.UUID) -> bool:
     """Claim the ticket. Return whether it could be claimed."""
     rows = claimable(ticket)
     try:
@@ -231,25 +231,25 @@ def _claimed_now(ticket: Ticket, claim: uuid.UUID) -> bool:
             return bool(rows.update(state=Ticket.State.CLAIMED, claim=claim, claimed_at=timezone.now()))
     except RuntimeError as error:
         raise RuntimeError(
-            "accepting() was called within a transaction, which hides the claim from other processes: call it"
-            " before transaction.atomic(), and in a view with @transaction.non_atomic_requests."
+            "accepting() was called within a transaction, which hides the claim from other processes. Call it"
+            " outside of transaction.atomic(), and decorate the view with @transaction.non_atomic_requests."
         ) from error
 
 
 def _claimed(ticket: Ticket, claim: uuid.UUID) -> QuerySet[Ticket]:
-    """Return the ticket's row while this claim holds it."""
+    """Return the ticket's row if it has this claim."""
     return Ticket.objects.filter(pk=ticket.pk, state=Ticket.State.CLAIMED, claim=claim)
 
 
 def _release(ticket: Ticket, claim: uuid.UUID) -> None:
     """Reopen the ticket and remove the copy, unless the ticket is closed or claimed by another request."""
-    mine = _claimed(ticket, claim)
-    # Renew the claim first: nobody may make the copy while it is being deleted.
-    if mine.update(claimed_at=timezone.now()):
-        left = mine.filter(kept=True).exists() and not remove_copy(ticket)
-        mine.update(state=Ticket.State.OPEN, claim=None, kept=left, **({} if left else {"copy_id": ""}))
+    row = _claimed(ticket, claim)
+    # Renew the claim first, so that no other process makes the copy while it is being deleted.
+    if row.update(claimed_at=timezone.now()):
+        left = row.filter(kept=True).exists() and not remove_copy(ticket)
+        row.update(state=Ticket.State.OPEN, claim=None, kept=left, **({} if left else {"copy_id": ""}))
     elif ticket.kept:
-        # It was closed meanwhile, and what had been copied was removed, perhaps before the copy was complete.
+        # The ticket was closed in the meantime and its copy removed, perhaps before the copy was complete.
         closed = Ticket.objects.filter(
             pk=ticket.pk, state__in=(Ticket.State.REJECTED, Ticket.State.CANCELLED)
         )
@@ -257,20 +257,20 @@ def _release(ticket: Ticket, claim: uuid.UUID) -> None:
 
 
 def _examined(ticket: Ticket, claim: uuid.UUID, kind: Kind) -> Accepting:
-    """Return the claimed ticket once the file has passed all checks."""
+    """Check the file and return the claimed ticket."""
     sent = pending_of(ticket)
-    with answers(ticket):
+    with s3_errors(ticket):
         found = sent.head()
         etags = parts_arrived(ticket) if found is None and ticket.part_size else None
     if etags is not None and len(etags) == len(parts_of(ticket)):
-        with answers(ticket, quick=False):
-            # Use the list of S3 itself, so that nothing depends on what the browser says.
+        with s3_errors(ticket, quick=False):
+            # Use S3's own list of parts, not one from the browser.
             sent.complete(etags)
             found = sent.head()
     if found is None:
         raise IncompleteError
     held = Accepting(ticket, claim, found["ETag"])
     if (found["ContentLength"], found["ContentType"]) != (ticket.size, ticket.content_type):
-        held.reject(_("The file that arrived is not the one that was announced. Please start again."))
+        held.reject(_("The file that was sent is not the one that was chosen. Please start again."))
     held.instead = held.clean(kind.checked)
     return held

@@ -12,7 +12,7 @@ class UploadsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Follow the rows that files are written for, and register the system check."""
+        """Connect the signals that track rows with files, and register the system check."""
         from django.core.checks import register
         from django.db.models.signals import post_save, pre_save
 

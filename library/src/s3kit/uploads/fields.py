@@ -1,4 +1,4 @@
-"""Form fields whose files the browser sends straight to S3, for the FileField and ImageField of any model."""
+"""Form fields whose files the browser sends straight to S3, for any model's FileField and ImageField."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,29 +11,29 @@ from django.forms.widgets import FILE_INPUT_CONTRADICTION
 from django.utils.translation import ngettext_lazy
 
 from s3kit.uploads.errors import UploadError
-from s3kit.uploads.files import taken
+from s3kit.uploads.files import resolve
 from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.widgets import AdminDirectFileInput, DirectFileInput, MultipleDirectFileInput
 
 
 class DirectFileField(forms.FileField):
-    """A file, sent straight to S3 if JavaScript and the storage allow it, or else with the form.
+    """A file that is sent straight to S3 if JavaScript and the storage allow it, and with the form otherwise.
 
-    Rules are declared here and enforced both ways: `types`, `max_bytes`, `upload_to`, `check`, `may_upload`,
-    `storage` and `name`, as `s3kit.uploads.Kind` explains them, or several `kinds` with rules of their own. In a
-    ModelForm, `upload_to`, `storage` and `max_length` default to those of the model's field.
+    The rules apply in both cases. They are `types`, `max_bytes`, `upload_to`, `check`, `may_upload`, `storage`, and
+    `name`, as in `s3kit.uploads.Kind`, or several `kinds`, each with its own rules. In a ModelForm, `upload_to`,
+    `storage`, and `max_length` default to those of the model field.
 
-    - `multiple` makes the value a list, of at most `max_files`.
-    - `form_max_bytes` is the largest file that comes with the form, since it passes through Django, by default
+    - `multiple` makes the value a list of at most `max_files` files.
+    - `form_max_bytes` is the limit for a file that is sent with the form, and so passes through Django. It defaults to
       S3KIT_UPLOADS["FORM_MAX_BYTES"].
-    - A `user`, which may be set later or as `form.user`, must be the one who sent the file, and is the one whose
-      quota a file counts against that comes with the form.
+    - `user`, which may be set later or as `form.user`, must be the user who sent the file. Files that are sent with the
+      form count against this user's quota.
 
-    The value is an uploaded file (`DirectFile`, Django's UploadedFile, or what `check` returned), or a list.
+    The value is an uploaded file (`DirectFile`, Django's UploadedFile, or what `check` returned), or a list of them.
     """
 
     widget = DirectFileInput
-    default_error_messages = {  # noqa: RUF012 -- Django's form of it
+    default_error_messages = {  # noqa: RUF012 -- as in Django
         "too_many": ngettext_lazy(
             "Please choose at most %(max)d file.", "Please choose at most %(max)d files.", "max"
         ),
@@ -53,36 +53,36 @@ class DirectFileField(forms.FileField):
         self.kinds: Sequence[Kind] = self._declared
         self.multiple, self.max_files = multiple, max_files
         self.form_max_bytes, self.user = form_max_bytes, user
-        # The admin gives its own to every file field; importing it here would demand the app.
+        # The admin passes its own widget. Compare the template, because importing the widget would require the app.
         if getattr(kwargs.get("widget"), "template_name", "") == "admin/widgets/clearable_file_input.html":
             kwargs["widget"] = AdminDirectFileInput
         if multiple:
             kwargs.setdefault("widget", MultipleDirectFileInput)
         super().__init__(**kwargs)
-        self._tell_widget()
+        self._update_widget()
 
-    def _tell_widget(self) -> None:
+    def _update_widget(self) -> None:
         if isinstance(self.widget, DirectFileInput):
             self.widget.kinds, self.widget.form_max_bytes = self.kinds, self.form_max_bytes
 
     def get_bound_field(self, form: Any, field_name: str) -> Any:
-        """Complete the rules by the form's model and its user."""
+        """Complete the rules with those of the form's model and with its user."""
         self.user = self.user or getattr(form, "user", None)
         self.complete(getattr(getattr(form, "_meta", None), "model", None), field_name)
         return super().get_bound_field(form, field_name)
 
     def complete(self, model: type[models.Model] | None, name: str) -> None:
-        """Take from a model's file field what was not declared."""
+        """Complete the rules with those of a model's file field."""
         self.kinds = completed(self._declared, model, name)
-        self._tell_widget()
+        self._update_widget()
 
     def to_python(self, data: Any) -> Any:
-        """Return the file of a token, or the uploaded file once it has passed the same rules."""
+        """Return the file of a token, or check an uploaded file against the same rules and return it."""
         given = data if data and isinstance(data, str) else super().to_python(data)
         if given is None:
             return None
         try:
-            return taken(given, self.kinds, user=self.user, form_max_bytes=self.form_max_bytes)
+            return resolve(given, self.kinds, user=self.user, form_max_bytes=self.form_max_bytes)
         except UploadError as error:
             message = self.error_messages.get(error.code, str(error))
             raise ValidationError(message, code=error.code) from error
@@ -112,12 +112,12 @@ class DirectFileField(forms.FileField):
 
 
 class DirectImageField(DirectFileField):
-    """A picture, which is encoded anew without its metadata, as `s3kit.uploads.images` explains."""
+    """A picture, which is re-encoded without its metadata: see `s3kit.uploads.images`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**image_rules(kwargs))
 
     def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
-        """Have browsers offer pictures. Extensions instead, which make phones convert HEIC, come from the rules."""
+        """Let browsers offer all pictures if the rules have no types. Types make phones convert HEIC."""
         any_type = not all(kind.types for kind in self.kinds)
         return super().widget_attrs(widget) | ({"accept": "image/*"} if any_type else {})

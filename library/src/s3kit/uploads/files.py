@@ -1,4 +1,4 @@
-"""A sent file as a form sees it: an uploaded file that is at its final key already."""
+"""The files that forms get for tokens: uploaded files that are already at their final keys."""
 
 import io
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, Un
 from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.options import option
-from s3kit.uploads.tickets import answers, check_open, count, user_of
+from s3kit.uploads.tickets import check_open, count, s3_errors, user_of
 
 accepted = Signal()
-"""Sent once a row with the file is committed, with `ticket`, and `name` in the storage `ticket.storage`."""
+"""Sent when a row with the file has been committed, with `ticket`, and with `name` in the storage `ticket.storage`."""
 
 
 class DirectFile(Stored, UploadedFile):
-    """A file that the browser has sent to S3. Save it as any uploaded file: with a model, or with a storage.
+    """A file that the browser has sent to S3. Save it like any uploaded file: with a model, or with a storage.
 
-    The storage that it was sent to stores nothing and returns its name; every other reads it and stores a copy.
-    `name` is the user's, `size` is in bytes. Reads fetch blocks of `s3kit.uploads.pending.READ_BLOCK` bytes from S3.
-    Saving raises AlreadyAcceptedError, InProgressError or ExpiredError if the ticket is not to be had any more.
+    The storage that it was sent to only returns its name; any other storage reads it and stores a copy. `name` is the
+    user's file name, `size` is in bytes. Reads fetch blocks of `s3kit.uploads.pending.READ_BLOCK` bytes from S3. Saving
+    raises AlreadyAcceptedError, InProgressError, or ExpiredError if the ticket is no longer available.
     """
 
     def __init__(self, ticket: Ticket) -> None:
@@ -37,29 +37,29 @@ class DirectFile(Stored, UploadedFile):
         self.ticket = ticket
         sent = pending.Pending(storage.target, storage.named_bucket, storage.key(ticket.target))
         super().__init__(
-            io.BufferedReader(_Kept(ticket, sent), pending.READ_BLOCK),
+            io.BufferedReader(_StoredFile(ticket, sent), pending.READ_BLOCK),
             name=_with_extension(ticket.name, ticket.target),
             content_type=str(storage.write_parameters(ticket.target)["ContentType"]),
             size=ticket.stored_size,
         )
 
     def accept(self, storage: Storage, max_length: int | None) -> str | None:
-        """Close the ticket and return the file's name in the storage, or None if it is to be stored there anew.
+        """Close the ticket and return the file's name in the storage, or None if the storage must store a copy.
 
-        In a transaction of the ticket's database, the row and the ticket are written both or not at all. A
-        transaction that does not have the row could part them, so the row gets a copy of its own then.
+        In a transaction of the ticket's database, both the row and the ticket are written or neither is. A transaction
+        of the ticket's database that doesn't include the row can't guarantee that, so the row gets a copy then.
         """
         ours = storage_of(self.ticket.storage)
         using = router.db_for_write(Ticket)
         in_atomic_block, same = connections[using].in_atomic_block, self.database in {"", using}
         together = in_atomic_block and same
         fits = max_length is None or len(self.ticket.target) <= max_length
-        at_hand = storage == ours and fits and (same or not in_atomic_block)
-        # Without a transaction the row comes afterwards: `confirm` is told, or a look at the rows tells.
-        self.is_saving = at_hand and bool(self.row) and not together
+        usable = storage == ours and fits and (same or not in_atomic_block)
+        # Without a transaction, the row is written later. Then `confirm` is called, or `tickets.settle` finds the row.
+        self.is_saving = usable and bool(self.row) and not together
         state = Ticket.State
-        # What another storage copies stays at its target until it is cleaned up.
-        new = state.SAVING if self.is_saving else state.ACCEPTED if at_hand else state.CANCELLED
+        # If another storage stores a copy, the original stays at its target until it is cleaned up.
+        new = state.SAVING if self.is_saving else state.ACCEPTED if usable else state.CANCELLED
         finished = Ticket.objects.using(using).filter(pk=self.ticket.pk, state=state.FINISHED)
         if not finished.filter(expires_at__gt=timezone.now()).update(
             state=new, row=f"{self.row}@{self.database}" if self.row else "", claimed_at=timezone.now()
@@ -67,16 +67,16 @@ class DirectFile(Stored, UploadedFile):
             self.ticket.refresh_from_db()
             check_open(self.ticket)
             raise IncompleteError
-        if not at_hand:
+        if not usable:
             return None
         if not self.is_saving:
             transaction.on_commit(self._announce, using=using, robust=True)
         return self.ticket.target
 
     def confirm(self) -> None:
-        """Note that the row is written."""
+        """Accept the ticket, because the row has been written."""
         state = Ticket.State
-        # Finished again, if it took so long that it was thought to be killed.
+        # FINISHED, if writing took so long that another process assumed this one was killed.
         late = (state.SAVING, state.FINISHED)
         Ticket.objects.filter(pk=self.ticket.pk, state__in=late).update(state=state.ACCEPTED)
         self._announce()
@@ -85,43 +85,43 @@ class DirectFile(Stored, UploadedFile):
         accepted.send_robust(Ticket, ticket=self.ticket, name=self.ticket.target)
 
 
-class _Kept(pending.Ranges):
-    """The file at its final key. Nothing else ever has that key, so no ETag is compared."""
+class _StoredFile(pending.Ranges):
+    """The file at its final key. No other file ever has that key, so no ETag is compared."""
 
     def __init__(self, ticket: Ticket, sent: pending.Pending) -> None:
         super().__init__(sent, "", ticket.stored_size)
         self._ticket = ticket
 
     def fetch(self, length: int) -> bytes:
-        with answers(self._ticket):
+        with s3_errors(self._ticket):
             return super().fetch(length)
 
 
 def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile:
-    """Return the file of a token, which must have been sent under the rules of one of these kinds.
+    """Return the file of a token; it must have been sent under the rules of one of these kinds.
 
-    `user` is the one who posts the form, if it is known. In a transaction, the ticket stays locked until its end.
-    Raises the UploadError that says why there is no such file.
+    `user` is the user who posts the form, or None if unknown. In a transaction, the ticket is locked until the
+    transaction ends. Raises an UploadError if there is no such file.
     """
     ticket = Ticket.of_token(token)
     if ticket is None or (user is not None and ticket.user_id != user.pk):
         raise UnknownTicketError
-    _locked(ticket)
+    _lock(ticket)
     check_open(ticket)
     if ticket.state != Ticket.State.FINISHED:
         raise IncompleteError
     if ticket.rules not in [kind.text() for kind in kinds]:
-        raise StaleError(_("This file was sent under other rules. Please choose it again."))
+        raise StaleError(_("The rules have changed since this file was sent. Please choose it again."))
     if not kind_of_ticket(ticket).allows(user_of(ticket)):
         raise UnknownTicketError
     return DirectFile(ticket)
 
 
-def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int | None) -> Any:
-    """Return the file that a field was given: that of a token, or an uploaded file once it has met the same rules.
+def resolve(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int | None) -> Any:
+    """Return the file for the value of a field: the file of a token, or an uploaded file that follows the same rules.
 
-    `user` is the one who posts it, or None if that is not known. An uploaded file counts against their limits.
-    Raises UploadError or ValidationError, each with a code.
+    `user` is the user who posts it, or None if unknown. An uploaded file counts against the user's limits. Raises
+    UploadError or ValidationError, each with a code.
     """
     if isinstance(given, str):
         return sent_file(given, kinds, user)
@@ -133,20 +133,20 @@ def taken(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int |
     if user is not None:
         if not kind.allows(user):
             raise ForbiddenError
-        # Before the file is looked at, because that is what costs most.
+        # Before the check, which is the expensive part.
         count(user, given)
     found = kind.checked(given)
     return given if found is None else found
 
 
-def _locked(ticket: Ticket) -> None:
-    """Wait for another transaction that accepts the same ticket, so that this one sees what came of it."""
+def _lock(ticket: Ticket) -> None:
+    """Wait for another transaction that is accepting the same ticket, and reload the ticket."""
     rows = Ticket.objects.select_for_update()
     if connections[rows.db].in_atomic_block:
         ticket.refresh_from_db(from_queryset=rows)
 
 
 def _with_extension(name: str, target: str) -> str:
-    """Return the user's name for the file with the extension under which it is stored."""
+    """Return the user's file name with the extension of the stored file."""
     root, dot, _extension = name.rpartition(".")
     return f"{root or name}.{target.rpartition('.')[2]}" if dot else name

@@ -1,7 +1,7 @@
-"""Recognizes films that every browser plays, by their first bytes.
+"""Recognizes videos that every browser can play, by their first bytes.
 
-Films are stored unchanged: re-encoding takes minutes and needs another program. So a camera's metadata stays in
-the file. The site shows it only in `<video>`, with the content type of its extension.
+Videos are stored unchanged, including the camera's metadata: re-encoding takes minutes and needs another program. Show
+them in `<video>` only, with the content type of their extension.
 """
 
 from pathlib import PurePath
@@ -10,16 +10,16 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
-# By extension. Without QuickTime's .mov, which not every browser plays.
+# By extension. Without QuickTime's .mov, which not every browser can play.
 TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 
 # For the `accept` attribute of file fields.
 ACCEPT = ",".join(TYPES.values())
 
-# Other extensions of films, so that the error message can speak of films.
+# Other extensions of videos, for which the error message is about videos.
 _OTHER_FILMS = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".ogv", ".ts", ".wmv"}
 
-# ISO 14496-12, "ftyp": the brands of MP4 films. Audio files, pictures (HEIC, AVIF) and QuickTime have another
+# ISO 14496-12, "ftyp": the brands of MP4 videos. Audio files, pictures (HEIC, AVIF), and QuickTime videos have another
 # major brand, even if they list one of these as compatible.
 _MP4_BRANDS = {*(f"iso{n}".encode() for n in "m23456789abc"), b"mp41", b"mp42", b"avc1", b"av01", b"dash"}
 _OTHER_BRANDS = {b"qt  ", b"M4A ", b"M4B ", b"M4P ", b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis"}
@@ -28,23 +28,23 @@ _OTHER_BRANDS = {b"qt  ", b"M4A ", b"M4B ", b"M4P ", b"heic", b"heix", b"mif1", 
 _EBML = b"\x1a\x45\xdf\xa3"
 _DOC_TYPE = 0x4282
 
-# Larger than the header of any film.
+# Bytes: larger than the header of any video.
 _HEAD = 4096
 
-NOT_A_FILM = _("This file is not a film that every browser plays. Please choose an MP4 or WebM file.")
+NOT_A_FILM = _("This file is not a video that every browser can play. Please choose an MP4 or WebM file.")
 MISNAMED = _(
-    "This film is named %(named)s, but inside it is %(found)s. Please name it %(found)s and try again."
+    "This video's extension is %(named)s, but its content is %(found)s. Please rename it to %(found)s and try again."
 )
 
 
 def is_film(name: str) -> bool:
-    """Return whether the extension is that of a film, accepted or not."""
+    """Return whether the extension is that of a video, accepted or not."""
     extension = PurePath(name).suffix.lower()
     return extension in TYPES or extension in _OTHER_FILMS
 
 
 def check_film(upload: UploadedFile) -> None:
-    """Raise ValidationError unless the file is an MP4 or WebM film whose extension matches its content.
+    """Raise ValidationError unless the file is an MP4 or WebM video whose extension matches its content.
 
     Reads only the first bytes.
     """
@@ -63,13 +63,13 @@ def _is_mp4(head: bytes) -> bool:
     size, kind, major = int.from_bytes(head[:4]), head[4:8], head[8:12]
     if kind != b"ftyp" or not 16 <= size <= len(head) or major in _OTHER_BRANDS:
         return False
-    # After the major brand and its version come the compatible brands.
+    # The compatible brands come after the major brand and its version.
     brands = {major, *(head[at : at + 4] for at in range(16, size, 4))}
     return bool(brands & _MP4_BRANDS)
 
 
 def _is_webm(head: bytes) -> bool:
-    """Look for the DocType among the elements of the EBML header. A size beyond the header ends the search."""
+    """Return whether the DocType in the EBML header is WebM. A size beyond the header ends the search."""
     if not head.startswith(_EBML):
         return False
     length, at = _number(head, 4)
@@ -86,8 +86,8 @@ def _is_webm(head: bytes) -> bool:
 def _number(data: bytes, at: int, *, marked: bool = False) -> tuple[int, int]:
     """Return the variable-length number at a position, and the position after it.
 
-    Its leading zero bits say how many more bytes it has. The 1 after them is part of an ID (`marked`) but not of
-    a size. If there is no number, the position is the end of the data.
+    The number of leading zero bits is the number of further bytes. The 1 after them is part of an ID (`marked`) but not
+    of a size. If there is no number, the position is the end of the data.
     """
     first = data[at] if at < len(data) else 0
     width = 9 - first.bit_length()

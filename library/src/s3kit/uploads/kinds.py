@@ -1,7 +1,7 @@
-"""The kinds of files that browsers may send straight to S3: declared where the field is, enforced by the server.
+"""The kinds of files that browsers may send straight to S3: declared with the field, enforced by the server.
 
-A page carries the rules of its field, signed, to the view that issues tickets, and the ticket stores them. So the
-same rules hold from the first byte to the row, whichever process answers, and forms need no registry.
+A page contains the signed rules of its fields. The browser posts them to the view that issues tickets, and the ticket
+stores them. So the same rules apply from the first byte to the row, in any process, and forms need no registry.
 """
 
 import json
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 IMAGE_TYPES = ("jpg", "jpeg", "png", "webp", "avif", "gif")
 IMAGE_MAX_BYTES = 10 * 2**20
-RULES_LIFE = 24 * 3600  # seconds, within which a page that is open can begin uploads
+RULES_LIFE = 24 * 3600  # seconds for which an open page can begin uploads
 _SALT = "s3kit.uploads.rules"
 
 
@@ -43,19 +43,20 @@ class Kind:
     """A kind of file that may be uploaded.
 
     - `types` are extensions in lower case without a dot. Leave it empty to accept every type.
-    - `max_bytes` is the largest accepted size. `limit` is the one that applies: without it, S3KIT_UPLOADS["MAX_BYTES"].
+    - `max_bytes` is the largest accepted size, by default S3KIT_UPLOADS["MAX_BYTES"]. `limit` is the one that applies.
     - `upload_to` is the folder of accepted files, with `strftime` codes, or a function that takes the user and the
       file's name and returns the name to store it under. The storage adds a random part.
-    - `check` reads the file before anybody can. It raises ValidationError, with sentences for the user, to reject it,
-      and may return a file to store instead. After any other exception, the user may try the same file again.
-    - `may_upload` is a permission such as "shop.add_film", several of which one is enough, or a function that takes
-      a user and returns whether they may upload. Without it, everyone may who is logged in and was shown the field.
-    - `storage` is the alias in STORAGES.
-    - `name`, such as "shop.film", lets clients that were shown no page begin an upload. It needs `may_upload`, and
-      an `upload_to` and `storage` of its own even if a model's field has them.
-    - `max_length` is that of the FileField which holds the name.
+    - `check` is a function that gets the file before the file is available to anyone. To reject the file, it raises
+      ValidationError with messages for the user. It may return a file to store instead. After any other exception, the
+      user can try the same file again.
+    - `may_upload` is a permission such as "shop.add_film", a list of permissions of which one is enough, or a function
+      that takes a user and returns whether they may upload. Without it, every logged-in user with the page may upload.
+    - `storage` is an alias in STORAGES.
+    - `name`, such as "shop.film", lets clients without a page begin an upload. A kind with a name needs `may_upload`,
+      and its own `upload_to` and `storage` even if a model field has them.
+    - `max_length` is that of the FileField that stores the name.
 
-    Functions are referred to by name, so they must be at the top of a module, or given as "module.function".
+    Functions are stored by name, so they must be at the top level of a module, or given as "module.function".
     """
 
     types: Sequence[str] = ()
@@ -68,7 +69,7 @@ class Kind:
     max_length: int = 100
 
     def __post_init__(self) -> None:
-        """Raise ImproperlyConfigured for rules that can't be meant."""
+        """Raise ImproperlyConfigured for invalid rules."""
         if isinstance(self.types, str) or not all(each == each.lower().strip(". ") for each in self.types):
             raise ImproperlyConfigured(
                 f"types is {self.types!r}: list extensions in lower case without a dot, such as ['mp4', 'webm']."
@@ -78,7 +79,7 @@ class Kind:
             object.__setattr__(self, "may_upload", tuple(self.may_upload))
         if self.name and not self.may_upload:
             raise ImproperlyConfigured(
-                f"The kind {self.name!r} has a name but not may_upload: say who may upload without a page."
+                f"The kind {self.name!r} has a name but no may_upload: set may_upload to say who may upload."
             )
 
     @property
@@ -103,7 +104,7 @@ class Kind:
         return any(user.has_perm(each) for each in permissions)
 
     def check_announced(self, file_name: str, size: int) -> None:
-        """Raise RejectedError for a file of another type, without content, or too large."""
+        """Raise RejectedError for a file of another type, an empty file, or a file that is too large."""
         if not self.takes(file_name):
             raise wrong_type([self])
         if type(size) is not int or size < 1:
@@ -114,7 +115,7 @@ class Kind:
     def checked(self, upload: "UploadedFile[Any]") -> "File[Any] | None":
         """Run `check`, which may raise ValidationError. Return the file to store instead, or None.
 
-        Raises UnavailableError if the check could not be made, and logs why.
+        If the check raises any other exception, log it and raise UnavailableError.
         """
         if self.check is None:
             return None
@@ -125,7 +126,7 @@ class Kind:
         except (ValidationError, UploadError):
             raise
         except Exception as error:
-            logger.exception("The check %s of an upload failed", self.check)
+            logger.exception("The check %s of an upload raised an exception", self.check)
             raise UnavailableError(
                 _("The file can't be checked at the moment. Please try again in a minute.")
             ) from error
@@ -142,7 +143,7 @@ class Kind:
         return str(self.upload_to(user, file_name))
 
     def packed(self) -> dict[str, Any]:
-        """Return the rules as data for JSON. Raise ImproperlyConfigured for a function without a name."""
+        """Return the rules as data for JSON. Raise ImproperlyConfigured for a function that can't be imported."""
         packed = asdict(self) | {"types": list(self.types)}
         if isinstance(self.may_upload, tuple):
             packed["may_upload"] = list(self.may_upload)
@@ -152,12 +153,12 @@ class Kind:
         return {each.name: packed[each.name] for each in fields(self) if packed[each.name] != each.default}
 
     def text(self) -> str:
-        """Return the packed rules as JSON, always the same for equal rules."""
+        """Return the packed rules as JSON; equal rules give equal text."""
         return json.dumps(self.packed(), sort_keys=True)
 
     @classmethod
     def unpacked(cls, packed: dict[str, Any]) -> "Kind":
-        """Return the kind that was packed. Raise ImproperlyConfigured if a function of its is gone."""
+        """Return the kind that was packed. Raise ImproperlyConfigured if one of its functions no longer exists."""
         found = {
             rule: _function(value["function"]) if isinstance(value, dict) else value
             for rule, value in packed.items()
@@ -169,15 +170,15 @@ class Kind:
 def wrong_type(kinds: Iterable[Kind]) -> RejectedError:
     """Return the error for a file whose extension no kind accepts."""
     listed = ", ".join(f".{each}" for kind in kinds for each in kind.types)
-    sentence = _("Files of this type are not accepted. Please choose one of %(types)s.") % {"types": listed}
-    return RejectedError(sentence, code="type")
+    message = _("Files of this type are not accepted. Please choose one of %(types)s.") % {"types": listed}
+    return RejectedError(message, code="type")
 
 
 def too_large(size: int, limit: int) -> RejectedError:
     """Return the error for a file of more than `limit` bytes."""
-    sentence = _("This file is too large (%(size)s). The limit is %(limit)s.")
+    message = _("This file is too large (%(size)s). The limit is %(limit)s.")
     sizes = {"size": filesizeformat(size), "limit": filesizeformat(limit)}
-    return RejectedError(sentence % sizes, code="too_large")
+    return RejectedError(message % sizes, code="too_large")
 
 
 def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
@@ -189,14 +190,14 @@ def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:
 
 
 def declared(kinds: Iterable[Kind], options: dict[str, Any]) -> tuple[Kind, ...]:
-    """Return a field's kinds: those given, or one whose rules are among the field's options, which are removed.
+    """Return a field's kinds: `kinds`, or one with the rules in the field's options, which are removed there.
 
-    Registers those with names. Raises TypeError if there are kinds and rules.
+    Registers kinds with names. Raises TypeError if there are both kinds and rules.
     """
-    names = {each.name for each in fields(Kind)} - {"max_length"}  # which is the field's own option
+    names = {each.name for each in fields(Kind)} - {"max_length"}  # which is also the field's option
     rules = {name: options.pop(name) for name in names & options.keys()}
     if rules and kinds:
-        raise TypeError(f"Give either kinds or {', '.join(sorted(rules))}.")
+        raise TypeError(f"Pass either kinds or {', '.join(sorted(rules))}, not both.")
     found = tuple(kinds) or (Kind(**rules),)
     for kind in found:
         if kind.name:
@@ -205,7 +206,7 @@ def declared(kinds: Iterable[Kind], options: dict[str, Any]) -> tuple[Kind, ...]
 
 
 def image_rules(options: dict[str, Any]) -> dict[str, Any]:
-    """Return a field's options with the rules of pictures that are encoded anew, where it has no others."""
+    """Return a field's options, with the rules for re-encoded pictures as defaults."""
     if options.get("kinds"):
         return options
     rules = {"types": IMAGE_TYPES, "max_bytes": IMAGE_MAX_BYTES}
@@ -213,9 +214,9 @@ def image_rules(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def completed(kinds: Iterable[Kind], model: type[models.Model] | None, name: str) -> list[Kind]:
-    """Return the kinds with what they leave to the model's field of this name, if that is one for files.
+    """Return the kinds, completed with the `upload_to`, `storage`, and `max_length` of the model field of this name.
 
-    Raises ImproperlyConfigured if they need an `upload_to` or `storage` of their own.
+    Raises ImproperlyConfigured if a kind needs its own `upload_to` or `storage`.
     """
     try:
         column = model._meta.get_field(name) if model else None
@@ -229,25 +230,25 @@ def _completed(kind: Kind, column: models.FileField) -> Kind:
     if not kind.upload_to and column.upload_to:
         rules["upload_to"] = column.upload_to
     if kind.storage == "default" and column.storage != default_storage:
-        # Only Django can store files in one that STORAGES lacks.
+        # Direct uploads need an alias: files for other storages are sent through Django.
         same = (alias for alias in storages.backends if storages[alias] == column.storage)
         rules["storage"] = next(same, "")
     if callable(rules.get("upload_to")):
         raise ImproperlyConfigured(
-            f"The upload_to of {column} is a function of the row, but a file is sent before there is a row. Give"
-            " the field an upload_to of its own: a folder, or a function of the user and the file's name."
+            f"The upload_to of {column} is a function of the row, but a file is sent before its row exists. Give"
+            " the form field its own upload_to: a folder, or a function of the user and the file's name."
         )
     if kind.name and (left := {rule: value for rule, value in rules.items() if rule != "max_length"}):
         listed = ", ".join(f"{rule}={value!r}" for rule, value in left.items())
         raise ImproperlyConfigured(
-            f"Uploads of the kind {kind.name!r} begin without the field {column}, so it can't take rules from there:"
+            f"Uploads of the kind {kind.name!r} begin without the field {column}, so the kind can't get rules from it:"
             f" add {listed} to the kind."
         )
     return kind if kind.name else replace(kind, **rules)
 
 
 def _path(rule: str, function: Any) -> str:
-    """Return the name by which any process finds the function."""
+    """Return the name by which any process can import the function."""
     path = f"{function.__module__}:{getattr(function, '__qualname__', '')}"
     try:
         if _function(path) == function:
@@ -255,12 +256,12 @@ def _path(rule: str, function: Any) -> str:
     except ImproperlyConfigured:
         pass
     raise ImproperlyConfigured(
-        f"{rule} is {function!r}, which no other process can find: use a function at the top of a module."
+        f"{rule} is {function!r}, which other processes can't import: use a function at the top level of a module."
     )
 
 
 def _function(named: Any) -> Any:
-    """Return the function with the name "module.function" or "module:Class.function"; a function is returned."""
+    """Import the function "module.function" or "module:Class.function"; return anything but a string unchanged."""
     if not isinstance(named, str):
         return named
     module, colon, path = named.partition(":")
@@ -269,38 +270,38 @@ def _function(named: Any) -> Any:
     try:
         return attrgetter(path)(import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
-        raise ImproperlyConfigured(f"{named!r} can't be found: {error}") from error
+        raise ImproperlyConfigured(f"{named!r} can't be imported: {error}") from error
 
 
-# Rules that a page carries
+# Rules in a page
 
 
 def signed(kinds: Iterable[Kind]) -> str:
-    """Return the rules as a text that a page may carry, since nobody can change it."""
+    """Return the rules as signed text for a page."""
     return signing.dumps([kind.packed() for kind in kinds], salt=_SALT, compress=True)
 
 
 def unsigned(rules: str) -> list[Kind]:
-    """Return the kinds that were signed. Raise StaleError if they were not, too long ago, or can't be read any more."""
+    """Return the kinds that were signed. Raise StaleError if the text is forged, too old, or no longer valid."""
     try:
         packed = signing.loads(rules, salt=_SALT, max_age=RULES_LIFE)
         return [Kind.unpacked(each) for each in packed]
     except (signing.BadSignature, ImproperlyConfigured, TypeError) as error:
-        raise StaleError from error  # a TypeError: rules of another version of the library
+        raise StaleError from error  # TypeError: rules from another version of the library
 
 
-# Kinds with a name, for clients that were shown no page
+# Kinds with a name, for clients without a page
 
 _registered: dict[str, Kind] = {}
 
 
 def register(kind: Kind) -> None:
-    """Let clients begin uploads of a kind by its name. Fields whose kinds have names do it by themselves.
+    """Let clients begin uploads of a kind by its name. Fields register their kinds that have names.
 
     Raises ImproperlyConfigured if another kind has the same name.
     """
     if _registered.setdefault(kind.name, kind) != kind:
-        raise ImproperlyConfigured(f"Two kinds of uploads are called {kind.name!r}.")
+        raise ImproperlyConfigured(f"Two kinds of uploads have the name {kind.name!r}: rename one.")
 
 
 def registered(name: str) -> Kind | None:
@@ -312,7 +313,7 @@ def registered(name: str) -> Kind | None:
 
 
 def available(alias: str = "default") -> bool:
-    """Return whether browsers may send files straight to this storage: on S3, unless `direct_uploads` is off."""
+    """Return whether browsers may send files straight to this storage: it is on S3 and has `direct_uploads` on."""
     from s3kit.storages import MediaStorage
 
     storage = storages[alias] if alias else None

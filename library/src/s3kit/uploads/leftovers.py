@@ -1,7 +1,7 @@
-"""What uploads leave behind: `manage.py s3 tickets` lists and removes it, and a release removes it, too.
+"""Leftover uploads: `manage.py s3 tickets` lists and removes them, and so does `manage.py release`.
 
-An upload is left over once it has expired without a row. It is closed before anything is deleted, so that nobody can
-accept it any more, and no file is deleted that a row of any model has.
+An upload is left over once it has expired without a row. Its ticket is closed before anything is deleted, so it can't
+be accepted any more, and a file is never deleted if a row of any model has it.
 """
 
 import time
@@ -26,23 +26,23 @@ from s3kit.uploads.kinds import storage_of
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.pending import FAILURES, Pending, remove_all
 
-BATCH = 500  # tickets, whose objects one DeleteObjects takes: two each
+BATCH = 500  # tickets with two objects each: S3's limit for DeleteObjects is 1,000
 THREADS = 16
 LEFTOVER = "leftover"
 
 _STATE = Ticket.State
-_DENIED = "Run this with credentials that have what `manage.py s3 policy --role web` prints."
+_DENIED = "Use credentials with the permissions that `manage.py s3 policy --role web` prints."
 
 
 def under_way() -> QuerySet[Any]:
-    """Return what is under way or left over; `shown` is the state, or LEFTOVER."""
+    """Return the uploads that are unfinished or left over; `shown` is the state, or LEFTOVER."""
     shown = Case(When(_left(), then=Value(LEFTOVER)), default=F("state"), output_field=models.CharField())
     closed = Q(state=_STATE.ACCEPTED) | Q(state__in=(_STATE.REJECTED, _STATE.CANCELLED), kept=False)
     return Ticket.objects.exclude(closed).annotate(shown=shown)
 
 
 def _idle() -> Q:
-    """Return the condition that no process is at work at the ticket."""
+    """Return the condition that no process is working on the ticket."""
     return Q(claimed_at=None) | Q(claimed_at__lt=timezone.now() - tickets.CLAIM_LIFE)
 
 
@@ -51,7 +51,7 @@ def _usable() -> Q:
 
 
 def _left() -> Q:
-    # Another storage may still be copying a cancelled one, as `DirectFile.accept` says.
+    # Another storage may still be copying the file of a cancelled ticket: see `DirectFile.accept`.
     closed = Q(state__in=(_STATE.REJECTED, _STATE.CANCELLED), kept=True)
     return Q(expires_at__lte=timezone.now()) & (_usable() | (_idle() & closed))
 
@@ -66,20 +66,20 @@ class Cleaned(Report):
     """What a run removed."""
 
     uploads: int = 0
-    """Uploads that were ended, or had been, and whose objects are removed."""
+    """Closed uploads whose objects are removed."""
     size: int = 0
-    """Of these, in bytes, as far as it had been sent."""
+    """The declared size of these uploads in bytes."""
     rows: int = 0
-    """Rows of old tickets."""
+    """Deleted rows of old tickets."""
     settled: int = 0
-    """Tickets of killed processes whose row was found, or found missing."""
+    """Tickets of killed processes, for which it is now clear whether a row has the file."""
     busy: int = 0
-    """Uploads that were to be ended, and that another process is using."""
+    """Selected uploads that another process is using."""
     errors: dict[str, str] = field(default_factory=dict)
-    """By the ticket's ID: why its objects were not removed."""
+    """Why a ticket's objects were not removed, by the ticket's ID."""
     fix: str = ""
     is_complete: bool = True
-    """False if the time was up."""
+    """False if the run ran out of time."""
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -88,9 +88,9 @@ class Cleaned(Report):
         return not (self.uploads or self.rows or self.settled or self.errors or self.busy)
 
     def as_text(self) -> str:
-        """Return the closing line."""
+        """Return the summary line."""
         seconds = time.monotonic() - self.started
-        busy = f" {self.busy:,} left alone, because another process is using them;" if self.busy else ""
+        busy = f" {self.busy:,} skipped, because another process is using them;" if self.busy else ""
         more = "" if self.is_complete else " There is more: run `manage.py s3 tickets --clean`."
         return (
             f"{self.uploads:,} uploads removed, {self.rows:,} old tickets deleted, {self.settled:,} settled,"
@@ -98,28 +98,28 @@ class Cleaned(Report):
         )
 
     def failures(self) -> str:
-        """Return what failed, "" for nothing."""
+        """Return what failed, "" if nothing did."""
         title = f"Files of {len(self.errors):,} uploads were not removed:"
         return listed(title, self.errors.items(), *([self.fix] if self.fix else [])) if self.errors else ""
 
 
 def clean(progress: Progress = lambda *_: None, *, seconds: float | None = None) -> Cleaned:
-    """Settle the tickets of killed processes, remove all that is left over, and delete the rows of old tickets.
+    """Settle the tickets of killed processes, remove leftover uploads, and delete the rows of old tickets.
 
-    With `seconds`, begin no batch after so many. What S3 does not remove is in the report, and is tried again by the
-    next run. If S3 does not answer for a storage, it is not asked again.
+    With `seconds`, no batch begins after that time. Objects that S3 doesn't remove are in the report, and the next run
+    tries again. If S3 fails for all files of a storage, the run skips that storage from then on.
     """
     work = _Work(progress, seconds)
     work.settle()
     work.total = Ticket.objects.filter(_left() | _forgettable()).count()
     work.end(_left())
-    # Once more, for what came later: a link that was still valid, a copy that was still being made.
+    # Delete objects again that may have been created since: by a link that was still valid, or by a running copy.
     work.forget()
     return work.report
 
 
 def expire(selected: QuerySet[Ticket], progress: Progress = lambda *_: None) -> Cleaned:
-    """End these uploads now, and remove what was sent. Those that a process is just accepting are left alone."""
+    """Close these uploads now, and remove what was sent. Skip those that a process is accepting."""
     work = _Work(progress, None)
     work.total = selected.count()
     chosen = Q(pk__in=selected.order_by().values("pk"))
@@ -131,11 +131,11 @@ def expire(selected: QuerySet[Ticket], progress: Progress = lambda *_: None) -> 
 
 
 def in_rows(names: Collection[str]) -> set[str]:
-    """Return which of these names of files a row of any model has."""
+    """Return those of these file names that a row of any model has."""
     found: set[str] = set()
     for model in apps.get_models(include_auto_created=True):
         alias = router.db_for_write(model)
-        if not model._meta.can_migrate(alias):  # a proxy, or a table that is not Django's
+        if not model._meta.can_migrate(alias):  # a proxy or an unmanaged model
             continue
         for each in model._meta.local_concrete_fields:
             if isinstance(each, models.FileField):
@@ -151,21 +151,21 @@ class _Work:
         self.report = Cleaned()
         self.total, self._done, self._progress = 0, 0, progress
         self._until = float("inf") if seconds is None else time.monotonic() + seconds
-        self._silent: dict[str, str] = {}  # storages that did not answer, and why
+        self._failed: dict[str, str] = {}  # storages that failed, and why
 
     def settle(self) -> None:
-        """Settle the tickets whose process was killed while it saved a row."""
+        """Settle the tickets whose process was killed while it was saving a row."""
         for ids in self._batches(_idle() & Q(state=_STATE.SAVING)):
             for ticket in Ticket.objects.filter(pk__in=ids):
                 tickets.settle(ticket)
                 self.report.settled += ticket.state != _STATE.SAVING
 
     def end(self, wanted: Q, chosen: Q = Q()) -> None:  # noqa: B008 -- a constant
-        """Close the tickets for which both conditions hold, and remove what was sent."""
+        """Close the tickets that meet both conditions, and remove what was sent."""
         for ids in self._batches(wanted & chosen):
             closed = self._closed(ids, wanted)
             if taken := in_rows([each.target for each in closed if each.kept]):
-                # Should not happen, and a file that is not deleted is the smaller evil.
+                # Should not happen. Keep the file rather than break the row.
                 rows = [each.pk for each in closed if each.target in taken]
                 Ticket.objects.filter(pk__in=rows).update(state=_STATE.ACCEPTED, claim=None)
                 self.report.settled += len(rows)
@@ -177,14 +177,14 @@ class _Work:
             self.report.rows += done.filter(tickets.is_old()).delete()[0]
 
     def forget(self) -> None:
-        """Delete the rows of old tickets, and whatever has come to their keys since they were closed."""
+        """Delete the rows of old tickets, and objects that have appeared at their keys since they were closed."""
         for ids in self._batches(_forgettable()):
             removed = self._remove(list(Ticket.objects.filter(pk__in=ids)))
             gone = Ticket.objects.filter(_forgettable(), pk__in=[each.pk for each in removed])
             self.report.rows += gone.delete()[0]
 
     def _batches(self, wanted: Q) -> Iterator[list[uuid.UUID]]:
-        """Yield the IDs of tickets, BATCH at a time, in one pass over the table."""
+        """Yield the IDs of matching tickets, BATCH at a time, in one pass over the table."""
         rows = Ticket.objects.filter(wanted).order_by("pk")
         ids: list[uuid.UUID] = []
         while not ids or len(ids) == BATCH:
@@ -200,9 +200,10 @@ class _Work:
             self._progress(self._done, max(self.total, self._done), f"{self._done:,} uploads")
 
     def _closed(self, ids: Sequence[uuid.UUID], wanted: Q) -> list[Ticket]:
-        """Close those of these tickets for which the condition still holds, and return them.
+        """Close those of these tickets that still meet the condition, and return them.
 
-        A ticket that another transaction is accepting is skipped, or waited for, and then it does not hold.
+        A ticket that another transaction is accepting is skipped; on databases without SKIP LOCKED, wait for that
+        transaction, after which the ticket doesn't meet the condition.
         """
         run, now = uuid.uuid4(), timezone.now()
         rows = Ticket.objects.filter(wanted, pk__in=ids)
@@ -216,10 +217,10 @@ class _Work:
         return list(closed)
 
     def _remove(self, closed: Sequence[Ticket]) -> list[Ticket]:
-        """Remove what closed tickets have on S3, and return those of which nothing is left."""
+        """Remove the objects of closed tickets, and return the tickets without any objects left."""
         by_storage: dict[str, list[Ticket]] = defaultdict(list)
         for each in closed:
-            # A file that came with a form has a row and nothing of its own on S3.
+            # A file that was sent with a form has no objects at all.
             by_storage[each.storage if each.content_type else ""].append(each)
         removed = by_storage.pop("", [])
         for alias, some in by_storage.items():
@@ -237,15 +238,15 @@ class _Work:
         try:
             storage = storage_of(alias)
         except ImproperlyConfigured as error:
-            # What is accepted is in use, wherever it has been moved to.
+            # An accepted file is in use, even if it has been moved to another storage.
             return {each.pk: str(error) for each in some if each.state != _STATE.ACCEPTED}
-        if alias in self._silent:
-            return {each.pk: self._silent[alias] for each in some}
+        if alias in self._failed:
+            return {each.pk: self._failed[alias] for each in some}
         where = storage.target, storage.named_bucket
         keys = {each.key: each for each in some}
         parts: list[tuple[Ticket, Pending]] = []
         for each in some:
-            if each.state != _STATE.ACCEPTED:  # else the upload is complete, and the target the row's
+            if each.state != _STATE.ACCEPTED:  # else the row has the file at the target
                 target = storage.key(each.target)
                 keys[target] = each
                 parts += [
@@ -261,14 +262,14 @@ class _Work:
             self.report.fix = errors.explain(error, storage.bucket_name, role="web")
             failed = dict.fromkeys((each.pk for each in some), errors.reason(error))
         if len(failed) == len(some):
-            self._silent[alias] = next(iter(failed.values()))
+            self._failed[alias] = next(iter(failed.values()))
         if "AccessDenied" in failed.values():
             self.report.fix = self.report.fix or _DENIED
         return failed
 
 
 def _aborted(upload: Pending) -> str:
-    """Abort a multipart upload if there is one, and return why it was not."""
+    """Abort a multipart upload if there is one; return why that failed, or ""."""
     try:
         if upload.upload_id:
             upload.abort()

@@ -1,4 +1,4 @@
-"""How many uploads one user may start, straight to S3 or with a form, so that nobody can fill the bucket."""
+"""Limits on the uploads of one user, straight to S3 or with a form, so that no user can fill the bucket."""
 
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ def check(user: AbstractBaseUser, size: int) -> None:
     most, most_bytes = quota["PER_HOUR"], quota["UNFINISHED_BYTES"]
     mine = Ticket.objects.filter(user_id=user.pk)
     lately = mine.filter(created_at__gt=now - hour).order_by("-created_at")
-    # Once this one is an hour old, the next is allowed.
+    # When the oldest of the last `most` uploads is an hour old, the user may start another.
     if (last := lately[most - 1 : most].first()) is not None:
         wait = _seconds(last.created_at + hour - now)
         minutes = -(-wait // 60)

@@ -1,4 +1,4 @@
-"""The tickets of uploads that go straight to S3. Their logic is in `s3kit.uploads.tickets`."""
+"""The tickets of direct uploads. Their logic is in `s3kit.uploads.tickets`."""
 
 import uuid
 
@@ -13,7 +13,7 @@ _signer = signing.Signer(salt="s3kit.uploads.ticket")
 
 
 class TicketManager(models.Manager["Ticket"]):
-    """Reads tickets from the database that they are written to, since a replica may be late."""
+    """Reads tickets from the database that they are written to, because a replica may lag behind."""
 
     def get_queryset(self) -> models.QuerySet["Ticket"]:
         """Return all tickets."""
@@ -21,47 +21,48 @@ class TicketManager(models.Manager["Ticket"]):
 
 
 class Ticket(models.Model):
-    """Permission for one user to upload one file. The server decides its terms, which never change."""
+    """Permission for one user to upload one file. The server sets its terms, which never change."""
 
     class State(models.TextChoices):
-        """An open ticket is claimed to be finished, accepted or rejected; a finished one is accepted with its row."""
+        """The state of an upload: open, then claimed, then finished, accepted, or rejected; finished, then accepted."""
 
         OPEN = "open"
+        # A request is checking the file.
         CLAIMED = "claimed"
-        # The file has passed all checks and is at its target, and no row has it yet.
+        # The file has passed all checks and is at its target, but no row has it yet.
         FINISHED = "finished"
-        # Its row is being written without a transaction.
+        # The row is being written outside of a transaction.
         SAVING = "saving"
         ACCEPTED = "accepted"
         REJECTED = "rejected"
         CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # A deleted user's tickets stay until what was sent is removed. They may be in another database than users.
+    # A deleted user's tickets stay until the sent files are removed. Tickets and users may be in different databases.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
     )
-    # JSON, compared as text. `manage.py check` asks the database about a JSONField, and would need one.
+    # JSON, compared as text. Not a JSONField, for which `manage.py check` needs a database.
     rules = models.TextField(help_text="The kind of file: s3kit.uploads.Kind, packed.")
     storage = models.CharField(max_length=100, default="default", help_text="The alias in STORAGES.")
-    name = models.CharField("file name", max_length=255, help_text="As the user's device calls it.")
+    name = models.CharField("file name", max_length=255, help_text="The name on the user's device.")
     content_type = models.CharField(max_length=100)
     size = models.PositiveBigIntegerField(help_text="In bytes.")
-    # 0 means in one piece. Stored, so that a deploy with another part size leaves unfinished uploads alone.
+    # 0 means a single part. Stored, so that a deploy with another part size doesn't break unfinished uploads.
     part_size = models.PositiveBigIntegerField(default=0)
     upload_id = models.CharField("multipart upload", max_length=500, blank=True)
-    # Chosen with the ticket, so that finishing it again after a failure makes no second object.
-    target = models.CharField(max_length=1024, help_text="Its name in the storage once finished.")
+    # Set when the ticket is created, so that finishing it again after a failure doesn't create a second object.
+    target = models.CharField(max_length=1024, help_text="The file's name in the storage once finished.")
     stored_size = models.PositiveBigIntegerField(default=0, help_text="Of the file at the target, in bytes.")
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     rejection = models.CharField(max_length=500, blank=True)
-    claim = models.UUIDField(null=True, help_text="The request that is accepting it.")
+    claim = models.UUIDField(null=True, help_text="The request that is accepting the file.")
     claimed_at = models.DateTimeField(null=True)
     # Set before the copy starts, so that the copy of a killed process can be found.
     kept = models.BooleanField(default=False, help_text="There may be an object at the target.")
-    # Parts of a copy are found in no listing of objects.
+    # Needed to abort the copy, because a listing of objects doesn't show its parts.
     copy_id = models.CharField("multipart upload of the copy", max_length=500, blank=True)
-    # So that after a kill, a look at the rows tells whether the file has one.
+    # After a process was killed, this shows where to look for a row with the file.
     row = models.CharField(
         max_length=200, blank=True, help_text="The field of the row: app.Model.field@database."
     )
@@ -82,12 +83,12 @@ class Ticket(models.Model):
 
     @property
     def key(self) -> str:
-        """Return the object's key until it is accepted. It reveals neither the user nor the file."""
+        """Return the key that the browser sends the file to. It reveals neither the user nor the file's name."""
         return f"{PENDING_PREFIX}{self.id.hex}"
 
     @property
     def token(self) -> str:
-        """Return what stands for the file in a form or in JSON: a text that nobody can make from an address."""
+        """Return the signed text that represents the file in a form or in JSON."""
         return _signer.sign(self.id.hex)
 
     @classmethod

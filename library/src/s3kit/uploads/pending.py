@@ -1,10 +1,10 @@
-"""Objects that browsers send straight to S3: signing the requests, and the operations of the server.
+"""Objects that browsers send straight to S3: signing the browser's requests, and the server's own requests.
 
-They are stored under `pending/`, where they expire, until `s3kit.uploads.acceptance` accepts them. All calls
-have time limits that suit a web request, and raise boto3's errors.
+The objects are stored under `pending/`, where they expire, until `s3kit.uploads.acceptance` accepts them. All calls
+have time limits suitable for a web request, and raise boto3's errors.
 
-Sources of the rules: Amazon S3 API reference, "Authenticating Requests: Using Query Parameters", "PutObject" and
-"CopyObject"; S3 User Guide, "Amazon S3 multipart upload limits" and "Conditional writes".
+Sources: Amazon S3 API reference, "Authenticating Requests: Using Query Parameters", "PutObject", and "CopyObject"; S3
+User Guide, "Amazon S3 multipart upload limits" and "Conditional writes".
 """
 
 import io
@@ -22,32 +22,32 @@ from s3kit import clients, encryption, errors
 from s3kit.deployment import Target
 from s3kit.storages import signing
 
-LINK_LIFE = 3600  # seconds, within which sending a file or a part must start
+LINK_LIFE = 3600  # seconds within which the browser must start to send a file or a part
 
 READ_BLOCK = 2**20  # bytes
-# AWS copies about 100 MB/s per request, so this many at once copy 2 GiB in a few seconds. Other servers may read
-# the whole object for each part, as the local S3 server does, so they get one request up to S3's limit.
+# AWS copies about 100 MB/s per request, so 8 concurrent requests copy 2 GiB in a few seconds. Other servers may read
+# the whole object for each part, as the local S3 server does, so they get a single request up to S3's limit.
 COPY_FROM = COPY_PART = 64 * 2**20
 COPIES = 8
 COPY_MOST = 5 * 2**30
 
-# The calls raise these if S3 denies a request or does not answer, or if the server is not S3.
+# The calls raise these if S3 denies a request or doesn't respond, or if the server is not S3.
 FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 
 
 def code_of(error: ClientError) -> str:
-    """Return S3's error code, or "" because other servers may answer without one."""
+    """Return S3's error code, or "" for a server that sends none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def takes_conditions(target: Target) -> bool:
-    """Return whether PutObject surely obeys "If-None-Match", which some other servers answer with 501."""
+    """Return whether PutObject is known to support "If-None-Match", to which some other servers respond with 501."""
     return target.provider.conditional_writes is True
 
 
 @dataclass(frozen=True)
 class Pending:
-    """One object that a browser sends, or the multipart upload that becomes it."""
+    """An object that a browser sends, or the multipart upload for it."""
 
     target: Target
     bucket: str
@@ -70,8 +70,8 @@ class Pending:
     def signed_put(self, content_type: str, size: int) -> tuple[str, dict[str, str]]:
         """Return the URL to PUT a whole file of this type and exactly this size to, and the headers to send.
 
-        It must be sent within LINK_LIFE seconds. On AWS it can be sent once: "If-None-Match" keeps the same link
-        from making one version after another in a versioned bucket.
+        The request must start within LINK_LIFE seconds. On AWS the URL can be used once: "If-None-Match" prevents it
+        from creating more versions in a versioned bucket.
         """
         headers = {"content-type": content_type}
         if takes_conditions(self.target):
@@ -80,7 +80,7 @@ class Pending:
         return self._signed(headers, size, {}), headers
 
     def signed_part(self, number: int, size: int) -> str:
-        """Return the URL to PUT a part of exactly this size to, within LINK_LIFE seconds."""
+        """Return the URL to PUT a part of exactly this size to; the request must start within LINK_LIFE seconds."""
         return self._signed({}, size, {"partNumber": str(number), "uploadId": self.upload_id})
 
     def _signed(self, headers: Mapping[str, str], size: int, parameters: Mapping[str, str]) -> str:
@@ -101,7 +101,7 @@ class Pending:
         return str(begun["UploadId"])
 
     def head(self) -> dict[str, Any] | None:
-        """Return S3's answer to a HEAD request, or None if there is no object."""
+        """Return S3's response to a HEAD request, or None if there is no object."""
         try:
             return dict(clients.web(self.target).head_object(**self.named))
         except ClientError as error:
@@ -110,7 +110,7 @@ class Pending:
             raise
 
     def parts(self, sizes: Mapping[int, int]) -> dict[int, str] | None:
-        """Return the ETags of the parts that S3 has in the given sizes, by number.
+        """Return the ETags, by number, of the parts that S3 has with the given sizes.
 
         Returns None if the upload was completed or aborted.
         """
@@ -132,18 +132,17 @@ class Pending:
         _complete(clients.working(self.target), self._upload, etags)
 
     def remove(self) -> None:
-        """Abort the upload and delete the object. It is no error if either is gone."""
+        """Abort the upload and delete the object. Neither has to exist."""
         if self.upload_id:
             self.abort()
         clients.web(self.target).delete_object(**self.named)
 
     def abort(self) -> None:
-        """Abort the multipart upload. It is no error if it is gone."""
+        """Abort the multipart upload. It doesn't have to exist."""
         try:
             clients.web(self.target).abort_multipart_upload(**self._upload)
-        except (
-            ClientError
-        ) as error:  # by code: threads that are first to fail get different classes of boto3's
+        except ClientError as error:
+            # Not `except s3.exceptions.NoSuchUpload`: boto3 may create that class twice in concurrent threads.
             if code_of(error) != "NoSuchUpload":
                 raise
 
@@ -158,8 +157,8 @@ class Pending:
     ) -> None:
         """Copy the object to a key if it still has this ETag. `parameters` are boto3's for the new object.
 
-        Large objects are copied in parts, several at once, and `begun` gets the ID of their multipart upload. If
-        that fails, no part is left behind.
+        Large objects are copied in several parts at once, and `begun` is called with the ID of the multipart upload. If
+        the copy fails, the multipart upload is aborted.
         """
         s3, target = clients.working(self.target), self._bucket | {"Key": key}
         source: dict[str, Any] = {
@@ -191,12 +190,12 @@ class Pending:
 
 
 def remove_all(target: Target, bucket: str, keys: Sequence[str]) -> dict[str, str]:
-    """Delete up to 1,000 objects, and return why some were not deleted, by key. It is no error if one is gone."""
+    """Delete up to 1,000 objects, which don't have to exist; return why any were not deleted, by key."""
     s3, named = clients.web(target), {"Bucket": bucket} | clients.owner_arguments(target)
     try:
         listed = [{"Key": key} for key in keys]
-        answer = s3.delete_objects(**named, Delete={"Objects": listed, "Quiet": True}) if listed else {}
-        return {each["Key"]: each["Code"] for each in answer.get("Errors", ())}
+        response = s3.delete_objects(**named, Delete={"Objects": listed, "Quiet": True}) if listed else {}
+        return {each["Key"]: each["Code"] for each in response.get("Errors", ())}
     except ClientError as error:
         if not errors.rejects_lists(error):
             raise
@@ -215,9 +214,9 @@ def _complete(s3: Any, upload: Mapping[str, str], etags: Mapping[int, str]) -> N
 
 
 class Ranges(io.RawIOBase):
-    """One version of an object as a readable file, or any if the ETag is "". Every read is a request for a range.
+    """The version of an object with this ETag ("" for any) as a readable file. Every read is a range request.
 
-    `failed` records that a request failed, because the reader may swallow the error.
+    `failed` records that a request failed, because the code that reads the file may swallow the exception.
     """
 
     def __init__(self, pending: Pending, etag: str, size: int) -> None:
@@ -239,7 +238,7 @@ class Ranges(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Set the position, without a request."""
+        """Set the position; makes no request."""
         at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if at < 0:
             raise ValueError(f"negative seek position {at}")

@@ -1,7 +1,7 @@
-"""Direct uploads for Django REST framework: serializer fields, and the protocol under its rules.
+"""Direct uploads for Django REST framework: serializer fields, and views for the upload protocol.
 
 `path("api/uploads/", include("s3kit.uploads.rest"))` serves the protocol of docs/uploads-api.md with the
-authentication, permissions and throttles of the site's REST_FRAMEWORK settings.
+authentication, permissions, and throttles of the site's REST_FRAMEWORK settings.
 """
 
 from collections.abc import Sequence
@@ -25,20 +25,20 @@ except ImportError as error:
     ) from error
 
 from s3kit.uploads.errors import LoginRequiredError, UploadError
-from s3kit.uploads.files import taken
+from s3kit.uploads.files import resolve
 from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.views import View, begin, cancel, failure, finish, show
 
 
 class DirectFileField(serializers.FileField):  # type: ignore[misc]
-    """A file that the client has sent straight to S3, as its token, or a file in multipart/form-data.
+    """The token of a file that the client has sent straight to S3, or a file in multipart/form-data.
 
-    Takes the rules of `s3kit.uploads.DirectFileField`. Clients that are shown no form begin uploads by the `name` of
-    the kind. In a ModelSerializer, `upload_to` and `storage` default to those of the model's field, unless there is
-    a `name`. For several files, use `serializers.ListField(child=DirectFileField(...))`.
+    Takes the same rules as `s3kit.uploads.DirectFileField`. Clients without a form begin uploads by the kind's `name`.
+    In a ModelSerializer, `upload_to` and `storage` default to those of the model field, unless there is a `name`. For
+    several files, use `serializers.ListField(child=DirectFileField(...))`.
 
-    The value is an uploaded file, and its representation the file's address, as with DRF's FileField. The token must
-    be that of the request's user, so the serializer needs the request in its context.
+    As with DRF's FileField, the value is an uploaded file, and its representation is the file's URL. The token must
+    belong to the request's user, so the serializer needs the request in its context.
     """
 
     def __init__(
@@ -50,22 +50,22 @@ class DirectFileField(serializers.FileField):  # type: ignore[misc]
         super().__init__(**kwargs)
 
     def bind(self, field_name: str, parent: Any) -> None:
-        """Complete the rules by the serializer's model."""
+        """Complete the rules with those of the serializer's model."""
         super().bind(field_name, parent)
         model = getattr(getattr(parent, "Meta", None), "model", None)
         self.kinds = completed(self._declared, model, str(self.source))
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the file of a token, or the uploaded file once it has met the same rules."""
+        """Return the file of a token, or check an uploaded file against the same rules and return it."""
         given = data if data and isinstance(data, str) else super().to_internal_value(data)
         request = self.context.get("request")
         if request is None:
             raise ImproperlyConfigured(
-                f"{self.field_name!r} does not know whose files it takes: make the serializer with"
+                f"The field {self.field_name!r} does not know the user: create the serializer with"
                 " context={'request': request}."
             )
         try:
-            return taken(given, self.kinds, user=request.user, form_max_bytes=self.form_max_bytes)
+            return resolve(given, self.kinds, user=request.user, form_max_bytes=self.form_max_bytes)
         except UploadError as error:
             message = self.error_messages.get(error.code, str(error))
             raise serializers.ValidationError(message, code=error.code) from error
@@ -74,7 +74,7 @@ class DirectFileField(serializers.FileField):  # type: ignore[misc]
 
 
 class DirectImageField(DirectFileField):
-    """A picture, which is encoded anew without its metadata, as `s3kit.uploads.images` explains."""
+    """A picture, which is re-encoded without its metadata: see `s3kit.uploads.images`."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**image_rules(kwargs))
@@ -89,44 +89,44 @@ _CODES = {
 
 
 class ProtocolView(APIView):  # type: ignore[misc]
-    """One request of the protocol, for whom the site's REST_FRAMEWORK settings let in."""
+    """A view of the upload protocol, with the site's REST_FRAMEWORK settings."""
 
     schema = None
-    # The kinds decide what a user may upload, not permissions for the model of tickets.
+    # Kinds decide what a user may upload, not permissions for the ticket model.
     _ignore_model_permissions = True
-    answer: View | None = None
+    protocol_view: View | None = None
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Return the view, which is no transaction, since other processes must see what becomes of a ticket."""
+        """Return the view, outside of ATOMIC_REQUESTS, because other processes must see changes of a ticket."""
         return transaction.non_atomic_requests(never_cache(super().as_view(**initkwargs)))
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        """Raise an error unless a user is known."""
+        """Raise NotAuthenticated unless a user is logged in."""
         super().initial(request, *args, **kwargs)
         if not request.user.is_authenticated:
             raise exceptions.NotAuthenticated
 
     def get(self, request: Any, **kwargs: Any) -> Any:
-        """Answer the request."""
-        return self.answer(request, **kwargs)  # type: ignore[misc]
+        """Return the response."""
+        return self.protocol_view(request, **kwargs)  # type: ignore[misc]
 
     post = get
 
     def handle_exception(self, exc: Exception) -> Any:
-        """Answer an error in the form of the protocol."""
+        """Return the response for an error in the protocol's format."""
         if isinstance(exc, UploadError):
             return failure(exc)
-        answer = super().handle_exception(exc)
+        response = super().handle_exception(exc)
         code = next((code for kind, code in _CODES.items() if isinstance(exc, kind)), "invalid")
         problem = {"code": code, "message": str(getattr(exc, "detail", exc))}
-        status = LoginRequiredError.status if code == LoginRequiredError.code else answer.status_code
-        headers = {name: value for name, value in answer.headers.items() if name.lower() != "content-type"}
+        status = LoginRequiredError.status if code == LoginRequiredError.code else response.status_code
+        headers = {name: value for name, value in response.headers.items() if name.lower() != "content-type"}
         return JsonResponse({"error": problem}, status=status, headers=headers)
 
 
-def _view(answer: View, method: str) -> Any:
-    return ProtocolView.as_view(answer=answer, http_method_names=[method, "options"])
+def _view(view: View, method: str) -> Any:
+    return ProtocolView.as_view(protocol_view=view, http_method_names=[method, "options"])
 
 
 app_name = "s3kit_uploads_rest"
@@ -142,13 +142,13 @@ if apps.is_installed("drf_spectacular"):
     from drf_spectacular.settings import spectacular_settings
 
     class TokenSchema(OpenApiSerializerFieldExtension):  # type: ignore[misc]
-        """Describes the fields to drf-spectacular: clients send a token, and only get an address."""
+        """Describes the fields to drf-spectacular: clients send a token or a file, and receive a URL."""
 
         target_class = DirectFileField
         match_subclasses = True
 
         def map_serializer_field(self, auto_schema: Any, direction: str) -> Any:
-            """Return the schema of drf-spectacular, without a format where a token may stand."""
+            """Return the schema from drf-spectacular, without a format where a token is allowed."""
             schema = auto_schema._map_serializer_field(self.target, direction, bypass_extensions=True)
             if direction == "request" or not spectacular_settings.COMPONENT_SPLIT_REQUEST:
                 schema.pop("format", None)

@@ -1,8 +1,8 @@
-"""Tells the files that browsers have sent which rows they are saved with, and when those are written.
+"""Connects files that browsers have sent with the rows that they are saved in.
 
-Without a transaction, a ticket can't be closed together with the row. So it names the row's field beforehand, by
-which `tickets.settle` finds out what a killed process has done. This module is loaded at every start, and so loads
-nothing that knows S3.
+Outside of a transaction, a ticket can't be closed together with the row. So the ticket first records the row's field,
+which lets `tickets.settle` find out whether a killed process has written the row. Every process loads this module, so
+it imports nothing that imports boto3.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def _file_fields(model: type[models.Model]) -> tuple[str, ...]:
 def _direct_files(instance: models.Model) -> Iterator[tuple[str, Stored]]:
     """Yield the row's fields with a file that the browser has sent, and the file."""
     for name in _file_fields(type(instance)):
-        # Django wraps what was assigned when the attribute is read.
+        # Django wraps the assigned file when the attribute is read.
         assigned = instance.__dict__.get(name)
         file = assigned.__dict__.get("_file") if isinstance(assigned, FieldFile) else assigned
         if isinstance(file, Stored):
@@ -33,7 +33,7 @@ def _direct_files(instance: models.Model) -> Iterator[tuple[str, Stored]]:
 
 
 def before_row(instance: models.Model, using: str, **_more: Any) -> None:
-    """Tell the files of a row which row they are for, and remember them: the names of saved files replace them."""
+    """Set `row` and `database` of a row's files, and remember the files: saving replaces them with their names."""
     instance.__dict__.pop(_REMEMBERED, None)
     for field, file in _direct_files(instance):
         file.row, file.database = f"{instance._meta.label}.{field}", using

@@ -1,11 +1,11 @@
 """Tickets: each lets one user upload one file.
 
-The server alone decides key, type, size, access and time, because it signs them. Files of up to PART_FROM bytes
-are sent in one piece, larger ones in parts, each by a presigned PUT that is signed with its Content-Length. Not by
-forms (POST Object), which several other servers lack.
+Only the server decides the key, type, size, access, and time limit, because it signs them. Files of up to PART_FROM
+bytes are sent in a single request, larger ones in parts. Each request is a presigned PUT whose signature includes the
+Content-Length. Form uploads (POST Object) aren't used, because several other servers don't support them.
 
-Sources of the rules: Amazon S3 API reference, "Authenticating Requests: Using Query Parameters"; S3 User Guide,
-"Amazon S3 multipart upload limits": at most 10,000 parts of 5 MiB to 5 GiB, of which the last one may be smaller.
+Sources: Amazon S3 API reference, "Authenticating Requests: Using Query Parameters"; S3 User Guide, "Amazon S3 multipart
+upload limits": at most 10,000 parts of 5 MiB to 5 GiB, of which the last one may be smaller.
 """
 
 import logging
@@ -53,23 +53,25 @@ logger = logging.getLogger(__name__)
 MIB = 2**20
 
 PART_FROM = 16 * MIB  # larger files are sent in parts
-PART = 16 * MIB  # bytes: a cut connection costs at most that much, and 5 GB take 320 requests
+PART = 16 * MIB  # bytes: at most this much is sent again after a lost connection, and 5 GiB take 320 requests
 MAX_PARTS = 10_000  # S3's limit
-BATCH = 16  # parts signed per answer
+BATCH = 16  # signed parts in each response
 
 # The lifecycle rule removes objects under pending/ after a day, never earlier.
 TICKET_LIFE = timedelta(hours=23)
-KEPT_LIFE = timedelta(days=1)  # of the row after that, so that late requests still get the right answer
-# An older claim belongs to a process that was killed.
+KEPT_LIFE = timedelta(
+    days=1
+)  # for which a ticket's row stays after that, so that late requests get the right response
+# An older claim is from a process that was killed.
 CLAIM_LIFE = timedelta(minutes=10)
 
 
 def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket:
-    """Return a new ticket for a file of `size` bytes that the user calls `name`.
+    """Return a new ticket for a file of `size` bytes with the user's file name `name`.
 
-    Raises ForbiddenError if the user may not upload this kind, RejectedError for a name, type or size that is not
-    accepted, RateLimitedError if the user has reached one of `s3kit.uploads.limits`, and UnavailableError if S3
-    fails. Also deletes the user's old tickets.
+    Raises ForbiddenError if the user may not upload this kind, RejectedError for a name, type, or size that is not
+    accepted, RateLimitedError if the user has reached one of `s3kit.uploads.limits`, and UnavailableError if S3 fails.
+    Also deletes the user's old tickets.
     """
     if not kind.allows(user):
         raise ForbiddenError
@@ -77,7 +79,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
     # Drop control characters and lone surrogates, which databases reject.
     name = "".join(c for c in str(name).replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
     if not name or len(name) > 255:
-        raise RejectedError(_("This file needs a name of 1 to 255 characters."), code="name")
+        raise RejectedError(_("The file's name must have 1 to 255 characters."), code="name")
     kind.check_announced(name, size)
     try:
         made = storage.generate_filename(kind.stored_name(user, name))
@@ -100,7 +102,7 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
     _issue(user, ticket)
     if ticket.part_size:
         try:
-            with answers(ticket):
+            with s3_errors(ticket):
                 ticket.upload_id = pending_of(ticket).begin(ticket.content_type)
         except UnavailableError:
             ticket.delete()
@@ -110,10 +112,10 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
 
 
 def count(user: AbstractBaseUser, upload: UploadedFile) -> None:
-    """Count a file that came with a form, on S3 or not, among the uploads that the user started.
+    """Count a file that was sent with a form, on S3 or not, against the user's limits.
 
-    Raises ValidationError if the user has reached one of `s3kit.uploads.limits`. Call it in the form before the
-    file is looked at, because that is what costs most.
+    Raises ValidationError if the user has reached one of `s3kit.uploads.limits`. Call it in the form before the file is
+    checked, which is the expensive part.
     """
     now = timezone.now()
     name = "".join(c for c in upload.name or "" if c.isprintable())[-255:]
@@ -129,14 +131,14 @@ def _issue(user: AbstractBaseUser, ticket: Ticket) -> None:
     """Save a new ticket. Raise RateLimitedError if the user may not have it now."""
     users = get_user_model()._default_manager.using(router.db_for_write(get_user_model()))
     using = router.db_for_write(Ticket)
-    # The ticket is committed before the lock is released, also if it is in another database.
+    # The ticket is committed before the lock is released, even if it is in another database.
     with transaction.atomic(using=users.db), transaction.atomic(using=using, savepoint=False):
         if not connections[using].features.has_select_for_update:
-            # SQLite locks the whole database. It waits for others only if the transaction's first statement writes.
+            # SQLite locks the whole database, and only waits for the lock if the transaction's first statement writes.
             Ticket.objects.filter(pk=ticket.pk).update(state=ticket.state)
-        # Lock the user, so that of two concurrent requests the second counts the first one's row.
+        # Lock the user, so that the second of two concurrent requests counts the first one's row.
         list(users.select_for_update().filter(pk=user.pk).values_list("pk"))
-        # What others left is none of this request's business: `s3kit.uploads.leftovers` removes it.
+        # Only this user's: `s3kit.uploads.leftovers` removes those of other users.
         Ticket.objects.filter(is_old(), user_id=user.pk, state=Ticket.State.ACCEPTED).delete()
         limits.check(user, ticket.size)
         ticket.save(force_insert=True)
@@ -159,17 +161,17 @@ def ticket(user: AbstractBaseUser, ticket_id: uuid.UUID | str) -> Ticket:
 def sending(ticket: Ticket) -> dict[str, Any]:
     """Return what a browser needs to send the file, or the rest of it, as data for JSON.
 
-    `complete` is true once S3 has everything. Otherwise there are `parts`, the next BATCH that S3 does not have:
-    each with its number, the bytes of the file from `start` up to `end`, the URL to PUT them to, and the headers
-    to send. A small file is one part. The links are valid for LINK_LIFE seconds; each call signs new ones.
+    `complete` is true once S3 has the whole file. Otherwise `parts` lists the next BATCH parts that S3 doesn't have:
+    each with its number, the range of bytes from `start` up to `end`, the URL to PUT them to, and the headers to send.
+    A small file is a single part. The links are valid for LINK_LIFE seconds; each call signs new ones.
 
-    Raises the UploadError that says why the ticket is not open or finished.
+    Raises an UploadError if the ticket is neither open nor finished.
     """
     check_open(ticket)
     if ticket.state == Ticket.State.FINISHED:
-        return _told(ticket, received=ticket.size, complete=True, parts=None)
+        return _as_data(ticket, received=ticket.size, complete=True, parts=None)
     parts = None
-    with answers(ticket):
+    with s3_errors(ticket):
         arrived = parts_arrived(ticket) if ticket.part_size else None
         if arrived is not None:
             missing = [(number, *span) for number, span in parts_of(ticket).items() if number not in arrived]
@@ -183,10 +185,10 @@ def sending(ticket: Ticket) -> dict[str, Any]:
             if not complete:
                 url, headers = pending_of(ticket).signed_put(ticket.content_type, ticket.size)
                 parts = [{"number": 1, "start": 0, "end": ticket.size, "url": url, "headers": headers}]
-    return _told(ticket, received=received, complete=complete, parts=parts)
+    return _as_data(ticket, received=received, complete=complete, parts=parts)
 
 
-def _told(ticket: Ticket, **progress: Any) -> dict[str, Any]:
+def _as_data(ticket: Ticket, **progress: Any) -> dict[str, Any]:
     return {
         "id": str(ticket.id),
         "state": ticket.state,
@@ -198,9 +200,9 @@ def _told(ticket: Ticket, **progress: Any) -> dict[str, Any]:
 
 
 def cancel(ticket: Ticket) -> None:
-    """Close the ticket and remove what was sent. What can't be removed now is removed later.
+    """Close the ticket and remove what was sent. If S3 fails, it is removed later.
 
-    Raises AlreadyAcceptedError or InProgressError if it is too late.
+    Raises AlreadyAcceptedError or InProgressError if it is too late to cancel.
     """
     state = Ticket.State
     changed = claimable(ticket, state.OPEN, state.FINISHED).update(state=state.CANCELLED, claim=None)
@@ -214,7 +216,7 @@ def cancel(ticket: Ticket) -> None:
 
 
 def check_open(ticket: Ticket) -> None:
-    """Raise the UploadError that says why the ticket can't be used, unless it is open or finished."""
+    """Raise an UploadError unless the ticket is open or finished."""
     state = Ticket.State
     settle(ticket)
     if ticket.state == state.ACCEPTED:
@@ -230,12 +232,12 @@ def check_open(ticket: Ticket) -> None:
 
 
 def is_stale(ticket: Ticket) -> bool:
-    """Return whether the claim belongs to a process that was killed."""
+    """Return whether the claim is from a process that was killed."""
     return ticket.claimed_at is None or ticket.claimed_at < timezone.now() - CLAIM_LIFE
 
 
 def settle(ticket: Ticket) -> None:
-    """Find out whether a process was killed before or after it wrote the file's row, if one was."""
+    """If a process was killed while it was saving the file's row, accept the ticket if the row exists, or reopen it."""
     if ticket.state != Ticket.State.SAVING or not is_stale(ticket):
         return
     left = Ticket.objects.filter(pk=ticket.pk, state=ticket.state, claimed_at=ticket.claimed_at)
@@ -244,7 +246,7 @@ def settle(ticket: Ticket) -> None:
 
 
 def _has_row(ticket: Ticket) -> bool:
-    """Return whether a row has the file, or may have it: of a model that is gone, nobody knows."""
+    """Return whether a row has the file; True if that can't be known because the model no longer exists."""
     path, _at, database = ticket.row.partition("@")
     model, _dot, field = path.rpartition(".")
     try:
@@ -255,19 +257,19 @@ def _has_row(ticket: Ticket) -> bool:
 
 
 def claimable(ticket: Ticket, *states: str) -> QuerySet[Ticket]:
-    """Return the ticket's row in one of these states, by default open, or with a claim of a killed process."""
+    """Return the ticket's row if it is in one of these states (default: open) or its claim is from a killed process."""
     state = Ticket.State
     stale = Q(state=state.CLAIMED, claimed_at__lt=timezone.now() - CLAIM_LIFE)
     return Ticket.objects.filter(Q(state__in=states or (state.OPEN,)) | stale, pk=ticket.pk)
 
 
 def is_old() -> Q:
-    """Return the condition that nobody needs the ticket's row any more."""
+    """Return the condition that the ticket's row is no longer needed."""
     return Q(expires_at__lt=timezone.now() - KEPT_LIFE)
 
 
 def user_of(ticket: Ticket) -> AbstractBaseUser | AnonymousUser:
-    """Return the ticket's user, or nobody if the user was deleted."""
+    """Return the ticket's user, or AnonymousUser if the user was deleted."""
     try:
         return ticket.user
     except ObjectDoesNotExist:
@@ -275,10 +277,10 @@ def user_of(ticket: Ticket) -> AbstractBaseUser | AnonymousUser:
 
 
 @contextmanager
-def answers(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
+def s3_errors(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
     """Turn boto3's errors into UnavailableError, and log the reason.
 
-    `quick` requests wait for their turn, so that a hanging S3 leaves the process threads for other pages.
+    `quick` requests are limited in number, so that a hanging S3 leaves threads for other pages.
     """
     try:
         with clients.in_turn() if quick else nullcontext():
@@ -286,8 +288,10 @@ def answers(ticket: Ticket, *, quick: bool = True) -> Iterator[None]:
     except FAILURES as error:
         bucket = storage_of(ticket.storage).bucket_name
         known = isinstance(error, ClientError | BotoCoreError)
-        text = errors.explain(error, bucket, role="web") if known else f"{bucket}: not an answer of S3"
-        logger.exception("An upload straight to S3 failed: %s", text)
+        text = (
+            errors.explain(error, bucket, role="web") if known else f"{bucket}: the response is not from S3"
+        )
+        logger.exception("A direct upload failed: %s", text)
         raise UnavailableError from error
 
 
@@ -304,7 +308,7 @@ def parts_of(ticket: Ticket) -> dict[int, tuple[int, int]]:
 
 
 def parts_arrived(ticket: Ticket) -> dict[int, str] | None:
-    """Return the ETags of the parts that S3 has, by number, or None if the upload was completed or aborted."""
+    """Return the ETags of the parts that S3 has by number, or None if the upload was completed or aborted."""
     return pending_of(ticket).parts(
         {number: end - start for number, (start, end) in parts_of(ticket).items()}
     )
@@ -321,18 +325,18 @@ def remove_pending(ticket: Ticket) -> None:
     try:
         pending_of(ticket).remove()
     except FAILURES as error:
-        logger.warning("%s stays until it expires: %s", ticket.key, error)
+        logger.warning("%s could not be removed, and stays until it expires: %s", ticket.key, error)
 
 
 def abort_copy(ticket: Ticket) -> None:
-    """Remove the parts of a copy that was not completed. It is no error if there are none."""
+    """Remove the parts of a copy that was not completed, if there are any."""
     if ticket.copy_id:
         storage = storage_of(ticket.storage)
         Pending(storage.target, storage.named_bucket, storage.key(ticket.target), ticket.copy_id).abort()
 
 
 def remove_copy(ticket: Ticket) -> bool:
-    """Remove the copy that `keep` made. Return whether S3 did so."""
+    """Remove the copy that `keep` made. Return whether that succeeded."""
     storage = storage_of(ticket.storage)
     try:
         abort_copy(ticket)

@@ -1,4 +1,4 @@
-"""The URLs of the protocol: `path("uploads/", include("s3kit.uploads.urls"))`."""
+"""The URLs of the upload protocol: `path("uploads/", include("s3kit.uploads.urls"))`."""
 
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe

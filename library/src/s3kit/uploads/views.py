@@ -1,7 +1,7 @@
-"""The views of the protocol by which a browser or another program sends a file: begin, send, finish, cancel.
+"""The views of the upload protocol: begin, show, finish, cancel.
 
-docs/uploads-api.md documents it. Every answer is JSON; errors are {"error": {"code": ..., "message": ...}}. The views
-raise UploadError, and take requests of Django REST framework, too.
+docs/uploads-api.md documents it. Every response is JSON; errors are {"error": {"code": ..., "message": ...}}. The views
+raise UploadError, and also accept requests of Django REST framework.
 """
 
 import json
@@ -30,14 +30,14 @@ View = Callable[..., JsonResponse]
 
 
 def protocol(view: View) -> View:
-    """Decorate a view: only who is logged in may use it, and an UploadError becomes an answer.
+    """Decorate a view: require a logged-in user, and turn UploadError into a response.
 
-    A request of its own is no transaction, since other processes must see what becomes of a ticket.
+    The view runs outside of ATOMIC_REQUESTS, because other processes must see changes of a ticket.
     """
 
     @never_cache
     @wraps(view)
-    def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> JsonResponse:
         try:
             if not request.user.is_authenticated:
                 raise LoginRequiredError
@@ -46,24 +46,24 @@ def protocol(view: View) -> View:
             return failure(error)
 
     for alias in connections:
-        answered = transaction.non_atomic_requests(alias)(answered)
-    return answered
+        wrapper = transaction.non_atomic_requests(alias)(wrapper)
+    return wrapper
 
 
 def failure(error: UploadError) -> JsonResponse:
-    """Return the answer that says why a request failed."""
+    """Return the response for an error."""
     problem = {"code": error.code, "message": str(error)}
-    answer = JsonResponse({"error": problem}, status=error.status)
+    response = JsonResponse({"error": problem}, status=error.status)
     if error.retry_after is not None:
-        answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def begin(request: HttpRequest) -> JsonResponse:
-    """Issue a ticket for a file (201), or say why not.
+    """Issue a ticket for a file and respond with 201, or raise an UploadError.
 
-    Takes the file's `name`, its `size` in bytes, and either the `rules` that a page carries or the name of a
-    registered `kind`. Answers with `s3kit.uploads.sending`, the ticket's `address` and its `token`.
+    Takes the file's `name`, its `size` in bytes, and either the `rules` from a page or the name of a registered `kind`.
+    Returns `s3kit.uploads.sending`, the ticket's `address`, and its `token`.
     """
     data = _data(request)
     name, size = data.get("name"), data.get("size")
@@ -83,12 +83,12 @@ def begin(request: HttpRequest) -> JsonResponse:
 
 
 def show(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
-    """Answer with what S3 does not have yet, and with fresh links for it."""
+    """Return the parts that S3 doesn't have yet, with new links."""
     return _sending(request, _ticket(request, ticket_id))
 
 
 def finish(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
-    """Check the file and store it at its final key. Answer with the token by which a form takes it."""
+    """Check the file and store it at its final key. Return the token to post with a form."""
     ticket = _ticket(request, ticket_id)
     acceptance.finish(ticket)
     return JsonResponse(
@@ -103,12 +103,12 @@ def cancel(request: HttpRequest, ticket_id: UUID) -> JsonResponse:
 
 
 def _ticket(request: HttpRequest, ticket_id: UUID) -> Ticket:
-    return tickets.ticket(request.user, ticket_id)  # type: ignore[arg-type]  # `protocol` admits nobody else
+    return tickets.ticket(request.user, ticket_id)  # type: ignore[arg-type]  # `protocol` requires a login
 
 
 def _data(request: HttpRequest) -> Mapping[str, Any]:
-    """Return what was posted, as JSON or as a form."""
-    if (data := getattr(request, "data", None)) is None:  # that is Django REST framework's
+    """Return the posted data, from JSON or a form."""
+    if (data := getattr(request, "data", None)) is None:  # an attribute of Django REST framework's requests
         data = request.POST
         if request.content_type == "application/json":
             try:
@@ -121,7 +121,7 @@ def _data(request: HttpRequest) -> Mapping[str, Any]:
 
 
 def _kinds(data: Mapping[str, Any]) -> list[Kind]:
-    """Return the kinds of the page's rules, or the registered one. Raise StaleError or ForbiddenError."""
+    """Return the kinds in the page's rules, or the registered kind. Raise StaleError for rules that aren't valid."""
     if rules := data.get("rules"):
         return unsigned(str(rules))
     kind = registered(str(data.get("kind", "")))
@@ -129,7 +129,7 @@ def _kinds(data: Mapping[str, Any]) -> list[Kind]:
 
 
 def _number(size: Any) -> int:
-    """Return a size in bytes, or 0 for what is none."""
+    """Return a size in bytes, or 0 if it is invalid."""
     text = str(size)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 

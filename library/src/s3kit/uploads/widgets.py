@@ -1,4 +1,4 @@
-"""The file input of a form, which the library's script makes send files straight to S3."""
+"""The file input of a form. The library's script sends its files straight to S3."""
 
 import json
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from s3kit.uploads.options import option
 
 
 class _Module(Script):
-    """A script of the library, with the hash of what was published, so that a browser runs nothing else."""
+    """A script of the library with an integrity attribute, so that a browser only runs what was published."""
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -34,10 +34,10 @@ class _Module(Script):
 
 
 class DirectFileInput(forms.ClearableFileInput):
-    """A file input. Where the storage takes direct uploads, it carries what the script needs.
+    """A file input. If the storage accepts direct uploads, it renders the attributes that the script needs.
 
-    It takes a file, or the token of one that was sent, under the field's name. A form that is shown again keeps
-    the tokens.
+    The value under the field's name is a file, or the token of a file that was sent. A form that is shown again keeps
+    its tokens.
     """
 
     template_name = "s3kit/direct_file.html"
@@ -46,16 +46,16 @@ class DirectFileInput(forms.ClearableFileInput):
     _tokens: Sequence[str] = ()
 
     class Media:
-        css = {"all": ["s3kit/uploads.css"]}  # noqa: RUF012 -- Django's form of it
+        css = {"all": ["s3kit/uploads.css"]}  # noqa: RUF012 -- as in Django
         js = (_Module("s3kit/uploads.js", type="module"),)
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
-        """Return the tokens that were posted, or else the files."""
+        """Return the posted tokens, or else the files."""
         posted = data.getlist(name) if hasattr(data, "getlist") else data.get(name)
         posted = posted if isinstance(posted, list) else [posted]
         self._tokens = list(dict.fromkeys(each for each in posted if each and isinstance(each, str)))
         found = super().value_from_datadict(data, files, name)
-        if self._tokens and found is False:  # the file is to be removed as well
+        if self._tokens and found is False:  # the "Clear" checkbox is checked too
             return FILE_INPUT_CONTRADICTION
         if not self._tokens or not (found is None or isinstance(found, list)):
             return found
@@ -72,7 +72,7 @@ class DirectFileInput(forms.ClearableFileInput):
         widget["direct"] = self._direct()
         widget["files"] = list(self._sent())
         if widget["files"] and widget["attrs"].pop("required", None):
-            widget["attrs"]["data-required"] = True  # for the script, should they be removed
+            widget["attrs"]["data-required"] = True  # for the script, if the files are removed
         types = [f".{each}" for kind in self.kinds for each in kind.types]
         if types and all(kind.types for kind in self.kinds):
             widget["attrs"].setdefault("accept", ",".join(types))
@@ -85,7 +85,7 @@ class DirectFileInput(forms.ClearableFileInput):
             begin = reverse("s3kit_uploads:begin")
         except NoReverseMatch:
             raise ImproperlyConfigured(
-                'Direct uploads need path("uploads/", include("s3kit.uploads.urls")) in your URLconf.'
+                'Direct uploads have no URLs: add path("uploads/", include("s3kit.uploads.urls")) to your URLconf.'
             ) from None
         limits = [{"types": kind.types, "max_bytes": kind.limit} for kind in self.kinds]
         return {
@@ -97,7 +97,7 @@ class DirectFileInput(forms.ClearableFileInput):
         }
 
     def _sent(self) -> Any:
-        """Yield the files that were sent and are not yet saved."""
+        """Yield the files that were sent but aren't saved yet."""
         for token in self._tokens:
             ticket = Ticket.of_token(token)
             if ticket is not None and ticket.state == Ticket.State.FINISHED:
@@ -105,12 +105,12 @@ class DirectFileInput(forms.ClearableFileInput):
 
 
 class MultipleDirectFileInput(DirectFileInput):
-    """A file input that takes several files."""
+    """A file input that accepts several files."""
 
     allow_multiple_selected = True
 
 
 class AdminDirectFileInput(DirectFileInput):
-    """A file input in the look of Django's admin."""
+    """A file input with the look of Django's admin."""
 
     template_name = "s3kit/direct_file_admin.html"

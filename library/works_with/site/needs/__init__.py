@@ -1,1 +1,1 @@
-"""The settings that a package needs with the library, a module for each: docs/works-with.md shows them as they are."""
+"""The settings that packages need with the library, one module for each package. docs/works-with.md shows them."""

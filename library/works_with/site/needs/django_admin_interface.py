@@ -1,4 +1,4 @@
-"""The theme is a style sheet in each page. Related objects open in a frame of the site itself.
+"""Each page contains the theme as inline styles. Related objects open in a frame on the same site.
 
 To show fieldsets as tabs, which is off by default, add `"script-src": [UNSAFE_INLINE]`.
 """

@@ -1,8 +1,9 @@
-"""Compress offline, before the files are published: `manage.py compress`, then `manage.py collectstatic`.
+"""Compress offline, before you publish the files: run `manage.py compress`, then `manage.py collectstatic`. Files that
+are compressed on demand would stay on the server's disk.
 
-What is compressed on demand would stay on the server's disk. In `{% compress %}`, name files by
-`{% get_static_prefix %}css/site.css`: they are looked for under their plain names. The names of the outcome have a hash
-of its content, so add `"prehashed": ["CACHE/css/*", "CACHE/js/*"]` to the options of `"staticfiles"`.
+In `{% compress %}`, write `{% get_static_prefix %}css/site.css`, because compressor looks for files under their
+original names. The compressed files have a hash of their content in their names, so add
+`"prehashed": ["CACHE/css/*", "CACHE/js/*"]` to the options of `"staticfiles"`.
 """
 
 from works_with.site.paths import BASE_DIR

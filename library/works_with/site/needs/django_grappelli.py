@@ -1,4 +1,4 @@
-"""Grappelli's templates have scripts and styles in them."""
+"""Grappelli's templates contain inline scripts and styles."""
 
 from s3kit.csp import INLINE
 

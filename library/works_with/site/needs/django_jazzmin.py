@@ -1,4 +1,4 @@
-"""Jazzmin's templates have scripts and styles in them. Its fonts come from Google unless you turn that off."""
+"""Jazzmin's templates contain inline scripts and styles. It loads fonts from Google unless you turn that off."""
 
 from s3kit.csp import INLINE
 

@@ -1,4 +1,4 @@
-"""The page names the editor's modules in an import map, which is a script in the page."""
+"""The page names the editor's modules in an import map, which is an inline script."""
 
 from s3kit.csp import INLINE
 

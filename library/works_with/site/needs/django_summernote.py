@@ -1,7 +1,7 @@
-"""The editor is a frame with a page of its own. It loads jQuery and Bootstrap from other hosts, whatever the theme.
+"""The editor is a separate page in a frame. With every theme, it loads jQuery and Bootstrap from other hosts.
 
-The theme "lite" answers 500, with Django's ManifestStaticFilesStorage too: it names a style sheet that the package
-lacks. Anybody may send attachments unless you ask for a login.
+Don't use the theme "lite": it refers to a style sheet that the package doesn't contain, so its page returns 500, also
+with Django's `ManifestStaticFilesStorage`. Anyone can send attachments unless you require a login.
 """
 
 from csp.constants import SELF, UNSAFE_INLINE

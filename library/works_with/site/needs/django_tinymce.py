@@ -1,4 +1,4 @@
-"""What somebody aligns or colours has its style in the text."""
+"""Aligned and colored text has inline styles."""
 
 from csp.constants import UNSAFE_INLINE
 

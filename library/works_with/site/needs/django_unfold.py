@@ -1,4 +1,4 @@
-"""Unfold's menus are built with Alpine, which evaluates text from attributes and shows and hides by inline styles."""
+"""Unfold's menus use Alpine, which evaluates code in attributes and sets inline styles."""
 
 from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
 

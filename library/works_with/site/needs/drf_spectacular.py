@@ -1,8 +1,8 @@
 """The keys are the names of the views in your URL configuration.
 
-`SpectacularSwaggerSplitView` serves Swagger UI's script by itself, so only styles are inline; `SpectacularSwaggerView`
-needs `INLINE`. The policy blocks Redoc's fonts and its maker's logo, which come from other hosts; Redoc does
-without.
+`SpectacularSwaggerSplitView` serves Swagger UI's script separately, so only styles are inline; `SpectacularSwaggerView`
+needs `INLINE`. The policy blocks Redoc's fonts and its vendor's logo, which come from other hosts; Redoc works
+without them.
 """
 
 from csp.constants import UNSAFE_INLINE

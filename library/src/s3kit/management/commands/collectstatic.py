@@ -1,4 +1,4 @@
-"""Django's collectstatic; where static files are on S3, it also publishes them."""
+"""Django's collectstatic. If static files are on S3, it publishes them, too."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ from s3kit.publishing.publish import Publisher
 from s3kit.storages.static import StaticStorage
 from s3kit.terminal import ReadableCommand, wrapped
 
-# Settings that name a bucket for static files also while USE_S3 is off and STORAGES does not.
+# Settings that name a bucket for static files while USE_S3 is off, and STORAGES does not.
 STATIC_BUCKETS = ("AWS_STATIC_BUCKET_NAME", "AWS_STORAGE_BUCKET_NAME")
 
 
 class Command(ReadableCommand, Collecting):
-    """Collects as Django does; on S3 it asks nothing, since it overwrites and deletes nothing in use."""
+    """Collects as Django does. On S3 it does not ask, because it never overwrites or deletes files in use."""
 
-    help = "Collect static files; where they are on S3, upload what is new and then switch to it."
+    help = "Collect static files. If they are on S3, upload new files, then switch the site to them."
 
     def handle(self, **options: Any) -> str | None:
-        """Return the closing line; raise CommandError if a file could not be uploaded."""
+        """Return the last line of the output. Raise CommandError if a file could not be uploaded."""
         with explained(local=conf.is_local):
             if isinstance(self.storage, StaticStorage):
                 return self.publish(self.storage, options)
@@ -33,23 +33,21 @@ class Command(ReadableCommand, Collecting):
             return line
 
     def warn_of_disk(self) -> None:
-        """Say so where files went to disk although there is a bucket for them."""
+        """Warn if files went to disk although the settings name a bucket for them."""
         buckets = tuple(name for name in STATIC_BUCKETS if conf.shared((name,)))
         if conf.use_s3 is False and buckets:
             self.stderr.write(
-                f"Nothing was published: USE_S3 is off, so the files go to {settings.STATIC_ROOT} on this machine."
+                f"Nothing was published: USE_S3 is off, so the files are in {settings.STATIC_ROOT} on this machine."
                 f" To publish them to the bucket {conf.shared(buckets[:1])!r} ({buckets[0]}), set USE_S3=true."
             )
 
     def publish(self, storage: StaticStorage, options: dict[str, Any]) -> str | None:
-        """Collect into a stage, and upload what the bucket lacks of it."""
+        """Collect into a stage, and upload what the bucket lacks."""
         for option in ("clear", "link"):
             if options[option]:
-                raise CommandError(
-                    f"--{option} does not work with static files on S3: no object is deleted or linked."
-                )
+                raise CommandError(f"--{option} does not work with static files on S3: leave it out.")
         self.set_options(**options)
-        # Staging changes nothing, and a dry run needs its outcome.
+        # Staging changes nothing, and a dry run needs its result.
         dry_run, self.dry_run = self.dry_run, False
         progress = ProgressBar(self.stdout, verbose=self.verbosity >= (1 if dry_run else 2))
         try:
@@ -66,7 +64,7 @@ class Command(ReadableCommand, Collecting):
             progress.close()
         if summary.manifest == "none":
             self.stderr.write(
-                "The bucket has no manifest: until a run without --no-post-process, pages will fail."
+                "The bucket has no manifest, so pages will fail: run collectstatic without --no-post-process."
             )
-        where = " It is the local S3 server's, because USE_S3 is 'local'." if storage.is_local else ""
+        where = " This is the local S3 server, because USE_S3 is 'local'." if storage.is_local else ""
         return wrapped(f"{summary}{where}", self.stdout) if self.verbosity else None

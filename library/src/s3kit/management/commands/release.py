@@ -9,13 +9,20 @@ from django.core.management.base import CommandError, CommandParser, SystemCheck
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from s3kit.commands.shared import explained
+from s3kit.commands.shared import exit_codes, explained
 from s3kit.errors import printable_lines
 from s3kit.locks import LockedError, locked
 from s3kit.terminal import ReadableCommand, wrapped
 
-# Exit codes. argparse uses 2.
-CHECKS, STATIC, DATABASE, BUSY = 3, 4, 5, 6
+CHECKS, STATIC, DATABASE, BUSY = 3, 4, 5, 6  # argparse uses 2
+
+EXIT_CODES = {
+    0: "released",
+    CHECKS: "the checks failed",
+    STATIC: "static files were not published",
+    DATABASE: "the database or a migration failed",
+    BUSY: "another release did not end in time",
+}
 
 CLEAN_SECONDS = 30
 
@@ -25,24 +32,21 @@ LEVELS = ["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"]
 class Command(ReadableCommand):
     """Run checks, publish static files and migrate, in this order, until a step fails.
 
-    The order keeps the running site up. Publishing static files takes longest, and only adds files, so if it
-    fails, nothing has changed. Migrations come last, because from then on the old version has to work with the
-    new tables until it is replaced. (So a migration must not remove anything that the old version uses. A later
-    release can.)
+    The order keeps the running site up. Publishing static files takes longest and only adds files, so if it fails,
+    nothing has changed. Migrations come last, because the old version has to work with the new tables until it is
+    replaced. (So a migration must not remove anything that the old version uses. A later release can.)
 
-    With `s3kit.uploads`, it then removes what uploads left behind, for CLEAN_SECONDS at most. If that fails, the
-    release has succeeded all the same.
+    With `s3kit.uploads`, it then deletes what uploads left behind, for CLEAN_SECONDS at most. If that fails, the
+    release still succeeds.
 
     If two releases run at once, the second waits for the first, and then has nothing to migrate.
 
-    Exit codes: 3 if the checks failed, 4 if static files were not published, 5 if the database can't be reached
-    or a migration failed, 6 if another release did not end in time.
+    EXIT_CODES says which step failed.
     """
 
     help = (
-        "Run the deployment checks, publish static files and apply migrations, before a new version takes traffic."
-        " It stops at the first failure. Exit codes: 0 released, 3 checks failed, 4 static files were not published,"
-        " 5 the database or a migration failed, 6 another release did not end in time."
+        "Run the deployment checks, publish static files, and apply migrations before a new version takes traffic."
+        f" It stops at the first failure. {exit_codes(EXIT_CODES)}"
     )
     # The first step runs them, with those for deployment.
     requires_system_checks: list[str] = []  # noqa: RUF012
@@ -53,23 +57,21 @@ class Command(ReadableCommand):
             "--no-static",
             action="store_false",
             dest="static",
-            help="Don't publish static files, for example where S3 can't be reached.",
+            help="Don't publish static files, for example if S3 can't be reached.",
         )
         parser.add_argument(
             "--no-migrate",
             action="store_false",
             dest="migrate",
-            help="Don't connect to the database, for example where only S3 can be reached.",
+            help="Don't connect to the database, for example if only S3 can be reached.",
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="Show what would be done, and change nothing."
-        )
+        parser.add_argument("--dry-run", action="store_true", help="Show what would be done. Change nothing.")
         parser.add_argument(
             "--fail-level",
             default="WARNING",
             choices=LEVELS,
-            help="The lowest level of a failed check that stops the release (default: %(default)s). A site that"
-            " uses plain HTTP on purpose needs ERROR.",
+            help="The lowest level of a failed check that stops the release (default: %(default)s). A site on plain"
+            " HTTP needs ERROR.",
         )
         parser.add_argument(
             "--wait",
@@ -80,7 +82,7 @@ class Command(ReadableCommand):
         )
 
     def handle(self, **options: Any) -> None:
-        """Release. Raise CommandError with the exit code of the step that failed."""
+        """Release. Raise CommandError with the exit code of the failed step."""
         self.verbosity, self.dry_run = options["verbosity"], options["dry_run"]
         self.colors = {name: options[name] for name in ("no_color", "force_color")}
         if options["migrate"]:
@@ -98,10 +100,10 @@ class Command(ReadableCommand):
         """Print a line unless the verbosity is 0."""
         if self.verbosity:
             self.stdout.write(wrapped(line, self.stdout))
-            self.stdout.flush()  # keeps the order with lines of other programs
+            self.stdout.flush()  # before the lines of other programs
 
     def connect(self) -> None:
-        """Connect to the database, so that a release that can't migrate changes nothing."""
+        """Connect to the database, so a release that can't migrate changes nothing."""
         try:
             connection.ensure_connection()
         except DatabaseError as error:
@@ -124,7 +126,7 @@ class Command(ReadableCommand):
             raise CommandError("Nothing was changed: the checks above failed.", returncode=CHECKS) from error
 
     def publish(self) -> None:
-        """Collect static files, which publishes them if they live on S3."""
+        """Collect static files, and publish them if they are on S3."""
         self.say("Static files:")
         try:
             with explained():
@@ -135,7 +137,7 @@ class Command(ReadableCommand):
                     verbosity=self.verbosity,
                     **self.colors,
                 )
-        except Exception as error:  # whatever the storage raises
+        except Exception as error:  # storages can raise anything
             raise CommandError(
                 f"Static files were not published, and the database was not touched. {error}",
                 returncode=STATIC,
@@ -156,7 +158,7 @@ class Command(ReadableCommand):
         except LockedError:
             raise CommandError(
                 f"No migration was applied: another release of this database did not end within {wait}"
-                " seconds. Run this again when it has ended, or with a longer --wait.",
+                " seconds. Run this again after it has ended, or with a longer --wait.",
                 returncode=BUSY,
             ) from None
 
@@ -177,13 +179,13 @@ class Command(ReadableCommand):
             applied = [name for name in missing if name not in left]
             raise CommandError(
                 f"{left[0] if left else 'The migrations'} failed ({_line(error)}). Applied before:"
-                f" {', '.join(applied) or 'none'}. The old version keeps running. --traceback shows the place.",
+                f" {', '.join(applied) or 'none'}. The old version keeps running. Run it with --traceback for details.",
                 returncode=DATABASE,
             ) from error
         self.say(f"Migrations: {len(missing) or 'none'} applied.")
 
     def clean(self) -> None:
-        """Remove what uploads left behind."""
+        """Delete what uploads left behind."""
         from s3kit.uploads import leftovers
 
         try:
@@ -192,9 +194,9 @@ class Command(ReadableCommand):
                 self.say(f"Uploads: {report.as_text()}")
             problem = report.failures()
         except Exception as error:  # noqa: BLE001 -- the new version can take traffic without
-            problem = f"What uploads left behind was not removed ({_line(error)})."
+            problem = f"Leftovers of uploads were not deleted ({_line(error)})."
         if problem:
-            hint = "Run `manage.py s3 tickets --clean` where the site runs."
+            hint = "Run `manage.py s3 tickets --clean` on the site's server."
             self.stderr.write(self.style.WARNING(printable_lines(f"{problem}\n{hint}")))
 
     def missing(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""`manage.py s3 ...`: buckets and rights on AWS, the local S3 server, the list of static files."""
+"""`manage.py s3`: buckets and permissions, their contents, and the local S3 server."""
 
 from argparse import SUPPRESS
 from typing import Any
@@ -19,7 +19,7 @@ from s3kit.commands import (
     serve,
     tickets,
 )
-from s3kit.commands.shared import explained
+from s3kit.commands.shared import exit_codes, explained
 from s3kit.terminal import HelpFormatter, ReadableCommand
 
 # In the order of the help.
@@ -39,13 +39,13 @@ SUBCOMMANDS: dict[str, Subcommand] = {
 
 
 class Command(ReadableCommand):
-    """Dispatch to a subcommand; each is a module of its name in `s3kit.commands`."""
+    """Run a subcommand; each is a module in `s3kit.commands`."""
 
     help = (
-        "Set up and check the buckets of STORAGES (plan, apply, doctor, policy), move what is in them (push, access,"
+        "Set up and test the buckets of STORAGES (plan, apply, doctor, policy), manage what is in them (push, access,"
         " prune, tickets, manifest), and run a local S3 server (serve, run)."
     )
-    # A setting that is wrong for AWS must not keep the local server from starting.
+    # A mistake in the settings for AWS must not prevent the local server from starting.
     requires_system_checks: list[str] = []  # noqa: RUF012
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -54,25 +54,24 @@ class Command(ReadableCommand):
             title="subcommands", dest="subcommand", required=True, metavar="SUBCOMMAND"
         )
         for name, subcommand in SUBCOMMANDS.items():
-            codes = getattr(subcommand, "EXIT_CODES", "Exit codes: 0 done, 1 failed.")
             added: CommandParser = commands.add_parser(
                 name,
                 help=subcommand.HELP,
                 description=subcommand.HELP,
-                epilog=codes,
+                epilog=exit_codes(subcommand.EXIT_CODES),
                 formatter_class=HelpFormatter,
             )
             subcommand.add_arguments(added)
             _add_common(added)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Run the subcommand; what stops it is one line on stderr and exit code 1."""
+        """Run the subcommand. Errors that stop it are a message on stderr and exit code 1."""
         with explained(local=bool(options.get("local"))):
             SUBCOMMANDS[options["subcommand"]].run(self, options)
 
 
 def _add_common(parser: CommandParser) -> None:
-    """Add the options that all of Django's commands have, so that they may stand after the subcommand too."""
+    """Add the options of all Django commands, so they can follow the subcommand, too."""
 
     def add(*names: str, **more: Any) -> None:
         parser.add_argument(*names, default=SUPPRESS, **more)
@@ -82,10 +81,10 @@ def _add_common(parser: CommandParser) -> None:
         "--verbosity",
         type=int,
         choices=range(4),
-        help="0: only what matters, 1: normal, 2 and 3: everything.",
+        help="0: only problems and results, 1: normal, 2 and 3: everything.",
     )
     add("--settings", metavar="MODULE", help="The settings module (default: DJANGO_SETTINGS_MODULE).")
     add("--pythonpath", metavar="DIR", help="A directory to add to the Python path.")
-    add("--traceback", action="store_true", help="Show a traceback with an error.")
+    add("--traceback", action="store_true", help="Print a traceback for errors.")
     add("--no-color", action="store_true", help="Don't color the output.")
-    add("--force-color", action="store_true", help="Color the output, even if it is not a terminal.")
+    add("--force-color", action="store_true", help="Color the output even if it is not a terminal.")

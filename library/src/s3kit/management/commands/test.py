@@ -1,4 +1,4 @@
-"""Django's `test`, which with the library never reaches a real bucket."""
+"""Django's `test`, which never reaches a real bucket."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from s3kit import isolation
 
 
 class Command(test.Command):
-    """Runs the tests as Django does, whatever TEST_RUNNER is, with uploads in a temporary folder."""
+    """Runs the tests with any TEST_RUNNER, and keeps uploads in a temporary folder."""
 
     def handle(self, *test_labels: str, **options: Any) -> None:
         """Run the tests."""

@@ -1,25 +1,25 @@
-// Sends files straight to S3 when they are chosen in a [data-s3kit-upload], which is the widget of DirectFileField. The
-// form then posts their tokens.
+// Sends files straight to S3 as soon as the user chooses them in a [data-s3kit-upload], the widget of DirectFileField.
+// The form then posts their tokens.
 //
-// It works by event delegation, so fields may be added to the page at any time. For an interface of your own, listen to
-// the events that bubble from the file input. Their detail is {file} and more:
-//   s3kit:start              preventDefault() leaves the file to the form
+// The script uses event delegation, so you can add fields to the page at any time. To build your own interface, listen
+// to these events, which bubble from the file input. `event.detail` has `file` and:
+//   s3kit:start              preventDefault() sends the file with the form
 //   s3kit:progress           {sent, total} in bytes
 //   s3kit:done               {token}
-//   s3kit:error              {code, message}; after "barred" and "unavailable", a small file goes with the form
-//   s3kit:cancel             the file was cancelled, removed or replaced
-// Without any form, import `upload`.
+//   s3kit:error              {code, message}; after "barred" and "unavailable", a small file is sent with the form
+//   s3kit:cancel             the file was cancelled, removed, or replaced
+// To send files without a form, import `upload`.
 
-const AT_ONCE = 3; // requests to S3, of the whole page
-const FILES = 4; // at once: while one is begun or checked, the others are sent
-const PAUSES = [1, 2, 4, 8]; // seconds before each further attempt
+const AT_ONCE = 3; // concurrent requests to S3 from the whole page
+const FILES = 4; // concurrent files: while one begins or is being checked, others are sent
+const PAUSES = [1, 2, 4, 8]; // seconds before each retry
 const PATIENCE = 30; // seconds without progress after which a request is aborted
 const MEMORY = "s3kit uploads"; // in localStorage
 const REMEMBERED = 200; // files
-const ENDED = ["unknown", "expired", "accepted"]; // tickets: another user's, cancelled or too old, posted
+const ENDED = ["unknown", "expired", "accepted"]; // codes of tickets that can't be used any more
 
 // `code` is one of the server's, or "connection", "changed" (the file can't be read any more), "denied" (S3 rejected a
-// request), "barred" (S3 takes nothing from this browser: no CORS rule, a firewall) or "server". `wait` is in seconds.
+// request), "barred" (this browser can't reach S3: no CORS rule, a firewall), or "server". `wait` is in seconds.
 export class UploadError extends Error {
   constructor(code, message, wait) {
     super(message || code);
@@ -28,16 +28,19 @@ export class UploadError extends Error {
 }
 
 // Sends a file and resolves with {token, name, size, cancel()}. Post the token, or call cancel() to discard the file.
-// Rejects with an UploadError, or with the signal's reason. A file that is given again continues where it stopped.
-//   begin: the address of s3kit_uploads:begin
+// Rejects with an UploadError, or with the signal's reason. If you pass the same file again, it continues where it
+// stopped. Options:
+//   begin: the URL of s3kit_uploads:begin
 //   rules or kind: the signed rules of a field, or the name of a registered kind
-//   csrf: the CSRF token (default: the page's); this and rules may be functions
-//   renew(): get fresh values for them; resolves with whether another attempt makes sense
-//   progress(sent, total), waiting(reason): "lost", "offline", "limited" or "checking"
-//   signal: cancels the upload;  messages: texts of errors, by code;  scope: what may share an unfinished upload
+//   csrf: the CSRF token (default: the page's); csrf and rules may be functions
+//   renew(): refreshes csrf and rules; resolves with whether to try again
+//   progress(sent, total), waiting(reason): "lost", "offline", "limited", or "checking"
+//   signal: an AbortSignal that cancels the upload
+//   messages: error messages by code
+//   scope: uploads of the same file continue each other only if they have the same scope
 export async function upload(file, options) {
   const job = { csrf: csrfToken, progress() {}, waiting() {}, ...options };
-  const of = JSON.stringify([job.scope ?? job.kind, file.name, file.size, file.lastModified]);
+  const id = JSON.stringify([job.scope ?? job.kind, file.name, file.size, file.lastModified]); // identifies the file
   let ticket = null; // {address, release(), state}
   const discard = () => {
     if (!ticket) return;
@@ -50,14 +53,14 @@ export async function upload(file, options) {
   try {
     for (let again = false; ; again = true) {
       try {
-        ticket = (await resume(of, job)) ?? (await begin(of, file, job));
+        ticket = (await resume(id, job)) ?? (await begin(id, file, job));
         if (ticket.state.state !== "finished") await send(file, ticket, job);
         job.waiting("checking");
         const finish = () => ask(job, "POST", `${ticket.address}finish/`, null, 0);
         const { token, name, size } = await persist(finish, job);
         return { token, name, size, cancel: discard };
       } catch (error) {
-        // Begin once more if the ticket is of no more use: "stale" comes after a deploy with other rules.
+        // Begin again if the ticket can't be used any more. "stale" means that a deploy has changed the rules.
         if (again || !ticket || ![...ENDED, "stale", "incomplete"].includes(error.code)) throw error;
         if (error.code !== "incomplete") forget(ticket.address);
         ticket.release();
@@ -72,19 +75,19 @@ export async function upload(file, options) {
   }
 }
 
-async function begin(of, file, job) {
+async function begin(id, file, job) {
   const rules = () => (job.kind ? { kind: job.kind } : { rules: value(job.rules) });
   const fields = () => ({ ...rules(), name: file.name, size: file.size });
   const state = await persist(() => ask(job, "POST", job.begin, fields), job);
   const { address, expires } = state;
-  const release = await lock(address); // Nobody else knows it yet.
-  remembered((all) => [...all, { of, address, expires }]);
+  const release = await lock(address); // always free, because the ticket is new
+  remembered((all) => [...all, { id, address, expires }]);
   return { address, state, release };
 }
 
-// Resolves with the unfinished or unposted ticket of this file, unless another tab or row has it, or with null.
-async function resume(of, job) {
-  for (const { address } of remembered().filter((each) => each.of === of)) {
+// Resolves with the unfinished or unposted ticket of this file, or with null if there is none or it is in use.
+async function resume(id, job) {
+  for (const { address } of remembered().filter((each) => each.id === id)) {
     const release = await lock(address);
     if (!release) continue;
     try {
@@ -101,9 +104,9 @@ async function resume(of, job) {
   return null;
 }
 
-let memory = []; // {of: a file, address, expires} of unfinished and unposted tickets
+let memory = []; // {id, address, expires} of unfinished and unposted tickets
 
-// Returns what this browser remembers, changed by a function. Without localStorage, it is what this page remembers.
+// Returns the remembered tickets after applying `change`. They are in localStorage or, without it, in this page only.
 function remembered(change = (all) => all) {
   try {
     memory = JSON.parse(localStorage.getItem(MEMORY) ?? "[]");
@@ -119,9 +122,9 @@ function forget(address) {
   remembered((all) => all.filter((each) => each.address !== address));
 }
 
-// Resolves with a function that releases the ticket, or with null if it belongs to another row or tab.
+// Resolves with a function that releases the ticket, or with null if another row or tab holds it.
 function lock(address) {
-  if (!navigator.locks) return () => {}; // not over plain HTTP
+  if (!navigator.locks) return () => {}; // missing over plain HTTP
   return new Promise((got) => {
     const hold = (held) => (held ? new Promise((release) => got(release)) : got(null));
     navigator.locks.request(`s3kit ${address}`, { ifAvailable: true }, hold).catch(() => got(() => {}));
@@ -129,7 +132,7 @@ function lock(address) {
 }
 
 const slot = limiter(AT_ONCE);
-let reached = false; // S3 has taken something from this page.
+let reached = false; // whether S3 has accepted a request from this page
 
 async function send(file, { address, state }, job) {
   const show = () => ask(job, "GET", address);
@@ -138,10 +141,10 @@ async function send(file, { address, state }, job) {
     received = state.received;
     job.progress(received, file.size);
     const failure = await sendParts(file, state, job);
-    // If nothing is missing, the site need not be asked: it looks for itself when it finishes the file.
+    // If all parts have been sent, don't ask the site: it checks when it finishes the file.
     if (!failure && state.parts.reduce((sum, { start, end }) => sum + end - start, received) === file.size) break;
     if (failure && !["connection", "denied"].includes(failure.code)) throw failure;
-    // A link may have expired: try once more with fresh ones. A second rejection is final.
+    // A link may have expired: try once more with new ones. A second rejection is final.
     const final = failure && (failure.code === "connection" || ++denied > 1);
     state = await (final ? show() : persist(show, job));
     if (final && !state.complete) throw state.received || reached ? failure : new UploadError("barred");
@@ -149,7 +152,8 @@ async function send(file, { address, state }, job) {
   job.progress(file.size, file.size);
 }
 
-// Sends some of the missing parts and resolves with the first failure, or null. Parts under way are not given up.
+// Sends some of the missing parts and resolves with the first failure, or null. After a failure, running requests
+// continue, but no more begin.
 async function sendParts(file, { parts, received }, job) {
   const loaded = new Map();
   const queue = [...parts];
@@ -189,12 +193,12 @@ async function put(file, { url, start, end, headers }, watch) {
     throw error;
   }
   if ([408, 409, 429].includes(status) || (status >= 500 && status !== 501)) throw new UploadError("connection");
-  // 412: S3 has it, because the answer to an earlier attempt was lost.
+  // 412: S3 already has the file, because the response to an earlier attempt was lost.
   if ((status < 200 || status > 299) && status !== 412) throw new UploadError("denied");
   reached = true;
 }
 
-// Retries an attempt after growing pauses. While the browser is offline it waits, and uses up no attempt.
+// Retries after increasing pauses. While the browser is offline, it waits without using up attempts.
 async function persist(attempt, { signal, waiting }, over = () => false) {
   for (let failed = 0, code; ; failed++) {
     signal?.throwIfAborted();
@@ -251,25 +255,25 @@ function limiter(free) {
   };
 }
 
-// Asks the site, and resolves with the JSON of its answer. `fields` returns what to post.
+// Sends a request to the site and resolves with the JSON of the response. `fields` returns the data to post.
 async function ask(job, method, address, fields, patience = PATIENCE) {
   for (let renewed = false; ; renewed = true) {
     const headers = { Accept: "application/json", "X-CSRFToken": value(job.csrf) };
     const body = fields && new URLSearchParams(fields());
-    const answer = await request(method, address, body, { headers, patience, signal: job.signal });
-    const { status } = answer;
-    const content = parsed(answer.responseText);
+    const response = await request(method, address, body, { headers, patience, signal: job.signal });
+    const { status } = response;
+    const content = parsed(response.responseText);
     if (content && status < 300) return content;
     // A proxy timed out or could not reach the site.
     if (!content && [502, 503, 504].includes(status)) throw new UploadError("connection");
-    // HTML instead of JSON is the login page, or, with a 403, Django's page about a wrong CSRF token.
+    // HTML instead of JSON is the login page or, with a 403, Django's page for a failed CSRF check.
     const usual = status < 300 || status === 401 ? "login_required" : status === 403 ? "stale" : "server";
     let { code = usual, message } = content?.error ?? {};
     if (["login_required", "stale"].includes(code)) {
       if (!renewed && (await job.renew?.())) continue;
-      message = job.messages?.[code] ?? message; // The page knows better what to do.
+      message = job.messages?.[code] ?? message; // The page's message says what to do on this page.
     }
-    throw new UploadError(code, message, Number(answer.getResponseHeader("Retry-After")) || undefined);
+    throw new UploadError(code, message, Number(response.getResponseHeader("Retry-After")) || undefined);
   }
 }
 
@@ -321,13 +325,13 @@ function csrfToken() {
   return field?.value ?? /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? "";
 }
 
-// --- The page: fields, their rows of files, and the forms that wait for them
+// --- The page: fields, their lists of files, and the forms that wait for them
 
 const inTurn = limiter(FILES);
 const items = new WeakMap(); // by row
-const left = new WeakMap(); // the files that a field leaves to its form
+const left = new WeakMap(); // by field: the files that are sent with the form
 const active = new Set();
-const held = new Map(); // what a submitted form waits with: {submitter, notice}
+const held = new Map(); // by submitted form that waits for files: {submitter, notice}
 let barred = false;
 let count = 0;
 
@@ -336,7 +340,7 @@ const inputOf = (field) => field.querySelector("input[type=file]");
 
 function choose(field, input) {
   const files = [...input.files];
-  if (!files.length) return sync(field); // Some browsers say so when the user cancels.
+  if (!files.length) return sync(field); // Some browsers fire "change" when the user cancels.
   const text = JSON.parse(field.dataset.messages);
   const problems = files.map((file) => problem(file, field, text));
   if (!input.multiple && !problems[0]) {
@@ -351,7 +355,7 @@ function choose(field, input) {
   sync(field);
 }
 
-// Sends what was chosen before this module ran.
+// Sends files that were chosen before this module ran.
 function chooseEarly() {
   for (const input of document.querySelectorAll("[data-s3kit-upload][data-begin] input[type=file]")) {
     const field = input.closest("[data-s3kit-upload]");
@@ -392,7 +396,7 @@ function build(file, field, input, text) {
   return item;
 }
 
-// state: "queued", "sending", "checking", "done", "form" (left to the form) or "failed"
+// state: "queued", "sending", "checking", "done", "form" (sent with the form), or "failed"
 function show(item, state, words = item.text[state] ?? "") {
   const { row, file, field, text, bar, button, retry } = item;
   const busy = ["queued", "sending", "checking"].includes(state);
@@ -427,7 +431,7 @@ async function run(item) {
     announce(item, reason === "checking" ? "" : text[reason]);
   };
   const progress = (sent, total) => {
-    if (!row.isConnected) return item.stop.abort(); // The page has removed the field.
+    if (!row.isConnected) return item.stop.abort(); // Another script has removed the field.
     item.sent = sent;
     item.pace ??= { at: performance.now(), from: sent };
     show(item, "sending");
@@ -489,7 +493,7 @@ function leave(field, file) {
 }
 
 function remove(row, field) {
-  const item = items.get(row); // none if the server has rendered the row
+  const item = items.get(row); // undefined if the server has rendered the row
   const rows = rowsOf(field);
   const next = rows[rows.indexOf(row) + 1] ?? rows[rows.indexOf(row) - 1];
   const focused = row.contains(document.activeElement);
@@ -503,7 +507,8 @@ function remove(row, field) {
   settle(inputOf(field).form);
 }
 
-// Puts what is left to the form into the input, lifts `required` while there are rows, and ties errors to the input.
+// Puts the files that are sent with the form into the input, removes `required` while files are listed, and links error
+// messages to the input.
 function sync(field) {
   const input = inputOf(field);
   const rows = rowsOf(field);
@@ -521,7 +526,7 @@ function sync(field) {
   else if (rows.length) input.ariaInvalid = null;
 }
 
-// For screen readers: one file's news, or how much has been sent of all of them, in steps.
+// Announces to screen readers a file's new state, or the progress of all files in steps.
 function announce({ field, file, text, sent }, note) {
   const all = rowsOf(field).map((row) => items.get(row)).filter((item) => item && item.state !== "failed");
   const total = all.reduce((sum, item) => sum + item.file.size, 0);
@@ -536,7 +541,7 @@ function announce({ field, file, text, sent }, note) {
   if (live.textContent !== words) live.textContent = words;
 }
 
-// Submits the form if it waits and can go now. If a file has failed, the focus goes there.
+// Submits the form if it is waiting and all files have been sent. If a file has failed, moves the focus to its error.
 function settle(form) {
   if (!held.has(form)) return;
   const { failed, busy } = filesOf(form);
@@ -574,7 +579,7 @@ function hold(form, submitter) {
   return true;
 }
 
-// Takes the CSRF token and the rules from a fresh copy of the page. One request serves all files that ask meanwhile.
+// Loads the page again and copies its CSRF token and rules. Concurrent calls share one request.
 function renew() {
   renewing ??= freshen().catch(() => false).finally(() => (renewing = null));
   return renewing;
@@ -583,9 +588,9 @@ function renew() {
 let renewing = null;
 
 async function freshen() {
-  const answer = await request("GET", location.href, null, { patience: PATIENCE });
-  if (answer.status !== 200 || new URL(answer.responseURL).pathname !== location.pathname) return false;
-  const page = new DOMParser().parseFromString(answer.responseText, "text/html");
+  const response = await request("GET", location.href, null, { patience: PATIENCE });
+  if (response.status !== 200 || new URL(response.responseURL).pathname !== location.pathname) return false;
+  const page = new DOMParser().parseFromString(response.responseText, "text/html");
   const token = page.querySelector("[name=csrfmiddlewaretoken]")?.value;
   for (const field of token ? document.querySelectorAll("[name=csrfmiddlewaretoken]") : []) field.value = token;
   const fresh = new Map();
@@ -600,7 +605,7 @@ async function freshen() {
   return Boolean(token);
 }
 
-// The name of a field without the number of its form in a formset
+// Returns the name of a field without the number of its form in a formset.
 function plain(name) {
   return name.replace(/-(\d+|__prefix__)-/g, "-#-");
 }
@@ -628,7 +633,7 @@ function number(amount, field, style) {
   try {
     [locale] = Intl.getCanonicalLocales(field.closest("[lang]")?.lang);
   } catch {
-    // Not a language: use the browser's.
+    // Not a valid language: use the browser's.
   }
   return new Intl.NumberFormat(locale, { maximumFractionDigits: 1, ...style }).format(amount);
 }
@@ -658,13 +663,13 @@ const handlers = {
     if (button.dataset.s3kit === "remove") return remove(row, field);
     const { code } = items.get(row);
     barred = false;
-    // What has failed for the same reason is tried again together.
+    // Retry all files that have failed for the same reason.
     for (const item of rowsOf(field).map((each) => items.get(each))) {
       if (item?.state === "failed" && item.code === code) run(item);
     }
     sync(field);
   },
-  // In the capture phase, before htmx and other scripts
+  // Runs in the capture phase, before htmx and other scripts.
   submit(event) {
     if (!hold(event.target, event.submitter)) return;
     event.preventDefault();
@@ -675,12 +680,12 @@ const handlers = {
   },
 };
 
-// Once per page, even if two versions of this module are loaded.
+// Register only once per page, even if two versions of this module are loaded.
 const loaded = Symbol.for("s3kit uploads");
 if (!document[loaded]) {
   document[loaded] = true;
   for (const [type, handler] of Object.entries(handlers)) document.addEventListener(type, handler, true);
   if (document.readyState === "complete") chooseEarly();
-  // By then, the page's own modules listen.
+  // By then, the page's own modules have added their listeners.
   else for (const type of ["DOMContentLoaded", "load"]) window.addEventListener(type, chooseEarly);
 }

@@ -1,4 +1,4 @@
-"""Bad answers: refused at once and in plain words, with a command that helps, and nothing left behind."""
+"""Bad answers: rejected at once and in plain words, with a command that helps, and nothing left behind."""
 
 import ast
 import json
@@ -18,7 +18,7 @@ from cookiecutter.generate import generate_files
 from cookiecutter.main import cookiecutter
 
 from tests.answers import FIXED, PROMPTS, QUESTIONS, ROOT
-from tests.hook import GOOD, RULES, config_in, post_gen, pre_gen, refusals, tree
+from tests.hook import GOOD, RULES, config_in, post_gen, pre_gen, rejections, tree
 from tests.machine import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -54,7 +54,7 @@ def generate(template: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path:
 
 
 def pasted(stderr: str) -> str:
-    """Return the command that a refusal prints."""
+    """Return the command that a rejection prints."""
     [line] = [line for line in stderr.splitlines() if line.startswith("  cookiecutter ")]
     return line.strip()
 
@@ -81,16 +81,16 @@ def test_hooks_run_on_every_python_that_cookiecutter_runs_on() -> None:
         assert {str(name).split(".")[0] for name in names} <= sys.stdlib_module_names | {"s3kit"}, path
 
 
-def test_good_answers_are_not_refused() -> None:
-    assert refusals() == []
-    assert refusals(media_bucket_name=GOOD["static_bucket_name"]) == []
-    assert refusals(aws_region="us-east-3") == []
+def test_good_answers_are_not_rejected() -> None:
+    assert rejections() == []
+    assert rejections(media_bucket_name=GOOD["static_bucket_name"]) == []
+    assert rejections(aws_region="us-east-3") == []
 
 
 BAD = [
-    ({"project_name": ""}, ["is 0 characters long; 1 to 100", "nothing that can be seen"], "My Site"),
+    ({"project_name": ""}, ["is 0 characters long; 1 to 100", "no visible character"], "My Site"),
     ({"project_name": "x" * 101}, ["is 101 characters long; 1 to 100"], "x" * 100),
-    ({"project_name": " \u200b\u3164 "}, ["nothing that can be seen"], "My Site"),
+    ({"project_name": " \u200b\u3164 "}, ["no visible character"], "My Site"),
     ({"project_name": "a\nb"}, ["invisible characters"], "a b"),
     ({"project_name": "a\x1b[31mb"}, ["invisible characters"], "a [31mb"),
     ({"project_name": "a\u2028b"}, ["invisible characters"], "a b"),
@@ -99,7 +99,7 @@ BAD = [
     ({"project_name": "a\uffffb"}, ["invisible characters"], "a b"),
     ({"project_name": "a\\b"}, ["a backslash"], "ab"),
     ({"project_name": "${HOME}"}, ["${"], "$HOME"),
-    ({"project_name": "{{ 7*7 }}"}, ["has {{, which cookiecutter takes for code"], "7*7"),
+    ({"project_name": "{{ 7*7 }}"}, ["has {{, which cookiecutter treats as code"], "7*7"),
     ({"project_name": "{% raw %}"}, ["has {%, which cookiecutter"], "% raw %"),
     ({"project_name": "{# x #}"}, ["has {#, which cookiecutter"], "# x #"),
     ({"project_name": "O'Neil's \"Pub\""}, ["apostrophe together with"], 'O\u2019Neil\u2019s "Pub"'),
@@ -108,10 +108,10 @@ BAD = [
     ({"project_name": '"Pub"'}, ['begins and ends with "'], "\u201cPub\u201d"),
     ({"project_slug": ""}, ["is 0 characters long; 1 to 50"], "my-site"),
     ({"project_slug": "a" * 51}, ["is 51 characters long; 1 to 50"], "a" * 50),
-    ({"project_slug": "My Site"}, ["other characters than a-z, 0-9, - and _"], "my-site"),
-    ({"project_slug": "my-site\n"}, ["other characters than"], "my-site"),
-    ({"project_slug": "../x"}, ["other characters than"], "x"),
-    ({"project_slug": "사진"}, ["other characters than"], "my-site"),
+    ({"project_slug": "My Site"}, ["characters other than a-z, 0-9, -, and _"], "my-site"),
+    ({"project_slug": "my-site\n"}, ["characters other than"], "my-site"),
+    ({"project_slug": "../x"}, ["characters other than"], "x"),
+    ({"project_slug": "사진"}, ["characters other than"], "my-site"),
     ({"project_slug": "-a_"}, ["must begin and end with"], "a"),
     ({"aws_region": "us_east_1"}, ["write it with hyphens"], "us-east-1"),
     ({"aws_region": "us-east-1a"}, ["is an availability zone"], "us-east-1"),
@@ -140,18 +140,18 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("answers", "messages", "cure"), BAD)
-def test_a_bad_answer_is_refused_with_its_reasons_and_a_cure(
-    answers: dict[str, Any], messages: list[str], cure: str | None
+@pytest.mark.parametrize(("answers", "messages", "suggestion"), BAD)
+def test_a_bad_answer_is_rejected_with_its_reasons_and_a_suggestion(
+    answers: dict[str, Any], messages: list[str], suggestion: str | None
 ) -> None:
     [name] = answers
-    found = refusals(**answers)
+    found = rejections(**answers)
     assert [answer for answer, _, _ in found] == [name] * len(messages)
     for (_, message, near), part in zip(found, messages, strict=True):
         assert part in message
-        assert near == cure
-    if cure is not None:
-        assert refusals(**{name: cure}) == []
+        assert near == suggestion
+    if suggestion is not None:
+        assert rejections(**{name: suggestion}) == []
 
 
 @pytest.mark.parametrize("answers", [answers for answers, _, _ in BAD])
@@ -159,13 +159,13 @@ def test_each_reason_is_one_printable_line(answers: dict[str, Any]) -> None:
     found = post_gen.check(GOOD | answers, *RULES)
     lines = post_gen.report("Stop.", found, GOOD | answers).strip("\n").split("\n")
     assert all(line.isprintable() and len(line) < 400 for line in lines)
-    assert [line.split(":")[0] for line in lines[2:-3]] == [f"  {refusal.answer}" for refusal in found]
+    assert [line.split(":")[0] for line in lines[2:-3]] == [f"  {rejection.answer}" for rejection in found]
 
 
-def test_a_missing_answer_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_answer_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(post_gen, "caller", lambda _: ["cookiecutter"])
     found = post_gen.check({}, *RULES)
-    assert [(refusal.answer, refusal.message) for refusal in found] == [
+    assert [(rejection.answer, rejection.message) for rejection in found] == [
         (name, "is missing") for name in PROMPTS
     ]
     assert post_gen.command(found, {}) == f"cookiecutter {post_gen.TEMPLATE}"
@@ -174,16 +174,22 @@ def test_a_missing_answer_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_region_in_a_buckets_name_is_compared_with_a_good_region_only() -> None:
     name = "photos-123456789012-us-east-1-an"
     for region in ("us_east_1", "mars"):
-        assert [answer for answer, _, _ in refusals(aws_region=region, media_bucket_name=name)] == [
+        assert [answer for answer, _, _ in rejections(aws_region=region, media_bucket_name=name)] == [
             "aws_region"
         ]
 
 
 def test_names_that_differ_do_not_become_one() -> None:
-    cures = {name: cure for name, _, cure in refusals(static_bucket_name="사진", media_bucket_name="그림")}
-    assert cures == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket-media"}
-    cures = {name: cure for name, _, cure in refusals(static_bucket_name="사진", media_bucket_name="사진")}
-    assert cures == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket"}
+    suggestions = {
+        name: suggestion
+        for name, _, suggestion in rejections(static_bucket_name="사진", media_bucket_name="그림")
+    }
+    assert suggestions == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket-media"}
+    suggestions = {
+        name: suggestion
+        for name, _, suggestion in rejections(static_bucket_name="사진", media_bucket_name="사진")
+    }
+    assert suggestions == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket"}
 
 
 def test_all_is_told_at_once_and_the_command_can_be_pasted(
@@ -206,7 +212,7 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     [static] = set(re.findall(r"pub-static-[a-z]{6}", done.stderr))  # the default, with its random end
     assert told[:-1] == [
         "Nothing was written. These answers need another value:",
-        "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $ or `; "
+        "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $, or `; "
         'a typographic apostrophe (\u2019) is fine. Try O\u2019Neil\u2019s "Pub"',
         "  aws_region: 'us_east_1' is not a region: write it with hyphens, not underscores. Try us-east-1",
         "  static_bucket_name: 'My_Bucket\\x07' has 'M', '_', 'B', '\\x07'; "
@@ -250,10 +256,10 @@ def test_the_command_names_the_version_and_only_what_is_needed(
     given = [f"{name}={GOOD[name]}" for name in PROMPTS]
     assert shlex.split(post_gen.command([], answers)) == [*words, "--no-input", *given]
     # One without a suggestion must be asked for, and then cookiecutter asks for all.
-    refused = [post_gen.Refusal("aws_region", "is not a region", None)]
+    rejected = [post_gen.Rejection("aws_region", "is not a region", None)]
     given.remove(f"aws_region={GOOD['aws_region']}")
-    assert shlex.split(post_gen.command(refused, answers)) == [*words, *given]
-    assert "press Enter to keep an answer" in post_gen.report("Stop.", refused, answers)
+    assert shlex.split(post_gen.command(rejected, answers)) == [*words, *given]
+    assert "press Enter to keep an answer" in post_gen.report("Stop.", rejected, answers)
     monkeypatch.delenv("PWD")
     assert f"--output-dir {tmp_path} " in post_gen.command([], answers)
 
@@ -262,16 +268,20 @@ RANDOM = {"__bucket_prefix": "pub", "__bucket_suffix": "k3v9qz"}
 
 
 def test_a_name_without_a_near_one_becomes_the_default_with_its_random_end() -> None:
-    cures = {n: c for n, _, c in refusals(**RANDOM, static_bucket_name="사진", media_bucket_name="My_Bucket")}
-    assert cures == {
+    suggestions = {
+        n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="My_Bucket")
+    }
+    assert suggestions == {
         "static_bucket_name": "pub-static-k3v9qz",
         "media_bucket_name": "pub-media-k3v9qz",
     }
-    cures = {n: c for n, _, c in refusals(**RANDOM, static_bucket_name="사진", media_bucket_name="사진")}
-    assert set(cures.values()) == {"pub-static-k3v9qz"}  # one bucket was meant
-    assert refusals(**RANDOM, media_bucket_name="My_Photos")[0][2] == "my-photos"
+    suggestions = {
+        n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="사진")
+    }
+    assert set(suggestions.values()) == {"pub-static-k3v9qz"}  # one bucket was meant
+    assert rejections(**RANDOM, media_bucket_name="My_Photos")[0][2] == "my-photos"
     broken = RANDOM | {"__bucket_suffix": "$(x)"}
-    assert refusals(**broken, media_bucket_name="사진")[0][2] == "my-bucket"
+    assert rejections(**broken, media_bucket_name="사진")[0][2] == "my-bucket"
 
 
 PYTHON_M = [sys.executable, "-m", "cookiecutter"]
@@ -319,7 +329,7 @@ def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], t
     assert tree(tmp_path) == before
 
 
-def test_post_gen_refuses_alone_where_pre_gen_finds_no_rules(
+def test_post_gen_rejects_alone_where_pre_gen_finds_no_rules(
     generate: Callable[..., str],
     template: Path,
     tmp_path: Path,
@@ -336,7 +346,7 @@ def test_post_gen_refuses_alone_where_pre_gen_finds_no_rules(
     assert "The run stopped. These answers need another value:\n  aws_region: 'us_east_1'" in told
 
 
-def test_a_caller_that_sets_nothing_private_is_refused_too(template: Path, tmp_path: Path) -> None:
+def test_a_caller_that_sets_nothing_private_is_rejected_too(template: Path, tmp_path: Path) -> None:
     with pytest.raises(FailedHookException):
         generate_files(template, {"cookiecutter": GOOD | {"aws_region": "us_east_1"}}, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -391,7 +401,7 @@ def test_a_replay_file_is_checked_too(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_choice_on_the_command_line_is_refused_by_cookiecutter(
+def test_a_choice_on_the_command_line_is_rejected_by_cookiecutter(
     generate: Callable[..., str], tmp_path: Path
 ) -> None:
     with pytest.raises(
@@ -401,13 +411,13 @@ def test_a_choice_on_the_command_line_is_refused_by_cookiecutter(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_region_is_a_note_and_no_refusal(
+def test_an_unknown_region_is_a_note_and_no_rejection(
     generate: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = Path(generate(extra_context={"aws_region": "us-east-3"}))
     told = capfd.readouterr()
     assert told.err.count("us-east-3") == 1
-    assert "Note: us-east-3 is not a region that this template knows. Did you mean us-east-1?" in told.err
+    assert "Note: us-east-3 is not a region known to this template. Did you mean us-east-1?" in told.err
     assert "\nAWS_S3_REGION_NAME=us-east-3\n" in (project / ".env").read_text(encoding="utf-8")
 
 
