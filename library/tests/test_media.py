@@ -198,7 +198,8 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             60,
         )
     with pytest.raises(
-        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: the library has no such option"
+        ImproperlyConfigured,
+        match=r"the option .bucket_nam. is not supported: the library has no such option",
     ):
         MediaStorage(bucket_nam="second")
 
