@@ -362,7 +362,7 @@ def main() -> None:
     vendor_library(Path.cwd() / "vendor", answers.get("__library_from_index") == "yes")
     created = write_env(answers, rules)
     if not rules[1].is_known(region := answers["aws_region"]):
-        hint = f" Did you mean {similar}? To change it, edit .env." if (similar := rules[1].suggestion(region)) else ""
+        hint = f" Did you mean {similar}? Edit .env." if (similar := rules[1].suggestion(region)) else ""
         print(f"Note: this template doesn't know the region {region}.{hint}", file=sys.stderr)
     print(next_steps(Path.cwd(), created, answers["django_version"]))
 

@@ -139,7 +139,7 @@ def test_the_key_is_never_printed(bake: Bake, capfd: pytest.CaptureFixture[str])
         ("'Acme Photos'", '"Acme $Photos"', "'DJANGO_SITE_NAME' differently"),
         ("'Acme Photos'", "'Acme Photo'", "DJANGO_SITE_NAME"),
         ("eu-central-1", "eu-central-2", "AWS_S3_REGION_NAME"),
-        ("eu-central-1", "EU", "write it in lower case"),
+        ("eu-central-1", "EU", "write it in lowercase"),
         ("AWS_MEDIA_ACCESS=private\n", "", "AWS_MEDIA_ACCESS"),
         ("AWS_MEDIA_ACCESS=private", "export AWS_MEDIA_ACCESS=private", "differently"),
     ],

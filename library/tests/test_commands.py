@@ -97,7 +97,9 @@ def test_a_malformed_bucket_name_is_named_before_anything_is_asked(
     settings: Any, tmp_path: Path, static: str, media: str
 ) -> None:
     """Else S3 would say "Access Denied" or less."""
-    rule = "has 'M', '_', 'B'; only" if static == "My_Bucket" else "ends with '--x-s3', which AWS reserves"
+    rule = (
+        "contains 'M', '_', 'B'; only" if static == "My_Bucket" else "ends with '--x-s3', which AWS reserves"
+    )
     with FaultProxy("http://127.0.0.1:9") as proxy:
         s3_settings(
             settings,

@@ -722,7 +722,7 @@ def test_a_certificate_that_only_collectstatic_rejects(
         == f"the certificate of {address} is rejected, because it is the self-signed certificate of an authority"
     )
     assert line.fix.startswith(
-        "make an authority that signs a certificate for the server, as mkcert does, and name the"
+        "create an authority and let it sign a certificate for the server, as mkcert does, and name"
     )
     assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 
