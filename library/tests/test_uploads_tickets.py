@@ -77,6 +77,19 @@ def keys(site: SiteOnS3) -> list[str]:
     return objects + [f"parts of {each['Key']}" for each in parts]
 
 
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("words", [(), ("--clean",)])
+def test_without_its_table_the_command_names_migrate(words: tuple[str, ...]) -> None:
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE s3kit_uploads_ticket RENAME TO elsewhere")
+        with pytest.raises(
+            CommandError, match=r"\(.*s3kit_uploads_ticket.*\): check .* run `manage.py migrate`\.$"
+        ):
+            run(*words)
+        transaction.set_rollback(True)
+
+
 def age(hours: float = 72, **which: Any) -> None:
     then = timezone.now() - timedelta(hours=hours)
     Ticket.objects.filter(**which).update(expires_at=then)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, ProgrammingError
 
 from s3kit import progress
 from s3kit.errors import printable
@@ -65,6 +66,17 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """List uploads, end some, or delete what is left over."""
     if not apps.is_installed("s3kit.uploads"):
         raise CommandError('This site has no direct uploads: add "s3kit.uploads" to INSTALLED_APPS.')
+    try:
+        _run(command, options)
+    except (OperationalError, ProgrammingError) as error:  # PostgreSQL raises the second for a missing table
+        reason = printable(" ".join(str(error).split()))
+        raise CommandError(
+            f"Can't read the direct uploads from the database ({reason}): check that the database is running, and"
+            " run `manage.py migrate`."
+        ) from error
+
+
+def _run(command: BaseCommand, options: dict[str, Any]) -> None:
     from s3kit.uploads import leftovers
 
     chosen = bool(options["user"] or options["state"])
