@@ -710,7 +710,7 @@ def domains(static: str = "", uploads: str = "", **more: Any) -> dict[str, Any]:
         ({"media": {"expected_bucket_owner": "1" * 12}}, "in several accounts"),
         (domains(CDN, CDN, location="static/", access="public-policy"), "both have the location 'static/'"),
         ({"static": {"bucket_name": ""}}, "has no bucket"),
-        ({"static": {"bucket_name": "Acme"}}, "lower case"),
+        ({"static": {"bucket_name": "Acme"}}, "lowercase"),
     ],
 )
 @pytest.mark.usefixtures("nobody")
