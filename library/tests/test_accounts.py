@@ -14,7 +14,7 @@ from s3kit.buckets import policies
 from s3kit.deployment import Deployment
 from s3kit.doctor import ground
 from s3kit.doctor.report import diagnose
-from s3kit.doctor.shared import Answer
+from s3kit.doctor.shared import Response
 from tests.deployments import ACCESS, deployment
 from tests.fake_aws import ACCOUNT, OTHER, FakeAWS
 from tests.fault_proxy import Fault, FaultProxy
@@ -149,7 +149,7 @@ def test_doctor_compares_the_owner_with_the_credentials(
     s3_settings(settings)
     aws.owners = MINE | {"acme-media": owner}
     # What visitors' requests get, which need a network.
-    listing = Answer(200, {"date": ""}, b"<ListBucketResult/>")
+    listing = Response(200, {"date": ""}, b"<ListBucketResult/>")
     monkeypatch.setattr(ground, "fetch", lambda *_arguments, **_more: listing)
     lines = {line.probe: line for line in diagnose(Deployment.load(), "deploy").lines}
     assert lines["static bucket"].text.endswith(f"and belongs to account {ACCOUNT}")
@@ -166,7 +166,7 @@ def test_doctor_does_not_say_that_all_is_well_without_sts(
 ) -> None:
     s3_settings(settings)
     aws.owners, aws.has_sts = dict(MINE), False
-    listing = Answer(200, {"date": ""}, b"<ListBucketResult/>")
+    listing = Response(200, {"date": ""}, b"<ListBucketResult/>")
     monkeypatch.setattr(ground, "fetch", lambda *_arguments, **_more: listing)
     lines = {line.probe: line for line in diagnose(Deployment.load(), "deploy").lines}
     assert lines["bucket owner"].status == "not ok"

@@ -564,7 +564,7 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
     assert text.splitlines()[-2:] == [
         f"{site.static_bucket}: these credentials lack s3:PutBucketPolicy: attach the policy that"
         " `manage.py s3 policy --role setup` prints.",
-        f"Done before: {site.static_bucket}: lifecycle set; {site.static_bucket}: cors set;"
+        f"Done before the error: {site.static_bucket}: lifecycle set; {site.static_bucket}: cors set;"
         f" {site.static_bucket}: public access block allows a public policy.",
     ]
     site.root.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"a")

@@ -132,7 +132,7 @@ def test_a_bundle_without_a_certificate_is_named(
     monkeypatch.setenv("AWS_CA_BUNDLE", str(site / "sources" / "a.txt"))
     clients.forget()
     s3_settings(settings, AWS_S3_ENDPOINT_URL="https://localhost:9")
-    assert f"AWS_CA_BUNDLE is {site / 'sources' / 'a.txt'}, which holds no certificate" in said(
+    assert f"AWS_CA_BUNDLE is {site / 'sources' / 'a.txt'}, which contains no certificate" in said(
         COMMANDS["collectstatic"]
     )
 

@@ -198,7 +198,7 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             60,
         )
     with pytest.raises(
-        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: there is no such option"
+        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: the library has no such option"
     ):
         MediaStorage(bucket_nam="second")
 
@@ -220,8 +220,8 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
         ({"location": "/media"}, "is not a valid prefix"),
         ({"location": "media/../static"}, "is not a valid prefix"),
         ({"location": "/"}, "is not a valid prefix"),
-        ({"location": "pending/mine"}, "unchecked uploads"),
-        ({"location": "a*"}, "policy"),
+        ({"location": "pending/mine"}, "reserved for unchecked direct uploads"),
+        ({"location": "a*"}, "special meaning in policies"),
     ],
 )
 def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any], message: str) -> None:

@@ -157,7 +157,7 @@ def test_static_files_need_a_policy_or_a_domain(serve: Serve, store: LocalServer
     static = location("staticfiles", "static", bucket=bucket_name)
     fails(
         at(odd.seen_by(store), static),
-        "nobody can read static files: set custom_domain to a host that serves them",
+        "which make static files public: set custom_domain to a host that serves them",
     )
     applied(at(odd.seen_by(store), but(static, custom_domain="static.example.com")))
 
@@ -166,7 +166,7 @@ def test_versions_that_are_asked_for_are_needed(serve: Serve, store: LocalServer
     odd = serve(Dialect())
     odd.faults.append(Fault("", r"\?versioning", status=501, code="NotImplemented"))
     fails(
-        at(odd.seen_by(store), location(bucket=bucket_name, versioning=True)), "does not support versions, "
+        at(odd.seen_by(store), location(bucket=bucket_name, versioning=True)), "does not support versioning: "
     )
 
 

@@ -694,7 +694,7 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
         (
             'Generic S3 error\nDebug: ... "Connection refused" ...',
-            "b: S3 does not answer (Connection refused): check the network, HTTPS_PROXY, and the endpoint_url.",
+            "b: S3 is not responding (Connection refused): check the network, HTTPS_PROXY, and the endpoint_url.",
         ),
     ],
 )
@@ -734,7 +734,7 @@ def test_the_text() -> None:
     verbose = show.as_text([found], width=100, verbose=True)
     assert "\n  = bucket               is in eu-central-1\n" in verbose
     assert "\n  = encryption           S3 encrypts objects with its own keys\n" in verbose
-    assert "as wanted" not in verbose
+    assert "up to date" not in verbose
 
 
 def test_a_title_has_the_color_of_what_is_to_be_done() -> None:

@@ -185,7 +185,7 @@ def test_without_uv_and_pip_the_error_says_what_to_install(
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
     for name in ("executable", "_base_executable"):
         monkeypatch.setattr(sys, name, "/bin/false")
-    with pytest.raises(LocalServerError, match=r"neither uv nor pip was found\. Install uv\.$"):
+    with pytest.raises(LocalServerError, match=r"without uv or pip: install uv\.$"):
         packages()
     assert not list((tmp_path / "cache").iterdir())
 
@@ -262,7 +262,7 @@ def test_every_command_uses_it_and_no_key_of_the_shell_gets_there(tmp_path: Path
 def test_without_it_a_command_says_so_in_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
     with started(*words, TEST_FOLDER=str(tmp_path)) as command:
         assert command.ended() == 1
-    assert "The local S3 server is not running: start it with `make run`, or" in command.output
+    assert "The local S3 server is not running: start it with `make run` or" in command.output
     assert "Traceback" not in command.output
 
 
@@ -294,7 +294,7 @@ def test_the_setup_can_be_rehearsed_on_an_empty_server(tmp_path: Path) -> None:
         for words in (["collectstatic", "--no-input"], ["s3", "doctor", "--local"]):
             assert "manage.py s3 apply --local" in manage(tmp_path, *words, expect=1)
         assert "read back" in manage(tmp_path, "s3", "apply", "--local", "--no-input")
-        assert "everything is as wanted" in manage(tmp_path, "s3", "plan", "--local")
+        assert "everything is up to date" in manage(tmp_path, "s3", "plan", "--local")
         assert "uploaded" in manage(tmp_path, "collectstatic", "--no-input")
         assert "not ok" not in manage(tmp_path, "s3", "doctor", "--local")
         assert anonymous(f"{endpoint}/{STATIC}/static/staticfiles.json").status == 200
@@ -396,5 +396,5 @@ def test_the_sites_own_port_taken_ends_it_all(tmp_path: Path) -> None:
         words = ["s3", "run", "--port", taken.getsockname()[1], "--s3-port", 0]
         with started(*words, TEST_FOLDER=str(tmp_path)) as run:
             assert run.ended() == 1
-    assert "is taken" in run.output
+    assert "is in use" in run.output
     assert "Traceback" not in run.output

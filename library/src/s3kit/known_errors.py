@@ -192,7 +192,7 @@ NO_ANSWER = Known(
     "The machine can't reach S3: no network, a proxy or firewall, a VPC without an endpoint, or a typo in"
     " `AWS_S3_ENDPOINT_URL` or the region.",
     "check the network, HTTPS_PROXY, and the endpoint_url",
-    "S3 does not answer{where} ({reason})",
+    "S3 is not responding{where} ({reason})",
 )
 
 # What botocore raises, by the names of its exceptions.

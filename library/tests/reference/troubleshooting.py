@@ -98,20 +98,20 @@ BROWSER = (
     ),
     Entry(
         "An upload is stuck, or never starts",
-        "`Your browser can't reach the file store. Without it, the limit is …`",
+        "`Your browser can't reach the file storage. Without it, the limit is …`",
         "The browser can't send files to the bucket: its CORS rules lack the site's origin, the Content-Security-Policy"
         " lacks the bucket in `connect-src`, or a proxy or ad blocker is in between.",
         "Look at the browser's console. Then look at the lines `direct put` and `direct cors` of `manage.py s3 doctor`."
         " `manage.py s3 tickets` lists uploads that have not ended.",
-        "Your browser can't reach the file store.",
+        "Your browser can't reach the file storage.",
     ),
     Entry(
         "S3 rejects a direct upload",
-        "`The file store rejected this file. Please try again.`",
+        "`The file storage rejected this file. Please try again.`",
         "The file changed after the user chose it, or a proxy changed the request. S3's own codes are"
         " `SignatureDoesNotMatch` and `PreconditionFailed`.",
         "Choose the file again. The doctor's lines are `direct put` and `direct parts`.",
-        "The file store rejected this file. Please try again.",
+        "The file storage rejected this file. Please try again.",
     ),
     Entry(
         "CloudFront says MissingKey",
@@ -151,10 +151,10 @@ SERVER = (
     ),
     Entry(
         "S3 hangs, and uploads fail quickly",
-        "`NotAnsweringError: S3 does not answer: 3 uploads of this process are waiting for it already`",
+        "`NotAnsweringError: S3 is not responding: 3 uploads of this process are already waiting for it`",
         "S3 or the network is slow. A process lets at most three uploads wait, so that pages stay fast.",
         "Nothing, if it passes. Otherwise check the network: the doctor's line is `endpoint`.",
-        "S3 does not answer:",
+        "S3 is not responding:",
     ),
 )
 

@@ -219,7 +219,7 @@ def in_words(statement: Mapping[str, Any]) -> str:
     if isinstance(who, Mapping):
         who = ", ".join(name for names in who.values() for name in _listed(names))
     who = "everyone" if who == "*" else who
-    everybody_but = "everyone but " if "NotPrincipal" in statement else ""
+    except_for = "everyone but " if "NotPrincipal" in statement else ""
     what = ", ".join(_listed(statement.get("Action") or f"all but {statement.get('NotAction')}"))
     where = _listed(statement.get("Resource") or f"all but {statement.get('NotResource')}")
     where = [text.rpartition(":")[2] for text in where]
@@ -227,7 +227,7 @@ def in_words(statement: Mapping[str, Any]) -> str:
     sid = f"{statement['Sid']}: " if statement.get("Sid") else ""
     verb = "allow" if statement.get("Effect") == "Allow" else "deny"
     # Split and join, because other people's texts may contain line breaks.
-    return " ".join(f"{sid}{verb} {everybody_but}{who} {what} on {', '.join(where)}{condition}".split())
+    return " ".join(f"{sid}{verb} {except_for}{who} {what} on {', '.join(where)}{condition}".split())
 
 
 def _condition_in_words(condition: Any) -> str:

@@ -57,7 +57,7 @@ NEW: Mapping[str, Any] = {
 }
 
 # "The meaning of public", S3 User Guide, "Blocking public access to your Amazon S3 storage".
-_EVERYBODY = ("/global/AllUsers", "/global/AuthenticatedUsers")
+_PUBLIC_GROUPS = ("/global/AllUsers", "/global/AuthenticatedUsers")
 
 
 class BucketError(Exception):
@@ -456,7 +456,7 @@ def is_log_delivery(grant: Mapping[str, Any]) -> bool:
 
 def is_public_grant(grant: Mapping[str, Any]) -> bool:
     """Return whether an ACL's grant is to everyone, or to everyone with an AWS account."""
-    return str(grant["Grantee"].get("URI", "")).endswith(_EVERYBODY)
+    return str(grant["Grantee"].get("URI", "")).endswith(_PUBLIC_GROUPS)
 
 
 # The order of writing: what opens a bucket comes last. `s3kit.buckets.apply.steps` orders the last four.

@@ -14,9 +14,9 @@ from s3kit.deployment import PENDING_PREFIX, Bucket
 from s3kit.doctor.shared import (
     APPLY,
     LATER,
-    Answer,
     Line,
     Probed,
+    Response,
     cant_tell,
     code_of,
     failure,
@@ -68,14 +68,14 @@ def _sent(probed: Probed, bucket: Bucket, key: str) -> Iterator[Line]:
     """Send a file exactly as signed, and in other ways."""
     probe, other = "direct put", f"{key}.other"
     url, headers = Pending(bucket.target, bucket.name, key).signed_put(TYPE, len(BODY))
-    answer = fetch(url, "PUT", headers, BODY)
-    if answer.code == "AccessDenied":
+    response = fetch(url, "PUT", headers, BODY)
+    if response.code == "AccessDenied":
         resource = bucket.arn(f"{PENDING_PREFIX}*")
         fix = f"allow s3:PutObject on {resource}: see `manage.py s3 policy --role web`"
         yield not_ok(probe, "S3 denies a browser's upload: s3:PutObject is not allowed", fix)
         return
-    if answer.status >= 300:
-        text = f"S3 rejects a browser's upload: {answer}; pages use the plain form instead"
+    if response.status >= 300:
+        text = f"S3 rejects a browser's upload: {response}; pages use the plain form instead"
         fix = f"use a server that accepts a PUT with a signed size and type, as S3 does, or {_off(bucket)}"
         yield not_ok(probe, text, fix)
         return
@@ -107,26 +107,26 @@ def _read(probed: Probed, bucket: Bucket, key: str) -> Line:
     return ok(probe, "the site sees the upload, with its size and type")
 
 
-def _limits(attempts: Mapping[str, Callable[[], Answer]]) -> Line:
+def _limits(attempts: Mapping[str, Callable[[], Response]]) -> Line:
     """Send requests that differ from what was signed."""
     probe = "direct limits"
-    answers = {what: send() for what, send in attempts.items()}
-    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
+    responses = {what: send() for what, send in attempts.items()}
+    if accepted := [what for what, response in responses.items() if response.status < 300]:
         text = f"a browser can send what the site has not signed: {', '.join(accepted)}"
         return not_ok(probe, text, STRICT)
-    for what, answer in answers.items():
-        if answer.status >= 500:
-            return cant_tell(probe, f"S3 answers {answer} to {what} than the site has signed", LATER)
-    return ok(probe, f"S3 rejects {', '.join(answers)}")
+    for what, response in responses.items():
+        if response.status >= 500:
+            return cant_tell(probe, f"S3 answers {response} to {what} than the site has signed", LATER)
+    return ok(probe, f"S3 rejects {', '.join(responses)}")
 
 
 def _closed(bucket: Bucket, key: str) -> Line:
-    probe, answer = "direct closed", fetch(clients.object_url(bucket.target, bucket.name, key))
-    if answer.status < 300:
-        text = f"anyone can read unchecked uploads: {PENDING_PREFIX}* answers {answer}"
+    probe, response = "direct closed", fetch(clients.object_url(bucket.target, bucket.name, key))
+    if response.status < 300:
+        text = f"anyone can read unchecked uploads: {PENDING_PREFIX}* answers {response}"
         return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes grants that others made")
-    if not answer.is_denial:
-        return cant_tell(probe, f"without a signature, S3 answers {answer}", LATER)
+    if not response.is_denial:
+        return cant_tell(probe, f"without a signature, S3 answers {response}", LATER)
     return ok(probe, "visitors can't read unchecked uploads")
 
 
@@ -144,8 +144,8 @@ def _cors(probed: Probed, bucket: Bucket, key: str) -> Line:
             "Access-Control-Request-Method": "PUT",
             "Access-Control-Request-Headers": headers,
         }
-        answer = fetch(url, "OPTIONS", asking)
-        if answer.status >= 300 or answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
+        response = fetch(url, "OPTIONS", asking)
+        if response.status >= 300 or response.headers.get("access-control-allow-origin") not in {origin, "*"}:
             text = f"pages of {origin} can't upload directly to S3: CORS does not allow PUT with {headers}"
             return not_ok(probe, text, f"set AWS_SITE_ORIGINS, then {APPLY}")
     return ok(probe, f"pages of {', '.join(origins)} may upload directly")
@@ -217,7 +217,7 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
     s3.put_object(**named, Key=f"{key}.source", Body=BODY, ContentType=TYPE)
     url, headers = Pending(bucket.target, bucket.name, f"{key}.unsigned").signed_put(TYPE, len(body))
     copy, other = {COPY: quote(f"/{bucket.name}/{key}.source")}, {OTHER: "public-read"}
-    answers = {
+    responses = {
         f"{COPY} on a part": fetch(pending.signed_part(2, len(body)), "PUT", copy, body),
         f"{OTHER} on a part": fetch(pending.signed_part(3, len(body)), "PUT", other, body),
         f"{COPY} on a PUT": fetch(url, "PUT", headers | copy, body),
@@ -233,15 +233,15 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
             f" unsigned {' and '.join(obeyed)}"
         )
         return not_ok(probe, text, fix)
-    if accepted := [what for what, answer in answers.items() if answer.status < 300]:
+    if accepted := [what for what, response in responses.items() if response.status < 300]:
         text = (
             "a browser can add headers that the site has not signed: the server accepts"
             f" {' and '.join(accepted)}"
         )
         return not_ok(probe, text, fix)
-    for what, answer in answers.items():
-        if answer.status >= 500:
-            return cant_tell(probe, f"S3 answers {answer} to an unsigned {what}", LATER)
+    for what, response in responses.items():
+        if response.status >= 500:
+            return cant_tell(probe, f"S3 answers {response} to an unsigned {what}", LATER)
     return ok(probe, "S3 rejects requests with an unsigned x-amz-* header")
 
 

@@ -22,7 +22,7 @@ from s3kit.doctor.shared import (
     NOT_S3,
     READ,
     Line,
-    NoAnswerError,
+    NoResponseError,
     Probed,
     cant_tell,
     code_of,
@@ -61,8 +61,8 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
     asked = time.time()
     try:
         with ThreadPoolExecutor(len(urls)) as pool:
-            answers = list(pool.map(partial(fetch, method="HEAD"), urls))
-    except NoAnswerError as error:
+            responses = list(pool.map(partial(fetch, method="HEAD"), urls))
+    except NoResponseError as error:
         if error.untrusted:
             fix = "set AWS_CA_BUNDLE to a file with the certificate of the CA that signed the server's"
         elif target.is_local:
@@ -74,7 +74,7 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
         return [not_ok("endpoint", f"{target.endpoint or urls[0]} does not respond: {error}", fix)]
     lines = [ok("endpoint", f"{target.endpoint or f'S3 in {target.region}'} responds")]
     try:
-        theirs = parsedate_to_datetime(answers[0].headers["date"]).timestamp()
+        theirs = parsedate_to_datetime(responses[0].headers["date"]).timestamp()
     except (KeyError, ValueError, OverflowError):
         return [*lines, cant_tell("clock", "the response has no date")]
     # A date is in whole seconds, and the response took some time: an error is a difference beyond both.
@@ -144,27 +144,27 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
     try:
         unsigned = fetch(clients.bucket_url(target, name), "HEAD")
         listing = {"list-type": "2", "max-keys": "0"}
-        answer = fetch(signed(target, clients.object_url(target, name, ""), parameters=listing))
-    except NoAnswerError as error:
+        response = fetch(signed(target, clients.object_url(target, name, ""), parameters=listing))
+    except NoResponseError as error:
         return [not_ok(probe, f"{name} does not respond: {error}", LATER)]
-    if unsigned.status == 404 or answer.code == "NoSuchBucket":
+    if unsigned.status == 404 or response.code == "NoSuchBucket":
         return [not_ok(probe, f"{name} does not exist", f"{APPLY}, or correct {setting}")]
-    if answer.code in BAD_KEYS:
+    if response.code in BAD_KEYS:
         probed.broken.add(target)
-        return [not_ok("credentials", f"S3 rejects them: {BAD_KEYS[answer.code]}", NEW_KEYS)]
-    if answer.status in {301, 307, 400}:
-        home = answer.headers.get("x-amz-bucket-region")
-        text = f"{name} is in {home or 'another region'}, not in {target.region} ({answer})"
+        return [not_ok("credentials", f"S3 rejects them: {BAD_KEYS[response.code]}", NEW_KEYS)]
+    if response.status in {301, 307, 400}:
+        home = response.headers.get("x-amz-bucket-region")
+        text = f"{name} is in {home or 'another region'}, not in {target.region} ({response})"
         fix = f"set AWS_S3_REGION_NAME={home}" if home else "set AWS_S3_REGION_NAME to the bucket's"
         return [not_ok(probe, text, f"{fix}, or correct {setting}")]
-    if answer.status >= 500:
-        return [not_ok(probe, f"{name} answers {answer}", LATER)]
-    if answer.status not in {200, 401, 403} or (
-        answer.status == 200 and b"ListBucketResult" not in answer.body
+    if response.status >= 500:
+        return [not_ok(probe, f"{name} answers {response}", LATER)]
+    if response.status not in {200, 401, 403} or (
+        response.status == 200 and b"ListBucketResult" not in response.body
     ):
-        return [not_ok(probe, f"the server of {name} is not S3: {answer} instead of a listing", NOT_S3)]
+        return [not_ok(probe, f"the server of {name} is not S3: {response} instead of a listing", NOT_S3)]
     lines, whose = list[Line](), ""
-    if target.owner and answer.status == 200:
+    if target.owner and response.status == 200:
         try:
             probed.s3(target).list_objects_v2(**names(target, name), MaxKeys=1)
         except ClientError as error:
@@ -243,7 +243,7 @@ def domain(probed: Probed, location: Location) -> list[Line]:
         return [ok(probe, "not set: files come from the bucket's own address")]
     try:
         fetch(f"https://{location.custom_domain}/{probed.key(location)}", "HEAD")
-    except NoAnswerError as error:
+    except NoResponseError as error:
         probed.dead_domains.add(location.alias)
         setting = option("custom_domain", location)
         fix = f"point its DNS at the distribution, with a certificate for it, or correct {setting}"

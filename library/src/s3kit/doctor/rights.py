@@ -22,12 +22,12 @@ from s3kit.doctor.shared import (
 def listing(probed: Probed, _site: None) -> list[Line]:
     """Probe whether a visitor can list a bucket, and so the names of all uploads."""
     for bucket in probed.reachable:
-        answer = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
-        if answer.status < 300:
+        response = fetch(f"{clients.bucket_url(bucket.target, bucket.name)}?list-type=2&max-keys=1")
+        if response.status < 300:
             fix = f"{APPLY}; `--replace-conflicting` removes grants that others made"
             return [not_ok("listing", f"anyone can list {bucket.name}", fix)]
-        if not answer.is_denial and answer.status != 404:
-            return [cant_tell("listing", f"{bucket.name} answers {answer}", LATER)]
+        if not response.is_denial and response.status != 404:
+            return [cant_tell("listing", f"{bucket.name} answers {response}", LATER)]
     return [ok("listing", "visitors can't list the buckets")]
 
 

@@ -205,7 +205,7 @@ def failure(error: Exception, action: str, arn: str, role: Role, owner: str | No
 def _unexpected(error: Exception) -> tuple[str, str]:
     """Return the meaning of an error that isn't a response of S3's, and the fix."""
     match error:
-        case NoAnswerError():
+        case NoResponseError():
             return f"no response: {error}", LATER
         case BotoCoreError():
             return one_line(error), LATER
@@ -229,7 +229,7 @@ def one_line(error: object) -> str:
     return " ".join(text.split()).rstrip(".")[:200]
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """A response to a visitor, with header names in lower case, and at most BODY bytes of the body."""
 
     status: int
@@ -251,7 +251,7 @@ class Answer(NamedTuple):
         return f"{self.status} {self.code}".rstrip()
 
 
-class NoAnswerError(Exception):
+class NoResponseError(Exception):
     """There was no response; the text is the reason, without the URL, which may be signed."""
 
     def __init__(self, error: Exception) -> None:
@@ -302,17 +302,17 @@ def fetch(
     body: bytes | None = None,
     *,
     again: bool = True,
-) -> Answer:
+) -> Response:
     """Send a request as a visitor's browser does, twice (`again`) if the connection is cut.
 
-    Uses the environment's proxies, except for loopback addresses. Raises NoAnswerError if there is no response.
+    Uses the environment's proxies, except for loopback addresses. Raises NoResponseError if there is no response.
     """
     bundle = clients.ca_bundle(Target(""))
     try:
         opener = _opener(bundle, proxies=urlsplit(url).hostname not in LOOPBACK)
     except OSError as error:
         unreadable = ssl.SSLCertVerificationError(f"AWS_CA_BUNDLE={bundle} can't be read: {error}")
-        raise NoAnswerError(unreadable) from None
+        raise NoResponseError(unreadable) from None
     request = urllib.request.Request(url, body, dict(headers or {}), method=method)  # noqa: S310 -- http(s) only
     try:
         try:
@@ -323,9 +323,9 @@ def fetch(
             content = got.read(BODY)
             if len(content) < BODY and method != "HEAD" and got.length:  # read() doesn't raise for it
                 raise http.client.IncompleteRead(content, got.length)
-            return Answer(got.status, {name.lower(): value for name, value in got.headers.items()}, content)
+            return Response(got.status, {name.lower(): value for name, value in got.headers.items()}, content)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        failed = NoAnswerError(error)
+        failed = NoResponseError(error)
         if not (again and failed.was_cut):
             raise failed from None
     return fetch(url, method, headers, body, again=False)
@@ -346,13 +346,13 @@ def over_plain_http(probe: str, target: Target, url: str) -> Line:
         text = "the endpoint is plain http: anyone on the network path can read everything"
         return not_ok(probe, text, "set AWS_S3_ENDPOINT_URL to an https address")
     try:
-        answer = fetch(signed(target, url))
-        if answer.status != 200:
-            return cant_tell(probe, f"a signed link already fails over https: {answer}")
-        answer = fetch(signed(target, f"http://{rest}"))
-    except NoAnswerError:
+        response = fetch(signed(target, url))
+        if response.status != 200:
+            return cant_tell(probe, f"a signed link already fails over https: {response}")
+        response = fetch(signed(target, f"http://{rest}"))
+    except NoResponseError:
         return ok(probe, "plain http gets no response")
-    if answer.status < 300:
+    if response.status < 300:
         text = "plain http works: anyone on the network path can read files and signed links"
         return not_ok(probe, text, APPLY)
-    return ok(probe, f"plain http is rejected ({answer.status})")
+    return ok(probe, f"plain http is rejected ({response.status})")

@@ -19,9 +19,9 @@ from s3kit.doctor.shared import (
     APPLY,
     COLLECT,
     LATER,
-    Answer,
     Line,
     Probed,
+    Response,
     cant_tell,
     code_of,
     failure,
@@ -51,7 +51,7 @@ class Seen:
 
     name: str
     hashed: bool
-    answer: Answer
+    response: Response
 
 
 def static_files(probed: Probed, location: Location) -> Iterator[Line]:
@@ -222,16 +222,16 @@ def _url(address: str, name: str) -> str:
 def _headers(address: str, sample: dict[str, bool], *, compress: bool) -> Iterator[Line]:
     """Probe what visitors get: the content, Content-Type, Cache-Control, and Content-Encoding."""
     files = _look(address, sample)
-    denied = [f"{file.name}: {file.answer}" for file in files if file.answer.status != 200]
+    denied = [f"{file.name}: {file.response}" for file in files if file.response.status != 200]
     if denied:
         text = f"visitors can't read {len(denied)} of {len(files)} static files: {_some(denied)}"
-        gone = all(file.answer.status in {200, 404} for file in files)
+        gone = all(file.response.status in {200, 404} for file in files)
         yield not_ok("static visitors", text, COLLECT if gone else f"{APPLY}; see `account block` too")
         if len(denied) == len(files):
             return
     else:
         yield ok("static visitors", f"anyone can read them ({len(files)} files, one of each kind)")
-    got = [file for file in files if file.answer.status == 200]
+    got = [file for file in files if file.response.status == 200]
 
     def compared(probe: str, header: str, wrong: list[str], good: str) -> Line:
         if not wrong:
@@ -241,15 +241,15 @@ def _headers(address: str, sample: dict[str, bool], *, compress: bool) -> Iterat
         return not_ok(probe, text, fix)
 
     types = [
-        f"{file.name} has {file.answer.headers.get('content-type', 'none')}"
+        f"{file.name} has {file.response.headers.get('content-type', 'none')}"
         for file in got
-        if file.answer.headers.get("content-type") != publish.content_type(file.name)
+        if file.response.headers.get("content-type") != publish.content_type(file.name)
     ]
     yield compared("static types", "Content-Type", types, "correct for each kind of file")
     caches = [
-        f"{file.name} has {file.answer.headers.get('cache-control', 'none')}"
+        f"{file.name} has {file.response.headers.get('cache-control', 'none')}"
         for file in got
-        if file.answer.headers.get("cache-control") != (publish.IMMUTABLE if file.hashed else publish.SHORT)
+        if file.response.headers.get("cache-control") != (publish.IMMUTABLE if file.hashed else publish.SHORT)
     ]
     yield compared("static cache", "Cache-Control", caches, "a year for hashed names, minutes for plain ones")
     encodings = [
@@ -261,25 +261,25 @@ def _headers(address: str, sample: dict[str, bool], *, compress: bool) -> Iterat
 def _wrong_encoding(file: Seen, *, compress: bool) -> str:
     """Return the problem with the encoding, or ""."""
     wish = publish.Headers.of(file.name, "", compress=compress).encoding
-    encoding = file.answer.headers.get("content-encoding", "")
-    packed = file.answer.body.startswith(b"\x1f\x8b")
+    encoding = file.response.headers.get("content-encoding", "")
+    packed = file.response.body.startswith(b"\x1f\x8b")
     if encoding == "gzip" and not packed:
         return "says gzip but isn't"
     if not encoding and packed and wish:
         return "is gzip but doesn't say so"
     text = publish.content_type(file.name).startswith("text/")
-    if not encoding and text and len(file.answer.body) > COMPRESSIBLE:
+    if not encoding and text and len(file.response.body) > COMPRESSIBLE:
         return "is not compressed"
     return "" if encoding in {"", "gzip", "br", "zstd"} else f"says {encoding}"
 
 
 def _bypass(location: Location, name: str) -> Line:
-    answer = fetch(clients.object_url(location.target, location.bucket, location.prefix + name))
-    if answer.status < 300:
+    response = fetch(clients.object_url(location.target, location.bucket, location.prefix + name))
+    if response.status < 300:
         text = "the bucket's own address is open, although only CloudFront may read it"
         return warning("static bypass", text, APPLY)
-    if not answer.is_denial:
-        return cant_tell("static bypass", f"the bucket's own address answers {answer}", LATER)
+    if not response.is_denial:
+        return cant_tell("static bypass", f"the bucket's own address answers {response}", LATER)
     return ok("static bypass", "only CloudFront reads the bucket")
 
 
@@ -292,12 +292,12 @@ def _cors(probed: Probed, location: Location, address: str, sample: list[str]) -
     usable = [name for name in sample if PurePosixPath(name).suffix in CROSS_ORIGIN] or sample
     url = _url(address, usable[0])
     for origin in origins:
-        answers = [fetch(url, headers={"Origin": origin})]
+        responses = [fetch(url, headers={"Origin": origin})]
         if not location.custom_domain:  # a distribution may not forward OPTIONS, which these files don't need
             asking = {"Origin": origin, "Access-Control-Request-Method": "GET"}
-            answers.append(fetch(url, "OPTIONS", asking))
-        for answer in answers:
-            if answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
+            responses.append(fetch(url, "OPTIONS", asking))
+        for response in responses:
+            if response.headers.get("access-control-allow-origin") not in {origin, "*"}:
                 text = f"fonts and modules can't load on {origin}: CORS does not allow it"
                 cdn = (
                     "; let the distribution forward Origin (CORS-S3Origin)" if location.custom_domain else ""

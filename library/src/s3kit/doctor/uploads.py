@@ -190,7 +190,9 @@ def _existing(probed: Probed, location: Location) -> Line:
     found = {key: fetch(clients.object_url(location.target, location.bucket, key), "HEAD") for key in some}
     is_open = not (location.is_private or location.through_cdn)
     wrong = [
-        key for key, answer in found.items() if (answer.status < 300) != is_open and answer.status != 404
+        key
+        for key, response in found.items()
+        if (response.status < 300) != is_open and response.status != 404
     ]
     if not wrong:
         return ok(probe, f"checked {len(some)} of {len(keys):,} uploads: access to each is as it should be")
@@ -234,13 +236,13 @@ def _private(urls: set[str]) -> Line:
     """Probe whether addresses deny visitors without a signature."""
     probe = "media visitors"
     for url in sorted(urls):
-        answer = fetch(url)
+        response = fetch(url)
         host = url.split("/")[2]
-        if answer.status < 300:
+        if response.status < 300:
             text = f"anyone can read uploads at {host}, which must be private"
             return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes grants that others made")
-        if not answer.is_denial:
-            return cant_tell(probe, f"{host} answers {answer}", LATER)
+        if not response.is_denial:
+            return cant_tell(probe, f"{host} answers {response}", LATER)
     return ok(probe, "visitors can't read uploads without a signature")
 
 
@@ -255,11 +257,11 @@ def _cors(probed: Probed, location: Location) -> Iterator[Line]:
         return
     url = probed.storage(location).signed_url(probed.name)
     for origin in origins:
-        answer = fetch(url, headers={"Origin": origin})
-        if answer.status >= 300:  # another line reports this
+        response = fetch(url, headers={"Origin": origin})
+        if response.status >= 300:  # another line reports this
             probed.not_probed.append("uploads as scripts read them")
             return
-        if answer.headers.get("access-control-allow-origin") not in {origin, "*"}:
+        if response.headers.get("access-control-allow-origin") not in {origin, "*"}:
             text = f"scripts on {origin} (image croppers, pdf.js) can't read uploads: CORS does not allow GET"
             yield warning(probe, text, cure)
             return
@@ -268,23 +270,23 @@ def _cors(probed: Probed, location: Location) -> Iterator[Line]:
 
 def _bypass(url: str) -> Line:
     """Probe whether uploads that are public through CloudFront are closed at the bucket's own address."""
-    answer = fetch(url)
-    if answer.status < 300:
+    response = fetch(url)
+    if response.status < 300:
         text = "the bucket's own address is open, although only CloudFront may read it"
         return warning("media bypass", text, APPLY)
-    if not answer.is_denial:
-        return cant_tell("media bypass", f"the bucket's own address answers {answer}", LATER)
+    if not response.is_denial:
+        return cant_tell("media bypass", f"the bucket's own address answers {response}", LATER)
     return ok("media bypass", "only CloudFront reads the bucket")
 
 
 def _open(probed: Probed, location: Location) -> Line:
-    answer = fetch(probed.storage(location).signed_url(probed.name))
-    if answer.status == 200 and answer.body == BODY:
+    response = fetch(probed.storage(location).signed_url(probed.name))
+    if response.status == 200 and response.body == BODY:
         return ok("media visitors", f"anyone can read an upload: access is {location.access!r}")
-    if answer.status == 200:
+    if response.status == 200:
         text = "visitors get other bytes than were stored"
         return not_ok("media visitors", text, "check the custom domain's origin")
-    text = f"visitors can't read uploads, although access is {location.access!r}: they get {answer}"
+    text = f"visitors can't read uploads, although access is {location.access!r}: they get {response}"
     return not_ok("media visitors", text, f"{APPLY}; see `account block` too")
 
 
@@ -293,14 +295,14 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> Iterat
     storage, now = probed.storage(location), int(time.time())
 
     def works() -> Line:
-        answer = fetch(storage.signed_url(probed.name))
-        if answer.status == 200 and answer.body == BODY:
+        response = fetch(storage.signed_url(probed.name))
+        if response.status == 200 and response.body == BODY:
             return ok("signed link", f"works, for up to {location.expire} seconds")
         if storage._cloudfront:
             fix = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
         else:
             fix = f"allow s3:GetObject on {location.arn()}"
-        return not_ok("signed link", f"does not work: {answer}", fix)
+        return not_ok("signed link", f"does not work: {response}", fix)
 
     def tampered() -> str:
         # Change the first character: changing the last one of a CloudFront signature may have no effect.
@@ -313,10 +315,10 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> Iterat
         return signed(location.target, own, age=7200)
 
     def rejected(probe: str, text: str, url: Callable[[], str]) -> Line:
-        answer = fetch(url())
-        if answer.is_denial or answer.status == 400:
+        response = fetch(url())
+        if response.is_denial or response.status == 400:
             return ok(probe, f"{text} is rejected")
-        return not_ok(probe, f"{text} answers {answer}", f"close the bucket to visitors: {APPLY}")
+        return not_ok(probe, f"{text} answers {response}", f"close the bucket to visitors: {APPLY}")
 
     yield from seen("signed link", works)
     if location.links == "cookies" and storage._cloudfront:
@@ -332,10 +334,10 @@ def _cookies(storage: Any, address: str) -> Line:
     """Probe whether CloudFront accepts the storage's cookies, and ignores queries that change headers."""
     probe = "signed cookies"
     cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in storage.signed_cookies().items())}
-    answer = fetch(address, headers=cookies)
-    if answer.status != 200 or answer.body != BODY:
+    response = fetch(address, headers=cookies)
+    if response.status != 200 or response.body != BODY:
         fix = "check cloudfront_key_id and cloudfront_key against the distribution's key group"
-        return not_ok(probe, f"do not work: {answer}", fix)
+        return not_ok(probe, f"do not work: {response}", fix)
     changed = fetch(f"{address}?response-content-type=text/html", headers=cookies)
     if changed.headers.get("content-type", "").startswith("text/html") and changed.status == 200:
         text = "visitors with cookies can turn an upload into a page: CloudFront forwards response-content-type to S3"

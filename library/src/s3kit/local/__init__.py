@@ -66,10 +66,10 @@ def is_locked(lock: Path) -> bool:
 
 @lru_cache(maxsize=4)
 def _key(file: Path, _changed: int) -> Key | None:
-    return kept_key(file)
+    return read_key(file)
 
 
-def kept_key(file: Path) -> Key | None:
+def read_key(file: Path) -> Key | None:
     """Return the key in an AWS shared credentials file, or None if there is none."""
     parser = configparser.ConfigParser(interpolation=None)
     try:

@@ -2,7 +2,7 @@
 
 from s3kit.buckets import apply, policies
 from s3kit.deployment import Deployment
-from s3kit.local import LocalServerNotRunningError, current, kept_key
+from s3kit.local import LocalServerNotRunningError, current, read_key
 from s3kit.local.server import LocalServer
 from s3kit.options import conf
 
@@ -29,7 +29,7 @@ def grant(server: LocalServer, deployment: Deployment) -> None:
 def running_server() -> LocalServer:
     """Return the running local server, with root's key; raise LocalServerNotRunningError if it isn't running."""
     endpoint, _ = current()
-    root = kept_key(conf.local_dir / "root")
+    root = read_key(conf.local_dir / "root")
     if root is None:
         raise LocalServerNotRunningError
     return LocalServer(endpoint, "us-east-1", conf.local_dir, root)

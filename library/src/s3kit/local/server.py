@@ -31,7 +31,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from s3kit.deployment import Key
-from s3kit.local import guard, kept_key
+from s3kit.local import guard, read_key
 from s3kit.local.environment import packages
 from s3kit.local.errors import LocalServerError
 
@@ -90,13 +90,13 @@ class LocalServer:
             iam.delete_user_policy(UserName=USER, PolicyName=name)
         for number, policy in enumerate(policies, 1):
             iam.put_user_policy(UserName=USER, PolicyName=f"site-{number}", PolicyDocument=json.dumps(policy))
-        if (key := kept_key(self.credentials)) and self._is_valid(key):
+        if (key := read_key(self.credentials)) and self._is_valid(key):
             return key
         for old in iam.list_access_keys(UserName=USER)["AccessKeyMetadata"]:
             iam.delete_access_key(UserName=USER, AccessKeyId=old["AccessKeyId"])
         made = iam.create_access_key(UserName=USER)["AccessKey"]
         key = Key(made["AccessKeyId"], made["SecretAccessKey"])
-        keep_key(self.credentials, key)
+        write_key(self.credentials, key)
         return key
 
     def _is_valid(self, key: Key) -> bool:
@@ -121,7 +121,7 @@ class LocalServer:
         os.set_inheritable(self.process.stdin.fileno(), True)
 
 
-def keep_key(file: Path, key: Key) -> None:
+def write_key(file: Path, key: Key) -> None:
     """Write a key to an AWS shared credentials file that only its owner can read."""
     new = file.with_suffix(".new")
     new.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def running(
                 if not left or not isinstance(error, LocalServerError):
                     raise
         try:
-            keep_key(data / "root", root)
+            write_key(data / "root", root)
             (data / "endpoint").write_text(f"http://{HOST}:{taken}\n", "ascii")
             yield LocalServer(f"http://{HOST}:{taken}", region, data, root, process)
         finally:
