@@ -109,14 +109,14 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
             # A line for each step, and what to do next at the end.
             assert re.findall(r"^(\d)/4 \S", demo.output, re.MULTILINE) == ["1", "2", "3", "4"]
             following = demo.output.rpartition("4/4")[2]
-            assert f"\nLook at it  {address}\n" in following
+            assert f"\nOpen it     {address}\n" in following
             assert re.search(r"^Stop it +Ctrl-C;", following, re.MULTILINE)
             assert re.search(r"^Your own +\.uv/bin/uvx cookiecutter \. ", following, re.MULTILINE)
-            login = re.search(r"log in there as demo, with the password (\S+), which is not", following)
+            login = re.search(r"^Log in +as demo, with the password (\S+), which is not", following, re.MULTILINE)
             assert bool(login) == (round_ == 1)
             password = login[1] if login else password
             assert demo.output.count(password) == (round_ == 1)
-            assert ("demo/my-site is there already" in demo.output) == (round_ == 2)
+            assert ("demo/my-site already exists." in demo.output) == (round_ == 2)
             # The doctor has the last word before the site starts.
             summary = re.search(r"^(?:\d+ can't tell, )?(\d+) ok\.$", demo.output, re.MULTILINE)
             assert summary
@@ -154,5 +154,5 @@ def test_demo_does_not_bake_what_a_run_in_place_has_left(template: Path, tmp_pat
     run("git", "init", "--quiet", cwd=clone)
     (clone / "{{cookiecutter.project_slug}}" / "db.sqlite3").write_bytes(b"")
     printed = run("make", "demo", cwd=clone, expect=2)
-    assert "The template's folder holds files that git ignores: git clean -fdX" in printed
+    assert "The template's folder contains files that git ignores. Remove them: git clean -fdX" in printed
     assert not (clone / "demo").exists()

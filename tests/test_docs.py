@@ -159,7 +159,7 @@ NOTICE = (
     "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
     "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
     "tests/test_rejections.py::test_good_answers_are_not_rejected",
-    "tests/test_rejections.py::test_a_language_that_is_none",
+    "tests/test_rejections.py::test_a_language_that_is_invalid",
     "tests/test_bake.py::test_the_baked_project_is_linted_and_formatted",
     "tests/test_style.py",
 )

@@ -53,7 +53,7 @@ def test_another_version_in_one_place_is_found(released: tuple[Path, str], name:
     root, tag = released
     file = root / name
     file.write_text(file.read_text("utf-8").replace(tag[1:], "9.9.9"), "utf-8")
-    assert check(root, tag) == f"{name} has version 9.9.9, and the tag is {tag}. Change one of them.\n"
+    assert check(root, tag) == f"{name} has version 9.9.9, but the tag is {tag}. Change one of them.\n"
 
 
 def test_the_changelog_must_be_ready(released: tuple[Path, str]) -> None:

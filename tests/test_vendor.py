@@ -140,7 +140,7 @@ def break_version(copy: Path) -> None:
     [
         (break_link, "vendor/src is missing. Clone the template with git, with core.symlinks enabled."),
         (break_builder, None),
-        (break_pyproject, "building the library's wheel failed: wheel.py doesn't know these keys"),
+        (break_pyproject, "building the library's wheel failed: wheel.py doesn't support these keys"),
         (break_version, "pyproject.toml requires another version than django_s3_kit-99-py3-none-any.whl"),
     ],
 )
