@@ -23,7 +23,7 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 SECTIONS = {
     "Start": [
         *("Quickstart <quickstart>", "first-app", "Move an existing site <adopt>"),
-        *("how-it-fits", "comparison", "not-for"),
+        *("how-it-fits", "comparison", "not-for", "한국어 <quickstart.ko>"),
     ],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
@@ -194,8 +194,10 @@ def draw(app: Sphinx, doctree: nodes.document, _page: str) -> None:
             image.replace_self(nodes.raw("", f'<div class="diagram">{text}</div>', format="html"))
 
 
-def narrow(_app: Sphinx, _page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
-    """Let browsers break long names in tables, so that all columns fit."""
+def narrow(_app: Sphinx, page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
+    """Let browsers break long names in tables, so that all columns fit, and tell them the page's language."""
+    if page.endswith(".ko"):
+        context["language"] = "ko"
     context["body"] = NAME.sub(lambda name: BREAK.sub(r"\1<wbr>", name[0]), context.get("body", ""))
 
 

@@ -1,4 +1,4 @@
-"""The site of docs/uploads-api.md: what its blocks of Python say, as a process of its own.
+"""The site in docs/uploads-api.md: runs the page's Python code in a separate process.
 
 python -m tests.api_site  prints its address, as tests.upload_site does.
 """

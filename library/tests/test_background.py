@@ -34,7 +34,7 @@ def in_thread(function: Any) -> Any:
         return pool.submit(function).result()
 
 
-# A site of its own, here and in other processes.
+# A separate site, in this process and in others.
 
 
 def here(_request: HttpRequest) -> HttpResponse:

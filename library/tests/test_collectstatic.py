@@ -45,7 +45,7 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
-# What a list of uploads says in the place of the kept copy of a manifest.
+# Stands for the copy of a manifest in a list of uploads.
 COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
@@ -445,7 +445,7 @@ def test_other_content_under_a_bundlers_name_stops_the_deploy(deploy: Deploy, *,
     deploy.write(**{script: b"export const a = 2;", "css/new.css": b"a {}"})
     outcome = deploy.run()
     assert outcome.code == 1
-    assert f"{script} is published with other content already" in outcome.err
+    assert f"{script} is already published with different content" in outcome.err
     assert deploy.manifest() == before
     assert deploy.fetch(script)[0] == (b"export const a = 1;" if remembered else b"another")
 
@@ -512,7 +512,7 @@ def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy)
     assert deploy.check_live(SOURCES) == 0
     hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
     assert len(hashed) == len(set(hashed)) == len(SOURCES)
-    # Both tried, or the above says nothing.
+    # Both deploys tried; otherwise the assertions above prove nothing.
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 

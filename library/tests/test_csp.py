@@ -349,7 +349,7 @@ def test_sources_are_added_to_what_a_policy_allows(
         ),
         (
             {"admin": ["a:"]},
-            "S3KIT_CSP_ADDITIONS['admin'] is ['a:']: set it to a dict of directives, as csp.INLINE.",
+            "S3KIT_CSP_ADDITIONS['admin'] is ['a:']: set it to a dict of directives, such as csp.INLINE.",
         ),
         (
             {"admin": {"scripts": "a:"}},

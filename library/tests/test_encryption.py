@@ -471,5 +471,5 @@ def test_rights_for_tags_are_asked_for_only_with_tags() -> None:
 def test_two_storages_of_a_bucket_agree_on_its_tags(settings: Any) -> None:
     media = {"bucket_name": "acme-static", "bucket_tags": {"Team": "web"}}
     s3_settings(settings, media=media, static={"bucket_tags": {"Team": "ops"}})
-    with pytest.raises(ImproperlyConfigured, match="give the tag 'Team' of the bucket .* different values"):
+    with pytest.raises(ImproperlyConfigured, match=r"give the tag 'Team' of the bucket .* different values"):
         Deployment.load()

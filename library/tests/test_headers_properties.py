@@ -112,7 +112,7 @@ def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int,
         shown = sent["ContentDisposition"].partition(";")[0]
         assert shown == ("inline" if kind in INLINE else "attachment")
         active = ACTIVE.search(sent["ContentType"].replace("openxmlformats", ""))
-        # Downloaded, neither is a document of its own.
+        # Browsers download these types, so they don't open them as documents.
         assert active is None or (shown == "attachment" and kind in {"svg", "json"})
         # A reader that is not ours finds a name of the same kind.
         message = Message()

@@ -30,8 +30,8 @@ def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def plain(mode: str = "RGB", size: tuple[int, int] = (64, 48), colour: Any = RED) -> Image.Image:
-    return Image.new(mode, size, colour)
+def plain(mode: str = "RGB", size: tuple[int, int] = (64, 48), color: Any = RED) -> Image.Image:
+    return Image.new(mode, size, color)
 
 
 def noise() -> Image.Image:
@@ -77,7 +77,7 @@ BAD = {
     "too many in a jpeg": (jpeg_header(10_001, 5_000), "photo.jpg", "too many pixels. The limit is 50 mega"),
     "as many as allowed": (png_header(5_000, 5_000), "photo.png", images.DAMAGED),
     "bomb, as Pillow warns": (png_header(12_000, 10_000), "photo.png", "too many pixels"),
-    "bomb, as Pillow refuses": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
+    "bomb, as Pillow rejects": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
     "no pixels": (png_header(100, 100), "photo.png", images.DAMAGED),
     "half a jpeg": (encoded(noise(), "JPEG")[:9000], "photo.jpg", images.DAMAGED),
     "half a png": (encoded(noise(), "PNG")[:20000], "photo.png", images.DAMAGED),
@@ -157,7 +157,7 @@ def png(width: int, height: int, before: bytes = b"", after: bytes = b"") -> byt
 
 def gif(blocks: bytes) -> bytes:
     """Return a GIF with these blocks before its picture."""
-    found = encoded(plain("L", colour=9), "GIF")
+    found = encoded(plain("L", color=9), "GIF")
     at = 13 + 3 * 2 ** ((found[10] & 7) + 1)
     return found[:at] + blocks + found[at:]
 
@@ -222,7 +222,7 @@ COSTLY: dict[str, tuple[Any, str]] = {
 @pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
 @pytest.mark.parametrize("case", COSTLY)
 def test_a_small_file_costs_little(case: str) -> None:
-    """A process of its own cleans the picture, so that its peak of memory is that of this picture."""
+    """Clean the picture in a separate process, so that its peak memory is that of this picture."""
     make, code = COSTLY[case]
     program = """if True:
         import resource, sys
@@ -339,7 +339,7 @@ def test_few_pictures_are_prepared_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_bytes_decide_the_format_and_not_what_the_browser_says(
     sent: str, kept: str, extension: str
 ) -> None:
-    options = {"save_all": True, "append_images": [plain(colour=BLUE)]} if sent == "MPO" else {}
+    options = {"save_all": True, "append_images": [plain(color=BLUE)]} if sent == "MPO" else {}
 
     made = clean(encoded(plain(), sent, **options), "Summer.html", content_type="text/html")
 
@@ -354,8 +354,8 @@ def test_the_bytes_decide_the_format_and_not_what_the_browser_says(
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_turned_upright(orientation: int, file_format: str) -> None:
     upright = plain(size=(96, 64))
-    for corner, colour in {(48, 0): GREEN, (0, 32): BLUE, (48, 32): WHITE}.items():
-        upright.paste(colour, (*corner, corner[0] + 48, corner[1] + 32))
+    for corner, color in {(48, 0): GREEN, (0, 32): BLUE, (48, 32): WHITE}.items():
+        upright.paste(color, (*corner, corner[0] + 48, corner[1] + 32))
     turn_back = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -407,7 +407,7 @@ def test_an_odd_exif_does_not_speak_against_the_picture() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "Camera"
-    # A colour map that is text: Pillow reads it, and fails to write it again.
+    # A color map that is text: Pillow reads it, but fails to write it.
     odd = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x40\x00\x02")
 
     kept = clean(encoded(plain(), "JPEG", exif=odd))
@@ -426,13 +426,13 @@ def test_the_colour_profile_is_kept(file_format: str) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_a_profile_of_another_kind_of_colour_is_dropped(mode: str) -> None:
-    kept = clean(encoded(plain(mode, colour=0), "JPEG", icc_profile=SRGB))
+    kept = clean(encoded(plain(mode, color=0), "JPEG", icc_profile=SRGB))
 
     assert "icc_profile" not in image_of(kept).info
 
 
 def test_print_colours_become_screen_colours() -> None:
-    kept = clean(encoded(plain("CMYK", colour=(0, 255, 255, 0)), "JPEG"))
+    kept = clean(encoded(plain("CMYK", color=(0, 255, 255, 0)), "JPEG"))
 
     image = image_of(kept)
     red, green, blue = image.getpixel((5, 5))
@@ -440,14 +440,14 @@ def test_print_colours_become_screen_colours() -> None:
 
 
 def test_sixteen_bits_of_grey_are_scaled() -> None:
-    kept = clean(encoded(plain("I;16", colour=0x8000), "PNG"))
+    kept = clean(encoded(plain("I;16", color=0x8000), "PNG"))
 
     assert image_of(kept).convert("L").getpixel((5, 5)) == 128
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparency_is_kept(mode: str) -> None:
-    image = plain("RGBA", colour=(*RED, 255))
+    image = plain("RGBA", color=(*RED, 255))
     image.paste((0, 0, 0, 0), (0, 0, 32, 48))
 
     kept = clean(encoded(image.convert(mode), "PNG"))
@@ -456,9 +456,9 @@ def test_transparency_is_kept(mode: str) -> None:
     assert [seen.getpixel((x, 20))[3] for x in (5, 60)] == [0, 255]
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("1", 1), ("P", 3), ("L", 200)])
-def test_few_colours_are_no_obstacle(mode: str, colour: int) -> None:
-    image = plain(mode, colour=colour)
+@pytest.mark.parametrize(("mode", "color"), [("1", 1), ("P", 3), ("L", 200)])
+def test_few_colours_are_no_obstacle(mode: str, color: int) -> None:
+    image = plain(mode, color=color)
 
     kept = clean(encoded(image, "PNG"))
 
@@ -468,7 +468,7 @@ def test_few_colours_are_no_obstacle(mode: str, colour: int) -> None:
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "AVIF"])
 def test_of_an_animation_the_first_frame_is_kept(file_format: str) -> None:
-    data = encoded(plain(), file_format, save_all=True, append_images=[plain(colour=BLUE)], duration=90)
+    data = encoded(plain(), file_format, save_all=True, append_images=[plain(color=BLUE)], duration=90)
 
     kept = clean(data)
 
@@ -479,7 +479,7 @@ def test_of_an_animation_the_first_frame_is_kept(file_format: str) -> None:
 
 @pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])
 def test_fine_patterns_become_grey_and_not_rough(mode: str) -> None:
-    stripes = plain(size=(64, 64), colour=(0, 0, 0))
+    stripes = plain(size=(64, 64), color=(0, 0, 0))
     for x in range(0, 64, 2):
         stripes.paste((255, 255, 255), (x, 0, x + 1, 64))
 

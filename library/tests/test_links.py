@@ -207,7 +207,7 @@ def test_links_to_the_site_need_its_urls(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.urls"
     (found,) = [each for each in run_checks(tags=["s3kit"]) if each.id == "s3kit.E020"]
     assert found.msg.endswith(
-        """STORAGES['editor']: add path("media/", include(links.patterns('editor'))) to the urlpatterns."""
+        """STORAGES['editor']: add path("media/", include(links.patterns('editor'))) to urlpatterns."""
     )
     with pytest.raises(ImproperlyConfigured, match=re.escape('include("s3kit.links.urls")')):
         links.lasting_url("a.jpg")

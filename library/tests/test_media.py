@@ -1,4 +1,4 @@
-"""The storage of uploads, by the requests it makes; what S3 says to them stands in test_media_strict.py."""
+"""The storage for uploads: the requests that it sends. For S3's responses, see test_media_strict.py."""
 
 import base64
 import io
@@ -71,7 +71,7 @@ def with_options(**options: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def session() -> Iterator[None]:
-    """Look for credentials anew, once for all tests here: a session takes a tenth of a second to make."""
+    """Create one session for all tests in this module, because that takes a tenth of a second."""
 
     clients.forget()
     yield
@@ -198,7 +198,8 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
             60,
         )
     with pytest.raises(
-        ImproperlyConfigured, match=r"the option .bucket_nam. is not supported: the library has no such option"
+        ImproperlyConfigured,
+        match=r"the option .bucket_nam. is not supported: the library has no such option",
     ):
         MediaStorage(bucket_nam="second")
 
@@ -703,7 +704,7 @@ def test_a_file_field_stores_within_its_length() -> None:
     assert stored(saved)["Body"].read() == b"x"
 
 
-# What a browser is told
+# Headers for browsers
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def page(_request: HttpRequest) -> HttpResponse:
 
 
 def note(request: HttpRequest) -> HttpResponse:
-    """Note that a script ran: each way of showing an SVG has a mark of its own."""
+    """Record that a script ran; each way to show an SVG has its own mark."""
     ran.append(request.GET["in"])
     answer = HttpResponse()
     answer["Access-Control-Allow-Origin"] = "*"

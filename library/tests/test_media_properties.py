@@ -136,7 +136,7 @@ def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> No
     assert key.startswith("media/")
     assert len(key.encode()) <= 1024
     assert not {".", ".."} & set(key.split("/"))
-    # The name that is stored in the database leads to the same key.
+    # The name in the database has the same key.
     relative = key.removeprefix("media/")
     assert not relative or STORAGE._normalize_name(clean_name(relative)) == key
 

@@ -1,6 +1,6 @@
-"""`manage.py s3 prune`: what nobody asks for any more goes, and nothing else, whoever deploys meanwhile.
+"""`manage.py s3 prune` deletes objects that no page uses any more, and nothing else, even during a deploy.
 
-Days pass by the proxy, which makes objects look older (`FaultProxy.aged`); S3 itself knows no other age.
+The proxy makes objects look older (`FaultProxy.aged`).
 """
 
 import io
@@ -411,7 +411,7 @@ def test_a_copy_that_somebody_deleted_is_missed(house: House) -> None:
     assert found["found"] == []
 
 
-def test_less_than_one_is_refused(house: House) -> None:
+def test_less_than_one_is_rejected(house: House) -> None:
     for arguments in (["--keep", "0"], ["--days", "0"], ["--days", "-1"], ["--keep", "x"]):
         with pytest.raises(CommandError, match="is not a number from 1 to 36500"):
             house.text(*arguments)
@@ -551,11 +551,11 @@ def test_one_by_one_a_refusal_is_named(house: House) -> None:
     assert "static/old.js" not in house.names()
 
 
-def test_what_is_refused_of_some_is_named_simulated(house: House) -> None:
-    """AWS says of each object of the list that it may not be deleted; MiniStack refuses the whole list."""
+def test_what_is_rejected_of_some_is_named_simulated(house: House) -> None:
+    """AWS reports an error for each object in the list; MiniStack rejects the whole list."""
     keys = unused(house)
-    refused = "<Error><Key>static/old.css</Key><Code>AccessDenied</Code><Message>No.</Message></Error>"
-    answer = f"<DeleteResult><Deleted><Key>static/old.js</Key></Deleted>{refused}</DeleteResult>"
+    rejected = "<Error><Key>static/old.css</Key><Code>AccessDenied</Code><Message>No.</Message></Error>"
+    answer = f"<DeleteResult><Deleted><Key>static/old.js</Key></Deleted>{rejected}</DeleteResult>"
     house.proxy.faults.append(Fault("POST", "delete", status=200, body=answer))
     text = house.fails("--delete")
     assert "1 object could not be removed:" in text

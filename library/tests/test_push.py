@@ -314,7 +314,7 @@ def test_a_conflict_that_does_not_end_is_told(moving: Any, monkeypatch: pytest.M
 
 
 def test_uploads_are_never_sent_without_the_condition(moving: Any) -> None:
-    """A server that does not know If-None-Match could overwrite what somebody has uploaded meanwhile."""
+    """A server without If-None-Match could overwrite a file that was uploaded in the meantime."""
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
     one.proxy.faults.append(Fault("PUT", header="if-none-match", status=501, code="NotImplemented"))

@@ -99,7 +99,7 @@ class Collected:
         ("a { b: url('x.png' fallback()) }", ["x.png"]),
         ("a { b: url(é.png) }", ["é.png"]),
         ("a {}\n/*# sourceMappingURL=x.css.map */\n", ["x.css.map"]),
-        ("a {} /*# sourceMappingURL=x.css.map */", []),  # as Django: on a line of its own
+        ("a {} /*# sourceMappingURL=x.css.map */", []),  # as in Django: only if it is alone on its line
     ],
 )
 def test_references_of_a_style_sheet(text: str, found: list[str]) -> None:
@@ -240,7 +240,7 @@ def test_the_time_grows_with_the_length_alone(piece: str) -> None:
         ("let t = `${`nested ${import('./a.js')}`} ./b.js`;", 'let t = `${`nested ${import("A")}`} ./b.js`;'),
         ("x()\n//# sourceMappingURL=x.js.map\n", "x()\n//# sourceMappingURL=A\n"),
         ("`\n//# sourceMappingURL=x.js.map\n`", None),
-        ("x() //# sourceMappingURL=x.js.map", None),  # as Django: on a line of its own
+        ("x() //# sourceMappingURL=x.js.map", None),  # as in Django: only if it is alone on its line
         ("import { html } from 'lit'; import x from '@org/x'; import('three');", None),
         ("export const line = 'import x from \"./not-there.js\";';", None),
         ("// import x from './x.js'\n/* import './x.js' */", None),
@@ -354,7 +354,7 @@ def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, se
         "b.js, line 1: import './z.js' refers to z.js, which does not exist.",
     ]
     packages = folder.parent / "site-packages"
-    folder.rename(packages)  # somebody else's
+    folder.rename(packages)  # a third-party package
     settings.STATICFILES_DIRS = [packages]
     get_finder.cache_clear()
     assert len(Collected().warnings) == 4

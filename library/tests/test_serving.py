@@ -69,7 +69,7 @@ def gunicorn(folder: Path, seconds: float) -> Iterator[int]:
 
 
 def answer(port: int, method: str = "GET", address: str = "/", **request: Any) -> tuple[int, bytes]:
-    """Return status and body of a request over a connection of its own."""
+    """Return the status and body of a request over a new connection."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request(method, address, **request)

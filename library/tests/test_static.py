@@ -57,11 +57,11 @@ def manifest(settings: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_target: object) -> None:
+    def reject(_target: object) -> None:
         raise AssertionError("a request to S3")
 
-    monkeypatch.setattr(clients, "command", refuse)
-    monkeypatch.setattr(clients, "web", refuse)
+    monkeypatch.setattr(clients, "command", reject)
+    monkeypatch.setattr(clients, "web", reject)
 
 
 @pytest.fixture

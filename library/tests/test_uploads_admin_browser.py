@@ -176,7 +176,7 @@ def test_rows_of_an_inline_that_are_added(site: Site, page: Page, lake: Path) ->
         still = {"name": f"{number}.png", "mimeType": "image/png", "buffer": photo((8 + number, 8), "PNG")}
         page.locator(f"#id_still_set-{number}-image").set_input_files(still)
         sent(page, f"{number}.png")
-    # The admin numbers the rows after it anew.
+    # The admin renumbers the rows after it.
     page.locator("#still_set-0 .inline-deletelink").click()
     expect(row(page, "0.png")).to_have_count(0)
     sent(page)

@@ -264,7 +264,7 @@ def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, br
     for name, data, says in (
         ("a.mov", MP4, "not accepted. Please choose one of .mp4, .webm."),
         ("a.mp4", bytes(10_001), "too large"),
-        ("a.mp4", b"no film", "not a film"),
+        ("a.mp4", b"no film", "not a video"),
     ):
         form = FilmForm({"title": "x"}, {"file": SimpleUploadedFile(name, data)})
         assert says in str(form.errors["file"])
@@ -340,7 +340,7 @@ def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -
         file = DirectFileField(types=["mp4"], max_bytes=10_000)
 
     token = finished(browser, Wider(), b"not checked")
-    assert "other rules" in str(FilmForm({"title": "x", "file": token}).errors["file"])
+    assert "rules have changed" in str(FilmForm({"title": "x", "file": token}).errors["file"])
     assert Wider({"title": "x", "file": token}).is_valid()
     ticket = Ticket.objects.get()
     for wrong in (str(ticket.id), ticket.id.hex, token[:-1], "x", f"{ticket.id.hex}:x"):
@@ -393,13 +393,13 @@ def test_rules_that_cannot_be_meant() -> None:
         ({"types": "mp4"}, "list extensions"),
         ({"types": [".mp4"]}, "without a dot"),
         ({"types": ["MP4"]}, "lower case"),
-        ({"name": "shop.film"}, "but not may_upload"),
+        ({"name": "shop.film"}, "but no may_upload"),
     ):
         with pytest.raises(ImproperlyConfigured, match=says):
             DirectFileField(**given)
     with pytest.raises(TypeError, match="Pass either kinds or types"):
         DirectFileField(kinds=[API], types=["txt"])
-    with pytest.raises(ImproperlyConfigured, match="use a function at the top of a module"):
+    with pytest.raises(ImproperlyConfigured, match="use a function at the top level of a module"):
         Kind(check=lambda file: file).packed()
 
 

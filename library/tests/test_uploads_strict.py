@@ -223,7 +223,7 @@ def test_a_link_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPa
 def test_a_link_makes_one_version_as_on_aws(
     s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a versioned bucket, whoever has a link could fill it with versions until the link ends."""
+    """In a versioned bucket, a user with a link could create versions until the link expires."""
     site = s3_site()
     versioned = {"Status": "Enabled"}
     site.root.put_bucket_versioning(Bucket=site.media_bucket, VersioningConfiguration=versioned)
@@ -256,7 +256,7 @@ def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
 
 
 def test_a_part_of_another_size_is_none(s3_site: MakeSite, user: User) -> None:
-    """S3 takes none from a browser; somebody with rights to the bucket can still put it there."""
+    """S3 rejects it from a browser, but another program with access to the bucket can write it."""
     site = s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
     named = {"Bucket": site.media_bucket, "Key": ticket.key, "UploadId": ticket.upload_id}
@@ -383,7 +383,7 @@ def test_a_caller_can_reject(s3_site: MakeSite, user: User) -> None:
 
 
 def test_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user: User) -> None:
-    """S3 takes nothing of the kind; somebody with rights to the bucket can still put it there."""
+    """S3 rejects it from a browser, but another program with access to the bucket can write it."""
     site = s3_site()
     for body, content_type in ((b"123456", "text/plain"), (b"12345", "text/html")):
         ticket = sent(user, TEXT, b"12345")

@@ -1,4 +1,4 @@
-"""A site with direct uploads, as a process of its own: settings, pages and server, for test_uploads_browser.py.
+"""A site with direct uploads, as a separate process: settings, pages, and server, for test_uploads_browser.py.
 
 python -m tests.upload_site  prints its address. Its database and its S3 come from the environment.
 """

@@ -38,7 +38,7 @@ class Site:
         )
 
     def start(self, function: str, *args: Any, **options: Any) -> int:
-        """Call a function in a process of its own, and return its number."""
+        """Call a function in a separate process, and return its PID."""
         return int(self._asked({"call": function, "args": args, "options": options}))
 
     def result(self, pid: int) -> Any:
@@ -132,7 +132,7 @@ def _child(writing: int, call: str, args: list[Any], options: dict[str, Any]) ->
         answer = json.dumps(globals()[call](*args, **options))
         os.write(writing, answer.encode())
         code = 0
-    except BaseException:  # noqa: BLE001 -- the parent is told
+    except BaseException:  # noqa: BLE001 -- reported to the parent process
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
@@ -190,7 +190,7 @@ def _say(name: str) -> None:
 
 
 def checked(file: Any) -> None:
-    """The check of the form's field, which waits if it is told to."""
+    """The check of the form field, which waits if a test wants it to."""
     assert file.read() == LARGE
     if hold := os.environ.get("HOLD"):
         _say(f"{hold}-checks")

@@ -160,7 +160,7 @@ class Stored(NamedTuple):
 class Item:
     """An object to publish: its name below the prefix, its content, and its headers.
 
-    `state`: "right" needs nothing, "missing" and "outdated" need an upload, "unclear" needs a look at the object.
+    `state`: "right" needs nothing, "missing" and "outdated" need an upload, with "unclear" the object must be read.
     """
 
     name: str

@@ -83,7 +83,7 @@ class Accepting:
         )
         """Seekable and read-only. Reads fetch READ_BLOCK bytes of the version that was checked."""
 
-    def reject(self, sentence: str) -> None:
+    def reject(self, message: str) -> None:
         """Close the ticket, delete the file, and raise RejectedError with this message for the user.
 
         If S3 failed while the file was being read, the check is void: the ticket stays open, and UnavailableError is
@@ -91,10 +91,10 @@ class Accepting:
         """
         if self._ranges.failed:
             raise UnavailableError
-        sentence = sentence[: Ticket._meta.get_field("rejection").max_length]
-        if self._row().update(state=Ticket.State.REJECTED, rejection=sentence, claim=None):
+        message = message[: Ticket._meta.get_field("rejection").max_length]
+        if self._row().update(state=Ticket.State.REJECTED, rejection=message, claim=None):
             remove_pending(self.ticket)
-        raise RejectedError(sentence)
+        raise RejectedError(message)
 
     def clean(self, function: Callable[["UploadedFile[Any]"], Result]) -> Result:
         """Return the result of calling the function with the file. If it raises ValidationError, reject the file."""

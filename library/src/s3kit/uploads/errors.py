@@ -13,10 +13,10 @@ class UploadError(Exception):
 
     status = 400
     code = "rejected"
-    sentence: str | Promise = _("This upload is not possible.")
+    message: str | Promise = _("This upload is not possible.")
 
-    def __init__(self, sentence: str = "", *, code: str = "", retry_after: int | None = None) -> None:
-        super().__init__(str(sentence or self.sentence))
+    def __init__(self, message: str = "", *, code: str = "", retry_after: int | None = None) -> None:
+        super().__init__(str(message or self.message))
         self.code = code or self.code
         self.retry_after = retry_after
 
@@ -29,56 +29,56 @@ class InvalidError(UploadError):
     """The request doesn't follow the protocol."""
 
     code = "invalid"
-    sentence = _("This request is malformed.")
+    message = _("This request is malformed.")
 
 
 class LoginRequiredError(UploadError):
     """The user is not logged in."""
 
     status, code = 401, "login_required"
-    sentence = _("You are logged out. Please log in again.")
+    message = _("You are logged out. Please log in again.")
 
 
 class ForbiddenError(UploadError):
     """The user may not upload this kind of file."""
 
     status, code = 403, "forbidden"
-    sentence = _("You are not allowed to upload files here.")
+    message = _("You are not allowed to upload files here.")
 
 
 class StaleError(UploadError):
     """The rules in the page are too old, or have changed since the file was sent."""
 
     status, code = 403, "stale"
-    sentence = _("This page is too old. Please reload it and try again.")
+    message = _("This page is too old. Please reload it and try again.")
 
 
 class UnknownTicketError(UploadError):
     """The ticket does not exist or belongs to another user; the response doesn't say which."""
 
     status, code = 404, "unknown"
-    sentence = _("This upload does not exist. Please start it again.")
+    message = _("This upload does not exist. Please start it again.")
 
 
 class ExpiredError(UploadError):
     """The ticket has expired or was cancelled."""
 
     status, code = 410, "expired"
-    sentence = _("This upload took too long and has expired. Please start it again.")
+    message = _("This upload took too long and has expired. Please start it again.")
 
 
 class AlreadyAcceptedError(UploadError):
     """The ticket has already been accepted."""
 
     status, code = 409, "accepted"
-    sentence = _("This upload has already been accepted.")
+    message = _("This upload has already been accepted.")
 
 
 class InProgressError(UploadError):
     """Another request is finishing or accepting the same ticket."""
 
     status, code = 409, "in_progress"
-    sentence = _("This upload is being checked. Please wait a moment.")
+    message = _("This upload is being checked. Please wait a moment.")
 
     def __init__(self) -> None:
         super().__init__(retry_after=2)
@@ -88,7 +88,7 @@ class IncompleteError(UploadError):
     """S3 does not have the whole file."""
 
     status, code = 409, "incomplete"
-    sentence = _("The file has not been sent completely. Please try again.")
+    message = _("The file has not been sent completely. Please try again.")
 
 
 class RateLimitedError(UploadError):
@@ -101,7 +101,7 @@ class UnavailableError(UploadError):
     """S3 did not respond or denied the request, or the file could not be checked. The log says why."""
 
     status, code = 503, "unavailable"
-    sentence = _("The file storage is not responding. Please try again in a minute.")
+    message = _("The file storage is not responding. Please try again in a minute.")
 
-    def __init__(self, sentence: str = "") -> None:
-        super().__init__(sentence, retry_after=60)
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message, retry_after=60)

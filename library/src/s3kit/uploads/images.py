@@ -117,7 +117,7 @@ def short_name(name: str, extension: str, default: str) -> str:
 
 def _error(problem: str, limits: Limits) -> ValidationError:
     """Return the error for a problem, with a message for the user."""
-    sentence, limit = {
+    message, limit = {
         "not_a_picture": (NOT_A_PICTURE, 0),
         "damaged": (DAMAGED, 0),
         "too_many_pixels": (TOO_MANY_PIXELS, limits.megapixels),
@@ -125,7 +125,7 @@ def _error(problem: str, limits: Limits) -> ValidationError:
         "too_long": (TOO_LONG, limits.side),
         "too_costly": (TOO_COSTLY, 0),
     }[problem]
-    return ValidationError(sentence, code=problem.removesuffix("_of_a_jpeg"), params={"limit": limit})
+    return ValidationError(message, code=problem.removesuffix("_of_a_jpeg"), params={"limit": limit})
 
 
 def _recoded(data: bytes, limits: Limits) -> tuple[dict[str, str], bytes]:

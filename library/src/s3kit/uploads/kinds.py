@@ -170,15 +170,15 @@ class Kind:
 def wrong_type(kinds: Iterable[Kind]) -> RejectedError:
     """Return the error for a file whose extension no kind accepts."""
     listed = ", ".join(f".{each}" for kind in kinds for each in kind.types)
-    sentence = _("Files of this type are not accepted. Please choose one of %(types)s.") % {"types": listed}
-    return RejectedError(sentence, code="type")
+    message = _("Files of this type are not accepted. Please choose one of %(types)s.") % {"types": listed}
+    return RejectedError(message, code="type")
 
 
 def too_large(size: int, limit: int) -> RejectedError:
     """Return the error for a file of more than `limit` bytes."""
-    sentence = _("This file is too large (%(size)s). The limit is %(limit)s.")
+    message = _("This file is too large (%(size)s). The limit is %(limit)s.")
     sizes = {"size": filesizeformat(size), "limit": filesizeformat(limit)}
-    return RejectedError(sentence % sizes, code="too_large")
+    return RejectedError(message % sizes, code="too_large")
 
 
 def kind_of(file_name: str, kinds: Iterable[Kind]) -> Kind | None:

@@ -220,7 +220,7 @@ class _Work:
         """Remove the objects of closed tickets, and return the tickets without any objects left."""
         by_storage: dict[str, list[Ticket]] = defaultdict(list)
         for each in closed:
-            # A file that was sent with a form has no objects of its own.
+            # A file that was sent with a form has no objects at all.
             by_storage[each.storage if each.content_type else ""].append(each)
         removed = by_storage.pop("", [])
         for alias, some in by_storage.items():
