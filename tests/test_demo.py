@@ -112,7 +112,9 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
             assert f"\nOpen it     {address}\n" in following
             assert re.search(r"^Stop it +Ctrl-C;", following, re.MULTILINE)
             assert re.search(r"^Your own +\.uv/bin/uvx cookiecutter \. ", following, re.MULTILINE)
-            login = re.search(r"^Log in +as demo, with the password (\S+), which is not", following, re.MULTILINE)
+            login = re.search(
+                r"^Log in +as demo, with the password (\S+), which is not", following, re.MULTILINE
+            )
             assert bool(login) == (round_ == 1)
             password = login[1] if login else password
             assert demo.output.count(password) == (round_ == 1)

@@ -33,7 +33,22 @@ BANNED = {
     r"\b(?:that|which) (?:is|are) none\b": "that is not one",
 }
 SKIPPED = {"LICENSE", "library/LICENSE", "tests/test_words.py"}
-PROSE = {".md", ".py", ".js", ".css", ".html", ".toml", ".yml", ".yaml", ".json", ".txt", ".example", ".svg", ".mk", ""}
+PROSE = {
+    ".md",
+    ".py",
+    ".js",
+    ".css",
+    ".html",
+    ".toml",
+    ".yml",
+    ".yaml",
+    ".json",
+    ".txt",
+    ".example",
+    ".svg",
+    ".mk",
+    "",
+}
 
 
 def findings(name: str, text: str) -> Iterator[str]:
