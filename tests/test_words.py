@@ -1,4 +1,4 @@
-"""Words that readers stumbled over stay out of documents, messages, and comments."""
+"""Documents, messages, and comments contain no words that confuse readers."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from tests.answers import ROOT
 
-# What to avoid, and what to write instead. Plain English first, then words that this project once invented.
+# Patterns to avoid, and what to write instead.
 BANNED = {
     r"\bshall\b": "should, must, or is",
     r"\banew\b": "again",
@@ -52,7 +52,7 @@ PROSE = {
 
 
 def findings(name: str, text: str) -> Iterator[str]:
-    """Yield a line for each banned word in a file's text."""
+    """Yield a message for each banned word in a file's text."""
     for pattern, instead in BANNED.items():
         for match in re.finditer(pattern, text, re.IGNORECASE):
             line = text.count("\n", 0, match.start()) + 1
