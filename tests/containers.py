@@ -106,7 +106,7 @@ class Image:
     ) -> list[str]:
         """Return a command line that runs a command in the image, by default the image's own.
 
-        `volumes` maps paths in the container to folders of this machine.
+        `volumes` maps folders of this machine to paths in the container.
         """
         bound = [str(word) for pair in (volumes or {}).items() for word in pair]
         for target in (volumes or {}).values():
