@@ -44,8 +44,8 @@ STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 INSTALLED_APPS = [*INSTALLED_APPS, "extra"]
 """
 
-# A migration of a project: it notes that it runs, and what is published by then; it waits while `hold` is
-# there, and fails while `fail` is.
+# A migration that records that it runs, and what is published by then. It waits while the file `hold` exists, and
+# fails while `fail` exists.
 MIGRATION = """
 import time
 from pathlib import Path
@@ -181,7 +181,7 @@ def test_a_check_stops_it_before_anything(project: Project) -> None:
     assert last(printed) == "CommandError: Nothing was changed: the checks above failed."
     assert not project.collected
     assert not project.journal()
-    # With an explicit setting, it continues with plain HTTP.
+    # With --fail-level ERROR, it continues with plain HTTP.
     code, printed = project.release("--fail-level", "ERROR", **plain)
     assert code == 0, printed
     assert len(project.journal()) == 2
