@@ -1,4 +1,4 @@
-"""A release: what it checks, what it builds, and what its workflow may do."""
+"""A release: its checks, its build, and the permissions of its workflow."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ NAMED_IN = ["pyproject.toml", "library/pyproject.toml", "library/src/s3kit/__ini
 
 @pytest.fixture
 def released(tmp_path: Path) -> tuple[Path, str]:
-    """Return a copy of what a release looks at, with a date in the changelog, and the tag to release."""
+    """Return a copy of the files that a release checks, with a date in the changelog, and the tag."""
     for name in [PROGRAM, "CHANGELOG.md", *NAMED_IN]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -53,7 +53,7 @@ def test_another_version_in_one_place_is_found(released: tuple[Path, str], name:
     root, tag = released
     file = root / name
     file.write_text(file.read_text("utf-8").replace(tag[1:], "9.9.9"), "utf-8")
-    assert check(root, tag) == f"{name} has version 9.9.9, and the tag is {tag}. Change one of them.\n"
+    assert check(root, tag) == f"{name} has version 9.9.9, but the tag is {tag}. Change one of them.\n"
 
 
 def test_the_changelog_must_be_ready(released: tuple[Path, str]) -> None:
@@ -111,7 +111,7 @@ def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
         "library": {"id-token": "write"},
         "template": {"contents": "write"},
     }
-    # What may publish runs no code of the repository.
+    # Jobs that can publish run no code from the repository.
     for job in ("library", "template"):
         assert not any("checkout" in step.get("uses", "") for step in found["jobs"][job]["steps"])
     assert found["jobs"]["library"]["environment"]["name"] == "pypi"

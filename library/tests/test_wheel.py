@@ -145,7 +145,7 @@ def test_a_key_of_pyproject_that_it_does_not_know_is_an_error(copy: Path, tmp_pa
         path.read_text("utf-8").replace("[project]", '[project]\nauthors = [{ name = "A" }]', 1), "utf-8"
     )
     printed = run(sys.executable, copy / "wheel.py", "--out", tmp_path / "out", expect=1)
-    assert "wheel.py doesn't know these keys of [project] in pyproject.toml: authors" in printed
+    assert "wheel.py doesn't support these keys of [project] in pyproject.toml: authors" in printed
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -214,7 +214,7 @@ def test_a_project_without_the_lines_stays_as_it_is(project: Path, text: str | N
     path = project / "pyproject.toml"
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
     printed = run(sys.executable, LIBRARY / "wheel.py", "--into", project, expect=1)
-    assert f"{path} has no line with django-s3-kit that this command could update" in printed
+    assert f"{path} has no line with django-s3-kit to update. Add one that matches /" in printed
     assert "Traceback" not in printed
     assert {path.name for path in (project / "vendor").glob("django*")} == {
         "django_s3_kit-0.3.9-py3-none-any.whl"
