@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from packaging.metadata import Metadata
 
-from tests.answers import ROOT
+from tests.answers import QUESTIONS, ROOT
 from tests.machine import run
 
 PROGRAM = ".github/release.py"
@@ -95,6 +96,35 @@ def test_the_library_is_built_for_the_index(tmp_path: Path) -> None:
     for field in ("name", "version", "summary", "requires_python", "license_expression", "classifiers"):
         assert getattr(described[0], field) == getattr(described[1], field), field
     assert described[0].description == (ROOT / "library" / "README.md").read_text("utf-8")
+    assert described[0].project_urls == described[1].project_urls
+    assert described[0].description_content_type == "text/markdown"
+
+
+def test_the_index_shows_what_the_readme_says() -> None:
+    project = tomllib.loads((ROOT / "library" / "pyproject.toml").read_text("utf-8"))["project"]
+    readme = (ROOT / "library" / "README.md").read_text("utf-8")
+    # The index resolves no relative link.
+    assert [link for link in re.findall(r"\]\(([^)\s]+)\)", readme) if not link.startswith("https://")] == []
+    assert len(project["description"]) < 120
+    oldest, newest, python = re.findall(
+        r"For Django (\d\.\d) to (\d\.\d) on Python (3\.\d+) and later", readme
+    )[0]
+    named = {each.rpartition(" :: ")[2] for each in project["classifiers"]}
+    assert {oldest, newest, python} <= named
+    assert project["requires-python"] == f">={python}"
+    assert f"django>={oldest}" in project["dependencies"]
+    assert newest in QUESTIONS["django_version"]
+
+
+def test_the_index_links_to_the_repository_and_its_site() -> None:
+    urls = tomllib.loads((ROOT / "library" / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    menu = (ROOT / "docs" / "conf.py").read_text("utf-8")
+    [site] = re.findall(r'^html_baseurl = "(.+)"$', menu, re.MULTILINE)
+    [repository] = re.findall(r'^REPOSITORY = "(.+)"$', menu, re.MULTILINE)
+    assert (urls["Documentation"], urls["Source"]) == (site, repository)
+    assert urls["Issues"] == f"{repository}/issues"
+    page = urls["Changelog"].removeprefix(site).replace(".html", ".md")
+    assert (ROOT / "docs" / page).is_file()
 
 
 # The workflow
