@@ -93,11 +93,24 @@ def test_the_library_is_built_for_the_index(tmp_path: Path) -> None:
         assert file is not None
         of_source = file.read()
     described = [Metadata.from_email(each, validate=True) for each in (of_wheel, of_source)]
-    for field in ("name", "version", "summary", "requires_python", "license_expression", "classifiers"):
+    for field in (
+        "metadata_version",
+        "name",
+        "version",
+        "summary",
+        "requires_python",
+        "license_expression",
+        "classifiers",
+    ):
         assert getattr(described[0], field) == getattr(described[1], field), field
     assert described[0].description == (ROOT / "library" / "README.md").read_text("utf-8")
     assert described[0].project_urls == described[1].project_urls
     assert described[0].description_content_type == "text/markdown"
+    # The source distribution has all that its wheel needs.
+    run("uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path / "again", source, cwd=tmp_path)
+    [again] = (tmp_path / "again").glob("*.whl")
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        assert set(first.namelist()) == set(second.namelist())
 
 
 def test_the_index_shows_what_the_readme_says() -> None:
@@ -161,7 +174,7 @@ def test_its_files_are_what_github_expects_and_zizmor_accepts() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "audit"),
     [
-        ("@ed0c53931b1dc9bd32cbe73a98c7f6766f8a527e # v1.13.0", "@release/v1", "unpinned-uses"),
+        ("@dc37677b2e1c63e2034f94d8a5b11f265b73ba33 # v1.14.2", "@release/v1", "unpinned-uses"),
         ('"$GITHUB_REF_NAME" >notes.md', "${{ github.ref_name }} >notes.md", "template-injection"),
     ],
 )
