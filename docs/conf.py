@@ -33,7 +33,7 @@ SECTIONS = {
     "Operate": [
         *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
         *("security", "troubleshooting", "cloudformation"),
-        *("Other S3 servers <other-servers>", "Ten providers <providers>"),
+        *("Other S3 servers <other-servers>", "Other providers <providers>"),
     ],
     "Reference": [
         *("settings", "options", "commands", "checks", "Public names <library>"),
@@ -41,7 +41,8 @@ SECTIONS = {
         *("decisions", "changelog"),
     ],
     "Contribute": [
-        *("contributing", "how-it-is-built", "Add a prompt <add-a-prompt>", "Release <release>"),
+        *("contributing", "how-it-is-built", "Add a prompt <add-a-prompt>", "Add a check <add-a-check>"),
+        *("Add a probe <add-a-probe>", "Add a provider <add-a-provider>", "Release <release>"),
         "Report a vulnerability <vulnerabilities>",
     ],
 }

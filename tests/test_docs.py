@@ -145,7 +145,7 @@ ADD = ROOT / "docs" / "add-a-prompt.md"
 
 def test_each_block_of_the_page_is_a_step() -> None:
     steps = blocks(ADD)
-    assert len(steps) == text_of(ADD).count("\n```\n") == 14
+    assert len(steps) == text_of(ADD).count("\n```\n") == 16
     assert all(step.how and (ROOT / step.file).exists() for step in steps)
 
 
@@ -154,6 +154,7 @@ NOTICE = (
     "tests/test_readme.py::test_the_prompts_are_those_of_the_table",
     "tests/test_readme.py::test_the_sample_answers_bake",
     "tests/test_readme.py::test_the_rejection_shown_is_the_one_printed",
+    "tests/test_korean.py::test_a_korean_page_keeps_in_step",
     "tests/test_env_file.py::test_a_baked_project_has_an_env_that_django_environ_reads",
     "tests/test_env_file.py::test_the_hook_proves_every_answer_that_the_example_shows",
     "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",

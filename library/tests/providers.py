@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 
 HEAD = """# Other providers than AWS
 
-What ten S3 storage providers support, which settings they need, and what a site loses there.
+What other S3 servers and providers support, which settings they need, and what a site loses there.
 
 Each statement has its source: the provider's documentation, an issue, or a line of code. "Measured" means that this
 library was tested with the server (Ceph 16.2 and 20). The library's tests also replay what each provider rejects.

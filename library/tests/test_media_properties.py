@@ -147,6 +147,7 @@ def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> No
 @example("사/" * 200 + "a.jpg", None)
 @example("a.tar.gz", 20)
 @example("a b?#+%.jpg", None)
+@example("\ud800" + 30 * "a", 20)
 def test_whatever_name_code_saves_under_the_one_given_is_safe_or_refused(
     name: str, length: int | None
 ) -> None:

@@ -304,16 +304,16 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "no dict": ([1], "S3KIT_UPLOADS is [1], which is not a dict.", "{"),
     "typo": ({"PER_HUOR": 1}, "S3KIT_UPLOADS has 'PER_HUOR', which is not a limit.", "mean 'PER_HOUR'?"),
     "case": ({"groups": {}}, "S3KIT_UPLOADS has 'groups', which is not a limit.", "mean 'GROUPS'?"),
-    "text": ({"PER_HOUR": "9"}, "['PER_HOUR'] is '9', which is not a whole number above 0.", "is 100:"),
+    "text": ({"PER_HOUR": "9"}, "['PER_HOUR'] is '9', which is not a whole number above 0.", "default, 100."),
     "zero": ({"MAX_BYTES": 0}, "['MAX_BYTES'] is 0, which is", "5368709120"),
     "negative": ({"UNFINISHED_BYTES": -1}, "['UNFINISHED_BYTES'] is -1, which is", "leave it out"),
-    "bool": ({"FORM_MAX_BYTES": True}, "['FORM_MAX_BYTES'] is True, which is", "The default is"),
-    "float": ({"MAX_BYTES": 5e9}, "['MAX_BYTES'] is 5000000000.0, which is", "The default is"),
+    "bool": ({"FORM_MAX_BYTES": True}, "['FORM_MAX_BYTES'] is True, which is", "for the default, "),
+    "float": ({"MAX_BYTES": 5e9}, "['MAX_BYTES'] is 5000000000.0, which is", "for the default, "),
     "list of groups": ({"GROUPS": ["a"]}, "['GROUPS'] is ['a'], which is not a dict of groups.", "editors"),
     "group": ({"GROUPS": {"a": 5}}, "['GROUPS']['a'] is 5, which is not a dict.", "PER_HOUR"),
-    "group's value": ({"GROUPS": {"a": {"PER_HOUR": 0}}}, "['GROUPS']['a']['PER_HOUR'] is 0", "is 100:"),
+    "group's value": ({"GROUPS": {"a": {"PER_HOUR": 0}}}, "['GROUPS']['a']['PER_HOUR'] is 0", "default, 100."),
     "group's typo": ({"GROUPS": {"a": {"UNFINISHED": 1}}}, "['a'] has 'UNFINISHED'", "'UNFINISHED_BYTES'?"),
-    "not by group": ({"GROUPS": {"a": {"MAX_BYTES": 1}}}, "has 'MAX_BYTES', which can't differ", "itself"),
+    "not by group": ({"GROUPS": {"a": {"MAX_BYTES": 1}}}, "has 'MAX_BYTES', which can't differ", "Move it to"),
 }
 
 

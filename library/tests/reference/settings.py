@@ -16,7 +16,7 @@ Every setting that django-s3-kit reads. You need two to start: `STORAGES` with t
 `AWS_S3_REGION_NAME`. The shortest complete example is in [options of the storages](options.md).
 
 The settings of a generated project come from environment variables; its
-[README](../{{cookiecutter.project_slug}}/README.md#environment-variables) lists those.
+[README](../{{cookiecutter.project_slug}}/README.md) lists those.
 """
 
 

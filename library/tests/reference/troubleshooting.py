@@ -7,6 +7,7 @@ from string import Formatter
 from typing import NamedTuple
 
 from s3kit import known_errors
+from s3kit.buckets.plan import Conflict
 from s3kit.doctor.report import area
 from s3kit.doctor.shared import LATER
 from s3kit.known_errors import Known
@@ -260,8 +261,8 @@ def _plan() -> Iterable[str]:
             yield f"- {prose(each.text)}"
     for source in sources("buckets"):
         for each in messages(source, ("Conflict",), 0, 3):
-            fix = f"\n  **Fix:** {prose(_sentence(each.fix))}" if each.fix else ""
-            yield f"- conflict: {prose(each.text)}{fix}"
+            fix = prose(_sentence(each.fix or Conflict.cure))
+            yield f"- conflict: {prose(each.text)}\n  **Fix:** {fix}"
 
 
 def _doctor() -> Iterable[str]:

@@ -196,6 +196,7 @@ class MediaStorage(OnS3, S3Storage):  # type: ignore[misc]
 
     def _unique(self, name: str, max_length: int | None = None) -> UniqueName:
         """Return the name with a random part, truncated to fit."""
+        self._normalize_name(clean_name(name), check=False)  # raises if the name can't be encoded
         folder, file_name = posixpath.split(name)
         root, extension = _split(file_name)
         bare = posixpath.join(folder, self.get_alternative_name("", extension))
