@@ -484,11 +484,11 @@ def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, o
 def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
     made = template(site("public-policy", static=CDN, uploads=CDN))
     assert made["Parameters"]["BucketsStayOpen"]["Default"] == "no"
-    for (_, behind), (_, beside) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
+    for (_, behind), (_, public) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
         assert all(behind["public access block"].values())
-        assert not beside["public access block"]["RestrictPublicBuckets"]
+        assert not public["public access block"]["RestrictPublicBuckets"]
         assert not any(policies.is_public(statement) for statement in behind["policy"])
-        assert sum(policies.is_public(statement) for statement in beside["policy"]) == 1
+        assert sum(policies.is_public(statement) for statement in public["policy"]) == 1
     # Private files stay private meanwhile, and CloudFront can read them.
     made = template(site(static=CDN, uploads=CDN, key=key()))
     assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]

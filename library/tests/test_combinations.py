@@ -40,7 +40,7 @@ def static(bucket: str, location: str = "static/", **more: str) -> dict[str, Any
 
 # BUCKET-1 and so on are new buckets for each test, and ELSEWHERE is another URL of the server.
 COMBINATIONS: dict[str, Mapping[str, dict[str, Any]]] = {
-    "public avatars beside private documents in one bucket": {
+    "public avatars and private documents in one bucket": {
         "staticfiles": static("BUCKET-1"),
         "default": media("BUCKET-1", "documents/"),
         "avatars": media("BUCKET-1", "avatars/", "public-policy"),

@@ -166,8 +166,8 @@ def test_wherever_the_files_are_a_page_gets_them_and_no_upload_is_a_script() -> 
     assert not allows(found["style-src"], picture)
     assert allows(found["script-src"], script)
     assert not allows(found["script-src"], "https://elsewhere.example.org/static/a.js")
-    for beside in ("pending/a.png", "a.png"):
-        assert not allows(found["img-src"], picture.split("media/pictures/")[0] + beside)
+    for outside in ("pending/a.png", "a.png"):
+        assert not allows(found["img-src"], picture.split("media/pictures/")[0] + outside)
 
 
 @pytest.mark.usefixtures("place")
@@ -310,7 +310,7 @@ def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
         ("script-src a:", {"img-src": ["b:"]}, "script-src a:"),
         ("default-src a:", {"frame-ancestors": ["'self'"]}, "default-src a:"),
         ("frame-ancestors 'none'", {"frame-ancestors": ["'self'"]}, "frame-ancestors 'self'"),
-        # Browsers ignore 'unsafe-inline' beside these.
+        # Browsers ignore 'unsafe-inline' together with these.
         (
             "script-src 'nonce-aB+/=' 'sha256-c=' 'strict-dynamic' a:; style-src 'nonce-d'",
             {"script-src": ["'unsafe-inline'"]},

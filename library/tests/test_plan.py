@@ -174,16 +174,16 @@ OURS = {
         Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:user/a", f"arn:aws:iam::{ACCOUNT}:root"]}
     ),
     "its session": statement(Principal={"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b"}),
-    "whoever is of it": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT]}}),
+    "its principals": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT]}}),
     "a service": FOREIGN_LIMITED["a service"],
     "a denial": statement(Effect="Deny", Principal={"AWS": OTHER}),
 }
 OTHERS = {
     "another account": statement(Principal={"AWS": f"arn:aws:iam::{OTHER}:root"}, Action="s3:*"),
     "its number": statement(Principal={"AWS": OTHER}),
-    "its role beside ours": statement(Principal={"AWS": [ACCOUNT, f"arn:aws-cn:iam::{OTHER}:role/a"]}),
+    "its role and ours": statement(Principal={"AWS": [ACCOUNT, f"arn:aws-cn:iam::{OTHER}:role/a"]}),
     "a canonical user": statement(Principal={"CanonicalUser": "0a" * 32}),
-    "whoever logs in there": statement(Principal={"Federated": "cognito-identity.amazonaws.com"}),
+    "federated users": statement(Principal={"Federated": "cognito-identity.amazonaws.com"}),
     "an origin access identity": statement(
         Principal={"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"}
     ),
@@ -217,7 +217,7 @@ def test_what_another_account_is_granted_is_a_conflict(foreign: dict[str, Any]) 
     assert states(found) == {"policy": "conflict"}
     assert found.hindered
     assert [conflict.old for conflict in found.conflicts] == [foreign]
-    assert "AWS_TRUSTED_ACCOUNTS" in found.conflicts[0].cure
+    assert "AWS_TRUSTED_ACCOUNTS" in found.conflicts[0].fix
     replaced = compared(account=Account(ACCOUNT), replace=True, policy=[foreign, *ours])
     assert lines(replaced)["policy"].goal == ours
     assert not replaced.hindered
@@ -227,7 +227,7 @@ def test_a_trusted_account_may_be_granted_something() -> None:
     site = replace(deployment(owner=ACCOUNT), trusted=(OTHER,))
     ours = as_wanted(site)["policy"]
     for name, foreign in OTHERS.items():
-        trusts = name in {"another account", "its number", "its role beside ours", "everyone of another"}
+        trusts = name in {"another account", "its number", "its role and ours", "everyone of another"}
         found = compared(site, policy=[foreign, *ours])
         assert bool(found.conflicts) != (trusts or name == "a number in a name"), name
     # For public files, it allows no more than everyone can do.
@@ -378,7 +378,7 @@ def test_an_account_that_blocks_is_a_conflict_that_is_not_ours_to_replace() -> N
     assert not found.opens
     (conflict,) = found.conflicts
     assert "BlockPublicPolicy, RestrictPublicBuckets" in conflict.says
-    assert f"delete-public-access-block --account-id {ACCOUNT}" in conflict.cure
+    assert f"delete-public-access-block --account-id {ACCOUNT}" in conflict.fix
     assert compared(account=blocking).is_as_wanted  # private uploads don't need to lift the block
 
 

@@ -47,7 +47,7 @@ FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured,
 default_storage: Any = django_storage.default_storage
 storages: Any = django_storage.storages
 
-ANEW = uploads.Kind(("txt",), 2**30)
+PLAIN = uploads.Kind(("txt",), 2**30)
 KEPT = uploads.Kind(("txt",), 2**30, upload_to="kept/")
 
 
@@ -131,7 +131,7 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
             )
         assert not left
 
-    def send(size: int, kind: uploads.Kind = ANEW) -> Ticket:
+    def send(size: int, kind: uploads.Kind = PLAIN) -> Ticket:
         user, _ = User.objects.get_or_create(username="editor")
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
         links = uploads.sending(ticket)

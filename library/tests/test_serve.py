@@ -136,12 +136,12 @@ def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
 def test_two_run_beside_each_other_but_not_on_one_folder(tmp_path: Path) -> None:
     with serving(tmp_path / "one") as (_, one), serving(tmp_path / "two") as (_, two):
         assert one != two
-        message = refused(tmp_path / "one", "--port", "0")
+        message = startup_error(tmp_path / "one", "--port", "0")
         folder = tmp_path / "one" / "s3"
         assert message == f"Another local S3 server is running on {folder}: end it first"
 
 
-def refused(folder: Path, *words: object, **more: str) -> str:
+def startup_error(folder: Path, *words: object, **more: str) -> str:
     """Return the line that `serve` prints instead of starting."""
     with started("s3", "serve", *words, TEST_FOLDER=str(folder), **more) as serve:
         assert serve.process.wait(60) == 1
@@ -155,13 +155,13 @@ def refused(folder: Path, *words: object, **more: str) -> str:
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refused(tmp_path, "--port", port)
+        message = startup_error(tmp_path, "--port", port)
     assert message == f"Port {port} of 127.0.0.1 is in use: choose another one, or 0 for any free port"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "s3").touch()
-    message = refused(tmp_path, "--port", "0")
+    message = startup_error(tmp_path, "--port", "0")
     assert message.startswith(f"The local S3 server can't write to {tmp_path / 's3'}: ")
 
 
@@ -169,7 +169,9 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -
     uv = tmp_path / "uv"
     uv.write_text("#!/bin/sh\necho 'no such host' >&2; exit 2\n")
     uv.chmod(0o755)
-    message = refused(tmp_path / "site", "--port", "0", UV=str(uv), S3KIT_CACHE_DIR=str(tmp_path / "cache"))
+    message = startup_error(
+        tmp_path / "site", "--port", "0", UV=str(uv), S3KIT_CACHE_DIR=str(tmp_path / "cache")
+    )
     assert message.startswith(
         f"MiniStack {VERSION}, the local S3 server, could not be installed (no such host)"
     )
@@ -216,7 +218,7 @@ def test_on_windows_one_line_names_wsl(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_with_use_s3_false_there_is_nothing_to_serve_for(tmp_path: Path) -> None:
-    message = refused(tmp_path, "--port", "0", USE_S3="false")
+    message = startup_error(tmp_path, "--port", "0", USE_S3="false")
     assert "USE_S3 is False: set it to True or 'local'" in message
 
 

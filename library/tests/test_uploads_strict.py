@@ -45,7 +45,7 @@ def starts_well(file: Any) -> None:
 
 TEXT = Kind(("txt", "html", "mp4"), 10_000, upload_to="texts/")
 CHECKED = Kind(("txt",), 10_000, upload_to="checked/", check=starts_well)
-ANEW = Kind(("txt",), 10_000)
+PLAIN = Kind(("txt",), 10_000)
 STAFF = Kind(("txt",), 10_000, upload_to="staff/", may_upload="auth.add_user")
 
 
@@ -177,7 +177,7 @@ def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -
     on_requests("before-call.s3", lambda params, model, **_: made.update({model.name: params["headers"]}))
     accept(sent(user, TEXT, LARGE))
     accept(sent(user, TEXT, b"small"))
-    with uploads.accepting(sent(user, ANEW, b"small")) as upload:
+    with uploads.accepting(sent(user, PLAIN, b"small")) as upload:
         upload.file.read()
     assert set(made) == {
         *("CreateMultipartUpload", "ListParts", "HeadObject", "CompleteMultipartUpload", "UploadPartCopy"),
@@ -370,7 +370,7 @@ def test_a_file_that_is_no_good_goes_at_once(s3_site: MakeSite, user: User, cont
 
 def test_a_caller_can_reject(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
-    ticket = sent(user, ANEW, b"x")
+    ticket = sent(user, PLAIN, b"x")
 
     def reject() -> None:
         with uploads.accepting(ticket) as upload:
@@ -582,7 +582,7 @@ def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, p
 
 
 def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: User) -> None:
-    ticket = sent(user, ANEW, b"x")
+    ticket = sent(user, PLAIN, b"x")
     proxy.faults.append(Fault("GET", r"/pending/", status=500))
 
     def look() -> None:
@@ -598,7 +598,7 @@ def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: Use
 
 def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "READ_BLOCK", 2 * PART)
-    ticket = sent(user, ANEW, LARGE)
+    ticket = sent(user, PLAIN, LARGE)
     with uploads.accepting(ticket) as upload:
         before = proxy.count("GET", ticket.key)
         assert [upload.file.read(10) for _ in range(5)] == [LARGE[at : at + 10] for at in range(0, 50, 10)]
