@@ -311,9 +311,17 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "float": ({"MAX_BYTES": 5e9}, "['MAX_BYTES'] is 5000000000.0, which is", "for the default, "),
     "list of groups": ({"GROUPS": ["a"]}, "['GROUPS'] is ['a'], which is not a dict of groups.", "editors"),
     "group": ({"GROUPS": {"a": 5}}, "['GROUPS']['a'] is 5, which is not a dict.", "PER_HOUR"),
-    "group's value": ({"GROUPS": {"a": {"PER_HOUR": 0}}}, "['GROUPS']['a']['PER_HOUR'] is 0", "default, 100."),
+    "group's value": (
+        {"GROUPS": {"a": {"PER_HOUR": 0}}},
+        "['GROUPS']['a']['PER_HOUR'] is 0",
+        "default, 100.",
+    ),
     "group's typo": ({"GROUPS": {"a": {"UNFINISHED": 1}}}, "['a'] has 'UNFINISHED'", "'UNFINISHED_BYTES'?"),
-    "not by group": ({"GROUPS": {"a": {"MAX_BYTES": 1}}}, "has 'MAX_BYTES', which can't differ", "Move it to"),
+    "not by group": (
+        {"GROUPS": {"a": {"MAX_BYTES": 1}}},
+        "has 'MAX_BYTES', which can't differ",
+        "Move it to",
+    ),
 }
 
 
