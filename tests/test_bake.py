@@ -1,4 +1,4 @@
-"""The baked project: which files, what is in them, and that all of them parse."""
+"""The baked project: its files and their content."""
 
 import ast
 import configparser
@@ -23,7 +23,7 @@ WHEEL = f"vendor/django_s3_kit-{QUESTIONS['__template_version']}-py3-none-any.wh
 
 
 def files_of(project: Path) -> dict[str, Path]:
-    """Return the files by their names, without what the hook makes the library's wheel from."""
+    """Return the file names, without the library's sources, from which the hook builds the wheel."""
     files = (path for path in project.rglob("*") if path.is_file() and path.parent.name != "vendor")
     return {path.relative_to(project).as_posix(): path for path in files}
 
@@ -38,7 +38,7 @@ def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, so
     assert [f"vendor/{path.name}" for path in (baked / "vendor").iterdir()] == [WHEEL]
 
 
-# What people read and may change: the rest is the library's, pictures, fonts, and what uv writes.
+# The files that the owner reads and changes. Leave out the library, pictures, fonts, and files that uv writes.
 BUDGET = 3_900
 NOT_COUNTED = re.compile(r"^vendor/|^static/fonts/|\.(svg|png|jpe?g|webp|avif|ico|woff2)$|^uv\.lock$")
 
@@ -71,7 +71,7 @@ def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path,
             assert (baked / name).stat().st_mode == path.stat().st_mode, name
 
 
-def test_no_python_of_the_template_holds_jinja(source: Path) -> None:
+def test_no_python_file_contains_jinja(source: Path) -> None:
     for path in source.rglob("*.py"):
         assert not re.search(r"\{\{ *cookiecutter|\{% |\{# ", path.read_text(encoding="utf-8")), path
 
@@ -122,7 +122,7 @@ def test_the_golden_copies_are_what_is_baked(template: Path, tmp_path: Path) -> 
     assert set(files_of(tmp_path)) == set(files_of(golden.GOLDEN))
 
 
-# The two choices that meet in no file are cycled, not multiplied.
+# Vary these two choices together, because no file depends on both.
 COMBINATIONS = list(
     zip(QUESTIONS["media_access"], cycle(QUESTIONS["django_version"]), strict=False),
 )
@@ -157,7 +157,7 @@ def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> N
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("local", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    # Many people's own list of ignored files has wheels in it.
+    # Many users ignore wheels in their global gitignore file.
     (tmp_path / "ignored").write_text("*.whl\n", encoding="utf-8")
     subprocess.run(["git", "config", "core.excludesFile", tmp_path / "ignored"], cwd=project, check=True)
     subprocess.run(["git", "add", "-A"], cwd=project, check=True)

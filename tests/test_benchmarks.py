@@ -1,4 +1,4 @@
-"""The benchmarks' own S3 server: what it understands, and that it counts what it was asked."""
+"""The benchmarks' in-memory S3 server: its API, and its counts of requests."""
 
 import hashlib
 import subprocess
@@ -170,7 +170,7 @@ def test_an_object_is_copied_whole_and_in_parts(s3: Any) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
 def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: Path) -> None:
-    # More parts than one answer has links for; cut in the middle of a part.
+    # More parts than one response has links for, with an interruption in the middle of a part.
     film = uploads.Case(1, 300 * uploads.MB, direct=True, cut=True)
     many = uploads.Case(3, uploads.MB, direct=True)
     form = uploads.Case(1, uploads.MB, direct=False)
@@ -181,11 +181,11 @@ def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: P
         assert taken[case].memory < uploads.BOUND * uploads.MB, case
         # Saving the form makes no request to S3.
         assert taken[case].saving == 0, case
-    # The ticket, two further answers with links, of which the last says that S3 has all, the check, and the form.
+    # The ticket, two more responses with links (the last says that S3 has everything), the check, and the form.
     assert (taken[film].requests, taken[film].from_browser) == (4, 18)
     assert taken[film].again == uploads.PART - 1
-    # Each file: the ticket, a look whether S3 has it, and the check. Django asks S3 three times whether it is there,
-    # reads its first bytes, copies it and removes it.
+    # For each file: the ticket, its state, and the check. Django asks S3 three times whether the object exists,
+    # reads its first bytes, copies it, and deletes it.
     assert (taken[many].requests, taken[many].to_s3, taken[many].from_browser) == (2 * 3 + 1, 3 * 5, 3)
     assert (taken[form].requests, taken[form].to_s3, taken[form].from_browser) == (1, 1, 0)
     assert sorted(stored.values()) == [uploads.MB] * (3 * uploads.WARM + 3 + 1) + [film.size]
@@ -254,7 +254,7 @@ def test_tables_say_median_least_and_greatest() -> None:
 
 
 def _fill(server: bench.Server, names: set[str]) -> None:
-    """Put empty objects over one connection; boto3 would take seconds."""
+    """Put empty objects over one connection, because boto3 would take seconds."""
     connection = HTTPConnection("127.0.0.1", server.port)
     for name in names:
         connection.request("PUT", f"/{BUCKET}/{name}")

@@ -1,4 +1,4 @@
-"""CHANGELOG.md has a section for each version, with what a project has to do."""
+"""CHANGELOG.md has a section for each version, which says what a project has to do."""
 
 import re
 from datetime import date
@@ -14,7 +14,7 @@ PRESENT: str = QUESTIONS["__template_version"]
 
 
 class Section(NamedTuple):
-    """What a version brought; `day` is None until it is released."""
+    """A version's section; `day` is None until the release."""
 
     version: str
     day: date | None
@@ -25,12 +25,12 @@ HEADING = re.compile(r"\[(\d+\.\d+\.\d+)\] - (?:unreleased|(\d{4}-\d\d-\d\d))")
 
 
 def number(version: str) -> tuple[int, ...]:
-    """Return what versions are sorted by; raises ValueError where the text is none."""
+    """Return a version's sort key, or raise ValueError for text that is not a version."""
     return tuple(int(part) for part in version.split("."))
 
 
 def sections(text: str) -> list[Section]:
-    """Return the sections in their order; raises ValueError for a heading that is none."""
+    """Return the sections in order, or raise ValueError for an invalid heading."""
     found = []
     for heading, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", text, re.MULTILINE):
         match = HEADING.fullmatch(heading)

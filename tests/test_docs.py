@@ -1,4 +1,4 @@
-"""What the documents say leads somewhere: links, paths, and the steps to a new prompt, done on a copy."""
+"""Links and paths in the documents exist, and the steps of docs/add-a-prompt.md work on a copy."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def text_of(document: Path) -> str:
 
 
 def prose(document: Path) -> str:
-    """Return a document without its blocks of code."""
+    """Return a document without its code blocks."""
     return re.sub(r"^ *```.*?^ *```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL)
 
 
@@ -37,7 +37,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def dead_links(document: Path) -> list[str]:
-    """Return the links to other files, and to headings of these, that lead nowhere."""
+    """Return the broken links to files and their headings."""
     dead = []
     for link in re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", prose(document)):
         name, _, anchor = link.partition("#")
@@ -87,7 +87,7 @@ HOW = ROOT / "docs" / "how-it-is-built.md"
 
 
 def rows(heading: str) -> set[str]:
-    """Return the folders and files of the table that follows a line of docs/how-it-is-built.md."""
+    """Return the folders and files in the table after a line of docs/how-it-is-built.md."""
     table = text_of(HOW).partition(heading)[2].partition("\n\n|")[2].partition("\n\n")[0]
     return {name for row in table.splitlines()[2:] for name in re.findall("`([^`]+)`", row.split(" | ")[0])}
 
@@ -104,7 +104,7 @@ def test_every_folder_has_its_line() -> None:
 
 
 def found(name: str) -> list[Path]:
-    """Return the files and folders that the page may mean by a path."""
+    """Return the files and folders that match a path on the page."""
     places = (ROOT, PROJECT, ROOT / "library", ROOT / "library" / "src", ROOT / "library" / "src" / "s3kit")
     return [place / name for place in places if (place / name).exists()]
 
@@ -116,7 +116,7 @@ def test_every_path_is_there() -> None:
 
 
 def defined(file: Path) -> set[str]:
-    """Return the functions, classes and methods of a file: `signed`, `Kind`, `Kind.checked`."""
+    """Return the functions, classes, and methods in a file, such as `signed`, `Kind`, and `Kind.checked`."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     names = set()
     for node in ast.parse(text_of(file)).body:
@@ -133,7 +133,7 @@ def test_every_function_on_the_walks_is_there() -> None:
     named = re.findall(r"`([A-Za-z_][\w.]*)`\s+\(`([\w/]+\.py)`\)", walks)
     assert len(named) > 40
     assert [(name, file) for name, file in named if name not in defined(found(file)[0])] == []
-    # None is named without its file.
+    # Each is named together with its file.
     assert walks.count(".py`)") == len(named)
     assert len(re.findall(r"`[A-Z]\w+(?:\.[a-z_]+)?`", walks)) == sum(name[0].isupper() for name, _ in named)
 
@@ -160,7 +160,7 @@ NOTICE = (
     "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
     "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
     "tests/test_rejections.py::test_good_answers_are_not_rejected",
-    "tests/test_rejections.py::test_a_language_that_is_none",
+    "tests/test_rejections.py::test_a_language_that_is_invalid",
     "tests/test_bake.py::test_the_baked_project_is_linted_and_formatted",
     "tests/test_style.py",
 )
@@ -174,7 +174,7 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installe
         follow(step, copy)
     run("git", "init", "--quiet", cwd=copy)
     commit(copy, "a prompt")
-    # The tests that fail if one of these steps is missing.
+    # These tests fail if a step is missing.
     printed = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NOTICE, cwd=copy)
     assert re.search(r"\d+ passed", printed)
 

@@ -1,4 +1,4 @@
-"""The .env that is written: for its owner only, with its own key, proved, and never over an older one."""
+"""The hook writes and verifies .env with a new key, readable only by its owner, and never overwrites it."""
 
 import importlib.util
 import os
@@ -30,7 +30,7 @@ AWS_MEDIA_ACCESS=private
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return what django-environ reads."""
+    """Return the variables that django-environ reads."""
     reader = type("Reader", (environ.Env,), {"ENVIRON": {}})
     reader.read_env(path)
     return dict(reader.ENVIRON)
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with an .env.example, in which the hook is about to write."""
+    """Return a folder with an .env.example, ready for the hook."""
     (tmp_path / ".env.example").write_text(EXAMPLE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -183,7 +183,7 @@ def test_the_next_steps_start_where_the_user_stands(
 
 def test_the_branch_that_the_next_steps_name_is_the_one_deployed() -> None:
     deploy = (PROJECT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
-    on = yaml.safe_load(deploy)[True]  # YAML 1.1 takes the key `on` for true
+    on = yaml.safe_load(deploy)[True]  # YAML 1.1 parses the key `on` as true
     assert on["push"]["branches"] == ["main"]
 
 
@@ -194,7 +194,7 @@ def test_a_missing_python_is_told_before_make_run(
     project, folder, mark = tmp_path / "my-site", tmp_path / "bin", tmp_path / "mark"
     (project / "bin").mkdir(parents=True)
     folder.mkdir()
-    for place, code in ((project / "bin", f"touch {mark}"), (folder, "exit 127")):  # as pyenv's shims do
+    for place, code in ((project / "bin", f"touch {mark}"), (folder, "exit 127")):  # like pyenv's shims
         (place / tool).write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
         (place / tool).chmod(0o755)
     monkeypatch.chdir(project)
@@ -220,7 +220,7 @@ def test_a_missing_python_is_told_before_make_run(
 def test_lists_may_have_spaces_and_slashes(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, parts: list[str]
 ) -> None:
-    """Django compares hosts and origins as texts, and so does S3."""
+    """Django and S3 compare hosts and origins as strings."""
     variables = ("DJANGO_ALLOWED_HOSTS", "DJANGO_SITE_ORIGINS")
     for name in variables:
         monkeypatch.setenv(name, value)

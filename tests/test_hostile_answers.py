@@ -1,4 +1,4 @@
-"""Answers are data: rejected in plain words, or whole in every file that shows them; nothing is run."""
+"""Answers are data: they are rejected, or arrive unchanged in every file that contains them, and never run."""
 
 import importlib.util
 import io
@@ -63,7 +63,7 @@ HARMLESS = [
     "two  spaces",
     "caf\u00e9 cafe\u0301 \u00a0x",
 ]
-REFUSED = [
+REJECTED = [
     "\\",
     "C:\\temp",
     "a\nTOUCH=1",
@@ -75,8 +75,8 @@ REFUSED = [
     "a\x85b",
     "a\u202eb",
 ]
-REFUSED += ["${HOME}", "it's $HOME", 'it\'s "x"', "it's `x`", '"x"', '""', "\ud83d", "\u2067x"]
-REFUSED += ["{" + rest for rest in ("{ 7*7 }}", "% raw %}", "# x #}", "{")]
+REJECTED += ["${HOME}", "it's $HOME", 'it\'s "x"', "it's `x`", '"x"', '""', "\ud83d", "\u2067x"]
+REJECTED += ["{" + rest for rest in ("{ 7*7 }}", "% raw %}", "# x #}", "{")]
 
 EXAMPLE = (PROJECT / ".env.example").read_text(encoding="utf-8")
 RENDER = create_env_with_context({}).from_string(EXAMPLE).render
@@ -119,7 +119,7 @@ def test_a_harmless_name_is_read_whole_by_every_reader(tmp_path: Path, name: str
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REJECTED)
 def test_the_rest_is_rejected_with_a_name_that_passes(name: str) -> None:
     found = rejections(project_name=name)
     assert found
@@ -175,7 +175,7 @@ def test_a_name_arrives_whole_in_every_file(bake: Bake, name: str) -> None:
 
 
 def heading(markdown: str) -> str:
-    """Return the text of the first heading as a reader of the page sees it."""
+    """Return the text of the first heading as rendered."""
     tokens = MarkdownIt("commonmark").enable("strikethrough").parse(markdown)
     assert [token.tag for token in tokens[:3]] == ["h1", "", "h1"]
     children = tokens[1].children or []
@@ -192,7 +192,7 @@ def test_the_readme_shows_the_name(name: str) -> None:
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, template: Path, tmp_path: Path, **answers: str) -> str:
-    """Run cookiecutter with these answers typed at the prompts, and Enter pressed at the others."""
+    """Run cookiecutter, type these answers at the prompts, and press Enter at the others."""
     lines = "".join(f"{answers.get(name, '')}\n" for name in PROMPTS)
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     config = tmp_path / "config"
@@ -243,7 +243,7 @@ def test_no_other_answer_takes_more_than_names(answer: str, value: str) -> None:
 
 
 def bytecode(source: Path, code: str) -> None:
-    """Leave bytecode for a source file that Python takes without looking at the file."""
+    """Write bytecode for a source file that Python loads without checking the source."""
     cached = Path(importlib.util.cache_from_source(str(source)))
     cached.parent.mkdir(parents=True, exist_ok=True)
     compiled = marshal.dumps(compile(code, str(source), "exec"))
@@ -252,14 +252,16 @@ def bytecode(source: Path, code: str) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--skip-if-file-exists"]])
 @pytest.mark.parametrize("python_path", ["", "."])
-def test_nothing_that_lies_in_the_projects_folder_is_run(
+def test_nothing_in_the_projects_folder_is_run(
     template: Path, tmp_path: Path, options: list[str], python_path: str
 ) -> None:
     mark, project, copy = tmp_path / "mark", tmp_path / "out" / "my-site", tmp_path / "template"
     code = f"open({str(mark)!r}, 'a').write(__file__ + '\\n')"
     modules = ["argparse", "base64", "difflib", "json", "runpy", "secrets", "shlex", "shutil", "tomllib"]
     modules += ["unicodedata", "zipfile", "wheel", "s3kit"]
-    modules += [] if python_path else ["sitecustomize", "usercustomize"]  # Python runs these before any hook
+    modules += (
+        [] if python_path else ["sitecustomize", "usercustomize"]
+    )  # Python runs these before every hook
     for folder in (project, project / "vendor", project / "vendor" / "src", project / "hooks"):
         for module in modules:
             (folder / module).mkdir(parents=True)
@@ -267,7 +269,7 @@ def test_nothing_that_lies_in_the_projects_folder_is_run(
             bytecode(folder / f"{module}.py", code)
     (project / "vendor" / "wheel.py").write_text(code, encoding="utf-8")
     shutil.copytree(template, copy, symlinks=True)
-    # What Python has left, or somebody else, where the links of the template's vendor/ lead.
+    # Bytecode that Python, or an attacker, wrote to the targets of the links in the template's vendor/.
     for name in ("__init__", "naming/__init__", "naming/regions", "naming/buckets", "../../wheel"):
         bytecode(copy / "library" / "src" / "s3kit" / f"{name}.py", code)
     bytecode(copy / "hooks" / "post_gen_project.py", code)

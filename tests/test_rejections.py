@@ -1,4 +1,4 @@
-"""Bad answers: rejected at once and in plain words, with a command that helps, and nothing left behind."""
+"""Invalid answers are rejected immediately, with a command that works, and no files are left behind."""
 
 import ast
 import json
@@ -26,7 +26,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a function that runs a command line in a folder as a user's shell would."""
+    """Return a function that runs a command line in a folder with a user's shell."""
     environment = os.environ | {
         "COOKIECUTTER_CONFIG": str(config_in(tmp_path_factory.mktemp("config"))),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -41,7 +41,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def generate(template: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs cookiecutter in this process, into tmp_path."""
+    """Return a function that runs cookiecutter in this process, with tmp_path as the output folder."""
     config = str(config_in(tmp_path_factory.mktemp("config")))
 
     def run(source: Path = template, **options: Any) -> str:
@@ -192,7 +192,7 @@ def test_names_that_differ_do_not_become_one() -> None:
     assert suggestions == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket"}
 
 
-def test_all_is_told_at_once_and_the_command_can_be_pasted(
+def test_all_problems_are_reported_at_once_and_the_command_can_be_pasted(
     shell: Run, template: Path, tmp_path: Path
 ) -> None:
     here, shared = tmp_path / "it's here", tmp_path / "shared"
@@ -209,7 +209,7 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     assert done.returncode == 1
     assert list(here.rglob("*")) == [here / "sub", here / "sub/out"]
     told = done.stderr.split("-" * 72)[1].strip("\n").split("\n")
-    [static] = set(re.findall(r"pub-static-[a-z]{6}", done.stderr))  # the default, with its random end
+    [static] = set(re.findall(r"pub-static-[a-z]{6}", done.stderr))  # the default, with a random suffix
     assert told[:-1] == [
         "Nothing was written. These answers need another value:",
         "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $, or `; "
@@ -226,7 +226,7 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     command = pasted(done.stderr)
     assert shlex.split(command)[:4] == ["cookiecutter", source, "--output-dir", str(here / "sub/out")]
 
-    # Hooks are run from the temporary folder, where others may write: nothing there must pass for a module.
+    # Hooks run in the temporary folder, where other users can write. Nothing there may be imported.
     shared.mkdir()
     for name in ("json", "re", "secrets", "importlib", "s3kit", "wheel"):
         (shared / f"{name}.py").write_text(f"raise SystemExit('{name}.py was run')", encoding="utf-8")
@@ -255,7 +255,7 @@ def test_the_command_names_the_version_and_only_what_is_needed(
     words = ["cookiecutter", "gh:me/mine", "--checkout", "v1 x"]
     given = [f"{name}={GOOD[name]}" for name in PROMPTS]
     assert shlex.split(post_gen.command([], answers)) == [*words, "--no-input", *given]
-    # One without a suggestion must be asked for, and then cookiecutter asks for all.
+    # An answer without a suggestion needs a prompt, so cookiecutter asks for all of them.
     rejected = [post_gen.Rejection("aws_region", "is not a region", None)]
     given.remove(f"aws_region={GOOD['aws_region']}")
     assert shlex.split(post_gen.command(rejected, answers)) == [*words, *given]
@@ -267,7 +267,7 @@ def test_the_command_names_the_version_and_only_what_is_needed(
 RANDOM = {"__bucket_prefix": "pub", "__bucket_suffix": "k3v9qz"}
 
 
-def test_a_name_without_a_near_one_becomes_the_default_with_its_random_end() -> None:
+def test_a_name_without_a_similar_one_becomes_the_default_with_a_random_suffix() -> None:
     suggestions = {
         n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="My_Bucket")
     }
@@ -278,7 +278,7 @@ def test_a_name_without_a_near_one_becomes_the_default_with_its_random_end() -> 
     suggestions = {
         n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="사진")
     }
-    assert set(suggestions.values()) == {"pub-static-k3v9qz"}  # one bucket was meant
+    assert set(suggestions.values()) == {"pub-static-k3v9qz"}  # the user meant one bucket
     assert rejections(**RANDOM, media_bucket_name="My_Photos")[0][2] == "my-photos"
     broken = RANDOM | {"__bucket_suffix": "$(x)"}
     assert rejections(**broken, media_bucket_name="사진")[0][2] == "my-bucket"
@@ -365,7 +365,7 @@ def test_pre_gen_finds_the_template(template: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("PWD")
     assert pre_gen.template_folder({"_repo_dir": "."}) is None
     relative = {"_repo_dir": template.name, "_output_dir": str(template.parent)}
-    assert pre_gen.template_folder(relative) is None  # what lies where projects go is not run
+    assert pre_gen.template_folder(relative) is None  # files in the output folder don't run
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "post_gen_project.py").touch()
     assert pre_gen.template_folder({"_repo_dir": str(tmp_path)}) is None  # another template

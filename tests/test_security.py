@@ -1,4 +1,4 @@
-"""No secret is in the repository or in a project, and CI looks for known vulnerabilities every week."""
+"""The repository and a project contain no secrets, and CI looks for known vulnerabilities every week."""
 
 import base64
 import random
@@ -57,7 +57,7 @@ def encoded(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-# Put together here, so that this file does not hold what looks like one.
+# Assembled here, so this file contains nothing that looks like a secret.
 @pytest.mark.parametrize(
     ("kind", "secret"),
     [
@@ -130,7 +130,7 @@ def test_each_allowed_value_is_still_needed() -> None:
     assert secret_scan.allowed() <= there
 
 
-# What runs in CI, and what Dependabot does
+# CI and Dependabot
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def workflow() -> dict[Any, Any]:
 
 
 def test_known_vulnerabilities_are_asked_for_at_each_push_and_every_week(workflow: dict[Any, Any]) -> None:
-    when = workflow[True]  # YAML's `on`
+    when = workflow[True]  # the key `on` in YAML 1.1
     assert {"push", "pull_request", "schedule"} <= set(when)
     (weekly,) = when["schedule"]
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", weekly["cron"])
@@ -153,7 +153,7 @@ def test_the_audit_covers_the_template_and_both_kinds_of_project_and_fails_on_wh
     ).stdout
     commands = [line for line in printed.splitlines() if "pip-audit" in line]
     assert commands
-    # Without --strict a package that the index knows nothing of is passed over, and the exit code is 0.
+    # Without --strict, pip-audit skips a package that the index doesn't know, and exits with 0.
     assert all("--strict" in command for command in commands)
     assert any("tests/constraints.txt" in command for command in commands)
     for django in QUESTIONS["django_version"]:
@@ -170,7 +170,7 @@ def test_workflows_have_few_rights_and_pinned_actions(workflow: dict[Any, Any]) 
                 assert re.fullmatch(r"actions/[a-z-]+@(v\d+|[0-9a-f]{40})", step["uses"]), step
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
-            # What a stranger can write, such as a branch's name, is no text of a script.
+            # Untrusted values, such as a branch's name, are not part of a script.
             assert "${{" not in step.get("run", "")
 
 

@@ -1,4 +1,4 @@
-"""The documentation site: built from the checkout, read in Chromium, and mistakes in the pages stop its build."""
+"""The documentation site: mistakes in the pages fail the build, and the pages work in Chromium."""
 
 import re
 import runpy
@@ -41,11 +41,11 @@ def build(docs: Path, out: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-# What needs no build
+# Without a build
 
 
 def external_links() -> dict[str, str]:
-    """Return each link to another host, and the file that has it."""
+    """Return each external link and the file that contains it."""
     found = {}
     for source in SOURCES:
         text = re.sub(
@@ -121,7 +121,7 @@ def test_the_workflow_publishes_with_the_rights_that_it_needs() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the site, built from the checkout without a warning."""
+    """Build the site from the checkout without warnings, and return its folder."""
     out = tmp_path_factory.mktemp("site")
     done = build(ROOT / "docs", out)
     assert (done.returncode, done.stdout) == (0, "")
@@ -129,7 +129,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Parsed(HTMLParser):
-    """The links and anchors of a page."""
+    """The links and anchors on a page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Parsed(HTMLParser):
         self.feed(page.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of a tag."""
+        """Record a tag."""
         given = dict(attrs)
         self.anchors.add(given.get("id") or "")
         for name in ("href", "src"):
@@ -160,7 +160,7 @@ def test_every_link_leads_somewhere(site: Path) -> None:
                 if not (site / path).is_file() or (path in pages and anchor not in pages[path].anchors):
                     dead.append((name, link))
     assert dead == []
-    # Files that the site does not have are links to the repository, where they are.
+    # Files outside the site are links to the repository.
     files = {unquote(urlsplit(link).path) for link in of_repository}
     files = {path.removeprefix(urlsplit(REPOSITORY).path).partition("/main/")[2] for path in files}
     assert "{{cookiecutter.project_slug}}/docs/aws.md" in files
@@ -199,7 +199,7 @@ def test_mistakes_stop_the_build(template: Path, tmp_path: Path) -> None:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """A server of files that prints nothing."""
+    """A file server without logging."""
 
     def log_message(self, *_arguments: object) -> None:
         """Print nothing."""
@@ -207,7 +207,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Serve the site, and return its address."""
+    """Serve the site, and return its URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -237,7 +237,7 @@ def test_each_page_fits_a_phone_and_asks_no_other_host(chromium: Browser, addres
         for file in sorted(site.glob("*.html")):
             page.goto(f"{address}{file.name}")
             for image in page.locator("img:visible").all():
-                image.scroll_into_view_if_needed()  # loaded late
+                image.scroll_into_view_if_needed()  # loaded lazily
             problems = page.evaluate(
                 """async () => {
                     await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
@@ -296,7 +296,7 @@ def test_dark_mode_follows_the_system_and_the_reader(chromium: Browser, address:
         shot(page, "how-it-fits")
         assert light[0] != dark[0]
         assert light[1] != dark[1]
-        # The reader's own choice wins over the system's, in the diagrams too, and lasts.
+        # The reader's choice overrides the system's, also in diagrams, and is kept.
         for _ in range(3):
             if page.locator("body").get_attribute("data-theme") == "dark":
                 break
@@ -335,7 +335,7 @@ def test_diagrams_are_read_on_a_phone_and_aloud(chromium: Browser, address: str)
 @pytest.mark.parametrize("name", DIAGRAMS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_diagrams_stand_on_a_ground_of_their_own(chromium: Browser, name: str, scheme: str) -> None:
-    """As an image, as on GitHub, a drawing knows the system's colors alone, and its page may have others."""
+    """An image on GitHub only knows the system's color scheme, and the page may have another one."""
     with chromium.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
         page = context.new_page()
         page.goto((ROOT / "docs" / f"{name}.svg").as_uri())

@@ -1,4 +1,4 @@
-"""The template's own Python is linted and formatted; the project's is checked where it is baked."""
+"""The template's own Python code is linted and formatted. Other tests check the baked project."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is asked, and what is copied or rendered."""
+"""The prompts, and which files are copied or rendered."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_seven_prompts_in_the_order_of_the_design() -> None:
     ]
 
 
-def test_every_prompt_and_choice_is_a_sentence_for_a_person() -> None:
+def test_every_prompt_and_choice_has_a_text() -> None:
     sentences = QUESTIONS["__prompts__"]
     assert sorted(sentences) == sorted(PROMPTS)
     for name in PROMPTS:
@@ -45,7 +45,7 @@ def test_files_are_copied_unless_they_are_the_three_rendered(template: Path) -> 
     for path in project.rglob("*"):
         name = path.relative_to(project).as_posix()
         copied = any(fnmatch(name, pattern) for pattern in patterns)
-        # --overwrite-if-exists would first delete a folder copied whole, with a user's own files in it.
+        # With --overwrite-if-exists, cookiecutter deletes a folder that it copies whole, with the user's files in it.
         assert copied == (name == "vendor/src" or (path.is_file() and name not in RENDERED)), name
 
 

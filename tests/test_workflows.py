@@ -1,4 +1,4 @@
-"""The workflows of a generated project: what they may do, and that their commands work in a baked one."""
+"""A generated project's workflows: their permissions, and their commands run in a baked project."""
 
 import re
 import shlex
@@ -89,7 +89,7 @@ def test_actions_are_pinned_by_commit() -> None:
     assert used
     for action in used:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
-    # The version is said beside it, where Dependabot keeps both, and the same one throughout.
+    # A comment names the version, which Dependabot updates too. All workflows use the same one.
     texts = "".join(path.read_text(encoding="utf-8") for path in FOLDER.iterdir())
     named = re.findall(r"uses: ([\w.-]+/[\w.-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$", texts, re.MULTILINE)
     assert len(named) == len(used)
@@ -116,7 +116,7 @@ def test_no_secret_is_used_but_the_jobs_own_token(name: str) -> None:
     for job in workflow(name)["jobs"].values():
         holders = [each for each in steps(job) if "github.token" in str(each)]
         assert all(each["name"] in {"Push", "Pull the image"} for each in holders)
-        # What may write packages or become a role of AWS runs nothing of a pull request.
+        # Jobs that can write packages or assume an AWS role run no code from pull requests.
         if {"write"} & set(job["permissions"].values()):
             assert name == "deploy.yml"
     assert "pull_request_target" not in workflow(name)["on"]
@@ -135,11 +135,11 @@ def test_a_deploy_is_tested_first_and_alone_and_in_order() -> None:
         "image",
         ["image", "static"],
     ]
-    # With one group for both, the caller and the called would wait for each other.
+    # With the same concurrency group, the calling and the called workflow would wait for each other.
     assert workflow("ci.yml")["concurrency"]["group"] != deploy["concurrency"]["group"]
     for name in ("static", "release"):
         assert jobs[name]["environment"] == "production"
-    # Nothing is deployed until somebody has set it up.
+    # Nothing is deployed until the owner sets it up.
     assert jobs["image"]["if"] == "vars.DEPLOY_ROLE_ARN != ''"
     names = [each.get("name") for each in steps(jobs["static"])]
     assert names.index("Check that the buckets match the settings") < names.index("Publish the static files")
@@ -152,7 +152,7 @@ def test_the_variables_of_a_deploy_are_the_settings_own() -> None:
         if name != "IMAGE":
             assert text == f"${{{{ vars.{name} }}}}"
             assert f'"{name}"' in settings
-    # All that the buckets, the policies and the addresses follow from; never a key, and no limit of a link.
+    # Everything that determines buckets, policies, and URLs; never a key, and no link lifetime.
     wanted = set(re.findall(r'"(AWS_\w+)"', settings)) - {"AWS_QUERYSTRING_EXPIRE"}
     assert {name for name in wanted if "CLOUDFRONT_KEY" not in name} <= set(given)
     assert not {name for name in given if "KEY" in name or "SECRET" in name}
@@ -172,7 +172,7 @@ def test_the_commands_for_other_ci_systems_are_those_of_the_workflows(
     block = page.partition("```sh\n")[2].partition("```")[0]
     shown = [line.partition("  ")[0].strip() for line in block.splitlines()]
     variables = [f"export {key}={value}" for key, value in workflow(name).get("env", {}).items()]
-    # What needs GitHub or a service of the job is not for other systems.
+    # Leave out steps that need GitHub or a job's services.
     special = {"Tests on PostgreSQL", "Known vulnerabilities"}
     texts = [
         each.get("run", "") for each in steps(workflow(name)["jobs"][job]) if each.get("name") not in special
@@ -197,7 +197,7 @@ def test_one_python_and_one_postgresql_throughout() -> None:
     assert re.fullmatch(r"postgres:\d+", service["image"])
 
 
-def test_dependabot_looks_after_everything_that_is_pinned_and_is_in_no_hurry() -> None:
+def test_dependabot_updates_everything_pinned_after_a_cooldown() -> None:
     updates = yaml.safe_load(DEPENDABOT.read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == [
         "uv",
@@ -218,19 +218,19 @@ def test_the_steps_of_ci_pass_in_a_baked_project(
     result = cookies_session.bake(extra_context=FIXED | {"django_version": "5.2"}, template=str(template))
     assert result.exit_code == 0, result.exception
     project = result.project_path
-    # As a clone: without what git ignores.
+    # As in a clone: without ignored files.
     (project / ".env").unlink()
     job = workflow("ci.yml")["jobs"]["test"]
     texts = {each["name"]: each["run"] for each in steps(job) if "run" in each}
     audit = texts.pop("Known vulnerabilities")
     environment = workflow("ci.yml")["env"] | {"UV_PYTHON": python, "RUNNER_TEMP": str(tmp_path)}
 
-    # A lock that nobody committed is an error, and is not made in silence.
+    # A missing lock file is an error, and is not created silently.
     assert "uv.lock" in run_step(texts["Install"], project, expect=2, **environment)
     assert not (project / "uv.lock").exists()
     run("uv", "lock", "--quiet", cwd=project, UV_PYTHON=python)
 
-    # That the suite passes is the matter of test_generated_project.py; here it is the commands.
+    # test_generated_project.py runs the whole suite. Here, only the commands matter.
     environment["PYTEST_ADDOPTS"] = "-k page"
     with running_postgres() as server:
         url = step("ci.yml", "test", "Tests on PostgreSQL")["env"]["TEST_DATABASE_URL"]
@@ -242,7 +242,7 @@ def test_the_steps_of_ci_pass_in_a_baked_project(
                 assert re.search(r"\d+ passed", printed), name
         assert shlex.split(texts["Tests on PostgreSQL"])[0] == ".venv/bin/pytest"
 
-    # And they can fail: a model without its migration, and code that is not formatted.
+    # The commands fail for a model without a migration, and for unformatted code.
     models = project / "gallery" / "models.py"
     models.write_text(
         models.read_text(encoding="utf-8").replace("max_length=", "max_length=1 +", 1), encoding="utf-8"
@@ -250,7 +250,7 @@ def test_the_steps_of_ci_pass_in_a_baked_project(
     run_step(texts["Migrations"], project, expect=1, **environment)
     run_step(texts["Formatting"], project, expect=1, **environment)
 
-    # What is found in which week is not the matter here, only that it looks at every package.
+    # The findings vary, so only check that it covers every package.
     printed = run_step(audit.rstrip() + " --dry-run", project, **environment)
     found = re.search(r"would have audited (\d+) packages", printed)
     assert found, printed
