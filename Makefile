@@ -74,10 +74,13 @@ test-fast: .venv/installed
 	@cd library && ../.venv/bin/pytest -n $(WORKERS) -m "not slow"
 	@.venv/bin/pytest -n $(WORKERS) -m "not slow"
 
-# Most property tests don't depend on other packages, so leave them out. Those that compare with botocore stay.
-test-lowest: $(UV_READY)
+.work/lowest/installed: $(UV_READY) library/pyproject.toml
 	@$(UV) venv --quiet --allow-existing .work/lowest
 	@$(UV) pip install --quiet --python .work/lowest --resolution lowest-direct --group library/pyproject.toml:test --editable library
+	@touch $@
+
+# Most property tests don't depend on other packages, so leave them out. Those that compare with botocore stay.
+test-lowest: .work/lowest/installed
 	@cd library && ../.work/lowest/bin/pytest -n $(WORKERS) -m "not slow" $(addprefix --ignore=tests/test_,headers_properties.py naming_properties.py policy_properties.py)
 
 # May fail: shows what the next Django breaks, before its release.
