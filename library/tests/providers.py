@@ -1,4 +1,4 @@
-"""The page on other providers, made from the data: `python -m tests.providers` writes it."""
+"""Generate the page on other providers: `python -m tests.providers` writes it."""
 
 from collections.abc import Sequence
 from pathlib import Path

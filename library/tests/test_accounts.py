@@ -1,4 +1,4 @@
-"""Somebody else's bucket is not adopted: whose the buckets and the credentials are, on AWS."""
+"""Commands reject another account's bucket: the owners of buckets and credentials, on AWS."""
 
 import io
 import json
@@ -148,7 +148,7 @@ def test_doctor_compares_the_owner_with_the_credentials(
 ) -> None:
     s3_settings(settings)
     aws.owners = MINE | {"acme-media": owner}
-    # What visitors' requests get, which need a network.
+    # The responses to visitors' requests, which need a network.
     listing = Response(200, {"date": ""}, b"<ListBucketResult/>")
     monkeypatch.setattr(ground, "fetch", lambda *_arguments, **_more: listing)
     lines = {line.probe: line for line in diagnose(Deployment.load(), "deploy").lines}
@@ -214,7 +214,7 @@ def test_every_role_is_limited_to_the_account(access: str, owner: str | None) ->
                 assert limit is None
             else:
                 assert limit == (owner or "${aws:PrincipalAccount}")
-        # Other servers know no such condition.
+        # Other servers don't have this condition.
         there = policies.document(role(deployment(access, owner=owner, endpoint="https://s3.example.com")))
         assert "aws:" not in json.dumps(there).replace("arn:aws:", "")
 
@@ -257,7 +257,7 @@ def test_with_public_read_web_sets_that_acl_or_none(s3_site: MakeSite) -> None:
                 given.pop("Body")
             with pytest.raises(web.exceptions.ClientError, match="AccessDenied"):
                 call(**given)
-    # What nobody has checked yet is never public.
+    # Unchecked uploads are never public.
     pending = upload | {"Key": "pending/a"}
     web.put_object(**pending)
     for more in ({"ACL": "public-read"}, *wrong):

@@ -1,4 +1,4 @@
-"""Which texts are regions, and what was meant by those that are not."""
+"""Valid regions, and suggestions for invalid ones."""
 
 import pytest
 

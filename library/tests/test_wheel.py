@@ -1,4 +1,4 @@
-"""The wheel that wheel.py builds: what a build backend makes, and the same bytes on every machine."""
+"""The wheel from wheel.py: equivalent to a build backend's, with the same bytes on every machine."""
 
 import email.parser
 import hashlib
@@ -45,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Return a copy of what the wheel is made from."""
+    """Return a copy of the wheel's sources."""
     folder = tmp_path / "library"
     shutil.copytree(LIBRARY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "wheel.py"):
@@ -60,7 +60,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def described(metadata: bytes) -> tuple[dict[str, list[str]], str]:
-    """Return the fields of METADATA, with what may be written in several ways in one way, and the description."""
+    """Return the normalized fields of METADATA, and the description."""
     message = email.parser.Parser().parsestr(metadata.decode())
     fields = {name: sorted(message.get_all(name, [])) for name in set(message) - {"Metadata-Version"}}
     fields["Requires-Dist"] = sorted(str(Requirement(line)) for line in fields["Requires-Dist"])
@@ -107,7 +107,7 @@ def test_its_entries_are_stored_and_say_nothing_of_the_machine(built: Path) -> N
 
 
 def pythons() -> list[str]:
-    """Return the interpreters of this machine that the library supports."""
+    """Return this machine's interpreters that the library supports."""
     found = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found += [str(path) for path in pyenv.glob("3.1[1-9].*/bin/python3")]
@@ -120,7 +120,7 @@ def pythons() -> list[str]:
 
 
 def test_its_bytes_are_the_same_everywhere(built: Path, copy: Path, tmp_path: Path) -> None:
-    """With other times, modes, junk, places and versions of Python."""
+    """With other file times, modes, junk files, folders, and Python versions."""
     for path in copy.rglob("*.py"):
         os.utime(path, (1_700_000_000, 1_700_000_000))
         path.chmod(0o755)
