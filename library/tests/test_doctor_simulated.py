@@ -205,7 +205,7 @@ def test_simulated_server_without_lifecycle(well: Any, store: LocalServer, setti
 
 @pytest.mark.parametrize("probe", ["listing", "direct closed"])
 def test_simulated_500_is_no_denial(faulty: Faulty, probe: str) -> None:
-    path = {"listing": r"max-keys=1$", "direct closed": r"/pending/[^?]*$"}[probe]
+    path = {"listing": r"list-type=2&max-keys=1$", "direct closed": r"/pending/[^?]*$"}[probe]
     faulty(Fault("GET", path, status=500))
     status, text, _ = trouble(probe)
     assert status == "can't tell"
