@@ -153,7 +153,7 @@ def test_an_env_that_cannot_be_proved_is_not_left(project: Path, old: str, new: 
     assert not (project / ".env").exists()
 
 
-def test_a_missing_example_is_told(project: Path) -> None:
+def test_a_missing_example_is_an_error(project: Path) -> None:
     (project / ".env.example").unlink()
     with pytest.raises(SystemExit, match=r"\.env\.example"):
         post_gen.write_env(GOOD, RULES)
@@ -188,7 +188,7 @@ def test_the_branch_that_the_next_steps_name_is_the_one_deployed() -> None:
 
 
 @pytest.mark.parametrize("tool", ["python3.12", "python3.14", "uv"])
-def test_a_missing_python_is_told_before_make_run(
+def test_a_missing_python_is_reported_before_make_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
     project, folder, mark = tmp_path / "my-site", tmp_path / "bin", tmp_path / "mark"

@@ -339,7 +339,7 @@ def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_
     assert not (project / "var" / "s3").exists()
 
 
-def test_a_taken_port_is_said_in_one_line(on_lts: Installed) -> None:
+def test_a_taken_port_is_reported_in_one_line(on_lts: Installed) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

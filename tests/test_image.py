@@ -251,7 +251,7 @@ def is_healthy(image: Image, variables: dict[str, str]) -> bool:
     return image.call(*command, variables=variables).returncode == 0
 
 
-def test_it_starts_without_s3_and_ends_when_told(image: Image) -> None:
+def test_it_starts_without_s3_and_ends_on_sigterm(image: Image) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         variables = SERVER | {

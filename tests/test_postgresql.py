@@ -58,7 +58,7 @@ def test_a_connection_gives_up_on_a_server_that_is_gone(
     assert settings(f"{postgres.url()}?connect_timeout=2&tcp_user_timeout=9000") == "9000 30 2 60 True"
 
 
-def test_a_migration_waits_for_a_lock_as_long_as_it_is_told(
+def test_a_migration_waits_for_a_lock_as_long_as_configured(
     on_lts: Installed,
     postgres: Postgres,
 ) -> None:

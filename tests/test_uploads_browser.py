@@ -376,7 +376,7 @@ def test_where_s3_takes_nothing_from_browsers_the_form_brings_the_file(
     assert sum(served.sent_to_django) > film.stat().st_size
 
 
-def test_an_s3_that_is_down_is_said_and_the_form_can_be_sent_again(
+def test_an_s3_that_is_down_is_reported_and_the_form_can_be_sent_again(
     served: Served, page: Page, hills: Path
 ) -> None:
     served.fault("", r"/(pending|media)/", status=503, code="SlowDown")

@@ -235,7 +235,7 @@ def test_it_can_do_nothing_else(s3_site: MakeSite) -> None:
         s3.put_object_acl(Bucket=site.media_bucket, Key="pending/a.txt", ACL="public-read")
 
 
-def test_a_storage_that_is_none_is_named(s3_site: MakeSite) -> None:
+def test_a_storage_that_does_not_exist_is_named(s3_site: MakeSite) -> None:
     s3_site("public-read")
     assert run("--storage", "staticfiles") == (
         1,

@@ -190,7 +190,7 @@ def test_doctor_names_grants_to_other_accounts(s3_site: MakeSite, settings: Any,
 
 
 @pytest.mark.slow
-def test_the_server_hears_whose_the_bucket_must_be(s3_site: MakeSite, settings: Any) -> None:
+def test_each_request_names_the_expected_owner(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site(prepared=False)
     with FaultProxy(site.store.endpoint) as proxy:
         proxy.faults.append(Fault(header="x-amz-expected-bucket-owner", status=403, code="AccessDenied"))

@@ -583,7 +583,7 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
         ),
     ],
 )
-def test_what_the_settings_lack_is_said(settings: Any, changes: dict[str, Any], line: str) -> None:
+def test_missing_settings_are_reported(settings: Any, changes: dict[str, Any], line: str) -> None:
     s3_settings(settings)
     for name, value in changes.items():
         setattr(settings, name, value)

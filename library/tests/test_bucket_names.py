@@ -69,7 +69,7 @@ def test_what_s3_accepts_passes(name: str) -> None:
         ("sthree-_" + "x" * 60 + "-s3alias", ["length", "characters", "prefix", "suffix"]),
     ],
 )
-def test_all_that_is_wrong_is_told(name: str, rules: list[str]) -> None:
+def test_all_problems_are_reported(name: str, rules: list[str]) -> None:
     assert [problem.rule for problem in problems(name)] == rules
 
 
@@ -92,7 +92,7 @@ def test_a_name_that_holds_a_region_must_hold_its_own() -> None:
         (f"{ACCOUNT_REGIONAL}\n", False),
     ],
 )
-def test_names_of_one_account_are_told_from_others(name: str, regional: bool) -> None:
+def test_names_of_one_account_are_distinguished_from_others(name: str, regional: bool) -> None:
     assert is_account_regional(name) is regional
 
 

@@ -113,7 +113,7 @@ def test_versioning_is_wanted_where_it_is_on() -> None:
         assert [("versioning" in each.aspects) for each in buckets.wanted(site)] == [False, versioning]
 
 
-def test_what_a_bucket_holds_is_said() -> None:
+def test_what_a_bucket_contains_is_reported() -> None:
     site = of(
         location("staticfiles", "static", bucket="one"),
         location(bucket="one"),

@@ -262,7 +262,7 @@ def test_in_another_region_there_is_no_name_for_a_bucket() -> None:
         read_back(template(site()), "us-east-1")
 
 
-def test_a_distribution_of_somebody_elses_stays_in_the_policy() -> None:
+def test_another_accounts_distribution_stays_in_the_policy() -> None:
     made = template(behind(site()))
     assert read_back(made, REGION) == values(behind(site()))
     assert ARN in json.dumps(made)
@@ -388,7 +388,7 @@ def test_each_part_of_a_rule_has_its_word(monkeypatch: pytest.MonkeyPatch, title
         ("logging", {"TargetBucket": "b"}, "logging"),
     ],
 )
-def test_what_has_no_word_is_refused_and_never_left_out(
+def test_what_has_no_equivalent_is_rejected_and_never_left_out(
     monkeypatch: pytest.MonkeyPatch, title: str, value: Any, word: str
 ) -> None:
     with_value(monkeypatch, title, value)
@@ -399,7 +399,7 @@ def test_what_has_no_word_is_refused_and_never_left_out(
         template(site())
 
 
-def test_a_grant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "bucket ACL", [{"Permission": "READ"}])
     with pytest.raises(CloudFormationError, match="bucket ACL"):
         template(site())

@@ -281,7 +281,7 @@ def test_compressed_bytes_are_the_same_on_every_run(deploy: Deploy) -> None:
 # Failures
 
 
-def test_a_refused_upload_fails_the_command_and_leaves_the_old_manifest(deploy: Deploy) -> None:
+def test_a_rejected_upload_fails_the_command_and_leaves_the_old_manifest(deploy: Deploy) -> None:
     deploy.deployed()
     changed = SOURCES | {"img/dot.png": b"changed", "docs/100%.png": b"too"}
     deploy.write(**changed)
@@ -516,7 +516,7 @@ def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy)
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
-def test_what_somebody_else_wrote_over_a_plain_name_is_noticed(deploy: Deploy) -> None:
+def test_an_overwritten_plain_name_is_noticed(deploy: Deploy) -> None:
     deploy.deployed()
     bucket = deploy.site.static_bucket
     deploy.site.root.put_object(Bucket=bucket, Key="static/img/dot.png", Body=SOURCES["img/dot.png"][::-1])
@@ -556,7 +556,7 @@ def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy
 
 
 @pytest.mark.parametrize("name", ["js/one.js", "img/dot.png", "docs/tiny.txt"])
-def test_a_hashed_object_that_somebody_has_swapped_is_put_right(deploy: Deploy, name: str) -> None:
+def test_a_swapped_hashed_object_is_repaired(deploy: Deploy, name: str) -> None:
     """It has the same size, the same headers, and the SHA-256 of the original in its metadata."""
     deploy.deployed()
     manifest = deploy.manifest()
@@ -742,7 +742,7 @@ def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> No
     assert sorted(r.status for r in completed) == [200, 412]
 
 
-def test_a_lost_or_broken_manifest_is_written_anew_without_uploads(deploy: Deploy) -> None:
+def test_a_lost_or_broken_manifest_is_rewritten_without_uploads(deploy: Deploy) -> None:
     deploy.deployed()
     for body in (None, b"{", b"[]", b'{"version": "9"}'):
         if body is None:
@@ -806,7 +806,7 @@ def test_without_post_processing_only_plain_names_go_up(deploy: Deploy) -> None:
 
 
 @pytest.mark.parametrize("option", ["--clear", "--link"])
-def test_options_that_make_no_sense_are_refused_in_one_line(deploy: Deploy, option: str) -> None:
+def test_options_that_make_no_sense_are_rejected_in_one_line(deploy: Deploy, option: str) -> None:
     outcome = deploy.run(option)
     assert outcome.code == 1
     assert option in outcome.err
@@ -843,7 +843,7 @@ def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) ->
     assert not outcome.err
 
 
-def test_files_that_go_to_disk_although_there_is_a_bucket_are_told_of(deploy: Deploy, tmp_path: Path) -> None:
+def test_files_that_go_to_disk_despite_a_bucket_are_reported(deploy: Deploy, tmp_path: Path) -> None:
     given = {"USE_S3": "false", "BUCKET_IN_SETTINGS": "acme-static"}
     for options in (["-v", "1"], ["-v", "0"]):
         outcome = deploy.run("--noinput", *options, **given)

@@ -150,7 +150,7 @@ def test_the_locations_of_the_usual_aliases_come_first(settings: Any) -> None:
     assert found.static.alias == "staticfiles"
 
 
-def test_use_s3_local_means_the_local_server_unless_told_otherwise(settings: Any) -> None:
+def test_use_s3_local_means_the_local_server_unless_overridden(settings: Any) -> None:
     settings.USE_S3 = "local"
     entry = media(
         endpoint_url="https://s3.example.com", expected_bucket_owner="1" * 12, access_key="A", secret_key="s"

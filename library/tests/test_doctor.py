@@ -503,7 +503,7 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
 
 
 @pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "plain"])
-def test_a_static_file_that_somebody_has_swapped(well: Any, hashed: bool) -> None:
+def test_a_swapped_static_file(well: Any, hashed: bool) -> None:
     doctored = well()
     key = doctored.hashed("page.js") if hashed else "static/page.js"
     there = doctored.root.get_object(Bucket=doctored.static, Key=key)

@@ -111,7 +111,7 @@ def test_a_certificate_that_nobody_trusts_is_named(
         ("other.example", 1, "plan", "it is another host's: correct the endpoint_url."),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_said(
+def test_certificate_problems_are_reported(
     settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch, host: str, days: int, words: str, why: str
 ) -> None:
     served = self_signed(site, host, days=days)

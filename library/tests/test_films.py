@@ -80,6 +80,6 @@ def test_all_else_is_no_film(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "data", "right"), [("a.webm", FILM, ".mp4"), ("a.mp4", WEBM, ".webm")])
-def test_a_film_under_the_name_of_another_kind_is_told_so(name: str, data: bytes, right: str) -> None:
+def test_a_film_with_the_extension_of_another_kind_is_rejected(name: str, data: bytes, right: str) -> None:
     with pytest.raises(ValidationError, match=f"its content is {right}"):
         films.check_film(SimpleUploadedFile(name, data))

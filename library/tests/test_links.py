@@ -193,7 +193,7 @@ def test_the_rule_sees_name_and_storage_and_only_true_is_yes(settings: Any) -> N
 
 
 @pytest.mark.parametrize("wrong", ["s3kit.links.nothing", "no.such.module", 7])
-def test_a_rule_that_is_none_lets_nobody_in_and_is_an_error_of_the_check(settings: Any, wrong: Any) -> None:
+def test_an_invalid_rule_lets_nobody_in_and_fails_the_check(settings: Any, wrong: Any) -> None:
     settings.S3KIT_LINKS_PERMISSION = wrong
     with pytest.raises(ImproperlyConfigured, match="S3KIT_LINKS_PERMISSION is"):
         ask("a.jpg")

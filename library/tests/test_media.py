@@ -402,7 +402,7 @@ def test_what_no_header_can_be_is_rejected_with_a_sentence(name: str, value: str
 
 
 @pytest.mark.parametrize("expire", [0, 604801])
-def test_a_link_that_s3_would_refuse_is_not_made(expire: int) -> None:
+def test_a_link_that_s3_would_reject_is_not_created(expire: int) -> None:
     with pytest.raises(ValueError, match="1 to 604800"):
         default_storage.url("a.jpg", expire=expire)
     with pytest.raises(ValueError, match="not Bucket"):
@@ -520,7 +520,7 @@ def test_the_forms_of_a_cloudfront_key(
     assert read.private_numbers() == rsa_key.private_numbers()
 
 
-def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
+def test_an_invalid_cloudfront_key_is_rejected_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
     good = pem_of(rsa_key)
     wrong = {
         "can't be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],

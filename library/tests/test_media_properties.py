@@ -128,7 +128,7 @@ SEGMENTS = st.lists(TEXT, max_size=4).map("/".join)
 @example("/media/a")
 @example("a" * 1019)
 @example("사" * 340)
-def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> None:
+def test_a_key_is_in_the_folder_and_fits_or_the_name_is_rejected(name: str) -> None:
     try:
         key = STORAGE._normalize_name(clean_name(name))
     except SuspiciousFileOperation:
@@ -148,9 +148,7 @@ def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> No
 @example("a.tar.gz", 20)
 @example("a b?#+%.jpg", None)
 @example("\ud800" + 30 * "a", 20)
-def test_whatever_name_code_saves_under_the_one_given_is_safe_or_refused(
-    name: str, length: int | None
-) -> None:
+def test_any_name_that_code_saves_is_safe_or_rejected(name: str, length: int | None) -> None:
     """`storage.save(name, file)` with any name, without a field's generate_filename."""
     for storage in (FREE, TAKEN):
         storage.client.puts.clear()

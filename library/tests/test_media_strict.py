@@ -359,7 +359,7 @@ def test_an_upload_that_fails_for_good_raises_and_leaves_nothing(
     assert parts_left(site) == []
 
 
-def test_a_refusal_is_not_tried_again(failing: Any) -> None:
+def test_a_rejection_is_not_retried(failing: Any) -> None:
     site, proxy = failing
     proxy.faults.append(Fault("PUT", r"partNumber=2", status=403, code="AccessDenied"))
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -395,7 +395,7 @@ def test_a_trouble_with_reading_is_got_over(failing: Any) -> None:
     assert default_storage.exists(name)
 
 
-def test_a_refused_look_up_is_not_taken_for_a_missing_file(failing: Any) -> None:
+def test_a_rejected_lookup_is_not_a_missing_file(failing: Any) -> None:
     """Without s3:ListBucket, S3 responds with 403 for a missing key. That must never mean "the name is free"."""
     _, proxy = failing
     proxy.faults.append(Fault("HEAD", status=403, code="AccessDenied"))

@@ -305,7 +305,7 @@ def answering(requests: Requests, status: int, code: str, times: int = 1000) -> 
 @pytest.mark.parametrize(
     ("status", "code"), [(501, "NotImplemented"), (400, "InvalidArgument"), (400, "NotImplemented")]
 )
-def test_a_store_that_refuses_the_condition_is_asked_by_head(
+def test_a_store_that_rejects_the_condition_is_asked_with_head(
     requests: Requests, caplog: pytest.LogCaptureFixture, status: int, code: str
 ) -> None:
     asked = answering(requests, status, code)
@@ -455,7 +455,7 @@ def chosen_in_parts() -> None:
 
 
 @pytest.mark.parametrize("save", [written, chosen, looks_unique, chosen_in_parts])
-def test_what_code_named_is_asked_for_anew_or_kept_as_long_as_a_setting_says(
+def test_names_from_code_are_revalidated_or_cached_as_long_as_a_setting_says(
     requests: Requests, settings: Any, save: Callable[[], Any]
 ) -> None:
     for access in ("private", "public-policy", "public-read"):
@@ -470,7 +470,7 @@ def test_what_code_named_is_asked_for_anew_or_kept_as_long_as_a_setting_says(
 
 
 @pytest.mark.parametrize("wrong", [-1, 31_536_001, "60", True])
-def test_an_age_that_is_none_is_rejected(wrong: Any) -> None:
+def test_an_invalid_age_is_rejected(wrong: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"'named_max_age' is {wrong!r}: set it to 0 to 31536000"):
         MediaStorage(bucket_name=BUCKET, named_max_age=wrong)
 

@@ -112,7 +112,7 @@ def test_a_well_formed_region_is_no_problem_known_or_not(region: str) -> None:
 
 
 @given(st.one_of(ANY, FORMS), st.data())
-def test_a_region_with_anything_else_in_it_is_refused(region: str, data: st.DataObject) -> None:
+def test_a_region_with_anything_else_in_it_is_rejected(region: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(region)))
     foreign = data.draw(
         st.sampled_from(["\n", " ", "_", ".", "/", "\u0661", "\uff41", "\ud800", "é", "A", "\0"])

@@ -106,7 +106,7 @@ def test_missing_and_different() -> None:
     }
 
 
-def test_closed_for_good_is_said() -> None:
+def test_closed_permanently_is_reported() -> None:
     site = deployment("public-policy")
     found = compared(policy=as_wanted(site)["policy"], public_access_block=OPEN)
     assert found.closes == ("allow everyone s3:GetObject on acme-media/media/*",)
@@ -382,7 +382,7 @@ def test_an_account_that_blocks_is_a_conflict_that_is_not_ours_to_replace() -> N
     assert compared(account=blocking).is_as_wanted  # private uploads don't need to lift the block
 
 
-def test_what_is_not_known_of_the_account_is_said_where_it_matters() -> None:
+def test_unknown_account_settings_are_reported_where_they_matter() -> None:
     unknown = Account(ACCOUNT, None, "AccessDenied")
     assert compared(name="acme-static", account=unknown).unknown == "AccessDenied"
     assert compared(account=unknown).unknown == ""

@@ -309,7 +309,7 @@ def test_nothing_outside_of_static_and_no_folder_is_touched(
         house.check(A)
 
 
-def test_batches_are_listed_anew_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_listed_again_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.deploy(A)
     for number in range(7):
         house.site.root.put_object(
@@ -400,7 +400,7 @@ def age_metadata(house: House, days: int) -> None:
             root.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"since": older.isoformat()})
 
 
-def test_a_copy_that_somebody_deleted_is_missed(house: House) -> None:
+def test_a_deleted_copy_is_missed(house: House) -> None:
     house.deploy(A)
     (copy,) = house.copies()
     house.pass_days(60)
@@ -447,7 +447,7 @@ def unused(house: House) -> set[str]:
     return keys
 
 
-def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
+def test_a_bucket_that_keeps_versions_is_reported(house: House) -> None:
     unused(house)
     assert "versions" not in house.text("--delete")
     keys = unused(house)
@@ -539,7 +539,7 @@ def test_a_key_that_s3_rejects_does_not_end_the_batch(house: House) -> None:
     assert not house.markers()
 
 
-def test_one_by_one_a_refusal_is_named(house: House) -> None:
+def test_one_by_one_a_rejection_is_named(house: House) -> None:
     unused(house)
     house.proxy.faults += [
         Fault("POST", "delete", status=501, code="NotImplemented"),

@@ -209,7 +209,7 @@ def headers_of(name: str) -> dict[str, Any]:
     return dict(storage.write_parameters(f"media/{name}"))
 
 
-def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any) -> None:
+def test_differences_are_reported_and_kept_without_overwrite(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"longer.txt": b"here", "other.txt": b"here", "typed.html": b"here", "right.txt": b"here"})
     one.put("longer.txt", b"in the bucket", **headers_of("longer.txt"))
@@ -304,7 +304,7 @@ def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
     assert [r.headers.get("if-none-match") for r in one.proxy.matching("POST", "uploadId")] == ["*", "*"]
 
 
-def test_a_conflict_that_does_not_end_is_told(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_that_does_not_end_is_reported(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "RETRY_PAUSES", (0, 0, 0))
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
@@ -374,7 +374,7 @@ def test_passing_faults_are_tried_again(moving: Any, fault: Fault) -> None:
     assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
 
 
-def test_a_bucket_that_refuses_all_is_given_up(moving: Any) -> None:
+def test_a_bucket_that_rejects_everything_is_given_up(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{f"{number:03}.txt": b"%d" % number for number in range(400)})
     one.proxy.faults.append(Fault("PUT", status=403, code="AccessDenied"))
@@ -442,7 +442,9 @@ def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: An
     assert "a.txt: missing in the bucket after the upload" in text
 
 
-def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_not_be_copied_is_reported(
+    moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a", "sub/b.txt": b"b", "locked.txt": b"c", "back\\slash.txt": b"d"})
     deep = "/".join(["x" * 200] * 6)
@@ -538,7 +540,7 @@ def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
     assert one.objects() == {f"media/{name}": b"upload" for name in names if name != gone}
 
 
-def test_a_file_that_changes_meanwhile_is_told(moving: Any) -> None:
+def test_a_file_that_changes_meanwhile_is_reported(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"before"})
     hold = threading.Event()

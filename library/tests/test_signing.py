@@ -180,7 +180,7 @@ def test_windows_are_the_same_in_every_process() -> None:
 
 
 @pytest.mark.parametrize("expires", [0, -1, 604801])
-def test_a_life_beyond_the_limits_is_refused_in_one_line(expires: int) -> None:
+def test_a_lifetime_beyond_the_limits_is_rejected_in_one_line(expires: int) -> None:
     with pytest.raises(ValueError, match=f"1 to 604800 seconds, not {expires}") as caught:
         signing.window_start(NOW, expires, "a")
     assert "\n" not in str(caught.value)

@@ -227,7 +227,7 @@ def test_what_is_not_ok_comes_first_with_one_fix_for_all_that_it_repairs() -> No
     ]
 
 
-def test_verbosity_decides_how_much_is_said_of_what_is_ok() -> None:
+def test_verbosity_decides_how_much_is_printed_about_ok_lines() -> None:
     made = report.Report(None, SEEN, [])
     verbose = made.as_text(verbosity=2).partition("\nOk\n")[2]
     assert verbose.splitlines() == [

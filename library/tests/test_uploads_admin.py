@@ -116,7 +116,7 @@ def test_a_film_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Cl
 
 
 @with_pages
-def test_an_image_is_checked_as_django_does_or_encoded_anew(browser: Client) -> None:
+def test_an_image_is_checked_as_django_does_or_reencoded(browser: Client) -> None:
     page = "/admin/shop/photo/add/"
     given = {"image": sent(browser, page, "image", photo(kind="PNG"), "me.png")}
     assert browser.post(page, given).status_code == 302

@@ -694,7 +694,7 @@ def test_a_file_that_is_chosen_before_the_script_runs_is_sent(
         ("Lake.TXT", 0, "This file is empty."),
     ],
 )
-def test_what_can_not_be_accepted_is_said_at_once(
+def test_what_can_not_be_accepted_is_reported_immediately(
     page: Page, file: MakeFile, name: str, size: int, message: str
 ) -> None:
     requests: list[str] = []

@@ -217,7 +217,7 @@ def photo(size: tuple[int, int] = (64, 48), kind: str = "JPEG") -> bytes:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_a_picture_is_encoded_anew_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
+def test_a_picture_is_reencoded_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
     data = photo(kind="PNG")
     given = finished(browser, PhotoForm(), data, "me.JPG") if direct else SimpleUploadedFile("me.JPG", data)
     assert browser.post("/photo/", {"image": given}).status_code == 302

@@ -175,7 +175,7 @@ def test_a_token_in_json_or_a_file_becomes_a_row(site: SiteOnS3) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_a_picture_is_encoded_anew_either_way() -> None:
+def test_a_picture_is_reencoded_either_way() -> None:
     client = app()
     data = photo(kind="PNG")
     token = sent(client, "rest.photo", data, "me.JPG")

@@ -295,7 +295,7 @@ def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
     accept(ticket)
 
 
-def test_what_a_browser_is_told_is_json(s3_site: MakeSite, user: User) -> None:
+def test_a_response_to_a_browser_is_json(s3_site: MakeSite, user: User) -> None:
     s3_site()
     small = uploads.begin(user, TEXT, name="a.txt", size=5)
     told = json.loads(json.dumps(uploads.sending(small)))
@@ -547,7 +547,7 @@ def test_an_upload_in_parts_that_is_gone_has_ended(s3_site: MakeSite, user: User
         ("GET", r"uploadId", "accept"),
     ],
 )
-def test_it_is_told_and_tried_again_when_s3_fails(
+def test_an_s3_error_is_reported_and_retried(
     proxy: FaultProxy, user: User, store: Any, settings: Any, method: str, path: str, use: str
 ) -> None:
     ticket = sent(user, TEXT, LARGE) if use != "begin" else None
