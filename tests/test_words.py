@@ -40,20 +40,8 @@ BANNED = {
 }
 SKIPPED = {"LICENSE", "OFL.txt", "test_words.py"}
 PROSE = {
-    ".md",
-    ".py",
-    ".js",
-    ".css",
-    ".html",
-    ".toml",
-    ".yml",
-    ".yaml",
-    ".json",
-    ".txt",
-    ".example",
-    ".svg",
-    ".mk",
-    "",
+    *("", ".css", ".example", ".html", ".js", ".json", ".md", ".mk", ".py", ".svg", ".toml", ".txt"),
+    *(".yaml", ".yml"),
 }
 
 
