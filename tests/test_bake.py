@@ -33,7 +33,7 @@ def source(template: Path) -> Path:
     return template / "{{cookiecutter.project_slug}}"
 
 
-def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, source: Path) -> None:
+def test_the_files_are_the_templates_and_env(baked: Path, source: Path) -> None:
     assert set(files_of(baked)) == set(files_of(source)) | {".env"}
     assert [f"vendor/{path.name}" for path in (baked / "vendor").iterdir()] == [WHEEL]
 
@@ -64,7 +64,7 @@ def test_the_layout_is_flat(baked: Path) -> None:
     }
 
 
-def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path, source: Path) -> None:
+def test_other_files_are_copied_byte_for_byte(baked: Path, source: Path) -> None:
     for name, path in files_of(source).items():
         if name not in RENDERED:
             assert (baked / name).read_bytes() == path.read_bytes(), name
@@ -81,7 +81,7 @@ def test_no_jinja_is_left_in_the_rendered_files(baked: Path) -> None:
         assert not re.search(r"\{\{|\{%|\{#|cookiecutter\.", (baked / name).read_text(encoding="utf-8")), name
 
 
-def test_every_file_parses_as_what_it_is(baked: Path) -> None:
+def test_every_file_is_valid_in_its_format(baked: Path) -> None:
     unread = []
     for name, path in files_of(baked).items():
         match path.suffix or path.name:
@@ -113,7 +113,7 @@ def test_every_file_parses_as_what_it_is(baked: Path) -> None:
     assert not unread
 
 
-def test_the_golden_copies_are_what_is_baked(template: Path, tmp_path: Path) -> None:
+def test_the_golden_copies_are_up_to_date(template: Path, tmp_path: Path) -> None:
     golden.write(template, tmp_path)
     for path in (golden.GOLDEN).rglob("*"):
         if path.is_file():
@@ -148,7 +148,7 @@ def test_the_baked_project_is_linted_and_formatted(baked: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> None:
+def test_git_ignores_secret_and_local_files(baked: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     subprocess.run(["cp", "-r", baked, project], check=True)
     local = [*SECRET_FILES, "env", "var/media/a.png", "var/static/a.css"]
@@ -169,7 +169,7 @@ def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> N
     assert set(staged) == set(files_of(baked)) - {".env"} | {WHEEL}
 
 
-def test_the_replay_file_holds_no_secret(
+def test_the_replay_file_contains_no_secret(
     bake: Bake,
     _cookiecutter_config_file: object,  # noqa: PT019 - pytest-cookies' own name
 ) -> None:

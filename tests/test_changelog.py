@@ -48,19 +48,19 @@ def found() -> list[Section]:
 
 
 @pytest.mark.parametrize("heading", ["0.1.0 - 2026-01-31", "[0.1.0]", "[0.1.0] - 2026-13-01", "Unreleased"])
-def test_a_heading_of_another_form_is_rejected(heading: str) -> None:
+def test_an_invalid_heading_is_rejected(heading: str) -> None:
     with pytest.raises(ValueError, match=r"neither|month"):
         sections(f"# Changelog\n\n## {heading}\n\n### Added\n")
 
 
-def test_the_newest_is_the_present_version_or_not_released(found: list[Section]) -> None:
+def test_the_newest_is_the_current_version_or_unreleased(found: list[Section]) -> None:
     assert found
     assert found[0].version == PRESENT
     assert all(section.day for section in found[1:])
     assert all(number(section.version) < number(PRESENT) for section in found[1:])
 
 
-def test_versions_and_days_go_back(found: list[Section]) -> None:
+def test_versions_and_dates_descend(found: list[Section]) -> None:
     released = [section for section in found if section.day]
     assert len(released) >= 2
     for newer, older in pairwise(released):

@@ -133,7 +133,7 @@ def add_picture(page: Page, site: Site, description: str) -> None:
     expect(page.get_by_text("The picture was added.")).to_be_visible()
 
 
-def test_no_page_is_hindered(site: Site, page: Page) -> None:
+def test_no_page_violates_the_policy(site: Site, page: Page) -> None:
     console = Console(page)
 
     def is_clean(*expected: str) -> None:
@@ -175,7 +175,7 @@ def test_no_page_is_hindered(site: Site, page: Page) -> None:
 
 
 @with_and_without_s3
-def test_the_admin_is_not_hindered(site: Site, page: Page) -> None:
+def test_the_admin_does_not_violate_the_policy(site: Site, page: Page) -> None:
     sign_in(page, site)
     page.wait_for_load_state("networkidle")  # otherwise, navigation aborts pending requests
     console = Console(page)
@@ -242,7 +242,7 @@ window.write = (html) => document.body.insertAdjacentHTML("beforeend", html);
 
 
 @with_and_without_s3
-def test_what_an_attacker_would_do_is_stopped(site: Site, page: Page) -> None:
+def test_attacks_are_blocked(site: Site, page: Page) -> None:
     page.goto(site.address)
     page.evaluate(TOOLS)
     # An upload with a script's content type. S3 never sends X-Content-Type-Options.
@@ -274,7 +274,7 @@ add("input", {type: "checkbox", checked: true}).getBoundingClientRect();
 
 
 @with_and_without_s3
-def test_what_pages_of_other_people_do_is_allowed(site: Site, page: Page) -> None:
+def test_third_party_widgets_work(site: Site, page: Page) -> None:
     sign_in(page, site)
     add_picture(page, site, "Hills to read")
     page.evaluate(TOOLS)

@@ -150,7 +150,7 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
     assert run("git", "status", "--porcelain", "--ignored", "demo", cwd=clone).startswith("!! demo/")
 
 
-def test_demo_does_not_bake_what_a_run_in_place_has_left(template: Path, tmp_path: Path) -> None:
+def test_demo_does_not_copy_ignored_files(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)

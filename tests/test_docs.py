@@ -52,7 +52,7 @@ def test_no_link_is_dead(document: Path) -> None:
     assert dead_links(document) == []
 
 
-def test_dead_links_are_seen(tmp_path: Path) -> None:
+def test_dead_links_are_detected(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(
         "# One heading\n\n[1](#one-heading) [2](b.md) [3](#two) [4](a.md#one)\n", "utf-8"
     )
@@ -109,7 +109,7 @@ def found(name: str) -> list[Path]:
     return [place / name for place in places if (place / name).exists()]
 
 
-def test_every_path_is_there() -> None:
+def test_every_path_exists() -> None:
     named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|js|json|md|toml))`", text_of(HOW))
     assert len(named) > 30
     assert [name for name in named if not found(name)] == []
@@ -127,7 +127,7 @@ def defined(file: Path) -> set[str]:
     return names
 
 
-def test_every_function_on_the_walks_is_there() -> None:
+def test_every_function_in_the_walkthroughs_exists() -> None:
     text = text_of(HOW)
     walks = text[text.index("## The walk of an answer") : text.index("## Run the project")]
     named = re.findall(r"`([A-Za-z_][\w.]*)`\s+\(`([\w/]+\.py)`\)", walks)
@@ -156,10 +156,10 @@ NOTICE = (
     "tests/test_readme.py::test_the_rejection_shown_is_the_one_printed",
     "tests/test_korean.py::test_a_korean_page_keeps_in_step",
     "tests/test_env_file.py::test_a_baked_project_has_an_env_that_django_environ_reads",
-    "tests/test_env_file.py::test_the_hook_proves_every_answer_that_the_example_shows",
+    "tests/test_env_file.py::test_the_hook_verifies_every_answer_in_the_example",
     "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
-    "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
-    "tests/test_rejections.py::test_good_answers_are_not_rejected",
+    "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_have_the_same_answers",
+    "tests/test_rejections.py::test_valid_answers_are_not_rejected",
     "tests/test_rejections.py::test_a_language_that_is_invalid",
     "tests/test_bake.py::test_the_baked_project_is_linted_and_formatted",
     "tests/test_style.py",

@@ -58,7 +58,7 @@ def test_a_baked_project_has_an_env_that_django_environ_reads(baked: Path, bake:
     assert read(bake(**FIXED) / ".env")["DJANGO_SECRET_KEY"] != key
 
 
-def test_the_hook_proves_every_answer_that_the_example_shows() -> None:
+def test_the_hook_verifies_every_answer_in_the_example() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     shown = {
         variable: set(re.findall(r"cookiecutter\.(\w+)", value))
@@ -74,7 +74,9 @@ def test_only_the_keys_line_differs_from_the_example(project: Path) -> None:
     assert len(set(read(project / ".env")["DJANGO_SECRET_KEY"])) > 10
 
 
-def test_it_is_its_owners_before_anything_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_its_owner_can_read_it_before_it_has_content(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     def make_key(length: int) -> str:
@@ -91,7 +93,7 @@ def test_it_is_its_owners_before_anything_is_in_it(project: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["file", "dangling link"])
-def test_an_env_that_is_there_is_kept(project: Path, kind: str) -> None:
+def test_an_existing_env_is_kept(project: Path, kind: str) -> None:
     path = project / ".env"
     if kind == "file":
         path.write_text("MINE=1\n", encoding="utf-8")
@@ -144,7 +146,7 @@ def test_the_key_is_never_printed(bake: Bake, capfd: pytest.CaptureFixture[str])
         ("AWS_MEDIA_ACCESS=private", "export AWS_MEDIA_ACCESS=private", "differently"),
     ],
 )
-def test_an_env_that_cannot_be_proved_is_not_left(project: Path, old: str, new: str, message: str) -> None:
+def test_an_env_that_cannot_be_verified_is_deleted(project: Path, old: str, new: str, message: str) -> None:
     (project / ".env.example").write_text(EXAMPLE.replace(old, new), encoding="utf-8")
     with pytest.raises(SystemExit) as caught:
         post_gen.write_env(GOOD, RULES)
@@ -164,7 +166,7 @@ def test_a_missing_example_is_an_error(project: Path) -> None:
     ("here", "shown"),
     [("", "my-site"), ("..", "{parent}/my-site"), ("elsewhere", "{absolute}"), (None, "{absolute}")],
 )
-def test_the_next_steps_start_where_the_user_stands(
+def test_the_next_steps_start_in_the_users_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str | None, shown: str
 ) -> None:
     project = tmp_path / "my-site"
@@ -217,7 +219,7 @@ def test_a_missing_python_is_reported_before_make_run(
         ("", []),
     ],
 )
-def test_lists_may_have_spaces_and_slashes(
+def test_lists_can_have_spaces_and_slashes(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, parts: list[str]
 ) -> None:
     """Django and S3 compare hosts and origins as strings."""

@@ -22,7 +22,7 @@ from tests.machine import free_port, read_when_up, run, running
 pytestmark = pytest.mark.slow
 
 
-def test_the_versions_are_those_asked_for(installed: Installed) -> None:
+def test_the_versions_match_the_answer(installed: Installed) -> None:
     code = "import django, json, sys; print(json.dumps([django.VERSION[:2], sys.version_info[:2]]))"
     printed = run(".venv/bin/python", "-c", code, cwd=installed.path)
     wanted = [
@@ -68,7 +68,7 @@ def test_a_second_developer_needs_no_env_file(on_lts: Installed, tmp_path: Path)
     assert (project / ".env").read_text(encoding="utf-8") == written
 
 
-def test_it_installs_offline_from_what_is_locked(on_lts: Installed, tmp_path: Path) -> None:
+def test_it_installs_offline_from_the_lock_file(on_lts: Installed, tmp_path: Path) -> None:
     """The library is in vendor/, and everything else in uv's cache, as in a developer's second checkout."""
     project = on_lts.copy(tmp_path / "offline")
     (project / ".venv").unlink()
@@ -84,7 +84,7 @@ def test_its_own_tests_ignore_the_environment_and_need_no_env_file(on_lts: Insta
     assert "skipped" not in printed
 
 
-def test_the_linters_pass_over_the_uv_that_make_put_there(on_lts: Installed, tmp_path: Path) -> None:
+def test_the_linters_ignore_the_uv_that_make_installed(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "project")
     folders = os.environ["PATH"].split(os.pathsep)
     without_uv = os.pathsep.join(folder for folder in folders if not (Path(folder) / "uv").exists())
@@ -128,7 +128,7 @@ def test_deployment_checks_are_clean(installed: Installed) -> None:
     "missing",
     [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]],
 )
-def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str]) -> None:
+def test_without_debug_mode_missing_variables_are_named(installed: Installed, missing: list[str]) -> None:
     environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
     printed = installed.manage("check", expect=1, DJANGO_ENV_FILE=os.devnull, **environment)
     last = printed.strip().splitlines()[-1]
@@ -318,7 +318,7 @@ def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_pat
     assert not media.exists()
 
 
-def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_path: Path) -> None:
+def test_the_setup_can_be_rehearsed_as_documented(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "rehearsal")
     text = (project / "docs" / "aws.md").read_text(encoding="utf-8").partition("## Rehearse")[2]
     block = text.partition("```sh\n")[2].partition("```")[0]
@@ -360,7 +360,7 @@ def test_the_readme_starts_with_commands_that_work(on_lts: Installed) -> None:
     assert "manage.py s3 run" in printed
 
 
-def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:
+def test_the_lock_file_is_created_and_not_ignored(installed: Installed) -> None:
     lock = tomllib.loads((installed.path / "uv.lock").read_text(encoding="utf-8"))
     assert {"django", "django-environ", "django-s3-kit", "pillow", "psycopg"} <= {
         package["name"] for package in lock["package"]

@@ -111,7 +111,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_a_harmless_name_is_read_whole_by_every_reader(tmp_path: Path, name: str) -> None:
+def test_every_reader_gets_a_harmless_name_unchanged(tmp_path: Path, name: str) -> None:
     assert rejections(project_name=name) == []
     path = tmp_path / ".env"
     path.write_text(RENDER(cookiecutter=GOOD | {"project_name": name}), encoding="utf-8")
@@ -120,7 +120,7 @@ def test_a_harmless_name_is_read_whole_by_every_reader(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("name", REJECTED)
-def test_the_rest_is_rejected_with_a_name_that_passes(name: str) -> None:
+def test_other_names_are_rejected_with_a_valid_suggestion(name: str) -> None:
     found = rejections(project_name=name)
     assert found
     assert all(answer == "project_name" and message.isprintable() for answer, message, _ in found)
@@ -134,7 +134,7 @@ TRICKY += "aB7\u00e9\u0301\uc0ac\u05e9\U0001f600\u200d"
 @given(st.one_of(st.text(TRICKY, max_size=8), st.text(max_size=110)))
 @example('"x"')
 @example("'${x}'")
-def test_any_name_is_rejected_or_read_whole(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+def test_any_name_is_rejected_or_unchanged(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     found = rejections(project_name=name)
     if found:
         assert rejections(project_name=found[0][2]) == []
@@ -146,7 +146,7 @@ def test_any_name_is_rejected_or_read_whole(tmp_path_factory: pytest.TempPathFac
 
 
 @given(st.text())
-def test_any_folders_name_is_rejected_or_plain(slug: str) -> None:
+def test_any_folder_name_is_rejected_or_plain(slug: str) -> None:
     found = rejections(project_slug=slug)
     assert found or re.fullmatch(r"[a-z0-9]([a-z0-9_-]{0,48}[a-z0-9])?", slug)
     assert not found or rejections(project_slug=found[0][2]) == []
@@ -159,7 +159,7 @@ ALL_AT_ONCE = [
 
 
 @pytest.mark.parametrize("name", ALL_AT_ONCE)
-def test_a_name_arrives_whole_in_every_file(bake: Bake, name: str) -> None:
+def test_a_name_is_unchanged_in_every_file(bake: Bake, name: str) -> None:
     project = bake(project_name=name, project_slug="whole")
     assert {reader: read(project / ".env") for reader, read in READERS.items()} == dict.fromkeys(
         READERS, name
@@ -238,7 +238,7 @@ def test_an_answer_typed_at_the_prompt_is_not_run(
 @pytest.mark.parametrize(
     "value", ["$(touch canary)", "a;b", "a#b", "'", '"', "\\", "a\nb", "{{ 7*7 }}", "</title>", "사진"]
 )
-def test_no_other_answer_takes_more_than_names(answer: str, value: str) -> None:
+def test_other_answers_accept_only_names(answer: str, value: str) -> None:
     assert {name for name, _, _ in rejections(**{answer: value})} == {answer}
 
 
@@ -299,7 +299,7 @@ def test_nothing_in_the_projects_folder_is_run(
     assert not (project / "vendor" / "wheel.py").exists()
 
 
-def test_sources_are_not_written_where_a_link_leads(template: Path, tmp_path: Path) -> None:
+def test_sources_are_not_written_through_links(template: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     (mine / "src").mkdir(parents=True)
     (mine / "src" / "a.py").touch()

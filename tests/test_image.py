@@ -152,7 +152,7 @@ def test_nothing_secret_or_local_is_in_a_layer(image: Image, builder: Builder, p
         assert listed == "", name
 
 
-def test_only_what_runs_is_in_it(image: Image) -> None:
+def test_it_contains_only_what_it_runs(image: Image) -> None:
     files = image.files()
     at_top = {name.split("/")[2] for name in files if name.startswith("/app/")}
     assert not [name for name in files if name.startswith("/app/certs/")]
@@ -169,7 +169,7 @@ def test_only_what_runs_is_in_it(image: Image) -> None:
         assert any(file.startswith(name) for file in files), name
 
 
-def test_it_is_not_roots_and_nothing_in_it_can_be_written(image: Image) -> None:
+def test_it_does_not_run_as_root_and_cannot_be_written(image: Image) -> None:
     assert image.user == "10001:10001"
     assert image.run("id", "-u").strip() == "10001"
     assert [name for name, kind in image.files().items() if kind[0] != "l" and kind[-1] not in "45"] == []
@@ -178,7 +178,7 @@ def test_it_is_not_roots_and_nothing_in_it_can_be_written(image: Image) -> None:
     assert owned == ""
 
 
-def test_it_says_how_it_is_run(image: Image) -> None:
+def test_its_configuration_says_how_to_run_it(image: Image) -> None:
     assert image.config["Cmd"] == ["gunicorn", "config.wsgi"]
     assert not image.config.get("Entrypoint")
     assert image.config["StopSignal"] == "SIGTERM"

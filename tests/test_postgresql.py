@@ -46,7 +46,7 @@ print(*tcp, of_libpq, *django)
 """
 
 
-def test_a_connection_gives_up_on_a_server_that_is_gone(
+def test_a_connection_to_a_dead_server_times_out(
     on_lts: Installed,
     postgres: Postgres,
 ) -> None:

@@ -46,7 +46,7 @@ def cookiecutter(template: Path, tmp_path: Path, *answers: str) -> subprocess.Co
     )
 
 
-def test_the_first_screen_shows_what_is_printed(template: Path, tmp_path: Path) -> None:
+def test_the_first_screen_shows_the_real_output(template: Path, tmp_path: Path) -> None:
     done = cookiecutter(template, tmp_path)
     assert done.returncode == 0, done.stderr
     shown = re.search(r"```console\n\$ uvx cookiecutter [^\n]+\n\.\.\.\n(.+?)\n\$ ", README, re.DOTALL)
@@ -102,7 +102,7 @@ def test_the_comparison_is_of_the_versions_that_the_benchmarks_install() -> None
         assert f"| {pins[package]}, " in versions, package
 
 
-def test_files_that_it_links_to_are_there() -> None:
+def test_linked_files_exist() -> None:
     links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
     assert links
     for link in links:

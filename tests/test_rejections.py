@@ -59,7 +59,7 @@ def pasted(stderr: str) -> str:
     return line.strip()
 
 
-def test_the_hooks_and_cookiecutter_json_ask_the_same() -> None:
+def test_the_hooks_and_cookiecutter_json_have_the_same_answers() -> None:
     assert list(post_gen.ANSWERS) == PROMPTS
     choices = {name: tuple(QUESTIONS[name]) for name in PROMPTS if isinstance(QUESTIONS[name], list)}
     assert choices == post_gen.CHOICES
@@ -81,7 +81,7 @@ def test_hooks_run_on_every_python_that_cookiecutter_runs_on() -> None:
         assert {str(name).split(".")[0] for name in names} <= sys.stdlib_module_names | {"s3kit"}, path
 
 
-def test_good_answers_are_not_rejected() -> None:
+def test_valid_answers_are_not_rejected() -> None:
     assert rejections() == []
     assert rejections(media_bucket_name=GOOD["static_bucket_name"]) == []
     assert rejections(aws_region="us-east-3") == []
@@ -141,7 +141,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("answers", "messages", "suggestion"), BAD)
-def test_a_bad_answer_is_rejected_with_its_reasons_and_a_suggestion(
+def test_an_invalid_answer_is_rejected_with_reasons_and_a_suggestion(
     answers: dict[str, Any], messages: list[str], suggestion: str | None
 ) -> None:
     [name] = answers
@@ -171,7 +171,7 @@ def test_a_missing_answer_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> Non
     assert post_gen.command(found, {}) == f"cookiecutter {post_gen.TEMPLATE}"
 
 
-def test_a_region_in_a_buckets_name_is_compared_with_a_good_region_only() -> None:
+def test_a_region_in_a_bucket_name_is_compared_only_with_a_valid_region() -> None:
     name = "photos-123456789012-us-east-1-an"
     for region in ("us_east_1", "mars"):
         assert [answer for answer, _, _ in rejections(aws_region=region, media_bucket_name=name)] == [
@@ -179,7 +179,7 @@ def test_a_region_in_a_buckets_name_is_compared_with_a_good_region_only() -> Non
         ]
 
 
-def test_names_that_differ_do_not_become_one() -> None:
+def test_different_names_get_different_suggestions() -> None:
     suggestions = {
         name: suggestion
         for name, _, suggestion in rejections(static_bucket_name="사진", media_bucket_name="그림")
@@ -290,7 +290,7 @@ CALLERS = [PYTHON_M, pytest.param(UVX, marks=pytest.mark.slow), ["cookiecutter"]
 
 
 @pytest.mark.parametrize("caller", CALLERS, ids=["python -m", "uvx", "cookiecutter"])
-def test_the_command_begins_as_the_person_began(
+def test_the_command_begins_like_the_users_command(
     shell: Run, template: Path, tmp_path: Path, caller: list[str]
 ) -> None:
     (tmp_path / "my-site").mkdir()
@@ -306,7 +306,7 @@ def test_the_command_begins_as_the_person_began(
     assert "\nAWS_S3_REGION_NAME=ap-northeast-2\n" in written
 
 
-def test_where_nothing_tells_the_caller_the_command_runs_all_the_same(
+def test_the_command_runs_even_if_the_caller_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "getppid", lambda: 0)  # as on systems without /proc
@@ -319,7 +319,7 @@ def test_where_nothing_tells_the_caller_the_command_runs_all_the_same(
     assert post_gen.caller({}) == ["uvx", "cookiecutter"]
 
 
-def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], tmp_path: Path) -> None:
+def test_an_existing_project_is_unchanged(generate: Callable[..., str], tmp_path: Path) -> None:
     project = Path(generate())
     (project / "mine.txt").write_text("mine", encoding="utf-8")
     (project / "manage.py").write_text("changed", encoding="utf-8")
@@ -329,7 +329,7 @@ def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], t
     assert tree(tmp_path) == before
 
 
-def test_post_gen_rejects_alone_where_pre_gen_finds_no_rules(
+def test_post_gen_rejects_alone_if_pre_gen_finds_no_rules(
     generate: Callable[..., str],
     template: Path,
     tmp_path: Path,
@@ -346,7 +346,7 @@ def test_post_gen_rejects_alone_where_pre_gen_finds_no_rules(
     assert "The run stopped. These answers need another value:\n  aws_region: 'us_east_1'" in told
 
 
-def test_a_caller_that_sets_nothing_private_is_rejected_too(template: Path, tmp_path: Path) -> None:
+def test_a_caller_without_private_variables_is_rejected_too(template: Path, tmp_path: Path) -> None:
     with pytest.raises(FailedHookException):
         generate_files(template, {"cookiecutter": GOOD | {"aws_region": "us_east_1"}}, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -421,7 +421,7 @@ def test_an_unknown_region_is_a_note_and_no_rejection(
     assert "\nAWS_S3_REGION_NAME=us-east-3\n" in (project / ".env").read_text(encoding="utf-8")
 
 
-def test_hooks_leave_no_bytecode_where_projects_are_copied_from(
+def test_hooks_write_no_bytecode_to_the_template(
     generate: Callable[..., str], template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)

@@ -50,7 +50,7 @@ def test_a_complete_release_passes(released: tuple[Path, str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMED_IN)
-def test_another_version_in_one_place_is_found(released: tuple[Path, str], name: str) -> None:
+def test_a_different_version_in_one_file_is_found(released: tuple[Path, str], name: str) -> None:
     root, tag = released
     file = root / name
     file.write_text(file.read_text("utf-8").replace(tag[1:], "9.9.9"), "utf-8")
@@ -82,7 +82,7 @@ def test_the_notes_are_the_section_of_the_version(released: tuple[Path, str]) ->
     assert notes.strip() in text.partition("- 2026-12-01\n")[2]
 
 
-def test_the_library_is_built_for_the_index(tmp_path: Path) -> None:
+def test_the_library_is_built_for_pypi(tmp_path: Path) -> None:
     run("make", "dist", f"DIST={tmp_path}", cwd=ROOT)
     [wheel], [source] = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
@@ -145,7 +145,7 @@ def test_the_index_links_to_the_repository_and_its_site() -> None:
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 
 
-def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
+def test_each_job_has_only_the_permissions_that_it_needs() -> None:
     found = yaml.safe_load(WORKFLOW.read_text("utf-8"))
     assert found["permissions"] == {}
     assert {name: job["permissions"] for name, job in found["jobs"].items()} == {
@@ -160,7 +160,7 @@ def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
     assert found["jobs"]["library"]["environment"]["name"] == "pypi"
 
 
-def test_its_files_are_what_github_expects_and_zizmor_accepts() -> None:
+def test_its_files_are_valid_and_zizmor_accepts_them() -> None:
     programs = Path(sys.executable).parent
     folder = WORKFLOW.parent
     for command in (
@@ -178,7 +178,7 @@ def test_its_files_are_what_github_expects_and_zizmor_accepts() -> None:
         ('"$GITHUB_REF_NAME" >notes.md', "${{ github.ref_name }} >notes.md", "template-injection"),
     ],
 )
-def test_zizmor_sees_mistakes(tmp_path: Path, before: str, after: str, audit: str) -> None:
+def test_zizmor_finds_mistakes(tmp_path: Path, before: str, after: str, audit: str) -> None:
     text = WORKFLOW.read_text("utf-8")
     assert before in text
     folder = tmp_path / ".github" / "workflows"

@@ -79,7 +79,7 @@ def test_external_links_are_well_formed() -> None:
     "link",
     ["http://example.com/", "https://example/", "https://example.com//a", "https://example.com/a.", "ftp:x"],
 )
-def test_a_malformed_link_is_seen(link: str) -> None:
+def test_a_malformed_link_is_detected(link: str) -> None:
     assert malformed(link)
 
 
@@ -97,7 +97,7 @@ def test_the_repository_is_the_one_that_the_readme_names() -> None:
     assert f"uvx cookiecutter gh:{REPOSITORY.removeprefix('https://github.com/').rstrip('/')}\n" in readme
 
 
-def test_the_workflow_publishes_with_the_rights_that_it_needs() -> None:
+def test_the_workflow_has_only_the_permissions_that_it_needs() -> None:
     folder = ROOT / ".github"
     programs = Path(sys.executable).parent
     schema = ("--builtin-schema", "vendor.github-workflows")
@@ -147,7 +147,7 @@ class Parsed(HTMLParser):
 
 
 @pytest.mark.slow
-def test_every_link_leads_somewhere(site: Path) -> None:
+def test_every_link_works(site: Path) -> None:
     pages = {path.name: Parsed(path) for path in site.glob("*.html")}
     dead, of_repository = [], set()
     for name, page in pages.items():
@@ -168,7 +168,7 @@ def test_every_link_leads_somewhere(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_files_of_the_repository_are_pages_in_full(site: Path) -> None:
+def test_files_of_the_repository_are_complete_pages(site: Path) -> None:
     for page, source in CONF["FILES"].items():
         html = (site / f"{page}.html").read_text("utf-8")
         headings = re.findall(r"^## (.+)$", source.read_text("utf-8"), re.MULTILINE)
@@ -177,7 +177,7 @@ def test_files_of_the_repository_are_pages_in_full(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_mistakes_stop_the_build(template: Path, tmp_path: Path) -> None:
+def test_mistakes_fail_the_build(template: Path, tmp_path: Path) -> None:
     copy = tmp_path / "checkout"
     shutil.copytree(template, copy, symlinks=True)
     (copy / "docs" / "lost.md").write_text("# In no section of the menu\n", "utf-8")
@@ -228,7 +228,9 @@ def shot(page: Page, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_each_page_fits_a_phone_and_asks_no_other_host(chromium: Browser, address: str, site: Path) -> None:
+def test_each_page_fits_a_phone_and_loads_nothing_from_other_hosts(
+    chromium: Browser, address: str, site: Path
+) -> None:
     with chromium.new_context(viewport=PHONE) as context:
         page = context.new_page()
         console, requests = Console(page), set()
@@ -308,7 +310,7 @@ def test_dark_mode_follows_the_system_and_the_reader(chromium: Browser, address:
 
 
 @pytest.mark.slow
-def test_diagrams_are_read_on_a_phone_and_aloud(chromium: Browser, address: str) -> None:
+def test_diagrams_are_readable_on_a_phone_and_by_screen_readers(chromium: Browser, address: str) -> None:
     with chromium.new_context(viewport=PHONE) as context:
         page = context.new_page()
         page.goto(f"{address}how-it-fits.html")
@@ -334,7 +336,7 @@ def test_diagrams_are_read_on_a_phone_and_aloud(chromium: Browser, address: str)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGRAMS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_diagrams_stand_on_a_ground_of_their_own(chromium: Browser, name: str, scheme: str) -> None:
+def test_diagrams_have_their_own_background(chromium: Browser, name: str, scheme: str) -> None:
     """An image on GitHub only knows the system's color scheme, and the page may have another one."""
     with chromium.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
         page = context.new_page()

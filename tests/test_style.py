@@ -9,7 +9,7 @@ from tests.answers import ROOT
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["linted", "formatted"])
-def test_own_code_is(command: list[str]) -> None:
+def test_own_code_passes(command: list[str]) -> None:
     done = subprocess.run(
         [
             sys.executable,

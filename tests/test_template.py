@@ -34,12 +34,12 @@ def test_every_prompt_and_choice_has_a_text() -> None:
             assert "?" in sentences[name]
 
 
-def test_no_answer_is_a_person_or_a_secret() -> None:
+def test_no_prompt_asks_for_a_person_or_a_secret() -> None:
     for name in QUESTIONS:
         assert not any(word in name for word in ("key", "secret", "token", "password", "author", "email"))
 
 
-def test_files_are_copied_unless_they_are_the_three_rendered(template: Path) -> None:
+def test_all_files_except_three_are_copied(template: Path) -> None:
     project = template / "{{cookiecutter.project_slug}}"
     patterns = QUESTIONS["_copy_without_render"]
     for path in project.rglob("*"):
@@ -56,7 +56,7 @@ def test_every_pattern_of_copied_files_has_a_file(template: Path) -> None:
         assert any(fnmatch(name, pattern) for name in names), pattern
 
 
-def test_defaults_differ_only_in_their_random_end(template: Path) -> None:
+def test_defaults_differ_only_in_their_random_suffix(template: Path) -> None:
     context = generate_context(context_file=str(template / "cookiecutter.json"))
     answers = prompt_for_config(context, no_input=True)
     end = answers["__bucket_suffix"]

@@ -278,7 +278,7 @@ def assert_it_runs(project: Project) -> None:
     assert "[ ]" not in project.manage("showmigrations")
 
 
-def test_an_update_keeps_what_is_the_users(
+def test_an_update_keeps_the_users_changes(
     predecessor: Path, repository: Path, template: Path, fresh: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
     replace_template(repository, predecessor, "predecessor")
@@ -318,7 +318,7 @@ def test_an_update_keeps_what_is_the_users(
     assert "skipped" not in printed
 
 
-def test_an_update_does_not_bring_the_example_back(
+def test_an_update_does_not_restore_the_example(
     predecessor: Path,
     repository: Path,
     template: Path,
@@ -338,7 +338,7 @@ def test_an_update_does_not_bring_the_example_back(
     assert "test_gallery" not in run(".venv/bin/pytest", "-q", "--collect-only", cwd=project)
 
 
-def test_an_update_after_the_library_was_replaced_alone(
+def test_an_update_after_an_update_of_the_library(
     predecessor: Path, repository: Path, template: Path, fresh: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
     """library/wheel.py updated the library first; the template's changes follow."""
@@ -391,7 +391,9 @@ def test_an_update_to_a_later_version(
     assert (project / ".env").read_bytes() == secrets
 
 
-def test_a_conflict_is_seen(repository: Path, template: Path, tmp_path: Path, home: dict[str, str]) -> None:
+def test_a_conflict_is_detected(
+    repository: Path, template: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
     """The tests above would fail if the user and the template changed the same line differently."""
     replace_template(repository, template, "present")
     project = create(repository, tmp_path, home)

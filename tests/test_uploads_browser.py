@@ -351,7 +351,7 @@ def test_a_film_goes_to_s3_in_parts_and_plays(
     expect(page.locator("dialog video")).to_have_count(0)
 
 
-def test_the_preview_is_of_the_file_that_will_be_added(page: Page, film: Path, hills: Path) -> None:
+def test_the_preview_shows_the_file_that_will_be_added(page: Page, film: Path, hills: Path) -> None:
     preview = page.locator("[data-preview]")
     choose(page, hills)
     expect(preview.locator("img")).to_be_visible()
@@ -363,9 +363,7 @@ def test_the_preview_is_of_the_file_that_will_be_added(page: Page, film: Path, h
     expect(preview).to_be_empty()
 
 
-def test_where_s3_takes_nothing_from_browsers_the_form_brings_the_file(
-    served: Served, page: Page, film: Path
-) -> None:
+def test_without_direct_uploads_the_form_sends_the_file(served: Served, page: Page, film: Path) -> None:
     served.fault("PUT", PENDING, cut="reset")  # a firewall
     choose(page, film)
     expect(page.locator(".s3kit-note")).to_have_text("This file will be sent with the form.", timeout=60_000)
@@ -393,7 +391,9 @@ def test_an_s3_that_is_down_is_reported_and_the_form_can_be_sent_again(
     expect_added(page, "picture")
 
 
-def test_a_file_that_is_no_film_is_rejected_at_its_field(served: Served, page: Page, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_film_is_rejected_at_its_field(
+    served: Served, page: Page, tmp_path: Path
+) -> None:
     file = tmp_path / "notes.mp4"
     file.write_bytes(b"No film at all.")
     choose(page, file)
@@ -409,7 +409,7 @@ def test_a_file_that_is_no_film_is_rejected_at_its_field(served: Served, page: P
 # Without scripts
 
 
-def test_without_scripts_the_plain_form_takes_films(served: Served, chromium: Browser, film: Path) -> None:
+def test_without_scripts_the_plain_form_accepts_films(served: Served, chromium: Browser, film: Path) -> None:
     served.proxy.clear()
     context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
     page = context.new_page()

@@ -35,7 +35,7 @@ def build(folder: Path, library: Path = ROOT / "library") -> Path:
     return Path(printed.strip())
 
 
-def test_the_versions_are_one() -> None:
+def test_all_versions_are_the_same() -> None:
     def version(name: str) -> str:
         return str(tomllib.loads((ROOT / name).read_text(encoding="utf-8"))["project"]["version"])
 
@@ -92,7 +92,9 @@ def bake_copy(copy: Path, tmp_path: Path) -> Callable[..., Path]:
     return bake
 
 
-def test_junk_in_the_library_does_not_arrive(copy: Path, bake_copy: Callable[..., Path], baked: Path) -> None:
+def test_junk_in_the_library_is_not_in_the_wheel(
+    copy: Path, bake_copy: Callable[..., Path], baked: Path
+) -> None:
     package = copy / "library" / "src" / "s3kit"
     (package / "__pycache__").mkdir()
     (package / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"junk")
@@ -144,7 +146,7 @@ def break_version(copy: Path) -> None:
         (break_version, "pyproject.toml requires another version than django_s3_kit-99-py3-none-any.whl"),
     ],
 )
-def test_without_the_wheel_there_is_no_project(
+def test_without_the_wheel_no_project_is_created(
     copy: Path,
     bake_copy: Callable[..., Path],
     tmp_path: Path,
@@ -213,7 +215,7 @@ def test_git_keeps_the_links(repository: Path, tmp_path: Path) -> None:
     assert (tmp_path / "clone" / PROJECT.name / "vendor" / "src" / "s3kit" / "__init__.py").is_file()
 
 
-def test_cruft_gets_a_command_of_its_own(
+def test_cruft_gets_its_own_command(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COOKIECUTTER_CONFIG", str(config_in(tmp_path)))
@@ -375,7 +377,7 @@ def test_pip_takes_the_vendored_wheel_although_an_index_has_version_99(
 
 
 @pytest.mark.slow
-def test_one_command_takes_a_newer_library_into_a_project(bake: Bake, copy: Path) -> None:
+def test_one_command_updates_the_library_in_a_project(bake: Bake, copy: Path) -> None:
     project = bake(**FIXED)
     python = interpreter("3.11")
     run("uv", "lock", "--quiet", cwd=project, UV_PYTHON=python)

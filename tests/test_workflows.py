@@ -37,7 +37,7 @@ def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_files_are_what_their_readers_expect(schema: str, files: list[Path]) -> None:
+def test_the_files_match_their_schemas(schema: str, files: list[Path]) -> None:
     command = [
         sys.executable,
         "-m",
@@ -59,11 +59,11 @@ def test_zizmor_finds_nothing(template: Path) -> None:
 
 
 @pytest.mark.parametrize("name", workflows())
-def test_a_workflow_starts_with_no_rights_at_all(name: str) -> None:
+def test_a_workflow_has_no_permissions_by_default(name: str) -> None:
     assert workflow(name)["permissions"] == {}
 
 
-def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
+def test_each_job_has_only_the_permissions_that_it_needs() -> None:
     granted = {
         f"{name}:{title}": job["permissions"]
         for name, found in workflows().items()
@@ -80,7 +80,7 @@ def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_job_ends_by_itself(job: dict[str, Any]) -> None:
+def test_a_job_has_a_timeout(job: dict[str, Any]) -> None:
     assert job.get("uses", "").startswith("./") or 1 <= job["timeout-minutes"] <= 30
 
 
@@ -97,7 +97,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_no_text_of_others_becomes_a_command(job: dict[str, Any]) -> None:
+def test_no_untrusted_text_is_in_a_command(job: dict[str, Any]) -> None:
     for each in steps(job):
         assert "${{" not in each.get("run", "")
 
@@ -110,7 +110,7 @@ def test_a_checkout_leaves_no_credentials(job: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", workflows())
-def test_no_secret_is_used_but_the_jobs_own_token(name: str) -> None:
+def test_the_only_secret_is_the_jobs_token(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
     assert not [found for found in expressions(text) if "secrets" in found]
     for job in workflow(name)["jobs"].values():
@@ -123,7 +123,7 @@ def test_no_secret_is_used_but_the_jobs_own_token(name: str) -> None:
     assert "workflow_run" not in workflow(name)["on"]
 
 
-def test_a_deploy_is_tested_first_and_alone_and_in_order() -> None:
+def test_a_deploy_runs_after_the_tests_and_alone() -> None:
     deploy = workflow("deploy.yml")
     assert deploy["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
     assert deploy["on"]["push"] == {"branches": ["main"]}
@@ -145,7 +145,7 @@ def test_a_deploy_is_tested_first_and_alone_and_in_order() -> None:
     assert names.index("Check that the buckets match the settings") < names.index("Publish the static files")
 
 
-def test_the_variables_of_a_deploy_are_the_settings_own() -> None:
+def test_the_variables_of_a_deploy_match_the_settings() -> None:
     settings = (PROJECT / "config" / "settings.py").read_text(encoding="utf-8")
     given = workflow("deploy.yml")["jobs"]["static"]["env"]
     for name, text in given.items():
@@ -165,7 +165,7 @@ def test_the_variables_of_a_deploy_are_the_settings_own() -> None:
         ("## From another CI system\n", "deploy.yml", "static", r"python manage.*$"),
     ],
 )
-def test_the_commands_for_other_ci_systems_are_those_of_the_workflows(
+def test_the_commands_for_other_ci_systems_match_the_workflows(
     heading: str, name: str, job: str, commands: str
 ) -> None:
     page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").partition(heading)[2]
