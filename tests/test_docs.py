@@ -129,7 +129,7 @@ def defined(file: Path) -> set[str]:
 
 def test_every_function_in_the_walkthroughs_exists() -> None:
     text = text_of(HOW)
-    walks = text[text.index("## The walk of an answer") : text.index("## Run the project")]
+    walks = text[text.index("## Follow an answer") : text.index("## Run the project")]
     named = re.findall(r"`([A-Za-z_][\w.]*)`\s+\(`([\w/]+\.py)`\)", walks)
     assert len(named) > 40
     assert [(name, file) for name, file in named if name not in defined(found(file)[0])] == []

@@ -73,7 +73,7 @@ def lasts(staff: Client, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.works_with(
     "django-ckeditor-5",
-    "A picture that the editor uploaded opens at its lasting address, for users who may see it.",
+    "A picture that the editor uploaded opens at its permanent URL, for users who may see it.",
 )
 def test_ckeditor_5(s3_site: MakeSite, settings: Any, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     site = s3_site()
@@ -103,7 +103,7 @@ def test_ckeditor_5_by_the_default_storage(
 
 @pytest.mark.works_with(
     "django-summernote",
-    "A picture that the editor uploaded opens at its lasting address, for users who may see it.",
+    "A picture that the editor uploaded opens at its permanent URL, for users who may see it.",
 )
 def test_summernote(s3_site: MakeSite, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     s3_site(media={"links": "site"})
