@@ -22,7 +22,7 @@ HEADERS = {
 
 
 def health(get_response: GetResponse) -> GetResponse:
-    """Answer /healthz (this process runs) and /readyz (the database and the static files are available).
+    """Respond to /healthz (this process runs) and /readyz (the database and the static files are available).
 
     It must come first in MIDDLEWARE, because load balancers use plain http and an IP address.
     """
