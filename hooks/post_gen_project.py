@@ -156,7 +156,7 @@ def slug_problems(slug: str) -> list[str]:
     if not 1 <= len(slug) <= 50:
         found.append(f"is {len(slug)} characters long; 1 to 50 are allowed")
     if re.search(r"[^a-z0-9_-]", slug):
-        found.append("has characters other than a-z, 0-9, -, and _")
+        found.append("contains characters other than a-z, 0-9, -, and _")
     if re.match(r"[_-]", slug) or re.search(r"[_-]\Z", slug):
         found.append("must begin and end with a letter or digit")
     return found
@@ -198,7 +198,7 @@ def report(heading: str, rejections: list[Rejection], answers: dict[str, Any]) -
         if all(suggestion for _, _, suggestion in rejections)
         else "and press Enter to keep an answer"
     )
-    lines += [f"Run it again {again}:", f"  {command(rejections, answers)}"]
+    lines += [f"Run the command again {again}:", f"  {command(rejections, answers)}"]
     return "\n".join(["", "-" * 72, *lines, "-" * 72, ""])
 
 
@@ -362,8 +362,8 @@ def main() -> None:
     vendor_library(Path.cwd() / "vendor", answers.get("__library_from_index") == "yes")
     created = write_env(answers, rules)
     if not rules[1].is_known(region := answers["aws_region"]):
-        hint = f" Did you mean {similar}? Edit .env." if (similar := rules[1].suggestion(region)) else ""
-        print(f"Note: {region} is not a region known to this template.{hint}", file=sys.stderr)
+        hint = f" Did you mean {similar}? To change it, edit .env." if (similar := rules[1].suggestion(region)) else ""
+        print(f"Note: this template doesn't know the region {region}.{hint}", file=sys.stderr)
     print(next_steps(Path.cwd(), created, answers["django_version"]))
 
 

@@ -189,7 +189,7 @@ def test_without_variables_one_line_says_what_to_do(on_lts: Installed, tmp_path:
     python = on_lts.path / ".venv" / "bin" / "python"
     for command in (["manage.py", "check"], ["manage.py", "runserver"], ["-m", "gunicorn", "config.wsgi"]):
         printed = run(python, *command, cwd=project, expect=1, PORT="0", **bare)
-        assert "Set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS in the environment or .env." in printed
+        assert "Missing variables: DJANGO_SECRET_KEY, DJANGO_ALLOWED_HOSTS. Set them in the environment or .env." in printed
         assert "Traceback" not in printed
     run(python, "-m", "pytest", "-q", "-k", "page", cwd=project, **bare)
     run("make", ".env", cwd=project, **bare)

@@ -215,13 +215,13 @@ def test_all_problems_are_reported_at_once_and_the_command_can_be_pasted(
         "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $, or `; "
         'a typographic apostrophe (\u2019) is fine. Try O\u2019Neil\u2019s "Pub"',
         "  aws_region: 'us_east_1' is not a region: write it with hyphens, not underscores. Try us-east-1",
-        "  static_bucket_name: 'My_Bucket\\x07' has 'M', '_', 'B', '\\x07'; "
-        f"only a-z, 0-9 and - are allowed (lower case only). Try {static}",
+        "  static_bucket_name: 'My_Bucket\\x07' contains 'M', '_', 'B', '\\x07'; "
+        f"only a-z, 0-9, and - are allowed (lowercase only). Try {static}",
         "  static_bucket_name: 'My_Bucket\\x07' must begin and end with a letter or a digit (a-z, 0-9). "
         f"Try {static}",
         f"  media_bucket_name: '{'x' * 65}... is 2000 characters long; 3 to 63 are allowed. "
         f"Try {'x' * 40}-{'x' * 22}",
-        "Run it again with these values:",
+        "Run the command again with these values:",
     ]
     command = pasted(done.stderr)
     assert shlex.split(command)[:4] == ["cookiecutter", source, "--output-dir", str(here / "sub/out")]
@@ -417,7 +417,7 @@ def test_an_unknown_region_is_a_note_and_no_rejection(
     project = Path(generate(extra_context={"aws_region": "us-east-3"}))
     told = capfd.readouterr()
     assert told.err.count("us-east-3") == 1
-    assert "Note: us-east-3 is not a region known to this template. Did you mean us-east-1?" in told.err
+    assert "Note: this template doesn't know the region us-east-3. Did you mean us-east-1?" in told.err
     assert "\nAWS_S3_REGION_NAME=us-east-3\n" in (project / ".env").read_text(encoding="utf-8")
 
 

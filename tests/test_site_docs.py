@@ -278,7 +278,7 @@ def test_the_search_finds_a_term(chromium: Browser, address: str) -> None:
         result = page.locator("#search-results ul.search a[href*='providers.html']").first
         result.click()
         page.wait_for_url(re.compile("providers.html"))
-        assert page.locator("h1").inner_text() == "Other providers than AWS"
+        assert page.locator("h1").inner_text() == "Providers other than AWS"
         assert console.errors == []
 
 

@@ -7,7 +7,7 @@ from s3kit.providers import PROVIDERS, TOPICS, Fact, Provider
 
 PAGE = Path(__file__).parents[2] / "docs" / "providers.md"
 
-HEAD = """# Other providers than AWS
+HEAD = """# Providers other than AWS
 
 What other S3 servers and providers support, which settings they need, and what a site loses there.
 

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.core.management.base import SystemCheckError
 
-from s3kit import checks
+from s3kit import checks, clients
 from s3kit.buckets import policies
 from s3kit.deployment import Deployment
 from s3kit.doctor import ground
@@ -82,6 +82,18 @@ def test_without_sts_nobody_says_that_all_is_well(
     settings.AWS_EXPECTED_BUCKET_OWNER = ACCOUNT
     if command != ("access",):
         s3("apply", "--no-input")
+
+
+@pytest.mark.parametrize("command", [("plan",), ("apply", "--no-input"), ("access",)])
+def test_without_credentials_the_message_is_about_them(
+    aws: FakeAWS, settings: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    s3_settings(settings)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "")
+    clients.forget()
+    assert rejected(*command).startswith("No AWS credentials were found: set AWS_PROFILE, ")
+    assert aws.requests["sts"] == 0
 
 
 def policy(*principals: str) -> str:

@@ -101,7 +101,7 @@ def test_names_of_one_account_are_distinguished_from_others(name: str, regional:
     [
         ("ab", "is 2 characters long; 3 to 63 are allowed"),
         ("a", "is 1 character long"),
-        ("My\nBucket", r"has 'M', '\n', 'B'; only a-z, 0-9 and - are allowed"),
+        ("My\nBucket", r"contains 'M', '\n', 'B'; only a-z, 0-9, and - are allowed"),
         ("ABCDEFGH", "'E' and others"),
         ("a.b", "breaks HTTPS"),
         ("sthree-a", "'sthree-', which AWS reserves"),

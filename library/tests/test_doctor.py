@@ -719,7 +719,7 @@ def test_a_certificate_that_only_collectstatic_rejects(
     assert line.status == "not ok"
     assert (
         line.text
-        == f"the certificate of {address} is rejected, because it is an authority's own, self-signed"
+        == f"the certificate of {address} is rejected, because it is the self-signed certificate of an authority"
     )
     assert line.fix.startswith(
         "make an authority that signs a certificate for the server, as mkcert does, and name the"

@@ -104,11 +104,11 @@ def test_a_certificate_that_nobody_trusts_is_named(
             "localhost",
             1,
             "collectstatic",
-            "it is an authority's own, self-signed: make an authority that signs a",
+            "it is the self-signed certificate of an authority: create an authority and",
         ),
         ("localhost", -1, "collectstatic", "it has expired: renew it."),
         ("localhost", -1, "plan", "it has expired: renew it."),
-        ("other.example", 1, "plan", "it is another host's: correct the endpoint_url."),
+        ("other.example", 1, "plan", "it is for another host: correct the endpoint_url."),
     ],
 )
 def test_certificate_problems_are_reported(

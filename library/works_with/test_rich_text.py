@@ -32,7 +32,7 @@ def save(clicked: Clicked) -> None:
 
 @on_site("django-tinymce")
 @pytest.mark.works_with(
-    "django-tinymce", "A user types a text in the admin, makes it bold, centers, saves, and reopens it."
+    "django-tinymce", "A user types text in the admin, makes it bold, centers it, saves, and reopens it."
 )
 def test_tinymce(clicked: Clicked) -> None:
     page = editor(clicked, "add")
@@ -49,7 +49,7 @@ def test_tinymce(clicked: Clicked) -> None:
 
 @on_site("django-ckeditor-5")
 @pytest.mark.works_with(
-    "django-ckeditor-5", "A user types a text in the admin, makes it bold, centers, saves, and reopens it."
+    "django-ckeditor-5", "A user types text in the admin, makes it bold, centers it, saves, and reopens it."
 )
 def test_ckeditor(clicked: Clicked) -> None:
     page = editor(clicked, "add")
@@ -68,7 +68,7 @@ def test_ckeditor(clicked: Clicked) -> None:
 
 @on_site("django-prose-editor")
 @pytest.mark.works_with(
-    "django-prose-editor", "A user types a text in the admin, makes it bold, saves, and reopens it."
+    "django-prose-editor", "A user types text in the admin, makes it bold, saves, and reopens it."
 )
 def test_prose_editor(clicked: Clicked) -> None:
     page = editor(clicked, "add")
@@ -84,7 +84,7 @@ def test_prose_editor(clicked: Clicked) -> None:
 
 @on_site("django-summernote")
 @pytest.mark.works_with(
-    "django-summernote", "A user types a text in the admin, makes it bold, saves, and reopens it."
+    "django-summernote", "A user types text in the admin, makes it bold, saves, and reopens it."
 )
 def test_summernote(clicked: Clicked) -> None:
     # Instead of the package's hosts, because these tests' browser can only reach this machine.

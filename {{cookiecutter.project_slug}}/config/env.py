@@ -66,7 +66,9 @@ class Env(environ.Env):
     def require(self, *names: str, hint: str) -> None:
         """Raise one error that names all missing variables."""
         if missing := [name for name in names if name not in self.ENVIRON]:
-            raise ImproperlyConfigured(f"Set {' and '.join(missing)} in the environment or .env. {hint}")
+            raise ImproperlyConfigured(
+                f"Missing variables: {', '.join(missing)}. Set them in the environment or .env. {hint}"
+            )
 
 
 @contextmanager

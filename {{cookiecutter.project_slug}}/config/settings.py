@@ -206,7 +206,7 @@ AWS_CLOUDFRONT_KEY = env.text("AWS_CLOUDFRONT_KEY")
 
 if USE_S3:
     _required = ["AWS_S3_REGION_NAME", "AWS_STATIC_BUCKET_NAME", "AWS_MEDIA_BUCKET_NAME"]
-    env.require(*_required, hint="USE_S3 needs them.")
+    env.require(*_required, hint="They are required unless USE_S3=false.")
     STORAGES: dict[str, Any] = {
         "default": {
             "BACKEND": "config.storages.MediaStorage",

@@ -68,7 +68,7 @@ def test_missing_variables_are_named_in_one_line(command):
         blank = dict.fromkeys(missing, " ") | {"DJANGO_ENV_FILE": os.devnull}
         done = run(*command.split(), **PRODUCTION | blank)
         assert done.returncode
-        assert f"Set {' and '.join(missing)} in the environment or .env." in done.stderr
+        assert f"Missing variables: {', '.join(missing)}. Set them" in done.stderr
         assert "Traceback" not in done.stderr
 
 

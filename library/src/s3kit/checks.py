@@ -155,7 +155,7 @@ def _region(location: Location) -> Iterator[CheckMessage]:
     near = regions.suggestion(region)
     hint = f"Did you mean {near}?" if near else "Choose one of AWS's list of regions, such as eu-central-1."
     for problem in regions.problems(region):
-        yield Error(f"The region {region!r} {problem.message}.", hint=hint, id="s3kit.E002")
+        yield Error(f"{region!r} {problem.message}.", hint=hint, id="s3kit.E002")
     if not regions.problems(region) and not regions.is_known(region):
         yield Warning(
             f"The library does not know the region {region!r}.",
@@ -317,7 +317,7 @@ def _media(alias: str, storage: Any, location: Location) -> Iterator[CheckMessag
         )
     if storage.file_overwrite:
         yield Warning(
-            f"STORAGES[{alias!r}] has file_overwrite on, so users whose files have one name overwrite each other's.",
+            f"STORAGES[{alias!r}] has file_overwrite on, so an upload replaces any other file of the same name.",
             hint="Turn it off, unless your code chooses all names.",
             id="s3kit.W010",
         )
@@ -366,7 +366,13 @@ def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
     hosts = [location.custom_domain] if location.custom_domain else []
     hosts += [host for origin in conf.origins if (host := urlsplit(origin).hostname)]
     outside = [host for host in hosts if not f".{host.lower()}".endswith(f".{domain}")]
-    wrong = fix = ""
+    if "s3kit.links.cookies.CookiesMiddleware" not in settings.MIDDLEWARE:
+        yield Warning(
+            f"{called}, but nothing sets the cookies.",
+            hint="Add 's3kit.links.cookies.CookiesMiddleware' to MIDDLEWARE. If your views call"
+            " s3kit.links.set_cookies(), silence this check.",
+            id="s3kit.W020",
+        )
     if not location.custom_domain:
         wrong, fix = (
             "it has no custom_domain to send them to",
@@ -381,15 +387,9 @@ def _cookies(alias: str, location: Location) -> Iterator[CheckMessage]:
     elif outside:
         wrong = f"{outside[0]} is not part of cloudfront_cookie_domain {domain!r}"
         fix = "Use one domain for the site and custom_domain: www.example.com and media.example.com are in example.com."
-    if wrong:
-        yield Error(f"{called}, but {wrong}.", hint=fix, id="s3kit.E021")
-    if "s3kit.links.cookies.CookiesMiddleware" not in settings.MIDDLEWARE:
-        yield Warning(
-            f"{called}, but nothing sets the cookies.",
-            hint="Add 's3kit.links.cookies.CookiesMiddleware' to MIDDLEWARE. If your views call"
-            " s3kit.links.set_cookies(), silence this check.",
-            id="s3kit.W020",
-        )
+    else:
+        return
+    yield Error(f"{called}, but {wrong}.", hint=fix, id="s3kit.E021")
 
 
 def _cloudfront_key(alias: str, pair: tuple[str, str], location: Location) -> Iterator[CheckMessage]:

@@ -47,7 +47,7 @@ DENIED_FOREIGN = Known(
 DENIED_EXPLICITLY = Known(
     DENIED.codes,
     "A `Deny` statement matches: in a policy of the role, the bucket, the KMS key, or the organization (a service"
-    " control policy). A `Deny` wins over every `Allow`.",
+    " control policy). A `Deny` overrides every `Allow`.",
     "change that policy",
     "a policy explicitly denies these credentials {action} ({message})",
 )
@@ -111,7 +111,7 @@ OF_S3 = (
     ),
     Known(
         ("InvalidBucketName",),
-        "The name breaks a rule of S3's: it has upper case, an underscore, or a prefix that AWS reserves."
+        "The name breaks one of S3's rules: it has an uppercase letter, an underscore, or a reserved prefix."
         " `manage.py check` finds this without a request.",
         f"{OTHER_NAME}, such as {{suggestion}}",
         "the name {problem}",
@@ -158,7 +158,7 @@ OF_S3 = (
     ),
     Known(
         ("NotImplemented", "MethodNotAllowed", "501", "405"),
-        "Another server than AWS lacks this operation, for example conditional writes (`If-None-Match`). See [other"
+        "The server is not AWS and lacks this operation, for example conditional writes (`If-None-Match`). See [other"
         " servers](other-servers.md).",
         "run `manage.py s3 doctor`, which says what to turn off",
     ),
@@ -178,8 +178,8 @@ OF_S3 = (
             "InvalidToken",
             "UnrecognizedClientException",
         ),
-        "The key was deleted, or belongs to another S3 server. The secret was cut, or has quotes or a space. Keys that"
-        " begin with `ASIA` need `AWS_SESSION_TOKEN`.",
+        "The key was deleted, or belongs to another S3 server. The secret is truncated, or has quotes or a space. Keys"
+        " that begin with `ASIA` need `AWS_SESSION_TOKEN`.",
         "correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN, or AWS_PROFILE",
         "AWS does not accept the credentials ({code})",
         of_bucket=False,
@@ -254,14 +254,14 @@ CERTIFICATES = tuple(
     for pattern, text, fix in (
         (
             "CaUsedAsEndEntity",
-            "it is an authority's own, self-signed",
-            "make an authority that signs a certificate for the server, as mkcert does, and name the authority's"
+            "it is the self-signed certificate of an authority",
+            "create an authority and let it sign a certificate for the server, as mkcert does, and name the authority's"
             " certificate in {bundle}",
         ),
         ("[Ee]xpired", "it has expired", "renew it"),
         ("NotValidYet|not yet valid", "it is not valid yet", "set this machine's clock"),
-        ("NotValidForName|doesn't match|mismatch", "it is another host's", "correct the endpoint_url"),
-        ("NO_CERTIFICATE", "there is none to compare it with", "correct {bundle}"),
+        ("NotValidForName|doesn't match|mismatch", "it is for another host", "correct the endpoint_url"),
+        ("NO_CERTIFICATE", "no trusted certificates were found", "correct {bundle}"),
         (
             "",
             "no authority that this machine trusts has signed it",

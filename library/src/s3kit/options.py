@@ -195,7 +195,7 @@ OPTIONS = (
     Option(
         "strict_references",
         "Whether collectstatic stops if a style sheet or script of the project names a missing file. By default it"
-        " prints a warning, and so it always does for source maps and installed packages.",
+        " prints a warning, as it always does for source maps and installed packages.",
         ("AWS_STATIC_STRICT_REFERENCES",),
         default=False,
         kinds=("static",),
@@ -283,7 +283,7 @@ OPTIONS = (
     ),
     Option(
         "object_parameters",
-        "Arguments of boto3's `put_object` for each upload. They win over the library's.",
+        "Arguments of boto3's `put_object` for each upload. They override the library's.",
         ("AWS_S3_OBJECT_PARAMETERS",),
         {},
         kinds=("media",),
@@ -329,7 +329,7 @@ OPTIONS = (
     ),
     Option(
         "max_memory_size",
-        "A file of more bytes is kept on disk while the site reads it. The default is `FILE_UPLOAD_MAX_MEMORY_SIZE`.",
+        "Larger files, in bytes, are on disk while the site reads them. The default is `FILE_UPLOAD_MAX_MEMORY_SIZE`.",
         ("AWS_S3_MAX_MEMORY_SIZE",),
         kinds=("media",),
     ),

@@ -18,7 +18,7 @@ TOPICS: Mapping[str, str] = {
     "encryption": "the bucket gets no default encryption: files are encrypted only if the server does so by itself",
     "lifecycle": "unaccepted uploads, and parts of interrupted uploads, stay until you delete them",
     "versioning": "the option versioning is rejected: overwritten and deleted files can't be restored",
-    "cors": "direct uploads, fonts and modules work only if the server allows the site's origins by default",
+    "cors": "direct uploads, fonts, and modules work only if the server allows the site's origins by default",
     "policy": "no policy can require TLS or make files public: public files need a custom_domain",
     "public access block": "nothing prevents the bucket's owner from making it public by mistake",
     "ownership": "ACLs can't be disabled: anyone who may set an ACL can make an object public",

@@ -21,7 +21,7 @@ need no credentials. They look at the real target, even with `USE_S3 = "local"`.
 # Messages that other modules make.
 ELSEWHERE = {
     "s3kit.E001": (
-        "STORAGES['…']: the bucket name '…' breaks a rule of S3's: see [below](#names-of-buckets).",
+        "STORAGES['…']: the bucket name '…' breaks one of S3's rules: see [below](#names-of-buckets).",
         "",
     ),
     "s3kit.E003": (

@@ -27,7 +27,7 @@ options end a command with exit code 2.
 Output for people has at most 100 columns, and colors only on a terminal; `--no-color` or the environment variable
 `NO_COLOR` turns them off. In a pipe, each message is on one line. Programs read the output of `--json`.
 
-The commands of the first group, and `push`, `access` and `prune`, use the real target even with `USE_S3 = "local"`.
+The commands of the first group, and `push`, `access`, and `prune`, use the real target even with `USE_S3 = "local"`.
 With `USE_S3 = False` they end with exit code 1.
 """
 

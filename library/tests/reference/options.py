@@ -4,9 +4,7 @@ from collections.abc import Iterable
 
 from s3kit.options import OPTIONS, REJECTIONS, Option
 
-SHARED = (
-    """All storages share these settings. An [option](options.md) of one storage wins over its setting."""
-)
+SHARED = """All storages share these settings. An [option](options.md) of one storage overrides its setting."""
 
 HEAD = """# Options of the storages
 

@@ -67,7 +67,11 @@ SITE = (
         "S3KIT_LINKS_PERMISSION",
         "function or path",
         "`s3kit.links.access.is_staff`",
+<<<<<<< HEAD
         "Who may follow [permanent URLs](links.md): a function of `request`, `name` and `storage` that returns `True`.",
+=======
+        "Who may follow [lasting links](links.md): a function of `request`, `name`, and `storage` that returns `True`.",
+>>>>>>> h-read2
     ),
     Setting(
         "S3KIT_CSP_ADDITIONS",
@@ -105,7 +109,7 @@ OTHERS = {
     "MEDIA_ROOT": "what `s3 push` copies",
     "FILE_UPLOAD_MAX_MEMORY_SIZE": "the default of `max_memory_size`",
     "MIDDLEWARE": "checked for the middleware of signed cookies",
-    "SESSION_COOKIE_NAME": "tells who has logged in, for signed cookies",
+    "SESSION_COOKIE_NAME": "identifies logged-in visitors, for signed cookies",
     "SILENCED_SYSTEM_CHECKS": "checks that are not reported",
     "CSRF_TRUSTED_ORIGINS": "the default of `AWS_SITE_ORIGINS`",
     "AUTH_USER_MODEL": "whose uploads are counted",
@@ -118,7 +122,7 @@ OTHERS = {
 VARIABLES = {
     "AWS_CA_BUNDLE": "a file with the certificates of authorities that boto3 and `collectstatic` trust",
     "AWS_PROFILE": "the profile with the credentials, as for all of boto3",
-    "AWS_ENDPOINT_URL": "AWS's own tools read it, the library does not; a check warns if they differ",
+    "AWS_ENDPOINT_URL": "AWS's own tools read it; the library doesn't, and a check warns if the two differ",
     "AWS_ENDPOINT_URL_S3": "the same",
     "HTTPS_PROXY": "a proxy, as for all of boto3; `NO_PROXY` lists hosts without it",
     "S3KIT_CACHE_DIR": "where the local S3 server is installed (default: `s3kit` in the user's cache)",
@@ -162,7 +166,7 @@ def page() -> str:
         "",
         "The library reads these settings of Django and django-axes:",
         "",
-        "| setting | for what |",
+        "| setting | used for |",
         "|---|---|",
         *(f"| `{name}` | {text} |" for name, text in OTHERS.items()),
         "",

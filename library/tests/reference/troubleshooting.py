@@ -147,7 +147,7 @@ SERVER = (
     Entry(
         "403 instead of 404 for a missing file",
         "`ClientError`: An error occurred (403) when calling the HeadObject operation: Forbidden",
-        "Without `s3:ListBucket`, S3 answers 403 for an object that does not exist.",
+        "Without `s3:ListBucket`, S3 responds with 403 for an object that does not exist.",
         "Attach the policy that `manage.py s3 policy --role web` prints. The doctor's line is `missing key`.",
     ),
     Entry(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from s3kit import errors
 from s3kit.buckets.wanted import BucketError
@@ -25,12 +25,15 @@ class Account:
 def account(target: Target) -> Account:
     """Return the account of the credentials, as AWS says; an empty one for a target with an endpoint.
 
-    Failures aren't errors: a network may allow S3 only, and few roles may read the account's settings.
+    Raises NoCredentialsError if there are no credentials. Other failures aren't errors: a network may allow S3 only,
+    and few roles may read the account's settings.
     """
     if target.endpoint:
         return Account()
     try:
         number = str(_client("sts", target).get_caller_identity()["Account"])
+    except NoCredentialsError:
+        raise
     except (ClientError, BotoCoreError) as error:
         denied = errors.code(error) == "AccessDenied"
         why = errors.reason(error) if denied else errors.explain(error).rstrip(".")

@@ -53,8 +53,8 @@ def problems(name: str, *, region: str | None = None) -> list[Problem]:
     if not 3 <= len(name) <= 63:
         wrong("length", f"is {len(name)} character{'s' * (len(name) != 1)} long; 3 to 63 are allowed")
     if others := re.sub(r"[a-z0-9.-]", "", name):
-        case = " (lower case only)" if re.search(r"[A-Z]", others) else ""
-        wrong("characters", f"has {regions.listed(others)}; only a-z, 0-9 and - are allowed{case}")
+        case = " (lowercase only)" if re.search(r"[A-Z]", others) else ""
+        wrong("characters", f"contains {regions.listed(others)}; only a-z, 0-9, and - are allowed{case}")
     if name and not re.fullmatch(r"[A-Za-z0-9]{2}", name[0] + name[-1]):
         wrong("ends", "must begin and end with a letter or a digit (a-z, 0-9)")
     if ".." in name:

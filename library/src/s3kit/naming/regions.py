@@ -89,7 +89,7 @@ def problems(region: str) -> list[Problem]:
         return [Problem("place", f"is the name of a place, not of a region: the region there is {meant}")]
     found = []
     if re.search(r"[A-Z]", region):
-        found.append(Problem("lower-case", "is not a region: write it in lower case"))
+        found.append(Problem("lower-case", "is not a region: write it in lowercase"))
     if "_" in region:
         found.append(Problem("hyphens", "is not a region: write it with hyphens, not underscores"))
     if others := re.sub(r"[A-Za-z0-9_-]", "", region):

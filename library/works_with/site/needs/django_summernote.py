@@ -1,6 +1,6 @@
 """The editor is a separate page in a frame. With every theme, it loads jQuery and Bootstrap from other hosts.
 
-Don't use the theme "lite": it refers to a style sheet that the package doesn't contain, so its page returns 500, also
+Don't use the theme "lite": it refers to a style sheet that the package doesn't contain, so its page returns 500, even
 with Django's `ManifestStaticFilesStorage`. Anyone can send attachments unless you require a login.
 """
 
