@@ -138,7 +138,7 @@ def test_two_run_beside_each_other_but_not_on_one_folder(tmp_path: Path) -> None
         assert one != two
         message = startup_error(tmp_path / "one", "--port", "0")
         folder = tmp_path / "one" / "s3"
-        assert message == f"Another local S3 server is running on {folder}: end it first"
+        assert message == f"Another local S3 server is running on {folder}: stop it first"
 
 
 def startup_error(folder: Path, *words: object, **more: str) -> str:
@@ -172,9 +172,7 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -
     message = startup_error(
         tmp_path / "site", "--port", "0", UV=str(uv), S3KIT_CACHE_DIR=str(tmp_path / "cache")
     )
-    assert message.startswith(
-        f"MiniStack {VERSION}, the local S3 server, could not be installed (no such host)"
-    )
+    assert message.startswith(f"Can't install MiniStack {VERSION}, the local S3 server (no such host): ")
     assert not list((tmp_path / "cache").glob("*/ministack"))
 
 
