@@ -129,7 +129,11 @@ A_BUCKET = (
 
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E001", static(bucket_name=""), "STORAGES['staticfiles'] has no bucket"),
-    ("E001", static(bucket_name="My_Bucket"), "STORAGES['staticfiles']: the bucket name 'My_Bucket' contains"),
+    (
+        "E001",
+        static(bucket_name="My_Bucket"),
+        "STORAGES['staticfiles']: the bucket name 'My_Bucket' contains",
+    ),
     ("E001", media(bucket_name="ab"), "STORAGES['default']: the bucket name 'ab' is 2 characters long"),
     ("E001", media(bucket_name="acme-123456789012-eu-west-1-an"), "its region is 'eu-central-1'"),
     ("E002", media(region_name="us-esat-1"), "'us-esat-1' is not a region"),

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 from s3kit.options import OPTIONS, REJECTIONS, Option
 
-SHARED = """All storages share these settings. An [option](options.md) of one storage overrides its setting."""
+SHARED = (
+    """All storages share these settings. An [option](options.md) of one storage overrides its setting."""
+)
 
 HEAD = """# Options of the storages
 
