@@ -1,55 +1,56 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo lint test works-with works-with-page test-fast test-lowest test-next golden pictures screenshots reference docs docs-links bench audit dist
 
-# The same search for uv as in every generated project.
+# Find or install uv, as every generated project does.
 include {{cookiecutter.project_slug}}/uv.mk
 
 COOKIECUTTER := $(UV) tool run --quiet --from 'cookiecutter>=2.7,<3' cookiecutter
 DEMO := demo/my-site
-# How many processes run the library's tests: three on two cores, since they wait for servers a third of the time. The
-# template's install and build, and a third worker gains them nothing.
+# Processes for the library's tests: three on two cores, because the tests wait for servers a third of the time. The
+# template's tests use two, because they install and build.
 WORKERS ?= 3
 
 help:
-	@echo "make demo       bake a project from the default answers into $(DEMO) and serve it"
-	@echo "make test       every test of the library and of the template, the slow ones too"
-	@echo "make test-fast  the tests that take seconds"
-	@echo "make test-lowest  the library's fast tests with the oldest versions that it allows"
-	@echo "make test-next  the library's fast tests with the next Django, where there is a pre-release"
-	@echo "make works-with  the library beside other people's packages, in the newest versions"
-	@echo "make works-with-page  write docs/works-with.md anew from these tests"
-	@echo "make golden     write tests/golden anew after a change of the rendered files"
-	@echo "make pictures   draw docs/terminal anew after a change of what commands print"
-	@echo "make screenshots  take the screenshots of docs/images anew, in Chromium"
-	@echo "make reference  write the pages of the documentation that are made from the code"
-	@echo "make docs       build the documentation site into .work/site; a warning is an error"
-	@echo "make docs-links  ask for each external link of the documentation; needs the network"
-	@echo "make bench      measure collectstatic, signed links and uploads beside others, ten minutes (BENCH=--quick: one)"
-	@echo "make audit      known vulnerabilities of what the template and a project install; needs the network"
-	@echo "make dist       build the library for the package index, into dist/"
+	@echo "make demo             create a project with the default answers in $(DEMO), and serve it"
+	@echo "make test             run all tests of the library and the template"
+	@echo "make test-fast        run the tests that take seconds"
+	@echo "make test-lowest      run the library's fast tests with the oldest supported dependencies"
+	@echo "make test-next        run the library's fast tests with Django's next pre-release"
+	@echo "make works-with       test the library with the newest versions of other packages"
+	@echo "make works-with-page  regenerate docs/works-with.md from these tests"
+	@echo "make golden           regenerate tests/golden, after a change to the rendered files"
+	@echo "make pictures         redraw docs/terminal, after a change to what commands print"
+	@echo "make screenshots      retake the screenshots in docs/images, with Chromium"
+	@echo "make reference        regenerate the reference pages of the documentation from the code"
+	@echo "make docs             build the documentation site in .work/site; warnings are errors"
+	@echo "make docs-links       check the external links of the documentation; needs the network"
+	@echo "make bench            compare collectstatic, signed links and uploads with other packages: ten minutes (BENCH=--quick: one)"
+	@echo "make audit            look for known vulnerabilities in the dependencies; needs the network"
+	@echo "make dist             build the library's packages in dist/"
 
-# cookiecutter copies whatever lies in the template's folder, so what a run in place has left there must go first.
-# The project's own `make .venv` would install the tools of its tests too, half of all; the old date has it do so later.
+# cookiecutter copies every file in the template's folder, so files left by a run in that folder must go first.
+# The project's own `make .venv` would also install the test tools, which are half of the packages. The old date of
+# .venv makes the project's next `make` install them.
 demo: $(UV_READY)
 	@if [ -e $(DEMO) ]; then \
-		echo "1/4 $(DEMO) is there already and is served as it is. To bake it anew: rm -r demo"; \
+		echo "1/4 $(DEMO) already exists. To create it again, run rm -r demo first."; \
 	else \
 		left=$$(git clean -ndX -- '{{cookiecutter.project_slug}}' 2>/dev/null); \
-		[ -z "$$left" ] || { echo "The template's folder holds files that git ignores: git clean -fdX -- '{{cookiecutter.project_slug}}'" >&2; exit 1; }; \
-		echo "1/4 Create a project from the default answers in $(DEMO), with cookiecutter."; \
+		[ -z "$$left" ] || { echo "The template's folder contains files that git ignores. Remove them: git clean -fdX -- '{{cookiecutter.project_slug}}'" >&2; exit 1; }; \
+		echo "1/4 Create a project with the default answers in $(DEMO)."; \
 		$(COOKIECUTTER) --default-config --no-input --output-dir demo . >/dev/null; \
 	fi
-	@echo "2/4 Install its packages into $(DEMO)/.venv, with uv. The first time, this downloads them."
+	@echo "2/4 Install its packages in $(DEMO)/.venv. The first time, this downloads them."
 	@PATH="$(CURDIR)/.uv/bin:$$PATH"; cd $(DEMO) && uv sync --quiet --no-dev --inexact && touch -t 200001010000 .venv
 	@port=$$("$(PYTHON)" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])') && cd $(DEMO) || exit 1; \
-	echo "3/4 Start a local S3 server; create the buckets, the database and a staff login; publish the static files; add a picture."; \
+	echo "3/4 Start a local S3 server; create the buckets, the database and a staff user; publish the static files; add a picture."; \
 	export DEMO='$(CURDIR)/demo.py' DEMO_PORT=$$port DEMO_UVX='$(UV)x'; \
 	exec .venv/bin/python manage.py s3 run --no-debug --port $$port --s3-port 0 \
 		--first "shell --verbosity 0 --command 'import os, runpy; runpy.run_path(os.environ[\"DEMO\"])'"
 
-# The versions are those of tests/constraints.txt, which names no registry.
+# A lock file would name a package index; tests/constraints.txt doesn't.
 .venv/installed: $(UV_READY) pyproject.toml library/pyproject.toml tests/constraints.txt
-	@$(UV) python find $(or $(UV_PYTHON),'>=3.11') >/dev/null 2>&1 || { echo "Python 3.11 or later is needed, and none was found: install it, or name it: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(UV) python find $(or $(UV_PYTHON),'>=3.11') >/dev/null 2>&1 || { echo "Python 3.11 or later is needed. Install it, or name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(UV) venv --quiet --allow-existing .venv
 	@$(UV) pip install --quiet --group test --group library/pyproject.toml:test --editable library --constraints tests/constraints.txt
 	@touch $@
@@ -58,13 +59,13 @@ lint: .venv/installed
 	@.venv/bin/ruff check .github demo.py docs/conf.py hooks tests benchmarks && .venv/bin/ruff format --check --quiet .github demo.py docs/conf.py hooks tests benchmarks
 	@cd library && ../.venv/bin/ruff check . && ../.venv/bin/ruff format --check --quiet . && ../.venv/bin/mypy
 
-# Tests start hundreds of processes: each would compile all that it imports, where the shell forbids to keep that.
+# Tests start hundreds of processes. Without bytecode files, each would compile every module that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Where uv.mk puts a uv that the machine lacks: tests install with it.
+# If the machine has no uv, uv.mk installs it here. Tests use it to install packages.
 test test-fast test-lowest test-next: export PATH := $(CURDIR)/.uv/bin:$(PATH)
 
-# The library's tests first: what they find, the template's would find again, and later.
+# The library's tests run first: most failures in them would show up later in the template's tests too.
 test: lint
 	@cd library && ../.venv/bin/pytest -n $(WORKERS)
 	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -73,28 +74,29 @@ test-fast: .venv/installed
 	@cd library && ../.venv/bin/pytest -n $(WORKERS) -m "not slow"
 	@.venv/bin/pytest -n $(WORKERS) -m "not slow"
 
-# The library with the oldest versions that its pyproject.toml allows. Of the property tests only those that compare with
-# botocore: the others meet nothing of these versions.
-test-lowest: $(UV_READY)
+.work/lowest/installed: $(UV_READY) library/pyproject.toml
 	@$(UV) venv --quiet --allow-existing .work/lowest
 	@$(UV) pip install --quiet --python .work/lowest --resolution lowest-direct --group library/pyproject.toml:test --editable library
+	@touch $@
+
+# Most property tests don't depend on other packages, so leave them out. Those that compare with botocore stay.
+test-lowest: .work/lowest/installed
 	@cd library && ../.work/lowest/bin/pytest -n $(WORKERS) -m "not slow" $(addprefix --ignore=tests/test_,headers_properties.py naming_properties.py policy_properties.py)
 
-# Django's pre-releases count, so that what the next one breaks is seen before it is out; it may fail.
+# May fail: shows what the next Django breaks, before its release.
 test-next: $(UV_READY)
 	@$(UV) venv --quiet --allow-existing --python $(or $(UV_PYTHON),'>=3.12') .work/next
 	@$(UV) pip install --quiet --python .work/next --prerelease allow --upgrade 'django>=6.1' --group library/pyproject.toml:test --editable library
 	@cd library && ../.work/next/bin/pytest -n $(WORKERS) -m "not slow" -W default
 
-# Other people's packages in the newest versions, beside those of tests/constraints.txt. What only cookiecutter needs
-# must not hold one back.
+# Only cookiecutter needs python-slugify, so that pin must not hold back another package.
 .work/works-with/installed: $(UV_READY) library/pyproject.toml library/works_with/pyproject.toml tests/constraints.txt
 	@$(UV) venv --quiet --allow-existing .work/works-with
 	@grep -v '^python-slugify==' tests/constraints.txt >.work/works-with/constraints.txt
 	@$(UV) pip install --quiet --upgrade --python .work/works-with --group library/pyproject.toml:test --group library/works_with/pyproject.toml:packages --editable library --constraints .work/works-with/constraints.txt
 	@touch $@
 
-# Their warnings are theirs.
+# Ignore warnings: other packages cause them.
 works-with: .work/works-with/installed
 	@cd library && ../.work/works-with/bin/pytest -n $(WORKERS) --dist loadfile -W ignore --ds works_with.settings works_with
 
@@ -114,7 +116,6 @@ screenshots: .venv/installed
 reference: .venv/installed
 	@cd library && ../.venv/bin/python -m tests.reference
 
-# Sphinx and its theme, without what tests need.
 .work/docs/installed: $(UV_READY) pyproject.toml tests/constraints.txt
 	@$(UV) venv --quiet --allow-existing .work/docs
 	@$(UV) pip install --quiet --python .work/docs --group docs --constraints tests/constraints.txt
@@ -124,7 +125,7 @@ SPHINX := .work/docs/bin/sphinx-build --quiet --fresh-env --nitpicky --doctree-d
 
 docs: .work/docs/installed
 	@$(SPHINX) --fail-on-warning --keep-going docs .work/site
-	@echo "The site is built: .work/site/index.html"
+	@echo "The site is in .work/site/index.html"
 
 docs-links: .work/docs/installed
 	@$(SPHINX) --builder linkcheck docs .work/docs/links
@@ -132,8 +133,8 @@ docs-links: .work/docs/installed
 bench: $(UV_READY)
 	@UV="$(UV)" $(UV) run --quiet --no-project --python $(or $(UV_PYTHON),'>=3.11') python -m benchmarks $(BENCH)
 
-# The versions that the tests run with, and the newest that a project of each kind would get. --strict: what the
-# index knows nothing of is a failure and not passed over.
+# Audit the versions in the tests, and the newest versions that a project with each Django would install. Without
+# --strict, pip-audit skips packages that the index doesn't know.
 PIP_AUDIT := $(UV) tool run --quiet --from 'pip-audit>=2.10,<3' pip-audit --strict --disable-pip --no-deps --progress-spinner off
 AUDIT := .work/audit
 
@@ -149,7 +150,7 @@ audit: $(UV_READY)
 
 DIST ?= dist
 
-# The wheel has the same bytes as the one that the hook puts into a project.
+# `uv build` would make a wheel with other bytes than the one that the hook puts into projects.
 dist: $(UV_READY)
 	@$(UV) build --quiet --sdist --out-dir $(DIST) library
 	@"$(PYTHON)" library/wheel.py --out $(DIST)

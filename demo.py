@@ -1,6 +1,6 @@
-"""What `make demo` does in its project before the site starts: a staff login, a picture, checks, what to do next.
+"""Prepare the site that `make demo` starts: create a staff user, add a picture, check the buckets, print next steps.
 
-The Makefile runs it in `manage.py shell`, so that Django starts once.
+The Makefile runs this file in `manage.py shell`, so that Django starts only once.
 """
 
 import os
@@ -12,7 +12,7 @@ from django.core.management import call_command
 
 users = get_user_model().objects
 if users.filter(username="demo").exists():
-    login = "the password shown at the first start (rm -r demo makes another)"
+    login = "the password from the first start (to get a new one, run rm -r demo)"
 else:
     password = secrets.token_urlsafe(15)
     users.create_superuser("demo", password=password)
@@ -23,11 +23,11 @@ call_command(
     "Hills in the evening",
     if_empty=True,
 )
-print("4/4 Check the buckets, as the site and as a visitor use them.", flush=True)
+print("4/4 Check the buckets, as the site and its visitors use them.", flush=True)
 call_command("s3", "doctor", "--local")
 print(f"""
-Look at it  http://127.0.0.1:{os.environ["DEMO_PORT"]}/
-Add to it   log in there as demo, with {login}
+Open it     http://127.0.0.1:{os.environ["DEMO_PORT"]}/
+Log in      as demo, with {login}
 Stop it     Ctrl-C; make demo starts it again, and rm -r demo removes it
 Your own    {os.environ["DEMO_UVX"]} cookiecutter . --output-dir ..
 """)

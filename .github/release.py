@@ -1,4 +1,4 @@
-"""What a release needs: one version everywhere, and its section of the changelog. The standard library suffices.
+"""Check that a release has one version everywhere and a section in the changelog. Uses the standard library only.
 
 python .github/release.py check v0.4.0   exit with 1 unless everything names this version
 python .github/release.py notes v0.4.0   print the changelog's section, for the release on GitHub
@@ -34,12 +34,12 @@ def section(root: Path, version: str) -> tuple[str, str]:
 
 
 def problems(root: Path, tag: str) -> list[str]:
-    """Return what keeps a tag from being released, a sentence for each."""
+    """Return the problems that block the release of a tag, as sentences."""
     if not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         return [f"{tag!r} is not a version tag. Tag the release as v1.2.3."]
     version = tag.removeprefix("v")
     found = [
-        f"{name} has version {other}, and the tag is {tag}. Change one of them."
+        f"{name} has version {other}, but the tag is {tag}. Change one of them."
         for name, other in versions(root).items()
         if other != version
     ]
@@ -47,7 +47,7 @@ def problems(root: Path, tag: str) -> list[str]:
     if not re.fullmatch(r"\d{4}-\d\d-\d\d", date):
         found.append(f"CHANGELOG.md has no section '## [{version}] - YYYY-MM-DD'. Add it, or set its date.")
     elif not text:
-        found.append(f"The section {version} of CHANGELOG.md is empty. Say what changed.")
+        found.append(f"The section for {version} in CHANGELOG.md is empty. Say what changed.")
     return found
 
 

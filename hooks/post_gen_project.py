@@ -63,7 +63,7 @@ class Rejection(NamedTuple):
 
 
 def load(name: str, path: Path) -> ModuleType:
-    """Run a file's source as a module. Ignore bytecode, packages, and extensions of the same name beside it."""
+    """Run a file's source as a module. Ignore bytecode, packages, and extensions of the same name next to it."""
     module = sys.modules[name] = ModuleType(name)
     exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102
     return module

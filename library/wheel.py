@@ -1,10 +1,10 @@
-"""Build the wheel of django-s3-kit with the standard library alone, the same bytes on every machine.
+"""Build the wheel of django-s3-kit with only the standard library, and with the same bytes on every machine.
 
-    python library/wheel.py --out FOLDER     build it into a folder
-    python library/wheel.py --into PROJECT   build it into the vendor/ folder of a project, and lock it there
+    python library/wheel.py --out FOLDER     write it to a folder
+    python library/wheel.py --into PROJECT   write it to a project's vendor/ folder, and update the project's lock file
 
-The template's post-generation hook uses `build` for new projects. Entries are stored, because compressed bytes
-differ between versions of zlib.
+The template's post-generation hook calls `build` for new projects. Entries are stored uncompressed, because versions of
+zlib compress differently.
 """
 
 import argparse
@@ -32,10 +32,10 @@ def wheel_name(project: dict[str, Any]) -> str:
 
 
 def metadata(project: dict[str, Any], readme: str) -> str:
-    """Return METADATA; raise ValueError for a key of [project] that it would leave out."""
+    """Return the content of METADATA, or raise ValueError for a key of [project] that it doesn't support."""
     if unknown := sorted(set(project) - UNDERSTOOD):
         raise ValueError(
-            f"wheel.py doesn't know these keys of [project] in pyproject.toml: {', '.join(unknown)}"
+            f"wheel.py doesn't support these keys of [project] in pyproject.toml: {', '.join(unknown)}"
         )
     lines = [
         *("Metadata-Version: 2.4", f"Name: {project['name']}", f"Version: {project['version']}"),
@@ -59,7 +59,7 @@ def metadata(project: dict[str, Any], readme: str) -> str:
 
 
 def build(library: Path, target: Path) -> Path:
-    """Build the wheel of the library in one folder, write it into another, and return its path."""
+    """Build the wheel of the library in a folder, write it to another folder, and return its path."""
     project = tomllib.loads((library / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     source, info = library / "src", f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     files = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
@@ -88,7 +88,7 @@ def build(library: Path, target: Path) -> Path:
 
 
 def record(content: dict[str, bytes], own_name: str) -> str:
-    """Return RECORD: each file with its hash and its size, and the name of RECORD itself."""
+    """Return the content of RECORD: the hash and size of each file, and the name of RECORD itself."""
     lines = []
     for name, data in content.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
@@ -97,9 +97,9 @@ def record(content: dict[str, bytes], own_name: str) -> str:
 
 
 def put_into(project: Path, library: Path) -> Path:
-    """Replace the wheel in a project's vendor/ and the two lines of its pyproject.toml that name it.
+    """Replace the wheel in a project's vendor/ folder, update pyproject.toml, and return the wheel's path.
 
-    Raises ValueError for a project without these lines.
+    Raise ValueError if pyproject.toml doesn't name the wheel and its version.
     """
     wanted = tomllib.loads((library / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     name, path = wanted["name"], project / "pyproject.toml"
@@ -110,7 +110,7 @@ def put_into(project: Path, library: Path) -> Path:
     ):
         text, count = re.subn(pattern, new, text)
         if not count:
-            raise ValueError(f"{path} has no line with {name} that this command could update: /{pattern}/")
+            raise ValueError(f"{path} has no line with {name} to update. Add one that matches /{pattern}/.")
     wheel = build(library, project / "vendor")
     path.write_text(text, encoding="utf-8", newline="\n")
     for other in wheel.parent.glob(f"{name.replace('-', '_')}-*.whl"):
@@ -120,12 +120,12 @@ def put_into(project: Path, library: Path) -> Path:
 
 
 def main() -> None:
-    """Build the wheel where the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Build the wheel of django-s3-kit.")
     place = parser.add_mutually_exclusive_group(required=True)
-    place.add_argument("--out", type=Path, metavar="FOLDER", help="write the wheel into this folder")
+    place.add_argument("--out", type=Path, metavar="FOLDER", help="write the wheel to this folder")
     place.add_argument(
-        "--into", type=Path, metavar="PROJECT", help="update the wheel of this project, and its lock"
+        "--into", type=Path, metavar="PROJECT", help="update this project's wheel and lock file"
     )
     options, library = parser.parse_args(), Path(__file__).resolve().parent
     try:
@@ -136,9 +136,9 @@ def main() -> None:
         return
     uv = shutil.which("uv") or shutil.which("uv", path=str(options.into.resolve() / ".uv" / "bin"))
     if uv is None:
-        print("uv was not found. If the project has a uv.lock, run `uv lock` there.")
+        print("uv was not found. If the project has a uv.lock file, run `uv lock` there.")
     elif subprocess.run([uv, "lock", "--quiet"], cwd=options.into, check=False).returncode:  # noqa: S603
-        sys.exit("The wheel is in place, but `uv lock` failed: run it in the project again.")
+        sys.exit("The wheel was written, but `uv lock` failed. Run it in the project again.")
     print("Now run the project's tests, and commit vendor/, pyproject.toml and uv.lock.")
 
 

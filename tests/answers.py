@@ -1,4 +1,4 @@
-"""The answers that tests give, and what the template promises about them."""
+"""The prompts, the answers of tests, and the names of secret files."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 QUESTIONS = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 PROMPTS = [name for name in QUESTIONS if not name.startswith("_")]
 
-# The only files that show an answer; every other one is copied as it is.
+# The only files that contain answers. All others are copied unchanged.
 RENDERED = {"pyproject.toml", "README.md", ".env.example"}
 
-# Files whose names say that they hold secrets: in no commit and no image, in whatever folder they are.
+# Names of files that contain secrets. No commit and no image may contain them, in any folder.
 SECRET_FILES = [
     f"{folder}{name}"
     for folder in ("", "certs/", "config/deep/er/")
@@ -25,7 +25,7 @@ SECRET_FILES = [
     )
 ]
 
-# Answers with nothing random in them, for golden copies and comparisons.
+# Answers without random parts, for golden copies and comparisons.
 FIXED = {
     "project_name": "Acme Photos",
     "project_slug": "acme-photos",

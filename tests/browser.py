@@ -17,7 +17,7 @@ SCREENSHOTS = ROOT / "screenshots"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
-# Without these Chromium asks its maker's hosts for updates and the like; as root it needs the last one.
+# Without these, Chromium contacts Google for updates and the like. As root, it needs the last one.
 ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -31,7 +31,7 @@ ARGUMENTS = [
 
 @contextmanager
 def browser() -> Iterator[Browser]:
-    """Start Chromium without a window, and end it with the block."""
+    """Run headless Chromium while the context lasts."""
     path = chromium()
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Console:
-    """What went wrong on a page: messages of the console, errors of scripts, answers of 400 and above."""
+    """The errors on a page: console messages, script errors, and responses with status 400 and above."""
 
     def __init__(self, page: Page) -> None:
         self.errors: list[str] = []
@@ -56,7 +56,7 @@ class Console:
             self.errors.append(f"{kind}: {text}")
 
     def _fail(self, reason: str, url: str) -> None:
-        if reason != "net::ERR_ABORTED":  # as when a page is left while it loads
+        if reason != "net::ERR_ABORTED":  # for example, because the page was left while it loaded
             self.errors.append(f"failed: {url}: {reason}")
 
     def _answer(self, status: int, url: str) -> None:
@@ -64,9 +64,9 @@ class Console:
             self.errors.append(f"{status}: {url}")
 
 
-def picture(width: int, height: int, colours: tuple[str, str], seed: int = 0) -> bytes:
-    """Return a PNG of hills and a sun, from the color of the sky to that of the nearest hill; a seed moves both."""
-    sky, near = colours
+def picture(width: int, height: int, colors: tuple[str, str], seed: int = 0) -> bytes:
+    """Return a PNG of hills and a sun. `colors` are those of the sky and the nearest hill; `seed` varies the shapes."""
+    sky, near = colors
     image = Image.new("RGB", (width, height), sky)
     draw = ImageDraw.Draw(image)
     sun, x, y = height // 9, width * (0.7 - 0.37 * seed % 0.5), height * (0.3 + 0.13 * seed % 0.2)
@@ -85,6 +85,6 @@ def picture(width: int, height: int, colours: tuple[str, str], seed: int = 0) ->
 
 
 def wait_for_focus(element: Locator) -> None:
-    """Return when a page has its focus on an element, be its window in front or not; fail after 5 seconds."""
+    """Wait until a page's focus is on an element, even if its window is in the background; fail after 5 seconds."""
     script = "element => document.activeElement === element"
     element.page.wait_for_function(script, arg=element.element_handle(), timeout=5000)

@@ -1,4 +1,4 @@
-"""Fixtures of the template's tests, and the rule that a skipped test is a failed one."""
+"""Fixtures of the template's tests, and the rule that a skipped test fails the run."""
 
 import fcntl
 import os
@@ -19,8 +19,8 @@ from tests.machine import interpreter, run
 
 Bake = Callable[..., Path]
 
-# A machine that is busy with other things has found no counterexample. In CI the examples are the same each
-# time, so that what fails there is of the change; elsewhere each run looks for new ones.
+# A deadline would fail on a busy machine. CI uses the same examples in each run, so a failure comes from the
+# change; elsewhere, each run tries new ones.
 settings.register_profile(
     "unhurried",
     deadline=None,
@@ -31,14 +31,14 @@ settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with slow tests first: processes that each take the next file then end at about the same time."""
+    """Run files with slow tests first, so that parallel workers finish at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the template as a clone would hold it: with its links, without what git ignores."""
+    """Return a copy of the template as git clones it: with symbolic links, and without ignored files."""
     copy = tmp_path_factory.mktemp("template") / "django-s3-template"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -57,7 +57,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bake(cookies: Cookies, template: Path) -> Bake:
-    """Return a function that bakes a project from some answers, the others being the defaults."""
+    """Return a function that bakes a project. Answers that are not given are the defaults."""
 
     def bake_project(**answers: str) -> Path:
         result = cookies.bake(extra_context=answers, template=str(template))
@@ -70,7 +70,7 @@ def bake(cookies: Cookies, template: Path) -> Bake:
 
 @pytest.fixture(scope="session")
 def baked(cookies_session: Cookies, template: Path) -> Path:
-    """Return one project baked from FIXED answers, to be looked at and not changed."""
+    """Return a project baked from FIXED answers. Tests must not change it."""
     result = cookies_session.bake(extra_context=FIXED, template=str(template))
     if result.exception:
         raise result.exception
@@ -81,10 +81,10 @@ def baked(cookies_session: Cookies, template: Path) -> Path:
 def install(
     cookies_session: Cookies, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Installed]:
-    """Return a function that bakes and installs a project on a line of Django, once.
+    """Return a function that bakes and installs a project with a Django version, once per version.
 
-    Processes that run tests side by side have a project each, and share its environment. It is in no process's own
-    folder, which goes when that process has no more tests.
+    Parallel workers have their own projects and share the environment. It is outside the workers' folders, which are
+    deleted when a worker finishes.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -108,17 +108,17 @@ def install(
 
 @pytest.fixture(params=PYTHONS, ids=lambda django: f"django-{django}")
 def installed(request: pytest.FixtureRequest, install: Callable[[str], Installed]) -> Installed:
-    """Return a project on each line of Django."""
+    """Return a project with each Django version."""
     return install(request.param)
 
 
 @pytest.fixture
 def on_lts(install: Callable[[str], Installed]) -> Installed:
-    """Return a project on the long-term release, for what does not depend on the line of Django."""
+    """Return a project with the long-term support release, for tests that don't depend on the Django version."""
     return install("5.2")
 
 
-# A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails.
+# With STRICT_SKIPS set, as in CI, a skip without an allowed reason fails the run.
 
 ALLOWED_SKIPS = [
     line.strip()
@@ -128,7 +128,7 @@ ALLOWED_SKIPS = [
 
 
 def unlisted_skips(reports: list[pytest.TestReport]) -> list[str]:
-    """Return a line for each skipped test whose reason allowed_skips.txt does not list."""
+    """Return a message per skipped test whose reason is not in allowed_skips.txt."""
     lines = []
     for report in reports:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -140,7 +140,7 @@ def unlisted_skips(reports: list[pytest.TestReport]) -> list[str]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which a test was skipped without an allowed reason."""
+    """Fail a run that skipped a test without an allowed reason."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("STRICT_SKIPS") or reporter is None:
         return

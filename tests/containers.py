@@ -1,8 +1,8 @@
-"""Images built and run without a daemon: buildah builds them in a chroot, on a base that debootstrap makes.
+"""Build and run images without a daemon: buildah builds them in a chroot, on a base from debootstrap.
 
-The base has this machine's distribution and Python, and the name that the Dockerfile asks for. A process of
-an image runs in its files, as its user, with its variables and nothing else, on a read-only root with a /tmp
-of its own; the network is this machine's. All of this needs root, by sudo where the tests have another user.
+The base has this machine's distribution and Python, and the name in the Dockerfile. A container's process
+runs as the image's user, with only the image's files and variables, on a read-only root with its own
+/tmp. It uses this machine's network. All of this needs root, or sudo for other users.
 """
 
 import json
@@ -22,7 +22,7 @@ import pytest
 SUDO = [] if os.geteuid() == 0 else ["sudo", "-n"]
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# What a process starts in: the image's files, read-only but for /tmp and the volumes.
+# Set up the image's files, read-only except for /tmp and the volumes.
 START = """
 set -e
 root=$1 folder=$2 user=$3; shift 3
@@ -40,7 +40,7 @@ exec chroot --userspec="$user" --groups= "$root" /bin/sh -c 'cd "$0" && exec "$@
 
 
 def as_root(*command: object) -> str:
-    """Run a command as root, and return what it printed on both streams; fail the test where it fails."""
+    """Run a command as root and return its stdout and stderr; fail the test if the command fails."""
     done = subprocess.run(
         [*SUDO, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -49,7 +49,7 @@ def as_root(*command: object) -> str:
 
 
 def mirror() -> list[str]:
-    """Return the address that apt gets this distribution from; nothing where only debootstrap knows one."""
+    """Return the URL from which apt installs this distribution, or nothing if only debootstrap knows it."""
     listed = subprocess.run(
         [
             "apt-get",
@@ -74,7 +74,7 @@ def _release() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Image:
-    """An image's configuration, and the folder that holds its files."""
+    """An image's configuration, and the folder with its files."""
 
     name: str
     root: Path
@@ -84,12 +84,12 @@ class Image:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The variables that the image itself sets."""
+        """The variables that the image sets."""
         return dict(variable.split("=", 1) for variable in self.config["Env"])
 
     @cached_property
     def user(self) -> str:
-        """The numbers of the image's user and group, as `chroot --userspec` takes them."""
+        """The image's UID and GID, in the format of `chroot --userspec`."""
         for line in as_root("cat", self.root / "etc/passwd").splitlines():
             name, _, user, group, *_ = line.split(":")
             if self.config["User"] in {name, user}:
@@ -104,9 +104,9 @@ class Image:
         *,
         network: bool = True,
     ) -> list[str]:
-        """Return what runs a command of the image, by default its own, in the place of this process.
+        """Return a command line that runs a command in the image, by default the image's own.
 
-        `volumes` are folders of this machine by the place where the command finds them.
+        `volumes` maps folders of this machine to paths in the container.
         """
         bound = [str(word) for pair in (volumes or {}).items() for word in pair]
         for target in (volumes or {}).values():
@@ -128,7 +128,7 @@ class Image:
         return [*SUDO, "env", "-i", *assigned, *start, *bound, "--", *(command or self.config["Cmd"])]
 
     def call(self, *command: str, **more: Any) -> "subprocess.CompletedProcess[str]":
-        """Run a command of the image to its end, by default its own, with both streams as one."""
+        """Run a command in the image, by default the image's own, with stderr redirected to stdout."""
         return subprocess.run(
             self.command(command, **more),
             stdin=subprocess.DEVNULL,
@@ -140,13 +140,13 @@ class Image:
         )
 
     def run(self, *command: str, **more: Any) -> str:
-        """Do the same, and return what was printed; fail the test where the command fails."""
+        """Do the same, and return the output; fail the test if the command fails."""
         done = self.call(*command, **more)
         assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}"
         return done.stdout
 
     def files(self) -> dict[str, str]:
-        """Return the type and the mode of each file that the image adds to its base, by its path."""
+        """Return the type and mode of each file that the image adds to its base, by path."""
         listed = as_root("find", self.root / "app", self.root / "opt", "-printf", "%P\\t%y%m\\t%h\\n")
         found = {}
         for line in listed.splitlines():
@@ -159,8 +159,8 @@ class Image:
 class Builder:
     """A store of images in a folder, which `close` empties.
 
-    It is kept in memory, 1 to 2 GB of it: dpkg waits for the disk at each file, and where the kernel does not
-    stack folders here, buildah copies a whole image for each layer.
+    It takes 1 to 2 GB of memory: on disk, dpkg would sync each file, and without overlay mounts, buildah would copy
+    a whole image for each layer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -184,17 +184,17 @@ class Builder:
         return True
 
     def layers(self) -> list[str]:
-        """Return the folders that hold what the layers of all images hold."""
+        """Return the folders with the layers of all images."""
         place = self.folder / "store" / ("overlay" if self.stacks else "vfs/dir")
         names = as_root("ls", place).split()
         return [f"{place}/{name}/diff" for name in names if name != "l"] if self.stacks else [str(place)]
 
     def buildah(self, *words: object) -> str:
-        """Run buildah on the store, and return what it printed."""
+        """Run buildah on the store, and return its output."""
         return as_root("buildah", *self._place, *words)
 
     def make_base(self, name: str) -> None:
-        """Make an image of that name from this machine's distribution, with its Python."""
+        """Create an image from this machine's distribution and Python."""
         container = self.buildah("from", "scratch").strip()
         root = self.buildah("mount", container).strip()
         release = _release()
@@ -210,15 +210,15 @@ class Builder:
             ),
             root,
         )
-        if BUNDLE.exists():  # what this machine trusts: the package index may be behind a proxy of its own
+        if BUNDLE.exists():  # the package index may be behind a proxy with its own certificate authority
             as_root("cp", BUNDLE, f"{root}{BUNDLE}")
         self.buildah("commit", "--quiet", "--disable-compression", "--format", "docker", container, name)
         self.buildah("rm", container)
 
     def build(self, context: Path, *words: str) -> str:
-        """Build a folder's Dockerfile with these arguments; return what was printed, and the exit code."""
+        """Build a folder's Dockerfile with these arguments; return the output and the exit code."""
         options = ["--isolation", "chroot", "--pull-never", "--format", "docker", "--disable-compression"]
-        options += ["--layers"] * self.stacks  # the second build then finds what the first one made
+        options += ["--layers"] * self.stacks  # the second build reuses the first one's layers
         done = subprocess.run(
             [*SUDO, "buildah", *self._place, "build", *options, *self.secrets(), *words],
             cwd=context,
@@ -252,7 +252,7 @@ class Builder:
         return options
 
     def open(self, name: str) -> Image:
-        """Return an image with its files laid out."""
+        """Return an image with its files mounted."""
         described = json.loads(self.buildah("inspect", "--type", "image", name))
         container = self.buildah("from", "--pull-never", name).strip()
         root = Path(self.buildah("mount", container).strip())
@@ -273,7 +273,7 @@ class Builder:
 
 
 def needed() -> None:
-    """Skip the test where a program is missing that builds and runs images."""
+    """Skip the test if a program that builds or runs images is missing."""
     for program in ("buildah", "debootstrap", "unshare", "chroot"):
         if not shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
             pytest.skip(f"No {program} on this machine (Debian and Ubuntu: apt install buildah debootstrap)")
@@ -282,10 +282,10 @@ def needed() -> None:
 
 
 def command_line(words: Sequence[str]) -> None:
-    """Do what a workflow asks of `docker run`; STAND_IN names a file with the images by name.
+    """Replace `docker run` in a workflow. STAND_IN names a file with the images by name.
 
-    Options that this module's way of running has anyway are passed over. A published port becomes the one
-    that gunicorn listens on, because the network is this machine's.
+    Ignore options that this module implies anyway. gunicorn listens on the published port, because the network is
+    this machine's.
     """
     images = json.loads(Path(os.environ["STAND_IN"]).read_text(encoding="utf-8"))
     if words[0] != "run":

@@ -1,6 +1,6 @@
-"""Golden copies of the rendered files, so that a change's effect shows in its review.
+"""Golden copies of the rendered files, so a review shows the effect of a change.
 
-Run `make golden` after a change of one of them, and commit the result.
+Run `make golden` after a change to a rendered file, and commit the result.
 """
 
 import subprocess
@@ -12,7 +12,7 @@ from tests.answers import FIXED, RENDERED, ROOT
 
 GOLDEN = ROOT / "tests" / "golden"
 
-# One folder for each set of answers that changes a rendered file in a way of its own.
+# One folder per set of answers that changes the rendered files differently.
 VARIANTS = {
     "django-5.2": FIXED,
     "django-6.1": FIXED
@@ -21,7 +21,7 @@ VARIANTS = {
 
 
 def write(template: Path, target: Path) -> None:
-    """Bake every variant from `template` and write its rendered files below `target`."""
+    """Bake every variant from `template`, and write its rendered files to `target`."""
     for variant, answers in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(

@@ -1,4 +1,4 @@
-"""The hooks' check and the naming rules, imported from where they lie, for tests that need no bake."""
+"""The hooks and the naming rules, imported from their source files, for tests that need no bake."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ from tests.answers import FIXED, QUESTIONS, ROOT
 
 
 def load(name: str) -> ModuleType:
-    """Import a hook as it is, unrendered; no bytecode may be left in the template's folder."""
+    """Import an unrendered hook, without writing bytecode to the template's folder."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "hooks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -33,12 +33,12 @@ GOOD = FIXED | {name: QUESTIONS[name][0] for name in ("media_access", "django_ve
 
 
 def rejections(**answers: Any) -> list[tuple[str, str, str | None]]:
-    """Return what the hooks find wrong with good answers of which some were replaced."""
+    """Return the hooks' rejections of valid answers with some replaced."""
     return [tuple(rejection) for rejection in post_gen.check(GOOD | answers, *RULES)]
 
 
 def config_in(folder: Path) -> Path:
-    """Write a configuration that keeps replay files and clones of cookiecutter in the folder."""
+    """Write a configuration that makes cookiecutter keep replay files and clones in the folder."""
     config = folder / "config.yaml"
     folders = {name: str(folder / name) for name in ("cookiecutters_dir", "replay_dir")}
     config.write_text(json.dumps(folders), encoding="utf-8")  # JSON is YAML
@@ -46,7 +46,7 @@ def config_in(folder: Path) -> Path:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder with its content, and every folder."""
+    """Return every file in a folder with its content, and every subfolder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")

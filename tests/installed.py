@@ -1,4 +1,4 @@
-"""A baked project with its own virtual environment, as a new user has it after `make .venv`."""
+"""A baked project with its own virtual environment, as after `make .venv`."""
 
 import shutil
 import urllib.error
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.machine import run
 
-# What a server would set; the values say nothing to anybody.
+# A server's variables, with dummy values.
 PRODUCTION = {
     "DJANGO_DEBUG": "false",
     "DJANGO_SECRET_KEY": "only-for-this-test-" + "0123456789abcdefghijklmnopqrstuvwxyz" * 2,
@@ -26,17 +26,17 @@ class Installed:
     python: str
 
     def manage(self, *words: str, expect: int = 0, **environment: str) -> str:
-        """Run a command of manage.py and return what it printed."""
+        """Run a command of manage.py and return its output."""
         return run(".venv/bin/python", "manage.py", *words, cwd=self.path, expect=expect, **environment)
 
     def copy(self, folder: Path) -> Path:
-        """Copy the project for a test to change, as a clone with an .env; the environment stays one for all."""
+        """Return a copy of the project that a test can change, with .env. All copies share the environment."""
         apart = shutil.ignore_patterns(".venv", "var", "db.sqlite3*", ".*_cache", "__pycache__")
         shutil.copytree(self.path, folder, symlinks=True, ignore=apart)
         return self.lend(folder)
 
     def lend(self, project: Path) -> Path:
-        """Give another project, which needs the same packages, this one's environment and lock."""
+        """Share this project's environment and lock file with a project that needs the same packages."""
         (project / ".venv").symlink_to(self.path / ".venv")
         if not (project / "uv.lock").exists():
             shutil.copy2(self.path / "uv.lock", project)
@@ -48,7 +48,7 @@ PYTHONS = {"5.2": "3.11", "6.1": "3.12"}
 
 
 def fetch(address: str) -> tuple[int, dict[str, str], str]:
-    """Return status, headers (in lower case) and body of an address."""
+    """Return the status, headers (in lower case), and body of the response from a URL."""
     try:
         with urllib.request.urlopen(address, timeout=30) as response:
             return (

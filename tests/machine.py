@@ -1,4 +1,4 @@
-"""What this machine offers to tests: interpreters, a browser, and processes that end with their test."""
+"""Interpreters, a browser, and processes for tests. Processes end with their test."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ import pytest
 
 from tests.answers import ROOT
 
-# No command of a test takes an hour, not even on a busy machine: one that does hangs.
+# A command that takes an hour hangs, even on a busy machine.
 HANGS = 3600
 
 
@@ -39,7 +39,7 @@ def interpreter(version: str) -> str:
 
 
 def chromium() -> str:
-    """Return the path of the system's Chromium, or skip the test."""
+    """Return the path of Chromium, or skip the test."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         if found := shutil.which(name):
             return found
@@ -47,7 +47,7 @@ def chromium() -> str:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Return the environment that a new user's shell would have, uv included if this machine has it."""
+    """Return the environment of a new user's shell, including uv if this machine has it."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -59,10 +59,10 @@ def clean_environment(**more: str) -> dict[str, str]:
 
 
 def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str) -> str:
-    """Run a command as a new user would, and return what it printed on both streams.
+    """Run a command as a new user would, and return its stdout and stderr.
 
-    Fails the test, showing the output, where the exit code is not `expect`. When it ends, or the test is
-    interrupted, nothing that it started goes on.
+    Fail the test and show the output if the exit code is not `expect`. When the command ends, or the test is
+    interrupted, end all processes that it started.
     """
     process = subprocess.Popen(
         [str(word) for word in command],
@@ -84,9 +84,9 @@ def run(*command: object, cwd: Path, expect: int | None = 0, **environment: str)
 
 
 def run_in_terminal(*command: object, cwd: Path, typed: list[tuple[str, str]], **environment: str) -> str:
-    """Run a command in a terminal of its own and return what it shows, with what was typed.
+    """Run a command in its own terminal, and return what the terminal shows, including input.
 
-    Each pair in `typed` is the end of a prompt, and the line to type there.
+    Each pair in `typed` is the end of a prompt and the line to type.
     """
     main, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
@@ -102,7 +102,7 @@ def run_in_terminal(*command: object, cwd: Path, typed: list[tuple[str, str]], *
     os.close(side)
     printed, left = b"", list(typed)
     try:
-        with suppress(OSError):  # Linux's word for the end of a terminal
+        with suppress(OSError):  # how Linux reports the end of a terminal
             while part := os.read(main, 65536):
                 printed += part
                 if left and printed.endswith(left[0][0].encode()):
@@ -117,10 +117,10 @@ def run_in_terminal(*command: object, cwd: Path, typed: list[tuple[str, str]], *
 
 
 def end(process: "subprocess.Popen[Any]") -> None:
-    """Kill a process and what it started, in its own group and in others, and wait for their end.
+    """Kill a process and its descendants, in all process groups, and wait until they end.
 
-    The local S3 server has a session of its own and ends when its parent is gone. It is waited for too, or it
-    would write into a folder that the test removes.
+    The local S3 server has its own session, and ends after its parent. Wait for it too: otherwise it
+    would write to a folder that the test removes.
     """
     below = descendants(process.pid) if process.poll() is None else []
     with suppress(ProcessLookupError):
@@ -135,21 +135,21 @@ def end(process: "subprocess.Popen[Any]") -> None:
 
 
 def commit(folder: Path, message: str) -> None:
-    """Commit all that git does not ignore in a folder, as a user of no machine in particular."""
+    """Commit all files that git doesn't ignore in a folder, as a made-up user."""
     subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
     author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", *author, "commit", "--quiet", "-m", message], cwd=folder, check=True)
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on at the moment."""
+    """Return a free port of 127.0.0.1."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
 def read_when_up(address: str, seconds: float = 60) -> str:
-    """Return what a server that is about to listen answers at an address."""
+    """Return the response from a URL, after waiting until the server listens."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -164,7 +164,7 @@ def read_when_up(address: str, seconds: float = 60) -> str:
 
 
 class Running:
-    """A command that goes on running in a process group of its own, and what it has printed so far."""
+    """A command that runs in its own process group, and its output so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -178,18 +178,18 @@ class Running:
             self.lines.append(line)
 
     def close(self) -> None:
-        """Read what is left of the output and close it; the processes must have ended."""
+        """Read the rest of the output and close it. The processes must have ended."""
         self._reader.join(10)
         if self.process.stdout:
             self.process.stdout.close()
 
     @property
     def output(self) -> str:
-        """What the command has printed so far."""
+        """The output so far."""
         return "".join(self.lines)
 
     def wait_for(self, pattern: str, seconds: float = 120) -> re.Match[str]:
-        """Return the first match of `pattern` in the output, as soon as it is there."""
+        """Wait for `pattern` in the output, and return the first match."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if found := re.search(pattern, self.output):
@@ -203,7 +203,7 @@ class Running:
         pytest.fail(f"{self.process.args} printed no {pattern!r} in {seconds} s:\n{self.output}")
 
     def members(self) -> list[int]:
-        """Return the processes of the group that are alive."""
+        """Return the group's running processes."""
         listed = subprocess.run(
             ["ps", "-o", "pid=,stat=", "--no-headers", "-g", str(self.process.pid)],
             capture_output=True,
@@ -213,7 +213,7 @@ class Running:
         return [int(line.split()[0]) for line in listed.splitlines() if "Z" not in line.split()[1]]
 
     def interrupt(self, seconds: float = 60) -> int:
-        """Do what Ctrl-C does, and return the exit code once every process of the group has ended.
+        """Interrupt the command as Ctrl-C does, and return the exit code when all processes of the group have ended.
 
         gunicorn gives its workers half a minute before it kills them.
         """
@@ -228,7 +228,7 @@ class Running:
 
 @contextmanager
 def running(*command: object, cwd: Path, **environment: str) -> Iterator[Running]:
-    """Start a command and end it, with everything that it started, when the block ends."""
+    """Run a command while the context lasts; on exit, end it and all processes that it started."""
     process = subprocess.Popen(
         [str(word) for word in command],
         cwd=cwd,
@@ -248,19 +248,19 @@ def running(*command: object, cwd: Path, **environment: str) -> Iterator[Running
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes that a process has started, and those that these have."""
+    """Return a process's descendants."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
     ).stdout
     pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
     found = [pid]
-    for parent in found:  # grows meanwhile
+    for parent in found:  # grows during the loop
         found += [child for child, its_parent in pairs if its_parent == parent]
     return found[1:]
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether there is such a process, other than one that has ended and is not yet reaped."""
+    """Return whether a process runs. Zombies don't count."""
     state = subprocess.run(
         ["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False
     )

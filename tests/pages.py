@@ -1,18 +1,18 @@
-"""The blocks of code in documents, which tests carry out as they are written."""
+"""The code blocks of documents, for tests that carry out the documents' steps."""
 
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
-# A sentence before a block says where it goes: "Write `file`", or "In `file`, after `the beginning of a line`", or
-# instead of it, or at its end. One that names no file goes on with the last.
+# The sentence before a block says where it goes: "Write `file`", "In `file`, after `the beginning of a line`",
+# "instead of", or "at its end". If it names no file, the block goes into the previous file.
 FILE = re.compile(r"\b(?:[Ii]n|(?P<write>[Ww]rite))\s`([^`]+)`")
 PLACE = re.compile(r"(?:(?P<how>after|instead of) (`{1,2})(?P<anchor>[^\n]+?)\2|(?P<end>at its end)):$")
 
 
 class Block(NamedTuple):
-    """A block of code, and where it goes in which file, if the sentence before it says so."""
+    """A code block, and its file and position if the sentence before it names them."""
 
     language: str
     code: str
@@ -23,7 +23,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: Path) -> list[Block]:
-    """Return the blocks of a document. `how` is "write", "after", "instead of", "at its end" or None."""
+    """Return a document's code blocks. `how` is "write", "after", "instead of", "at its end", or None."""
     text = page.read_text(encoding="utf-8")
     found, file = [], ""
     for match in BLOCK.finditer(text):
@@ -37,7 +37,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def follow(block: Block, folder: Path) -> None:
-    """Put a block where it goes below a folder."""
+    """Apply a block to its file in a folder."""
     path = folder / block.file
     if block.how == "write":
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def follow(block: Block, folder: Path) -> None:
 
 
 def shows(shown: str, printed: str) -> bool:
-    """Tell whether lines of a document are in an output, in this order. A line of "..." leaves lines out."""
+    """Return whether an output contains a document's lines, in this order. A line "..." stands for omitted lines."""
     at, printed = 0, re.sub(r" +$", "", printed, flags=re.MULTILINE)
     for part in re.split(r"^\.\.\.\n", shown, flags=re.MULTILINE):
         at = printed.find(part.rstrip("\n"), at)

@@ -1,6 +1,6 @@
-"""A real PostgreSQL for tests: Debian's programs, on loopback, with its data in a temporary folder.
+"""A real PostgreSQL server for tests: Debian's programs, on loopback, with data in a temporary folder.
 
-The library's tests load this file, too, so it imports nothing of its package.
+The library's tests load this file too, so it imports nothing from its package.
 """
 
 import os
@@ -22,7 +22,7 @@ USER = "site"
 
 
 def programs() -> Path:
-    """Return the folder of PostgreSQL's programs, the newest, or skip the test."""
+    """Return the folder with the newest PostgreSQL programs, or skip the test."""
     places = [Path(found).resolve().parent] if (found := shutil.which("pg_ctl")) else []
     places += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -float(path.parent.name))
     for place in places:
@@ -32,7 +32,7 @@ def programs() -> Path:
 
 
 def unprivileged() -> dict[str, Any]:
-    """Return what makes a child process another user's: PostgreSQL rejects to be run by root."""
+    """Return a function that changes a child process's user, because PostgreSQL doesn't run as root."""
     if os.geteuid():
         return {}
     for name in ("postgres", "nobody"):
@@ -46,7 +46,7 @@ def unprivileged() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Postgres:
-    """A running server. Its one user may do everything, and needs the password over TCP."""
+    """A running server. Its only user is a superuser, who needs the password over TCP."""
 
     programs: Path
     folder: Path
@@ -59,17 +59,17 @@ class Postgres:
         return int((self.folder / "data" / "postmaster.pid").read_text().splitlines()[0])
 
     def url(self, database: str = "postgres") -> str:
-        """Return the address of a database, as DATABASE_URL takes it."""
+        """Return the DATABASE_URL of a database."""
         return f"postgres://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def new_database(self) -> str:
-        """Make an empty database and return its address."""
+        """Create an empty database and return its URL."""
         name = f"site_{secrets.token_hex(4)}"
         self.psql(f"CREATE DATABASE {name}")
         return self.url(name)
 
     def psql(self, command: str, database: str = "postgres") -> str:
-        """Run a command of SQL and return what it printed, without headings."""
+        """Run an SQL command and return its output, without headings."""
         options = ["--no-psqlrc", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1", "--command"]
         done = subprocess.run(
             [str(self.programs / "psql"), *options, command, self.url(database)],
@@ -83,9 +83,9 @@ class Postgres:
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """Run a server on 127.0.0.1; leaving the context ends it and removes its data."""
+    """Run a server on 127.0.0.1 while the context lasts; on exit, remove its data."""
     place, as_user = programs(), unprivileged()
-    # Not below pytest's folders: these are closed to other users, and too long for the path of a socket.
+    # pytest's folders are closed to other users, and their paths are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     try:
         if as_user:
@@ -95,7 +95,7 @@ def running_postgres() -> Iterator[Postgres]:
             port = listener.getsockname()[1]
         server = Postgres(place, folder, port, secrets.token_hex(16))
         secret.write_text(server.password, encoding="ascii")
-        secret.chmod(0o644)  # within a folder that is closed
+        secret.chmod(0o644)  # inside a private folder
 
         def call(program: str, *words: object) -> None:
             done = subprocess.run(
@@ -112,7 +112,7 @@ def running_postgres() -> Iterator[Postgres]:
             more = log.read_text(errors="replace") if log.exists() else ""
             assert done.returncode == 0, f"{program} ended with {done.returncode}:\n{done.stdout}{more}"
 
-        # The data is thrown away: nothing need survive a power cut.
+        # The data is temporary, so it need not survive a crash.
         ways = ["--auth-host=scram-sha-256", "--auth-local=reject", "--encoding=UTF8", "--locale=C.UTF-8"]
         call("initdb", f"--username={USER}", f"--pwfile={secret}", "--no-sync", *ways)
         options = [

@@ -1,7 +1,7 @@
-"""The screenshots in docs/images. Browser tests take them; `make screenshots` has the tests write them.
+"""The screenshots in docs/images. Browser tests take them, and write them with `make screenshots`.
 
-In every run, the tests also leave them in the folder `screenshots`, and check that docs/images has each of them in
-the same size in pixels.
+Every test run also writes them to the folder `screenshots`, and checks that docs/images has each of them with
+the same dimensions.
 """
 
 import io
@@ -18,11 +18,11 @@ IMAGES = ROOT / "docs" / "images"
 WRITE = "WRITE_SCREENSHOTS" in os.environ
 MAX_BYTES = 150_000
 
-# Options of the browser's context, for screens with two pixels where CSS has one.
+# Options for browser contexts, with two device pixels per CSS pixel.
 DESKTOP: Any = {"device_scale_factor": 2}
 PHONE: Any = DESKTOP | {"is_mobile": True, "has_touch": True}
 
-# The size of the window for each picture. `take` takes it in light and in dark colors.
+# The window size of each screenshot. `take` takes each in light and dark mode.
 PICTURES = {
     "empty": (1000, 600),
     "sign-in": (1000, 560),
@@ -36,7 +36,7 @@ PICTURES = {
 
 
 def take(page: Page, name: str) -> None:
-    """Take the screenshots of this name, of what a page shows now."""
+    """Take screenshots of a page, in light and dark mode."""
     width, height = PICTURES[name]
     page.set_viewport_size({"width": width, "height": height})
     page.evaluate("document.fonts.ready.then(() => scrollTo(0, 0))")

@@ -1,8 +1,8 @@
-"""Finds what looks like a secret in files: keys by their form, and long texts too random to be words.
+"""Find possible secrets in files: keys in known formats, and long strings with high entropy.
 
-`python -m tests.secret_scan [FOLDER]` looks through what git holds or would take, or through a folder, and
-exits with 1 if it found something. What is found is shown by its first characters only. A value that is no
-secret, such as the key of AWS's own examples, goes into tests/allowed_secrets.txt with the reason.
+`python -m tests.secret_scan [FOLDER]` searches the files that git tracks or would add, or a folder, and
+exits with 1 if it finds something. It shows only the first characters. Add values that aren't
+secrets, such as the key in AWS's own examples, to tests/allowed_secrets.txt with the reason.
 """
 
 import math
@@ -19,7 +19,7 @@ from tests.answers import ROOT
 
 ALLOWED = ROOT / "tests" / "allowed_secrets.txt"
 
-# By their issuers' documents; the last letters of each are random.
+# From the issuers' documentation.
 FORMS = {
     "AWS access key": r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",
     "private key": r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\\n|\s)+[A-Za-z0-9+/=:, -]{16}",
@@ -30,25 +30,25 @@ FORMS = {
     "Stripe key": r"\b[rs]k_live_[A-Za-z0-9]{20,}",
     "Google key": r"\bAIza[A-Za-z0-9_-]{35}\b",
     "JSON web token": r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
-    # Not for this machine, nor for the names and numbers that are kept for examples (RFC 2606, RFC 5737).
+    # Loopback addresses, and names and addresses reserved for examples (RFC 2606, RFC 5737), are fine.
     "password in an address": r"\b[a-z][a-z0-9+]*://[^\s/:@'\"{}<>]+:(?!\*)([^\s/@'\"{}<>$]{4,})@"
     r"(?!localhost\b|127\.0\.0\.1\b|192\.0\.2\.|(?:[\w-]+\.)*example\.(?:com|net|org)\b)",
 }
 # An AWS secret key has 40 of these, Django's 50 or more.
 RANDOM = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_=-])")
-ADDRESS = re.compile(r"\bhttps?://[^\s)>\"'`]+")  # the path of a page looks random at times
-# Of texts of 40 random letters, 999 in 1000 have more bits a letter, and change more often between small
-# letters, capitals, digits and signs; names, words and paths do not.
+ADDRESS = re.compile(r"\bhttps?://[^\s)>\"'`]+")  # a URL's path can look random
+# 999 in 1,000 random strings of 40 characters have more bits per character, and change more often between lower
+# case, upper case, digits, and symbols. Names, words, and paths don't.
 BITS = 4.2
 CHANGES = 0.38
-# `.env.example` has no secret in it, by name and by the scan.
+# `.env.example` contains no secrets, and the scan reads it too.
 FILES = re.compile(
     r"(?:^|/)(?:\.env(?!\.example$)(?:\..*)?|id_(?:rsa|ecdsa|ed25519)|credentials|.*\.(?:pem|p12|pfx))$"
 )
 
 
 class Finding(NamedTuple):
-    """Something that looks like a secret, where it is, and what to compare it by."""
+    """A possible secret, its location, and its value."""
 
     file: str
     line: int
@@ -56,30 +56,30 @@ class Finding(NamedTuple):
     value: str
 
     def __str__(self) -> str:
-        """Return one line for a log, which does not hold the secret."""
+        """Return one line for a log, without the secret."""
         return f"{self.file}:{self.line}: {self.kind} {self.value[:6]}... ({len(self.value)} characters)"
 
 
 def allowed() -> set[str]:
-    """Return the values that are no secrets."""
+    """Return the values that aren't secrets."""
     lines = ALLOWED.read_text(encoding="utf-8").splitlines()
     return {line.split()[0] for line in lines if line.strip() and not line.startswith("#")}
 
 
 def bits(text: str) -> float:
-    """Return Shannon's entropy of a character of the text, in bits."""
+    """Return the Shannon entropy in bits per character."""
     return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
 
 
 def is_random(text: str) -> bool:
-    """Tell whether a long text mixes small letters, capitals and digits as no word, path or hash does."""
+    """Return whether a long string mixes lower case, upper case, and digits as no word, path, or hash does."""
     kinds = [re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", letter))) for letter in text]
     changes = sum(one != other for one, other in pairwise(kinds)) / len(text)
     return {"a", "A", "0"} <= set(kinds) and bits(text) > BITS and changes > CHANGES
 
 
 def find(file: str, text: str) -> Iterator[Finding]:
-    """Yield what looks like a secret in a file's text, the allowed values too."""
+    """Yield possible secrets in a file's text, including allowed values."""
     if FILES.search(file):
         yield Finding(file, 1, "file of secrets", file)
     for kind, form in FORMS.items():
@@ -91,7 +91,7 @@ def find(file: str, text: str) -> Iterator[Finding]:
 
 
 def scan(folder: Path, names: Iterable[str]) -> list[Finding]:
-    """Return what looks like a secret in a folder's files and is not allowed; binary files are not read."""
+    """Return possible secrets in a folder's files, except allowed values. Skip binary files."""
     fine = allowed()
     found = []
     for name in names:
@@ -102,14 +102,14 @@ def scan(folder: Path, names: Iterable[str]) -> list[Finding]:
 
 
 def tracked() -> list[str]:
-    """Return the files that git holds or would take."""
+    """Return the files that git tracks or would add."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [name for name in listed.split("\0") if name and (ROOT / name).is_file()]
 
 
 def below(folder: Path) -> list[str]:
-    """Return all files below a folder."""
+    """Return all files in a folder."""
     return [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
 
 

@@ -1,6 +1,6 @@
-"""The pictures of docs/terminal: what commands print in a terminal, on a local S3 server behind TLS.
+"""The pictures in docs/terminal: the output of commands in a terminal, on a local S3 server behind TLS.
 
-Run `make pictures` after a change of what they print, and commit the result.
+Run `make pictures` after a change to the output, and commit the result.
 """
 
 import fcntl
@@ -47,7 +47,7 @@ _COLORS = [
 ]
 THEME = TerminalTheme(BACKGROUND, FOREGROUND, _COLORS)
 
-# rich's own names a font of another server, which no document may load.
+# rich's own format loads a font from another host.
 SVG = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -68,7 +68,7 @@ SVG = """\
 
 
 def drawn(name: str, printed: str) -> str:
-    """Return what a terminal shows, with its colors, as SVG."""
+    """Return a terminal's content, with colors, as an SVG."""
     console = Console(
         record=True, width=COLUMNS + 2, file=StringIO(), color_system="standard", force_terminal=True
     )
@@ -78,21 +78,21 @@ def drawn(name: str, printed: str) -> str:
     svg = console.export_svg(
         title=title, theme=THEME, code_format=SVG, unique_id=name, font_aspect_ratio=0.602
     )
-    # One element a line, for reviews, without the clips, which nothing needs.
+    # One element per line for reviews, without the unnecessary clip paths.
     svg = re.sub(r' clip-path="[^"]*"', "", svg).replace("</text><", "</text>\n<")
     return re.sub(r"[ \t]+$", "", re.sub(r"\n\s+", "\n", svg), flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Shell:
-    """A shell in the folder of a site."""
+    """A shell in a site's folder."""
 
     folder: Path
     store: LocalServer
     environment: dict[str, str]
 
     def __call__(self, *words: str, typed: str = "", **more: str) -> str:
-        """Return what a terminal shows of a command of manage.py; `typed` answers its question."""
+        """Return what a terminal shows for a command of manage.py; `typed` answers its prompt."""
         main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
         process = subprocess.Popen(
@@ -119,7 +119,7 @@ class Shell:
         return f"{command}\n{_seen(printed.decode())}\n"
 
     def plain(self, *words: str) -> str:
-        """Return what a command prints into a pipe."""
+        """Return a command's output to a pipe."""
         command = [sys.executable, "-m", "django", *words]
         return subprocess.run(
             command, cwd=ROOT, env=self.environment, check=True, capture_output=True, text=True
@@ -129,12 +129,12 @@ class Shell:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux's word for its end
+    except OSError:  # how Linux reports the end of a terminal
         return b""
 
 
 def _seen(printed: str) -> str:
-    """Return what is left on the screen: what was overwritten is gone. Ports and seconds are other ones each time."""
+    """Return the final screen content, without overwritten text. Replace ports and seconds, which vary."""
     lines = [line.rpartition("\r")[2] for line in printed.replace("\r\n", "\n").split("\n")]
     text = "\n".join(re.sub(r"\x1b\[(\?\d+[hl]|K)", "", line) for line in lines)
     text = re.sub(r"127\.0\.0\.1:\d+", "s3.example.com", text)
@@ -143,7 +143,7 @@ def _seen(printed: str) -> str:
 
 @contextmanager
 def shell() -> Iterator[Shell]:
-    """Yield a shell, with credentials of an administrator, in front of an S3 server without buckets."""
+    """Yield a shell with an administrator's credentials for an S3 server without buckets."""
     path = ROOT / "library" / "tests" / "tls_front.py"
     spec = spec_from_file_location("tls_front", path)
     assert spec
@@ -176,7 +176,7 @@ def shell() -> Iterator[Shell]:
 
 
 def _static_files(folder: Path) -> None:
-    """Put static files into a folder that no compression makes smaller: zlib's output is not the same everywhere."""
+    """Write static files that compression doesn't shrink, because zlib's output differs between machines."""
     noise = random.Random(7)
     for number in range(40):
         name = f"pictures/{number}.png" if number % 2 else f"fonts/{number}.woff2"
@@ -186,7 +186,7 @@ def _static_files(folder: Path) -> None:
 
 
 def scenes() -> Iterator[tuple[str, str]]:
-    """Yield what the terminal shows in each picture, with the picture's name."""
+    """Yield the name of each picture, and what its terminal shows."""
     with shell() as run:
         yield "plan", run("s3", "plan")
         run("s3", "apply", typed="y", PICTURES_ORIGINS="")
@@ -202,7 +202,7 @@ def scenes() -> Iterator[tuple[str, str]]:
 
 
 def _break(s3: Any) -> None:
-    """Do what people do in a console: open the uploads to everyone, and lose the CORS rules."""
+    """Misconfigure a bucket, as in the AWS console: make uploads public, and delete the CORS rules."""
     s3.delete_bucket_cors(Bucket="acme-static")
     s3.delete_public_access_block(Bucket="acme-media")
     policy = json.loads(s3.get_bucket_policy(Bucket="acme-media")["Policy"])
@@ -219,7 +219,7 @@ def _break(s3: Any) -> None:
 
 
 def pictures() -> dict[str, str]:
-    """Return the pictures as they are now, by the names of their files."""
+    """Return the current pictures by file name."""
     return {f"{name}.svg": drawn(name, printed) for name, printed in scenes()}
 
 

@@ -1,4 +1,4 @@
-"""What holds for any answers: with the suggestions taken, they pass."""
+"""Any answers pass once their suggestions are applied."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.hook import GOOD, RULES, post_gen
 
 PARTS = ["xn--", "sthree-", "amzn-s3-demo-", "-s3alias", "--x-s3", "-an", "-", "..", ".-", "_", "a", "b" * 40]
 PARTS += ["123456789012", "-us-east-1-an", "192.168.5.4", "\u0663", "é", "\n"]
-# Lone surrogates too: an environment that is not UTF-8 has them, and so has JSON.
+# Include lone surrogates: JSON and environments that aren't UTF-8 can contain them.
 NAMES = st.one_of(
     st.text(st.characters(exclude_categories=())), st.lists(st.sampled_from(PARTS)).map("".join)
 )
@@ -34,7 +34,7 @@ ANSWERS = st.fixed_dictionaries(
 @given(ANSWERS)
 @example({"static_bucket_name": "photos-123456789012-us-east-1-an", "aws_region": "US-EAST-1"})
 @example({"static_bucket_name": "A", "media_bucket_name": "a"})
-def test_answers_with_all_suggestion_taken_pass_but_for_what_has_none(typed: dict[str, Any]) -> None:
+def test_answers_with_suggestions_applied_pass(typed: dict[str, Any]) -> None:
     answers = GOOD | typed
     rejected = post_gen.check(answers, *RULES)
     for rejection in rejected:
@@ -43,7 +43,7 @@ def test_answers_with_all_suggestion_taken_pass_but_for_what_has_none(typed: dic
     uncured = {rejection.answer for rejection in rejected if not rejection.suggestion}
     left = {rejection.answer for rejection in post_gen.check(answers | suggestions, *RULES)}
     assert left <= uncured
-    # Only a region and a choice may be too far from anything to have a suggestion.
+    # Only a region or a choice may be too different to have a suggestion.
     assert uncured <= {"aws_region", "media_access", "django_version"}
     told = post_gen.report("Nothing was written.", rejected, answers).replace("\n", "")
     assert not any(post_gen.is_control(character) for character in told)

@@ -1,4 +1,4 @@
-"""The baked project: which files, what is in them, and that all of them parse."""
+"""The baked project: its files and their content."""
 
 import ast
 import configparser
@@ -23,7 +23,7 @@ WHEEL = f"vendor/django_s3_kit-{QUESTIONS['__template_version']}-py3-none-any.wh
 
 
 def files_of(project: Path) -> dict[str, Path]:
-    """Return the files by their names, without what the hook makes the library's wheel from."""
+    """Return the file names, without the library's sources, from which the hook builds the wheel."""
     files = (path for path in project.rglob("*") if path.is_file() and path.parent.name != "vendor")
     return {path.relative_to(project).as_posix(): path for path in files}
 
@@ -33,12 +33,12 @@ def source(template: Path) -> Path:
     return template / "{{cookiecutter.project_slug}}"
 
 
-def test_the_files_are_those_of_the_template_and_the_environment(baked: Path, source: Path) -> None:
+def test_the_files_are_the_templates_and_env(baked: Path, source: Path) -> None:
     assert set(files_of(baked)) == set(files_of(source)) | {".env"}
     assert [f"vendor/{path.name}" for path in (baked / "vendor").iterdir()] == [WHEEL]
 
 
-# What people read and may change: the rest is the library's, pictures, fonts, and what uv writes.
+# The files that the owner reads and changes. Leave out the library, pictures, fonts, and files that uv writes.
 BUDGET = 3_900
 NOT_COUNTED = re.compile(r"^vendor/|^static/fonts/|\.(svg|png|jpe?g|webp|avif|ico|woff2)$|^uv\.lock$")
 
@@ -64,14 +64,14 @@ def test_the_layout_is_flat(baked: Path) -> None:
     }
 
 
-def test_all_but_the_rendered_files_are_byte_for_byte_the_templates(baked: Path, source: Path) -> None:
+def test_other_files_are_copied_byte_for_byte(baked: Path, source: Path) -> None:
     for name, path in files_of(source).items():
         if name not in RENDERED:
             assert (baked / name).read_bytes() == path.read_bytes(), name
             assert (baked / name).stat().st_mode == path.stat().st_mode, name
 
 
-def test_no_python_of_the_template_holds_jinja(source: Path) -> None:
+def test_no_python_file_contains_jinja(source: Path) -> None:
     for path in source.rglob("*.py"):
         assert not re.search(r"\{\{ *cookiecutter|\{% |\{# ", path.read_text(encoding="utf-8")), path
 
@@ -81,7 +81,7 @@ def test_no_jinja_is_left_in_the_rendered_files(baked: Path) -> None:
         assert not re.search(r"\{\{|\{%|\{#|cookiecutter\.", (baked / name).read_text(encoding="utf-8")), name
 
 
-def test_every_file_parses_as_what_it_is(baked: Path) -> None:
+def test_every_file_is_valid_in_its_format(baked: Path) -> None:
     unread = []
     for name, path in files_of(baked).items():
         match path.suffix or path.name:
@@ -113,7 +113,7 @@ def test_every_file_parses_as_what_it_is(baked: Path) -> None:
     assert not unread
 
 
-def test_the_golden_copies_are_what_is_baked(template: Path, tmp_path: Path) -> None:
+def test_the_golden_copies_are_up_to_date(template: Path, tmp_path: Path) -> None:
     golden.write(template, tmp_path)
     for path in (golden.GOLDEN).rglob("*"):
         if path.is_file():
@@ -122,7 +122,7 @@ def test_the_golden_copies_are_what_is_baked(template: Path, tmp_path: Path) -> 
     assert set(files_of(tmp_path)) == set(files_of(golden.GOLDEN))
 
 
-# The two choices that meet in no file are cycled, not multiplied.
+# Vary these two choices together, because no file depends on both.
 COMBINATIONS = list(
     zip(QUESTIONS["media_access"], cycle(QUESTIONS["django_version"]), strict=False),
 )
@@ -148,7 +148,7 @@ def test_the_baked_project_is_linted_and_formatted(baked: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> None:
+def test_git_ignores_secret_and_local_files(baked: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     subprocess.run(["cp", "-r", baked, project], check=True)
     local = [*SECRET_FILES, "env", "var/media/a.png", "var/static/a.css"]
@@ -157,7 +157,7 @@ def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> N
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text("local", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
-    # Many people's own list of ignored files has wheels in it.
+    # Many users ignore wheels in their global gitignore file.
     (tmp_path / "ignored").write_text("*.whl\n", encoding="utf-8")
     subprocess.run(["git", "config", "core.excludesFile", tmp_path / "ignored"], cwd=project, check=True)
     subprocess.run(["git", "add", "-A"], cwd=project, check=True)
@@ -169,7 +169,7 @@ def test_git_keeps_what_is_secret_or_local_out(baked: Path, tmp_path: Path) -> N
     assert set(staged) == set(files_of(baked)) - {".env"} | {WHEEL}
 
 
-def test_the_replay_file_holds_no_secret(
+def test_the_replay_file_contains_no_secret(
     bake: Bake,
     _cookiecutter_config_file: object,  # noqa: PT019 - pytest-cookies' own name
 ) -> None:

@@ -1,4 +1,4 @@
-"""The benchmarks' own S3 server: what it understands, and that it counts what it was asked."""
+"""The benchmarks' in-memory S3 server: its API, and its counts of requests."""
 
 import hashlib
 import subprocess
@@ -47,7 +47,7 @@ def s3(process: bench.Server) -> Any:
     )
 
 
-def test_what_was_put_comes_back_with_its_headers(s3: Any, server: bench.Server) -> None:
+def test_an_object_is_returned_with_its_headers(s3: Any, server: bench.Server) -> None:
     key, content = "static/ä b+c~.css", b"a { color: red }"
     s3.put_object(
         Bucket=BUCKET,
@@ -70,14 +70,14 @@ def test_what_was_put_comes_back_with_its_headers(s3: Any, server: bench.Server)
     assert part["ContentRange"] == "bytes 4-8/16"
 
 
-def test_what_is_not_there_is_no_object(s3: Any) -> None:
+def test_a_missing_object_is_a_404(s3: Any) -> None:
     for missing in (s3.get_object, s3.head_object):
         with pytest.raises(ClientError) as error:
             missing(Bucket=BUCKET, Key="nothing")
         assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
 
 
-def test_an_object_is_not_replaced_where_none_may_be(s3: Any) -> None:
+def test_if_none_match_prevents_replacement(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="a", Body=b"1")
     with pytest.raises(ClientError, match="PreconditionFailed"):
         s3.put_object(Bucket=BUCKET, Key="a", Body=b"2", IfNoneMatch="*")
@@ -116,7 +116,7 @@ def test_objects_are_deleted_singly_and_together(s3: Any, server: bench.Server) 
     assert server.ask("/-/objects") == {f"{BUCKET}/c": 0}
 
 
-def test_an_object_goes_up_in_parts(s3: Any, server: bench.Server) -> None:
+def test_an_object_is_uploaded_in_parts(s3: Any, server: bench.Server) -> None:
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="big", ContentType="video/mp4")["UploadId"]
     target = {"Bucket": BUCKET, "Key": "big", "UploadId": upload}
     parts = [
@@ -170,7 +170,7 @@ def test_an_object_is_copied_whole_and_in_parts(s3: Any) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
 def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: Path) -> None:
-    # More parts than one answer has links for; cut in the middle of a part.
+    # More parts than one response has links for, with an interruption in the middle of a part.
     film = uploads.Case(1, 300 * uploads.MB, direct=True, cut=True)
     many = uploads.Case(3, uploads.MB, direct=True)
     form = uploads.Case(1, uploads.MB, direct=False)
@@ -181,18 +181,18 @@ def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: P
         assert taken[case].memory < uploads.BOUND * uploads.MB, case
         # Saving the form makes no request to S3.
         assert taken[case].saving == 0, case
-    # The ticket, two further answers with links, of which the last says that S3 has all, the check, and the form.
+    # The ticket, two more responses with links (the last says that S3 has everything), the check, and the form.
     assert (taken[film].requests, taken[film].from_browser) == (4, 18)
     assert taken[film].again == uploads.PART - 1
-    # Each file: the ticket, a look whether S3 has it, and the check. Django asks S3 three times whether it is there,
-    # reads its first bytes, copies it and removes it.
+    # For each file: the ticket, its state, and the check. Django asks S3 three times whether the object exists,
+    # reads its first bytes, copies it, and deletes it.
     assert (taken[many].requests, taken[many].to_s3, taken[many].from_browser) == (2 * 3 + 1, 3 * 5, 3)
     assert (taken[form].requests, taken[form].to_s3, taken[form].from_browser) == (1, 1, 0)
     assert sorted(stored.values()) == [uploads.MB] * (3 * uploads.WARM + 3 + 1) + [film.size]
     assert not any("/pending/" in name for name in stored)
 
 
-def test_zeros_come_back_though_they_take_no_memory(s3: Any) -> None:
+def test_zeros_are_returned_but_take_no_memory(s3: Any) -> None:
     for end in (b"\0", b"x"):
         content = b"head" + bytes(2**20) + end
         s3.put_object(Bucket=BUCKET, Key="zeros", Body=content)
@@ -214,14 +214,14 @@ def test_requests_and_bytes_are_counted(s3: Any, server: bench.Server) -> None:
     assert server.ask("/-/stats")["requests"] == 0
 
 
-def test_an_answer_waits_for_the_delay(s3: Any, server: bench.Server) -> None:
+def test_a_response_waits_for_the_delay(s3: Any, server: bench.Server) -> None:
     server.ask("/-/start?delay=0.2", "POST")
     began = time.monotonic()
     s3.put_object(Bucket=BUCKET, Key="a")
     assert time.monotonic() - began >= 0.2
 
 
-def test_what_it_does_not_know_is_rejected(s3: Any) -> None:
+def test_unknown_requests_are_rejected(s3: Any) -> None:
     with pytest.raises(ClientError) as error:
         s3.get_bucket_policy(Bucket=BUCKET)
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
@@ -236,7 +236,7 @@ def test_the_files_are_the_same_every_time(tmp_path: Path) -> None:
     assert files.CHANGED in a
 
 
-def test_the_server_ends_with_who_started_it() -> None:
+def test_the_server_ends_with_its_parent() -> None:
     command = [sys.executable, "-m", "benchmarks.memory_s3"]
     with subprocess.Popen(command, cwd=bench.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -244,7 +244,7 @@ def test_the_server_ends_with_who_started_it() -> None:
     assert process.returncode == 0
 
 
-def test_tables_say_median_least_and_greatest() -> None:
+def test_tables_contain_median_minimum_and_maximum() -> None:
     assert bench.spread([3.0, 1.0, 2.0], ".1f") == "2.0 (1.0-3.0)"
     assert bench.spread([2.0, 2.01], ".1f") == "2.0"
     run = bench.Run(requests=2, uploads=0, sent=0, seconds=0.5, cpu=0.4, memory=70_000_000, server=0.01)
@@ -254,7 +254,7 @@ def test_tables_say_median_least_and_greatest() -> None:
 
 
 def _fill(server: bench.Server, names: set[str]) -> None:
-    """Put empty objects over one connection; boto3 would take seconds."""
+    """Put empty objects over one connection, because boto3 would take seconds."""
     connection = HTTPConnection("127.0.0.1", server.port)
     for name in names:
         connection.request("PUT", f"/{BUCKET}/{name}")

@@ -1,4 +1,4 @@
-"""The page in a real browser: seen, signed in to, uploaded to, on a desktop and on a phone."""
+"""The site in a real browser, on a desktop and a phone: its pages, sign-in, and uploads."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ PASSWORD = "a-password-for-this-test"
 
 @dataclass(frozen=True)
 class Site:
-    """A running site, and the addresses of its two buckets."""
+    """A running site, and the URLs of its two buckets."""
 
     address: str
     static: str
@@ -30,7 +30,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(cookies_session: Cookies, template: Path, install: Callable[[str], Installed]) -> Iterator[Site]:
-    """Bake a project, make a staff user, and run it with debug off on the local S3 server."""
+    """Bake a project, create a staff user, and run the site without debug mode on the local S3 server."""
     answers = FIXED | {"project_name": "O'Neil's Pictures", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
     install("5.2").lend(project)
@@ -75,11 +75,11 @@ def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str
     page = context.new_page()
     console = Console(page)
     answers: list[Response] = []
-    page.on("response", lambda answer: answers.append(answer))  # Playwright marks what it is given
+    page.on("response", lambda answer: answers.append(answer))  # Playwright modifies its arguments
 
     page.goto(site.address)
     expect(page).to_have_title("O'Neil's Pictures")
-    expect(page.locator("html")).to_have_attribute("data-enhanced", "true")  # the modules have run
+    expect(page.locator("html")).to_have_attribute("data-enhanced", "true")  # the modules have run by then
     fonts = "Array.from(document.fonts).filter(font => font.status === 'loaded').length"
     assert page.evaluate(f"document.fonts.ready.then(() => {fonts})") >= 1
     assert no_side_scroll(page)
@@ -114,7 +114,7 @@ def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str
 
     assert console.errors == []
 
-    # What is no page comes from S3: each kind of static file from its bucket, the picture from its own.
+    # Everything except pages comes from S3: static files from one bucket, the picture from the other.
     kinds: dict[str, set[str]] = {}
     for answer in answers:
         if not answer.url.startswith(("blob:", "data:")):
@@ -136,7 +136,7 @@ def test_a_script_named_png_is_rejected_on_the_form(site: Site, chromium: Browse
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url("**/pictures/add/")  # returns when the modules have run
+    page.wait_for_url("**/pictures/add/")  # waits until the modules have run
     field = page.get_by_label("Picture or film")
     field.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<script>alert(1)</script>"})
     page.get_by_label("Description").fill("No picture")
@@ -169,7 +169,7 @@ def test_without_scripts_the_same_form_works(site: Site, chromium: Browser) -> N
     context.close()
 
 
-# What Django's form.as_p and form.as_div write for a form of the owner's.
+# The output of Django's form.as_p and form.as_div.
 PLAIN = """<form id="plain"><p><label for="a">Title:</label> <input type="text" id="a">
 <span class="helptext">As on the cover.</span></p><div><label for="b">Text:</label><textarea id="b"></textarea></div>
 <p><label for="c">Lent:</label> <input type="checkbox" id="c"></p><button>Save</button></form>"""

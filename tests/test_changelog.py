@@ -1,4 +1,4 @@
-"""CHANGELOG.md has a section for each version, with what a project has to do."""
+"""CHANGELOG.md has a section for each version, which says what a project has to do."""
 
 import re
 from datetime import date
@@ -14,7 +14,7 @@ PRESENT: str = QUESTIONS["__template_version"]
 
 
 class Section(NamedTuple):
-    """What a version brought; `day` is None until it is released."""
+    """A version's section; `day` is None until the release."""
 
     version: str
     day: date | None
@@ -25,12 +25,12 @@ HEADING = re.compile(r"\[(\d+\.\d+\.\d+)\] - (?:unreleased|(\d{4}-\d\d-\d\d))")
 
 
 def number(version: str) -> tuple[int, ...]:
-    """Return what versions are sorted by; raises ValueError where the text is none."""
+    """Return a version's sort key, or raise ValueError for text that is not a version."""
     return tuple(int(part) for part in version.split("."))
 
 
 def sections(text: str) -> list[Section]:
-    """Return the sections in their order; raises ValueError for a heading that is none."""
+    """Return the sections in order, or raise ValueError for an invalid heading."""
     found = []
     for heading, body in re.findall(r"^## (.+)\n((?:(?!^## ).*\n)*)", text, re.MULTILINE):
         match = HEADING.fullmatch(heading)
@@ -48,19 +48,19 @@ def found() -> list[Section]:
 
 
 @pytest.mark.parametrize("heading", ["0.1.0 - 2026-01-31", "[0.1.0]", "[0.1.0] - 2026-13-01", "Unreleased"])
-def test_a_heading_of_another_form_is_rejected(heading: str) -> None:
+def test_an_invalid_heading_is_rejected(heading: str) -> None:
     with pytest.raises(ValueError, match=r"neither|month"):
         sections(f"# Changelog\n\n## {heading}\n\n### Added\n")
 
 
-def test_the_newest_is_the_present_version_or_not_released(found: list[Section]) -> None:
+def test_the_newest_is_the_current_version_or_unreleased(found: list[Section]) -> None:
     assert found
     assert found[0].version == PRESENT
     assert all(section.day for section in found[1:])
     assert all(number(section.version) < number(PRESENT) for section in found[1:])
 
 
-def test_versions_and_days_go_back(found: list[Section]) -> None:
+def test_versions_and_dates_descend(found: list[Section]) -> None:
     released = [section for section in found if section.day]
     assert len(released) >= 2
     for newer, older in pairwise(released):

@@ -1,6 +1,6 @@
-"""The Content-Security-Policy in a real browser: the site is not hindered, and an attacker is.
+"""The Content-Security-Policy in a real browser: it blocks attacks, and nothing that the site needs.
 
-In each access mode with debug off, with both buckets on one host and port, and once on local disk.
+Runs in each access mode without debug mode, with both buckets on one host and port, and once on local disk.
 """
 
 import os
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.slow
 
 PASSWORD = "a-password-for-this-test"
 MODES = ["private", "public-read", "public-policy", "local"]
-# For what access makes no difference to.
+# For tests that don't depend on the access mode.
 with_and_without_s3 = pytest.mark.parametrize("site", ["private", "local"], indirect=True)
 on_s3 = pytest.mark.parametrize("site", ["private"], indirect=True)
 
 NO_ICON = "error: Failed to load resource: the server responded with a status of 404 (Not Found)"
 
-# Kept beside the console's words, because these tell the directive.
+# The console's message names the directive.
 LISTEN = """
 window.violations = [];
 addEventListener("securitypolicyviolation", (event) =>
@@ -39,7 +39,7 @@ addEventListener("securitypolicyviolation", (event) =>
 
 @dataclass(frozen=True)
 class Site:
-    """A running site; `media` is where its uploads are."""
+    """A running site; `media` is the URL of its uploads."""
 
     address: str
     media: str
@@ -48,7 +48,7 @@ class Site:
 
 @contextmanager
 def serving(project: Path, folder: Path, mode: str) -> Iterator[Site]:
-    """Run the site in a mode, with a database and an S3 of its own."""
+    """Run the site in an access mode, with its own database and S3 server."""
     python, port = ".venv/bin/python", free_port()
     environment = {
         "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
@@ -84,7 +84,7 @@ def site(
     install: Callable[[str], Installed],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
-    # Each line of Django has an admin of its own, and one of the two is seen in each surrounding.
+    # Each Django version has a different admin, so alternate between the versions.
     django = "5.2" if request.param == "local" else "6.1"
     answers = FIXED | {"django_version": django}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
@@ -133,7 +133,7 @@ def add_picture(page: Page, site: Site, description: str) -> None:
     expect(page.get_by_text("The picture was added.")).to_be_visible()
 
 
-def test_no_page_is_hindered(site: Site, page: Page) -> None:
+def test_no_page_violates_the_policy(site: Site, page: Page) -> None:
     console = Console(page)
 
     def is_clean(*expected: str) -> None:
@@ -175,15 +175,15 @@ def test_no_page_is_hindered(site: Site, page: Page) -> None:
 
 
 @with_and_without_s3
-def test_the_admin_is_not_hindered(site: Site, page: Page) -> None:
+def test_the_admin_does_not_violate_the_policy(site: Site, page: Page) -> None:
     sign_in(page, site)
-    page.wait_for_load_state("networkidle")  # or the next page cuts off what this one still loads
+    page.wait_for_load_state("networkidle")  # otherwise, navigation aborts pending requests
     console = Console(page)
 
     def is_clean() -> None:
         page.wait_for_load_state("networkidle")
         assert violations(page) == []
-        # The admin names no icon, so the browser asks for one, of which Playwright tells no more.
+        # The admin has no icon, so the browser requests one, which Playwright doesn't report.
         assert set(console.errors) <= {NO_ICON}
         console.errors.clear()
 
@@ -215,7 +215,7 @@ def test_the_admin_is_not_hindered(site: Site, page: Page) -> None:
     is_clean()
 
 
-# What is tried, in the words of the browser's console, and the directive that stops it.
+# Each attack, as the browser's console names it, and the directive that blocks it.
 ATTACKS = [
     ("add('script', {textContent: 'window.hit = 1'})", "script-src-elem inline"),
     ("write('<img src=x onerror=\"window.hit = 1\">')", "script-src-attr inline"),
@@ -242,15 +242,15 @@ window.write = (html) => document.body.insertAdjacentHTML("beforeend", html);
 
 
 @with_and_without_s3
-def test_what_an_attacker_would_do_is_stopped(site: Site, page: Page) -> None:
+def test_attacks_are_blocked(site: Site, page: Page) -> None:
     page.goto(site.address)
     page.evaluate(TOOLS)
-    # As an upload that says it is a script would be: no S3 sends the header that forbids to guess.
-    origin = f"http://127.0.0.1:{free_port()}"  # of a frame the browser tells no more
+    # An upload with a script's content type. S3 never sends X-Content-Type-Options.
+    origin = f"http://127.0.0.1:{free_port()}"  # the browser reports no details for frames
     names = {"MEDIA": f"{site.media}pictures/x.js", "ELSEWHERE": f"{origin}/x", "ORIGIN": origin}
     for code, stopped in ATTACKS:
         if not site.on_s3 and "MEDIA" in code:
-            continue  # without S3, uploads are on the site itself
+            continue  # without S3, the site serves uploads
         for name, address in names.items():
             code, stopped = code.replace(name, repr(address)), stopped.replace(name, address)
         page.evaluate(f"() => {{ {code} }}")
@@ -261,7 +261,7 @@ def test_what_an_attacker_would_do_is_stopped(site: Site, page: Page) -> None:
     assert page.url == site.address
 
 
-# As Bootstrap 5 draws its check mark.
+# Bootstrap 5 draws its check mark this way.
 CHECKBOX = """
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`input:checked[type=checkbox] {
@@ -274,7 +274,7 @@ add("input", {type: "checkbox", checked: true}).getBoundingClientRect();
 
 
 @with_and_without_s3
-def test_what_pages_of_other_people_do_is_allowed(site: Site, page: Page) -> None:
+def test_third_party_widgets_work(site: Site, page: Page) -> None:
     sign_in(page, site)
     add_picture(page, site, "Hills to read")
     page.evaluate(TOOLS)
@@ -282,7 +282,7 @@ def test_what_pages_of_other_people_do_is_allowed(site: Site, page: Page) -> Non
     drawn = "data:image/svg+xml,%3csvg xmlns='http://www.w3.org/2000/svg' width='3' height='2'/%3e"
     load = "async (src) => { const it = add('img', {src}); await it.decode(); return it.naturalWidth }"
     assert page.evaluate(load, drawn) == 3
-    # A cropper, a canvas or a viewer of documents reads the file by a script; the page itself has it without CORS.
+    # Croppers, canvases, and document viewers read the file with a script. The page itself loads it without CORS.
     source = page.get_by_role("img", name="Hills to read").get_attribute("src")
     read = """async (src) => {
         const it = await fetch(src, {cache: "reload"});
@@ -291,7 +291,7 @@ def test_what_pages_of_other_people_do_is_allowed(site: Site, page: Page) -> Non
     assert page.evaluate(read, source) == [200, "image/png"]
     static = page.locator("link[rel=stylesheet]").first.get_attribute("href")
     assert page.evaluate(read, static) == [200, "text/css"]
-    # The page that is framed says itself by whom.
+    # The framed page decides who may frame it.
     with page.expect_event("console", lambda message: "frame-ancestors" in message.text):
         page.evaluate("add('iframe', {src: '/'})")
     assert violations(page) == []

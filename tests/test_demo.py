@@ -1,4 +1,4 @@
-"""`make demo` and the set-up of uv, as on a machine that has Python, make and git and nothing else."""
+"""`make demo` and the installation of uv, on a machine with only Python, make, and git."""
 
 import html
 import os
@@ -31,7 +31,7 @@ def script(path: Path, text: str) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """Return a folder of programs, the only one on PATH, with the shell's few and without Python and uv."""
+    """Return a folder to use as PATH, with a few programs, but without Python and uv."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sh", "make", "sed", "git", "touch", "env", "rm"):
@@ -60,7 +60,7 @@ def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> Non
         "\nPython 3.11 or later is needed. Install it, or name another one: make PYTHON=python3.12 ..."
         in printed
     )
-    assert len(printed.splitlines()) == 3  # the others are the shell's and make's own
+    assert len(printed.splitlines()) == 3  # the other lines come from the shell and make
 
 
 @pytest.mark.parametrize("makefile", MAKEFILES)
@@ -83,7 +83,7 @@ def test_no_pip_is_one_line(makefile: str, template: Path, bare: Path) -> None:
 
 
 def log_in(address: str, name: str, password: str) -> str:
-    """Return the page that follows the form at an address, filled in."""
+    """Log in with the form at a URL, and return the next page."""
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
     with opener.open(address, timeout=30) as response:
         token = re.findall(r'name="csrfmiddlewaretoken" value="(\w+)"', response.read().decode())[-1]
@@ -94,11 +94,11 @@ def log_in(address: str, name: str, password: str) -> str:
 
 @pytest.mark.slow
 def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> None:
-    clone = tmp_path / "a clone"  # a folder's name may hold a space
+    clone = tmp_path / "a clone"  # a folder's name can contain a space
     shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     environment = {"PATH": path_without_uv(), "HOME": str(tmp_path)}
-    # What this machine has downloaded once is not downloaded again.
+    # Reuse this machine's download caches.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for name, folder in (("UV", "uv"), ("PIP", "pip"), ("S3KIT", "django-s3-kit")):
         environment[f"{name}_CACHE_DIR"] = os.environ.get(f"{name}_CACHE_DIR") or str(cache / folder)
@@ -106,18 +106,20 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
     for round_ in (1, 2):
         with running("make", "demo", cwd=clone, **environment) as demo:
             address = demo.wait_for(r"The site is on (http://127\.0\.0\.1:\d+/)", seconds=600)[1]
-            # A line for each step, and what to do next at the end.
+            # One line per step, then the next steps.
             assert re.findall(r"^(\d)/4 \S", demo.output, re.MULTILINE) == ["1", "2", "3", "4"]
             following = demo.output.rpartition("4/4")[2]
-            assert f"\nLook at it  {address}\n" in following
+            assert f"\nOpen it     {address}\n" in following
             assert re.search(r"^Stop it +Ctrl-C;", following, re.MULTILINE)
             assert re.search(r"^Your own +\.uv/bin/uvx cookiecutter \. ", following, re.MULTILINE)
-            login = re.search(r"log in there as demo, with the password (\S+), which is not", following)
+            login = re.search(
+                r"^Log in +as demo, with the password (\S+), which is not", following, re.MULTILINE
+            )
             assert bool(login) == (round_ == 1)
             password = login[1] if login else password
             assert demo.output.count(password) == (round_ == 1)
-            assert ("demo/my-site is there already" in demo.output) == (round_ == 2)
-            # The doctor has the last word before the site starts.
+            assert ("demo/my-site already exists." in demo.output) == (round_ == 2)
+            # The doctor runs last, before the site starts.
             summary = re.search(r"^(?:\d+ can't tell, )?(\d+) ok\.$", demo.output, re.MULTILINE)
             assert summary
             assert int(summary[1]) > 25
@@ -148,11 +150,11 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
     assert run("git", "status", "--porcelain", "--ignored", "demo", cwd=clone).startswith("!! demo/")
 
 
-def test_demo_does_not_bake_what_a_run_in_place_has_left(template: Path, tmp_path: Path) -> None:
+def test_demo_does_not_copy_ignored_files(template: Path, tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     shutil.copytree(template, clone, symlinks=True)
     run("git", "init", "--quiet", cwd=clone)
     (clone / "{{cookiecutter.project_slug}}" / "db.sqlite3").write_bytes(b"")
     printed = run("make", "demo", cwd=clone, expect=2)
-    assert "The template's folder holds files that git ignores: git clean -fdX" in printed
+    assert "The template's folder contains files that git ignores. Remove them: git clean -fdX" in printed
     assert not (clone / "demo").exists()

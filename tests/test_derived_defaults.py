@@ -1,4 +1,4 @@
-"""Whatever the site is called, the answers derived from its name pass the rules."""
+"""For any site name, the answers derived from it are valid."""
 
 from typing import Any
 from unittest import mock
@@ -14,7 +14,7 @@ from tests.hook import RULES, bucket_names, post_gen
 
 
 def derived(**typed: str) -> dict[str, Any]:
-    """Return the answers of somebody who types these at the prompts and takes the other defaults."""
+    """Return the answers after typing some of them and accepting the other defaults."""
     with (
         mock.patch(
             "cookiecutter.prompt.read_user_variable", lambda name, default, *_: typed.get(name, default)
@@ -25,7 +25,7 @@ def derived(**typed: str) -> dict[str, Any]:
 
 
 def rejected(**typed: str) -> set[str]:
-    """Return the names of the answers that are rejected."""
+    """Return the names of the rejected answers."""
     return {rejection.answer for rejection in post_gen.check(derived(**typed), *RULES)}
 
 
@@ -106,7 +106,7 @@ def test_names_are_readable_where_they_can_be() -> None:
     assert derived(project_name="\U0001f4f7")["project_slug"] == "my-site"
 
 
-def test_buckets_get_an_end_that_nobody_else_has() -> None:
+def test_buckets_get_a_random_suffix() -> None:
     ends = {derived()["static_bucket_name"].rpartition("-")[2] for _ in range(20)}
     assert len(ends) == 20
     assert all(len(end) == 6 and end.isascii() and end.isalpha() and end.islower() for end in ends)

@@ -1,4 +1,4 @@
-"""What the documents say leads somewhere: links, paths, and the steps to a new prompt, done on a copy."""
+"""Links and paths in the documents exist, and the steps of docs/add-a-prompt.md work on a copy."""
 
 import ast
 import re
@@ -27,7 +27,7 @@ def text_of(document: Path) -> str:
 
 
 def prose(document: Path) -> str:
-    """Return a document without its blocks of code."""
+    """Return a document without its code blocks."""
     return re.sub(r"^ *```.*?^ *```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL)
 
 
@@ -37,7 +37,7 @@ def anchors(document: Path) -> set[str]:
 
 
 def dead_links(document: Path) -> list[str]:
-    """Return the links to other files, and to headings of these, that lead nowhere."""
+    """Return the broken links to files and their headings."""
     dead = []
     for link in re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", prose(document)):
         name, _, anchor = link.partition("#")
@@ -52,7 +52,7 @@ def test_no_link_is_dead(document: Path) -> None:
     assert dead_links(document) == []
 
 
-def test_dead_links_are_seen(tmp_path: Path) -> None:
+def test_dead_links_are_detected(tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(
         "# One heading\n\n[1](#one-heading) [2](b.md) [3](#two) [4](a.md#one)\n", "utf-8"
     )
@@ -87,7 +87,7 @@ HOW = ROOT / "docs" / "how-it-is-built.md"
 
 
 def rows(heading: str) -> set[str]:
-    """Return the folders and files of the table that follows a line of docs/how-it-is-built.md."""
+    """Return the folders and files in the table after a line of docs/how-it-is-built.md."""
     table = text_of(HOW).partition(heading)[2].partition("\n\n|")[2].partition("\n\n")[0]
     return {name for row in table.splitlines()[2:] for name in re.findall("`([^`]+)`", row.split(" | ")[0])}
 
@@ -104,19 +104,19 @@ def test_every_folder_has_its_line() -> None:
 
 
 def found(name: str) -> list[Path]:
-    """Return the files and folders that the page may mean by a path."""
+    """Return the files and folders that match a path on the page."""
     places = (ROOT, PROJECT, ROOT / "library", ROOT / "library" / "src", ROOT / "library" / "src" / "s3kit")
     return [place / name for place in places if (place / name).exists()]
 
 
-def test_every_path_is_there() -> None:
+def test_every_path_exists() -> None:
     named = re.findall(r"`([\w{}./-]+/|[\w{}./-]+\.(?:py|js|json|md|toml))`", text_of(HOW))
     assert len(named) > 30
     assert [name for name in named if not found(name)] == []
 
 
 def defined(file: Path) -> set[str]:
-    """Return the functions, classes and methods of a file: `signed`, `Kind`, `Kind.checked`."""
+    """Return the functions, classes, and methods in a file, such as `signed`, `Kind`, and `Kind.checked`."""
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     names = set()
     for node in ast.parse(text_of(file)).body:
@@ -127,13 +127,13 @@ def defined(file: Path) -> set[str]:
     return names
 
 
-def test_every_function_on_the_walks_is_there() -> None:
+def test_every_function_in_the_walkthroughs_exists() -> None:
     text = text_of(HOW)
-    walks = text[text.index("## The walk of an answer") : text.index("## Run the project")]
+    walks = text[text.index("## Follow an answer") : text.index("## Run the project")]
     named = re.findall(r"`([A-Za-z_][\w.]*)`\s+\(`([\w/]+\.py)`\)", walks)
     assert len(named) > 40
     assert [(name, file) for name, file in named if name not in defined(found(file)[0])] == []
-    # None is named without its file.
+    # Each is named together with its file.
     assert walks.count(".py`)") == len(named)
     assert len(re.findall(r"`[A-Z]\w+(?:\.[a-z_]+)?`", walks)) == sum(name[0].isupper() for name, _ in named)
 
@@ -145,7 +145,7 @@ ADD = ROOT / "docs" / "add-a-prompt.md"
 
 def test_each_block_of_the_page_is_a_step() -> None:
     steps = blocks(ADD)
-    assert len(steps) == text_of(ADD).count("\n```\n") == 14
+    assert len(steps) == text_of(ADD).count("\n```\n") == 16
     assert all(step.how and (ROOT / step.file).exists() for step in steps)
 
 
@@ -154,12 +154,13 @@ NOTICE = (
     "tests/test_readme.py::test_the_prompts_are_those_of_the_table",
     "tests/test_readme.py::test_the_sample_answers_bake",
     "tests/test_readme.py::test_the_rejection_shown_is_the_one_printed",
+    "tests/test_korean.py::test_a_korean_page_keeps_in_step",
     "tests/test_env_file.py::test_a_baked_project_has_an_env_that_django_environ_reads",
-    "tests/test_env_file.py::test_the_hook_proves_every_answer_that_the_example_shows",
+    "tests/test_env_file.py::test_the_hook_verifies_every_answer_in_the_example",
     "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
-    "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_ask_the_same",
-    "tests/test_rejections.py::test_good_answers_are_not_rejected",
-    "tests/test_rejections.py::test_a_language_that_is_none",
+    "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_have_the_same_answers",
+    "tests/test_rejections.py::test_valid_answers_are_not_rejected",
+    "tests/test_rejections.py::test_a_language_that_is_invalid",
     "tests/test_bake.py::test_the_baked_project_is_linted_and_formatted",
     "tests/test_style.py",
 )
@@ -173,7 +174,7 @@ def test_the_steps_add_a_prompt(template: Path, tmp_path: Path, on_lts: Installe
         follow(step, copy)
     run("git", "init", "--quiet", cwd=copy)
     commit(copy, "a prompt")
-    # The tests that fail if one of these steps is missing.
+    # These tests fail if a step is missing.
     printed = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NOTICE, cwd=copy)
     assert re.search(r"\d+ passed", printed)
 

@@ -1,4 +1,4 @@
-"""The .env that is written: for its owner only, with its own key, proved, and never over an older one."""
+"""The hook writes and verifies .env with a new key, readable only by its owner, and never overwrites it."""
 
 import importlib.util
 import os
@@ -30,7 +30,7 @@ AWS_MEDIA_ACCESS=private
 
 
 def read(path: Path) -> dict[str, str]:
-    """Return what django-environ reads."""
+    """Return the variables that django-environ reads."""
     reader = type("Reader", (environ.Env,), {"ENVIRON": {}})
     reader.read_env(path)
     return dict(reader.ENVIRON)
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with an .env.example, in which the hook is about to write."""
+    """Return a folder with an .env.example, ready for the hook."""
     (tmp_path / ".env.example").write_text(EXAMPLE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -58,7 +58,7 @@ def test_a_baked_project_has_an_env_that_django_environ_reads(baked: Path, bake:
     assert read(bake(**FIXED) / ".env")["DJANGO_SECRET_KEY"] != key
 
 
-def test_the_hook_proves_every_answer_that_the_example_shows() -> None:
+def test_the_hook_verifies_every_answer_in_the_example() -> None:
     example = (PROJECT / ".env.example").read_text(encoding="utf-8")
     shown = {
         variable: set(re.findall(r"cookiecutter\.(\w+)", value))
@@ -74,7 +74,9 @@ def test_only_the_keys_line_differs_from_the_example(project: Path) -> None:
     assert len(set(read(project / ".env")["DJANGO_SECRET_KEY"])) > 10
 
 
-def test_it_is_its_owners_before_anything_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_its_owner_can_read_it_before_it_has_content(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     def make_key(length: int) -> str:
@@ -91,7 +93,7 @@ def test_it_is_its_owners_before_anything_is_in_it(project: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("kind", ["file", "dangling link"])
-def test_an_env_that_is_there_is_kept(project: Path, kind: str) -> None:
+def test_an_existing_env_is_kept(project: Path, kind: str) -> None:
     path = project / ".env"
     if kind == "file":
         path.write_text("MINE=1\n", encoding="utf-8")
@@ -144,7 +146,7 @@ def test_the_key_is_never_printed(bake: Bake, capfd: pytest.CaptureFixture[str])
         ("AWS_MEDIA_ACCESS=private", "export AWS_MEDIA_ACCESS=private", "differently"),
     ],
 )
-def test_an_env_that_cannot_be_proved_is_not_left(project: Path, old: str, new: str, message: str) -> None:
+def test_an_env_that_cannot_be_verified_is_deleted(project: Path, old: str, new: str, message: str) -> None:
     (project / ".env.example").write_text(EXAMPLE.replace(old, new), encoding="utf-8")
     with pytest.raises(SystemExit) as caught:
         post_gen.write_env(GOOD, RULES)
@@ -153,7 +155,7 @@ def test_an_env_that_cannot_be_proved_is_not_left(project: Path, old: str, new: 
     assert not (project / ".env").exists()
 
 
-def test_a_missing_example_is_told(project: Path) -> None:
+def test_a_missing_example_is_an_error(project: Path) -> None:
     (project / ".env.example").unlink()
     with pytest.raises(SystemExit, match=r"\.env\.example"):
         post_gen.write_env(GOOD, RULES)
@@ -164,7 +166,7 @@ def test_a_missing_example_is_told(project: Path) -> None:
     ("here", "shown"),
     [("", "my-site"), ("..", "{parent}/my-site"), ("elsewhere", "{absolute}"), (None, "{absolute}")],
 )
-def test_the_next_steps_start_where_the_user_stands(
+def test_the_next_steps_start_in_the_users_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str | None, shown: str
 ) -> None:
     project = tmp_path / "my-site"
@@ -183,18 +185,18 @@ def test_the_next_steps_start_where_the_user_stands(
 
 def test_the_branch_that_the_next_steps_name_is_the_one_deployed() -> None:
     deploy = (PROJECT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
-    on = yaml.safe_load(deploy)[True]  # YAML 1.1 takes the key `on` for true
+    on = yaml.safe_load(deploy)[True]  # YAML 1.1 parses the key `on` as true
     assert on["push"]["branches"] == ["main"]
 
 
 @pytest.mark.parametrize("tool", ["python3.12", "python3.14", "uv"])
-def test_a_missing_python_is_told_before_make_run(
+def test_a_missing_python_is_reported_before_make_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
     project, folder, mark = tmp_path / "my-site", tmp_path / "bin", tmp_path / "mark"
     (project / "bin").mkdir(parents=True)
     folder.mkdir()
-    for place, code in ((project / "bin", f"touch {mark}"), (folder, "exit 127")):  # as pyenv's shims do
+    for place, code in ((project / "bin", f"touch {mark}"), (folder, "exit 127")):  # like pyenv's shims
         (place / tool).write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
         (place / tool).chmod(0o755)
     monkeypatch.chdir(project)
@@ -217,10 +219,10 @@ def test_a_missing_python_is_told_before_make_run(
         ("", []),
     ],
 )
-def test_lists_may_have_spaces_and_slashes(
+def test_lists_can_have_spaces_and_slashes(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, parts: list[str]
 ) -> None:
-    """Django compares hosts and origins as texts, and so does S3."""
+    """Django and S3 compare hosts and origins as strings."""
     variables = ("DJANGO_ALLOWED_HOSTS", "DJANGO_SITE_ORIGINS")
     for name in variables:
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""The page docs/first-app.md, carried out in a new project: the app is checked, tested, served and used in Chromium."""
+"""Follow docs/first-app.md in a new project, then check, test, and serve the app, and use it in Chromium."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ User.objects.create_user("member", password={PASSWORD!r})
 
 @dataclass
 class Site:
-    """The project with the new app, the site that serves it, and the address of its bucket for uploads."""
+    """The project with the new app, the site that serves it, and the URL of its uploads bucket."""
 
     project: Path
     address: str
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def site(cookies_session: Cookies, template: Path, install: Callable[[str], Installed]) -> Iterator[Site]:
-    """Do what the page says up to `make run`, then the rest of its files while the site runs."""
+    """Follow the page up to `make run`, then write the remaining files while the site runs."""
     answers = FIXED | {"project_name": "Fell & Dale", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
     install("5.2").lend(project)
@@ -122,7 +122,7 @@ def test_a_walk_is_added_and_seen(site: Site, chromium: Browser) -> None:
         expect(page.get_by_text(f"{title} was added.")).to_be_visible()
     assert len(sent) == 2 * len(WALKS)
     assert all(url.startswith(f"{site.s3}/") for url in sent)
-    assert max(posted) < 10_000  # the files did not come through the site
+    assert max(posted) < 10_000  # the files didn't pass through the site
     assert console.errors == []
 
     page.goto(f"{site.address}walks/")  # without the message
@@ -174,7 +174,7 @@ def test_only_members_with_the_permission_can_add_a_walk(site: Site, chromium: B
 
 @pytest.mark.slow
 def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
-    """The local S3 server stands for one beyond this machine, which USE_S3=true is about."""
+    """The local S3 server replaces AWS, for which USE_S3=true is meant."""
     commands = [
         line for block in blocks(PAGE) for line in block.code.splitlines() if line.startswith("USE_S3=true ")
     ]
@@ -185,7 +185,7 @@ def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
     }
     published, checked = (run("sh", "-c", command, cwd=site.project, **environment) for command in commands)
     assert re.search(r"^\d+ files as \d+ objects: [1-9]\d+ uploaded, 0 unchanged", published)
-    assert re.search(r"^1 can't tell, \d+ ok\.$", checked, re.MULTILINE)  # the account, which only AWS has
+    assert re.search(r"^1 can't tell, \d+ ok\.$", checked, re.MULTILINE)  # only AWS has an account
     code = "from django.templatetags.static import static; print(static('walks/walks.css'))"
     shell = (".venv/bin/python", "manage.py", "shell", "--verbosity", "0", "-c", code)
     production = {"USE_S3": "true", "DJANGO_DEBUG": "false", "DJANGO_ALLOWED_HOSTS": "127.0.0.1"}
@@ -196,7 +196,7 @@ def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
 
 @pytest.mark.slow
 def test_its_linter_type_checker_and_tests_pass(site: Site) -> None:
-    """What S3 has stored below var/ since is none of their business, even before there is a repository."""
+    """They ignore the local S3 server's files in var/, even outside a git repository."""
     assert "All checks passed!" in run("make", "--old-file", ".venv", "lint", cwd=site.project)
     assert re.fullmatch(
         r"\d+ files already formatted\n", run(".venv/bin/ruff", "format", "--check", ".", cwd=site.project)

@@ -1,4 +1,4 @@
-"""The baked project, installed and run by its own README as a new user would."""
+"""The baked project, installed and run according to its own README."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from tests.machine import free_port, read_when_up, run, running
 pytestmark = pytest.mark.slow
 
 
-def test_the_versions_are_those_asked_for(installed: Installed) -> None:
+def test_the_versions_match_the_answer(installed: Installed) -> None:
     code = "import django, json, sys; print(json.dumps([django.VERSION[:2], sys.version_info[:2]]))"
     printed = run(".venv/bin/python", "-c", code, cwd=installed.path)
     wanted = [
@@ -31,7 +31,7 @@ def test_the_versions_are_those_asked_for(installed: Installed) -> None:
     assert json.loads(printed) == wanted
 
 
-# What a developer's shell may hold: none of it may reach the tests.
+# Variables in a developer's shell, which must not affect the tests.
 HOSTILE = {
     "DATABASE_URL": "postgres://nobody:nothing@192.0.2.1:5432/live",
     "AWS_PROFILE": "production",
@@ -50,7 +50,7 @@ def test_its_own_tests_pass(install: Callable[[str], Installed]) -> None:
     assert "All checks passed!" in printed
     assert "Success: no issues found" in printed
     assert "skipped" not in printed
-    # Nothing but what the tools keep for their next run, all of which git ignores.
+    # Only caches, which git ignores.
     left = {path.name for path in project.path.iterdir()} - before
     assert left <= {".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
 
@@ -68,17 +68,15 @@ def test_a_second_developer_needs_no_env_file(on_lts: Installed, tmp_path: Path)
     assert (project / ".env").read_text(encoding="utf-8") == written
 
 
-def test_it_installs_offline_from_what_is_locked(on_lts: Installed, tmp_path: Path) -> None:
-    """The library is in vendor/ and everything else in uv's cache, as on a developer's second checkout."""
+def test_it_installs_offline_from_the_lock_file(on_lts: Installed, tmp_path: Path) -> None:
+    """The library is in vendor/, and everything else in uv's cache, as in a developer's second checkout."""
     project = on_lts.copy(tmp_path / "offline")
     (project / ".venv").unlink()
     run("uv", "sync", "--quiet", "--locked", "--offline", "--python", on_lts.python, cwd=project)
     assert "no issues" in run(".venv/bin/python", "manage.py", "check", cwd=project)
 
 
-def test_its_own_tests_are_not_moved_by_an_environment_and_need_no_env_file(
-    on_lts: Installed, tmp_path: Path
-) -> None:
+def test_its_own_tests_ignore_the_environment_and_need_no_env_file(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "clone")
     (project / ".env").unlink()
     printed = run(".venv/bin/pytest", "-q", cwd=project, **HOSTILE)
@@ -86,18 +84,18 @@ def test_its_own_tests_are_not_moved_by_an_environment_and_need_no_env_file(
     assert "skipped" not in printed
 
 
-def test_the_linters_pass_over_the_uv_that_make_put_there(on_lts: Installed, tmp_path: Path) -> None:
+def test_the_linters_ignore_the_uv_that_make_installed(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "project")
     folders = os.environ["PATH"].split(os.pathsep)
     without_uv = os.pathsep.join(folder for folder in folders if not (Path(folder) / "uv").exists())
     run("make", ".uv/bin/uv", cwd=project, PATH=without_uv)
     assert (project / ".uv" / "uv" / "__init__.py").exists()
-    # Without --old-file, make would install with the new uv into the environment that other tests use.
+    # Without --old-file, make would use the new uv to install into the environment of other tests.
     run("make", "--old-file", ".venv", "lint", cwd=project, PATH=without_uv)
 
 
 def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp_path: Path) -> None:
-    """But for the rendered pyproject.toml, which holds the tools' configuration."""
+    """Except for the rendered pyproject.toml, which configures the tools."""
     place = tmp_path / "in-place"
     source = template / "{{cookiecutter.project_slug}}"
     shutil.copytree(source, place, symlinks=True, ignore=shutil.ignore_patterns("vendor"))
@@ -120,7 +118,7 @@ def test_checks_and_migrations_are_clean(installed: Installed) -> None:
 
 
 def test_deployment_checks_are_clean(installed: Installed) -> None:
-    of_ecs = {"AWS_REGION": "us-east-1"}  # the region of the task, not of the buckets
+    of_ecs = {"AWS_REGION": "us-east-1"}  # the task's region, not the buckets'
     assert "no issues" in installed.manage(
         "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION, **of_ecs
     )
@@ -130,7 +128,7 @@ def test_deployment_checks_are_clean(installed: Installed) -> None:
     "missing",
     [["DJANGO_SECRET_KEY"], ["DJANGO_ALLOWED_HOSTS"], ["DJANGO_SECRET_KEY", "DJANGO_ALLOWED_HOSTS"]],
 )
-def test_debug_off_names_what_is_missing(installed: Installed, missing: list[str]) -> None:
+def test_without_debug_mode_missing_variables_are_named(installed: Installed, missing: list[str]) -> None:
     environment = {name: value for name, value in PRODUCTION.items() if name not in missing}
     printed = installed.manage("check", expect=1, DJANGO_ENV_FILE=os.devnull, **environment)
     last = printed.strip().splitlines()[-1]
@@ -234,9 +232,9 @@ def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     python = tools / "python"
     manage("migrate")
     manage("shell", "-c", ADD_A_PICTURE)
-    assert "Nothing was changed." in manage("remove_gallery", expect=1)  # nobody has said yes
+    assert "Nothing was changed." in manage("remove_gallery", expect=1)  # without confirmation
 
-    # What is in the way is named before anything is changed.
+    # Obstacles are reported before anything changes.
     urls = (project / "config" / "urls.py").read_text(encoding="utf-8")
     (project / "config" / "urls.py").write_text(
         urls.replace('"gallery.urls")', '"gallery.urls"),'), encoding="utf-8"
@@ -245,7 +243,7 @@ def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     (project / "config" / "urls.py").write_text(urls, encoding="utf-8")
     assert len(list(film.iterdir())) == 1
 
-    # It fails in between, and goes on the next time.
+    # It fails halfway, and continues the next time.
     static = project / "static" / "gallery"
     static.rename(tmp_path / "kept")
     static.write_text("no folder", encoding="utf-8")
@@ -320,7 +318,7 @@ def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_pat
     assert not media.exists()
 
 
-def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_path: Path) -> None:
+def test_the_setup_can_be_rehearsed_as_documented(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "rehearsal")
     text = (project / "docs" / "aws.md").read_text(encoding="utf-8").partition("## Rehearse")[2]
     block = text.partition("```sh\n")[2].partition("```")[0]
@@ -341,7 +339,7 @@ def test_the_setup_can_be_rehearsed_as_the_document_says(on_lts: Installed, tmp_
     assert not (project / "var" / "s3").exists()
 
 
-def test_a_taken_port_is_said_in_one_line(on_lts: Installed) -> None:
+def test_a_taken_port_is_reported_in_one_line(on_lts: Installed) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -362,7 +360,7 @@ def test_the_readme_starts_with_commands_that_work(on_lts: Installed) -> None:
     assert "manage.py s3 run" in printed
 
 
-def test_the_lock_file_is_made_and_not_ignored(installed: Installed) -> None:
+def test_the_lock_file_is_created_and_not_ignored(installed: Installed) -> None:
     lock = tomllib.loads((installed.path / "uv.lock").read_text(encoding="utf-8"))
     assert {"django", "django-environ", "django-s3-kit", "pillow", "psycopg"} <= {
         package["name"] for package in lock["package"]

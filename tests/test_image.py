@@ -1,4 +1,4 @@
-"""The image of a baked project: really built, searched, and run beside PostgreSQL and the embedded S3."""
+"""The image of a baked project: built, searched for secrets, and run with PostgreSQL and the local S3 server."""
 
 import configparser
 import dataclasses
@@ -30,7 +30,7 @@ from tests.workflows import path_with, run_step, step, workflow
 
 pytestmark = pytest.mark.slow
 
-# What must get into no layer, by the file that holds it.
+# Values that must not be in any layer, by file.
 HIDDEN = {
     **{name: f"hidden-in-{name}" for name in SECRET_FILES if name != ".env"},
     "env": "hidden-in-env",
@@ -50,7 +50,7 @@ SERVER = {
 
 
 def base_name() -> str:
-    """Return the image that the Dockerfile is built on, as the one line that names one says."""
+    """Return the base image from the Dockerfile's FROM line."""
     text = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE))
     (name,) = (name for name in re.findall(r"^FROM (\S+)", text, re.MULTILINE) if name not in stages)
@@ -70,13 +70,13 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builder]:
 
 @pytest.fixture(scope="module")
 def project(cookies_session: Cookies, template: Path) -> Path:
-    """Return a baked project with a lock, and with what must not get into an image."""
+    """Return a baked project with a lock file, and with files that must not be in an image."""
     result = cookies_session.bake(extra_context=FIXED | {"django_version": "5.2"}, template=str(template))
     assert result.exit_code == 0, result.exception
     for name, text in HIDDEN.items():
         (result.project_path / name).parent.mkdir(parents=True, exist_ok=True)
         (result.project_path / name).write_text(text + "\n", encoding="utf-8")
-    # As with a umask that lets nobody else read.
+    # As with a umask of 077.
     (result.project_path / "config" / "urls.py").chmod(0o600)
     run("uv", "lock", "--quiet", cwd=result.project_path, UV_PYTHON_DOWNLOADS="never")
     return result.project_path
@@ -84,7 +84,7 @@ def project(cookies_session: Cookies, template: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def image(builder: Builder, project: Path) -> Image:
-    """Return the image that the workflow's own command builds."""
+    """Return the image that the workflow's command builds."""
     program, action, *words = shlex.split(step("ci.yml", "image", "Build")["run"])
     assert (program, action, words[-1]) == ("docker", "build", ".")
     printed = builder.build(
@@ -96,7 +96,7 @@ def image(builder: Builder, project: Path) -> Image:
 
 @pytest.fixture(scope="module")
 def local(builder: Builder, project: Path) -> Image:
-    """Return the image that compose.yaml builds for its S3 server."""
+    """Return compose.yaml's image for the S3 server."""
     build = compose()["services"]["s3"]["build"]
     printed = builder.build(project, "--target", build["target"], "--tag", "local", build["context"])
     assert printed.endswith("exit code 0"), printed
@@ -104,7 +104,7 @@ def local(builder: Builder, project: Path) -> Image:
 
 
 def compose(**values: str) -> dict[str, Any]:
-    """Return compose.yaml with its variables replaced, as Compose does."""
+    """Return compose.yaml with variables replaced as Compose does."""
 
     def value(found: re.Match[str]) -> str:
         name, kind, text = found.groups()
@@ -145,14 +145,14 @@ def test_nothing_secret_or_local_is_in_a_layer(image: Image, builder: Builder, p
     assert (found.returncode, found.stdout) == (1, "")
     assert "AWS_" not in image.history
     assert not {name for name in image.environment if re.search("KEY|SECRET|TOKEN|PASSWORD", name)}
-    # Of the machine that built it: where its package index is.
+    # The build machine's package index.
     assert "/etc/pip.conf" not in as_root("ls", "-d", image.root / "etc")
     for name in ("etc/pip.conf", "etc/uv/uv.toml"):
         listed = as_root("sh", "-c", f'cat "{image.root / name}" 2>/dev/null || true')
         assert listed == "", name
 
 
-def test_only_what_runs_is_in_it(image: Image) -> None:
+def test_it_contains_only_what_it_runs(image: Image) -> None:
     files = image.files()
     at_top = {name.split("/")[2] for name in files if name.startswith("/app/")}
     assert not [name for name in files if name.startswith("/app/certs/")]
@@ -164,21 +164,21 @@ def test_only_what_runs_is_in_it(image: Image) -> None:
     assert {"django", "gunicorn", "obstore", "psycopg"} <= packages
     assert not {"pytest", "mypy", "ruff", "ministack", "moto", "uv", "pip"} & packages
     assert not [name for name in files if re.search(r"/(uv|uvx|pip|ruff|pytest)$", name)]
-    # Compiled beforehand, because nothing can be written once it runs.
+    # Compiled in advance, because nothing can be written at runtime.
     for name in ("/app/gallery/__pycache__", "/app/config/__pycache__"):
         assert any(file.startswith(name) for file in files), name
 
 
-def test_it_is_not_roots_and_nothing_in_it_can_be_written(image: Image) -> None:
+def test_it_does_not_run_as_root_and_cannot_be_written(image: Image) -> None:
     assert image.user == "10001:10001"
     assert image.run("id", "-u").strip() == "10001"
     assert [name for name, kind in image.files().items() if kind[0] != "l" and kind[-1] not in "45"] == []
-    # Of this user, without the help of a read-only root.
+    # For this user, even without a read-only root.
     owned = as_root("find", image.root / "app", image.root / "opt", "!", "-user", "0")
     assert owned == ""
 
 
-def test_it_says_how_it_is_run(image: Image) -> None:
+def test_its_configuration_says_how_to_run_it(image: Image) -> None:
     assert image.config["Cmd"] == ["gunicorn", "config.wsgi"]
     assert not image.config.get("Entrypoint")
     assert image.config["StopSignal"] == "SIGTERM"
@@ -218,10 +218,12 @@ def test_without_a_key_it_does_not_start(image: Image) -> None:
 
 
 def end_group(leader: int) -> None:
-    """End what is left of a process group, root's processes too."""
+    """Kill the remaining processes of a process group, including root's."""
     listed = subprocess.run(["ps", "-o", "pid=", "-g", str(leader)], capture_output=True, check=False).stdout
     if listed.strip():
-        as_root("kill", "-KILL", "--", f"-{leader}")  # the program: a shell's own takes no "--"
+        as_root(
+            "kill", "-KILL", "--", f"-{leader}"
+        )  # the program, because the shell's builtin doesn't accept "--"
 
 
 @contextmanager
@@ -249,7 +251,7 @@ def is_healthy(image: Image, variables: dict[str, str]) -> bool:
     return image.call(*command, variables=variables).returncode == 0
 
 
-def test_it_starts_without_s3_and_ends_when_told(image: Image) -> None:
+def test_it_starts_without_s3_and_ends_on_sigterm(image: Image) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         variables = SERVER | {
@@ -275,14 +277,14 @@ def test_it_starts_without_s3_and_ends_when_told(image: Image) -> None:
             nobody.accept()
 
 
-# The services of compose.yaml as plain processes, which share this machine's network as there their own.
+# The services of compose.yaml as plain processes, which share this machine's network.
 
 BLANK = re.compile(r"\$\{\{ *(?:vars|needs\.image\.outputs)\.(\w+) *\}\}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stack:
-    """Where the services are, and the variables that compose.yaml gives to the site."""
+    """The services' addresses, and the variables that compose.yaml passes to the site."""
 
     services: dict[str, Any]
     port: int
@@ -293,7 +295,7 @@ class Stack:
 
     @property
     def key(self) -> dict[str, str]:
-        """The site's key, as boto3 takes it from the environment."""
+        """The site's access key, as variables for boto3."""
         parser = configparser.ConfigParser()
         parser.read_string(as_root("cat", self.data / "credentials"))
         return {name.upper(): value for name, value in parser["default"].items()}
@@ -305,13 +307,13 @@ def stack(local: Image, project: Path, tmp_path_factory: pytest.TempPathFactory)
     values = {name: value or "" for name, value in dotenv_values(project / ".env").items()}
     services = compose(**values | {"PORT": str(port), "S3_PORT": str(s3_port)})["services"]
     data = tmp_path_factory.mktemp("compose") / "data"
-    # A new volume gets owner and mode of the folder that it covers.
+    # A new volume gets the owner and mode of the folder that it covers.
     as_root("cp", "-a", local.root / "data", data)
     with running_postgres() as server:
         variables = {name: str(value) for name, value in services["web"]["environment"].items()}
         assert variables["DATABASE_URL"] == "postgres://postgres@127.0.0.1:5432/postgres"
         variables["DATABASE_URL"] = server.new_database()
-        variables["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{port}"  # not beyond this machine
+        variables["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{port}"  # only on this machine
         words = services["s3"]["command"]
         assert words[-2:] == ["--bind", "0.0.0.0"]
         own = {name: str(value) for name, value in services["s3"]["environment"].items()}
@@ -331,7 +333,7 @@ def stack(local: Image, project: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_the_s3_of_compose_is_reached_from_outside_of_its_network(local: Image) -> None:
-    # Published ports lead to a container's outer address. Here in a network of its own, without a way out.
+    # Published ports forward to a container's external address. Use an isolated network namespace.
     services = compose()["services"]
     environment = {name: str(value) for name, value in services["s3"]["environment"].items()}
     environment["S3KIT_LOCAL_DIR"] = "/tmp/data"
@@ -380,12 +382,12 @@ def test_compose_serves_the_page_and_keeps_an_upload(image: Image, stack: Stack)
     assert status(picture.partition("?")[0]) == 403
 
 
-# The workflows' steps on the image, with a stand-in for docker.
+# The workflows' steps for the image, with a replacement for docker.
 
 
 @pytest.fixture
 def stand_in(image: Image, tmp_path: Path) -> dict[str, str]:
-    """Return the variables of a runner on which `docker run` runs this image."""
+    """Return a runner's variables, with a `docker run` that runs this image."""
     known = {field.name: getattr(image, field.name) for field in dataclasses.fields(image)}
     file = tmp_path / "stand-in.json"
     file.write_text(json.dumps({"site": known | {"root": str(image.root)}}), encoding="utf-8")
@@ -434,7 +436,7 @@ def test_the_deploy_publishes_and_migrates(stack: Stack, stand_in: dict[str, str
     assert not [text for text in environment.values() if "${{" in text]
     exported = tmp_path / "exported"
     environment |= stack.key | stand_in | {"GITHUB_ENV": str(exported)}
-    # What the action for credentials does is done above; a registry is nowhere near.
+    # The steps above replace the credentials action; there is no registry.
     steps = {each["name"]: each["run"] for each in jobs["static"]["steps"] if "run" in each}
     names = [
         "Environment of the site",

@@ -1,4 +1,4 @@
-"""What the owner of a project does to it, after which its own `make test` still passes."""
+"""Typical changes by a project's owner, after which its own `make test` still passes."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def replace(path: Path, old: str, new: str, *, count: int = 1) -> None:
-    """Replace a text that is in a file as often as said."""
+    """Replace a text that occurs in a file this many times."""
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == count, (path.name, old)
     path.write_text(text.replace(old, new), encoding="utf-8")
@@ -25,7 +25,7 @@ def append(path: Path, text: str) -> None:
 
 
 def change_words(project: Path) -> None:
-    """Change the README, the documents, the settings and the pages."""
+    """Change the README, the documents, the settings, and the pages."""
     (project / "README.md").write_text("# Our site\n\nRun `make run`.\n", encoding="utf-8")
     shutil.rmtree(project / "docs")
     settings = project / "config" / "settings.py"
@@ -101,12 +101,12 @@ class NotesTest(TestCase):
 
 
 def change_code(project: Path) -> None:
-    """Change the limits of the gallery, and write an app as in Django's tutorial."""
+    """Change the gallery's limits, and write an app as in Django's tutorial."""
     replace(project / "gallery" / "forms.py", "max_bytes=10 * 1024**2", "max_bytes=3 * 1024**2")
     replace(project / "gallery" / "forms.py", "FORM_MAX_BYTES = 100 *", "FORM_MAX_BYTES = 20 *")
     replace(project / "gallery" / "views.py", "PICTURES_PER_PAGE = 12", "PICTURES_PER_PAGE = 5")
     python = ".venv/bin/python"
-    # As `startapp` leaves it, with a view that is not there yet: the linter says nothing.
+    # `startapp` creates unused imports, which the linter must accept.
     run(python, "manage.py", "startapp", "notes", cwd=project)
     replace(project / "config" / "settings.py", '    "gallery",\n', '    "gallery",\n    "notes",\n')
     run("make", "lint", cwd=project)

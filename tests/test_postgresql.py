@@ -1,4 +1,4 @@
-"""The generated project on a real PostgreSQL: its own tests, and a server as production runs it."""
+"""The generated project on a real PostgreSQL server: its own tests, and a production server."""
 
 import json
 import re
@@ -22,13 +22,13 @@ def postgres() -> Iterator[Postgres]:
 
 
 def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:
-    # Those of the settings start processes with databases of their own.
+    # The settings' tests start processes with their own databases.
     options = ["-q", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "--ignore=tests/test_settings.py"]
     url = postgres.new_database()
     printed = run(".venv/bin/pytest", *options, cwd=installed.path, TEST_DATABASE_URL=url)
     assert re.search(r"\d+ passed", printed)
     assert "skipped" not in printed
-    # They ran there, and not on SQLite: the tables are still there.
+    # The tables show that the tests ran on PostgreSQL, not on SQLite.
     kept = f"test_{url.rpartition('/')[2]}"
     assert int(postgres.psql("SELECT count(*) FROM django_migrations", kept)) > 10
 
@@ -46,7 +46,7 @@ print(*tcp, of_libpq, *django)
 """
 
 
-def test_a_connection_gives_up_on_a_server_that_is_gone(
+def test_a_connection_to_a_dead_server_times_out(
     on_lts: Installed,
     postgres: Postgres,
 ) -> None:
@@ -54,11 +54,11 @@ def test_a_connection_gives_up_on_a_server_that_is_gone(
         return on_lts.manage("shell", "-c", CONNECTION, DATABASE_URL=url).splitlines()[-1]
 
     assert settings(postgres.url()) == "30000 30 5 60 True"
-    # What the address says wins.
+    # The URL has priority.
     assert settings(f"{postgres.url()}?connect_timeout=2&tcp_user_timeout=9000") == "9000 30 2 60 True"
 
 
-def test_a_migration_waits_for_a_lock_as_long_as_it_is_told(
+def test_a_migration_waits_for_a_lock_as_long_as_configured(
     on_lts: Installed,
     postgres: Postgres,
 ) -> None:

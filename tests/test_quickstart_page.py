@@ -1,4 +1,4 @@
-"""The page docs/quickstart.md, carried out: its commands print what it shows, and its screenshots are of its site."""
+"""Follow docs/quickstart.md: its commands print the output shown, and the screenshots show the site."""
 
 import json
 import re
@@ -25,7 +25,7 @@ PASSWORD = "a-password-for-this-test"
 
 PROMPTS = ["Username: ", "Email address: ", "Password: ", "Password (again): "]
 
-# What hangs in the gallery of the README: descriptions, sizes and colors.
+# The pictures in the README's gallery: descriptions, sizes, and colors.
 PICTURES = [
     ("Terraces before the harvest", 1000, 1300, "#e4e9c6", "#2f4a2b"),
     ("Blue hour at the coast", 1900, 1100, "#cfe8ef", "#0b3954"),
@@ -48,7 +48,7 @@ for path, alt in json.load(open({list!r})):
 
 @dataclass
 class Site:
-    """The site that the page builds, and what it printed while it was built, by the commands of the page."""
+    """The site that the page builds, and the output of each command."""
 
     address: str
     project: Path
@@ -62,8 +62,13 @@ def commands() -> list[str]:
 
 def test_the_readme_and_the_first_page_begin_with_the_same_commands() -> None:
     for name in ("README.md", "docs/index.md"):
-        first = next(block for block in blocks(ROOT / name) if block.language == "sh")
-        assert re.split(r" && |\n", first.code.strip()) == commands()[:3], name
+        first = blocks(ROOT / name)[0]
+        typed = (
+            re.findall(r"^\$ (.+)$", first.code, re.MULTILINE)
+            if first.language == "console"
+            else [first.code]
+        )
+        assert re.split(r" && |\n", "\n".join(typed).strip()) == commands()[:3], name
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,7 @@ def chromium() -> Iterator[Browser]:
 def site(
     template: Path, install: Callable[[str], Installed], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """Run the page's commands in its order, with another template, free ports and packages that are installed."""
+    """Run the page's commands in order, with this template, free ports, and installed packages."""
     home = tmp_path_factory.mktemp("home").resolve()
     create, enter, start, *later = commands()
     printed = {}

@@ -1,4 +1,4 @@
-"""What README.md says can be seen in the template."""
+"""README.md matches the template."""
 
 import os
 import re
@@ -33,7 +33,7 @@ COMMAND = (sys.executable, "-m", "cookiecutter")
 
 
 def cookiecutter(template: Path, tmp_path: Path, *answers: str) -> subprocess.CompletedProcess[str]:
-    """Run cookiecutter as a user does, without questions."""
+    """Run cookiecutter as a user does, without prompts."""
     here = tmp_path / "here"
     here.mkdir()
     return subprocess.run(
@@ -46,7 +46,7 @@ def cookiecutter(template: Path, tmp_path: Path, *answers: str) -> subprocess.Co
     )
 
 
-def test_the_first_screen_shows_what_is_printed(template: Path, tmp_path: Path) -> None:
+def test_the_first_screen_shows_the_real_output(template: Path, tmp_path: Path) -> None:
     done = cookiecutter(template, tmp_path)
     assert done.returncode == 0, done.stderr
     shown = re.search(r"```console\n\$ uvx cookiecutter [^\n]+\n\.\.\.\n(.+?)\n\$ ", README, re.DOTALL)
@@ -66,7 +66,7 @@ def test_the_rejection_shown_is_the_one_printed(template: Path, tmp_path: Path) 
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
-    """Return the rows of the table with a heading."""
+    """Return the rows of the table under a heading."""
     table = text.split(heading, 1)[1].split("\n\n", 1)[0].strip().splitlines()[1:]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
 
@@ -102,7 +102,7 @@ def test_the_comparison_is_of_the_versions_that_the_benchmarks_install() -> None
         assert f"| {pins[package]}, " in versions, package
 
 
-def test_files_that_it_links_to_are_there() -> None:
+def test_linked_files_exist() -> None:
     links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
     assert links
     for link in links:

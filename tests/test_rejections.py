@@ -1,4 +1,4 @@
-"""Bad answers: rejected at once and in plain words, with a command that helps, and nothing left behind."""
+"""Invalid answers are rejected immediately, with a command that works, and no files are left behind."""
 
 import ast
 import json
@@ -26,7 +26,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Return a function that runs a command line in a folder as a user's shell would."""
+    """Return a function that runs a command line in a folder with a user's shell."""
     environment = os.environ | {
         "COOKIECUTTER_CONFIG": str(config_in(tmp_path_factory.mktemp("config"))),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -41,7 +41,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def generate(template: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Callable[..., str]:
-    """Return a function that runs cookiecutter in this process, into tmp_path."""
+    """Return a function that runs cookiecutter in this process, with tmp_path as the output folder."""
     config = str(config_in(tmp_path_factory.mktemp("config")))
 
     def run(source: Path = template, **options: Any) -> str:
@@ -59,7 +59,7 @@ def pasted(stderr: str) -> str:
     return line.strip()
 
 
-def test_the_hooks_and_cookiecutter_json_ask_the_same() -> None:
+def test_the_hooks_and_cookiecutter_json_have_the_same_answers() -> None:
     assert list(post_gen.ANSWERS) == PROMPTS
     choices = {name: tuple(QUESTIONS[name]) for name in PROMPTS if isinstance(QUESTIONS[name], list)}
     assert choices == post_gen.CHOICES
@@ -81,7 +81,7 @@ def test_hooks_run_on_every_python_that_cookiecutter_runs_on() -> None:
         assert {str(name).split(".")[0] for name in names} <= sys.stdlib_module_names | {"s3kit"}, path
 
 
-def test_good_answers_are_not_rejected() -> None:
+def test_valid_answers_are_not_rejected() -> None:
     assert rejections() == []
     assert rejections(media_bucket_name=GOOD["static_bucket_name"]) == []
     assert rejections(aws_region="us-east-3") == []
@@ -141,7 +141,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("answers", "messages", "suggestion"), BAD)
-def test_a_bad_answer_is_rejected_with_its_reasons_and_a_suggestion(
+def test_an_invalid_answer_is_rejected_with_reasons_and_a_suggestion(
     answers: dict[str, Any], messages: list[str], suggestion: str | None
 ) -> None:
     [name] = answers
@@ -171,7 +171,7 @@ def test_a_missing_answer_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> Non
     assert post_gen.command(found, {}) == f"cookiecutter {post_gen.TEMPLATE}"
 
 
-def test_a_region_in_a_buckets_name_is_compared_with_a_good_region_only() -> None:
+def test_a_region_in_a_bucket_name_is_compared_only_with_a_valid_region() -> None:
     name = "photos-123456789012-us-east-1-an"
     for region in ("us_east_1", "mars"):
         assert [answer for answer, _, _ in rejections(aws_region=region, media_bucket_name=name)] == [
@@ -179,7 +179,7 @@ def test_a_region_in_a_buckets_name_is_compared_with_a_good_region_only() -> Non
         ]
 
 
-def test_names_that_differ_do_not_become_one() -> None:
+def test_different_names_get_different_suggestions() -> None:
     suggestions = {
         name: suggestion
         for name, _, suggestion in rejections(static_bucket_name="사진", media_bucket_name="그림")
@@ -192,7 +192,7 @@ def test_names_that_differ_do_not_become_one() -> None:
     assert suggestions == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket"}
 
 
-def test_all_is_told_at_once_and_the_command_can_be_pasted(
+def test_all_problems_are_reported_at_once_and_the_command_can_be_pasted(
     shell: Run, template: Path, tmp_path: Path
 ) -> None:
     here, shared = tmp_path / "it's here", tmp_path / "shared"
@@ -209,7 +209,7 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     assert done.returncode == 1
     assert list(here.rglob("*")) == [here / "sub", here / "sub/out"]
     told = done.stderr.split("-" * 72)[1].strip("\n").split("\n")
-    [static] = set(re.findall(r"pub-static-[a-z]{6}", done.stderr))  # the default, with its random end
+    [static] = set(re.findall(r"pub-static-[a-z]{6}", done.stderr))  # the default, with a random suffix
     assert told[:-1] == [
         "Nothing was written. These answers need another value:",
         "  project_name: 'O\\'Neil\\'s \"Pub\"' has an apostrophe together with \", $, or `; "
@@ -226,7 +226,7 @@ def test_all_is_told_at_once_and_the_command_can_be_pasted(
     command = pasted(done.stderr)
     assert shlex.split(command)[:4] == ["cookiecutter", source, "--output-dir", str(here / "sub/out")]
 
-    # Hooks are run from the temporary folder, where others may write: nothing there must pass for a module.
+    # Hooks run in the temporary folder, where other users can write. Nothing there may be imported.
     shared.mkdir()
     for name in ("json", "re", "secrets", "importlib", "s3kit", "wheel"):
         (shared / f"{name}.py").write_text(f"raise SystemExit('{name}.py was run')", encoding="utf-8")
@@ -255,7 +255,7 @@ def test_the_command_names_the_version_and_only_what_is_needed(
     words = ["cookiecutter", "gh:me/mine", "--checkout", "v1 x"]
     given = [f"{name}={GOOD[name]}" for name in PROMPTS]
     assert shlex.split(post_gen.command([], answers)) == [*words, "--no-input", *given]
-    # One without a suggestion must be asked for, and then cookiecutter asks for all.
+    # An answer without a suggestion needs a prompt, so cookiecutter asks for all of them.
     rejected = [post_gen.Rejection("aws_region", "is not a region", None)]
     given.remove(f"aws_region={GOOD['aws_region']}")
     assert shlex.split(post_gen.command(rejected, answers)) == [*words, *given]
@@ -267,7 +267,7 @@ def test_the_command_names_the_version_and_only_what_is_needed(
 RANDOM = {"__bucket_prefix": "pub", "__bucket_suffix": "k3v9qz"}
 
 
-def test_a_name_without_a_near_one_becomes_the_default_with_its_random_end() -> None:
+def test_a_name_without_a_similar_one_becomes_the_default_with_a_random_suffix() -> None:
     suggestions = {
         n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="My_Bucket")
     }
@@ -278,7 +278,7 @@ def test_a_name_without_a_near_one_becomes_the_default_with_its_random_end() -> 
     suggestions = {
         n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="사진")
     }
-    assert set(suggestions.values()) == {"pub-static-k3v9qz"}  # one bucket was meant
+    assert set(suggestions.values()) == {"pub-static-k3v9qz"}  # the user meant one bucket
     assert rejections(**RANDOM, media_bucket_name="My_Photos")[0][2] == "my-photos"
     broken = RANDOM | {"__bucket_suffix": "$(x)"}
     assert rejections(**broken, media_bucket_name="사진")[0][2] == "my-bucket"
@@ -290,7 +290,7 @@ CALLERS = [PYTHON_M, pytest.param(UVX, marks=pytest.mark.slow), ["cookiecutter"]
 
 
 @pytest.mark.parametrize("caller", CALLERS, ids=["python -m", "uvx", "cookiecutter"])
-def test_the_command_begins_as_the_person_began(
+def test_the_command_begins_like_the_users_command(
     shell: Run, template: Path, tmp_path: Path, caller: list[str]
 ) -> None:
     (tmp_path / "my-site").mkdir()
@@ -306,7 +306,7 @@ def test_the_command_begins_as_the_person_began(
     assert "\nAWS_S3_REGION_NAME=ap-northeast-2\n" in written
 
 
-def test_where_nothing_tells_the_caller_the_command_runs_all_the_same(
+def test_the_command_runs_even_if_the_caller_is_unknown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "getppid", lambda: 0)  # as on systems without /proc
@@ -319,7 +319,7 @@ def test_where_nothing_tells_the_caller_the_command_runs_all_the_same(
     assert post_gen.caller({}) == ["uvx", "cookiecutter"]
 
 
-def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], tmp_path: Path) -> None:
+def test_an_existing_project_is_unchanged(generate: Callable[..., str], tmp_path: Path) -> None:
     project = Path(generate())
     (project / "mine.txt").write_text("mine", encoding="utf-8")
     (project / "manage.py").write_text("changed", encoding="utf-8")
@@ -329,7 +329,7 @@ def test_an_existing_project_stays_byte_for_byte(generate: Callable[..., str], t
     assert tree(tmp_path) == before
 
 
-def test_post_gen_rejects_alone_where_pre_gen_finds_no_rules(
+def test_post_gen_rejects_alone_if_pre_gen_finds_no_rules(
     generate: Callable[..., str],
     template: Path,
     tmp_path: Path,
@@ -346,7 +346,7 @@ def test_post_gen_rejects_alone_where_pre_gen_finds_no_rules(
     assert "The run stopped. These answers need another value:\n  aws_region: 'us_east_1'" in told
 
 
-def test_a_caller_that_sets_nothing_private_is_rejected_too(template: Path, tmp_path: Path) -> None:
+def test_a_caller_without_private_variables_is_rejected_too(template: Path, tmp_path: Path) -> None:
     with pytest.raises(FailedHookException):
         generate_files(template, {"cookiecutter": GOOD | {"aws_region": "us_east_1"}}, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -365,7 +365,7 @@ def test_pre_gen_finds_the_template(template: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("PWD")
     assert pre_gen.template_folder({"_repo_dir": "."}) is None
     relative = {"_repo_dir": template.name, "_output_dir": str(template.parent)}
-    assert pre_gen.template_folder(relative) is None  # what lies where projects go is not run
+    assert pre_gen.template_folder(relative) is None  # files in the output folder don't run
     (tmp_path / "hooks").mkdir()
     (tmp_path / "hooks" / "post_gen_project.py").touch()
     assert pre_gen.template_folder({"_repo_dir": str(tmp_path)}) is None  # another template
@@ -421,7 +421,7 @@ def test_an_unknown_region_is_a_note_and_no_rejection(
     assert "\nAWS_S3_REGION_NAME=us-east-3\n" in (project / ".env").read_text(encoding="utf-8")
 
 
-def test_hooks_leave_no_bytecode_where_projects_are_copied_from(
+def test_hooks_write_no_bytecode_to_the_template(
     generate: Callable[..., str], template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)

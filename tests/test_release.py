@@ -1,10 +1,11 @@
-"""A release: what it checks, what it builds, and what its workflow may do."""
+"""A release: its checks, its build, and the permissions of its workflow."""
 
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from packaging.metadata import Metadata
 
-from tests.answers import ROOT
+from tests.answers import QUESTIONS, ROOT
 from tests.machine import run
 
 PROGRAM = ".github/release.py"
@@ -21,7 +22,7 @@ NAMED_IN = ["pyproject.toml", "library/pyproject.toml", "library/src/s3kit/__ini
 
 @pytest.fixture
 def released(tmp_path: Path) -> tuple[Path, str]:
-    """Return a copy of what a release looks at, with a date in the changelog, and the tag to release."""
+    """Return a copy of the files that a release checks, with a date in the changelog, and the tag."""
     for name in [PROGRAM, "CHANGELOG.md", *NAMED_IN]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -49,11 +50,11 @@ def test_a_complete_release_passes(released: tuple[Path, str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMED_IN)
-def test_another_version_in_one_place_is_found(released: tuple[Path, str], name: str) -> None:
+def test_a_different_version_in_one_file_is_found(released: tuple[Path, str], name: str) -> None:
     root, tag = released
     file = root / name
     file.write_text(file.read_text("utf-8").replace(tag[1:], "9.9.9"), "utf-8")
-    assert check(root, tag) == f"{name} has version 9.9.9, and the tag is {tag}. Change one of them.\n"
+    assert check(root, tag) == f"{name} has version 9.9.9, but the tag is {tag}. Change one of them.\n"
 
 
 def test_the_changelog_must_be_ready(released: tuple[Path, str]) -> None:
@@ -81,7 +82,7 @@ def test_the_notes_are_the_section_of_the_version(released: tuple[Path, str]) ->
     assert notes.strip() in text.partition("- 2026-12-01\n")[2]
 
 
-def test_the_library_is_built_for_the_index(tmp_path: Path) -> None:
+def test_the_library_is_built_for_pypi(tmp_path: Path) -> None:
     run("make", "dist", f"DIST={tmp_path}", cwd=ROOT)
     [wheel], [source] = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as archive:
@@ -92,9 +93,51 @@ def test_the_library_is_built_for_the_index(tmp_path: Path) -> None:
         assert file is not None
         of_source = file.read()
     described = [Metadata.from_email(each, validate=True) for each in (of_wheel, of_source)]
-    for field in ("name", "version", "summary", "requires_python", "license_expression", "classifiers"):
+    for field in (
+        "metadata_version",
+        "name",
+        "version",
+        "summary",
+        "requires_python",
+        "license_expression",
+        "classifiers",
+    ):
         assert getattr(described[0], field) == getattr(described[1], field), field
     assert described[0].description == (ROOT / "library" / "README.md").read_text("utf-8")
+    assert described[0].project_urls == described[1].project_urls
+    assert described[0].description_content_type == "text/markdown"
+    # The source distribution has all that its wheel needs.
+    run("uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path / "again", source, cwd=tmp_path)
+    [again] = (tmp_path / "again").glob("*.whl")
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        assert set(first.namelist()) == set(second.namelist())
+
+
+def test_the_index_shows_what_the_readme_says() -> None:
+    project = tomllib.loads((ROOT / "library" / "pyproject.toml").read_text("utf-8"))["project"]
+    readme = (ROOT / "library" / "README.md").read_text("utf-8")
+    # The index resolves no relative link.
+    assert [link for link in re.findall(r"\]\(([^)\s]+)\)", readme) if not link.startswith("https://")] == []
+    assert len(project["description"]) < 120
+    oldest, newest, python = re.findall(
+        r"For Django (\d\.\d) to (\d\.\d) on Python (3\.\d+) and later", readme
+    )[0]
+    named = {each.rpartition(" :: ")[2] for each in project["classifiers"]}
+    assert {oldest, newest, python} <= named
+    assert project["requires-python"] == f">={python}"
+    assert f"django>={oldest}" in project["dependencies"]
+    assert newest in QUESTIONS["django_version"]
+
+
+def test_the_index_links_to_the_repository_and_its_site() -> None:
+    urls = tomllib.loads((ROOT / "library" / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+    menu = (ROOT / "docs" / "conf.py").read_text("utf-8")
+    [site] = re.findall(r'^html_baseurl = "(.+)"$', menu, re.MULTILINE)
+    [repository] = re.findall(r'^REPOSITORY = "(.+)"$', menu, re.MULTILINE)
+    assert (urls["Documentation"], urls["Source"]) == (site, repository)
+    assert urls["Issues"] == f"{repository}/issues"
+    page = urls["Changelog"].removeprefix(site).replace(".html", ".md")
+    assert (ROOT / "docs" / page).is_file()
 
 
 # The workflow
@@ -102,7 +145,7 @@ def test_the_library_is_built_for_the_index(tmp_path: Path) -> None:
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 
 
-def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
+def test_each_job_has_only_the_permissions_that_it_needs() -> None:
     found = yaml.safe_load(WORKFLOW.read_text("utf-8"))
     assert found["permissions"] == {}
     assert {name: job["permissions"] for name, job in found["jobs"].items()} == {
@@ -111,13 +154,13 @@ def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
         "library": {"id-token": "write"},
         "template": {"contents": "write"},
     }
-    # What may publish runs no code of the repository.
+    # Jobs that can publish run no code from the repository.
     for job in ("library", "template"):
         assert not any("checkout" in step.get("uses", "") for step in found["jobs"][job]["steps"])
     assert found["jobs"]["library"]["environment"]["name"] == "pypi"
 
 
-def test_its_files_are_what_github_expects_and_zizmor_accepts() -> None:
+def test_its_files_are_valid_and_zizmor_accepts_them() -> None:
     programs = Path(sys.executable).parent
     folder = WORKFLOW.parent
     for command in (
@@ -131,11 +174,11 @@ def test_its_files_are_what_github_expects_and_zizmor_accepts() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "audit"),
     [
-        ("@ed0c53931b1dc9bd32cbe73a98c7f6766f8a527e # v1.13.0", "@release/v1", "unpinned-uses"),
+        ("@dc37677b2e1c63e2034f94d8a5b11f265b73ba33 # v1.14.2", "@release/v1", "unpinned-uses"),
         ('"$GITHUB_REF_NAME" >notes.md', "${{ github.ref_name }} >notes.md", "template-injection"),
     ],
 )
-def test_zizmor_sees_mistakes(tmp_path: Path, before: str, after: str, audit: str) -> None:
+def test_zizmor_finds_mistakes(tmp_path: Path, before: str, after: str, audit: str) -> None:
     text = WORKFLOW.read_text("utf-8")
     assert before in text
     folder = tmp_path / ".github" / "workflows"

@@ -1,4 +1,4 @@
-"""No secret is in the repository or in a project, and CI looks for known vulnerabilities every week."""
+"""The repository and a project contain no secrets, and CI looks for known vulnerabilities every week."""
 
 import base64
 import random
@@ -29,7 +29,7 @@ def test_no_secret_is_in_the_repository() -> None:
     assert [str(finding) for finding in secret_scan.scan(ROOT, names)] == []
 
 
-def test_a_project_has_one_secret_in_the_file_that_git_ignores(baked: Path) -> None:
+def test_a_project_has_one_secret_in_an_ignored_file(baked: Path) -> None:
     found = secret_scan.scan(baked, secret_scan.below(baked))
     assert [(finding.file, finding.kind) for finding in found] == [
         (".env", "file of secrets"),
@@ -57,7 +57,7 @@ def encoded(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-# Put together here, so that this file does not hold what looks like one.
+# Assembled here, so this file contains nothing that looks like a secret.
 @pytest.mark.parametrize(
     ("kind", "secret"),
     [
@@ -116,7 +116,7 @@ def test_a_file_of_secrets_is_found_by_its_name(tmp_path: Path, name: str) -> No
         "postgres://user:anything@127.0.0.1:5432/db",
     ],
 )
-def test_what_is_no_secret_is_not_found(text: str) -> None:
+def test_values_that_are_not_secrets_are_not_found(text: str) -> None:
     assert list(secret_scan.find("a.py", text)) == []
 
 
@@ -130,7 +130,7 @@ def test_each_allowed_value_is_still_needed() -> None:
     assert secret_scan.allowed() <= there
 
 
-# What runs in CI, and what Dependabot does
+# CI and Dependabot
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +138,8 @@ def workflow() -> dict[Any, Any]:
     return yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))
 
 
-def test_known_vulnerabilities_are_asked_for_at_each_push_and_every_week(workflow: dict[Any, Any]) -> None:
-    when = workflow[True]  # YAML's `on`
+def test_the_audit_runs_on_each_push_and_every_week(workflow: dict[Any, Any]) -> None:
+    when = workflow[True]  # the key `on` in YAML 1.1
     assert {"push", "pull_request", "schedule"} <= set(when)
     (weekly,) = when["schedule"]
     assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", weekly["cron"])
@@ -147,20 +147,20 @@ def test_known_vulnerabilities_are_asked_for_at_each_push_and_every_week(workflo
     assert "make audit" in steps
 
 
-def test_the_audit_covers_the_template_and_both_kinds_of_project_and_fails_on_what_it_cannot_tell() -> None:
+def test_the_audit_covers_the_template_and_both_projects_and_is_strict() -> None:
     printed = subprocess.run(
         ["make", "-n", "audit"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
     commands = [line for line in printed.splitlines() if "pip-audit" in line]
     assert commands
-    # Without --strict a package that the index knows nothing of is passed over, and the exit code is 0.
+    # Without --strict, pip-audit skips a package that the index doesn't know, and exits with 0.
     assert all("--strict" in command for command in commands)
     assert any("tests/constraints.txt" in command for command in commands)
     for django in QUESTIONS["django_version"]:
         assert any(f"django_version={django}/" in command for command in commands)
 
 
-def test_workflows_have_few_rights_and_pinned_actions(workflow: dict[Any, Any]) -> None:
+def test_workflows_have_few_permissions_and_pinned_actions(workflow: dict[Any, Any]) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
         assert "permissions" not in job
@@ -170,11 +170,11 @@ def test_workflows_have_few_rights_and_pinned_actions(workflow: dict[Any, Any]) 
                 assert re.fullmatch(r"actions/[a-z-]+@(v\d+|[0-9a-f]{40})", step["uses"]), step
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
-            # What a stranger can write, such as a branch's name, is no text of a script.
+            # Untrusted values, such as a branch's name, are not part of a script.
             assert "${{" not in step.get("run", "")
 
 
-def test_dependabot_waits_a_week_before_it_takes_a_new_version() -> None:
+def test_dependabot_waits_a_week_before_a_new_version() -> None:
     config = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))
     assert config["version"] == 2
     assert {update["package-ecosystem"] for update in config["updates"]} == {"uv", "github-actions"}
@@ -185,7 +185,7 @@ def test_dependabot_waits_a_week_before_it_takes_a_new_version() -> None:
             assert (ROOT / place.lstrip("/")).is_dir()
 
 
-def test_the_security_policy_says_what_a_reporter_needs() -> None:
+def test_the_security_policy_has_its_sections() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     for heading in ("## Report", "## Supported versions", "## In scope", "## Not in scope"):
         assert heading in text

@@ -1,4 +1,4 @@
-"""The documentation site: built from the checkout, read in Chromium, and mistakes in the pages stop its build."""
+"""The documentation site: mistakes in the pages fail the build, and the pages work in Chromium."""
 
 import re
 import runpy
@@ -41,11 +41,11 @@ def build(docs: Path, out: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-# What needs no build
+# Without a build
 
 
 def external_links() -> dict[str, str]:
-    """Return each link to another host, and the file that has it."""
+    """Return each external link and the file that contains it."""
     found = {}
     for source in SOURCES:
         text = re.sub(
@@ -79,7 +79,7 @@ def test_external_links_are_well_formed() -> None:
     "link",
     ["http://example.com/", "https://example/", "https://example.com//a", "https://example.com/a.", "ftp:x"],
 )
-def test_a_malformed_link_is_seen(link: str) -> None:
+def test_a_malformed_link_is_detected(link: str) -> None:
     assert malformed(link)
 
 
@@ -97,7 +97,7 @@ def test_the_repository_is_the_one_that_the_readme_names() -> None:
     assert f"uvx cookiecutter gh:{REPOSITORY.removeprefix('https://github.com/').rstrip('/')}\n" in readme
 
 
-def test_the_workflow_publishes_with_the_rights_that_it_needs() -> None:
+def test_the_workflow_has_only_the_permissions_that_it_needs() -> None:
     folder = ROOT / ".github"
     programs = Path(sys.executable).parent
     schema = ("--builtin-schema", "vendor.github-workflows")
@@ -121,7 +121,7 @@ def test_the_workflow_publishes_with_the_rights_that_it_needs() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the site, built from the checkout without a warning."""
+    """Build the site from the checkout without warnings, and return its folder."""
     out = tmp_path_factory.mktemp("site")
     done = build(ROOT / "docs", out)
     assert (done.returncode, done.stdout) == (0, "")
@@ -129,7 +129,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Parsed(HTMLParser):
-    """The links and anchors of a page."""
+    """The links and anchors on a page."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Parsed(HTMLParser):
         self.feed(page.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take note of a tag."""
+        """Record a tag."""
         given = dict(attrs)
         self.anchors.add(given.get("id") or "")
         for name in ("href", "src"):
@@ -147,7 +147,7 @@ class Parsed(HTMLParser):
 
 
 @pytest.mark.slow
-def test_every_link_leads_somewhere(site: Path) -> None:
+def test_every_link_works(site: Path) -> None:
     pages = {path.name: Parsed(path) for path in site.glob("*.html")}
     dead, of_repository = [], set()
     for name, page in pages.items():
@@ -160,7 +160,7 @@ def test_every_link_leads_somewhere(site: Path) -> None:
                 if not (site / path).is_file() or (path in pages and anchor not in pages[path].anchors):
                     dead.append((name, link))
     assert dead == []
-    # Files that the site does not have are links to the repository, where they are.
+    # Files outside the site are links to the repository.
     files = {unquote(urlsplit(link).path) for link in of_repository}
     files = {path.removeprefix(urlsplit(REPOSITORY).path).partition("/main/")[2] for path in files}
     assert "{{cookiecutter.project_slug}}/docs/aws.md" in files
@@ -168,7 +168,7 @@ def test_every_link_leads_somewhere(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_files_of_the_repository_are_pages_in_full(site: Path) -> None:
+def test_files_of_the_repository_are_complete_pages(site: Path) -> None:
     for page, source in CONF["FILES"].items():
         html = (site / f"{page}.html").read_text("utf-8")
         headings = re.findall(r"^## (.+)$", source.read_text("utf-8"), re.MULTILINE)
@@ -177,7 +177,7 @@ def test_files_of_the_repository_are_pages_in_full(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_mistakes_stop_the_build(template: Path, tmp_path: Path) -> None:
+def test_mistakes_fail_the_build(template: Path, tmp_path: Path) -> None:
     copy = tmp_path / "checkout"
     shutil.copytree(template, copy, symlinks=True)
     (copy / "docs" / "lost.md").write_text("# In no section of the menu\n", "utf-8")
@@ -199,7 +199,7 @@ def test_mistakes_stop_the_build(template: Path, tmp_path: Path) -> None:
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """A server of files that prints nothing."""
+    """A file server without logging."""
 
     def log_message(self, *_arguments: object) -> None:
         """Print nothing."""
@@ -207,7 +207,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    """Serve the site, and return its address."""
+    """Serve the site, and return its URL."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -228,7 +228,9 @@ def shot(page: Page, name: str) -> None:
 
 
 @pytest.mark.slow
-def test_each_page_fits_a_phone_and_asks_no_other_host(chromium: Browser, address: str, site: Path) -> None:
+def test_each_page_fits_a_phone_and_loads_nothing_from_other_hosts(
+    chromium: Browser, address: str, site: Path
+) -> None:
     with chromium.new_context(viewport=PHONE) as context:
         page = context.new_page()
         console, requests = Console(page), set()
@@ -237,7 +239,7 @@ def test_each_page_fits_a_phone_and_asks_no_other_host(chromium: Browser, addres
         for file in sorted(site.glob("*.html")):
             page.goto(f"{address}{file.name}")
             for image in page.locator("img:visible").all():
-                image.scroll_into_view_if_needed()  # loaded late
+                image.scroll_into_view_if_needed()  # loaded lazily
             problems = page.evaluate(
                 """async () => {
                     await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
@@ -296,7 +298,7 @@ def test_dark_mode_follows_the_system_and_the_reader(chromium: Browser, address:
         shot(page, "how-it-fits")
         assert light[0] != dark[0]
         assert light[1] != dark[1]
-        # The reader's own choice wins over the system's, in the diagrams too, and lasts.
+        # The reader's choice overrides the system's, also in diagrams, and is kept.
         for _ in range(3):
             if page.locator("body").get_attribute("data-theme") == "dark":
                 break
@@ -308,7 +310,7 @@ def test_dark_mode_follows_the_system_and_the_reader(chromium: Browser, address:
 
 
 @pytest.mark.slow
-def test_diagrams_are_read_on_a_phone_and_aloud(chromium: Browser, address: str) -> None:
+def test_diagrams_are_readable_on_a_phone_and_by_screen_readers(chromium: Browser, address: str) -> None:
     with chromium.new_context(viewport=PHONE) as context:
         page = context.new_page()
         page.goto(f"{address}how-it-fits.html")
@@ -334,8 +336,8 @@ def test_diagrams_are_read_on_a_phone_and_aloud(chromium: Browser, address: str)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGRAMS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_diagrams_stand_on_a_ground_of_their_own(chromium: Browser, name: str, scheme: str) -> None:
-    """As an image, as on GitHub, a drawing knows the system's colors alone, and its page may have others."""
+def test_diagrams_have_their_own_background(chromium: Browser, name: str, scheme: str) -> None:
+    """An image on GitHub only knows the system's color scheme, and the page may have another one."""
     with chromium.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
         page = context.new_page()
         page.goto((ROOT / "docs" / f"{name}.svg").as_uri())

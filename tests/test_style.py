@@ -1,4 +1,4 @@
-"""The template's own Python is linted and formatted; the project's is checked where it is baked."""
+"""The template's own Python code is linted and formatted. Other tests check the baked project."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from tests.answers import ROOT
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=["linted", "formatted"])
-def test_own_code_is(command: list[str]) -> None:
+def test_own_code_passes(command: list[str]) -> None:
     done = subprocess.run(
         [
             sys.executable,

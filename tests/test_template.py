@@ -1,4 +1,4 @@
-"""What is asked, and what is copied or rendered."""
+"""The prompts, and which files are copied or rendered."""
 
 from fnmatch import fnmatch
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_seven_prompts_in_the_order_of_the_design() -> None:
     ]
 
 
-def test_every_prompt_and_choice_is_a_sentence_for_a_person() -> None:
+def test_every_prompt_and_choice_has_a_text() -> None:
     sentences = QUESTIONS["__prompts__"]
     assert sorted(sentences) == sorted(PROMPTS)
     for name in PROMPTS:
@@ -34,18 +34,18 @@ def test_every_prompt_and_choice_is_a_sentence_for_a_person() -> None:
             assert "?" in sentences[name]
 
 
-def test_no_answer_is_a_person_or_a_secret() -> None:
+def test_no_prompt_asks_for_a_person_or_a_secret() -> None:
     for name in QUESTIONS:
         assert not any(word in name for word in ("key", "secret", "token", "password", "author", "email"))
 
 
-def test_files_are_copied_unless_they_are_the_three_rendered(template: Path) -> None:
+def test_all_files_except_three_are_copied(template: Path) -> None:
     project = template / "{{cookiecutter.project_slug}}"
     patterns = QUESTIONS["_copy_without_render"]
     for path in project.rglob("*"):
         name = path.relative_to(project).as_posix()
         copied = any(fnmatch(name, pattern) for pattern in patterns)
-        # --overwrite-if-exists would first delete a folder copied whole, with a user's own files in it.
+        # With --overwrite-if-exists, cookiecutter deletes a folder that it copies whole, with the user's files in it.
         assert copied == (name == "vendor/src" or (path.is_file() and name not in RENDERED)), name
 
 
@@ -56,7 +56,7 @@ def test_every_pattern_of_copied_files_has_a_file(template: Path) -> None:
         assert any(fnmatch(name, pattern) for name in names), pattern
 
 
-def test_defaults_differ_only_in_their_random_end(template: Path) -> None:
+def test_defaults_differ_only_in_their_random_suffix(template: Path) -> None:
     context = generate_context(context_file=str(template / "cookiecutter.json"))
     answers = prompt_for_config(context, no_input=True)
     end = answers["__bucket_suffix"]

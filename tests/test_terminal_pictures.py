@@ -1,4 +1,4 @@
-"""The pictures of docs/terminal show what the commands print now."""
+"""The pictures in docs/terminal match the commands' current output."""
 
 import re
 from xml.etree import ElementTree

@@ -1,10 +1,10 @@
-"""A project follows the template by cruft: changes arrive, and what is the user's own stays.
+"""cruft updates a project: the template's changes arrive, and the user's own changes stay.
 
-The template lies in a repository in which a predecessor was committed first, the present state on top. The
-predecessor is the same template with an older library and a few differences. A project is made from the first,
-lived with, and updated to the second. What the user did is written as functions from text to text: after the
-update a file that the user changed must be the present template's with the same change in it, and every other
-file exactly the present template's.
+The template's repository has two commits: a predecessor, and the current state. The
+predecessor is the same template with an older library and a few differences. Tests create a project from the
+predecessor, change it as a user does, and update it. Functions from text to text describe the changes: after the
+update, a file that the user changed must be the current template's file with the same change, and every other
+file must be exactly the current template's.
 """
 
 import json
@@ -31,12 +31,12 @@ CRUFT = [sys.executable, "-m", "cruft"]
 PRESENT = QUESTIONS["__template_version"]
 PARTS = ("cookiecutter.json", "hooks", "library", PROJECT.name)
 
-# What a user does to a file: gets the text, gives it back with something in it.
+# A user's change to a file: takes the text and returns the changed text.
 Edit = Callable[[str], str]
 
 
 def after(line: str, new: str) -> Edit:
-    """Return the edit that puts `new` after a line that is in the file once."""
+    """Return an edit that inserts `new` after a line that occurs once in the file."""
 
     def edit(text: str) -> str:
         assert text.count(f"{line}\n") == 1, line
@@ -46,7 +46,7 @@ def after(line: str, new: str) -> Edit:
 
 
 def instead(old: str, new: str) -> Edit:
-    """Return the edit that replaces a text that is in the file once."""
+    """Return an edit that replaces a text that occurs once in the file."""
 
     def edit(text: str) -> str:
         assert text.count(old) == 1, old
@@ -61,7 +61,7 @@ def at_the_end(new: str) -> Edit:
 
 @dataclass(frozen=True)
 class Life:
-    """What a user did with a project: edits, new files, and what was deleted (with a slash: a folder)."""
+    """A user's changes to a project: edits, new files, and deleted files (or folders, with a slash)."""
 
     edits: dict[str, list[Edit]] = field(default_factory=dict)
     new: dict[str, str] = field(default_factory=dict)
@@ -130,7 +130,7 @@ NO_EXAMPLE = Life(
 
 
 def change(path: Path, *edits: Edit) -> None:
-    """Do edits to a file."""
+    """Apply edits to a file."""
     text = path.read_text(encoding="utf-8")
     for edit in edits:
         text = edit(text)
@@ -138,7 +138,7 @@ def change(path: Path, *edits: Edit) -> None:
 
 
 def copy_template(template: Path, folder: Path, version: str) -> Path:
-    """Copy the parts of the template that a bake needs, with another version of it and of the library."""
+    """Copy the parts of the template that a bake needs, with another version of the template and the library."""
     folder.mkdir()
     for name in PARTS:
         if (template / name).is_dir():
@@ -153,7 +153,7 @@ def copy_template(template: Path, folder: Path, version: str) -> Path:
 
 @pytest.fixture
 def predecessor(template: Path, tmp_path: Path) -> Path:
-    """Return a template that is a little older, with an older library."""
+    """Return an older template with an older library."""
     older = copy_template(template, tmp_path / "older", "0.3.9")
     project = older / PROJECT.name
     change(project / "config" / "settings.py", instead('STATIC_URL = "static/"', 'STATIC_URL = "old/"'))
@@ -171,7 +171,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def replace_template(repository: Path, source: Path, message: str) -> None:
-    """Commit the template of another folder instead of the one that is in the repository."""
+    """Replace the template in the repository with the one in another folder, and commit it."""
     for name in PARTS:
         old, new = repository / name, source / name
         shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
@@ -190,12 +190,12 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of a user without a configuration of cookiecutter."""
+    """Return the environment of a user without a cookiecutter configuration."""
     return {"COOKIECUTTER_CONFIG": str(config_in(tmp_path))}
 
 
 def create(repository: Path, folder: Path, home: dict[str, str]) -> Path:
-    """Make a project by cruft and commit it, as the README says."""
+    """Create a project with cruft and commit it, as the README says."""
     answers = json.dumps(FIXED)
     run(*CRUFT, "create", repository, "--no-input", "--extra-context", answers, cwd=folder, **home)
     project = folder / FIXED["project_slug"]
@@ -211,13 +211,13 @@ def update(project: Path, home: dict[str, str]) -> None:
 
 
 def files_of(project: Path) -> dict[str, bytes]:
-    """Return what git holds or would take, by name."""
+    """Return the names of the files that git tracks or would add."""
     listed = git(project, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     return {name: (project / name).read_bytes() for name in listed if name and (project / name).exists()}
 
 
 def assert_updated(project: Path, fresh: Path, life: Life) -> None:
-    """Hold every file against the one of a fresh bake, with the user's own changes in it."""
+    """Compare every file with a fresh bake plus the user's changes."""
     found = files_of(project)
     assert not [name for name in found if name.endswith((".rej", ".orig"))]
     wanted = {
@@ -237,7 +237,7 @@ def assert_updated(project: Path, fresh: Path, life: Life) -> None:
 
 @pytest.fixture
 def fresh(cookies: Cookies, template: Path) -> Path:
-    """Return a project of the present template, from the same answers."""
+    """Return a project of the current template with the same answers."""
     result = cookies.bake(extra_context=FIXED, template=str(template))
     assert result.exit_code == 0, result.exception
     return Path(result.project_path)
@@ -245,13 +245,13 @@ def fresh(cookies: Cookies, template: Path) -> Path:
 
 @dataclass(frozen=True)
 class Project:
-    """A project with an environment that its own Makefile made."""
+    """A project with an environment that its Makefile created."""
 
     path: Path
     home: dict[str, str]
 
     def manage(self, *words: object) -> str:
-        """Run a command of manage.py, with the disk for uploads: no S3 server is running."""
+        """Run a command of manage.py, with uploads on disk, because no S3 server is running."""
         return run(".venv/bin/python", "manage.py", *words, cwd=self.path, USE_S3="false", **self.home)
 
     def install(self) -> None:
@@ -259,11 +259,11 @@ class Project:
         run("make", ".venv", cwd=self.path, PYTHON=python, UV_PYTHON=python)
 
     def version(self) -> str:
-        """Return the version of the library that is installed."""
+        """Return the installed version of the library."""
         return run(".venv/bin/python", "-c", "import s3kit; print(s3kit.__version__)", cwd=self.path).strip()
 
     def rows(self, *models: str) -> list[int]:
-        """Return how many rows these models have, such as `gallery.Picture`."""
+        """Return the number of rows of each model, such as `gallery.Picture`."""
         code = (
             f"from django.apps import apps; print(*(apps.get_model(m).objects.count() for m in {models!r}))"
         )
@@ -271,14 +271,14 @@ class Project:
 
 
 def assert_it_runs(project: Project) -> None:
-    """Check, and migrate the database of the earlier version."""
+    """Run checks, and migrate the earlier version's database."""
     assert "no issues" in project.manage("check")
     assert "No changes detected" in project.manage("makemigrations", "--check", "--dry-run")
     project.manage("migrate")
     assert "[ ]" not in project.manage("showmigrations")
 
 
-def test_an_update_keeps_what_is_the_users(
+def test_an_update_keeps_the_users_changes(
     predecessor: Path, repository: Path, template: Path, fresh: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
     replace_template(repository, predecessor, "predecessor")
@@ -312,13 +312,13 @@ def test_an_update_keeps_what_is_the_users(
     assert project.version() == PRESENT
     assert_it_runs(project)
     assert project.rows("gallery.Picture", "notes.Note") == [1, 0]
-    # Its files are those of a new project, whose whole suite test_generated_project.py runs.
+    # Its files match a new project, whose tests test_generated_project.py runs.
     printed = run("make", "test", cwd=project.path, PYTEST_ADDOPTS="-k page", **home)
     assert re.search(r"\d+ passed", printed)
     assert "skipped" not in printed
 
 
-def test_an_update_does_not_bring_the_example_back(
+def test_an_update_does_not_restore_the_example(
     predecessor: Path,
     repository: Path,
     template: Path,
@@ -338,10 +338,10 @@ def test_an_update_does_not_bring_the_example_back(
     assert "test_gallery" not in run(".venv/bin/pytest", "-q", "--collect-only", cwd=project)
 
 
-def test_an_update_after_the_library_was_replaced_alone(
+def test_an_update_after_an_update_of_the_library(
     predecessor: Path, repository: Path, template: Path, fresh: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
-    """The library came first, by the command for that; the template's changes follow."""
+    """library/wheel.py updated the library first; the template's changes follow."""
     replace_template(repository, predecessor, "predecessor")
     project = create(repository, tmp_path, home)
     run(sys.executable, template / "library" / "wheel.py", "--into", project, cwd=tmp_path)
@@ -354,9 +354,9 @@ def test_an_update_after_the_library_was_replaced_alone(
 def test_an_update_to_a_later_version(
     repository: Path, template: Path, tmp_path: Path, home: dict[str, str]
 ) -> None:
-    """Private variables are the template's: the version, and which files are copied.
+    """Private variables come from the template: the version, and which files are copied.
 
-    What a user writes at the end of the settings is in nobody's way.
+    Settings that the user adds at the end cause no conflict.
     """
     replace_template(repository, template, "present")
     project = create(repository, tmp_path, home)
@@ -391,8 +391,10 @@ def test_an_update_to_a_later_version(
     assert (project / ".env").read_bytes() == secrets
 
 
-def test_a_conflict_is_seen(repository: Path, template: Path, tmp_path: Path, home: dict[str, str]) -> None:
-    """What the tests above would see, where user and template change one line in different ways."""
+def test_a_conflict_is_detected(
+    repository: Path, template: Path, tmp_path: Path, home: dict[str, str]
+) -> None:
+    """The tests above would fail if the user and the template changed the same line differently."""
     replace_template(repository, template, "present")
     project = create(repository, tmp_path, home)
     settings = project / "config" / "settings.py"

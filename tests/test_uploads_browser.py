@@ -1,8 +1,8 @@
-"""The gallery's uploads in a real browser: what is shown meanwhile, and where the bytes go.
+"""The gallery's uploads in a real browser: the progress shown, and where the bytes go.
 
-A project is baked, installed and served by gunicorn with debug off. Between it, or the browser, and the
-local S3 server stands the fault proxy of the library's tests, which counts what comes and answers as told.
-The library's own tests have what happens when the line is cut.
+A project is baked, installed, and served by gunicorn without debug mode. The fault proxy of the library's tests
+runs in front of the local S3 server. It counts requests from the site and the browser, and injects faults.
+The library's own tests cover lost connections.
 """
 
 import importlib.util
@@ -32,16 +32,16 @@ from tests.machine import free_port, read_when_up, run, running
 pytestmark = pytest.mark.slow
 
 PASSWORD = "a-password-for-this-test"
-# A part has 16 MiB: the short film has two of them, the second of 4, and the long one three.
+# A part has 16 MiB. The short film has two parts, the second of 4 MiB; the long film has three.
 SHORT, LONG = 20 * 2**20, 40 * 2**20
 PENDING = r"/pending/"
 PARTS = r"partNumber="
-SMALL = 5000  # bytes, of all forms together
+SMALL = 5000  # bytes, for all forms together
 
 
 @dataclass
 class Served:
-    """A running site, the proxy before its S3, and the sizes of what browsers have sent to Django."""
+    """A running site, the proxy in front of its S3 server, and the sizes of browsers' requests to Django."""
 
     address: str
     s3: str
@@ -54,32 +54,32 @@ class Served:
     known: list[str] = field(default_factory=list)
 
     def fault(self, method: str, path: str, **what: Any) -> Any:
-        """Let requests go wrong, until the test ends."""
+        """Make requests fail until the test ends."""
         made = self.Fault(method, path, **what)
         self.proxy.faults.append(made)
         return made
 
     def parts(self) -> list[int]:
-        """Return the numbers of the parts that S3 has taken, in the order of the answers."""
+        """Return the numbers of the parts that S3 accepted, in the order of its responses."""
         taken = [r for r in self.proxy.matching("PUT", PARTS) if r.status == 200]
         return [int(re.search(r"partNumber=(\d+)", r.path)[1]) for r in taken]
 
     def database(self, statement: str) -> Any:
-        """Run a statement of SQL beside the site, and return the first value that it yields."""
+        """Run an SQL statement on the site's database, and return the first value."""
         with closing(sqlite3.connect(self.project / "db.sqlite3", timeout=30)) as connection, connection:
             row = connection.execute(statement).fetchone()
             return row[0] if row else None
 
     def rows(self) -> int:
-        """Return how many pictures and films there are."""
+        """Return the number of pictures and films."""
         return int(self.database("SELECT COUNT(*) FROM gallery_picture"))
 
     def shell(self, code: str) -> None:
-        """Run Python in the project, with its settings."""
+        """Run Python code in the project, with its settings."""
         run(self.python, "manage.py", "shell", "-c", code, cwd=self.project, **self.environment)
 
     def left(self) -> list[str]:
-        """Return the keys outside of the media that are not known: of objects that wait, and of unfinished uploads."""
+        """Return new keys outside the media prefix, including those of unfinished multipart uploads."""
         key = ConfigParser(interpolation=None)
         key.read(Path(self.environment["AWS_SHARED_CREDENTIALS_FILE"]).with_name("root"))
         root = boto3.client(
@@ -96,19 +96,19 @@ class Served:
 
 
 def load(path: Path) -> ModuleType:
-    """Return a module of the library's tests, whose package has the name of these."""
+    """Return a module of the library's tests, whose package is also called `tests`."""
     spec = importlib.util.spec_from_file_location(f"library_{path.stem}", path)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    sys.modules[spec.name] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
 def serve(project: Path, python: Path) -> Iterator[Served]:
-    """Run a project on a local S3 server behind a fault proxy; anna and bert may add and delete."""
+    """Run a project on a local S3 server behind a fault proxy. anna and bert can add and delete pictures."""
     fault_proxy = load(ROOT / "library" / "tests" / "fault_proxy.py")
     with running(python, "manage.py", "s3", "serve", "--port", "0", cwd=project) as s3:
         found = s3.wait_for(r"The local S3 server listens on (\S+), with its data in (\S+)\. ")
@@ -159,7 +159,7 @@ def serve(project: Path, python: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def served(cookies_session: Cookies, template: Path, install: Callable[[str], Installed]) -> Iterator[Served]:
-    """Bake, install and serve a project."""
+    """Bake, install, and serve a project."""
     answers = FIXED | {"project_name": "Studio Nord", "django_version": "5.2"}
     project = cookies_session.bake(extra_context=answers, template=str(template)).project_path
     (project / ".venv").symlink_to(install("5.2").path / ".venv")
@@ -179,7 +179,7 @@ def body_size(request: Request) -> int:
 
 @pytest.fixture(scope="module")
 def signed_in(served: Served, chromium: Browser) -> Any:
-    """Return the cookies of anna, who may add and delete."""
+    """Return the cookies of anna, who can add and delete pictures."""
     context = chromium.new_context()
     sign_in(context.new_page(), served)
     cookies = context.storage_state()
@@ -189,13 +189,13 @@ def signed_in(served: Served, chromium: Browser) -> Any:
 
 @pytest.fixture
 def page(served: Served, chromium: Browser, signed_in: Any) -> Iterator[Page]:
-    """Return anna's form; nothing is counted or goes wrong yet."""
+    """Return anna's form, with counts and faults reset."""
     context = chromium.new_context(viewport=DESKTOP, storage_state=signed_in)
     page = context.new_page()
-    page.goto(f"{served.address}pictures/add/")  # returns when the modules have run
+    page.goto(f"{served.address}pictures/add/")  # waits until the modules have run
     served.proxy.clear()
     served.sent_to_django.clear()
-    served.known += served.left()  # of a test whose page was left before all was cancelled
+    served.known += served.left()  # left by tests that closed the page early
 
     def count(request: Request) -> None:
         if request.method == "POST" and request.url.startswith(served.address):
@@ -203,7 +203,7 @@ def page(served: Served, chromium: Browser, signed_in: Any) -> Iterator[Page]:
 
     page.on("requestfinished", count)
     yield page
-    # A gallery that is empty again: each test counts its own.
+    # Each test starts with an empty gallery.
     served.proxy.clear()
     context.close()
     served.database("DELETE FROM gallery_picture")
@@ -219,7 +219,7 @@ def sign_in(page: Page, served: Served, name: str = "anna") -> None:
 
 @pytest.fixture(scope="module")
 def frames(chromium: Browser) -> bytes:
-    """Return a film that Chromium has recorded."""
+    """Return a film that Chromium recorded."""
     page = chromium.new_page()
     frames = page.evaluate(
         """async () => {
@@ -257,7 +257,7 @@ def frames(chromium: Browser) -> bytes:
 
 
 def filled(path: Path, data: bytes, size: int) -> Path:
-    """Write a film and, behind it, EBML's element for filling, whose size is written in eight bytes."""
+    """Write a film, followed by an EBML Void element with an eight-byte size."""
     filling = size - len(data) - 9
     path.write_bytes(data + b"\xec" + (2**56 + filling).to_bytes(8) + bytes(filling))
     return path
@@ -265,7 +265,7 @@ def filled(path: Path, data: bytes, size: int) -> Path:
 
 @pytest.fixture(scope="module")
 def film(frames: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a film of two parts that plays."""
+    """Return a playable film of two parts."""
     return filled(tmp_path_factory.mktemp("film") / "Harbour at dawn.webm", frames, SHORT)
 
 
@@ -332,7 +332,7 @@ def test_a_film_goes_to_s3_in_parts_and_plays(
     assert sorted(served.parts()) == [1, 2, 3]
     assert sum(r.size for r in served.proxy.matching("PUT", PARTS)) == LONG
     assert sum(served.sent_to_django) < SMALL
-    # Nothing of it came through the site on its way to its place either.
+    # The final copy didn't go through the site either.
     assert sum(r.size for r in served.proxy.matching("PUT", r"/media/films/")) == 0
     assert served.left() == []
 
@@ -351,7 +351,7 @@ def test_a_film_goes_to_s3_in_parts_and_plays(
     expect(page.locator("dialog video")).to_have_count(0)
 
 
-def test_the_preview_is_of_the_file_that_will_be_added(page: Page, film: Path, hills: Path) -> None:
+def test_the_preview_shows_the_file_that_will_be_added(page: Page, film: Path, hills: Path) -> None:
     preview = page.locator("[data-preview]")
     choose(page, hills)
     expect(preview.locator("img")).to_be_visible()
@@ -363,9 +363,7 @@ def test_the_preview_is_of_the_file_that_will_be_added(page: Page, film: Path, h
     expect(preview).to_be_empty()
 
 
-def test_where_s3_takes_nothing_from_browsers_the_form_brings_the_file(
-    served: Served, page: Page, film: Path
-) -> None:
+def test_without_direct_uploads_the_form_sends_the_file(served: Served, page: Page, film: Path) -> None:
     served.fault("PUT", PENDING, cut="reset")  # a firewall
     choose(page, film)
     expect(page.locator(".s3kit-note")).to_have_text("This file will be sent with the form.", timeout=60_000)
@@ -376,7 +374,7 @@ def test_where_s3_takes_nothing_from_browsers_the_form_brings_the_file(
     assert sum(served.sent_to_django) > film.stat().st_size
 
 
-def test_an_s3_that_is_down_is_said_and_the_form_can_be_sent_again(
+def test_an_s3_that_is_down_is_reported_and_the_form_can_be_sent_again(
     served: Served, page: Page, hills: Path
 ) -> None:
     served.fault("", r"/(pending|media)/", status=503, code="SlowDown")
@@ -393,7 +391,9 @@ def test_an_s3_that_is_down_is_said_and_the_form_can_be_sent_again(
     expect_added(page, "picture")
 
 
-def test_a_file_that_is_no_film_is_rejected_at_its_field(served: Served, page: Page, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_film_is_rejected_at_its_field(
+    served: Served, page: Page, tmp_path: Path
+) -> None:
     file = tmp_path / "notes.mp4"
     file.write_bytes(b"No film at all.")
     choose(page, file)
@@ -409,7 +409,7 @@ def test_a_file_that_is_no_film_is_rejected_at_its_field(served: Served, page: P
 # Without scripts
 
 
-def test_without_scripts_the_plain_form_takes_films(served: Served, chromium: Browser, film: Path) -> None:
+def test_without_scripts_the_plain_form_accepts_films(served: Served, chromium: Browser, film: Path) -> None:
     served.proxy.clear()
     context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
     page = context.new_page()

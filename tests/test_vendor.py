@@ -1,4 +1,4 @@
-"""How the library arrives in a project: a wheel in vendor/, under every caller, or the package index."""
+"""How a project gets the library: as a wheel in vendor/, with every caller, or from the package index."""
 
 import functools
 import hashlib
@@ -30,12 +30,12 @@ WHEEL = f"django_s3_kit-{VERSION}-py3-none-any.whl"
 
 
 def build(folder: Path, library: Path = ROOT / "library") -> Path:
-    """Build the library's wheel into a folder, and return its path."""
+    """Build the library's wheel in a folder, and return its path."""
     printed = run(sys.executable, library / "wheel.py", "--out", folder, cwd=folder.parent)
     return Path(printed.strip())
 
 
-def test_the_versions_are_one() -> None:
+def test_all_versions_are_the_same() -> None:
     def version(name: str) -> str:
         return str(tomllib.loads((ROOT / name).read_text(encoding="utf-8"))["project"]["version"])
 
@@ -66,7 +66,7 @@ def test_the_wheel_is_the_one_that_the_library_builds(baked: Path, tmp_path: Pat
 
 @pytest.fixture
 def copy(template: Path, tmp_path: Path) -> Path:
-    """Return a copy of the template that may be changed."""
+    """Return a copy of the template that tests can change."""
     folder = tmp_path / "template"
     shutil.copytree(template, folder, symlinks=True)
     return folder
@@ -92,7 +92,9 @@ def bake_copy(copy: Path, tmp_path: Path) -> Callable[..., Path]:
     return bake
 
 
-def test_junk_in_the_library_does_not_arrive(copy: Path, bake_copy: Callable[..., Path], baked: Path) -> None:
+def test_junk_in_the_library_is_not_in_the_wheel(
+    copy: Path, bake_copy: Callable[..., Path], baked: Path
+) -> None:
     package = copy / "library" / "src" / "s3kit"
     (package / "__pycache__").mkdir()
     (package / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"junk")
@@ -113,7 +115,7 @@ def test_a_bake_over_an_older_project_replaces_its_wheel_and_nothing_else(
 
 
 def break_link(copy: Path) -> None:
-    """Leave a text file where the link was, as git without core.symlinks does."""
+    """Replace the link with a text file, as git does without core.symlinks."""
     link = copy / PROJECT.name / "vendor" / "src"
     link.unlink()
     link.write_text("../../library/src", encoding="utf-8")
@@ -140,11 +142,11 @@ def break_version(copy: Path) -> None:
     [
         (break_link, "vendor/src is missing. Clone the template with git, with core.symlinks enabled."),
         (break_builder, None),
-        (break_pyproject, "building the library's wheel failed: wheel.py doesn't know these keys"),
+        (break_pyproject, "building the library's wheel failed: wheel.py doesn't support these keys"),
         (break_version, "pyproject.toml requires another version than django_s3_kit-99-py3-none-any.whl"),
     ],
 )
-def test_without_the_wheel_there_is_no_project(
+def test_without_the_wheel_no_project_is_created(
     copy: Path,
     bake_copy: Callable[..., Path],
     tmp_path: Path,
@@ -170,13 +172,13 @@ def test_an_old_python_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-# Callers that tell a hook nothing, on systems that tell it nothing
+# Callers that pass nothing to a hook, on systems without /proc
 
 CRUFT = [sys.executable, "-m", "cruft"]
 
 
 def hidden(*words: object) -> list[object]:
-    """Return a command that runs another one without /proc, as on macOS."""
+    """Return a command that runs another command without /proc, as on macOS."""
     if not shutil.which("unshare"):
         pytest.skip("No unshare on this machine (Debian and Ubuntu: apt install util-linux)")
     mount = 'mount -t tmpfs none /proc && exec "$@"'
@@ -202,7 +204,7 @@ def hidden(*words: object) -> list[object]:
 
 @pytest.fixture
 def repository(copy: Path) -> Path:
-    """Return a git repository that holds the template."""
+    """Return a git repository with the template."""
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=copy, check=True)
     commit(copy, "the template")
     return copy
@@ -213,7 +215,7 @@ def test_git_keeps_the_links(repository: Path, tmp_path: Path) -> None:
     assert (tmp_path / "clone" / PROJECT.name / "vendor" / "src" / "s3kit" / "__init__.py").is_file()
 
 
-def test_cruft_gets_a_command_of_its_own(
+def test_cruft_gets_its_own_command(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COOKIECUTTER_CONFIG", str(config_in(tmp_path)))
@@ -227,7 +229,7 @@ def test_cruft_gets_a_command_of_its_own(
     project = tmp_path / "out" / FIXED["project_slug"]
     assert "\nAWS_S3_REGION_NAME=ap-northeast-2\n" in (project / ".env").read_text(encoding="utf-8")
 
-    # A later version of the template may reject what an earlier one took.
+    # A later version of the template may reject answers that an earlier one accepted.
     state = json.loads((project / ".cruft.json").read_text(encoding="utf-8"))
     state["context"]["cookiecutter"]["project_name"] = "a\\b"
     (project / ".cruft.json").write_text(json.dumps(state), encoding="utf-8")
@@ -288,11 +290,11 @@ def test_pre_gen_is_silent_without_a_folder(monkeypatch: pytest.MonkeyPatch) -> 
     assert pre_gen.template_folder(dict(FIXED)) is None
 
 
-# The package index, and names on it that are not ours
+# The package index, and packages by others
 
 
 class Index(http.server.SimpleHTTPRequestHandler):
-    """A package index of folders with wheels; says nothing on the screen."""
+    """A package index that serves folders of wheels, without logging."""
 
     def log_message(self, *_words: object) -> None:
         """Say nothing."""
@@ -300,7 +302,7 @@ class Index(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Return the address of a package index, and the folder for wheels of the library."""
+    """Return the URL of a package index, and its folder for the library's wheels."""
     packages = tmp_path / "index" / "django-s3-kit"
     packages.mkdir(parents=True)
     handler = functools.partial(Index, directory=str(tmp_path / "index"))
@@ -335,7 +337,7 @@ def test_the_switch_to_the_index_installs_from_it(bake: Bake, index: tuple[str, 
 
 
 def pip_line(project: Path) -> list[str]:
-    """Return the README's line that installs by pip."""
+    """Return the README's pip command."""
     readme = (project / "README.md").read_text(encoding="utf-8")
     [line] = re.findall(r"^(?:\.venv/bin/)?(?:python -m )?pip (install .*vendor.*)$", readme, re.MULTILINE)
     return str(line).split(" #")[0].split()
@@ -347,7 +349,7 @@ def test_pip_takes_the_vendored_wheel_although_an_index_has_version_99(
 ) -> None:
     address, packages = index
     library = copy / "library"
-    # A stranger's version 99, and a stranger's file of the version that the project pins.
+    # An attacker's version 99, and an attacker's file for the pinned version.
     new_version(copy, "99.0.0")
     build(packages, library)
     stranger = build(packages, ROOT / "library")
@@ -371,11 +373,11 @@ def test_pip_takes_the_vendored_wheel_although_an_index_has_version_99(
     assert {"django", "cryptography", "pillow", "boto3"} <= names  # its extras and its dependencies
 
 
-# A newer library for a project
+# Updating the library in a project
 
 
 @pytest.mark.slow
-def test_one_command_takes_a_newer_library_into_a_project(bake: Bake, copy: Path) -> None:
+def test_one_command_updates_the_library_in_a_project(bake: Bake, copy: Path) -> None:
     project = bake(**FIXED)
     python = interpreter("3.11")
     run("uv", "lock", "--quiet", cwd=project, UV_PYTHON=python)

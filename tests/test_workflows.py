@@ -1,4 +1,4 @@
-"""The workflows of a generated project: what they may do, and that their commands work in a baked one."""
+"""A generated project's workflows: their permissions, and their commands run in a baked project."""
 
 import re
 import shlex
@@ -37,7 +37,7 @@ def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_the_files_are_what_their_readers_expect(schema: str, files: list[Path]) -> None:
+def test_the_files_match_their_schemas(schema: str, files: list[Path]) -> None:
     command = [
         sys.executable,
         "-m",
@@ -59,11 +59,11 @@ def test_zizmor_finds_nothing(template: Path) -> None:
 
 
 @pytest.mark.parametrize("name", workflows())
-def test_a_workflow_starts_with_no_rights_at_all(name: str) -> None:
+def test_a_workflow_has_no_permissions_by_default(name: str) -> None:
     assert workflow(name)["permissions"] == {}
 
 
-def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
+def test_each_job_has_only_the_permissions_that_it_needs() -> None:
     granted = {
         f"{name}:{title}": job["permissions"]
         for name, found in workflows().items()
@@ -80,7 +80,7 @@ def test_each_job_has_the_rights_that_it_needs_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_a_job_ends_by_itself(job: dict[str, Any]) -> None:
+def test_a_job_has_a_timeout(job: dict[str, Any]) -> None:
     assert job.get("uses", "").startswith("./") or 1 <= job["timeout-minutes"] <= 30
 
 
@@ -89,7 +89,7 @@ def test_actions_are_pinned_by_commit() -> None:
     assert used
     for action in used:
         assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", action), action
-    # The version is said beside it, where Dependabot keeps both, and the same one throughout.
+    # A comment names the version, which Dependabot updates too. All workflows use the same one.
     texts = "".join(path.read_text(encoding="utf-8") for path in FOLDER.iterdir())
     named = re.findall(r"uses: ([\w.-]+/[\w.-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)$", texts, re.MULTILINE)
     assert len(named) == len(used)
@@ -97,7 +97,7 @@ def test_actions_are_pinned_by_commit() -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_no_text_of_others_becomes_a_command(job: dict[str, Any]) -> None:
+def test_no_untrusted_text_is_in_a_command(job: dict[str, Any]) -> None:
     for each in steps(job):
         assert "${{" not in each.get("run", "")
 
@@ -110,20 +110,20 @@ def test_a_checkout_leaves_no_credentials(job: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", workflows())
-def test_no_secret_is_used_but_the_jobs_own_token(name: str) -> None:
+def test_the_only_secret_is_the_jobs_token(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
     assert not [found for found in expressions(text) if "secrets" in found]
     for job in workflow(name)["jobs"].values():
         holders = [each for each in steps(job) if "github.token" in str(each)]
         assert all(each["name"] in {"Push", "Pull the image"} for each in holders)
-        # What may write packages or become a role of AWS runs nothing of a pull request.
+        # Jobs that can write packages or assume an AWS role run no code from pull requests.
         if {"write"} & set(job["permissions"].values()):
             assert name == "deploy.yml"
     assert "pull_request_target" not in workflow(name)["on"]
     assert "workflow_run" not in workflow(name)["on"]
 
 
-def test_a_deploy_is_tested_first_and_alone_and_in_order() -> None:
+def test_a_deploy_runs_after_the_tests_and_alone() -> None:
     deploy = workflow("deploy.yml")
     assert deploy["concurrency"] == {"group": "deploy", "cancel-in-progress": False}
     assert deploy["on"]["push"] == {"branches": ["main"]}
@@ -135,24 +135,24 @@ def test_a_deploy_is_tested_first_and_alone_and_in_order() -> None:
         "image",
         ["image", "static"],
     ]
-    # With one group for both, the caller and the called would wait for each other.
+    # With the same concurrency group, the calling and the called workflow would wait for each other.
     assert workflow("ci.yml")["concurrency"]["group"] != deploy["concurrency"]["group"]
     for name in ("static", "release"):
         assert jobs[name]["environment"] == "production"
-    # Nothing is deployed until somebody has set it up.
+    # Nothing is deployed until the owner sets it up.
     assert jobs["image"]["if"] == "vars.DEPLOY_ROLE_ARN != ''"
     names = [each.get("name") for each in steps(jobs["static"])]
     assert names.index("Check that the buckets match the settings") < names.index("Publish the static files")
 
 
-def test_the_variables_of_a_deploy_are_the_settings_own() -> None:
+def test_the_variables_of_a_deploy_match_the_settings() -> None:
     settings = (PROJECT / "config" / "settings.py").read_text(encoding="utf-8")
     given = workflow("deploy.yml")["jobs"]["static"]["env"]
     for name, text in given.items():
         if name != "IMAGE":
             assert text == f"${{{{ vars.{name} }}}}"
             assert f'"{name}"' in settings
-    # All that the buckets, the policies and the addresses follow from; never a key, and no limit of a link.
+    # Everything that determines buckets, policies, and URLs; never a key, and no link lifetime.
     wanted = set(re.findall(r'"(AWS_\w+)"', settings)) - {"AWS_QUERYSTRING_EXPIRE"}
     assert {name for name in wanted if "CLOUDFRONT_KEY" not in name} <= set(given)
     assert not {name for name in given if "KEY" in name or "SECRET" in name}
@@ -165,14 +165,14 @@ def test_the_variables_of_a_deploy_are_the_settings_own() -> None:
         ("## From another CI system\n", "deploy.yml", "static", r"python manage.*$"),
     ],
 )
-def test_the_commands_for_other_ci_systems_are_those_of_the_workflows(
+def test_the_commands_for_other_ci_systems_match_the_workflows(
     heading: str, name: str, job: str, commands: str
 ) -> None:
     page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8").partition(heading)[2]
     block = page.partition("```sh\n")[2].partition("```")[0]
     shown = [line.partition("  ")[0].strip() for line in block.splitlines()]
     variables = [f"export {key}={value}" for key, value in workflow(name).get("env", {}).items()]
-    # What needs GitHub or a service of the job is not for other systems.
+    # Leave out steps that need GitHub or a job's services.
     special = {"Tests on PostgreSQL", "Known vulnerabilities"}
     texts = [
         each.get("run", "") for each in steps(workflow(name)["jobs"][job]) if each.get("name") not in special
@@ -197,7 +197,7 @@ def test_one_python_and_one_postgresql_throughout() -> None:
     assert re.fullmatch(r"postgres:\d+", service["image"])
 
 
-def test_dependabot_looks_after_everything_that_is_pinned_and_is_in_no_hurry() -> None:
+def test_dependabot_updates_everything_pinned_after_a_cooldown() -> None:
     updates = yaml.safe_load(DEPENDABOT.read_text(encoding="utf-8"))["updates"]
     assert [each["package-ecosystem"] for each in updates] == [
         "uv",
@@ -218,19 +218,19 @@ def test_the_steps_of_ci_pass_in_a_baked_project(
     result = cookies_session.bake(extra_context=FIXED | {"django_version": "5.2"}, template=str(template))
     assert result.exit_code == 0, result.exception
     project = result.project_path
-    # As a clone: without what git ignores.
+    # As in a clone: without ignored files.
     (project / ".env").unlink()
     job = workflow("ci.yml")["jobs"]["test"]
     texts = {each["name"]: each["run"] for each in steps(job) if "run" in each}
     audit = texts.pop("Known vulnerabilities")
     environment = workflow("ci.yml")["env"] | {"UV_PYTHON": python, "RUNNER_TEMP": str(tmp_path)}
 
-    # A lock that nobody committed is an error, and is not made in silence.
+    # A missing lock file is an error, and is not created silently.
     assert "uv.lock" in run_step(texts["Install"], project, expect=2, **environment)
     assert not (project / "uv.lock").exists()
     run("uv", "lock", "--quiet", cwd=project, UV_PYTHON=python)
 
-    # That the suite passes is the matter of test_generated_project.py; here it is the commands.
+    # test_generated_project.py runs the whole suite. Here, only the commands matter.
     environment["PYTEST_ADDOPTS"] = "-k page"
     with running_postgres() as server:
         url = step("ci.yml", "test", "Tests on PostgreSQL")["env"]["TEST_DATABASE_URL"]
@@ -242,7 +242,7 @@ def test_the_steps_of_ci_pass_in_a_baked_project(
                 assert re.search(r"\d+ passed", printed), name
         assert shlex.split(texts["Tests on PostgreSQL"])[0] == ".venv/bin/pytest"
 
-    # And they can fail: a model without its migration, and code that is not formatted.
+    # The commands fail for a model without a migration, and for unformatted code.
     models = project / "gallery" / "models.py"
     models.write_text(
         models.read_text(encoding="utf-8").replace("max_length=", "max_length=1 +", 1), encoding="utf-8"
@@ -250,7 +250,7 @@ def test_the_steps_of_ci_pass_in_a_baked_project(
     run_step(texts["Migrations"], project, expect=1, **environment)
     run_step(texts["Formatting"], project, expect=1, **environment)
 
-    # What is found in which week is not the matter here, only that it looks at every package.
+    # The findings vary, so only check that it covers every package.
     printed = run_step(audit.rstrip() + " --dry-run", project, **environment)
     found = re.search(r"would have audited (\d+) packages", printed)
     assert found, printed

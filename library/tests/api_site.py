@@ -1,6 +1,6 @@
 """The site in docs/uploads-api.md: runs the page's Python code in a separate process.
 
-python -m tests.api_site  prints its address, as tests.upload_site does.
+python -m tests.api_site  prints its URL, as tests.upload_site does.
 """
 
 import os
@@ -23,7 +23,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "uploads-api.md"
 DEBUG = False
 ROOT_URLCONF = "tests.api_site"
 INSTALLED_APPS = [*INSTALLED_APPS, "rest_framework", "rest_framework.authtoken"]
-MIDDLEWARE = MIDDLEWARE[1:]  # without the policy of pages
+MIDDLEWARE = MIDDLEWARE[1:]  # without the pages' Content-Security-Policy
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "rest_framework.authentication.TokenAuthentication",
@@ -34,7 +34,7 @@ REST_FRAMEWORK = {
 
 
 def urls() -> list[Any]:
-    """Return what the page's modules make, and the pages of the tests' own site beside them."""
+    """Return the URLs from the page's modules, and those of the tests' own site."""
     page = PAGE.read_text("utf-8").replace("from shop.models", "from tests.shop.models")
     api, urls = (block.code for block in blocks(page) if block.language == "python")
     made: dict[str, Any] = {"__name__": "tests.api_site"}

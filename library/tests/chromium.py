@@ -1,4 +1,4 @@
-"""Chromium, and a site that it visits."""
+"""Chromium, and a live server for it."""
 
 import shutil
 import threading
@@ -24,7 +24,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Return where the site is: Playwright's event loop keeps pytest-django's live_server from its database."""
+    """Return the site's URL. pytest-django's live_server can't use the database in Playwright's event loop."""
     server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
     server.set_app(WSGIHandler())
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -1,4 +1,4 @@
-"""Fixtures of the library's tests, and the rule that a skipped test is a failed one."""
+"""Fixtures of the library's tests, and the rule that a skipped test fails the run."""
 
 import gc
 import os
@@ -18,8 +18,8 @@ pytest_plugins = [
     "tests.new_sites",
 ]
 
-# A machine that is busy with other things has found no counterexample. In CI the examples are the same each
-# time, so that what fails there is of the change; elsewhere each run looks for new ones.
+# A deadline would fail on a busy machine. CI uses the same examples in each run, so a failure comes from the
+# change; elsewhere, each run tries new ones.
 settings.register_profile(
     "unhurried",
     deadline=None,
@@ -30,12 +30,12 @@ settings.load_profile("unhurried")
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what stays to the end anyway: modules, and the tests themselves."""
+    """Exclude modules and tests, which stay until the end, from garbage collection."""
     gc.collect()
     gc.freeze()
 
 
-# A skip hides what it should show: with STRICT_SKIPS set, as in CI, one without an allowed reason fails.
+# With STRICT_SKIPS set, as in CI, a skip without an allowed reason fails the run.
 _LISTED = Path(__file__).parents[2] / "tests" / "allowed_skips.txt"
 ALLOWED_SKIPS = [
     line.strip()
@@ -46,7 +46,7 @@ ALLOWED_SKIPS = [
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which a test was skipped without an allowed reason."""
+    """Fail a run that skipped a test without an allowed reason."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("STRICT_SKIPS") or reporter is None:
         return

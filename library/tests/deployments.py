@@ -1,4 +1,4 @@
-"""Deployments as data, for tests that need no settings, and what is written to their buckets."""
+"""Deployments for tests that need no settings, and records of the writes to their buckets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ ACCESS = ("private", "public-read", "public-policy")
 
 
 def location(alias: str = "default", kind: Any = "media", **given: Any) -> Location:
-    """Return a location; fields of its target, such as region and endpoint, may be given beside its own."""
+    """Return a location. Accepts its own fields and those of its target, such as region and endpoint."""
     names = ("region", "endpoint", "owner", "encryption")
     target = {name: given.pop(name) for name in names if name in given}
     return Location(
@@ -43,7 +43,7 @@ def deployment(
     media: dict[str, Any] | None = None,
     **both: Any,
 ) -> Deployment:
-    """Return the usual site: static files in acme-static, uploads in acme-media, or both in acme-static.
+    """Return the default site: static files in acme-static, and uploads in acme-media, or both in acme-static.
 
     `static`, `media` and `both` are fields of the locations; `key` is the cloudfront_key of the uploads.
     """
@@ -62,20 +62,20 @@ def of(*locations: Location, origins: tuple[str, ...] = (), key: str = "") -> De
 
 
 def at(store: Any, *locations: Location, **usual: Any) -> Deployment:
-    """Return locations, or the usual site, at the local server, as root sees them."""
+    """Return locations, by default the default site's, on the local server with root's key."""
     made = of(*locations) if locations else deployment(**usual)
     there = (replace(each, target=replace(each.target, endpoint=store.endpoint)) for each in made.locations)
     return replace(made, locations=tuple(there)).with_key(store.root)
 
 
 def as_root(store: Any) -> Deployment:
-    """Return what STORAGES says, as the local server's root sees it."""
+    """Return the deployment in STORAGES, with the local server's root key."""
     return Deployment.load().with_key(store.root)
 
 
 @contextmanager
 def writes(site: Deployment, *, fail_at: int | None = None) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """Record the writing calls on a site's buckets with their parameters; that of the number fails instead."""
+    """Record a site's writes to its buckets, with their parameters. The write with this number fails instead."""
     made: list[tuple[str, dict[str, Any]]] = []
 
     def record(params: dict[str, Any], model: Any, **_more: Any) -> None:

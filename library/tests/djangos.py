@@ -1,4 +1,4 @@
-"""Static files as Django's own command and manifest storage collect them, to compare with."""
+"""Static files collected by Django's own command and manifest storage, for comparison."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ class Djangos(ManifestStaticFilesStorage):
 
 
 def collected_by_django(folder: Path) -> dict[str, Any]:
-    """Collect into a folder; return the manifest."""
+    """Collect static files in a folder, and return the manifest."""
     command = Command()
     command.storage = Djangos(location=folder, base_url="/static/")
     command.set_options(

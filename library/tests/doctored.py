@@ -1,4 +1,4 @@
-"""What the tests of the doctor share: a site that is well, and looking at what is wrong with it."""
+"""Helpers for the doctor's tests: a healthy site, and reports on it."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FILES = {
     "dot.png": _random.randbytes(1000),
     "sub folder/ü+.txt": b"short",
 }
-# On AWS it can be told; nobody else has accounts.
+# Other servers have no accounts.
 BY_DESIGN = {"account block"}
 
 
@@ -36,7 +36,7 @@ _loader = cache(create_loader)
 
 @dataclass(frozen=True)
 class Doctored:
-    """A site on S3 with its static files deployed, to be broken by a test."""
+    """A site on S3 with deployed static files, for tests to break."""
 
     site: SiteOnS3
 
@@ -53,7 +53,7 @@ class Doctored:
         return self.site.media_bucket
 
     def left(self) -> list[str]:
-        """Return what a doctor has left behind, of objects and of uploads in parts."""
+        """Return the objects and multipart uploads that a doctor has left behind."""
         found = []
         for bucket in {self.static, self.media}:
             try:
@@ -72,22 +72,22 @@ class Doctored:
 
 
 def diagnosed(role: Role | None = None) -> Report:
-    """Return the report on what STORAGES says."""
+    """Return the report on STORAGES."""
     return diagnose(Deployment.load(), role)
 
 
 def change(settings: Any, alias: str, **options: Any) -> None:
-    """Change options of an entry of STORAGES."""
+    """Change options of an entry in STORAGES."""
     entry = settings.STORAGES[alias]
     settings.STORAGES = settings.STORAGES | {alias: entry | {"OPTIONS": entry["OPTIONS"] | options}}
 
 
 def examined(role: Role | None = None) -> Report:
-    """Return a report, whose text must be fit for a terminal and hold no secret."""
+    """Return a report, after checking that its text fits a terminal and contains no secret."""
     report = diagnosed(role)
     for width in (80, 100):
         text = report.as_text(width=width, verbosity=2)
-        assert max(map(len, text.splitlines())) <= width + 20, text  # an ARN or an address is not broken
+        assert max(map(len, text.splitlines())) <= width + 20, text  # ARNs and URLs don't wrap
         assert "Signature=" not in text
     assert all((line.text + line.fix).isprintable() for line in report.lines)
     assert all(line.fix for line in report.lines if line.status in {"not ok", "warning"})
@@ -96,7 +96,7 @@ def examined(role: Role | None = None) -> Report:
 
 
 def troubles(report: Report) -> dict[str, Line]:
-    """Return the lines that are not ok, without those that cannot be on a local server."""
+    """Return the lines that are not ok, except those that can't be ok on a local server."""
     return {
         line.probe: line
         for line in report.lines
@@ -105,7 +105,7 @@ def troubles(report: Report) -> dict[str, Line]:
 
 
 def trouble(probe: str, role: Role | None = None) -> tuple[str, str, str]:
-    """Return status, text and fix of the one line that is not ok."""
+    """Return the status, text, and fix of the only line that is not ok."""
     found = troubles(examined(role))
     assert set(found) == {probe}, found
     return found[probe].status, found[probe].text, found[probe].fix
@@ -118,8 +118,8 @@ def _root(store: LocalServer) -> Any:
 
 @pytest.fixture
 def well(s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return a function that makes a site which is well; what the doctor made must be gone in the end."""
-    # Each test has a session of its own; the descriptions of AWS's services are read once for all.
+    """Return a function that creates a healthy site, and check at the end that the doctor left nothing behind."""
+    # Each test has its own session, but botocore's service descriptions are loaded only once.
     monkeypatch.setattr("botocore.session.create_loader", _loader)
     made: list[Doctored] = []
     for name, content in FILES.items():

@@ -1,7 +1,7 @@
-"""AWS as botocore sees it: S3 that knows whose a bucket is, STS and S3 Control, without a network.
+"""A fake AWS inside botocore, without a network: S3 with bucket owners, STS, and S3 Control.
 
-Requests are made and signed as usual, and answered instead of sent. A bucket of another account is
-open to the caller, as its owner has made it; only `x-amz-expected-bucket-owner` tells the two apart.
+Requests are created and signed as usual, then answered instead of sent. The caller can use a bucket of another
+account, because its owner allows it; only `x-amz-expected-bucket-owner` rejects it.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ _BLOCKS = "".join(
     for name in ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 )
 _USER = '<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>a</ID></Grantee>'
-# A bucket as AWS makes new ones.
+# A new bucket on AWS.
 NEW = {
     "encryption": "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>AES256"
     "</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>",
@@ -47,7 +47,7 @@ _UNSET = {
 
 @dataclass
 class FakeAWS:
-    """`owners` says whose each bucket is; `documents` is what is set of each, as it was sent."""
+    """`owners` maps buckets to accounts; `documents` contains each bucket's configuration, as it was sent."""
 
     account: str = ACCOUNT
     owners: dict[str, str] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def _error(request: Any, status: int, code: str, message: str = "No.") -> AWSRes
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAWS]:
-    """Return AWS; boto3 finds a key of the account `ACCOUNT` in the environment."""
+    """Return AWS, with a key of the account `ACCOUNT` in the environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     clients.forget()

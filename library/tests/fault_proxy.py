@@ -1,4 +1,4 @@
-"""A loopback HTTP proxy in front of an S3 that answers wrongly, late or not at all, as told, and counts.
+"""A loopback HTTP proxy in front of an S3 server, which counts requests and injects errors, delays, and aborts.
 
 with FaultProxy(store.endpoint) as proxy:
     proxy.faults.append(Fault("PUT", r"/css/", status=503, code="SlowDown", times=2))
@@ -26,34 +26,34 @@ from urllib.parse import unquote, urlsplit
 
 @dataclass
 class Fault:
-    """What happens to requests of a method ("" for any) whose decoded path and query match a pattern.
+    """A fault for requests with a method ("" for any) whose decoded path and query match a pattern.
 
-    The fault sets in with the `first` such request (1 is the very first), takes each `every`-th from there
-    and ends after it struck `times` (None: never). Without a status, a raw answer and a cut the request is only
+    The fault starts with the `first` such request (counted from 1), affects each `every`-th from there,
+    and ends after `times` requests (None: never). Without a status, a raw response, or a cut, the request is only
     delayed.
     """
 
     method: str = ""
     path: str = ""
-    # Only requests that have a header of this name, in lower case.
+    # Only requests with this header, in lower case.
     header: str = ""
-    # Only requests without a header whose name, in lower case, matches this pattern.
+    # Only requests without a header that matches this pattern, in lower case.
     lacks: str = ""
     first: int = 1
     every: int = 1
     times: int | None = None
     status: int = 0
     code: str = "InternalError"
-    # What is answered in the place of an error of that code.
+    # The response instead of an error with that code.
     body: str = ""
-    # What is answered instead of a status, byte by byte, before the connection is closed.
+    # The raw response, sent byte by byte before the connection is closed.
     raw: bytes = b""
-    # "before" nothing reaches the server; "after" the server has done its work, and the client is not told;
-    # "reset" is "before" with a TCP reset, as from a peer that has forgotten the connection; "middle" is a
-    # reset after the first half of the body.
+    # "before": nothing reaches the server. "after": the server handles the request, but the client gets no response.
+    # "reset": like "before", with a TCP reset, as from a peer that lost the connection. "middle": a
+    # reset after half of the body.
     cut: Literal["", "before", "middle", "after", "reset"] = ""
     delay: float = 0  # seconds
-    # Until it is set, the request hangs, and nothing of it has reached the server.
+    # Until this event is set, the request hangs, and doesn't reach the server.
     hold: threading.Event | None = None
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
@@ -75,7 +75,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """A request that came, with its decoded path and query, and the status answered (0: none)."""
+    """A received request: its decoded path and query, and the response's status (0: none)."""
 
     method: str
     path: str
@@ -85,9 +85,9 @@ class Request:
 
 
 class FaultProxy:
-    """The proxy. `requests` is what came, in the order of the answers.
+    """The proxy. `requests` contains the received requests, in the order of the responses.
 
-    `rate` is how many bytes a second come through the line of a client, 0 for as many as there are.
+    `rate` limits each client's bandwidth in bytes per second; 0 means no limit.
     """
 
     def __init__(self, upstream: str, rate: int = 0) -> None:
@@ -98,7 +98,7 @@ class FaultProxy:
         self.rate = rate
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
-        # Days by which objects, by "/bucket/key", look older in listings, until they are written again.
+        # Days by which objects ("/bucket/key") look older in listings, until they are written again.
         self.aged: dict[str, int] = {}
         self.busy = 0
         self.busiest = 0
@@ -126,7 +126,7 @@ class FaultProxy:
                 pass
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        if rate:  # or the system would take in much of what a client sends
+        if rate:  # otherwise, the system would buffer much of what a client sends
             self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -143,23 +143,23 @@ class FaultProxy:
         self._thread.join()
 
     def count(self, method: str = "", path: str = "") -> int:
-        """Return how many requests came of a method ("" for any) and with a path that matches."""
+        """Return the number of requests with a method ("" for any) and a matching path."""
         return len(self.matching(method, path))
 
     def matching(self, method: str = "", path: str = "") -> list[Request]:
-        """Return the requests of a method ("" for any) and with a path that matches."""
+        """Return the requests with a method ("" for any) and a matching path."""
         with self._lock:
             return [r for r in self.requests if method in {"", r.method} and re.search(path, r.path)]
 
     def wait_for(self, count: int, method: str = "", path: str = "") -> None:
-        """Return when so many such requests have come; fail after 30 seconds."""
+        """Wait for this number of matching requests; fail after 30 seconds."""
         until = time.monotonic() + 30
         while self.count(method, path) < count:
             assert time.monotonic() < until, f"{self.count(method, path)} requests, waited for {count}"
             time.sleep(0.005)
 
     def wait_for_hanging(self) -> None:
-        """Return when a request hangs on a fault's `hold`; fail after 30 seconds."""
+        """Wait until a request hangs on a fault's `hold`; fail after 30 seconds."""
         until = time.monotonic() + 30
         while not self.hanging:
             assert time.monotonic() < until, "no request hangs"
@@ -182,7 +182,7 @@ class FaultProxy:
             fault = next((f for f in early if f.strikes(handler.command, path, names)), None)
         if not fault:
             body += self._read(handler, size - len(body))
-            if len(body) < size:  # the client was killed in the middle
+            if len(body) < size:  # the client was killed during the request
                 handler.close_connection = True
                 return
         with self._lock:
@@ -204,7 +204,7 @@ class FaultProxy:
                 if fault.cut != "before":
                     linger = struct.pack("ii", 1, 0)
                     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    os.close(handler.connection.detach())  # close() would wait for the files made of it
+                    os.close(handler.connection.detach())  # close() would wait for the files created from it
                 self._cut(handler)
             elif fault and fault.raw:
                 handler.wfile.write(fault.raw)
@@ -235,7 +235,7 @@ class FaultProxy:
         return bytes(body)
 
     def _note(self, came: Request, status: int) -> Request:
-        """Note a request before it is answered: who has the answer may count at once."""
+        """Record a request before the response, because the client may count requests immediately afterwards."""
         noted = replace(came, status=status)
         with self._lock:
             self.requests.append(noted)
@@ -252,7 +252,7 @@ class FaultProxy:
         handler.send_response(fault.status)
         handler.send_header("Content-Type", "application/xml")
         handler.send_header("Content-Length", str(len(body)))
-        if origin := handler.headers.get("Origin"):  # S3 lets a page read its refusals too
+        if origin := handler.headers.get("Origin"):  # S3 lets pages read error responses too
             handler.send_header("Access-Control-Allow-Origin", origin)
         handler.end_headers()
         if handler.command != "HEAD":
@@ -264,7 +264,7 @@ class FaultProxy:
         upstream = http.client.HTTPConnection(*self.upstream, timeout=30)
         try:
             upstream.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in handler.headers.items():  # Host too, which the signature covers
+            for name, value in handler.headers.items():  # including Host, which the signature covers
                 if name.lower() not in {"connection", "expect"}:
                     upstream.putheader(name, value)
             upstream.putheader("Connection", "close")
@@ -288,7 +288,7 @@ class FaultProxy:
             handler.wfile.write(content)
 
     def _age(self, handler: BaseHTTPRequestHandler, status: int, content: bytes) -> bytes:
-        """Return a listing in which objects are as old as `aged` says."""
+        """Return a listing with the ages from `aged`."""
         path, _, query = unquote(handler.path).partition("?")
         if handler.command == "PUT" and status == 200:
             self.aged.pop(path, None)

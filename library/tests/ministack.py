@@ -1,4 +1,4 @@
-"""A strict S3 for tests, over real HTTP: `store` is the server, `s3_site` a site with buckets there."""
+"""A strict S3 server for tests, over real HTTP: `store` is the server, and `s3_site` a site with buckets on it."""
 
 import fcntl
 import http.client
@@ -25,16 +25,16 @@ from s3kit.local.server import LocalServer, running
 REGION = "eu-central-1"
 OTHER_ACCOUNT = "111122223333"
 
-# Each session would parse botocore's files anew, and most tests make some.
+# Most tests create sessions, and each session would parse botocore's files again.
 botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 def s3_storages(
     static: Mapping[str, Any] | None = None, media: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return STORAGES with the library's two storages, and these options; `s3_settings` is the short way.
+    """Return STORAGES with the library's two storages and these options. `s3_settings` is a shortcut.
 
-    `static` has the options of "staticfiles" and `media` those of "default"; None puts files on disk.
+    `static` contains the options of "staticfiles", and `media` those of "default"; None stores files on disk.
     """
     disk = {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
@@ -55,9 +55,9 @@ def s3_settings(
     media: Mapping[str, Any] | None = None,
     **shared: Any,
 ) -> None:
-    """Point Django's settings at two buckets on AWS, acme-static and acme-media, with these options besides.
+    """Point Django's settings at two buckets on AWS, acme-static and acme-media, with these options.
 
-    `shared` are further settings, such as AWS_S3_REGION_NAME (eu-central-1 by default).
+    `shared` contains other settings, such as AWS_S3_REGION_NAME (eu-central-1 by default).
     """
     settings.USE_S3 = True
     settings.AWS_S3_REGION_NAME = REGION
@@ -70,7 +70,7 @@ def s3_settings(
 
 @dataclass(frozen=True)
 class Answer:
-    """What a visitor got."""
+    """A visitor's response."""
 
     status: int
     headers: Mapping[str, str]
@@ -81,7 +81,7 @@ class Answer:
 def anonymous(
     url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None
 ) -> Answer:
-    """Ask as a visitor's browser does: no key, no redirect followed, no error raised for a status."""
+    """Send a visitor's request: no key, no redirects followed, no exception for an error status."""
     parts = urlsplit(url)
     assert parts.hostname
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
@@ -96,12 +96,12 @@ def anonymous(
 
 @cache
 def root_client(store: LocalServer, service: str = "s3") -> Any:
-    """Return root's client, one for all tests: a new one takes longer than most requests."""
+    """Return root's client. All tests share it, because a new one takes longer than most requests."""
     return store.client(service)
 
 
 def new_user(store: LocalServer, *documents: Mapping[str, Any]) -> Key:
-    """Return the key of a new IAM user with just these policies."""
+    """Return the key of a new IAM user with only these policies."""
     iam = root_client(store, "iam")
     name = f"user-{secrets.token_hex(6)}"
     iam.create_user(UserName=name)
@@ -113,9 +113,9 @@ def new_user(store: LocalServer, *documents: Mapping[str, Any]) -> Key:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Return the server, one for all tests; `store.client()` speaks as root, whom nothing is refused."""
+    """Return the server, which all tests share. `store.client()` uses root's key, which has all permissions."""
     folder: Path = tmp_path_factory.mktemp("ministack")
-    # The CORS rules of buckets name origins of other machines, and some buckets belong to another account.
+    # Some buckets' CORS rules contain origins of other machines, and some buckets belong to another account.
     guarding = {"GUARD_ORIGINS": "*", "GUARD_ACCOUNTS": OTHER_ACCOUNT}
     with running(folder, region=REGION, guarding=guarding) as running_store:
         yield running_store
@@ -129,7 +129,7 @@ def bucket_name() -> str:
 
 @dataclass(frozen=True)
 class SiteOnS3:
-    """A site whose settings point to buckets of its own."""
+    """A site with its own buckets."""
 
     store: LocalServer
     static_bucket: str
@@ -139,17 +139,17 @@ class SiteOnS3:
 
     @cached_property
     def root(self) -> Any:
-        """The S3 client of root, to look at what is there and to put things right or wrong."""
+        """Root's S3 client, to inspect and change the buckets."""
         return root_client(self.store)
 
     def url(self, bucket: str, key: str) -> str:
-        """Return the plain address of an object; the key must need no encoding."""
+        """Return an object's unsigned URL. The key must need no encoding."""
         return f"{self.store.endpoint}/{bucket}/{key}"
 
 
 @contextmanager
 def pretended_server(folder: Path, endpoint: str, key: str = "LOCAL") -> Iterator[None]:
-    """Let a folder look like that of a running local server, whose address and key nobody asks."""
+    """Make a folder look like a running local server's, with an address and a key that are never used."""
     (folder / "endpoint").write_text(f"{endpoint}\n")
     (folder / "credentials").write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\n")
     with (folder / "lock").open("w") as lock:
@@ -157,15 +157,15 @@ def pretended_server(folder: Path, endpoint: str, key: str = "LOCAL") -> Iterato
         yield
 
 
-# What new buckets are like, by the aspects that count.
+# The relevant aspects of new buckets.
 _NEW: dict[tuple[str, ...], Any] = {}
 
 
 def prepare(store: LocalServer, deployment: Deployment) -> None:
-    """Make new buckets as `apply.prepare` leaves them, without its many looks at what is there."""
+    """Create buckets as `apply.prepare` does, without its many reads."""
     targets = [bucket.target for bucket in deployment.buckets]
     if any(target.endpoint != store.endpoint or target.provider_name for target in targets):
-        apply.prepare(deployment)  # what another server supports shows there
+        apply.prepare(deployment)  # only `apply.prepare` finds out what another server supports
         return
     for want in buckets.wanted(deployment):
         apply._create(want.bucket)
@@ -190,14 +190,14 @@ class MakeSite(Protocol):
         media: Mapping[str, Any] | None = None,
         **more: Any,
     ) -> SiteOnS3:
-        """Point the settings at new buckets and at a new user's key until the test ends."""
+        """Point the settings at new buckets and a new user's key until the test ends."""
 
 
 class ActAs(Protocol):
     """The type of `act_as`."""
 
     def __call__(self, key: Key) -> None:
-        """Let boto3 find this key in the environment until the test ends."""
+        """Put this key into the environment for boto3 until the test ends."""
 
 
 @pytest.fixture
@@ -215,10 +215,10 @@ def act_as(monkeypatch: pytest.MonkeyPatch) -> Iterator[ActAs]:
 
 @pytest.fixture
 def s3_site(store: LocalServer, settings: Any, act_as: ActAs) -> MakeSite:
-    """Return a function that makes a site on S3: USE_S3 is on, the buckets are as the settings want them.
+    """Return a function that creates a site on S3, with USE_S3 on and buckets that match the settings.
 
-    `static` and `media` are further options of the two storages. With `prepared` off the buckets are as AWS
-    makes new ones. `more` are further settings, which hold when the buckets are prepared.
+    `static` and `media` are options of the two storages. Without `prepared`, the buckets are new, as AWS
+    creates them. `more` contains other settings, which also apply while the buckets are prepared.
     """
 
     def make(

@@ -1,4 +1,4 @@
-"""Sites that documents build: `django-admin startproject`, the library's wheel, and the blocks of a page."""
+"""Sites built from documents: `django-admin startproject`, the library's wheel, and a page's code blocks."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.processes import ROOT, Started
 
 
 class Block(NamedTuple):
-    """A block of code in a document. `before` is the paragraph before it."""
+    """A code block in a document. `before` is the paragraph before it."""
 
     language: str
     code: str
@@ -25,7 +25,7 @@ class Block(NamedTuple):
 
 
 def blocks(text: str) -> list[Block]:
-    """Return the blocks of code in Markdown."""
+    """Return the code blocks in Markdown."""
     parts = re.split(r"^```(\w+)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     return [
         Block(language, code, before.strip().rpartition("\n\n")[2])
@@ -46,7 +46,7 @@ def interpreter(version: str) -> str:
 
 @dataclass(frozen=True)
 class NewSite:
-    """A site as `startproject mysite` leaves it, with the library installed."""
+    """A site from `startproject mysite`, with the library installed."""
 
     folder: Path
     python: Path
@@ -56,11 +56,11 @@ class NewSite:
         return self.folder / "mysite" / "settings.py"
 
     def manage(self, *words: object, **more: str) -> Started:
-        """Start a command of its manage.py."""
+        """Start a manage.py command."""
         return Started(*words, command=(str(self.python), "manage.py"), cwd=self.folder, **more)
 
     def run(self, *words: object, expect: int = 0, **more: str) -> str:
-        """Run a command of its manage.py and return what it printed."""
+        """Run a manage.py command and return its output."""
         command = self.manage(*words, **more)
         assert command.ended() == expect, command.output
         return command.output
@@ -72,7 +72,7 @@ class Install(Protocol):
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the library's wheel, built as its README says."""
+    """Build the library's wheel as its README says, and return it."""
     out = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, ROOT / "wheel.py", "--out", out], check=True, capture_output=True)
     (built,) = out.glob("*.whl")
@@ -81,7 +81,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def install(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Install:
-    """Return a function that installs versions of Python and Django and the library; it returns that Python."""
+    """Return a function that installs Django and the library for a Python version, and returns that Python."""
 
     def installed(python: str, django: str, extra: str = "") -> Path:
         venv = tmp_path_factory.mktemp("new") / "venv"
@@ -98,7 +98,7 @@ def install(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Install:
 
 @pytest.fixture
 def started_processes() -> Iterator[list[Started]]:
-    """Return a list of processes that end with the test."""
+    """Return a list of processes to kill after the test."""
     running: list[Started] = []
     yield running
     for process in running:

@@ -1,10 +1,10 @@
-"""Servers that answer about buckets as Ceph's radosgw, rclone and others do: a proxy before the strict S3.
+"""A proxy in front of the strict S3 server, with the bucket APIs of Ceph's radosgw, rclone, and others.
 
 with OddStore(store.endpoint, CEPH) as odd:
     site = at(odd.seen_by(store), ...)
 
-What they answer was read in Ceph's src/rgw (rgw_rest_s3.cc, rgw_cors*.cc, rgw_lc_s3.cc, release 20) and rclone's
-fork of gofakes3 (routing.go), and for `REPLAYS` in the sources that `s3kit.providers` names.
+The sources are Ceph's src/rgw (rgw_rest_s3.cc, rgw_cors*.cc, rgw_lc_s3.cc, release 20) and rclone's
+fork of gofakes3 (routing.go), and for `REPLAYS` the sources in `s3kit.providers`.
 """
 
 import re
@@ -29,37 +29,37 @@ ET.register_namespace("", XMLNS)
 class Dialect:
     """How a server differs from AWS."""
 
-    # Sub-resources that it does not know: it takes GET for a listing, PUT for CreateBucket, DELETE for DeleteBucket!
+    # Unknown subresources: it treats GET as a listing, PUT as CreateBucket, and DELETE as DeleteBucket!
     unknown: Collection[str] = ()
-    # Those that it rejects, each with status and code; the second only when they are written.
+    # Rejected subresources, with status and code; those in the second only when they are written.
     rejected: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     rejected_writes: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-    # New buckets have no default encryption. Without keys it is accepted, and then every upload is rejected.
+    # New buckets have no default encryption. Without keys, the server accepts one, then rejects every upload.
     is_unencrypted: bool = False
     has_no_keys: bool = False
-    # What it answers to an upload that it would have to encrypt.
+    # The response to an upload that it would have to encrypt.
     keyless: tuple[int, str] = (400, "InvalidRequest")
-    # Rules come back sorted, with empty filters as a prefix; the first CORS rule whose origin fits decides.
+    # Returns rules sorted, with empty filters as a prefix. The first CORS rule with a matching origin decides.
     rewrites_rules: bool = False
-    # How rules come back, by sub-resource; None where they are rejected as malformed.
+    # How rules are returned, by subresource; None if they are rejected as malformed.
     returned: Mapping[str, Callable[[bytes], bytes | None]] = field(default_factory=dict)
-    # What is answered, without a body, where no rules are set.
+    # The status, without a body, if no rules are set.
     unset: Mapping[str, int] = field(default_factory=dict)
     # The owner has no name in a bucket's ACL.
     is_nameless: bool = False
-    # The region that requests must be signed for, "" for any.
+    # The region in signatures, "" for any.
     region: str = ""
     # With BlockPublicAcls it denies every upload (https://tracker.ceph.com/issues/49135).
     blocks_uploads: bool = False
-    # Every origin is allowed, whatever a bucket's rules are.
+    # Every origin is allowed, regardless of the bucket's rules.
     allows_origins: bool = False
-    # What is answered to a PUT with If-None-Match.
+    # The response to a PUT with If-None-Match.
     unconditional: tuple[int, str] | None = None
 
 
 @dataclass
 class _Answer:
-    """What `FaultProxy` takes for the server's answer."""
+    """The server's response, for `FaultProxy`."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -72,21 +72,21 @@ class _Answer:
 
 
 class OddStore(FaultProxy):
-    """The proxy. `deleted` are the buckets that a DELETE of an unknown sub-resource would have deleted."""
+    """The proxy. `deleted` contains the buckets that a DELETE of an unknown subresource would have deleted."""
 
     def __init__(self, upstream: str, dialect: Dialect, root: Any = None) -> None:
         super().__init__(upstream)
-        # The strict S3 blocks public access to new buckets, where the server has no such thing.
+        # The strict S3 server blocks public access to new buckets; this server doesn't support that.
         is_open = dialect.blocks_uploads or "publicAccessBlock" in dialect.rejected
         self.root = root if is_open else None
         self.blocked: dict[str, bool] = {}
         self.dialect = dialect
-        # What was put, by bucket and sub-resource, where the strict S3 would not return it as this server does.
+        # Stored documents, by bucket and subresource, that the strict S3 server would not return in the same form.
         self.kept: dict[tuple[str, str], bytes] = {}
         self.deleted: list[str] = []
 
     def seen_by(self, store: Any) -> Any:
-        """Return what `tests.deployments.at` needs: the address, and the key of the server's root."""
+        """Return the arguments for `tests.deployments.at`: the URL, and root's key."""
         return SimpleNamespace(endpoint=self.endpoint, root=store.root)
 
     def _forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> Any:
@@ -111,7 +111,7 @@ class OddStore(FaultProxy):
         kept |= {"cors", "lifecycle"} if self.dialect.rewrites_rules else {*self.dialect.returned}
         if not key and sub in kept:
             if sub == "cors" and not self.dialect.rewrites_rules and method != "GET":
-                super()._forward(handler, body)  # which then answers browsers
+                super()._forward(handler, body)  # which then responds to browsers
             return self._keep(method, bucket, sub, body)
         wants_key = "x-amz-server-side-encryption" in headers or (bucket, "encryption") in self.kept
         if self.dialect.has_no_keys and key and method == "PUT" and wants_key:
@@ -161,7 +161,7 @@ class OddStore(FaultProxy):
         return _Answer(200), b""
 
     def _allows(self, bucket: str, origin: str, method: str) -> bool:
-        """Tell whether a page of an origin may send a request: the first rule whose origin fits decides."""
+        """Return whether an origin may send a request. The first rule with a matching origin decides."""
         if not origin or self.dialect.allows_origins:
             return bool(origin)
         for rule in _parsed(self.kept[bucket, "cors"]).iter(f"{{{XMLNS}}}CORSRule"):
@@ -212,7 +212,7 @@ def _lifecycle(content: bytes) -> bytes:
 
 
 def _without(action: str, *, strict: bool = False) -> Callable[[bytes], bytes | None]:
-    """Return a function that takes an action out of lifecycle rules; None for a rule that is then empty."""
+    """Return a function that removes an action from a lifecycle rule, or returns None if the rule is then empty."""
 
     def returned(content: bytes) -> bytes | None:
         root = _parsed(content)
@@ -232,7 +232,7 @@ def _without(action: str, *, strict: bool = False) -> Callable[[bytes], bytes | 
 
 
 def _split(content: bytes) -> bytes:
-    """Return lifecycle rules as Backblaze B2 does: one for each action, and one for orphaned markers."""
+    """Return lifecycle rules as Backblaze B2 does: one per action, and one for orphaned markers."""
     root, split = _parsed(content), ET.Element(f"{{{XMLNS}}}LifecycleConfiguration")
     for rule in root:
         shared = [part for part in rule if part.tag.rpartition("}")[2] in {"Status", "Filter"}]
@@ -277,7 +277,7 @@ def _missing(*names: str) -> dict[str, tuple[int, str]]:
 
 CEPH = Dialect({"ownershipControls"}, is_unencrypted=True, has_no_keys=True, rewrites_rules=True)
 RCLONE = Dialect(SUB_RESOURCES)
-# What the providers of `s3kit.providers` are documented to reject or to do otherwise; all else is as on AWS.
+# What each provider rejects or does differently, according to its documentation. Everything else is as on AWS.
 REPLAYS: Mapping[str, Dialect] = {
     "r2": Dialect(
         rejected=_missing("policy", "publicAccessBlock", "ownershipControls", "acl", "versioning", "tagging"),

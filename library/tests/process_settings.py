@@ -1,4 +1,4 @@
-"""The test site as a process of its own: where it is and what it keeps comes from the environment."""
+"""The test site as a separate process, configured by environment variables."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ _environment = dict(os.environ)
 
 from tests.settings import *  # noqa: E402, F403
 
-# tests.settings keeps the shell's away; what a test gives its process counts here.
+# tests.settings ignores the environment, but tests pass variables to this process.
 os.environ.update(_environment)
 
 _folder = Path(os.environ["TEST_FOLDER"])
 DEBUG = os.environ.get("DJANGO_DEBUG", "true") == "true"
 USE_S3 = {"true": True, "false": False}.get(os.environ.get("USE_S3", "local"), "local")
-if "USE_S3_IN_SETTINGS" in os.environ:  # a site that does not read the variable
+if "USE_S3_IN_SETTINGS" in os.environ:  # for a site that doesn't read the variable
     USE_S3 = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": _folder / "db.sqlite3"}}
 STATIC_ROOT, MEDIA_ROOT = _folder / "static", _folder / "media"

@@ -1,4 +1,4 @@
-"""Processes that tests start: commands of the test site, and how they are ended."""
+"""Processes of tests: commands of the test site, and how to end them."""
 
 import os
 import re
@@ -18,14 +18,14 @@ MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a new shell: nothing is set but where programs, caches and packages are."""
+    """Return the environment of a new shell, with only the paths of programs, caches, and packages."""
     names = {"PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR", "HTTPS_PROXY", "https_proxy"}
     installers = (
         "UV_",
         "PIP_",
         "SSL_CERT_",
         "REQUESTS_CA_BUNDLE",
-    )  # the first one to start installs MiniStack
+    )  # the first start installs MiniStack
     kept = {name: value for name, value in os.environ.items() if name in names or name.startswith(installers)}
     nothing = {
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -36,7 +36,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class Started:
-    """A running command: what it prints, and how it is ended. Words alone are those of manage.py."""
+    """A running command, with its output. Without a program, the words are a manage.py command."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Started:
 
 
 def until(look: Callable[[], Any]) -> Any:
-    """Return the first true result; a minute without one fails the test."""
+    """Return the first true result; fail the test after a minute without one."""
     end = time.monotonic() + 60
     while not (found := look()):
         assert time.monotonic() < end, "it did not happen within a minute"

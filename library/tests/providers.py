@@ -1,4 +1,4 @@
-"""The page on other providers, made from the data: `python -m tests.providers` writes it."""
+"""Generate the page on other providers: `python -m tests.providers` writes it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ python manage.py s3 doctor
 
 - `check` reports a region that doesn't match the host.
 - `plan` and `apply` leave out what the provider doesn't support.
-- `doctor` has a line for each missing feature. If the provider can't limit keys to prefixes of a bucket, the line
+- `doctor` warns of each missing feature. If the provider can't limit keys to prefixes of a bucket, the line
   `outside` is a warning.
 
 Other servers work too: `plan` and `apply` then [detect what the server supports](other-servers.md).

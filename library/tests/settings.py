@@ -1,4 +1,4 @@
-"""The site of the library's tests: nothing of the shell or of an AWS profile reaches them."""
+"""Settings for the library's tests, independent of environment variables and AWS profiles."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 for _name in list(os.environ):
     if _name.startswith(("AWS_", "DJANGO_")) and _name != "DJANGO_SETTINGS_MODULE":
         del os.environ[_name]
-# Where boto3 would look for keys and profiles, and what it would ask for a role, beyond its own variables.
+# Where boto3 would look for keys, profiles, and roles, besides its own variables.
 os.environ |= {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_CONFIG_FILE": os.devnull,

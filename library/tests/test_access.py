@@ -1,4 +1,4 @@
-"""`manage.py s3 access`: existing uploads opened and closed by their ACLs, on a strict S3."""
+"""`manage.py s3 access`: opens and closes existing uploads through their ACLs, on a strict S3 server."""
 
 import io
 import json
@@ -34,7 +34,7 @@ def run(*words: str) -> tuple[int, str]:
 
 
 def statuses(site: SiteOnS3, keys: list[str] = KEYS) -> set[int]:
-    """Return what visitors get of objects."""
+    """Return visitors' responses for objects."""
     quoted = [key.replace(" ", "%20").replace("\u00fc", "%C3%BC").replace("+", "%2B") for key in keys]
     return {anonymous(site.url(site.media_bucket, key)).status for key in quoted}
 
@@ -45,7 +45,7 @@ def fill(site: SiteOnS3, **more: Any) -> None:
 
 
 def to(at: SiteOnS3, settings: Any, mode: str) -> plan.BucketPlan:
-    """Change the access, apply it as root, and return the plan of the uploads' bucket as it was before."""
+    """Change the access, apply it as root, and return the earlier plan for the uploads bucket."""
     change(settings, "default", access=mode)
     site = as_root(at.store)
     found = plan.plan(site)
@@ -99,7 +99,7 @@ def test_from_private_to_public_read(s3_site: MakeSite, settings: Any, as_role: 
 def test_back_from_public_read(s3_site: MakeSite, settings: Any, as_role: Any, mode: str) -> None:
     site = s3_site("public-read")
     fill(site, ACL="public-read")
-    # The settings are changed, and `apply` has not run.
+    # The settings have changed, but `apply` has not run.
     change(settings, "default", access=mode)
     (found,) = (each for each in plan.plan(as_root(site.store)) if each.bucket.media)
     assert "before `apply`, run `manage.py s3 access`" in found.reminder
@@ -113,10 +113,10 @@ def test_back_from_public_read(s3_site: MakeSite, settings: Any, as_role: Any, m
     assert code == 0
     assert "4 set to private" in text
     assert statuses(site) == {403}
-    assert statuses(site, OUTSIDE) == {200}  # which are not uploads of this storage
+    assert statuses(site, OUTSIDE) == {200}  # not uploads of this storage
     to(site, settings, mode)
     assert statuses(site) == ({403} if mode == "private" else {200})
-    # When ACLs count again, none of them opens anything.
+    # After ACLs are enabled again, none of them grants access.
     to(site, settings, "public-read")
     assert statuses(site) == {403}
 
@@ -235,7 +235,7 @@ def test_it_can_do_nothing_else(s3_site: MakeSite) -> None:
         s3.put_object_acl(Bucket=site.media_bucket, Key="pending/a.txt", ACL="public-read")
 
 
-def test_a_storage_that_is_none_is_named(s3_site: MakeSite) -> None:
+def test_a_storage_that_does_not_exist_is_named(s3_site: MakeSite) -> None:
     s3_site("public-read")
     assert run("--storage", "staticfiles") == (
         1,

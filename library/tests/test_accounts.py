@@ -1,4 +1,4 @@
-"""Somebody else's bucket is not adopted: whose the buckets and the credentials are, on AWS."""
+"""Commands reject another account's bucket: the owners of buckets and credentials, on AWS."""
 
 import io
 import json
@@ -160,7 +160,7 @@ def test_doctor_compares_the_owner_with_the_credentials(
 ) -> None:
     s3_settings(settings)
     aws.owners = MINE | {"acme-media": owner}
-    # What visitors' requests get, which need a network.
+    # The responses to visitors' requests, which need a network.
     listing = Response(200, {"date": ""}, b"<ListBucketResult/>")
     monkeypatch.setattr(ground, "fetch", lambda *_arguments, **_more: listing)
     lines = {line.probe: line for line in diagnose(Deployment.load(), "deploy").lines}
@@ -202,7 +202,7 @@ def test_doctor_names_grants_to_other_accounts(s3_site: MakeSite, settings: Any,
 
 
 @pytest.mark.slow
-def test_the_server_hears_whose_the_bucket_must_be(s3_site: MakeSite, settings: Any) -> None:
+def test_each_request_names_the_expected_owner(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site(prepared=False)
     with FaultProxy(site.store.endpoint) as proxy:
         proxy.faults.append(Fault(header="x-amz-expected-bucket-owner", status=403, code="AccessDenied"))
@@ -226,7 +226,7 @@ def test_every_role_is_limited_to_the_account(access: str, owner: str | None) ->
                 assert limit is None
             else:
                 assert limit == (owner or "${aws:PrincipalAccount}")
-        # Other servers know no such condition.
+        # Other servers don't have this condition.
         there = policies.document(role(deployment(access, owner=owner, endpoint="https://s3.example.com")))
         assert "aws:" not in json.dumps(there).replace("arn:aws:", "")
 
@@ -269,7 +269,7 @@ def test_with_public_read_web_sets_that_acl_or_none(s3_site: MakeSite) -> None:
                 given.pop("Body")
             with pytest.raises(web.exceptions.ClientError, match="AccessDenied"):
                 call(**given)
-    # What nobody has checked yet is never public.
+    # Unchecked uploads are never public.
     pending = upload | {"Key": "pending/a"}
     web.put_object(**pending)
     for more in ({"ACL": "public-read"}, *wrong):

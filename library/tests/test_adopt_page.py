@@ -1,4 +1,4 @@
-"""The page docs/adopt.md, done as it says: three sites move to the library, and every visitor is asked at each step."""
+"""Follow docs/adopt.md: three sites move to the library, and visitors' requests work at each step."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from tests.processes import ROOT, Started, free_port, until
 
 PAGE = (ROOT.parent / "docs" / "adopt.md").read_text("utf-8")
 MANAGE = "python manage.py "
-# Who runs a command that needs not change buckets.
+# For commands that don't change buckets.
 ROLES = {"collectstatic": "deploy", "doctor": "web", "push": "web"}
 
 MODELS = """from storages.backends.s3boto3 import S3Boto3Storage
@@ -45,7 +45,7 @@ class Scan(models.Model):
     scan = models.FileField(storage=S3Boto3Storage(location="media"), upload_to="scans")
 """
 
-# One page with everything: the names and links of all uploads, and the address of a style sheet. A POST uploads.
+# One page with the names and links of all uploads, and a style sheet. A POST uploads a file.
 URLS = """from django.apps import apps
 from django.conf import settings
 from django.http import JsonResponse
@@ -89,12 +89,12 @@ ALLOWED_HOSTS = ["127.0.0.1"]
 INSTALLED_APPS = ["shelf", *(each for each in INSTALLED_APPS if each != "django.contrib.admin")]
 STATICFILES_DIRS = [BASE_DIR / "assets"]
 """
-# What only the test knows: where S3 is.
+# The S3 endpoint, which only the test knows.
 ENDPOINT = '\nAWS_S3_ENDPOINT_URL = os.environ.get("TEST_ENDPOINT")\n'
 
 
 def hunks(diff: str) -> list[tuple[str, str, str]]:
-    """Return the parts of a diff: the file, and its lines before and after. Settings need no name."""
+    """Return the parts of a diff: the file, and its lines before and after. The default file is the settings."""
     found, file = [], "mysite/settings.py"
     for part in re.split(r"^@@", f"\n{diff}" if diff.startswith("@@") else f"@@\n{diff}", flags=re.MULTILINE):
         name, _, lines = part.partition("\n")
@@ -109,14 +109,14 @@ def hunks(diff: str) -> list[tuple[str, str, str]]:
 
 
 def old_file(section: str, name: str) -> str:
-    """Return what a section's diffs say of a file as it was, with empty lines between their parts."""
+    """Return a file's original content from a section's diffs, with empty lines between the parts."""
     diffs = [block.code for block in section_blocks(section) if block.language == "diff"]
     return "\n\n".join(old for diff in diffs for file, old, _ in hunks(diff) if file == name)
 
 
 @dataclass
 class Adoption:
-    """A site that moves, step by step: the page's blocks of a section, in their order."""
+    """A site that moves step by step, with the blocks of a section in order."""
 
     site: NewSite
     store: LocalServer
@@ -129,7 +129,7 @@ class Adoption:
     """By role."""
 
     def own(self, text: str) -> str:
-        """Return a text of the page with the names of this test's buckets and the old key."""
+        """Return a text from the page with this test's bucket names and the old key."""
         text = text.replace("AKIA...", self.admin.id).replace('KEY = "..."', f'KEY = "{self.admin.secret}"')
         return text.replace("acme-", f"{self.names}-")
 
@@ -156,7 +156,7 @@ class Adoption:
         path.write_text(text.replace(old, new), "utf-8")
 
     def run(self, **expect: int) -> list[str]:
-        """Run the commands of the next block, and return what each printed. `expect` has exit codes other than 0."""
+        """Run the commands of the next block, and return their output. `expect` contains exit codes other than 0."""
         lines = [line for line in self.next("sh").splitlines() if not line.startswith("# ")]
         return [self.command(line, **expect) for line in lines]
 
@@ -193,7 +193,7 @@ class Adoption:
         }
 
     def serve(self, key: Key | None = None) -> "Server":
-        """Start a server of the site as it is now; it holds the key of a role, or that of the old site."""
+        """Start a server for the current site, with a role's key or the old site's key."""
         port = free_port()
         process = self.site.manage("runserver", "--noreload", port, **self.variables(key or self.admin))
         self.processes.append(process)
@@ -202,12 +202,12 @@ class Adoption:
         return server
 
     def get(self, url: str) -> Answer:
-        """Ask for an address as a visitor does; AWS's own hosts are the local server."""
+        """Request a URL as a visitor does. AWS's hosts resolve to the local server."""
         url = re.sub(r"^https://([\w-]+)\.s3\.amazonaws\.com", rf"{self.store.endpoint}/\1", url)
         return anonymous(url)
 
     def is_open(self, bucket: str, key: str) -> bool:
-        """Tell whether everyone can read an object by its plain address."""
+        """Return whether everyone can read an object through its unsigned URL."""
         status = anonymous(f"{self.store.endpoint}/{self.names}-{bucket}/{key}").status
         assert status in {200, 403}, (key, status)
         return status == 200
@@ -234,7 +234,7 @@ class Server:
         return dict(json.loads(anonymous(f"{self.address}/").body))
 
     def upload(self, kind: str, name: str, content: bytes = b"new") -> str:
-        """Upload a file in a form, and return the name in the row."""
+        """Upload a file with a form, and return the name in the row."""
         body = (
             f'--x\r\nContent-Disposition: form-data; name="{kind}"; filename="{name}"\r\n'
             f"Content-Type: image/jpeg\r\n\r\n{content.decode()}\r\n--x--\r\n"
@@ -250,7 +250,7 @@ class Server:
         return str(url)
 
     def shows(self) -> bool:
-        """Tell whether a visitor of the page gets the style sheet and all uploads."""
+        """Return whether a visitor can load the style sheet and all uploads."""
         page = self.page()
         for url in (page.pop("css"), *(url for rows in page.values() for _, url in rows)):
             got = self.adoption.get(url if "//" in url else f"{self.address}{url}")
@@ -260,7 +260,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def python(install: Install) -> Path:
-    """Return the Python of a site with the library, django-storages, WhiteNoise and AWS's command line."""
+    """Return a Python with the library, django-storages, WhiteNoise, and the AWS CLI."""
     found = install("3.12", "6.1")
     constraints = ROOT.parent / "tests" / "constraints.txt"
     command = ["uv", "pip", "install", "--quiet", "--python", found, "--constraints", constraints]
@@ -273,7 +273,7 @@ def python(install: Install) -> Path:
 def adopt(
     python: Path, store: LocalServer, tmp_path: Path, bucket_name: str, started_processes: list[Started]
 ) -> Any:
-    """Return a function that makes a site as it was before a section of the page."""
+    """Return a function that creates the site as it is before a section of the page."""
 
     def made(section: str, models: str, settings: str = "") -> Adoption:
         subprocess.run([python, "-m", "django", "startproject", "mysite", tmp_path], check=True)
@@ -298,20 +298,20 @@ def adopt(
 
 
 def section_blocks(heading: str) -> list[Block]:
-    """Return the blocks under a heading, without those under headings below it."""
+    """Return the blocks under a heading, without subsections."""
     parts = re.split(r"^##+ (.+)$", PAGE, flags=re.MULTILINE)
     return blocks(dict(zip(parts[1::2], parts[2::2], strict=True))[heading])
 
 
 def begin(move: Adoption) -> None:
-    """Do what every site does first."""
+    """Follow the steps that all sites start with."""
     (diff, _policies) = section_blocks("Before you start")
     move.todo.insert(0, diff)
     move.change()
 
 
 def get_keys(move: Adoption, roles: str = "web deploy") -> None:
-    """Make the new users, with the rights that the page's commands print for the settings as they are now."""
+    """Create the new users, with the policies that the page's commands print for the current settings."""
     (_diff, policies) = section_blocks("Before you start")
     for line in policies.code.splitlines():
         if line.rpartition(" ")[2] in roles:
@@ -319,7 +319,7 @@ def get_keys(move: Adoption, roles: str = "web deploy") -> None:
 
 
 def acl_bucket(move: Adoption, *, policy: bool = False) -> None:
-    """Make the bucket of tutorials: ACLs count, and nothing is blocked."""
+    """Create a bucket as tutorials do: ACLs enabled, and nothing blocked."""
     s3, name = root_client(move.store), f"{move.names}-files"
     s3.create_bucket(
         Bucket=name, ObjectOwnership="ObjectWriter", CreateBucketConfiguration={"LocationConstraint": REGION}
@@ -363,7 +363,7 @@ def test_from_django_storages(adopt: Any) -> None:
     move.run(plan=2)
     (made,) = (move.site.folder / "shelf" / "migrations").glob("0002_*.py")
     assert re.findall(r"model_name='(\w+)'", made.read_text("utf-8")) == ["scan"]
-    assert old.shows()  # with the buckets as they are now
+    assert old.shows()  # with the current buckets
     assert old.upload("avatar", "you.jpg") == "users/you.jpg"
     assert not move.todo
 
@@ -382,7 +382,7 @@ def test_from_django_storages(adopt: Any) -> None:
     assert old.shows()
 
     move.undo(changed)
-    made.unlink()  # the old release does not have it
+    made.unlink()  # the old release doesn't contain it
     again = move.serve()
     assert again.shows()
     assert again.upload("avatar", "we.jpg") == "users/we.jpg"
@@ -400,7 +400,7 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     plain = [f"media/{first}", "static/site.css"]
     assert all(move.is_open("files", key) for key in plain)
 
-    # 1. The software; everything stays public.
+    # 1. The library; everything stays public.
     begin(move)
     public = move.change()
     get_keys(move)
@@ -417,7 +417,7 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     assert new.link(first).endswith(f"{move.names}-files/media/{first}")
     assert all(move.is_open("files", key) for key in plain)
 
-    # 2. Signed links; the plain ones still work.
+    # 2. Signed links; unsigned links still work.
     public_read = ', "OPTIONS": {"access": "public-read"}'
     move.replace(public_read, "")
     newer = move.serve(move.keys["web"])
@@ -546,7 +546,7 @@ def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
     assert move.get(new.link(late)).body == b"late"
     assert "X-Amz-Signature=" in new.link(first)
     assert not move.is_open("media", f"media/{first}")
-    assert anonymous(f"{new.address}/media/{first}").status == 200  # the folder, to everyone
+    assert anonymous(f"{new.address}/media/{first}").status == 200  # the folder, for everyone
     second = new.upload("photo", "sea.jpg", b"sea")
     move.change()
     closed = move.serve(move.keys["web"])
@@ -587,11 +587,11 @@ def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
     assert again.shows()
 
 
-# The options of django-storages
+# django-storages' options
 
 
 def rows() -> Iterator[tuple[list[str], str]]:
-    """Yield the names in each row of the table of options, and what the page says about them."""
+    """Yield the names in each row of the table of options, and the row's text."""
     lines = PAGE.partition("| option | here |\n|---|---|\n")[2].partition("\n\n")[0].splitlines()
     for line in lines:
         given, here = line.strip("| ").split(" | ")
@@ -627,7 +627,7 @@ def test_what_the_page_calls_rejected_is_rejected(name: str) -> None:
 
 
 def test_every_section_is_followed() -> None:
-    """Each block of code stands under a heading that a test follows to its end."""
+    """A test follows each heading with code blocks to its end."""
     followed = [
         "Before you start",
         "From django-storages",

@@ -1,4 +1,4 @@
-"""From every kind of start to the wanted buckets, on a strict S3: plan, apply, and nothing left to do."""
+"""Plan and apply from every initial state to the wanted buckets, on a strict S3 server. Nothing is left to do."""
 
 import io
 import json
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 OPEN = dict.fromkeys(BLOCKS, False)
 SHUT = dict.fromkeys(BLOCKS, True)
-# MiniStack takes 12 digits for the root key of the account of this number.
+# MiniStack treats 12 digits as the root key of the account with this number.
 THEIR_KEY = Key(OTHER_ACCOUNT, "any")
 
 
@@ -46,7 +46,7 @@ def planned(site: Deployment, *, replace: bool = False) -> list[plan.BucketPlan]
 
 
 def applied(site: Deployment, *, replace: bool = False) -> list[tuple[str, str]]:
-    """Plan, apply, and see that a second run has nothing to do."""
+    """Plan, apply, and check that a second run has nothing to do."""
     done = apply.apply(site, planned(site, replace=replace), replace=replace)
     again = planned(site)
     assert all(bucket.is_as_wanted for bucket in again)
@@ -57,7 +57,7 @@ def applied(site: Deployment, *, replace: bool = False) -> list[tuple[str, str]]
 
 
 def old_template(site: SiteOnS3) -> None:
-    """Make the buckets as guides of old say: ACLs on, no block, everything readable, listable too."""
+    """Create buckets as old tutorials do: ACLs enabled, nothing blocked, everything readable and listable."""
     for bucket in {site.static_bucket, site.media_bucket}:
         s3 = site.root
         s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
@@ -91,7 +91,7 @@ def sids(s3: Any, bucket: str) -> list[str]:
 
 
 def seen(site: SiteOnS3) -> set[str]:
-    """Return what a visitor gets, of the files that may be there and of the lists of the buckets."""
+    """Return a visitor's responses for files that may exist, and for listings of the buckets."""
     found = set()
     for bucket in {site.static_bucket, site.media_bucket}:
         for key in ("static/a.css", "media/a.png", "secret", ""):
@@ -100,7 +100,7 @@ def seen(site: SiteOnS3) -> set[str]:
     return found
 
 
-# Every start
+# Initial states
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
@@ -132,7 +132,7 @@ def test_from_a_bucket_of_an_older_template(s3_site: MakeSite, access: str, one_
     found = planned(wanted)
     assert [bucket.hindered for bucket in found] == [True] * len(found)
     apply.apply(wanted, found)
-    # Nothing that depends on the conflicts has changed, and all that does not has.
+    # Only what doesn't depend on the conflicts has changed.
     assert seen(site) == before
     left = planned(wanted)
     assert all(bucket.conflicts and not any(line.changes for line in bucket.lines) for bucket in left)
@@ -142,7 +142,7 @@ def test_from_a_bucket_of_an_older_template(s3_site: MakeSite, access: str, one_
     media = "static" if one_bucket else "media"
     if access == "public-policy":
         public.add(f"{media}: media/a.png")
-    if access == "public-read":  # each of the older uploads has the ACL
+    if access == "public-read":  # each older upload has the ACL
         public |= {f"{media}: {key}" for key in ("static/a.css", "media/a.png", "secret")}
     assert seen(site) == public
 
@@ -180,7 +180,7 @@ def put_ownership(s3: Any, bucket: str) -> None:
     )
 
 
-# One way to get each aspect wrong without putting anything in conflict.
+# One way to break each aspect without a conflict.
 WRONG: dict[str, Callable[[Any, str], Any]] = {
     "lifecycle": lambda s3, bucket: s3.delete_bucket_lifecycle(Bucket=bucket),
     "versioning": lambda s3, bucket: s3.put_bucket_versioning(
@@ -235,11 +235,11 @@ def test_no_block_and_no_ownership_at_all(s3_site: MakeSite) -> None:
     applied(as_root(site.store))
 
 
-# From one access to another
+# Changes of access
 
 
 def with_access(storages: dict[str, Any], access: str) -> dict[str, Any]:
-    """Return STORAGES with another access of the default storage."""
+    """Return STORAGES with another access option for the default storage."""
     options = storages["default"]["OPTIONS"] | {"access": access}
     return storages | {"default": storages["default"] | {"OPTIONS": options}}
 
@@ -267,7 +267,7 @@ def test_from_one_access_to_another(s3_site: MakeSite, settings: Any, old: str, 
 @pytest.mark.parametrize("old", ["private", "public-policy", "nothing", "older template", "stale policy"])
 @pytest.mark.parametrize("access", ACCESS)
 def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, access: str, old: str) -> None:
-    """Fail at each step in turn, starting over from the same state."""
+    """Fail at each step in turn, starting from the same state."""
 
     def with_files(site: SiteOnS3) -> SiteOnS3:
         with suppress(site.root.exceptions.NoSuchBucket):
@@ -283,7 +283,7 @@ def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, acc
         if old == "older template":
             old_template(site)
         if old == "stale policy":
-            # Ours, of another access mode; without effect while the block restricts it.
+            # The library's own statement for another access mode, which has no effect while public access is blocked.
             (bucket,) = with_mode(as_root(site.store), "public-policy").buckets
             put_policy(site.root, bucket.name, *policies.bucket_policy(bucket))
             site.root.put_public_access_block(Bucket=bucket.name, PublicAccessBlockConfiguration=SHUT)
@@ -308,7 +308,7 @@ def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, acc
 
 
 def with_mode(site: Deployment, access: str) -> Deployment:
-    """Return a deployment with another access of the uploads."""
+    """Return a deployment with another access for uploads."""
     locations = (but(each, access=access) if each.kind == "media" else each for each in site.locations)
     return but(site, locations=tuple(locations))
 
@@ -484,7 +484,7 @@ def run(*words: str) -> tuple[int, str]:
 
 @pytest.fixture
 def rooted(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
-    """Return `s3_site`, with root's credentials for the command."""
+    """Return `s3_site`, with root's credentials in the environment."""
 
     def make(*words: Any, **more: Any) -> SiteOnS3:
         site = s3_site(*words, **more)
@@ -583,7 +583,7 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
         ),
     ],
 )
-def test_what_the_settings_lack_is_said(settings: Any, changes: dict[str, Any], line: str) -> None:
+def test_missing_settings_are_reported(settings: Any, changes: dict[str, Any], line: str) -> None:
     s3_settings(settings)
     for name, value in changes.items():
         setattr(settings, name, value)

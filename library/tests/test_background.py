@@ -1,4 +1,4 @@
-"""Background work waits for S3 as a command does; a visitor waits seconds, whichever server runs the site."""
+"""Background work waits for S3 as long as commands do. Visitors wait seconds, with every server."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def in_thread(function: Any) -> Any:
         return pool.submit(function).result()
 
 
-# A separate site, in this process and in others.
+# A separate site, for this process and others.
 
 
 def here(_request: HttpRequest) -> HttpResponse:
@@ -59,7 +59,7 @@ _background = ThreadPoolExecutor(1)
 
 
 def background(_request: HttpRequest) -> HttpResponse:
-    """Tell what a thread sees that outlives requests, as a queue's worker does."""
+    """Return what a thread sees that outlives requests, such as a task queue's worker."""
     return JsonResponse({"thread": _background.submit(in_request).result()})
 
 
@@ -157,7 +157,7 @@ SERVERS = {
 
 @contextmanager
 def served(words: Sequence[str], folder: Path, endpoint: str, bucket: str, key: Key) -> Iterator[str]:
-    """Serve the site by a program of this Python, and return its address."""
+    """Serve the site with a program of this Python, and return its URL."""
     (folder / "site_of_tests.py").write_text(SITE.format(endpoint=endpoint, bucket=bucket))
     port = free_port()
     command = (sys.executable, *(word.format(port=port) for word in words))
@@ -190,7 +190,7 @@ def check_seen(site: str, *, asynchronous: bool = True) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 def test_servers_tell_visitors_from_background_work(server: str, tmp_path: Path) -> None:
     with (
-        socket.create_server(("127.0.0.1", 0)) as hanging,  # accepts connections, and never answers
+        socket.create_server(("127.0.0.1", 0)) as hanging,  # accepts connections, and never responds
         served(
             SERVERS[server],
             tmp_path,
@@ -203,7 +203,7 @@ def test_servers_tell_visitors_from_background_work(server: str, tmp_path: Path)
         assert anonymous(f"{site}/saving").body == b"ReadTimeoutError"
 
 
-# A tenth of every limit, and of what S3 takes.
+# A tenth of every limit, and of S3's delay.
 
 
 @pytest.fixture

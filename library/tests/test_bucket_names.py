@@ -1,4 +1,4 @@
-"""The naming rules, one by one: what breaks them, and what just passes."""
+"""The naming rules, one by one: names that break them, and names that just pass."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ACCOUNT_REGIONAL = "photos-123456789012-eu-central-1-an"
     "name",
     [
         *("abc", "a" * 63, "a-b", "a--b", "123", "0-0", "1-2-3-4", "my-site-static-k3v9qz"),
-        # Near what is reserved, and free.
+        # Similar to reserved names, but allowed.
         *("xn-abc", "xnabc", "my-xn--abc", "sthree", "amzn-s3-dem", "s3alias", "as3alias", "a-s3aliases"),
         *("a-ol-s3", "a--x-s3x", "a-table-s3", "plan", "a-an-b", "a--x-s3-b"),
         ACCOUNT_REGIONAL,
@@ -33,9 +33,9 @@ def test_what_s3_accepts_passes(name: str) -> None:
         ("my bucket", ["characters"]),
         ("my/bucket", ["characters"]),
         ("bücher", ["characters"]),
-        ("abc\u0661", ["characters", "ends"]),  # an Arabic digit, which str.isdigit and \d take for one
+        ("abc\u0661", ["characters", "ends"]),  # an Arabic digit, which str.isdigit and \d match
         ("\uff41\uff42\uff43", ["characters", "ends"]),
-        ("abc\n", ["characters", "ends"]),  # re.match with $ lets it pass
+        ("abc\n", ["characters", "ends"]),  # re.match with $ accepts it
         ("abc\x00", ["characters", "ends"]),
         ("-abc", ["ends"]),
         ("abc-", ["ends"]),
@@ -69,7 +69,7 @@ def test_what_s3_accepts_passes(name: str) -> None:
         ("sthree-_" + "x" * 60 + "-s3alias", ["length", "characters", "prefix", "suffix"]),
     ],
 )
-def test_all_that_is_wrong_is_told(name: str, rules: list[str]) -> None:
+def test_all_problems_are_reported(name: str, rules: list[str]) -> None:
     assert [problem.rule for problem in problems(name)] == rules
 
 
@@ -92,7 +92,7 @@ def test_a_name_that_holds_a_region_must_hold_its_own() -> None:
         (f"{ACCOUNT_REGIONAL}\n", False),
     ],
 )
-def test_names_of_one_account_are_told_from_others(name: str, regional: bool) -> None:
+def test_names_of_one_account_are_distinguished_from_others(name: str, regional: bool) -> None:
     assert is_account_regional(name) is regional
 
 

@@ -1,4 +1,4 @@
-"""The wanted state of the buckets: what it is in each mode, made from nothing, and what a visitor gets."""
+"""The wanted state of the buckets in each mode: created from nothing, with visitors' responses."""
 
 from typing import Any
 
@@ -15,14 +15,14 @@ from tests.ministack import MakeSite, SiteOnS3, anonymous, new_user
 
 
 def values(site: Deployment, aspect: str) -> list[Any]:
-    """Return an aspect of each bucket."""
+    """Return one aspect of each bucket."""
     found = [each.aspects[aspect] for each in buckets.wanted(site)]
     assert all(want.reason for want in found)
     return [want.value for want in found]
 
 
 def open_blocks(site: Deployment) -> list[set[str]]:
-    """Return the blocks that are off, of each bucket."""
+    """Return the disabled blocks of each bucket."""
     found = values(site, "public access block")
     assert all(list(blocks) == list(buckets.BLOCKS) for blocks in found)
     return [{name for name, closed in blocks.items() if not closed} for blocks in found]
@@ -44,7 +44,7 @@ def test_just_the_blocks_are_off_that_the_mode_needs(access: str, blocks: set[st
     site, one = deployment(access), deployment(access, one_bucket=True)
     assert open_blocks(site) == [BY_POLICY, blocks]
     assert values(site, "ownership") == ["BucketOwnerEnforced", ownership]
-    # One bucket for both needs what both need.
+    # A shared bucket needs the settings of both.
     assert open_blocks(one) == [blocks | BY_POLICY]
     assert values(one, "ownership") == [ownership]
 
@@ -69,7 +69,7 @@ def test_cors_is_for_the_sites_origins() -> None:
         assert rule["AllowedOrigins"] == list(origins)
         assert rule["AllowedMethods"] == methods
         assert rule.get("AllowedHeaders") == headers
-        # What pdf.js looks at; not ETag, from which a browser could learn what others have sent.
+        # Headers for pdf.js. ETag is left out, because it would reveal what other users have sent.
         exposed = {
             "Accept-Ranges",
             "Content-Disposition",
@@ -97,7 +97,7 @@ def test_what_nobody_accepted_expires_and_is_never_public(access: str, one_bucke
         "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
         "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
     }
-    # Nothing else of ours deletes an object, and nothing opens these.
+    # Nothing else in the library deletes objects, and nothing makes these readable.
     assert list(rules) == ["django-s3-incomplete-uploads"]
     assert not any("Expiration" in rule for rule in rules.values())
     for statement in values(site, "policy")[-1]:
@@ -113,7 +113,7 @@ def test_versioning_is_wanted_where_it_is_on() -> None:
         assert [("versioning" in each.aspects) for each in buckets.wanted(site)] == [False, versioning]
 
 
-def test_what_a_bucket_holds_is_said() -> None:
+def test_what_a_bucket_contains_is_reported() -> None:
     site = of(
         location("staticfiles", "static", bucket="one"),
         location(bucket="one"),
@@ -126,11 +126,11 @@ def test_what_a_bucket_holds_is_said() -> None:
     ]
 
 
-# On the strict S3, from nothing
+# On the strict S3 server, from nothing
 
 
 def uploaded(site: SiteOnS3, **acl: str) -> tuple[int, int]:
-    """Upload a static file and a picture with the site's key; return what a visitor gets of them."""
+    """Upload a static file and a picture with the site's key; return a visitor's responses for them."""
     s3 = site.store.client(key=site.key)
     s3.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"a")
     s3.put_object(Bucket=site.media_bucket, Key="media/a.png", Body=b"a", **acl)
@@ -180,7 +180,7 @@ def test_an_acl_is_rejected_where_the_bucket_is_not_for_it(
 
 @pytest.mark.slow
 def test_pages_of_the_site_and_of_runserver_may_load_fonts(s3_site: MakeSite) -> None:
-    site = s3_site(AWS_SITE_ORIGINS=[" https://WWW.example.com:443/ "])  # not as browsers send it
+    site = s3_site(AWS_SITE_ORIGINS=[" https://WWW.example.com:443/ "])  # browsers don't send it like this
     uploaded(site)
 
     def allowed(origin: str, key: str = "static/a.css", method: str = "GET") -> str | None:
@@ -197,7 +197,7 @@ def test_pages_of_the_site_and_of_runserver_may_load_fonts(s3_site: MakeSite) ->
     for origin in ("https://www.example.com", "http://127.0.0.1:8000", "http://localhost:8123"):
         assert allowed(origin) == origin
         assert allowed(origin, method="PUT") is None
-        assert allowed(origin, "media/a.png") == origin  # for scripts that have a link
+        assert allowed(origin, "media/a.png") == origin  # for scripts with a link
     assert allowed("https://evil.example.com") is None
 
 
@@ -236,7 +236,7 @@ def test_every_request_names_the_expected_owner(store: LocalServer, bucket_name:
         "before-parameter-build.s3", lambda params, model, **_: made.update({model.name: dict(params)})
     )
     apply.prepare(site)
-    assert "ExpectedBucketOwner" not in made.pop("CreateBucket")  # which takes none
+    assert "ExpectedBucketOwner" not in made.pop("CreateBucket")  # which accepts none
     assert len(made) == 10
     assert all(params["ExpectedBucketOwner"] == "000000000000" for params in made.values())
 

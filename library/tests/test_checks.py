@@ -1,4 +1,4 @@
-"""Each system check, shown by a setting that it is about; none of them needs a network or a key."""
+"""Each system check, with a setting that triggers it. None of them needs a network or a key."""
 
 import base64
 import os
@@ -37,7 +37,7 @@ def shell_without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(settings: Any, **changes: Any) -> list[CheckMessage]:
-    """Return what the checks say of a right site with changes: options of the storages, and settings."""
+    """Return the checks' messages for a valid site with changed storage options and settings."""
     options = {kind: NAMES[kind] | changes.pop(kind, {}) for kind in NAMES}
     shared = {"AWS_SITE_ORIGINS": ["https://www.example.com"], "DEBUG": False} | changes
     s3_settings(settings, **options, **shared)
@@ -223,13 +223,13 @@ def test_wrong_settings_have_just_their_problem(
         "E001",
         "STORAGES['staticfiles'] has no bucket",
     ):
-        # With the local server they are said as well: they are wrong long before they are used.
+        # The checks also run with the local server, to report mistakes before they matter.
         assert f"s3kit.{expected}" in ids(found(settings, **wrong, USE_S3="local"))
     assert set(ids(found(settings, **wrong, USE_S3=False))) == {"s3kit.W011"}
 
 
 def of_cookies(settings: Any, pem: str, domain: str, custom_domain: str, **more: Any) -> list[CheckMessage]:
-    """Return what the checks say of a site with signed cookies."""
+    """Return the checks' messages for a site with signed cookies."""
     options = {"links": "cookies", "custom_domain": custom_domain, "cloudfront_cookie_domain": domain}
     key = {"AWS_CLOUDFRONT_KEY_ID": "K1", "AWS_CLOUDFRONT_KEY": pem}
     middleware = {"MIDDLEWARE": ["s3kit.links.cookies.CookiesMiddleware"]}
@@ -249,7 +249,7 @@ def test_cookies_of_siblings_have_no_problem(
     settings: Any, pem: str, domain: str, custom_domain: str
 ) -> None:
     assert ids(of_cookies(settings, pem, domain, custom_domain)) == []
-    # On the local server links are signed.
+    # On the local server, links are signed.
     assert ids(of_cookies(settings, pem, domain, custom_domain, USE_S3="local")) == []
 
 
@@ -355,7 +355,7 @@ def test_variables_of_boto3_that_say_otherwise(
 
 
 def test_the_region_of_the_process_may_be_another(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ECS and Lambda set both variables to their own region."""
+    """ECS and Lambda set both variables to their region."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     assert found(settings) == []

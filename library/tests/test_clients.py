@@ -1,4 +1,4 @@
-"""The one client configuration: botocore and obstore reach the same host in every partition."""
+"""The client configuration: botocore and obstore reach the same host in every partition."""
 
 import io
 import os
@@ -31,7 +31,7 @@ def fresh_clients() -> Iterator[None]:
 
 
 def here() -> Target:
-    """Return the target of a storage with the settings as they are."""
+    """Return a storage's target with the current settings."""
     return MediaStorage(bucket_name="example").target
 
 
@@ -41,7 +41,7 @@ class Nothing(io.BytesIO):
 
 
 def sent_by_botocore(bucket: str, key: str) -> Any:
-    """Return the request that botocore would send, signed and complete."""
+    """Return the complete, signed request that botocore would send."""
     sent = []
 
     def instead_of_sending(request: Any, **_: Any) -> AWSResponse:
@@ -92,7 +92,7 @@ def test_every_partition_has_the_same_address_in_botocore_and_obstore(
     store = clients.obstore_store(here(), bucket)
     assert store.config["endpoint"] == base
     assert store.config["region"] == region
-    # Signing sends nothing, and shows what obstore makes of the address.
+    # Signing sends nothing, and shows obstore's URL.
     signed = urlsplit(obstore.sign(store, "GET", KEYS[0], timedelta(minutes=1)))
     assert f"{signed.scheme}://{signed.netloc}{signed.path}" == clients.object_url(here(), bucket, KEYS[0])
 
@@ -110,7 +110,7 @@ def test_an_endpoint_is_addressed_by_path(settings: Any, endpoint: str) -> None:
 
 
 class Listener:
-    """A loopback server that takes every request and says yes."""
+    """A loopback server that responds to every request with 200."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
@@ -156,7 +156,7 @@ def test_obstore_and_boto3_send_the_same_path_host_and_owner(
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     settings.AWS_S3_ENDPOINT_URL = listener.url
     settings.AWS_EXPECTED_BUCKET_OWNER = "123456789012"
-    # What obstore would read by itself, and prefer.
+    # Variables that obstore would read and prefer.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("AWS_SKIP_SIGNATURE", "true")
@@ -227,7 +227,7 @@ def test_the_settings_win_over_what_boto3_reads_by_itself(
 
 
 def test_links_are_signed_with_v4_in_every_region(settings: Any) -> None:
-    for region in ("us-east-1", "eu-west-1", "eu-central-1"):  # by itself boto3 uses SigV2 in the first two
+    for region in ("us-east-1", "eu-west-1", "eu-central-1"):  # by default, boto3 uses SigV2 in the first two
         settings.AWS_S3_REGION_NAME = region
         link = clients.command(here()).generate_presigned_url(
             "get_object", Params={"Bucket": "example", "Key": "x"}
@@ -249,7 +249,7 @@ def test_variants_of_the_host_that_the_environment_asks_for(
     monkeypatch.setenv(variable, "true")
     assert clients.bucket_url(here(), "example") == url
     assert sent_by_botocore("example", "x").url == f"{url}/x"
-    # An endpoint has no variants.
+    # A custom endpoint has no variants.
     settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
     assert clients.bucket_url(here(), "example") == "http://127.0.0.1:9/example"
     assert sent_by_botocore("example", "x").url == "http://127.0.0.1:9/example/x"

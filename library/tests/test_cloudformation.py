@@ -1,4 +1,4 @@
-"""The CloudFormation template, read back by a reader of its own, is the wanted state; what a visitor gets."""
+"""The CloudFormation template, parsed independently, matches the wanted state; and visitors' responses."""
 
 import json
 import re
@@ -36,25 +36,25 @@ DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "cloudformation.md").
 
 @cache
 def key() -> str:
-    """Return a private key as `cloudfront_key` takes it."""
+    """Return a private key for `cloudfront_key`."""
     made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return made.private_bytes(*form).decode()
 
 
-# A reader: intrinsic functions give way to values, and CloudFormation's words to those of the wanted state.
-# It refuses each property that it does not know, and shares no table with the writer.
+# The parser replaces intrinsic functions with values, and CloudFormation's names with those of the wanted state.
+# It rejects unknown properties, and shares no table with the code that writes templates.
 
 
 class Stack:
-    """A template with the values that a stack in a region and an account gives it."""
+    """A template with the values from a stack in a region and an account."""
 
     def __init__(self, made: Mapping[str, Any], region: str, stays_open: str = "no") -> None:
         self.made, self.region = made, region
         self.parameters = {"CertificateArn": CERTIFICATE, "BucketsStayOpen": stays_open}
 
     def resources(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Return the properties of all resources of a type, with values in the place of functions."""
+        """Return the properties of all resources of a type, with functions replaced by values."""
         found = {name: each for name, each in self.made["Resources"].items() if each["Type"] == kind}
         return {name: self.value(each["Properties"]) for name, each in found.items()}
 
@@ -123,7 +123,7 @@ def cors(rule: dict[str, Any]) -> dict[str, Any]:
 
 
 def only(found: Mapping[str, Any], name: str) -> Any:
-    """Return the one value of a mapping that has no other."""
+    """Return the only value of a mapping."""
     assert set(found) == {name}, found
     return found[name]
 
@@ -132,7 +132,7 @@ Buckets = list[tuple[str, dict[str, Any]]]
 
 
 def read_back(made: Mapping[str, Any], region: str, stays_open: str = "no") -> Buckets:
-    """Return the buckets of a template with the values of their aspects, as `wanted` says them."""
+    """Return a template's buckets and their aspects, in the format of `wanted`."""
     stack = Stack(made, region, stays_open)
     found = []
     for resource in made["Resources"].values():
@@ -156,7 +156,7 @@ def read_back(made: Mapping[str, Any], region: str, stays_open: str = "no") -> B
             "encryption": only(only(encryption, "ServerSideEncryptionByDefault"), "SSEAlgorithm"),
             "lifecycle": [lifecycle(rule) for rule in rules],
             "cors": [cors(rule) for rule in origins],
-            "bucket ACL": [],  # what CloudFormation makes where no AccessControl is named
+            "bucket ACL": [],  # CloudFormation's default without AccessControl
             "ownership": only(ownership, "ObjectOwnership"),
             "public access block": bucket.pop("PublicAccessBlockConfiguration"),
             "policy": only(document, "Statement"),
@@ -170,12 +170,12 @@ def read_back(made: Mapping[str, Any], region: str, stays_open: str = "no") -> B
 
 
 def site(access: str = "private", *, static: str = "", uploads: str = "", **usual: Any) -> Deployment:
-    """Return the usual site with these custom domains."""
+    """Return the default site with these custom domains."""
     return deployment(access, static={"custom_domain": static}, media={"custom_domain": uploads}, **usual)
 
 
 def behind(site: Deployment, distribution: str = ARN) -> Deployment:
-    """Return a site with a distribution before its buckets."""
+    """Return a site with a distribution in front of its buckets."""
     locations = tuple(replace(each, distribution=distribution) for each in site.locations)
     return replace(site, locations=locations)
 
@@ -186,7 +186,7 @@ def values(site: Deployment) -> Buckets:
 
 
 def beside_the_cdn(site: Deployment) -> Buckets:
-    """Return what buckets are while they are open beside the distribution: as without it, and it may read."""
+    """Return the wanted buckets while they are also open without the distribution, which can read them too."""
     found = []
     for (name, closed), (_, aspects) in zip(values(behind(site)), values(behind(site, "")), strict=True):
         sids = [each["Sid"] for each in aspects["policy"]]
@@ -205,7 +205,7 @@ DOMAINS = (("", ""), (CDN, ""), (CDN, CDN), ("static.example.com", "media.exampl
 
 
 def modes() -> Iterator[Deployment]:
-    """Yield sites that there is a template of: the usual two storages in all their modes, and more storages."""
+    """Yield sites for templates: the two default storages in all modes, and sites with more storages."""
     for access, one, versioning, origins, regional, region, (static, uploads) in product(
         ACCESS, (False, True), (False, True), ORIGINS, (False, True), REGIONS, DOMAINS
     ):
@@ -250,7 +250,7 @@ def test_read_back_the_template_is_the_wanted_state() -> None:
         for resource in made["Resources"].values():
             reasons |= resource.get("Metadata", {}).get("Reasons", {})
         assert set(reasons) == {title for bucket in buckets.wanted(wanted) for title in bucket.aspects}
-        assert len(json.dumps(made, indent=2)) < 51_200  # bytes, of a template in the request itself
+        assert len(json.dumps(made, indent=2)) < 51_200  # bytes, for a template inside the request
         assert len(made["Description"]) < 1024
         seen += 1
     assert seen == 3 * 2 * 2 * 2 * 2 * (4 + 3) + 2 * 5
@@ -262,14 +262,14 @@ def test_in_another_region_there_is_no_name_for_a_bucket() -> None:
         read_back(template(site()), "us-east-1")
 
 
-def test_a_distribution_of_somebody_elses_stays_in_the_policy() -> None:
+def test_another_accounts_distribution_stays_in_the_policy() -> None:
     made = template(behind(site()))
     assert read_back(made, REGION) == values(behind(site()))
     assert ARN in json.dumps(made)
     assert "Outputs" not in made
 
 
-# Every value of the template, and the ways to get it wrong.
+# Every value in the template, and ways to break it.
 
 
 def leaves(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -328,15 +328,15 @@ def test_each_change_of_a_property_is_seen() -> None:
             if (read_back(wrong, REGION), read_back(wrong, REGION, "yes")) == wanted:
                 unseen.append((path, change.__name__))
         except (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError):
-            continue  # the reader refuses it
+            continue  # the parser rejects it
     assert not unseen
 
 
-# What wanted() may hold one day
+# Possible future values of wanted()
 
 
 def with_value(monkeypatch: pytest.MonkeyPatch, title: str, value: Any) -> None:
-    """Let the wanted state have another value of an aspect."""
+    """Change an aspect of the wanted state."""
     real = buckets.wanted
 
     def wanted(site: Deployment) -> list[Wanted]:
@@ -388,7 +388,7 @@ def test_each_part_of_a_rule_has_its_word(monkeypatch: pytest.MonkeyPatch, title
         ("logging", {"TargetBucket": "b"}, "logging"),
     ],
 )
-def test_what_has_no_word_is_refused_and_never_left_out(
+def test_what_has_no_equivalent_is_rejected_and_never_left_out(
     monkeypatch: pytest.MonkeyPatch, title: str, value: Any, word: str
 ) -> None:
     with_value(monkeypatch, title, value)
@@ -399,17 +399,17 @@ def test_what_has_no_word_is_refused_and_never_left_out(
         template(site())
 
 
-def test_a_grant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grant_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "bucket ACL", [{"Permission": "READ"}])
     with pytest.raises(CloudFormationError, match="bucket ACL"):
         template(site())
 
 
-# CloudFront, as its guide says it goes by behaviours, and S3 by the bucket's policy
+# CloudFront's behaviors, as its guide describes them, and S3's bucket policy
 
 
 def normalized(path: str) -> str:
-    """Return a path without dot segments, by which CloudFront finds the behavior; S3 gets it as it came."""
+    """Return a path without dot segments. CloudFront uses it to find the behavior; S3 gets the original."""
     found: list[str] = []
     for segment in path.split("/")[1:]:
         if segment == "..":
@@ -420,7 +420,7 @@ def normalized(path: str) -> str:
 
 
 def visit(made: Mapping[str, Any], path: str, *, signed: bool = False) -> int | tuple[str, str]:
-    """Return the bucket and key that a visitor gets through the distribution, or the status of a refusal."""
+    """Return the bucket and key that a visitor gets through the distribution, or the error status."""
     stack = Stack(made, REGION)
     (distribution,) = stack.resources("AWS::CloudFront::Distribution").values()
     config = distribution["DistributionConfig"]
@@ -449,7 +449,7 @@ def visit(made: Mapping[str, Any], path: str, *, signed: bool = False) -> int | 
         )
         if "OriginAccessControlId" in origin and lets_in and names:
             return bucket, object_key
-    # Uploads have an ACL of their own then, for requests without a signature too.
+    # Each upload then has an ACL, which also allows unsigned requests.
     acls = "BucketOwnerPreferred" in json.dumps(made) and object_key.startswith("media/")
     return (bucket, object_key) if acls and "OriginAccessControlId" not in origin else 403
 
@@ -476,7 +476,7 @@ def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, o
         *("/static/../pending/a.jpg", "/media/../pending/a.jpg", "/static/./../../pending/a"),
     ):
         assert visit(made, path) == visit(made, path, signed=True) == 404, path
-    # What slips by the comparison is no key that there is, and the policy knows no dots.
+    # Paths that pass the comparison match no existing key, and the policy doesn't interpret dots.
     for path in ("/pending/../static/site.css", "/x/../media/a.jpg"):
         assert visit(made, path, signed=True) == 403
 
@@ -484,12 +484,12 @@ def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, o
 def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
     made = template(site("public-policy", static=CDN, uploads=CDN))
     assert made["Parameters"]["BucketsStayOpen"]["Default"] == "no"
-    for (_, behind), (_, beside) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
+    for (_, behind), (_, public) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
         assert all(behind["public access block"].values())
-        assert not beside["public access block"]["RestrictPublicBuckets"]
+        assert not public["public access block"]["RestrictPublicBuckets"]
         assert not any(policies.is_public(statement) for statement in behind["policy"])
-        assert sum(policies.is_public(statement) for statement in beside["policy"]) == 1
-    # What is private does not open meanwhile, and CloudFront reads it.
+        assert sum(policies.is_public(statement) for statement in public["policy"]) == 1
+    # Private files stay private meanwhile, and CloudFront can read them.
     made = template(site(static=CDN, uploads=CDN, key=key()))
     assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
 
@@ -565,7 +565,7 @@ def test_cors_is_the_buckets_for_reading(one_bucket: bool) -> None:
     }
     exposed = {"AccessControlExposeHeaders": {"Items": EXPOSED_HEADERS}}
     assert given == {"StaticHeaders": both, "MediaHeaders": both | exposed}
-    # No origin of a page goes on to S3, so that no answer to it is cached for others.
+    # CloudFront passes no Origin header to S3, so no response for one origin is cached for others.
     assert all("OriginRequestPolicyId" not in each for each in config(made)["CacheBehaviors"])
     assert '"CorsConfig"' not in json.dumps(template(site(static=CDN, uploads=CDN, key=key())))
 
@@ -575,7 +575,9 @@ def test_with_signed_cookies_no_query_reaches_s3_and_scripts_may_send_them() -> 
     made = template(deployment(static={"custom_domain": CDN}, media=uploads, key=key(), origins=ORIGINS[1]))
     stack = Stack(made, REGION)
     (media,) = (each for each in config(made)["CacheBehaviors"] if each["PathPattern"] == "media/*")
-    assert media["CachePolicyId"] == "658327ea-f89d-4fab-a63d-7e88639e58f6"  # CachingOptimized: no query
+    assert (
+        media["CachePolicyId"] == "658327ea-f89d-4fab-a63d-7e88639e58f6"
+    )  # CachingOptimized: no query string
     assert media["TrustedKeyGroups"]
     headers = stack.resources("AWS::CloudFront::ResponseHeadersPolicy")["MediaHeaders"]
     rule = headers["ResponseHeadersPolicyConfig"]["CorsConfig"]
@@ -593,7 +595,7 @@ def test_entries_for_the_same_files_are_one(links: str) -> None:
 
 
 def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_value(monkeypatch, "cors", [RULES["cors"]])  # such as that of uploads from the browser
+    with_value(monkeypatch, "cors", [RULES["cors"]])  # such as the one for browser uploads
     assert '"CorsConfig"' not in json.dumps(template(site(static=CDN)))
 
 
@@ -628,7 +630,7 @@ def test_the_public_half_of_the_key_and_nothing_of_the_private_one() -> None:
         f"id-of-{name.replace('PublicKey', 'KeyGroup')}"
     ]
     assert "TrustedKeyGroups" not in config(made)["CacheBehaviors"][0]
-    # CloudFront changes no key: another one is another resource, and the group follows.
+    # CloudFront can't change a key: a new key is a new resource, and the group refers to it.
     key.cache_clear()
     other = template(site(static=CDN, uploads=CDN, key=key()))
     assert name not in other["Resources"]
@@ -649,7 +651,7 @@ def test_names_of_resources_fit_the_longest_bucket() -> None:
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a machine without credentials, where nobody may look for any."""
+    """Remove all credentials, and fail if code looks for some."""
 
     def nothing(_profile: object) -> None:
         raise AssertionError("asked for credentials")
@@ -676,7 +678,7 @@ def test_the_template_stays_when_the_stack_has_given_its_ids(
 ) -> None:
     both = {"static": {"custom_domain": CDN}, "media": {"custom_domain": CDN, "cloudfront_key": key()}}
     s3_settings(settings, **both)
-    before = printed(capsys)  # the id of the key is not known yet
+    before = printed(capsys)  # the key's ID is not known yet
     s3_settings(settings, **both, AWS_CLOUDFRONT_DISTRIBUTION_ARN=ARN, AWS_CLOUDFRONT_KEY_ID="K2JCJMDEHXQW5F")
     assert printed(capsys) == before
     assert json.loads(before) == template(site(static=CDN, uploads=CDN, key=key()))
@@ -755,13 +757,13 @@ def test_the_document_turns_outputs_into_lines_of_the_environment() -> None:
 # The local S3 server's own CloudFormation
 
 
-# What it does not do with a bucket's properties; the template has them, as the tests above say.
+# Bucket properties that it doesn't support. The tests above check them in the template.
 IGNORED = {"lifecycle", "ownership"}
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Return a local S3 server that has CloudFormation and CloudFront as well."""
+    """Return a local S3 server with CloudFormation and CloudFront."""
     real = server.environment
 
     def environment(*arguments: Any) -> dict[str, str]:
@@ -775,7 +777,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 
 def deployed(cloud: LocalServer, made: Mapping[str, Any]) -> dict[str, str]:
-    """Make a stack of a template and return its outputs."""
+    """Create a stack from a template and return its outputs."""
     stacks = cloud.client("cloudformation")
     given = (
         [{"ParameterKey": "CertificateArn", "ParameterValue": CERTIFICATE}] if "Parameters" in made else []
@@ -796,7 +798,7 @@ def deployed(cloud: LocalServer, made: Mapping[str, Any]) -> dict[str, str]:
 def test_a_stack_makes_what_plan_wants(
     cloud: LocalServer, access: str, domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # It knows no key groups, so private uploads stay on S3 here.
+    # It doesn't support key groups, so private uploads stay on S3.
     domains = {"static": domain, "media": "" if access == "private" else domain}
     one, other = (
         {"bucket": f"{kind}-{access}-{len(domain)}", "custom_domain": domains[kind]} for kind in domains
@@ -805,7 +807,7 @@ def test_a_stack_makes_what_plan_wants(
     outputs = deployed(cloud, template(made))
     distribution = outputs.get("AWS_CLOUDFRONT_DISTRIBUTION_ARN", "")
     assert bool(distribution) == bool(domain)
-    # The template is AWS's: a target at this server's endpoint would want no statement about TLS.
+    # The template is for AWS: with this server's endpoint, it would contain no TLS statement.
     monkeypatch.setattr(clients, "command", lambda _target: cloud.client())
     for bucket in plan.plan(behind(made, distribution)):
         assert bucket.exists

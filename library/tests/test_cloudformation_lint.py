@@ -1,4 +1,4 @@
-"""The CloudFormation template of every mode before AWS's linter, and its function in a JavaScript engine."""
+"""AWS's linter accepts the CloudFormation template of every mode, and its function runs in a JavaScript engine."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the templates of many modes, in a folder for each region.
+    """Return a folder with the templates of many modes, in one subfolder per region.
 
     cfn-lint takes a fifth of a second for each. Every fifth has each three values of three options; those with more
     storages are all there.
@@ -36,8 +36,8 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def findings(files: str, *options: str) -> list[dict[str, Any]]:
-    """Return the errors and warnings that cfn-lint has for files."""
-    # Its schemas come with it; where it asked for others, this proxy would refuse.
+    """Return cfn-lint's errors and warnings for files."""
+    # cfn-lint includes its schemas. If it requested others, this proxy would fail.
     offline = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), "http://127.0.0.1:9")
     program = str(Path(sys.executable).with_name("cfn-lint"))
     done = subprocess.run(
@@ -60,7 +60,7 @@ def test_every_mode_passes(templates: Path, region: str) -> None:
 
 
 def with_distribution(templates: Path) -> dict[str, Any]:
-    """Return a template that has a resource of every type."""
+    """Return a template with a resource of every type."""
     for file in sorted((templates / "eu-central-1").glob("*.json")):
         text = file.read_text("utf-8")
         if "AWS::CloudFront::PublicKey" in text:
@@ -102,13 +102,13 @@ def test_the_linter_sees_what_is_wrong(templates: Path, tmp_path: Path) -> None:
         spoil(copy)
         (tmp_path / f"{name}.json").write_text(json.dumps(copy), "utf-8")
     (tmp_path / "right.json").write_text(json.dumps(made), "utf-8")
-    # Without a region it takes us-east-1, as for somebody who just runs it.
+    # Without a region, it uses us-east-1.
     found = {(Path(each["Filename"]).stem, each["Rule"]["Id"]) for each in findings(f"{tmp_path}/*.json")}
     assert found == {(name, rule) for name, (_spoil, rule) in WRONG.items()}
 
 
 def test_the_function_answers_404_by_itself(templates: Path) -> None:
-    """CloudFront's guide: a function that returns an object with a statusCode answers in S3's place."""
+    """CloudFront's guide: if a function returns an object with a statusCode, that is the response instead of S3's."""
     code = with_distribution(templates)["Resources"]["NothingElse"]["Properties"]["FunctionCode"]
     event = {"version": "1.0", "request": {"method": "GET", "uri": "/pending/a.jpg", "headers": {}}}
     found = [
@@ -116,7 +116,7 @@ def test_the_function_answers_404_by_itself(templates: Path) -> None:
     ]
     assert found, "No Chromium on this machine (Debian and Ubuntu: apt install chromium)"
     with sync_playwright() as playwright:
-        # As root, Chromium needs the last of these.
+        # As root, Chromium needs the last one.
         chromium = playwright.chromium.launch(
             executable_path=found[0], args=["--disable-gpu", "--no-sandbox"]
         )

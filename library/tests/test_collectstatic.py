@@ -1,6 +1,6 @@
-"""`manage.py collectstatic` as a process, against a strict S3 and through a proxy that fails as told.
+"""`manage.py collectstatic` as a process, with a strict S3 server behind a fault proxy.
 
-After each deploy, fault, kill and race, every entry of the live manifest is fetched as a visitor does, and
+After each deploy, fault, kill, and race, every entry in the live manifest is fetched as a visitor, and
 compared with the source.
 """
 
@@ -45,7 +45,7 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
-# Stands for the copy of a manifest in a list of uploads.
+# Represents a copy of a manifest in a list of uploads.
 COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
@@ -111,31 +111,31 @@ class Deploy:
     def run(self, *arguments: str, command: str = "collectstatic", **environment: str) -> "Outcome":
         process = self.start(*arguments, command=command, **environment)
         out, err = process.communicate(timeout=120)
-        # botocore says where it found the keys
+        # botocore logs where it found the keys
         err = "".join(line for line in err.splitlines(keepends=True) if "botocore.credentials" not in line)
         return Outcome(process.returncode, out, err)
 
     def deployed(self, *arguments: str, **environment: str) -> str:
-        """Deploy, which must go well; return the last line."""
+        """Deploy successfully, and return the last line."""
         outcome = self.run(*arguments, **environment)
         assert outcome.code == 0, outcome
         assert not outcome.err, outcome
         return outcome.out.strip().splitlines()[-1]
 
     def manifest(self) -> dict[str, Any] | None:
-        """Return the live manifest as a visitor gets it; None if there is none."""
+        """Return the live manifest as a visitor gets it, or None."""
         answer = anonymous(f"{self.site.store.endpoint}/{self.site.static_bucket}/static/staticfiles.json")
         return json.loads(answer.body) if answer.status == 200 else None
 
     def fetch(self, name: str) -> tuple[bytes, dict[str, str]]:
-        """Return a file's content, unpacked, and its headers, as a visitor gets them."""
+        """Return a file's decompressed content and its headers, as a visitor gets them."""
         answer = anonymous(f"{self.site.store.endpoint}/{self.site.static_bucket}/static/{quote(name)}")
         assert answer.status == 200, (name, answer)
         packed = answer.headers.get("content-encoding") == "gzip"
         return gzip.decompress(answer.body) if packed else answer.body, dict(answer.headers)
 
     def check_live(self, *versions: dict[str, bytes]) -> int:
-        """Check that the live manifest is entirely that of one of the source trees; return which."""
+        """Check that the live manifest matches one of the source trees entirely; return which."""
         manifest = self.manifest()
         assert manifest
         live = {name: without_hashes(self.fetch(hashed)[0]) for name, hashed in manifest["paths"].items()}
@@ -143,7 +143,7 @@ class Deploy:
         return versions.index(live)
 
     def uploads(self, pattern: str = "") -> list[str]:
-        """Return the keys of all uploads that reached the server and were taken."""
+        """Return the keys of all successful uploads."""
         prefix = f"/{self.site.static_bucket}/"
         taken = [r for r in self.proxy.matching("PUT", pattern) if r.status == 200]
         keys = [r.path.removeprefix(prefix) for r in taken]
@@ -158,7 +158,7 @@ class Outcome:
 
 
 def without_hashes(content: bytes) -> bytes:
-    """Return a rewritten file as its source was."""
+    """Return the source of a rewritten file."""
     return re.sub(rb"(?<=\w)\.[0-9a-f]{12}(?=\.\w)", b"", content)
 
 
@@ -214,7 +214,7 @@ def test_files_that_others_refer_to_change_those_too(deploy: Deploy) -> None:
     assert new
     differ = {name for name in SOURCES if old["paths"][name] != new["paths"][name]}
     assert differ == {"fonts/a.woff2", "css/theme.css", "css/base.css"}
-    # The old page's files are all still there.
+    # The old page's files still exist.
     for name, hashed in old["paths"].items():
         assert without_hashes(deploy.fetch(hashed)[0]) == SOURCES[name]
 
@@ -260,7 +260,7 @@ def test_with_a_cdn_domain_nothing_is_compressed_and_no_hashed_object_replaced(d
     for name in SOURCES:
         assert "content-encoding" not in deploy.fetch(name)[1]
     assert deploy.check_live(SOURCES) == 0
-    # And a file that is new then is not compressed under either name.
+    # A file that is new afterwards is not compressed under either name.
     deploy.write(**{"new.css": LONG.encode()})
     deploy.proxy.clear()
     deploy.deployed(STATIC_DOMAIN="static.example.com")
@@ -281,7 +281,7 @@ def test_compressed_bytes_are_the_same_on_every_run(deploy: Deploy) -> None:
 # Failures
 
 
-def test_a_refused_upload_fails_the_command_and_leaves_the_old_manifest(deploy: Deploy) -> None:
+def test_a_rejected_upload_fails_the_command_and_leaves_the_old_manifest(deploy: Deploy) -> None:
     deploy.deployed()
     changed = SOURCES | {"img/dot.png": b"changed", "docs/100%.png": b"too"}
     deploy.write(**changed)
@@ -298,7 +298,7 @@ def test_a_refused_upload_fails_the_command_and_leaves_the_old_manifest(deploy: 
     deploy.proxy.clear()
     deploy.deployed()
     assert deploy.check_live(changed) == 0
-    # The hashed 100%.png and base.css, which refers to dot.png, are there from the failed run.
+    # The failed run uploaded the hashed 100%.png and base.css, which refers to dot.png.
     assert not [key for key in deploy.uploads() if re.search(r"(100%|base)\.[0-9a-f]{12}", key)]
     assert len(deploy.uploads(r"dot\.[0-9a-f]{12}")) == 1
 
@@ -416,7 +416,7 @@ def test_a_reference_to_a_missing_file_uploads_nothing_where_that_is_wanted(depl
 def test_what_a_bundler_has_hashed_is_published_under_its_own_name(deploy: Deploy) -> None:
     script, other = "build/main-Bq3xK9aZ.js", "build/index.js"
     deploy.write(**{script: b"export const a = 1;" * 20, other: b"import './main-Bq3xK9aZ.js'"})
-    deploy.deployed()  # nobody has said so yet
+    deploy.deployed()  # not configured yet
     assert "immutable" not in deploy.fetch(script)[1]["cache-control"]
     deploy.write(**{"build/manifest.json": b'{"a": {"file": "main-Bq3xK9aZ.js", "name": "main"}}'})
     deploy.deployed()
@@ -459,7 +459,7 @@ def test_killed_and_run_again(deploy: Deploy, after: int) -> None:
     changed = {name: content + b"\n" for name, content in SOURCES.items()}
     deploy.write(**changed)
     deploy.proxy.clear()
-    # So many uploads go through, the others hang until the process is dead.
+    # This many uploads succeed, the others hang until the process is dead.
     hanging = threading.Event()
     deploy.proxy.faults.append(Fault("PUT", first=after + 1, hold=hanging, cut="before"))
     process = deploy.start()
@@ -492,7 +492,7 @@ def test_two_deploys_at_once(deploy: Deploy, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda one: one.deployed(), [deploy, other]))
     deploy.check_live(ours, theirs)
-    # Whoever deploys next puts the plain names right, although the manifest may be its own.
+    # The next deploy repairs the plain names, even if the manifest is its own.
     deploy.proxy.clear()
     deploy.deployed()
     assert deploy.check_live(ours) == 0
@@ -516,7 +516,7 @@ def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy)
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
-def test_what_somebody_else_wrote_over_a_plain_name_is_noticed(deploy: Deploy) -> None:
+def test_an_overwritten_plain_name_is_noticed(deploy: Deploy) -> None:
     deploy.deployed()
     bucket = deploy.site.static_bucket
     deploy.site.root.put_object(Bucket=bucket, Key="static/img/dot.png", Body=SOURCES["img/dot.png"][::-1])
@@ -535,7 +535,7 @@ def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy
     manifest = deploy.manifest()
     assert manifest
     bucket, root = deploy.site.static_bucket, deploy.site.root
-    # As another build of zlib would have stored it, and unknown to the manifest.
+    # As another build of zlib would compress it, and unknown to the manifest.
     same = f"static/{manifest['paths']['css/base.css']}"
     head = root.head_object(Bucket=bucket, Key=same)
     body = gzip.decompress(root.get_object(Bucket=bucket, Key=same)["Body"].read())
@@ -556,8 +556,8 @@ def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy
 
 
 @pytest.mark.parametrize("name", ["js/one.js", "img/dot.png", "docs/tiny.txt"])
-def test_a_hashed_object_that_somebody_has_swapped_is_put_right(deploy: Deploy, name: str) -> None:
-    """Of the same size, with the same headers and the SHA-256 of the original in its metadata."""
+def test_a_swapped_hashed_object_is_repaired(deploy: Deploy, name: str) -> None:
+    """It has the same size, the same headers, and the SHA-256 of the original in its metadata."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -577,12 +577,12 @@ def test_a_hashed_object_that_somebody_has_swapped_is_put_right(deploy: Deploy, 
 
 
 def swap(deploy: Deploy, key: str) -> None:
-    """Put other content of the same size under a key, all else as it was."""
+    """Replace an object's content with other content of the same size, and leave the rest unchanged."""
     bucket, root = deploy.site.static_bucket, deploy.site.root
     there = root.get_object(Bucket=bucket, Key=key)
     names = ("ContentType", "ContentEncoding", "CacheControl", "Metadata")
     packed, body = there.get("ContentEncoding") == "gzip", there["Body"].read()
-    if packed:  # stored, not compressed, and then filled up as zlib allows: with members that hold nothing
+    if packed:  # stored, not compressed, and padded with empty gzip members
         plain = gzip.compress(b"alert(1)", mtime=0)
         body = plain + gzip_filling(len(body) - len(plain))
     else:
@@ -594,14 +594,14 @@ def swap(deploy: Deploy, key: str) -> None:
 
 
 def gzip_filling(size: int) -> bytes:
-    """Return a gzip file of this size that holds nothing: its header has room for a file's name."""
+    """Return an empty gzip file of this size: a long file name fills its header."""
     empty = gzip.compress(b"", mtime=0)
     name = b"x" * (size - len(empty) - 1) + b"\0"
     return empty[:3] + b"\x08" + empty[4:10] + name + empty[10:]
 
 
 def test_a_swapped_object_of_an_unknown_size_is_not_read_to_its_end(deploy: Deploy) -> None:
-    """What claims to be right and unpacks to more than the file is replaced, not unpacked."""
+    """An object that claims to be right but decompresses to more than the file is replaced, not decompressed."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -621,7 +621,7 @@ def test_the_first_deploy_after_an_older_version_reads_what_that_did_not_record(
     manifest = json.loads(root.get_object(Bucket=bucket, Key=key)["Body"].read())
     manifest["s3"]["hashed"] = dict.fromkeys(
         manifest["s3"]["hashed"], 100
-    )  # sizes, as older versions wrote them
+    )  # sizes, in the format of older versions
     root.put_object(Bucket=bucket, Key=key, Body=json.dumps(manifest).encode())
     deploy.proxy.clear()
     line = deploy.deployed()
@@ -652,7 +652,7 @@ def test_a_server_that_does_not_know_if_none_match_is_not_sent_it_again(deploy: 
 
 
 def test_a_conflict_of_two_uploads_is_tried_again(deploy: Deploy) -> None:
-    """409 says that another upload or deletion is at work, and not that the object is there."""
+    """409 means that another upload or deletion is in progress, not that the object exists."""
     conflict = Fault(
         "PUT", header="if-none-match", status=409, code="ConditionalRequestConflict", times=len(SOURCES)
     )
@@ -663,7 +663,7 @@ def test_a_conflict_of_two_uploads_is_tried_again(deploy: Deploy) -> None:
 
 
 def test_what_was_put_under_a_hashed_name_meanwhile_is_looked_at(deploy: Deploy) -> None:
-    """Whoever knows the next name can't have its place by being there first."""
+    """An attacker who knows the next name can't take it by uploading first."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -742,7 +742,7 @@ def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> No
     assert sorted(r.status for r in completed) == [200, 412]
 
 
-def test_a_lost_or_broken_manifest_is_written_anew_without_uploads(deploy: Deploy) -> None:
+def test_a_lost_or_broken_manifest_is_rewritten_without_uploads(deploy: Deploy) -> None:
     deploy.deployed()
     for body in (None, b"{", b"[]", b'{"version": "9"}'):
         if body is None:
@@ -764,7 +764,7 @@ def test_strange_keys_in_the_bucket_do_no_harm(deploy: Deploy) -> None:
     deploy.deployed()
     deploy.proxy.clear()
     assert f"0 uploaded, {OBJECTS} unchanged" in deploy.deployed()
-    # obstore can't read them: boto3 lists once more, and asks for keys in a form that XML can carry.
+    # obstore can't parse them, so boto3 lists again, and requests URL-encoded keys.
     assert deploy.proxy.count("GET", "list-type=2.*encoding-type=url") == 1
     assert deploy.proxy.count() == 3
 
@@ -806,7 +806,7 @@ def test_without_post_processing_only_plain_names_go_up(deploy: Deploy) -> None:
 
 
 @pytest.mark.parametrize("option", ["--clear", "--link"])
-def test_options_that_make_no_sense_are_refused_in_one_line(deploy: Deploy, option: str) -> None:
+def test_options_that_make_no_sense_are_rejected_in_one_line(deploy: Deploy, option: str) -> None:
     outcome = deploy.run(option)
     assert outcome.code == 1
     assert option in outcome.err
@@ -843,7 +843,7 @@ def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) ->
     assert not outcome.err
 
 
-def test_files_that_go_to_disk_although_there_is_a_bucket_are_told_of(deploy: Deploy, tmp_path: Path) -> None:
+def test_files_that_go_to_disk_despite_a_bucket_are_reported(deploy: Deploy, tmp_path: Path) -> None:
     given = {"USE_S3": "false", "BUCKET_IN_SETTINGS": "acme-static"}
     for options in (["-v", "1"], ["-v", "0"]):
         outcome = deploy.run("--noinput", *options, **given)
@@ -866,7 +866,7 @@ def test_many_uploads_at_a_time(deploy: Deploy) -> None:
 
 
 class Sink(BaseHTTPRequestHandler):
-    """An empty S3 that takes everything, by parts or whole, and keeps nothing."""
+    """An S3 server that accepts every upload, whole or multipart, and stores nothing."""
 
     protocol_version = "HTTP/1.1"
 
@@ -897,7 +897,7 @@ class Sink(BaseHTTPRequestHandler):
         pass
 
 
-# Starts a command from a small process: a child's peak includes that of the process it was forked from.
+# Starts a command from a small process, because a child's peak includes that of its parent.
 PEAK = """
 import os
 import sys
@@ -911,7 +911,7 @@ def test_large_files_are_streamed(deploy: Deploy) -> None:
     film, data = 300 * 1024 * 1024, 50 * 1024 * 1024
     for name, size in (("film.mp4", film), ("data.json", data)):
         with (deploy.sources / name).open("wb") as file:
-            file.truncate(size)  # zeros, which take no room on disk
+            file.truncate(size)  # zeros, which take no disk space
     server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
     server.daemon_threads = True
     server.taken = []  # type: ignore[attr-defined]
@@ -946,7 +946,7 @@ def test_the_local_manifest_is_the_published_one(deploy: Deploy, tmp_path: Path,
     published = deploy.manifest()
     assert published
     local = tmp_path / "local.json"
-    # No bucket, no key and no network: what the build of an image has.
+    # No bucket, no key, and no network, as in the build of an image.
     given = {"STATIC_BUCKET": "", "MEDIA_BUCKET": "", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     outcome = deploy.run(
         "--output", str(local), command="s3 manifest", TEST_ALL_APPS="1", USE_S3=use_s3, **given
@@ -956,5 +956,5 @@ def test_the_local_manifest_is_the_published_one(deploy: Deploy, tmp_path: Path,
     assert len(published["paths"]) > 100, "the admin's files are among them"
     kept = {key: published[key] for key in ("paths", "version", "hash", "integrity")}
     assert kept["integrity"]
-    # Byte for byte, so in all three modes alike.
+    # The same bytes in all three modes.
     assert local.read_text() == json.dumps(kept)

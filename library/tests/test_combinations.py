@@ -1,4 +1,4 @@
-"""Sites with other storages than one for static files and one for uploads, from `apply` to the doctor."""
+"""Sites with other combinations of storages, from `apply` to the doctor."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -38,9 +38,9 @@ def static(bucket: str, location: str = "static/", **more: str) -> dict[str, Any
     return {"BACKEND": "s3kit.storages.StaticStorage", "OPTIONS": options}
 
 
-# BUCKET-1 and so on are new buckets of each test, and ELSEWHERE is another address of the server.
+# BUCKET-1 and so on are new buckets for each test, and ELSEWHERE is another URL of the server.
 COMBINATIONS: dict[str, Mapping[str, dict[str, Any]]] = {
-    "public avatars beside private documents in one bucket": {
+    "public avatars and private documents in one bucket": {
         "staticfiles": static("BUCKET-1"),
         "default": media("BUCKET-1", "documents/"),
         "avatars": media("BUCKET-1", "avatars/", "public-policy"),
@@ -106,7 +106,7 @@ def test_combination(
     settings.AWS_S3_REGION_NAME, settings.AWS_S3_ENDPOINT_URL = REGION, store.endpoint
     settings.STORAGES = DISK | entries
 
-    # The buckets are as wanted, by the plan too.
+    # The plan has nothing to do.
     site = Deployment.load()
     as_root = site.with_key(store.root)
     apply.prepare(as_root)
@@ -122,7 +122,7 @@ def test_combination(
         assert anonymous(address).status == 200
         assert f"/{site.static.bucket}/{site.static.prefix}site." in address
 
-    # A storage of static files that nobody has deployed to is the one thing that the doctor finds.
+    # The doctor finds only that a static storage has no deploy.
     report = examined()
     found = {probe: line.storage for probe, line in troubles(report).items()}
     if "widgets" in entries:

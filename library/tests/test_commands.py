@@ -1,4 +1,4 @@
-"""The subcommands of `manage.py s3`: all are reachable, none pays for another's imports, all mean one target."""
+"""The subcommands of `manage.py s3`: all of them work, import only what they need, and use the same target."""
 
 import json
 import pkgutil
@@ -46,7 +46,7 @@ def test_what_takes_long_to_import_is_not_imported_for_the_others(tmp_path: Path
     assert '"Version": "2012-10-17"' in done.stdout
     imported = set(done.stdout.splitlines()[-1].split())
     assert "s3kit.commands.policy" in imported
-    # The storages of STORAGES are made, so boto3 is there.
+    # The storages in STORAGES are created, so boto3 is imported.
     assert not imported & {"obstore", "ministack", "PIL", "s3kit.doctor.report", "s3kit.publishing.push"}
 
 
@@ -96,7 +96,7 @@ def test_a_silenced_check_stops_no_command(settings: Any, capsys: pytest.Capture
 def test_a_malformed_bucket_name_is_named_before_anything_is_asked(
     settings: Any, tmp_path: Path, static: str, media: str
 ) -> None:
-    """Else S3 would say "Access Denied" or less."""
+    """Otherwise S3 would respond "Access Denied" or less."""
     rule = (
         "contains 'M', '_', 'B'; only" if static == "My_Bucket" else "ends with '--x-s3', which AWS reserves"
     )

@@ -1,4 +1,4 @@
-"""CloudFront's signed cookies, read as CloudFront reads them, and who gets them."""
+"""CloudFront's signed cookies, verified as CloudFront does, and who gets them."""
 
 import base64
 import json
@@ -43,7 +43,7 @@ def site(settings: Any, key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch)
 
 
 def decoded(value: str) -> bytes:
-    """Return the bytes of a cookie in CloudFront's variant of base64, which has neither + nor / nor =."""
+    """Decode a cookie in CloudFront's variant of base64, which has no +, /, or =."""
     assert not set("+/=") & set(value)
     return base64.b64decode(value.translate(str.maketrans("-_~", "+=/")), validate=True)
 
@@ -55,13 +55,13 @@ def test_a_browser_with_the_cookies_may_read_the_prefix_for_an_hour(key: rsa.RSA
     assert list(cookies) == [POLICY, SIGNATURE, KEY_ID]
     assert cookies[KEY_ID] == "K2EXAMPLE"
     policy = decoded(cookies[POLICY])
-    # As CloudFront verifies it: SHA-1 and RSA, of the policy's own bytes.
+    # CloudFront verifies SHA-1 with RSA over the policy's bytes.
     key.public_key().verify(decoded(cookies[SIGNATURE]), policy, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
     (statement,) = json.loads(policy)["Statement"]
     assert statement["Resource"] == "https://media.example.com/up%20loads/*"
     (end,) = statement.pop("Condition")["DateLessThan"].values()
     assert 1800 <= end - NOW <= 3600
-    assert sum(map(len, cookies.values())) < 1000  # bytes of each request to the CDN
+    assert sum(map(len, cookies.values())) < 1000  # bytes per request to the CDN
 
 
 def test_they_are_the_same_for_a_window_and_signed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_they_go_to_the_cdn_alone_and_only_over_tls() -> None:
     for cookie in given(response).values():
         assert (cookie["domain"], cookie["path"]) == ("example.com", "/up%20loads/")
         assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
-        # With the browser's session, as AWS recommends.
+        # Until the browser session ends, as AWS recommends.
         assert not cookie["max-age"]
         assert not cookie["expires"]
     assert response["Cache-Control"] == "max-age=60, private"
@@ -142,7 +142,7 @@ def test_pages_bring_them_to_whom_the_rule_lets_read_everything(settings: Any) -
     assert all(cookie.value for cookie in answered(User()).values())
     assert asked == [("", "default")]
     assert answered(User(), "application/json") == {}
-    # Whoever comes without a session never had any; with one it may be over.
+    # Without a session, the user never logged in; with one, the login may have expired.
     assert answered(AnonymousUser(), session="") == {}
     assert [cookie.value for cookie in answered(AnonymousUser()).values()] == [""] * 3
 

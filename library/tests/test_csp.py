@@ -1,4 +1,4 @@
-"""The sources of a Content-Security-Policy: pages get their files, and no upload can be a script."""
+"""The sources in the Content-Security-Policy: pages load their files, and no upload can run as a script."""
 
 import asyncio
 from contextlib import suppress
@@ -34,7 +34,7 @@ POLICY = "; ".join(
 
 
 def stores(static: dict[str, Any] | None = None, **media: Any) -> dict[str, Any]:
-    """Return STORAGES with both storages on S3, and these options."""
+    """Return STORAGES with both storages on S3 and these options."""
     static = {"bucket_name": "acme-static"} | (static or {})
     return {
         "default": {
@@ -62,9 +62,9 @@ def policy() -> dict[str, list[str]]:
 
 
 def allows(sources: list[str], url: str, site: str = "https://www.example.com") -> bool:
-    """Tell whether a browser would load an address: CSP Level 3, "Does url match expression", for our forms.
+    """Return whether a browser would load a URL: CSP Level 3, "Does url match expression", for the forms used here.
 
-    A source with a path that ends in a slash covers what is below it, one without a path its whole host.
+    A source with a path that ends in a slash covers everything below it; one without a path covers its host.
     """
     asked = urlsplit(url)
     for source in sources:
@@ -166,8 +166,8 @@ def test_wherever_the_files_are_a_page_gets_them_and_no_upload_is_a_script() -> 
     assert not allows(found["style-src"], picture)
     assert allows(found["script-src"], script)
     assert not allows(found["script-src"], "https://elsewhere.example.org/static/a.js")
-    for beside in ("pending/a.png", "a.png"):
-        assert not allows(found["img-src"], picture.split("media/pictures/")[0] + beside)
+    for outside in ("pending/a.png", "a.png"):
+        assert not allows(found["img-src"], picture.split("media/pictures/")[0] + outside)
 
 
 @pytest.mark.usefixtures("place")
@@ -219,7 +219,7 @@ def test_the_middleware_sets_no_policy_of_its_own_and_leaves_others_alone() -> N
 
 
 class Rooms:
-    """A URL configuration: an admin under another path and name, and pages of other apps."""
+    """A URL configuration with an admin under another path and name, and pages of other apps."""
 
     urlpatterns: ClassVar = [
         path("de/office/", AdminSite(name="office").urls),
@@ -233,7 +233,7 @@ STRICT = f"default-src 'none'; script-src 'self' {csp.STATIC_FILES}; style-src {
 
 
 def answered(address: str, policy: str = STRICT) -> dict[str, list[str]]:
-    """Return the policy that a page has after the middleware, by directive, as Django's own handler answers it."""
+    """Return a page's policy by directive, after the middleware, from a response of Django's own handler."""
     request = RequestFactory().get(address)
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -254,7 +254,7 @@ FILES = "https://acme-static.s3.eu-central-1.amazonaws.com/static/"
         (
             "admin",
             ["/de/office/", "/de/office/login/"],
-        ),  # an app's namespace, wherever and whatever it is called
+        ),  # an app's namespace, regardless of its path and instance name
         ("office", ["/de/office/", "/de/office/login/"]),
         ("office:login", ["/de/office/login/"]),
         ("swagger-ui", ["/api/docs/"]),
@@ -293,7 +293,7 @@ def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
         ("img-src 'none'", {"img-src": ["data:"]}, "img-src data:"),
         ("img-src 'self'", {"img-src": ["'self'"]}, "img-src 'self'"),
         ("IMG-SRC 'self'; img-src b:", {"img-src": ["a:"]}, "img-src 'self' a:"),  # browsers take the first
-        # What is missing starts with what browsers use in its place.
+        # A missing directive starts with its fallback.
         ("default-src a:", {"img-src": ["b:"]}, "default-src a:; img-src a: b:"),
         ("script-src a:", {"worker-src": ["b:"]}, "script-src a:; worker-src a: b:"),
         (
@@ -310,14 +310,14 @@ def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
         ("script-src a:", {"img-src": ["b:"]}, "script-src a:"),
         ("default-src a:", {"frame-ancestors": ["'self'"]}, "default-src a:"),
         ("frame-ancestors 'none'", {"frame-ancestors": ["'self'"]}, "frame-ancestors 'self'"),
-        # Browsers ignore 'unsafe-inline' beside these.
+        # Browsers ignore 'unsafe-inline' together with these.
         (
             "script-src 'nonce-aB+/=' 'sha256-c=' 'strict-dynamic' a:; style-src 'nonce-d'",
             {"script-src": ["'unsafe-inline'"]},
             "script-src a: 'unsafe-inline'; style-src 'nonce-d'",
         ),
         ("script-src 'nonce-d'", {"script-src": ["b:"]}, "script-src 'nonce-d' b:"),
-        # Of several policies, a page must meet each.
+        # With several policies, a page must meet all of them.
         ("img-src a:, img-src b:", {"img-src": ["c:"]}, "img-src a: c:, img-src b: c:"),
         (
             "upgrade-insecure-requests; img-src a:;",

@@ -1,4 +1,4 @@
-"""STORAGES as data: buckets, what each holds and for whom, and which entries contradict each other."""
+"""Deployments from STORAGES: buckets, their content and access, and entries that contradict each other."""
 
 from dataclasses import replace
 from typing import Any
@@ -150,7 +150,7 @@ def test_the_locations_of_the_usual_aliases_come_first(settings: Any) -> None:
     assert found.static.alias == "staticfiles"
 
 
-def test_use_s3_local_means_the_local_server_unless_told_otherwise(settings: Any) -> None:
+def test_use_s3_local_means_the_local_server_unless_overridden(settings: Any) -> None:
     settings.USE_S3 = "local"
     entry = media(
         endpoint_url="https://s3.example.com", expected_bucket_owner="1" * 12, access_key="A", secret_key="s"
@@ -174,7 +174,7 @@ def test_a_secret_is_not_shown(settings: Any) -> None:
     assert "hush" not in repr(load(settings, default=media(access_key="A", secret_key="hush")).locations)
 
 
-# What keeps a deployment from being loaded
+# Errors that prevent a deployment from loading
 
 
 def test_without_a_storage_on_s3_the_error_says_what_to_change(settings: Any) -> None:

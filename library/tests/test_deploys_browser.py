@@ -1,4 +1,4 @@
-"""Deploys as a visitor's browser sees them: it never runs the modules of two deploys together."""
+"""Deploys in a visitor's browser: it never runs the modules of two deploys together."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def page(_request: HttpRequest) -> HttpResponse:
-    # As a server that has started since the deploy: one reads the manifest once.
+    # As a server that started after the deploy, because a server reads the manifest once.
     address = storages.create_storage(django_settings.STORAGES["staticfiles"]).url("app/main.js")
     return HttpResponse(
         '<!doctype html><link rel="icon" href="data:,"><title>-</title>'
@@ -28,7 +28,7 @@ def page(_request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [path("", page)]
 
-# Each in a form that Django's own rewriting passes over: no semicolon, comments between, a circle, a template literal.
+# In forms that Django's own rewriting misses: no semicolon, comments in between, a circle, a template literal.
 VERSIONS = (
     {
         "app/main.js": "import { price } from './store.js'\nimport { shown } from /* a */ './shown.js'\n"
@@ -83,7 +83,7 @@ def test_after_a_deploy_a_browser_runs_new_modules_only(
         deploy(VERSIONS[1])
         tab.goto(f"{address}/")
         assert title(tab) == "v2 2 EUR two more"
-        # Who has the page of before still gets all that belongs to it, a module that it loads later too.
+        # An open page of the previous deploy still loads its own files, including modules that it loads later.
         other = browser.new_context().new_page()
         other.goto(f"{address}/")
         other.set_content(f'<title>-</title><script type="module" crossorigin src="{old}"></script>')

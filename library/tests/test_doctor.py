@@ -1,4 +1,4 @@
-"""The doctor on a strict S3: a site that is well, and each way to be ill, produced for real."""
+"""The doctor on a strict S3 server: a healthy site, and every real kind of misconfiguration."""
 
 import gzip
 import json
@@ -42,7 +42,7 @@ NO_BLOCK = dict.fromkeys(
 
 
 def use(monkeypatch: pytest.MonkeyPatch, key_id: str, secret: str, token: str = "") -> None:
-    """Have the site use other credentials."""
+    """Make the site use other credentials."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
     if token:
@@ -51,7 +51,7 @@ def use(monkeypatch: pytest.MonkeyPatch, key_id: str, secret: str, token: str = 
 
 
 def use_user(monkeypatch: pytest.MonkeyPatch, doctored: Doctored, *documents: Any) -> None:
-    """Have the site use a new user with these policies."""
+    """Make the site use a new user with these policies."""
     key = new_user(doctored.site.store, *documents)
     use(monkeypatch, key.id, key.secret)
 
@@ -61,7 +61,7 @@ def document_of(role: str) -> dict[str, Any]:
 
 
 def without(action: str) -> list[dict[str, Any]]:
-    """Return the policies of both roles without an action."""
+    """Return both roles' policies without an action."""
     documents = [document_of("web"), document_of("deploy")]
     for document in documents:
         for statement in document["Statement"]:
@@ -76,7 +76,7 @@ def put_policy(doctored: Doctored, bucket: str, *statements: dict[str, Any]) -> 
     doctored.root.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
 
 
-# Well
+# Healthy sites
 
 EVERY_PROBE = [
     *("endpoint", "clock", "credentials", "static bucket", "media bucket", "static domain", "media domain"),
@@ -164,7 +164,7 @@ def test_the_session_of_a_role(well: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert got["SessionToken"] not in json.dumps(report.as_data())
 
 
-# What all else rests on
+# Prerequisites
 
 NEW_KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run where a role is attached"
 EVERYTHING = [
@@ -248,7 +248,7 @@ def test_a_bucket_in_another_region(well: Any, settings: Any) -> None:
     assert found["media bucket"].fix == fix
 
 
-# Rights
+# Permissions
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
 @pytest.mark.parametrize("block", ["RestrictPublicBuckets", "BlockPublicPolicy"])
 def test_public_policy_behind_block_public_access(well: Any, block: str) -> None:
     doctored = well("public-policy")
-    if block == "BlockPublicPolicy":  # which only keeps a policy from being set
+    if block == "BlockPublicPolicy":  # which only prevents setting a policy
         doctored.root.delete_bucket_policy(Bucket=doctored.media)
     doctored.root.put_public_access_block(
         Bucket=doctored.media, PublicAccessBlockConfiguration={**NO_BLOCK, block: True}
@@ -496,14 +496,14 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
     name = gone.removeprefix("static/")
     assert found["static objects"].text == f"the bucket lacks files in the manifest: {name}"
     assert found["static objects"].fix == COLLECT
-    # AWS answers 403 to who may not list the bucket.
+    # AWS responds with 403 if the caller can't list the bucket.
     assert found["static visitors"].text == (
         f"visitors can't read 1 of 7 static files: {name}: 404 NoSuchKey"
     )
 
 
 @pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "plain"])
-def test_a_static_file_that_somebody_has_swapped(well: Any, hashed: bool) -> None:
+def test_a_swapped_static_file(well: Any, hashed: bool) -> None:
     doctored = well()
     key = doctored.hashed("page.js") if hashed else "static/page.js"
     there = doctored.root.get_object(Bucket=doctored.static, Key=key)
@@ -551,7 +551,7 @@ def test_wrong_headers(well: Any) -> None:
         text = expected.format(f"is wrong on 1 of 7 files: {key.removeprefix('static/')}")
         fix = f"delete the object (`aws s3 rm`), then {COLLECT}"
         assert trouble(probe) == ("not ok", text, fix)
-        # And the fix helps.
+        # The fix works.
         doctored.root.delete_object(Bucket=doctored.static, Key=key)
         call_command("collectstatic", interactive=False, verbosity=0)
     assert troubles(examined()) == {}
@@ -652,7 +652,7 @@ def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.M
 def over_tls(
     well: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Doctored]]:
-    """Return a function that makes a site which reaches S3 over TLS, so that its policies demand that."""
+    """Return a function that creates a site that reaches S3 over TLS, so its policies require TLS."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     with tls_front(store.endpoint, served) as host:
@@ -707,8 +707,8 @@ def test_a_certificate_that_nobody_trusts(
 def test_a_certificate_that_only_collectstatic_rejects(
     well: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """botocore takes an authority's own certificate for a server's; what uploads static files does not."""
-    with TemporaryDirectory() as folder:  # whose name is short, for reports are looked at for long lines
+    """botocore accepts a CA certificate as a server certificate; obstore doesn't."""
+    with TemporaryDirectory() as folder:  # with a short name, because reports must not have long lines
         served = self_signed(Path(folder))
         monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
         with tls_front(store.endpoint, served) as host:
@@ -754,7 +754,7 @@ def test_a_custom_domain_of_uploads_that_does_not_answer(well: Any, settings: An
     change(settings, "default", custom_domain="127.0.0.1:9")
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
     found = troubles(examined())
-    # The buckets are still open to all, as they were made before there was a distribution.
+    # The buckets are still public, because they are older than the distribution.
     assert set(found) == {"media domain", "media bypass", "static bypass"}
     assert {found[probe].status for probe in ("media bypass", "static bypass")} == {"warning"}
     assert found["media bypass"].text == (
@@ -787,7 +787,7 @@ def test_what_a_killed_doctor_left_is_deleted(well: Any, monkeypatch: pytest.Mon
     assert troubles(examined()) == {}
 
 
-# Where the tests run in the background, SIGINT is ignored, and a child would inherit that.
+# In the background, tests ignore SIGINT, and a child process would inherit that.
 AS_FROM_A_TERMINAL = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -845,7 +845,7 @@ def test_exit_code_text_and_json(well: Any) -> None:
     assert text.startswith("Can't tell\n  account block    only AWS has one, and this is another endpoint\n")
     assert "\nOk\n  Connection       endpoint, clock, credentials, static bucket, " in text
     assert doctored.site.store.endpoint not in text
-    assert text.splitlines()[-1] == "1 can't tell, 45 ok."
+    assert text.splitlines()[-1] == f"1 can't tell, {len(EVERY_PROBE) - 1} ok."
     assert "\x1b" not in text
     code, text = run("--verbosity", "2")
     assert f"\n  Connection\n    endpoint         {doctored.site.store.endpoint} responds\n" in text

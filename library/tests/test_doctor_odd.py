@@ -1,4 +1,4 @@
-"""The doctor on servers that answer as no S3 does: each probe has its line, and the report is complete."""
+"""The doctor on servers with invalid responses: each probe has its line, and the report is complete."""
 
 import gc
 import json
@@ -13,7 +13,7 @@ from tests.doctored import Doctored, examined
 from tests.fault_proxy import Fault, FaultProxy
 from tests.test_doctor import EVERY_PROBE, LINKS, run
 
-# botocore leaves a socket to the garbage collector where a redirect leads to no address.
+# botocore leaves a socket open if a redirect has no location.
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"),
@@ -52,7 +52,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 GROUND = r"^HEAD /[^/]*$|^GET /[^/]*/\?.*max-keys=0|^POST /$"
 WRITES = r"^(PUT|DELETE) .*doctor-(?!.*partNumber)|^POST /media-[^?]*$|^POST .*[?&]uploads"
-# What depends on an answer that is odd, and is not probed.
+# These probes depend on an invalid response, so they don't run.
 ON_PARTS = {"direct headers"}
 ON_MANIFEST = {probe for probe in EVERY_PROBE if probe.startswith("static ")} - {
     *("static bucket", "static domain", "static write")
@@ -66,7 +66,7 @@ ON_VISITORS = {"static types", "static cache", "static encoding", "media cors"}
 
 @dataclass(frozen=True)
 class Layer:
-    """What is answered well, of "METHOD /path?query" and names of headers, while all else is not."""
+    """The requests that get valid responses: "METHOD /path?query" and header names."""
 
     passes: Callable[[str, Container[str]], object]
     unseen: set[str]
@@ -78,7 +78,7 @@ LAYERS = [
         lambda request, _: re.search(f"{GROUND}|{WRITES}", request),
         ON_PARTS | ON_MANIFEST | ON_HEAD | ON_VISITORS | ON_LISTING,
     ),
-    # What the site asks for, and a form, but nothing else of what visitors do.
+    # The site's requests and a form, but no other requests by visitors.
     Layer(
         lambda request, headers: "authorization" in headers or re.search(f"{GROUND}|{WRITES}", request),
         ON_PARTS | ON_VISITORS,
@@ -88,7 +88,7 @@ LAYERS = [
 
 @dataclass
 class Odd(Fault):
-    """Strikes whatever a layer does not let through."""
+    """Affects every request that a layer rejects."""
 
     passes: Callable[[str, Container[str]], object] = lambda *_: True
 
@@ -113,4 +113,4 @@ def test_odd_answers(well: Any, settings: Any, odd: str) -> None:
         code, text = run("--json")
     assert code == 1
     assert not json.loads(text)["ok"]
-    gc.collect()  # here, where its sockets are no error, and not in another test
+    gc.collect()  # here, where open sockets are not an error, and not in another test

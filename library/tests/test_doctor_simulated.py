@@ -1,4 +1,4 @@
-"""The doctor on what the strict S3 does not do: answers as AWS's documentation says, given by a proxy."""
+"""The doctor on features that the strict S3 server lacks: a proxy responds as AWS documents it."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ from tests.ministack import s3_settings
 from tests.odd_store import CEPH, RCLONE, OddStore
 from tests.tls_front import certificate, tls_front
 
-pytestmark = pytest.mark.slow  # a site of its own for each: half a second, many times
+pytestmark = pytest.mark.slow  # a new site for each would take half a second, many times
 
 LATER = "run the doctor again; if it still fails, check the network and the status of S3"
 PROBE = r"/media/\.doctor-[0-9a-f]{32}\.txt"
@@ -38,7 +38,7 @@ Faulty = Callable[..., Doctored]
 
 @pytest.fixture
 def faulty(well: Any, settings: Any) -> Iterator[Faulty]:
-    """Return a function that makes a site whose S3 has these faults."""
+    """Return a function that creates a site whose S3 server has these faults."""
     proxies: list[FaultProxy] = []
 
     def make(*faults: Fault, access: str = "private", **more: Any) -> Doctored:
@@ -114,7 +114,7 @@ UNSIGNED = ("x-amz-copy-source on a part", "x-amz-copy-source on a PUT")
 
 
 def test_simulated_store_that_ignores_unsigned_headers(faulty: Faulty) -> None:
-    """It stores what was sent, so that nothing is copied; a header that it does not look at is not rejected."""
+    """It stores the request's body instead of copying, and accepts the unsigned header because it ignores it."""
     faulty(
         Fault("PUT", "partNumber=2", header="x-amz-copy-source", status=200),
         Fault("PUT", ONE_PUT, header="x-amz-copy-source", status=200),
@@ -171,7 +171,7 @@ def test_simulated_store_that_ignores_conditions_on_which_nothing_rests(
 
 
 def test_simulated_store_that_wants_content_type_signed(faulty: Faulty) -> None:
-    """As Ceph 20 does on a presigned request, to which a browser adds none of its own."""
+    """Ceph 20 does this with presigned requests, to which a browser adds no such header."""
     faulty(Fault("PUT", "X-Amz-SignedHeaders=(?!.*content-type)", header="content-type", status=403))
     assert troubles(examined()) == {}
 
@@ -205,7 +205,7 @@ def test_simulated_server_without_lifecycle(well: Any, store: LocalServer, setti
 
 @pytest.mark.parametrize("probe", ["listing", "direct closed"])
 def test_simulated_500_is_no_denial(faulty: Faulty, probe: str) -> None:
-    path = {"listing": r"max-keys=1$", "direct closed": r"/pending/[^?]*$"}[probe]
+    path = {"listing": r"list-type=2&max-keys=1$", "direct closed": r"/pending/[^?]*$"}[probe]
     faulty(Fault("GET", path, status=500))
     status, text, _ = trouble(probe)
     assert status == "can't tell"
@@ -213,7 +213,7 @@ def test_simulated_500_is_no_denial(faulty: Faulty, probe: str) -> None:
 
 
 def test_simulated_fault_of_our_own(faulty: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a probe trips over is its line, and the others are as they were."""
+    """A probe's exception becomes its line, and the other lines stay the same."""
     faulty()
 
     def stumble(*_args: Any) -> None:
@@ -264,7 +264,7 @@ def test_simulated_clock(
     monkeypatch.setattr(time, "time", lambda: real() + 60 * minutes)
     report = diagnosed()
     (line,) = [line for line in report.lines if line.probe == "clock"]
-    # Where a second goes by in between, it is one more or less.
+    # Off by one if a second passes in between.
     told = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
     assert line.status == status
     assert line.text in told
@@ -333,7 +333,7 @@ def test_simulated_manifest_behind_403(faulty: Faulty) -> None:
 
 @pytest.fixture
 def on_aws(settings: Any) -> Iterator[Any]:
-    """Return the account's administrator, of a site on AWS as moto has it."""
+    """Return the account administrator's client for a site on moto's AWS."""
     s3_settings(settings)
     with mock_aws():
         yield boto3.client("s3control", region_name="eu-central-1")
@@ -381,7 +381,7 @@ DISTRIBUTION = "arn:aws:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
 
 
 class Distribution:
-    """CloudFront as its documentation says: it alone reads the buckets, and checks signed links."""
+    """CloudFront as documented: only it can read the buckets, and it verifies signed links."""
 
     def __init__(self) -> None:
         self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -449,7 +449,7 @@ def _decoded(text: str) -> bytes:
 def cdn(
     store: LocalServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[Distribution]:
-    """Return a distribution on its own domain, which the settings name."""
+    """Return a distribution on the domain in the settings."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     distribution = Distribution()

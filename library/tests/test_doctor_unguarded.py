@@ -1,4 +1,4 @@
-"""What doctor says of a server that does not insist on signed headers: MiniStack without its guard."""
+"""The doctor on a server that accepts unsigned headers: MiniStack without its guard."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Return MiniStack itself, instead of the guarded server that other tests use."""
+    """Return MiniStack without the guard that other tests use."""
     with running(tmp_path_factory.mktemp("bare"), region=REGION, guarding={"GUARD": "off"}) as bare:
         yield bare
 
 
 def test_a_server_that_obeys_unsigned_headers(well: Any) -> None:
-    """MiniStack without its guard: whoever may send a part copies what the site may read."""
+    """Without the guard, a link to upload a part can copy everything that the site can read."""
     well()
     assert trouble("direct headers") == (
         "not ok",

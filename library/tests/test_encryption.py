@@ -1,4 +1,4 @@
-"""Server-side encryption by one setting, checksums for Object Lock, and tags: what company buckets demand."""
+"""Requirements of company buckets: encryption with one setting, checksums for Object Lock, and tags."""
 
 import json
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from tests.test_cloudformation_lint import findings
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OTHER_KEY = KEY.replace("1234abcd", "ffffffff")
 SSE, KMS = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
-LARGE = 9 * 2**20  # beyond one part
+LARGE = 9 * 2**20  # more than one part
 
 
 # The setting
@@ -65,14 +65,14 @@ def test_a_storage_can_have_one_of_its_own(settings: Any) -> None:
     s3_settings(settings, AWS_S3_ENCRYPTION=KEY, static={"encryption": "AES256"})
     found = Deployment.load()
     assert [each.target.encryption for each in found.locations] == [KEY, "AES256"]
-    assert Deployment.load(local=True).media[0].target.encryption == "AES256"  # no key of KMS is there
+    assert Deployment.load(local=True).media[0].target.encryption == "AES256"  # no KMS key exists
 
 
-# Requests: MiniStack denies, as AWS does, what a policy denies for its headers.
+# Requests: like AWS, MiniStack denies requests whose headers a policy denies.
 
 
 def demand(value: str, bucket: str, **condition: Any) -> dict[str, Any]:
-    """Return a statement by which companies make sure that nothing is stored with another encryption."""
+    """Return a statement that denies objects with another encryption."""
     return {
         "Sid": "DenyOtherEncryption",
         "Effect": "Deny",
@@ -127,7 +127,7 @@ def uploads_of_users(site: SiteOnS3) -> None:
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
         for part in uploads.sending(ticket)["parts"]:
             body = b"x" * (part["end"] - part["start"])
-            if part["headers"]:  # the link is good for nothing but what is signed
+            if part["headers"]:  # the link allows only the signed request
                 bare = {name: each for name, each in part["headers"].items() if "x-amz" not in name}
                 assert anonymous(part["url"], "PUT", bare, body).status == 403
             assert anonymous(part["url"], "PUT", part["headers"], body).status == 200
@@ -197,7 +197,7 @@ def test_storages_that_share_a_bucket_and_differ_leave_its_default() -> None:
 @pytest.mark.parametrize(
     ("setting", "live", "becomes"),
     [
-        ("", "aws:kms", "aws:kms"),  # stricter: left alone
+        ("", "aws:kms", "aws:kms"),  # stricter: stays unchanged
         ("AES256", f"aws:kms with alias/{KEY}", f"aws:kms with alias/{KEY}"),
         ("", KEY, KEY),
         ("aws:kms", KEY, "aws:kms"),
@@ -248,7 +248,7 @@ def test_cloudformation_has_the_words_for_it(tmp_path: Path) -> None:
     assert findings(str(tmp_path / "template.json"), "--regions", "eu-central-1") == []
 
 
-# What the policy of a bucket demands
+# Encryption required by the bucket policy
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_cloudformation_has_the_words_for_it(tmp_path: Path) -> None:
         ({"StringNotLike": {KMS: "arn:aws:kms:*:123456789012:key/*"}}, {KEY}, "no value"),
         ({"ForAnyValue:StringNotEquals": {KMS.upper(): KEY}}, {KEY}, f"'{KEY}'"),
         ({"StringEquals": {SSE: "AES256"}}, {"", "aws:kms", KEY}, "'aws:kms'"),
-        # Whom else it is about may be the site.
+        # Its other principals may include the site.
         (
             {"StringNotEquals": {SSE: "aws:kms"}, "StringLike": {"aws:PrincipalArn": "*"}},
             {"aws:kms", KEY},
@@ -368,12 +368,12 @@ def test_without_a_key_of_ones_own_roles_need_no_rights_for_keys(value: str) -> 
     assert "kms" not in text
 
 
-# Checksums, which S3 demands of uploads to buckets with Object Lock and a default retention
+# Checksums, which S3 requires for uploads to buckets with Object Lock and a default retention
 
 
 @contextmanager
 def locking(site: SiteOnS3, settings: Any, folder: Path) -> Iterator[FaultProxy]:
-    """Be the local server, and demand checksums as buckets with Object Lock do."""
+    """Act as the local server, and require checksums as buckets with Object Lock do."""
     with FaultProxy(site.store.endpoint) as proxy, (folder / "lock").open("w") as lock:
         import fcntl
 
@@ -452,7 +452,7 @@ def test_tags_are_set_beside_those_of_others(s3_site: MakeSite, settings: Any) -
 
     theirs = [{"Key": "Owner", "Value": "data"}, {"Key": "Team", "Value": "old"}]
     site.root.put_bucket_tagging(Bucket=site.media_bucket, Tagging={"TagSet": theirs})
-    assert apply.prepare(as_root(site.store)) == []  # without the option nobody looks at them
+    assert apply.prepare(as_root(site.store)) == []  # without the option, tags are ignored
     settings.AWS_BUCKET_TAGS = {"Team": "web", "CostCenter": "ä 1+2"}
     assert sorted(apply.prepare(as_root(site.store))) == [
         (site.media_bucket, "tags"),

@@ -1,4 +1,4 @@
-"""What a command says when S3 can't be reached or trusted: one line with the fix, the same from all commands."""
+"""Errors when S3 can't be reached or trusted: all commands print the same line with the fix."""
 
 import io
 import threading
@@ -34,7 +34,7 @@ every_command = pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS
 
 @pytest.fixture(autouse=True)
 def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A site with a static file and an upload; no client waits before it tries again."""
+    """A site with a static file and an upload, whose clients retry without delay."""
     for folder in ("sources", "media"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("a")
@@ -49,7 +49,7 @@ def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def said(words: tuple[str, ...]) -> str:
-    """Run a command, which must fail with a line; return it."""
+    """Run a command that fails with one line, and return the line."""
     with pytest.raises(CommandError) as raised:
         call_command(*words, stdout=io.StringIO(), stderr=io.StringIO())
     text = str(raised.value)
@@ -111,7 +111,7 @@ def test_a_certificate_that_nobody_trusts_is_named(
         ("other.example", 1, "plan", "it is for another host: correct the endpoint_url."),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_said(
+def test_certificate_problems_are_reported(
     settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch, host: str, days: int, words: str, why: str
 ) -> None:
     served = self_signed(site, host, days=days)
@@ -138,7 +138,7 @@ def test_a_bundle_without_a_certificate_is_named(
 
 
 class Denied(BaseHTTPRequestHandler):
-    """A bucket with nothing in it to which nobody may write."""
+    """An empty bucket that nobody can write to."""
 
     protocol_version = "HTTP/1.1"
 
@@ -208,7 +208,7 @@ def test_without_awscrt_the_credentials_of_aws_login_name_the_cure(
         monkeypatch.delenv(variable)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(site / "config"))
     monkeypatch.setenv("AWS_PROFILE", "acme")
-    monkeypatch.setattr("botocore.credentials.EC", None)  # as it is without awscrt
+    monkeypatch.setattr("botocore.credentials.EC", None)  # as without awscrt
     s3_settings(settings)
     assert "come from `aws login`" in (text := said(words))
     assert "install 'botocore[crt]' (uv add --dev 'botocore[crt]')" in text

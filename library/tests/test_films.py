@@ -1,4 +1,4 @@
-"""What passes for a film, by its first bytes."""
+"""Which files are accepted as films, according to their first bytes."""
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -8,14 +8,14 @@ from s3kit.uploads import films
 
 
 def mp4(*brands: bytes, rest: bytes = b"\0\0\0\x08mdat") -> bytes:
-    """Return the beginning of a file of MP4's family: its major brand, and those that it agrees with."""
+    """Return the start of an MP4 file with a major brand and compatible brands."""
     major, *others = brands or (b"isom", b"iso2", b"mp41")
     ftyp = b"ftyp" + major + b"\0\0\2\0" + b"".join(others)
     return (len(ftyp) + 4).to_bytes(4) + ftyp + rest
 
 
 def ebml(document: bytes, before: bytes = b"\x42\x86\x81\x01") -> bytes:
-    """Return the header of a file of Matroska's family, which names its kind after some other element."""
+    """Return the header of a Matroska file, whose document type follows another element."""
     elements = before + b"\x42\x82" + (0x80 | len(document)).to_bytes(1) + document
     return b"\x1a\x45\xdf\xa3" + (0x80 | len(elements)).to_bytes(1) + elements + b"\x18\x53\x80\x67\xff"
 
@@ -31,10 +31,10 @@ FILM, WEBM = mp4(), ebml(b"webm")
         ("a.mp4", mp4(b"mp42", b"mp42", b"isom")),
         ("a.mp4", mp4(b"iso5")),
         ("a.mp4", mp4(b"avc1")),
-        ("a.mp4", mp4(b"XAVC", b"XAVC", b"mp42", b"iso2")),  # a camera's own brand, and what it agrees with
+        ("a.mp4", mp4(b"XAVC", b"XAVC", b"mp42", b"iso2")),  # a camera's own brand, with compatible brands
         ("a.webm", WEBM),
         ("a.webm", ebml(b"webm", before=b"")),
-        # A size may be written longer than it need be, and a name filled up with zeros.
+        # Sizes can have more bytes than necessary, and names can be padded with zeros.
         ("a.webm", b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x09\x42\x82\x40\x05webm\0"),
     ],
 )
@@ -43,7 +43,7 @@ def test_a_film_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
 
     films.check_film(film)
 
-    assert film.read() == data  # from its beginning
+    assert film.read() == data  # from the start
 
 
 @pytest.mark.parametrize(
@@ -54,17 +54,17 @@ def test_a_film_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
         ("a.mp4", b"<!doctype html><script>alert(1)</script>"),
         ("a.mp4", b"\xff\xd8\xff\xe0JFIF"),
         ("a.mp4", b"\0\0\0\x18ftyp"),
-        ("a.mp4", b"\0\0\0\x08ftypisom\0\0\0\0mp42"),  # the box ends before its brands
+        ("a.mp4", b"\0\0\0\x08ftypisom\0\0\0\0mp42"),  # the box ends before the brands
         ("a.mp4", b"\xff\xff\xff\xffftypisom\0\0\0\0"),
         ("a.mp4", mp4(b"qt  ", b"qt  ", b"mp42")),  # QuickTime
-        ("a.mp4", mp4(b"M4A ", b"isom", b"mp42")),  # a sound
-        ("a.mp4", mp4(b"heic", b"mif1", b"heic")),  # pictures
+        ("a.mp4", mp4(b"M4A ", b"isom", b"mp42")),  # audio
+        ("a.mp4", mp4(b"heic", b"mif1", b"heic")),  # images
         ("a.mp4", mp4(b"avis", b"msf1", b"iso8")),
         ("a.mp4", mp4(b"none")),
         ("a.mp4", b"<p>" + FILM),
         ("a.webm", ebml(b"matroska")),
         ("a.webm", b"\x1a\x45\xdf\xa3"),
-        ("a.webm", b"\x1a\x45\xdf\xa3\x80\x42\x82\x84webm"),  # behind the header
+        ("a.webm", b"\x1a\x45\xdf\xa3\x80\x42\x82\x84webm"),  # after the header
         ("a.webm", b"\x1a\x45\xdf\xa3\x8b" + b"\0" * 11),
         ("a.webm", b"\x1a\x45\xdf\xa3\x86\x42\x86\xff\xff\xff\xff\x42\x82\x84webm"),
         ("a.mov", FILM),
@@ -80,6 +80,6 @@ def test_all_else_is_no_film(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "data", "right"), [("a.webm", FILM, ".mp4"), ("a.mp4", WEBM, ".webm")])
-def test_a_film_under_the_name_of_another_kind_is_told_so(name: str, data: bytes, right: str) -> None:
+def test_a_film_with_the_extension_of_another_kind_is_rejected(name: str, data: bytes, right: str) -> None:
     with pytest.raises(ValidationError, match=f"its content is {right}"):
         films.check_film(SimpleUploadedFile(name, data))

@@ -1,4 +1,4 @@
-"""The guard in front of the local S3 server: what a web page, or whoever guesses its keys, can't do."""
+"""The guard in front of the local S3 server: attacks by web pages, and by attackers who guess its keys."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ PAGE = "http://127.0.0.1:8000"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
-    """Return a server with a private object, guarded as people run it."""
+    """Return a guarded server with a private object."""
     with running(tmp_path_factory.mktemp("guarded")) as found:
         found.client().create_bucket(Bucket=BUCKET)
         found.client().put_object(Bucket=BUCKET, Key="media/a.txt", Body=b"private")
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 
 def ask(server: LocalServer, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """Send a request without a signature; the names of headers have underscores."""
+    """Send a request without a signature. Underscores in header names become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return anonymous(f"{server.endpoint}{path}", method, named, body)
 
@@ -51,7 +51,7 @@ def signed(
     service: str = "s3",
     more: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Send a request that a key has signed by header; `more` are headers that it has not."""
+    """Send a request signed in the Authorization header; `more` contains unsigned headers."""
     request = AWSRequest(method, f"{server.endpoint}{path}", data=body)
     auth = S3SigV4Auth if service == "s3" else SigV4Auth
     if service != "s3":
@@ -155,7 +155,7 @@ def test_a_signature_of_another_time_is_rejected(
 
 
 def presigned(server: LocalServer, key: Key, auth: type = S3SigV4QueryAuth, **options: Any) -> str:
-    """Return a link that a key has signed, to read the private object."""
+    """Return a link to the private object, signed with a key."""
     request = AWSRequest("GET", f"{server.endpoint}/{BUCKET}/media/a.txt")
     credentials = Credentials(key.id, key.secret)
     made = auth(credentials, **options) if auth is HmacV1QueryAuth else auth(credentials, "s3", "us-east-1")
@@ -174,7 +174,7 @@ def test_links_by_known_roots_and_of_other_kinds_open_nothing(server: LocalServe
 
 
 def send_form(server: LocalServer, key: Key, name: str) -> int:
-    """Send a form that a key has signed, to store an object; return the status."""
+    """Send a form signed with a key to store an object, and return the status."""
     now = datetime.now(UTC)
     scope = f"{now:%Y%m%d}/us-east-1/s3/aws4_request"
     fields = {
@@ -241,7 +241,7 @@ def test_a_huge_body_for_iam_is_rejected(server: LocalServer) -> None:
 
 
 def test_without_the_guard_the_hole_is_there(tmp_path: Path) -> None:
-    """The attacks above are real: MiniStack alone lets them through."""
+    """The attacks above work on MiniStack without the guard."""
     with running(tmp_path / "s3", guarding={"GUARD": "off"}) as bare:
         bare.client().create_bucket(Bucket=BUCKET)
         made = signed(bare, Key("test", "wrong"), "PUT", f"/{BUCKET}/media/a.txt", b"overwritten")

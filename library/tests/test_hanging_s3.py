@@ -1,4 +1,4 @@
-"""With S3 hanging or gone, uploads fail in seconds, and a worker's other threads go on answering."""
+"""If S3 hangs or is down, uploads fail in seconds, and a worker's other threads keep responding."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def in_request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let all threads be in a request, with clients that are made anew."""
+    """Make all threads handle a request, with new clients."""
     monkeypatch.setattr(clients, "in_request", lambda: True)
     clients.forget()
     yield
@@ -27,7 +27,7 @@ def in_request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Hanging:
-    """A server that accepts connections, reads what comes, and never answers; it counts the connections."""
+    """A server that accepts and counts connections, reads data, and never responds."""
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -88,7 +88,7 @@ def test_an_upload_that_reaches_nobody_fails() -> None:
 def test_only_so_many_uploads_of_a_process_wait_at_once(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three of a worker's four threads may hang; the fourth fails at once, and can answer pages."""
+    """At most three of a worker's four threads hang. In the fourth, uploads fail immediately, so it can serve pages."""
     monkeypatch.setattr(clients, "TURN", 0.1)
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 3)
     monkeypatch.setattr(clients, "WEB_ATTEMPTS", 1)

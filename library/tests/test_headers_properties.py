@@ -1,4 +1,4 @@
-"""Whatever a file is called, and in every mode: its headers can be sent, and none lets a browser run it."""
+"""For any file name in every mode: its headers are valid, and no browser runs the file."""
 
 import re
 import unicodedata
@@ -17,19 +17,19 @@ from s3kit.storages import MediaStorage
 from s3kit.storages.media import _override
 from s3kit.storages.names import UniqueName
 
-# In each mode; the fourth is behind a CDN that checks no signature.
+# One per mode; the fourth is behind a CDN that checks no signature.
 MODES = [("private", ""), ("public-read", ""), ("public-policy", ""), ("public-policy", "cdn.example.com")]
 STORAGES = [
     MediaStorage(bucket_name="b", region_name="eu-central-1", access=access, custom_domain=domain)
     for access, domain in MODES
 ]
 
-# What RFC 9110 lets a field's value be, of what S3 takes: visible ASCII, with spaces inside.
+# Field values that both RFC 9110 and S3 allow: visible ASCII, with spaces inside.
 SENDABLE = re.compile(r"[\x21-\x7e]+( +[\x21-\x7e]+)*")
 MEDIA_TYPE = re.compile(r"[a-z]+/[a-z0-9][a-z0-9.+-]*(; charset=utf-8)?")
 
 INLINE = {"avif", "gif", "jpeg", "jpg", "mp4", "pdf", "png", "webm", "webp"}
-# What a browser runs, or may take for what it runs: types that scripts, documents and styles have.
+# Content types that a browser may run: scripts, documents, and styles.
 ACTIVE = re.compile(r"html|xml|svg|script|css|json|wasm|flash|manifest")
 
 PARTS = [
@@ -112,9 +112,9 @@ def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int,
         shown = sent["ContentDisposition"].partition(";")[0]
         assert shown == ("inline" if kind in INLINE else "attachment")
         active = ACTIVE.search(sent["ContentType"].replace("openxmlformats", ""))
-        # Browsers download these types, so they don't open them as documents.
+        # Browsers download these types instead of opening them.
         assert active is None or (shown == "attachment" and kind in {"svg", "json"})
-        # A reader that is not ours finds a name of the same kind.
+        # An independent parser finds a name of the same type.
         message = Message()
         message["Content-Disposition"] = sent["ContentDisposition"]
         found = message.get_filename() or ""
@@ -129,7 +129,7 @@ def test_only_what_anybody_may_read_is_kept_by_shared_caches(name: str, mode: in
     said = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
     assert said.startswith("private," if MODES[mode][0] == "private" else "public,")
     assert said.endswith(", immutable")
-    # A name that only looks like it may get another content any time.
+    # A name that only looks hashed can get other content at any time.
     said = storage._get_write_parameters(str(saved_as(storage, name)), ContentFile(b""))["CacheControl"]
     assert said == "no-cache"
 

@@ -1,4 +1,4 @@
-"""From nothing to a running site over https, with only the printed policies and the TLS-only statement."""
+"""From nothing to a running site over HTTPS, with only the printed policies and the TLS-only statement."""
 
 import io
 import json
@@ -33,7 +33,7 @@ default_storage: Any = django_storage.default_storage
 
 @pytest.fixture
 def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalServer]:
-    """Return an empty MiniStack that speaks https only."""
+    """Return an empty MiniStack that only accepts HTTPS."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     port, root = free_port(0), Key("ROOTROOTROOTROOT", "a secret of the tests")
@@ -60,12 +60,12 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
                 time.sleep(0.05)
         yield store
     finally:
-        process.kill()  # nothing is to be kept, and it would wait for half a minute for open connections
+        process.kill()  # a normal exit would wait half a minute for open connections, and nothing needs to be kept
         process.communicate()
 
 
 def visit(url: str, trusted: Path, **headers: str) -> tuple[int, bytes]:
-    """Ask as a visitor who trusts the tests' authority."""
+    """Send a visitor's request that trusts the tests' CA."""
     request = urllib.request.Request(url, headers=headers)
     try:
         with urllib.request.urlopen(
@@ -124,7 +124,7 @@ def test_the_whole_path(
     assert visit(link, trusted) == (200, b"upload")
     assert visit(link.partition("?")[0], trusted)[0] == 403
 
-    # What came to a proxy over plain http is refused, to visitors and to the site itself.
+    # Requests that reached a proxy over plain HTTP are rejected, from visitors and the site itself.
     plain = {"X-Forwarded-Proto": "http"}
     assert visit(static, trusted, **plain)[0] == 403
     assert visit(link, trusted, **plain)[0] == 403

@@ -1,4 +1,4 @@
-"""Pictures made of untrusted uploads: which are rejected, what they cost, and what is kept of the others."""
+"""Pictures from untrusted uploads: which are rejected, their cost, and which data is kept."""
 
 import io
 import os
@@ -35,19 +35,19 @@ def plain(mode: str = "RGB", size: tuple[int, int] = (64, 48), color: Any = RED)
 
 
 def noise() -> Image.Image:
-    """Return what does not compress, so that half of its file is half of the picture."""
+    """Return an incompressible picture, so half of the file is half of the picture."""
     return Image.effect_noise((200, 150), 90).convert("RGB")
 
 
 def jpeg_header(width: int, height: int) -> bytes:
-    """Return a JPEG that claims a size and says almost nothing of its pixels, which is no fault in a JPEG."""
+    """Return a JPEG that claims a size but has almost no pixel data, which is valid in a JPEG."""
     small = encoded(plain(), "JPEG")
     at = small.index(b"\xff\xc0") + 5
     return small[:at] + struct.pack(">HH", height, width) + small[at + 4 :]
 
 
 def png_header(width: int, height: int) -> bytes:
-    """Return a PNG that claims a size and has no pixels at all."""
+    """Return a PNG that claims a size and has no pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
@@ -119,12 +119,12 @@ def test_the_size_is_checked_before_anything_is_decoded(monkeypatch: pytest.Monk
 
 
 def many_scans(scans: int) -> bytes:
-    """Return a progressive JPEG of 50 megapixels with this many scans, of which each visits every block for nothing."""
+    """Return a progressive JPEG of 50 megapixels with this many scans, each of which visits every block in vain."""
     side = 7070
     found = encoded(Image.new("L", (side, side), 128), "JPEG", quality=5, progressive=True)
     second = found.index(b"\xff\xda", found.index(b"\xff\xda") + 2)
     start = found[: found.rindex(b"\xff\xc4", 0, second)]
-    # A table of two codes of two bits, for runs of 1 and of 16,384 blocks and more that stay as they are.
+    # A table with two 2-bit codes, for runs of 1 and of 16,384 or more unchanged blocks.
     table = b"\xff\xc4" + struct.pack(">HB", 21, 0x10) + bytes([0, 2] + [0] * 14) + bytes([0xE0, 0x00])
     blocks, bits = ((side + 7) // 8) ** 2, ""
     while blocks >= 16384:
@@ -156,7 +156,7 @@ def png(width: int, height: int, before: bytes = b"", after: bytes = b"") -> byt
 
 
 def gif(blocks: bytes) -> bytes:
-    """Return a GIF with these blocks before its picture."""
+    """Return a GIF with these blocks before its image."""
     found = encoded(plain("L", color=9), "GIF")
     at = 13 + 3 * 2 ** ((found[10] & 7) + 1)
     return found[:at] + blocks + found[at:]
@@ -168,7 +168,7 @@ def jpeg(segments: bytes) -> bytes:
 
 
 def tiles(file_format: str) -> bytes:
-    """Return 25 megapixels of noise that is as dear to decode and to encode as any."""
+    """Return 25 megapixels of noise, the most expensive picture to decode and encode."""
     noise = Image.effect_noise((1000, 1000), 60)
     tile = Image.merge("RGBA", [noise, noise.transpose(Image.Transpose.ROTATE_90), noise, noise])
     whole = Image.new("RGBA", (5000, 5000))
@@ -192,7 +192,7 @@ COSTLY: dict[str, tuple[Any, str]] = {
     "as many scans as allowed": (lambda: many_scans(60), ""),
     "scans": (lambda: many_scans(600), "too_costly"),
     "as many scans as a file can hold": (lambda: many_scans(40_000), "too_costly"),
-    # What libjpeg skips, a parser might take for a segment that hides the scans.
+    # A parser might mistake bytes that libjpeg skips for a segment that hides the scans.
     "hidden scans": (lambda: many_scans(600).replace(b"\xff\xda", b"\xff\x02\xff\xff\xff\xda"), "any"),
     "png chunks": (lambda: png(99, 99, after=chunk(b"IDAT", b"") * (LARGEST // 12)), ""),
     "png texts": (lambda: png(99, 99, chunk(b"tEXt", b"key\0text") * (LARGEST // 20)), ""),
@@ -222,7 +222,7 @@ COSTLY: dict[str, tuple[Any, str]] = {
 @pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
 @pytest.mark.parametrize("case", COSTLY)
 def test_a_small_file_costs_little(case: str) -> None:
-    """Clean the picture in a separate process, so that its peak memory is that of this picture."""
+    """Clean the picture in a separate process, to measure its peak memory."""
     make, code = COSTLY[case]
     program = """if True:
         import resource, sys
@@ -245,7 +245,7 @@ def test_a_small_file_costs_little(case: str) -> None:
     found, seconds, own, child = done.stdout.decode().split()
     assert code == "any" or found == (code or "none")
     assert float(seconds) < images.Limits().seconds + 2
-    assert int(own) < 150_000  # kilobytes, of the process that answers requests
+    assert int(own) < 150_000  # kilobytes, in the process that handles requests
     assert int(child) < images.Limits().memory // 1024 + 50_000
 
 
@@ -290,7 +290,7 @@ def test_a_decoder_that_dies_rejects_the_picture(
 
 
 def test_a_decoder_that_does_not_start_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "PIL", os)  # its folder has no Pillow
+    monkeypatch.setattr(images, "PIL", os)  # its folder doesn't contain Pillow
     with pytest.raises(RuntimeError, match="No module named 'PIL'"):
         clean(encoded(plain(), "PNG"))
 
@@ -407,7 +407,7 @@ def test_an_odd_exif_does_not_speak_against_the_picture() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "Camera"
-    # A color map that is text: Pillow reads it, but fails to write it.
+    # A color profile that is text: Pillow reads it, but fails to write it.
     odd = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x40\x00\x02")
 
     kept = clean(encoded(plain(), "JPEG", exif=odd))

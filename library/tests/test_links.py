@@ -1,4 +1,4 @@
-"""Lasting addresses: whom they lead where, and what they tell nobody."""
+"""Permanent URLs: where they redirect to, for whom, and what they don't reveal."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def site(settings: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def credentials() -> Any:
-    """Look for credentials once for all tests here: a session takes a tenth of a second to make."""
+    """Find credentials once for all tests in this module, because a session takes a tenth of a second to create."""
     clients.forget()
     yield
     clients.forget()
@@ -69,7 +69,7 @@ def test_each_storage_has_addresses_of_its_own_that_last() -> None:
     assert links.lasting_url("pictures/lake.jpg") == "/media/pictures/lake.jpg"
     assert links.lasting_url("a.pdf", "documents") == "/documents/a.pdf"
     assert storages["documents"].lasting_url("./b/../a.pdf") == "/documents/a.pdf"  # type: ignore[attr-defined]
-    # An entry without URLs has those of another one for the same files.
+    # An entry without URLs uses those of another entry for the same files.
     assert storages["editor"].url("lake.jpg") == "/media/lake.jpg"
     name = "사진 (1)+&?#%.jpg"
     address = links.lasting_url(name)
@@ -193,7 +193,7 @@ def test_the_rule_sees_name_and_storage_and_only_true_is_yes(settings: Any) -> N
 
 
 @pytest.mark.parametrize("wrong", ["s3kit.links.nothing", "no.such.module", 7])
-def test_a_rule_that_is_none_lets_nobody_in_and_is_an_error_of_the_check(settings: Any, wrong: Any) -> None:
+def test_an_invalid_rule_lets_nobody_in_and_fails_the_check(settings: Any, wrong: Any) -> None:
     settings.S3KIT_LINKS_PERMISSION = wrong
     with pytest.raises(ImproperlyConfigured, match="S3KIT_LINKS_PERMISSION is"):
         ask("a.jpg")
@@ -252,7 +252,7 @@ def test_files_that_are_not_on_s3_are_sent_by_the_site_as_s3_would(settings: Any
     assert Client().get("/missing.png").status_code == 404
     settings.S3KIT_LINKS_PERMISSION = is_staff
     assert [Client().get(f"/{name}.png").status_code for name in ("a", "missing")] == [403, 403]
-    settings.DEBUG = True  # as Django's own static()
+    settings.DEBUG = True  # like Django's own static()
     assert [Client().get(f"/{name}.png").status_code for name in ("a", "missing")] == [200, 404]
 
 
@@ -274,6 +274,6 @@ def test_it_opens_a_private_file_when_the_link_has_expired(
     assert anonymous(Client().get(address)["Location"]).body == b"a lake"
     head = anonymous(Client().head(address)["Location"], "HEAD")
     assert (head.status, head.headers["content-length"]) == (200, "6")
-    # Whether there is a file is for S3 to say, to whom the site lets in.
+    # S3 decides whether the file exists, after the site has allowed access.
     missing = Client().get("/media/missing.jpg")
     assert (missing.status_code, anonymous(missing["Location"]).status) == (302, 404)

@@ -1,4 +1,4 @@
-"""Log lines without the signatures of links."""
+"""Log lines contain no signatures of links."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""`manage.py test` with the settings of a live site: nothing leaves the machine, and uploads go to a folder."""
+"""`manage.py test` with a live site's settings: nothing leaves the machine, and uploads go to a folder."""
 
 import socket
 import sys
@@ -123,7 +123,7 @@ def site(tmp_path: Path) -> Path:
     ids=["alone", "spawned"],
 )
 def test_nothing_leaves_the_machine(site: Path, words: tuple[str, ...], start_method: str) -> None:
-    # Where requests to another machine would go.
+    # Requests to other machines would go here.
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         command = (sys.executable, "manage.py", "test", *words)

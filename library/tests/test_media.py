@@ -83,7 +83,7 @@ def bucket(settings: Any) -> Iterator[None]:
     settings.USE_S3 = True
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     settings.STORAGES = with_options()
-    clients._client.cache_clear()  # with what the last test watched
+    clients._client.cache_clear()  # with the handlers of the last test
     with mock_aws():
         clients.command(default_storage.target).create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
@@ -93,7 +93,7 @@ def bucket(settings: Any) -> Iterator[None]:
 
 @pytest.fixture
 def requests(bucket: None) -> Requests:  # noqa: ARG001
-    """Return the requests that leave from now on."""
+    """Record the requests that are sent from now on."""
     return watch()
 
 
@@ -116,7 +116,7 @@ def stored(name: str) -> Any:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
-    """Set the time that links are made at."""
+    """Set the time at which links are created."""
     monkeypatch.setattr(media, "time", SimpleNamespace(time=lambda: now))
 
 
@@ -260,7 +260,7 @@ def test_what_is_not_obeyed_is_rejected_as_an_option_and_as_a_setting(
     attribute = type("Mine", (MediaStorage,), {option: value, "__module__": "somebodys"})
     with pytest.raises(ImproperlyConfigured, match=f"Mine.{option} is"):
         attribute(bucket_name=BUCKET)
-    MediaStorage(bucket_name=BUCKET, **{option: same})  # what changes nothing is accepted
+    MediaStorage(bucket_name=BUCKET, **{option: same})  # options without effect are accepted
 
 
 def test_class_attributes_and_options_count_alike() -> None:
@@ -402,7 +402,7 @@ def test_what_no_header_can_be_is_rejected_with_a_sentence(name: str, value: str
 
 
 @pytest.mark.parametrize("expire", [0, 604801])
-def test_a_link_that_s3_would_refuse_is_not_made(expire: int) -> None:
+def test_a_link_that_s3_would_reject_is_not_created(expire: int) -> None:
     with pytest.raises(ValueError, match="1 to 604800"):
         default_storage.url("a.jpg", expire=expire)
     with pytest.raises(ValueError, match="not Bucket"):
@@ -469,7 +469,7 @@ def test_private_files_on_a_domain_of_their_own_have_cloudfront_signatures(
     # Signed at the start of the window, as S3's links are.
     start = signing.window_start(1_800_000_000, 3600, "media/pictures/사 진.jpg")
     assert int(query["Expires"]) == start + 3600
-    # Its form: CloudFront's developer guide, "Create a signed URL using a canned policy".
+    # The format: CloudFront's developer guide, "Create a signed URL using a canned policy".
     policy = (
         ('{"Statement":[{"Resource":"RESOURCE","Condition":{"DateLessThan":{"AWS:EpochTime":EXPIRES}}}]}')
         .replace("RESOURCE", resource)
@@ -520,7 +520,7 @@ def test_the_forms_of_a_cloudfront_key(
     assert read.private_numbers() == rsa_key.private_numbers()
 
 
-def test_a_cloudfront_key_that_is_none_is_refused_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
+def test_an_invalid_cloudfront_key_is_rejected_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
     good = pem_of(rsa_key)
     wrong = {
         "can't be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
@@ -750,11 +750,11 @@ def test_the_extension_alone_decides_how_a_browser_takes_a_file(
     headers = requests.only("PutObject").headers
     assert headers["content-type"] == content_type
     assert headers["content-disposition"].split(";")[0] == kind
-    assert headers.get("content-encoding") in (None, "aws-chunked")  # the latter is of the request alone
+    assert headers.get("content-encoding") in (None, "aws-chunked")  # the latter only affects the request
 
 
 def kinds(**options: Any) -> Callable[[str], tuple[str, str]]:
-    """Return a function that tells the content type and the disposition of a name, with these options."""
+    """Return a function that returns a name's content type and disposition, with these options."""
     storage = MediaStorage(bucket_name=BUCKET, **options)
 
     def kind(name: str) -> tuple[str, str]:
@@ -773,7 +773,7 @@ def test_a_site_can_add_types_that_are_shown_or_kept() -> None:
     assert kind("a.Mp3") == ("audio/mpeg", "inline")
     assert kind("a.woff2") == ("font/woff2", "inline")
     assert kind("a.epub") == ("application/epub+zip", "attachment")
-    assert kind("a.pdf") == ("application/pdf", "attachment")  # no longer shown
+    assert kind("a.pdf") == ("application/pdf", "attachment")  # no longer displayed inline
     assert kind("a.xml") == ("application/xml", "attachment")
     assert kind("a.png") == ("image/png", "inline")
     with override_settings(
@@ -885,7 +885,7 @@ def disposition_of(requests: Requests) -> str:
 )
 def test_a_download_has_the_name_that_the_users_file_had(requests: Requests, given: str, header: str) -> None:
     upload: Any = SimpleUploadedFile("placeholder", b"x")
-    upload._name = given  # what a name looks like where a parser was less careful than Django's
+    upload._name = given  # names from parsers less careful than Django's
     field: Any = models.FileField(upload_to="files/")
     default_storage.save(field.generate_filename(None, given.replace("\r\n", "")), upload)
     assert disposition_of(requests) == header
@@ -898,7 +898,7 @@ def test_a_download_of_a_file_that_is_no_upload_has_the_name_it_was_saved_under(
     with (tmp_path / "tmp123.csv").open("rb") as file:
         default_storage.save("exports/Yearly report.csv", File(file))
     assert disposition_of(requests) == 'attachment; filename="Yearly report.csv"'
-    # The same where the application chose a name of another kind than the user's file.
+    # The same if the application chose a name of another type than the user's file.
     default_storage.save("avatar.txt", SimpleUploadedFile("evil.exe", b"x"))
     assert disposition_of(requests) == 'attachment; filename="avatar.txt"'
 
@@ -952,7 +952,7 @@ def test_a_subclass_can_add_to_an_upload(requests: Requests) -> None:
 
 
 class Measured(io.BytesIO):
-    """A file that knows how much was asked of it at once."""
+    """A file that records the sizes of reads."""
 
     largest = 0
 
@@ -1114,7 +1114,7 @@ def test_a_file_that_is_not_there(use: str) -> None:
 
 
 def test_deleting() -> None:
-    """Django's own storage takes it the same way: a missing file is no error, a missing name is one."""
+    """As in Django's own storage, a missing file is not an error, but an empty name is."""
     name = default_storage.save("a.txt", ContentFile(b"x"))
     default_storage.delete(name)
     assert not default_storage.exists(name)
@@ -1138,7 +1138,7 @@ def test_a_storage_in_a_migration_and_in_a_pickle() -> None:
     assert again.url("a").partition("?")[0] == storage.url("a").partition("?")[0]
 
 
-# Calls in common
+# Shared requests
 
 
 def test_every_call_names_the_owner_of_the_bucket(settings: Any) -> None:
@@ -1197,7 +1197,7 @@ os._exit(storage.connection.meta.client is before)
 
 
 def test_a_forked_process_has_connections_of_its_own() -> None:
-    """A server that loads the site before it forks would else let two processes read from one socket."""
+    """Otherwise, a server that loads the site before it forks would let two processes read from one socket."""
     folder = Path(__file__).parent.parent
     done = subprocess.run(
         [sys.executable, "-c", FORK], cwd=folder, capture_output=True, text=True, check=False

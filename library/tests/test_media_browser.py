@@ -1,4 +1,4 @@
-"""Private files in Chromium: scripts of the site's pages read them, and no SVG runs a script."""
+"""Private files in Chromium: the pages' scripts can read them, and no SVG runs a script."""
 
 import io
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def page(_request: HttpRequest) -> HttpResponse:
 
 
 def note(request: HttpRequest) -> HttpResponse:
-    """Record that a script ran; each way to show an SVG has its own mark."""
+    """Record that a script ran. Each way to show an SVG has its own mark."""
     ran.append(request.GET["in"])
     answer = HttpResponse()
     answer["Access-Control-Allow-Origin"] = "*"
@@ -40,7 +40,7 @@ def anybody(*_args: Any) -> bool:
 
 @pytest.fixture
 def tab(s3_site: MakeSite, settings: Any, address: str, browser: Browser) -> Iterator[Page]:
-    """Return a page of the site, at another origin than its private files."""
+    """Return a page on the site's origin, which is not that of its private files."""
     settings.ROOT_URLCONF = __name__
     settings.S3KIT_LINKS_PERMISSION = anybody
     s3_site()
@@ -124,7 +124,7 @@ def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
     ran.clear()
     content = SVG.replace("{site}", address).encode()
     name = default.save("logo.svg", ContentFile(content))
-    # The same bytes as S3 would serve them without our headers do run: what is seen below is not for want of trying.
+    # Without the library's headers, the same bytes run. So the test below can fail.
     default.connection.meta.client.put_object(
         Bucket=default.bucket_name,
         Key="media/shown.svg",

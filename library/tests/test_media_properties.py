@@ -1,4 +1,4 @@
-"""Whatever a user calls a file: its name in S3, its link and its headers are safe."""
+"""For any name of a user's file: its key in S3, its link, and its headers are safe."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ STORAGE = MediaStorage(
 
 
 class Client:
-    """S3's client, as far as saving goes. `puts` has what was stored; a key that is_taken is another file's."""
+    """A fake S3 client for saving. `puts` contains the stored objects; `is_taken` says which keys other files have."""
 
     def __init__(self, *, is_taken: bool) -> None:
         self.is_taken = is_taken
@@ -48,7 +48,7 @@ class Client:
 
 
 class Saving(MediaStorage):
-    """A storage with such a client."""
+    """A storage with a fake client."""
 
     client: Client
 
@@ -128,7 +128,7 @@ SEGMENTS = st.lists(TEXT, max_size=4).map("/".join)
 @example("/media/a")
 @example("a" * 1019)
 @example("사" * 340)
-def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> None:
+def test_a_key_is_in_the_folder_and_fits_or_the_name_is_rejected(name: str) -> None:
     try:
         key = STORAGE._normalize_name(clean_name(name))
     except SuspiciousFileOperation:
@@ -148,10 +148,8 @@ def test_a_key_is_in_the_folder_and_fits_or_the_name_is_refused(name: str) -> No
 @example("a.tar.gz", 20)
 @example("a b?#+%.jpg", None)
 @example("\ud800" + 30 * "a", 20)
-def test_whatever_name_code_saves_under_the_one_given_is_safe_or_refused(
-    name: str, length: int | None
-) -> None:
-    """Not by way of a field's generate_filename: `storage.save(name, file)` with a name of any kind."""
+def test_any_name_that_code_saves_is_safe_or_rejected(name: str, length: int | None) -> None:
+    """`storage.save(name, file)` with any name, without a field's generate_filename."""
     for storage in (FREE, TAKEN):
         storage.client.puts.clear()
         try:
@@ -205,7 +203,7 @@ def test_headers_are_ascii_short_and_never_inline_for_what_could_run(name: str, 
         )
         assert header.startswith("inline") == stored.endswith(".jpg")
         assert "html" not in sent["ContentType"]
-        # An independent reader finds a name of the same kind, without paths and control characters.
+        # An independent parser finds a name of the same type, without paths and control characters.
         message = Message()
         message["Content-Disposition"] = header
         shown = message.get_filename() or ""

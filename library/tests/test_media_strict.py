@@ -1,4 +1,4 @@
-"""Uploads on a strict S3 over real HTTP: who gets them, and what is left when requests fail."""
+"""Uploads on a strict S3 server over real HTTP: who can read them, and what remains if requests fail."""
 
 import os
 import re
@@ -44,7 +44,7 @@ def plain(site: SiteOnS3, name: str) -> str:
     return site.url(site.media_bucket, quote(f"media/{name}"))
 
 
-# Who gets a file
+# Access to files
 
 
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
@@ -58,7 +58,7 @@ def test_each_mode_on_a_bucket_prepared_for_it(s3_site: MakeSite, access: str) -
     assert got.headers["cache-control"].startswith("private" if access == "private" else "public")
     without_signature = anonymous(plain(site, name)).status
     assert without_signature == (403 if access == "private" else 200)
-    # Nobody may see what else there is, whatever the mode.
+    # Nobody can list the bucket, in any mode.
     assert anonymous(f"{site.store.endpoint}/{site.media_bucket}?list-type=2").status == 403
     assert anonymous(plain(site, "other.jpg"), "PUT", body=b"x").status == 403
     default_storage.delete(name)
@@ -121,7 +121,7 @@ def test_what_could_run_is_downloaded(s3_site: MakeSite, name: str) -> None:
     s3_site("public-policy")
     upload = SimpleUploadedFile(name, b"<script>alert(1)</script>", content_type="text/html")
     got = anonymous(default_storage.url(default_storage.save(name, upload)))
-    # As a download, an SVG is no page, and <img> needs its type.
+    # An SVG is downloaded instead of opened as a page, and <img> needs its content type.
     kind = "image/svg+xml" if name == "a.svg" else "application/octet-stream"
     assert got.headers["content-type"] == kind
     assert got.headers["content-disposition"] == f'attachment; filename="{name}"'
@@ -153,7 +153,7 @@ def test_a_link_ends_when_its_time_is_over(s3_site: MakeSite, monkeypatch: pytes
 
     assert handed_out(0, 60) == 200
     assert handed_out(3600, 60) == 403
-    # Half the life is left when a link is handed out, whenever in its window that is.
+    # At least half of a link's lifetime is left, at any time in its window.
     assert {handed_out(seconds, 7200) for seconds in range(0, 3500, 500)} == {200}
     assert {handed_out(seconds, 7200) for seconds in (7201, 10000)} == {403}
 
@@ -290,7 +290,7 @@ def test_reading_back_what_was_written(s3_site: MakeSite) -> None:
 
 
 def test_text_arrives_whole(s3_site: MakeSite) -> None:
-    """Its bytes are more than its characters: a length in characters breaks the request."""
+    """It has more bytes than characters. A length in characters would break the request."""
     site = s3_site("private")
     name = default_storage.save("a.txt", ContentFile("é" * 1000))
     found = site.root.get_object(Bucket=site.media_bucket, Key=f"media/{name}")
@@ -302,7 +302,7 @@ def test_text_arrives_whole(s3_site: MakeSite) -> None:
 
 @pytest.fixture
 def failing(s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
-    """Return a private site and the proxy that stands between it and S3; retries don't wait."""
+    """Return a private site, and the proxy between the site and S3. Retries don't wait."""
     monkeypatch.setattr(botocore.endpoint, "time", SimpleNamespace(sleep=lambda _: None))
     site = s3_site("private")
     with FaultProxy(site.store.endpoint) as proxy:
@@ -359,7 +359,7 @@ def test_an_upload_that_fails_for_good_raises_and_leaves_nothing(
     assert parts_left(site) == []
 
 
-def test_a_refusal_is_not_tried_again(failing: Any) -> None:
+def test_a_rejection_is_not_retried(failing: Any) -> None:
     site, proxy = failing
     proxy.faults.append(Fault("PUT", r"partNumber=2", status=403, code="AccessDenied"))
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -395,8 +395,8 @@ def test_a_trouble_with_reading_is_got_over(failing: Any) -> None:
     assert default_storage.exists(name)
 
 
-def test_a_refused_look_up_is_not_taken_for_a_missing_file(failing: Any) -> None:
-    """Without s3:ListBucket S3 answers 403 for a missing key: that must never read as "the name is free"."""
+def test_a_rejected_lookup_is_not_a_missing_file(failing: Any) -> None:
+    """Without s3:ListBucket, S3 responds with 403 for a missing key. That must never mean "the name is free"."""
     _, proxy = failing
     proxy.faults.append(Fault("HEAD", status=403, code="AccessDenied"))
     for use in (default_storage.exists, default_storage.size, default_storage.open):

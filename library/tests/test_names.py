@@ -1,4 +1,4 @@
-"""Which names a file is stored under, with which requests, and how long browsers then keep it."""
+"""The names of stored files, the requests to store them, and how long browsers cache them."""
 
 import copy
 import io
@@ -34,7 +34,7 @@ IMMUTABLE = "private, max-age=3600, immutable"
 
 
 class Document(models.Model):
-    """What a site has: a field whose `upload_to` is a folder, and one where it is a function."""
+    """A model with two fields: `upload_to` is a folder for one, and a function for the other."""
 
     file = models.FileField(upload_to="files/%Y/")
     avatar = models.FileField(upload_to=lambda _document, _name: "avatars/7.png", max_length=40)
@@ -48,7 +48,7 @@ class Document(models.Model):
 
 
 class Requests(list[tuple[str, dict[str, str]]]):
-    """The requests that left: operation and headers."""
+    """The sent requests: operation and headers."""
 
     @property
     def operations(self) -> list[str]:
@@ -59,12 +59,12 @@ class Requests(list[tuple[str, dict[str, str]]]):
 
     @property
     def cache_control(self) -> str:
-        """Return the header of the last request."""
+        """Return a header of the last request."""
         return self[-1][1]["cache-control"]
 
 
 def use(settings: Any, **options: Any) -> None:
-    """Let the default storage have these options."""
+    """Configure the default storage with these options."""
     settings.STORAGES = {
         "default": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {"bucket_name": BUCKET} | options}
     }
@@ -79,11 +79,11 @@ def session() -> Iterator[None]:
 
 @pytest.fixture
 def requests(settings: Any) -> Iterator[Requests]:
-    """Return the requests that leave for a bucket on a simple S3."""
+    """Return the requests that are sent for a bucket on a simple S3 server."""
     settings.USE_S3 = True
     settings.AWS_S3_REGION_NAME = "eu-central-1"
     use(settings)
-    clients._client.cache_clear()  # with what the last test watched
+    clients._client.cache_clear()  # with the handlers of the last test
     seen = Requests()
 
     def note(request: Any, event_name: str, **_kwargs: Any) -> None:
@@ -106,7 +106,7 @@ def content_of(name: str) -> bytes:
         return bytes(file.read())
 
 
-# What a user named
+# Names chosen by users
 
 
 def by_a_field(name: str, content: Any) -> str:
@@ -161,7 +161,7 @@ def test_a_function_as_upload_to_names_the_file_but_not_alone(requests: Requests
 
 
 def test_a_users_name_is_the_one_that_the_field_generates() -> None:
-    """Also where packages ask the field ahead, and after what may happen to a name on the way."""
+    """Also if packages call the field first, and after typical changes to a name."""
     storage = MediaStorage(bucket_name=BUCKET)
     made = storage.generate_filename("a/photo.jpg")
     again = pickle.loads(pickle.dumps(made))  # noqa: S301 -- its own bytes
@@ -192,7 +192,7 @@ def test_a_generated_name_is_used_once(requests: Requests) -> None:
     assert content_of(first) == b"1"
 
 
-# What code named
+# Names chosen by code
 
 
 CHOSEN = [
@@ -239,7 +239,7 @@ def test_an_upload_under_another_name_is_codes(requests: Requests) -> None:
 def test_the_length_of_a_chosen_name(requests: Requests) -> None:
     name = "x" * 30 + ".txt"
     assert default_storage.save(name, ContentFile(b"x"), max_length=34) == name
-    for allowed in (34, 33):  # taken; and too long, as which Django treats it alike
+    for allowed in (34, 33):  # taken, or too long, which Django handles in the same way
         saved = default_storage.save(name, ContentFile(b"x"), max_length=allowed)
         assert re.fullmatch(rf"x+{UNIQUE}\.txt", saved)
         assert len(saved) == allowed
@@ -253,7 +253,7 @@ def large() -> io.BytesIO:
 
 
 class Stream(io.RawIOBase):
-    """Bytes that come once."""
+    """Bytes that can be read only once."""
 
     def __init__(self) -> None:
         self.left = [b"x"]
@@ -287,7 +287,7 @@ def test_where_a_condition_does_not_help_one_head_asks(
 
 
 def answering(requests: Requests, status: int, code: str, times: int = 1000) -> list[int]:
-    """Let the store answer so to conditions; return what it was asked."""
+    """Set the store's response to conditional requests, and return its requests."""
     asked: list[int] = []
 
     def answer(params: Any, **_kwargs: Any) -> Any:
@@ -305,7 +305,7 @@ def answering(requests: Requests, status: int, code: str, times: int = 1000) -> 
 @pytest.mark.parametrize(
     ("status", "code"), [(501, "NotImplemented"), (400, "InvalidArgument"), (400, "NotImplemented")]
 )
-def test_a_store_that_refuses_the_condition_is_asked_by_head(
+def test_a_store_that_rejects_the_condition_is_asked_with_head(
     requests: Requests, caplog: pytest.LogCaptureFixture, status: int, code: str
 ) -> None:
     asked = answering(requests, status, code)
@@ -329,7 +329,7 @@ def test_another_error_says_nothing_about_conditions(requests: Requests) -> None
 
 @pytest.mark.parametrize(("times", "name"), [(1, r"a\.txt"), (2, rf"a{UNIQUE}\.txt")])
 def test_of_two_writers_at_once_neither_loses(requests: Requests, times: int, name: str) -> None:
-    """S3 answers 409 while another request for the key has not come to an end."""
+    """S3 responds with 409 while another request for the key is in progress."""
     answering(requests, 409, "ConditionalRequestConflict", times=times)
     assert re.fullmatch(name, default_storage.save("a.txt", ContentFile(b"1")))
     assert requests.operations == ["PutObject?"] * 2 + ["PutObject"] * (times - 1)
@@ -337,13 +337,13 @@ def test_of_two_writers_at_once_neither_loses(requests: Requests, times: int, na
 
 @pytest.mark.slow
 def test_a_lost_answer_does_not_make_a_file_twice(s3_site: MakeSite, settings: Any) -> None:
-    """The request that is sent again finds the name taken by the first one."""
+    """The retried request finds that the first one has taken the name."""
     site = s3_site()
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         proxy.faults.append(Fault("PUT", "lake", times=1, cut="after"))
         assert default_storage.save("cache/lake.jpg", ContentFile(b"x")) == "cache/lake.jpg"
-        # What another process has put there meanwhile is not taken for it.
+        # Another process's object is not mistaken for it.
         site.root.put_object(Bucket=site.media_bucket, Key="media/cache/sea.jpg", Body=b"other")
         proxy.faults.append(Fault("PUT", "sea", times=1, cut="before"))
         saved = default_storage.save("cache/sea.jpg", ContentFile(b"x"))
@@ -354,11 +354,11 @@ def test_a_lost_answer_does_not_make_a_file_twice(s3_site: MakeSite, settings: A
     )
 
 
-# Other people's ways to a name
+# Names from other packages
 
 
 def test_the_name_that_get_available_name_finds_is_the_files(requests: Requests) -> None:
-    """Packages ask for a name and then save under it."""
+    """Packages request a name, then save under it."""
     for count in range(2):
         name = default_storage.get_available_name("a/b.txt")
         assert default_storage.exists(name) is False
@@ -422,7 +422,7 @@ def test_file_overwrite_covers_every_name(requests: Requests, settings: Any) -> 
     assert not [each for each in requests.operations if each.endswith("?")]
 
 
-# How long it is kept
+# Caching
 
 
 def cached(requests: Requests, save: Callable[[], Any]) -> str:
@@ -455,7 +455,7 @@ def chosen_in_parts() -> None:
 
 
 @pytest.mark.parametrize("save", [written, chosen, looks_unique, chosen_in_parts])
-def test_what_code_named_is_asked_for_anew_or_kept_as_long_as_a_setting_says(
+def test_names_from_code_are_revalidated_or_cached_as_long_as_a_setting_says(
     requests: Requests, settings: Any, save: Callable[[], Any]
 ) -> None:
     for access in ("private", "public-policy", "public-read"):
@@ -470,7 +470,7 @@ def test_what_code_named_is_asked_for_anew_or_kept_as_long_as_a_setting_says(
 
 
 @pytest.mark.parametrize("wrong", [-1, 31_536_001, "60", True])
-def test_an_age_that_is_none_is_rejected(wrong: Any) -> None:
+def test_an_invalid_age_is_rejected(wrong: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"'named_max_age' is {wrong!r}: set it to 0 to 31536000"):
         MediaStorage(bucket_name=BUCKET, named_max_age=wrong)
 
@@ -481,7 +481,7 @@ def test_a_download_is_called_as_it_was_asked_for_whatever_a_name_looks_like(req
 
     default_storage.save(None, ContentFile(b"x", "report.csv"))
     assert shown() == 'attachment; filename="report.csv"'
-    for _ in range(2):  # under its name, and then under another
+    for _ in range(2):  # with its name, then with another name
         default_storage.save("invoice-2026110512345.csv", ContentFile(b"x"))
         assert shown() == 'attachment; filename="invoice-2026110512345.csv"'
 

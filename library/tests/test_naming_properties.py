@@ -1,4 +1,4 @@
-"""What holds for any text: suggestions pass, and botocore's data agree with ours."""
+"""For any text, suggestions are valid, and botocore's data matches the library's."""
 
 import re
 import string
@@ -37,7 +37,7 @@ PARTS += [
     "é",
     "\n",
 ]
-# Lone surrogates too: an environment that is not UTF-8 has them, and so has JSON.
+# Include lone surrogates: JSON and environments that aren't UTF-8 can contain them.
 ANY = st.text(st.characters(exclude_categories=()))
 NAMES = st.one_of(ANY, st.lists(st.sampled_from(PARTS)).map("".join))
 REGIONS = st.one_of(st.none(), st.sampled_from(["us-east-1", "cn-northwest-1", "us-east-3", ""]), ANY)
@@ -88,7 +88,7 @@ def test_a_suggested_region_is_a_known_one(text: str) -> None:
 
 PUBLIC = ["aws", "aws-cn", "aws-us-gov", "aws-eusc"]
 
-# A region by another road: its parts, of which each is one of a few.
+# An independent definition of a region: the parts, each with a few possible values.
 AREAS = ["us", "eu", "ap", "zz", "us-gov", "us-iso", "eu-isoe", "eusc-de", "abcd-ef"]
 FORMS = st.builds(
     "{}-{}-{}".format,
@@ -112,7 +112,7 @@ def test_a_well_formed_region_is_no_problem_known_or_not(region: str) -> None:
 
 
 @given(st.one_of(ANY, FORMS), st.data())
-def test_a_region_with_anything_else_in_it_is_refused(region: str, data: st.DataObject) -> None:
+def test_a_region_with_anything_else_in_it_is_rejected(region: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(region)))
     foreign = data.draw(
         st.sampled_from(["\n", " ", "_", ".", "/", "\u0661", "\uff41", "\ud800", "é", "A", "\0"])
@@ -124,7 +124,7 @@ def test_a_region_with_anything_else_in_it_is_refused(region: str, data: st.Data
 
 @given(st.sampled_from(["", "-", "my", "사진", "xn--"]), ANY)
 def test_a_suggestion_keeps_what_can_be_kept(before: str, text: str) -> None:
-    """Plain words are found again in the name suggested, so that a person knows it for their own."""
+    """The suggested name contains the plain words of the original, so users recognize it."""
     words = re.findall("[a-z0-9]+", text)
     near = bucket_names.suggestion(f"{before} {text}")
     if len(near) < 40 and text.isascii() and text == text.lower():

@@ -1,4 +1,4 @@
-"""Buckets on servers that lack what AWS has, or write what they got differently."""
+"""Buckets on servers that lack features of AWS, or return configuration in another form."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ Serve = Callable[[Dialect], OddStore]
 
 @pytest.fixture
 def serve(store: LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Return a function that starts a server of a dialect; nothing waits there for anything."""
+    """Return a function that starts a server with a dialect, without retry delays."""
     monkeypatch.setattr(apply, "PAUSES", (0, 0, 0))
     started: list[OddStore] = []
 
@@ -47,7 +47,7 @@ def create(store: LocalServer, name: str) -> None:
 
 
 def both(name: str) -> dict[str, Any]:
-    """Return the arguments of `at` for one bucket with static files and uploads."""
+    """Return the arguments for `at`, for one bucket with static files and uploads."""
     return {"static": {"bucket": name}, "media": {"bucket": name}}
 
 
@@ -56,7 +56,7 @@ def states(found: list[plan.BucketPlan]) -> dict[str, str]:
 
 
 def applied(site: Deployment) -> list[str]:
-    """Plan and apply; return what was told. A second plan finds nothing to do."""
+    """Plan and apply; return the output. A second plan finds nothing to do."""
     lines: list[str] = []
     apply.apply(site, plan.plan(site), tell=lines.append)
     again = plan.plan(site)
@@ -66,7 +66,7 @@ def applied(site: Deployment) -> list[str]:
 
 
 def fails(site: Deployment, words: str) -> None:
-    """Plan and apply; both must fail with these words, and leave nothing behind that was not there."""
+    """Plan and apply. Both must fail with these words, and leave nothing new behind."""
     with writes(site) as made, pytest.raises(BucketError) as caught:
         apply.apply(site, plan.plan(site))
     assert words in str(caught.value)
@@ -78,7 +78,7 @@ def fails(site: Deployment, words: str) -> None:
             client.head_bucket(Bucket=site.buckets[0].name)
 
 
-# What a server lacks
+# Missing features
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -103,7 +103,7 @@ def test_ceph(serve: Serve, store: LocalServer, bucket_name: str, access: str, e
     text = show.as_text(plan.plan(site), width=1000)
     assert "  ? ownership            " in text
     assert text.count(" -- not supported by this server, skipped") == 1
-    # And again, with nothing left to do but to try.
+    # Again, with nothing left to do except to try.
     assert [line for line in applied(site) if "skipped" not in line] == []
 
 
@@ -142,7 +142,7 @@ def test_one_sub_resource_less(
     for access in ACCESS:
         name = f"{bucket_name}-{access}"
         site = at(odd.seen_by(store), location(bucket=name, access=access), origins=ORIGINS)
-        if sub == "publicAccessBlock":  # which a server can't have on that knows none
+        if sub == "publicAccessBlock":  # which a server without this feature can't enable
             create(store, name)
             store.client().delete_public_access_block(Bucket=name)
         if access == needs:
@@ -220,7 +220,7 @@ def test_a_server_with_keys_gets_default_encryption(
 def test_encryption_is_taken_back_where_uploads_fail_afterwards(
     serve: Serve, store: LocalServer, bucket_name: str, first: int
 ) -> None:
-    """Where the header of the first probe is passed over, only the second one shows it."""
+    """If the server ignores the first probe's header, only the second probe detects it."""
     odd = serve(Dialect(is_unencrypted=True))
     odd.faults.append(Fault("PUT", "pending/", first=first, every=2, status=400, code="InvalidRequest"))
     applied(at(odd.seen_by(store), location(bucket=bucket_name)))
@@ -281,7 +281,7 @@ def test_rules_of_others_stay_as_ceph_returns_them(
     (lifecycle,) = (line for line in plan.plan(site)[0].lines if line.aspect == "lifecycle")
     assert len(lifecycle.live) == 2 + len(prefixes)
     assert ("ztmp/: Expiration on tmp/*" in lifecycle.left_alone) == ("tmp/" in prefixes)
-    # A setting that changes is still seen.
+    # A changed setting is still detected.
     other = but(site, origins=ORIGINS[:1])
     assert states(plan.plan(other))["cors"] == "different"
     applied(other)
@@ -291,7 +291,7 @@ def test_rules_of_others_stay_as_ceph_returns_them(
 def test_one_bucket_for_both_lets_browsers_upload_and_load_fonts(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
-    """Ceph goes by the first rule whose origin fits, AWS by the first that fits as a whole."""
+    """Ceph uses the first rule with a matching origin, AWS the first rule that matches completely."""
     for dialect in (CEPH, Dialect()):
         odd = serve(dialect)
         name = f"{bucket_name}-{dialect.has_no_keys}".lower()
@@ -346,7 +346,7 @@ def test_a_new_bucket_is_waited_for_by_each_sub_resource_simulated(
     serve: Serve, store: LocalServer, bucket_name: str, access: str, times: int
 ) -> None:
     odd = serve(Dialect())
-    # The first look, before it is made, is another one.
+    # The first HeadBucket, before the bucket exists, differs.
     odd.faults.append(Fault("HEAD", f"{bucket_name}$", first=2, times=times, status=404, code="NoSuchBucket"))
     for method in ("GET", "PUT"):
         for sub in (*SUB_RESOURCES, "versioning"):

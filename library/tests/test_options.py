@@ -1,4 +1,4 @@
-"""Where the value of an option comes from, and which values are rejected."""
+"""The sources of an option's value, and which values are rejected."""
 
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def test_a_long_value_is_cut_in_the_message() -> None:
     assert len(str(caught.value)) < 200
 
 
-# The settings that belong to no single storage
+# Settings for all storages
 
 
 @pytest.mark.parametrize("value", ["false", "true", "Local", "", None, 1])

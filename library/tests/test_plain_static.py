@@ -1,4 +1,4 @@
-"""Error pages find their style sheet without a manifest."""
+"""Error pages link to their style sheet even without a manifest."""
 
 import pytest
 from django.template import Context, Template

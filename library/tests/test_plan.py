@@ -1,4 +1,4 @@
-"""What a plan says of every kind of bucket, from data alone, and of what keeps it from being made."""
+"""Plans for every kind of bucket, from data alone, and errors that prevent plans."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ SHUT = dict.fromkeys(BLOCKS, True)
 
 
 def statement(**more: Any) -> dict[str, Any]:
-    """Return what guides of old paste into a bucket's policy."""
+    """Return the statements of old tutorials' bucket policies."""
     return {
         "Sid": "PublicReadGetObject",
         "Effect": "Allow",
@@ -59,7 +59,7 @@ def compared(
     replace: bool = False,
     **live: Any,
 ) -> BucketPlan:
-    """Compare a bucket that is as wanted but for the aspects given, with _ for spaces in their titles."""
+    """Compare a bucket that differs from the wanted state only in these aspects (with _ for spaces in their titles)."""
     site = site or deployment()
     state = as_wanted(site, name) | {title.replace("_", " "): value for title, value in live.items()}
     return plan.compare(want(site, name), state, account or Account(), replace=replace)
@@ -106,14 +106,14 @@ def test_missing_and_different() -> None:
     }
 
 
-def test_closed_for_good_is_said() -> None:
+def test_closed_permanently_is_reported() -> None:
     site = deployment("public-policy")
     found = compared(policy=as_wanted(site)["policy"], public_access_block=OPEN)
     assert found.closes == ("allow everyone s3:GetObject on acme-media/media/*",)
     assert compared(site, public_access_block=SHUT).opens == found.closes
 
 
-# What other people put there
+# Configuration by others
 
 
 FOREIGN_PUBLIC = {
@@ -144,7 +144,7 @@ FOREIGN_LIMITED = {
 def test_a_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, Any]) -> None:
     ours = as_wanted(deployment())["policy"]
     found = compared(policy=[foreign, *ours], public_access_block=OPEN, ownership="ObjectWriter")
-    # What has nothing to do with it is done.
+    # Unrelated changes are applied.
     assert states(found) == {
         "ownership": "different",
         "public access block": "waiting",
@@ -174,16 +174,16 @@ OURS = {
         Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:user/a", f"arn:aws:iam::{ACCOUNT}:root"]}
     ),
     "its session": statement(Principal={"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/a/b"}),
-    "whoever is of it": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT]}}),
+    "its principals": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT]}}),
     "a service": FOREIGN_LIMITED["a service"],
     "a denial": statement(Effect="Deny", Principal={"AWS": OTHER}),
 }
 OTHERS = {
     "another account": statement(Principal={"AWS": f"arn:aws:iam::{OTHER}:root"}, Action="s3:*"),
     "its number": statement(Principal={"AWS": OTHER}),
-    "its role beside ours": statement(Principal={"AWS": [ACCOUNT, f"arn:aws-cn:iam::{OTHER}:role/a"]}),
+    "its role and ours": statement(Principal={"AWS": [ACCOUNT, f"arn:aws-cn:iam::{OTHER}:role/a"]}),
     "a canonical user": statement(Principal={"CanonicalUser": "0a" * 32}),
-    "whoever logs in there": statement(Principal={"Federated": "cognito-identity.amazonaws.com"}),
+    "federated users": statement(Principal={"Federated": "cognito-identity.amazonaws.com"}),
     "an origin access identity": statement(
         Principal={"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"}
     ),
@@ -217,7 +217,7 @@ def test_what_another_account_is_granted_is_a_conflict(foreign: dict[str, Any]) 
     assert states(found) == {"policy": "conflict"}
     assert found.hindered
     assert [conflict.old for conflict in found.conflicts] == [foreign]
-    assert "AWS_TRUSTED_ACCOUNTS" in found.conflicts[0].cure
+    assert "AWS_TRUSTED_ACCOUNTS" in found.conflicts[0].fix
     replaced = compared(account=Account(ACCOUNT), replace=True, policy=[foreign, *ours])
     assert lines(replaced)["policy"].goal == ours
     assert not replaced.hindered
@@ -227,10 +227,10 @@ def test_a_trusted_account_may_be_granted_something() -> None:
     site = replace(deployment(owner=ACCOUNT), trusted=(OTHER,))
     ours = as_wanted(site)["policy"]
     for name, foreign in OTHERS.items():
-        trusts = name in {"another account", "its number", "its role beside ours", "everyone of another"}
+        trusts = name in {"another account", "its number", "its role and ours", "everyone of another"}
         found = compared(site, policy=[foreign, *ours])
         assert bool(found.conflicts) != (trusts or name == "a number in a name"), name
-    # Where public files are read it is no more than everybody may do.
+    # For public files, it allows no more than everyone can do.
     site = deployment("public-policy", owner=ACCOUNT)
     within = statement(Principal={"AWS": OTHER}, Resource="arn:aws:s3:::acme-media/media/*")
     assert not compared(site, policy=[within, *as_wanted(site)["policy"]]).conflicts
@@ -266,7 +266,7 @@ def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
     assert [step.aspect for step in steps(found)] == ["policy"]
     assert steps(found)[0].value == [statement(), *as_wanted(deployment())["policy"]]
     assert found.hindered
-    # Where the block rejects each public policy, it keeps this one from having an effect as well.
+    # If the block rejects public policies, this policy has no effect either.
     assert steps(compared(policy=[statement(), *stale], public_access_block=SHUT)) == []
 
 
@@ -275,9 +275,9 @@ def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
     [
         ("private", "global/AllUsers", True),
         ("private", "global/AuthenticatedUsers", True),
-        ("private", "s3/LogDelivery", True),  # it keeps ACLs from being turned off
+        ("private", "s3/LogDelivery", True),  # it prevents disabling ACLs
         ("public-policy", "s3/LogDelivery", True),
-        ("public-read", "global/AllUsers", True),  # it would list the bucket
+        ("public-read", "global/AllUsers", True),  # it would make the bucket listable
         ("public-read", "s3/LogDelivery", False),
     ],
 )
@@ -335,7 +335,7 @@ def test_rules_of_the_old_form_get_ours_in_the_old_form() -> None:
 
 
 def test_the_size_from_which_rules_of_others_move_objects_stays_simulated() -> None:
-    """MiniStack knows one such size only; left out of the request, AWS would set its default."""
+    """MiniStack knows only one such size. If the request omitted it, AWS would set its default."""
     made: list[dict[str, Any]] = []
 
     class Client:
@@ -373,16 +373,16 @@ def test_an_account_that_blocks_is_a_conflict_that_is_not_ours_to_replace() -> N
         name="acme-static", account=blocking, replace=True, policy=[], public_access_block=SHUT, cors=[]
     )
     assert states(found) == {"public access block": "conflict", "policy": "waiting"}
-    # The statement that demands TLS is none of the account's business.
+    # The account's block doesn't affect the TLS statement.
     assert [each["Sid"] for each in lines(found)["policy"].goal] == ["DjangoS3TlsOnly"]
     assert not found.opens
     (conflict,) = found.conflicts
     assert "BlockPublicPolicy, RestrictPublicBuckets" in conflict.says
-    assert f"delete-public-access-block --account-id {ACCOUNT}" in conflict.cure
-    assert compared(account=blocking).is_as_wanted  # private uploads need nothing lifted
+    assert f"delete-public-access-block --account-id {ACCOUNT}" in conflict.fix
+    assert compared(account=blocking).is_as_wanted  # private uploads don't need to lift the block
 
 
-def test_what_is_not_known_of_the_account_is_said_where_it_matters() -> None:
+def test_unknown_account_settings_are_reported_where_they_matter() -> None:
     unknown = Account(ACCOUNT, None, "AccessDenied")
     assert compared(name="acme-static", account=unknown).unknown == "AccessDenied"
     assert compared(account=unknown).unknown == ""
@@ -390,7 +390,7 @@ def test_what_is_not_known_of_the_account_is_said_where_it_matters() -> None:
 
 
 class Service:
-    """An AWS service that answers with a value, or fails."""
+    """An AWS service that returns a value, or fails."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -467,11 +467,11 @@ def test_boto3s_variables_redirect_no_client(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
-# Where a bucket is
+# The region of a bucket
 
 
 def on_aws(monkeypatch: pytest.MonkeyPatch, head: tuple[int, str], get: tuple[int, str]) -> Deployment:
-    """Return a site whose HeadBucket AWS answers with a status and a region, and all else with status and body."""
+    """Return a site. HeadBucket responds with a status and a region, all other requests with a status and a body."""
     site = of(location(bucket="acme-media")).with_key(Key("AKIA", "s"))
 
     def answer(request: Any, **_more: Any) -> AWSResponse:
@@ -522,7 +522,7 @@ def test_what_keeps_a_bucket_from_being_read_simulated(
 
 @pytest.mark.parametrize("head", [(404, ""), (403, "")])
 def test_a_bucket_that_is_not_there_simulated(monkeypatch: pytest.MonkeyPatch, head: tuple[int, str]) -> None:
-    """Whoever may not list gets 403 in the worst case; the next answer then has words."""
+    """Without the right to list, the worst case is 403. The next response then has an error message."""
     (found,) = plan.plan(on_aws(monkeypatch, head, (404, error("NoSuchBucket"))))
     assert not found.exists
 
@@ -531,7 +531,7 @@ def test_a_bucket_that_is_not_there_simulated(monkeypatch: pytest.MonkeyPatch, h
 
 
 class NoBucket(Service):
-    """A client of S3 that finds no bucket; `parameters` are those that its CreateBucket knows."""
+    """An S3 client without buckets. `parameters` are those that its CreateBucket accepts."""
 
     def __init__(self, *parameters: str) -> None:
         super().__init__(answer("404", "HeadBucket"))
@@ -580,7 +580,7 @@ def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.Monk
     ("error", "line"),
     [
         (
-            # S3 names the action only to callers of the bucket's own account.
+            # S3 names the action only for callers in the bucket's account.
             answer("AccessDenied", "GetBucketEncryption", "User: a is not authorized to perform: s3:Get..."),
             "b: these credentials lack s3:GetEncryptionConfiguration: attach the policy that `manage.py s3"
             " policy --role setup` prints.",
@@ -704,7 +704,7 @@ def test_errors_of_obstore_are_explained_too(text: str, line: str) -> None:
     assert errors.explain(error, "b", role="deploy", operation="PutObject") == line
 
 
-# Shown
+# Output
 
 
 def test_the_text() -> None:

@@ -1,4 +1,4 @@
-"""The policies: what they say in each setting, and that the roles suffice, seen on a strict S3."""
+"""The policies: their content for each setting, and that the roles' permissions suffice on a strict S3 server."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ ONLY_CLOUDFRONT = {
 
 
 def statements(site: Deployment) -> list[dict[str, dict[str, Any]]]:
-    """Return the statements of each bucket by their Sids."""
+    """Return each bucket's statements by Sid."""
     found = [policies.bucket_policy(bucket) for bucket in site.buckets]
     assert all(each["Sid"].startswith(policies.MARK) for bucket in found for each in bucket)
     return [{each["Sid"].removeprefix(policies.MARK): each for each in bucket} for bucket in found]
@@ -153,7 +153,7 @@ def test_without_direct_uploads_the_site_has_no_right_to_what_waits(access: str)
         assert ("pending/" in json.dumps(policies.document(policies.web(site)))) == (not off)
 
 
-# On the strict S3
+# On the strict S3 server
 
 
 def rejected(call: Any, **arguments: Any) -> str:

@@ -1,4 +1,4 @@
-"""Whatever the site: no policy opens more than its access modes say. Whatever others wrote: it stays."""
+"""For any site, no policy grants more than the access modes say. Statements by others stay."""
 
 import json
 import random
@@ -31,7 +31,7 @@ ALIASES = st.sampled_from(
 
 @st.composite
 def sites(draw: st.DrawFn) -> Deployment:
-    """Return a site with static files, without, or with two of them, and up to four storages of uploads."""
+    """Return a site with up to two static storages and up to four storages for uploads."""
     region = draw(st.sampled_from(sorted(PARTITIONS)))
     arn = f"arn:{PARTITIONS[region]}:cloudfront::123456789012:distribution/E1ABCDEFGHIJKL"
     target = Target(
@@ -62,14 +62,14 @@ def sites(draw: st.DrawFn) -> Deployment:
 
 
 def texts(value: Any) -> list[str]:
-    """Return all texts in a value of JSON."""
+    """Return all strings in a JSON value."""
     if isinstance(value, dict):
         value = list(value.values())
     return [text for each in value for text in texts(each)] if isinstance(value, list) else [str(value)]
 
 
 def public_by_policy(bucket: Bucket) -> Iterator[str]:
-    """Yield what everyone may read according to the options, said in other words than the library's."""
+    """Yield what everyone can read according to the options, independently of the library's code."""
     for each in bucket.locations:
         behind_cdn = each.distribution and (each.kind == "static" or each.custom_domain)
         if not behind_cdn and (each.kind == "static" or each.access == "public-policy"):
@@ -85,14 +85,14 @@ def test_everyone_gets_just_what_the_access_modes_say(site: Deployment) -> None:
         assert all(each["Action"] == "s3:GetObject" and "Condition" not in each for each in public)
         found = sorted(each["Resource"].rpartition(":")[2] for each in public)
         assert found == sorted(public_by_policy(bucket))
-        # Who else is let in is this distribution, and everyone is kept to TLS.
+        # The only other principal is this distribution, and everyone must use TLS.
         for each in statements:
             if each["Effect"] == "Allow" and each not in public:
                 assert each["Principal"] == {"Service": "cloudfront.amazonaws.com"}
                 assert list(each["Condition"]["StringEquals"].values()) == [site.locations[0].distribution]
         denied = [each for each in statements if each["Effect"] == "Deny"]
         assert len(denied) == (bucket.target.endpoint != "http://127.0.0.1:9000")
-        # The block lets through what the policy and the ACLs need, and nothing else.
+        # The block allows only what the policy and the ACLs need.
         acls = any(each.access == "public-read" for each in bucket.locations)
         assert want.aspects["public access block"].value == {
             "BlockPublicAcls": not acls,
@@ -100,7 +100,7 @@ def test_everyone_gets_just_what_the_access_modes_say(site: Deployment) -> None:
             "BlockPublicPolicy": not public,
             "RestrictPublicBuckets": not public,
         }
-        # What nobody has checked yet is never public.
+        # Unchecked uploads are never public.
         assert not any(resource.rstrip("*") in f"{bucket.name}/pending/" for resource in found)
 
 
@@ -116,7 +116,7 @@ def test_resources_are_of_the_site_and_policies_fit(site: Deployment) -> None:
             assert resource.partition("/")[0] == want.bucket.arn()
     for role in policies.ROLES.values():
         document = policies.document(role(site))
-        # The quota of all policies in a role, counted without white space: 10,240 characters.
+        # The quota for all inline policies in a role, without white space: 10,240 characters.
         assert len(json.dumps(document, separators=(",", ":"))) < 5 * 1024
         check_sids(document["Statement"])
         for statement in document["Statement"]:
@@ -126,7 +126,7 @@ def test_resources_are_of_the_site_and_policies_fit(site: Deployment) -> None:
 
 
 def check_sids(statements: list[dict[str, Any]]) -> None:
-    """Check what IAM and S3 demand of the names of statements."""
+    """Check the rules of IAM and S3 for statement IDs."""
     sids = [each["Sid"] for each in statements]
     assert len(sids) == len(set(sids))
     assert all(sid.isalnum() and sid.isascii() for sid in sids)
@@ -142,7 +142,7 @@ def test_the_running_site_may_write_uploads_and_nothing_else(site: Deployment) -
             assert path == "pending/*" or path in {f"{each.prefix}*" for each in site.media}
 
 
-# Statements of others: those of the language of policies, and any JSON in their places.
+# Statements by others: valid ones, and any JSON.
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -200,7 +200,7 @@ def test_no_statement_is_too_odd_to_be_judged(statement: dict[str, Any], site: D
 
 @given(STATEMENTS, st.randoms(use_true_random=False))
 def test_what_means_the_same_is_the_same(statement: dict[str, Any], chance: random.Random) -> None:
-    """S3 may give a list back in another order, and an element in the place of a list of one."""
+    """S3 may return a list in another order, and a single element instead of a list with one."""
 
     def rewritten(value: Any) -> Any:
         if isinstance(value, dict):
@@ -228,7 +228,7 @@ def test_what_is_public_already_is_not_beyond(rest: str, through_cdn: bool) -> N
     assert policies.goes_beyond(inside | {"Action": "s3:PutObject"}, ours)
 
 
-# Joining
+# Merging
 
 MINE = st.sampled_from(["django-s3-static", "django-s3-incomplete-uploads", "django-s3-of-old"])
 THEIRS = st.text(max_size=8).filter(lambda name: not name.startswith(("django-s3-", "DjangoS3")))
@@ -254,7 +254,7 @@ def test_what_others_wrote_stays_as_it_is(data: st.DataObject, title: str, site:
     strategy, name, mark = JOINS[title]
     ours = wanted.wanted(site)[0].aspects[title].value
     live = data.draw(st.lists(strategy | st.sampled_from(ours) if ours else strategy, max_size=6))
-    # S3 lets no two rules have one name.
+    # S3 rejects two rules with the same ID.
     live = list({each.get(name, number): each for number, each in enumerate(live)}.values())
     join = wanted.ASPECTS[title].join
     before = json.dumps(live)
@@ -267,7 +267,7 @@ def test_what_others_wrote_stays_as_it_is(data: st.DataObject, title: str, site:
     if title == "policy":
         assert sorted(map(policies.canonical, mine)) == sorted(map(policies.canonical, ours))
     else:
-        # Beside lifecycle rules of the form before 2016 ours have it too, on the same objects.
+        # Next to lifecycle rules in the format before 2016, the library's rules use it too, for the same objects.
         old = title == "lifecycle" and live and not any("Filter" in each for each in live)
         for each in mine:
             (same,) = (rule for rule in ours if rule["ID"] == each["ID"])

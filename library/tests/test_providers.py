@@ -1,4 +1,4 @@
-"""Other providers than AWS: what is known of each, and a site on a replay of what each rejects."""
+"""Providers other than AWS: their profiles, and a site on a replay of each provider's behavior."""
 
 import json
 import re
@@ -33,7 +33,7 @@ BY_NAME = {each.name: each for each in PROVIDERS}
 ORIGINS = ("https://www.example.com",)
 REGION = "eu-central-1"
 
-# What is known
+# Profiles
 
 
 def test_the_page_is_made_from_the_data() -> None:
@@ -53,7 +53,7 @@ def test_each_statement_has_a_source_or_is_measured() -> None:
 
 
 def test_each_provider_is_replayed() -> None:
-    """A replay rejects each bucket call of which the provider says that it does not have it."""
+    """A replay rejects every bucket call that the provider documents as unsupported."""
     titles = {"policy": "policy", "publicAccessBlock": "public access block", "encryption": "encryption"}
     titles |= {
         "ownershipControls": "ownership",
@@ -140,7 +140,7 @@ def odd(
 
 
 def on(odd: OddStore, site: Deployment, name: str) -> Deployment:
-    """Return a site whose targets name the provider, with the region that it wants."""
+    """Return a site on the provider, with a region that it accepts."""
     region = odd.dialect.region or REGION
     return but(
         site,
@@ -150,7 +150,7 @@ def on(odd: OddStore, site: Deployment, name: str) -> Deployment:
     )
 
 
-# What a plan shows after `apply`, where it is not as wanted: what the profile says, and what the server has shown.
+# The remaining differences in a plan after `apply`: from the profile, and from the server's responses.
 LEFT: dict[str, dict[str, str]] = {
     "r2": {},
     "b2": {"policy": "not supported"},
@@ -197,7 +197,7 @@ def test_plan_and_apply_end_with_what_they_say(
     assert len([line for line in told if "skipped" in line]) == 2 * len(
         {title for title, state in LEFT[name].items() if state != "not supported"}
     )
-    # What the provider says that it does not have is not even asked for.
+    # Features that the profile rules out are not requested.
     for title, sub in SUBS.items():
         assert not (known.lacks(title) and odd.count("", rf"\?{sub}(=|&|$)")), title
     assert not odd.deleted
@@ -212,7 +212,7 @@ def test_plan_and_apply_end_with_what_they_say(
 @pytest.mark.slow
 @ALL
 def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServer, bucket_name: str) -> None:
-    """Without a profile, as under another host: the bucket is set up as far as the server can."""
+    """Without a profile, as with another host, the bucket is set up as far as the server supports it."""
     site = but(on(odd, at(odd.seen_by(store), location(bucket=bucket_name)), ""), origins=ORIGINS)
     told: list[str] = []
     apply.apply(site, plan.plan(site), tell=told.append)
@@ -252,7 +252,7 @@ def test_what_a_site_cannot_do_without_fails_before_anything_is_made(
     assert not odd.count("PUT")
 
 
-# What the doctor says of a private site, beside what is in order: a line each.
+# The doctor's lines for a private site that are not ok.
 DOCTOR: dict[str, list[str]] = {
     "r2": ["server: Cloudflare R2 does not support policy"],
     "b2": ["if-none-match: Backblaze B2 does not support conditional writes"],
@@ -295,14 +295,14 @@ def test_a_site_works(
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     with tls_front(store.endpoint, served, lambda path, _cookies: f"/{buckets[0]}{path}") as host:
         more = {"AWS_S3_PROVIDER": name, "AWS_S3_ENDPOINT_URL": odd.endpoint, "AWS_SITE_ORIGINS": ORIGINS}
-        needs_domain = known.lacks("policy")
+        needs_domain = "policy" in odd.dialect.rejected
         site: SiteOnS3 = s3_site(
             static={"custom_domain": host} if needs_domain else {},
             **more,
             AWS_S3_REGION_NAME=odd.dialect.region or REGION,
         )
         buckets.append(site.static_bucket)
-        if needs_domain:  # which the provider's console or another command opens
+        if needs_domain:  # which the provider's console or another command makes public
             reads = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}
             reads["Resource"] = f"arn:aws:s3:::{site.static_bucket}/static/*"
             document = json.dumps({"Version": "2012-10-17", "Statement": [reads]})

@@ -39,7 +39,7 @@ C = {"site.css": b"c { color: green }", "logo.png": b"the new logo", "more.txt":
 
 @dataclass
 class House:
-    """A site whose static files are deployed from a source tree, again and again."""
+    """A site whose static files are deployed repeatedly from a source tree."""
 
     site: SiteOnS3
     proxy: FaultProxy
@@ -47,7 +47,7 @@ class House:
     first_copy: str = ""
 
     def write(self, tree: dict[str, bytes]) -> None:
-        """Make this the source tree."""
+        """Replace the source tree."""
         shutil.rmtree(self.sources)
         for name, content in tree.items():
             path = self.sources / name
@@ -55,20 +55,20 @@ class House:
             path.write_bytes(content)
 
     def deploy(self, tree: dict[str, bytes]) -> str:
-        """Deploy a source tree; return the closing line."""
+        """Deploy a source tree, and return the last line."""
         self.write(tree)
         out = io.StringIO()
         call_command("collectstatic", interactive=False, stdout=out)
         return out.getvalue().strip()
 
     def pass_days(self, days: int) -> None:
-        """Make all that is in the bucket so many days older."""
+        """Make everything in the bucket this many days older."""
         for key in self.names():
             path = f"/{self.site.static_bucket}/{key}"
             self.proxy.aged[path] = self.proxy.aged.get(path, 0) + days
 
     def methods(self) -> list[str]:
-        """Return the methods of the requests, when the last one has been noted."""
+        """Return the methods of the requests, after waiting until the last one is recorded."""
         while self.proxy.busy:
             time.sleep(0.005)
         return [request.method for request in self.proxy.requests]
@@ -88,7 +88,7 @@ class House:
         return {key for key in self.names() if history.is_marker(key.removeprefix(PREFIX))}
 
     def prune(self, *arguments: str) -> dict[str, Any]:
-        """Prune, which must go well; return what it says to machines."""
+        """Prune successfully, and return the JSON output."""
         out = io.StringIO()
         call_command("s3", "prune", "--json", *arguments, stdout=out, stderr=io.StringIO())
         found: dict[str, Any] = json.loads(out.getvalue())
@@ -111,7 +111,7 @@ class House:
         return dict(json.loads(answer.body)["paths"])
 
     def check(self, tree: dict[str, bytes], *, plain: bool = True) -> None:
-        """Check that a tree is live, each of its files there, under its plain name too unless told not to."""
+        """Check that a tree is live, with all its files, and their plain names unless disabled."""
         paths = self.live()
         assert set(paths) == set(tree)
         for name, hashed in paths.items():
@@ -121,7 +121,7 @@ class House:
 
 
 def roles(*names: str) -> list[dict[str, Any]]:
-    """Return the policies of roles of the site, by default of those that deploy and prune."""
+    """Return the policies of the site's roles, by default `deploy` and `prune`."""
     site = Deployment.load()
     return [policies.document(policies.ROLES[name](site)) for name in names or ("deploy", "prune")]
 
@@ -140,16 +140,16 @@ def house(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> It
 
 
 def hash_in(key: str) -> str:
-    """Return the hash in the key of a kept manifest, "" for any other."""
+    """Return the hash in the key of a manifest copy, and "" for other keys."""
     return history.hash_in(key.removeprefix(PREFIX))
 
 
 def only_in(old: dict[str, str], new: dict[str, str]) -> set[str]:
-    """Return the keys of the hashed objects of a manifest's paths that another does not name."""
+    """Return the keys of a manifest's hashed objects that are not in another manifest."""
     return {f"static/{name}" for name in set(old.values()) - set(new.values())}
 
 
-# Kept manifests
+# Manifest copies
 
 
 def test_each_deploy_keeps_a_copy_of_its_manifest_before_it_goes_live(house: House) -> None:
@@ -191,7 +191,7 @@ def lose_copies(house: House) -> None:
         house.site.root.delete_object(Bucket=house.site.static_bucket, Key=key)
 
 
-# What goes
+# Deleted objects
 
 
 def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
@@ -266,7 +266,7 @@ def test_the_last_manifests_are_counted_by_deploy(house: House) -> None:
     house.deploy(C)
     house.pass_days(50)
     found = house.prune("--keep", "2", "--delete")
-    # The last two are A, deployed again, and C: what goes is B's.
+    # The last two are A, deployed again, and C, so B's files go.
     assert len(house.copies()) == 2
     assert found["removed"] == 2 + 1
     house.check(C)
@@ -309,7 +309,7 @@ def test_nothing_outside_of_static_and_no_folder_is_touched(
         house.check(A)
 
 
-def test_batches_are_listed_anew_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_are_listed_again_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.deploy(A)
     for number in range(7):
         house.site.root.put_object(
@@ -326,7 +326,7 @@ def test_batches_are_listed_anew_one_by_one(house: House, monkeypatch: pytest.Mo
     house.check(A)
 
 
-# Refusals
+# Errors
 
 
 def test_without_a_live_manifest_nothing_goes(house: House) -> None:
@@ -363,7 +363,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     house.site.root.put_object(Bucket=house.site.static_bucket, Key="static/unknown.txt", Body=b"x")
     house.pass_days(60)
     house.deploy(B)
-    # Deployed 5 days ago by a version of this project that kept no copies: nobody knows what came before.
+    # Deployed 5 days ago by a version of the library without copies, so earlier deploys are unknown.
     house.pass_days(5)
     lose_copies(house)
     found = house.prune("--delete", "--keep", "1")
@@ -390,7 +390,7 @@ def test_a_deploy_over_a_lost_manifest_does_not_know_what_it_replaced(house: Hou
 
 
 def age_metadata(house: House, days: int) -> None:
-    """Let the time in the metadata of a copy pass as well."""
+    """Change the time in a copy's metadata as well."""
     root, bucket = house.site.root, house.site.static_bucket
     for key in house.copies():
         there = root.get_object(Bucket=bucket, Key=key)
@@ -400,7 +400,7 @@ def age_metadata(house: House, days: int) -> None:
             root.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"since": older.isoformat()})
 
 
-def test_a_copy_that_somebody_deleted_is_missed(house: House) -> None:
+def test_a_deleted_copy_is_missed(house: House) -> None:
     house.deploy(A)
     (copy,) = house.copies()
     house.pass_days(60)
@@ -438,7 +438,7 @@ def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, a
 
 
 def unused(house: House) -> set[str]:
-    """Deploy, and put two old objects into the bucket that nothing names; return their keys."""
+    """Deploy, add two old, unreferenced objects to the bucket, and return their keys."""
     house.deploy(A)
     keys = {"static/old.css", "static/old.js"}
     for key in keys:
@@ -447,7 +447,7 @@ def unused(house: House) -> set[str]:
     return keys
 
 
-def test_a_bucket_that_keeps_versions_is_told_of(house: House) -> None:
+def test_a_bucket_that_keeps_versions_is_reported(house: House) -> None:
     unused(house)
     assert "versions" not in house.text("--delete")
     keys = unused(house)
@@ -469,7 +469,7 @@ def test_a_store_that_deletes_no_lists_is_asked_one_by_one(house: House) -> None
         assert not house.markers()
 
 
-# A list of keys is XML 1.0, which can't carry all that a key can. (A line break MiniStack's policies don't match.)
+# A list of keys is XML 1.0, which can't contain every key. (MiniStack's policies don't match line breaks.)
 STRANGE = [
     "\x01",
     "\x0b",
@@ -539,7 +539,7 @@ def test_a_key_that_s3_rejects_does_not_end_the_batch(house: House) -> None:
     assert not house.markers()
 
 
-def test_one_by_one_a_refusal_is_named(house: House) -> None:
+def test_one_by_one_a_rejection_is_named(house: House) -> None:
     unused(house)
     house.proxy.faults += [
         Fault("POST", "delete", status=501, code="NotImplemented"),
@@ -590,7 +590,7 @@ def test_a_passing_fault_is_tried_again(house: House, monkeypatch: pytest.Monkey
 
 
 def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
-    """It may still be at work: deploys wait for it until it must be over."""
+    """It may still be running, so deploys wait until it must have finished."""
     unused(house)
     house.proxy.faults.append(Fault("POST", "delete", cut="before"))
     text = house.fails("--delete")
@@ -614,12 +614,12 @@ def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: 
     assert not house.markers()
 
 
-# Prune beside a deploy
+# Prune during a deploy
 
 
 @pytest.fixture
 def due(house: House) -> House:
-    """Return a house in which A's objects are about to go: B was live for long, and only one is kept."""
+    """Return a house in which A's objects are about to be deleted: B was live for a long time, and only one is kept."""
     house.deploy(A)
     (house.first_copy,) = house.copies()
     house.pass_days(50)
@@ -631,19 +631,19 @@ def due(house: House) -> House:
 
 
 def pruned() -> prune.PruneReport:
-    """Prune as the command does, in a thread, which can take no signals."""
+    """Prune as the command does, in a thread, which can't handle signals."""
     location = Deployment.load().static
     assert location
     return prune.prune(location, "staticfiles.json", keep=1, delete=True, progress=lambda *_: None)
 
 
-# A file of A that has changed, too: its object is there, and is replaced.
+# Also a changed file of A, whose object exists and is replaced.
 AGAIN = A | {"gone.txt": b"not the same"}
 
 
 @dataclass
 class Meanwhile:
-    """Something that runs while the test goes on."""
+    """A task that runs while the test continues."""
 
     future: "Future[Any]"
     go_on: threading.Event
@@ -655,7 +655,7 @@ class Meanwhile:
 
 @pytest.fixture
 def begin(house: House) -> Iterator[Callable[..., Meanwhile]]:
-    """Return a function that starts something, and returns when its request of this kind hangs."""
+    """Return a function that starts a task, and waits until its request of this kind hangs."""
     with ThreadPoolExecutor(2) as pool:
         started = []
 
@@ -675,7 +675,7 @@ def begin(house: House) -> Iterator[Callable[..., Meanwhile]]:
 def test_a_deploy_uploads_again_what_a_prune_took_from_it(
     due: House, begin: Callable[..., Meanwhile], tree: dict[str, bytes]
 ) -> None:
-    """The deploy has looked, and relies on what the prune then removes before the copy is written."""
+    """The deploy relies on objects that the prune deletes before the copy is written."""
     deploy = begin(lambda: due.deploy(tree), "PUT", "/static/manifests/[0-9]")
     found = due.prune("--keep", "1", "--delete")
     assert found["removed"] == len(found["found"]) >= 3
@@ -691,7 +691,7 @@ def test_a_deploy_uploads_again_what_a_prune_took_from_it(
 def test_a_deploy_waits_for_the_batch_that_is_at_work(
     due: House, begin: Callable[..., Meanwhile], tree: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The prune has read the manifests; the deploy comes, and its manifest names what is about to go."""
+    """The prune has read the manifests, then a deploy's manifest names objects that are about to be deleted."""
     pruning = begin(pruned, "POST", "delete")
     due.write(tree)
     with ThreadPoolExecutor(1) as pool:
@@ -710,14 +710,14 @@ def test_a_prune_spares_what_a_deploy_is_about_to_make_live(
 ) -> None:
     copy = due.first_copy
     deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
-    # But for the old copy of the same manifest, which the new one makes superfluous.
+    # Except for the old copy of the same manifest, which the new one replaces.
     assert {each["key"] for each in due.prune("--keep", "1", "--delete")["found"]} <= {copy}
     deploy.finish()
     due.check(A)
 
 
 def test_of_two_deploys_at_once_both_are_spared(due: House, begin: Callable[..., Meanwhile]) -> None:
-    """The one whose manifest comes last may have written its copy first."""
+    """The deploy whose manifest comes last may have written its copy first."""
     deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
     due.deploy(C)
     pruned()
@@ -727,7 +727,7 @@ def test_of_two_deploys_at_once_both_are_spared(due: House, begin: Callable[...,
 
 
 def test_a_prune_looks_again_before_it_deletes(due: House, begin: Callable[..., Meanwhile]) -> None:
-    """It has decided what can go, and a deploy begins and ends before the marker is put."""
+    """The prune has decided what to delete, and a deploy starts and ends before the marker is written."""
     pruning = begin(pruned, "PUT", "/pruning-")
     due.deploy(AGAIN)
     found = pruning.finish()
@@ -739,7 +739,7 @@ def test_a_prune_looks_again_before_it_deletes(due: House, begin: Callable[..., 
 def test_what_was_written_since_the_list_was_made_is_young_again(
     due: House, begin: Callable[..., Meanwhile]
 ) -> None:
-    """A deploy that replaces an object may be far from its manifest yet."""
+    """A deploy that replaces an object may write its manifest much later."""
     pruning = begin(pruned, "PUT", "/pruning-")
     with ThreadPoolExecutor(1) as pool:
         hold = threading.Event()
@@ -754,7 +754,7 @@ def test_what_was_written_since_the_list_was_made_is_young_again(
 
 
 def test_only_batches_from_before_are_waited_for(due: House) -> None:
-    """A later one reads the copy of the manifest before it deletes; a long prune holds no deploy up."""
+    """A later prune reads the manifest copy before it deletes, and a long prune doesn't delay deploys."""
     first, second = (f"{MARKERS}{secrets.token_hex(8)}" for _ in range(2))
     bucket, root = due.site.static_bucket, due.site.root
     root.put_object(Bucket=bucket, Key=first, Body=b"")
@@ -780,7 +780,7 @@ def test_a_marker_that_was_left_behind_lapses(
     assert marker in caplog.text
     due.check(A)
     assert due.markers() == {marker}
-    # Longer ago than that, it holds nobody up.
+    # An older one doesn't delay deploys.
     caplog.clear()
     due.pass_days(1)
     due.deploy(B)
@@ -793,7 +793,7 @@ def test_a_deploy_that_relies_on_nothing_old_asks_no_more_than_before(house: Hou
     house.deploy(B | {"new.txt": b"new"})
     assert house.methods() == ["GET"] * 2 + ["PUT"] * 4
     house.forget()
-    # And one that does asks for markers, lists once more, and reads what it relies on, hashed and plain.
+    # A deploy that does looks for markers, lists again, and reads the objects that it relies on, hashed and plain.
     house.deploy(B | {"other.txt": b"x"})
     house.forget()
     house.deploy(B | {"new.txt": b"new"})

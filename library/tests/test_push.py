@@ -1,4 +1,4 @@
-"""`manage.py s3 push`: local uploads that become the site's, by the web role's rights and nothing more."""
+"""`manage.py s3 push`: copies local uploads to the site, with only the web role's permissions."""
 
 import hashlib
 import io
@@ -58,7 +58,7 @@ class Moving:
             path.write_bytes(content)
 
     def push(self, **options: Any) -> str:
-        """Push, which must go well; return the closing line."""
+        """Push successfully, and return the last line."""
         out = io.StringIO()
         call_command("s3", "push", source=self.folder, stdout=out, stderr=io.StringIO(), **options)
         return out.getvalue().strip()
@@ -70,7 +70,7 @@ class Moving:
         return str(raised.value)
 
     def objects(self) -> dict[str, bytes]:
-        """Return what is stored, by key."""
+        """Return the stored objects by key."""
         bucket = self.site.media_bucket
         listed = self.site.root.list_objects_v2(Bucket=bucket).get("Contents", [])
         return {
@@ -107,7 +107,7 @@ def moving(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> A
         proxy.__exit__(None, None, None)
 
 
-# What is stored
+# Stored objects
 
 
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
@@ -128,7 +128,7 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
         assert there["Metadata"] == {"sha256": hashlib.sha256(content).hexdigest()}
         with storage.open(name) as file:
             assert file.read() == content
-    # What a browser could run: an SVG in <img> runs nothing, and elsewhere it is downloaded.
+    # Content that browsers could run. An SVG in <img> runs nothing, and elsewhere it is downloaded.
     for name, kind in (("page.html", "application/octet-stream"), ("icon.SVG", "image/svg+xml")):
         assert one.head(name)["ContentType"] == kind
         assert one.head(name)["ContentDisposition"].startswith("attachment;")
@@ -140,7 +140,7 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
 
 
 def test_headers_are_those_of_an_upload_through_the_site(moving: Any) -> None:
-    """What a file gets that the storage itself saves and then a folder brings, is the same."""
+    """A file gets the same headers from the storage and from a push."""
     one: Moving = moving()
     saved = django_storage.default_storage.save("photos/lake.jpg", ContentFile(b"x"))
     mine = one.head(saved)
@@ -179,7 +179,7 @@ def test_the_source_is_only_read(moving: Any) -> None:
     assert {path for path in one.folder.rglob("*") if path.is_file()} == {one.folder / name for name in FILES}
 
 
-# What is there
+# Existing objects
 
 
 def test_a_second_run_sends_nothing(moving: Any) -> None:
@@ -209,13 +209,13 @@ def headers_of(name: str) -> dict[str, Any]:
     return dict(storage.write_parameters(f"media/{name}"))
 
 
-def test_what_differs_is_told_and_kept_unless_overwrite_is_asked_for(moving: Any) -> None:
+def test_differences_are_reported_and_kept_without_overwrite(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"longer.txt": b"here", "other.txt": b"here", "typed.html": b"here", "right.txt": b"here"})
     one.put("longer.txt", b"in the bucket", **headers_of("longer.txt"))
     one.put("other.txt", b"HERE", **headers_of("other.txt"))
     one.put("typed.html", b"here", ContentType="text/html")
-    # By another tool, which keeps no SHA-256: it is read, and sent again only if it is wrong.
+    # Another tool stored no SHA-256, so the object is read, and sent again only if it differs.
     one.put("right.txt", b"here", **headers_of("right.txt"))
     before = one.objects()
     text = one.fails()
@@ -292,7 +292,7 @@ def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: 
 
 
 def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
-    """409 says that another upload or deletion is at work; AWS wants all parts again then."""
+    """409 means that another upload or deletion is in progress. AWS then requires all parts again."""
     one: Moving = moving()
     film = os.urandom(push.LARGE + 1)
     one.write(**{"film.mp4": film, "a.txt": b"a"})
@@ -304,7 +304,7 @@ def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
     assert [r.headers.get("if-none-match") for r in one.proxy.matching("POST", "uploadId")] == ["*", "*"]
 
 
-def test_a_conflict_that_does_not_end_is_told(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_that_does_not_end_is_reported(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "RETRY_PAUSES", (0, 0, 0))
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
@@ -327,7 +327,7 @@ def test_verify_reads_every_object_back(moving: Any) -> None:
     one.write(**FILES)
     one.push()
     assert f"{len(FILES)} read back and the same" in one.push(verify=True)
-    # Damaged, with the size and the metadata that it had.
+    # Damaged, with the same size and metadata.
     there = one.head("notes.txt")
     one.put("notes.txt", b"TEXT", Metadata=there["Metadata"], **headers_of("notes.txt"))
     assert "0 failed" in one.push(dry_run=True)
@@ -374,7 +374,7 @@ def test_passing_faults_are_tried_again(moving: Any, fault: Fault) -> None:
     assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
 
 
-def test_a_bucket_that_refuses_all_is_given_up(moving: Any) -> None:
+def test_a_bucket_that_rejects_everything_is_given_up(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{f"{number:03}.txt": b"%d" % number for number in range(400)})
     one.proxy.faults.append(Fault("PUT", status=403, code="AccessDenied"))
@@ -442,7 +442,9 @@ def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: An
     assert "a.txt: missing in the bucket after the upload" in text
 
 
-def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_can_not_be_copied_is_reported(
+    moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a", "sub/b.txt": b"b", "locked.txt": b"c", "back\\slash.txt": b"d"})
     deep = "/".join(["x" * 200] * 6)
@@ -500,7 +502,7 @@ def test_what_can_not_be_copied_is_told(moving: Any, tmp_path: Path, monkeypatch
 def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
     moving: Any, tmp_path: Path, swapped: str
 ) -> None:
-    """Whoever may write to the folder can't have another file of this machine copied."""
+    """A user who can write to the folder can't make push copy other files."""
     one: Moving = moving()
     names = ("a.txt", "b/file.txt", "deep/er/down/file.txt", "pipe.txt")
     one.write(**dict.fromkeys(names, b"upload"))
@@ -538,7 +540,7 @@ def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
     assert one.objects() == {f"media/{name}": b"upload" for name in names if name != gone}
 
 
-def test_a_file_that_changes_meanwhile_is_told(moving: Any) -> None:
+def test_a_file_that_changes_meanwhile_is_reported(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"before"})
     hold = threading.Event()

@@ -1,4 +1,4 @@
-"""The pages of the reference are those of the code, and name everything that the code has."""
+"""The reference pages match the code, and are complete."""
 
 import ast
 import re
@@ -37,7 +37,7 @@ def test_every_setting_that_the_source_reads_is_on_the_page() -> None:
     read = settings.read_by_the_source()
     assert len(read) > 60
     assert read - named - settings.INTERNAL == set()
-    # The setting with the origins is read by a name that is chosen at run time.
+    # The code computes the name of the setting with the origins.
     assert {each.name for each in settings.SITE} | settings.OTHERS.keys() <= {*read, "CSRF_TRUSTED_ORIGINS"}
     assert settings.UPLOADS.keys() == DEFAULTS.keys()
 
@@ -68,10 +68,10 @@ def test_every_check_is_on_the_page_and_raised_by_a_test() -> None:
     source = {name for module in PACKAGE.rglob("*checks.py") for name in ids_in(module.read_text("utf-8"))}
     assert len(source) > 30
     assert {*re.findall(r"^### (\S+)$", checks.page(), re.MULTILINE)} == source
-    # Each check has a message there: its own, or a description of what other modules say.
+    # Each check has a message: its own, or a description of other modules' messages.
     assert source == {*(name for name, found in checks.found().items() if found), *checks.ELSEWHERE}
     tests = "\n".join(path.read_text("utf-8") for path in (PACKAGE.parents[1] / "tests").glob("test_*.py"))
-    # Some tests leave the prefix out.
+    # Some tests omit the prefix.
     short = set(re.findall(r'"([EW]\d{3})"', tests))
     assert source - ids_in(tests) - {f"s3kit.{name}" for name in short} == set()
 
@@ -93,7 +93,7 @@ def test_every_subcommand_has_an_example_that_its_parser_takes() -> None:
 
 
 def text_of_the_library() -> str:
-    """Return all texts of the library, without what is known only at run time."""
+    """Return all strings in the library, without the parts computed at runtime."""
     nodes = (node for source in sources() for node in ast.walk(source.tree))
     return "\n".join(str(node.value) for node in nodes if isinstance(node, ast.Constant))
 

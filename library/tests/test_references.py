@@ -1,4 +1,4 @@
-"""References in style sheets and scripts: which are found, how they are rewritten, and in which order."""
+"""References in style sheets and scripts: which ones are found, how they are rewritten, and in which order."""
 
 import json
 import posixpath
@@ -33,7 +33,7 @@ Write = Callable[[dict[str, str | bytes]], Path]
 
 @pytest.fixture
 def write(settings: Any, tmp_path: Path) -> Iterator[Write]:
-    """Return a function that writes all the static files that there are."""
+    """Return a function that replaces all static files."""
     folder = tmp_path / "sources"
     folder.mkdir()
     settings.STATICFILES_DIRS = [folder]
@@ -52,7 +52,7 @@ def write(settings: Any, tmp_path: Path) -> Iterator[Write]:
 
 
 class Collected:
-    """What collecting has made of the files."""
+    """The collected files."""
 
     def __init__(self, storage: StaticStorage | None = None) -> None:
         self.storage = storage or StaticStorage()
@@ -150,7 +150,7 @@ PIECES = st.lists(
 
 
 def by_tinycss2(text: str) -> list[str]:
-    """Return the same references as a whole tokenizer of CSS finds them."""
+    """Return the references that a complete CSS tokenizer finds."""
     found: list[str] = []
 
     def walk(nodes: list[Any]) -> None:
@@ -181,7 +181,7 @@ def test_the_tokens_are_those_of_a_whole_tokenizer(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["'", "url(", "/*", "@import ", "url('", "\\", "@import/*", "url( "])
 def test_the_time_grows_with_the_length_alone(piece: str) -> None:
-    """A style sheet that is broken throughout: with backtracking this would take hours."""
+    """A completely broken style sheet. With backtracking, it would take hours."""
     began = time.process_time()
     list(css.references((piece * 100_000).encode()))
     assert time.process_time() - began < 20
@@ -422,7 +422,7 @@ def test_what_django_passes_over_or_mistakes(write: Write) -> None:
     assert collected["a.mjs"] == f'import"./{collected.base("b.js")}"\n'
     c = collected.base("c.js")
     assert collected["b.js"] == f'import"./{c}"; export {{ x }} from "./{c}";'
-    # The final name of a file that is rewritten itself, query or not.
+    # The final name of a rewritten file, with or without a query.
     assert collected["d.js"] == f'import("./{collected.base("b.js")}?v=2#top")'
 
 
@@ -442,7 +442,7 @@ def test_root_relative_addresses_stand_for_static_files_whatever_static_url_is(
 
 
 class InArchive(Storage):
-    """Files that are not on disk."""
+    """A finder for files that are not on disk."""
 
     def __init__(self) -> None:
         self.archive = zipfile.ZipFile(BytesIO(), "w")
@@ -465,7 +465,7 @@ class ArchiveFinder(BaseFinder):
 
 
 class Passing(finders.FileSystemFinder):
-    """Gives out files that are there only as long as they are open."""
+    """A storage whose files exist only while they are open."""
 
     def list(self, ignore_patterns: Any) -> Any:
         for path, storage in super().list(ignore_patterns):
@@ -569,7 +569,7 @@ def test_vites_manifest_lies_where_django_vite_reads_it(write: Write, settings: 
 
 
 def by_django(folder: Path) -> dict[str, bytes]:
-    """Return each file's name and content as Django's own command and storage make them."""
+    """Return each file's name and content from Django's own command and storage."""
     paths = collected_by_django(folder)["paths"]
     return {name: (final.encode() + b"\n" + (folder / final).read_bytes()) for name, final in paths.items()}
 
@@ -597,13 +597,13 @@ if django.VERSION >= (6, 1):
 
 @st.composite
 def trees(draw: Any) -> dict[str, str]:
-    """Draw files that refer to others, each to those after it, in forms that Django rewrites."""
+    """Draw files with references to later files, in forms that Django rewrites."""
     ending = st.sampled_from(["", "#f", "?v=1", "?#iefix", "?v=1#f"])
     found = {name: name for name in LEAVES}
     for kind, others in ((CSS, LEAVES), (JS, [])):
         for number, name in enumerate(kind):
             lines: list[str] = []
-            # Django 5.2 takes an import and an export after it for one statement.
+            # Django 5.2 treats an import followed by an export as one statement.
             form = draw(st.sampled_from(IMPORTS))
             for other in draw(st.lists(st.sampled_from([*kind[number + 1 :], *others, "x.map"]), max_size=4)):
                 address = posixpath.relpath(other, posixpath.dirname(name) or ".")
@@ -648,7 +648,7 @@ def test_names_and_bytes_of_any_tree_are_those_of_django(
 
 
 def test_each_file_is_parsed_and_named_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In Django's own storage, each pass over the files does so again."""
+    """Django's own storage does it again in each pass over the files."""
     chain = {f"{n}.css": f'@import "{n + 1}.css";' for n in range(50)} | {"50.css": "a {}"}
     circle = {f"{n}.js": f'import "./{(n + 1) % 50}.js";' for n in range(50)}
     write({**chain, **circle, "a.png": b"png"})

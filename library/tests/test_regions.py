@@ -1,4 +1,4 @@
-"""Which texts are regions, and what was meant by those that are not."""
+"""Valid regions, and suggestions for invalid ones."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_a_region_that_aws_may_open_is_no_problem(region: str) -> None:
         ("Seoul 1", ["lower-case", "characters"]),
     ],
 )
-def test_what_is_no_region_is_refused(region: str, rules: list[str]) -> None:
+def test_an_invalid_region_is_rejected(region: str, rules: list[str]) -> None:
     assert [problem.rule for problem in problems(region)] == rules
 
 

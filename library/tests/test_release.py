@@ -1,6 +1,6 @@
-"""`manage.py release`: its order, what stops it, and two at once.
+"""`manage.py release`: the order of its steps, errors, and concurrent releases.
 
-With TEST_DATABASE_URL=postgres://user:password@host:port/postgres, on databases made beside that one.
+With TEST_DATABASE_URL=postgres://user:password@host:port/postgres, it creates its databases on that server.
 """
 
 import json
@@ -44,8 +44,8 @@ STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 INSTALLED_APPS = [*INSTALLED_APPS, "extra"]
 """
 
-# A migration of a project: it notes that it runs, and what is published by then; it waits while `hold` is
-# there, and fails while `fail` is.
+# A migration that records that it runs, and what is published by then. It waits while the file `hold` exists, and
+# fails while `fail` exists.
 MIGRATION = """
 import time
 from pathlib import Path
@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
 
 @dataclass
 class Project:
-    """The site with one more app, whose migrations tell what happens."""
+    """The site with another app, whose migrations record what happens."""
 
     folder: Path
     database: dict[str, Any]
@@ -86,7 +86,7 @@ class Project:
         return own | more
 
     def release(self, *words: object, **more: str) -> tuple[int, str]:
-        """Release, and return the exit code and what was printed."""
+        """Release, and return the exit code and the output."""
         with started("release", *words, **self.environment(**more)) as release:
             return release.ended(), release.output
 
@@ -106,7 +106,7 @@ class Project:
         return (self.folder / "static" / "staticfiles.json").exists()
 
     def applied(self) -> list[str]:
-        """Return the migrations of `extra` that are applied."""
+        """Return the applied migrations of `extra`."""
         with started("showmigrations", "extra", **self.environment()) as show:
             assert show.ended() == 0, show.output
         return [line.split()[1] for line in show.output.splitlines() if "[X]" in line]
@@ -130,7 +130,7 @@ def database(tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def project(tmp_path: Path, database: dict[str, Any]) -> Project:
-    """Return a project whose database is empty."""
+    """Return a project with an empty database."""
     migrations = tmp_path / "extra" / "migrations"
     migrations.mkdir(parents=True)
     for package in (migrations.parent, migrations):
@@ -181,7 +181,7 @@ def test_a_check_stops_it_before_anything(project: Project) -> None:
     assert last(printed) == "CommandError: Nothing was changed: the checks above failed."
     assert not project.collected
     assert not project.journal()
-    # On purpose, behind plain http, it goes on.
+    # With --fail-level ERROR, it continues with plain HTTP.
     code, printed = project.release("--fail-level", "ERROR", **plain)
     assert code == 0, printed
     assert len(project.journal()) == 2
@@ -212,7 +212,7 @@ def test_a_database_that_cant_be_reached_stops_it_before_anything(project: Proje
     assert "the-password" not in printed
     assert "Traceback" not in printed
     assert not project.collected
-    # Where only S3 can be reached, static files are published all the same.
+    # If only S3 can be reached, static files are still published.
     code, printed = project.release("--no-migrate", **nowhere)
     assert code == 0, printed
     assert project.collected
@@ -239,7 +239,7 @@ def test_a_migration_that_fails_is_named_and_the_next_release_goes_on_there(proj
 
 @pytest.fixture
 def held(project: Project) -> Iterator[Started]:
-    """Return a release that is in the middle of a migration until the file `hold` goes."""
+    """Return a release that stays in a migration until the file `hold` is deleted."""
     (project.folder / "hold").touch()
     with started("release", "--no-static", **project.environment()) as first:
         project.wait_until_migrating(first)

@@ -1,7 +1,7 @@
-"""The policies that `manage.py s3 policy` prints, on a strict S3 with IAM enforced.
+"""The policies that `manage.py s3 policy` prints, on a strict S3 server that enforces IAM.
 
-Everything that the site, a deploy and the set-up do works with just the role's policy, and with one action
-less exactly what was promised for it fails.
+Everything that the site, a deploy, and the setup do works with only the role's policy. Without one action,
+exactly what the policy says about that action fails.
 """
 
 import io
@@ -36,10 +36,10 @@ from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user, s3_s
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 VERSIONING = {"versioning": True}
-# What buckets may have besides, as options and as fields of a location.
+# Optional bucket features, as options and as fields of a location.
 OPTIONS = VERSIONING | {"bucket_tags": {"Team": "web"}}
 FIELDS = VERSIONING | {"tags": (("Team", "web"),)}
-# With it no bucket's policy lets everybody read static files, and so the role itself must be allowed to.
+# With CloudFront, no bucket policy makes static files public, so the role itself needs the permission to read.
 THROUGH_CLOUDFRONT: dict[str, Any] = {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}
 MANIFEST = "static/staticfiles.json"
 FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured, CommandError, AssertionError)
@@ -47,12 +47,12 @@ FAILURES = (uploads.UploadError, ClientError, BucketError, ImproperlyConfigured,
 default_storage: Any = django_storage.default_storage
 storages: Any = django_storage.storages
 
-ANEW = uploads.Kind(("txt",), 2**30)
+PLAIN = uploads.Kind(("txt",), 2**30)
 KEPT = uploads.Kind(("txt",), 2**30, upload_to="kept/")
 
 
 def document(role: str, *, without: str = "", of: str = "") -> dict[str, Any]:
-    """Return a role's policy less an action, in all statements or only in that with the Sid `of`."""
+    """Return a role's policy without an action, in all statements or only the one with the Sid `of`."""
     grants = policies.ROLES[role](Deployment.load())
     found = policies.document(grants)
     kept = []
@@ -66,17 +66,17 @@ def document(role: str, *, without: str = "", of: str = "") -> dict[str, Any]:
 
 
 def actions(role: str, site: Deployment) -> list[tuple[str, str]]:
-    """Return the actions of a role, each with the Sid of its statement."""
+    """Return a role's actions, each with the Sid of its statement."""
     return [(grant.sid, action) for grant in policies.ROLES[role](site) for action in grant.actions]
 
 
 def command_client() -> Any:
-    """Return the client of commands, with the key of the environment."""
+    """Return a client with the key in the environment, as commands use it."""
     return clients.command(Deployment.load().locations[0].target)
 
 
 def failing(doings: dict[str, Callable[[], object]]) -> set[str]:
-    """Do each; return those that failed."""
+    """Run each function, and return the failed ones."""
     failed = set()
     for name, do in doings.items():
         try:
@@ -96,7 +96,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Torn(io.BytesIO):
-    """An upload whose sender goes away after the first part."""
+    """An upload whose sender disconnects after the first part."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         got = super().read(size)
@@ -106,7 +106,7 @@ class Torn(io.BytesIO):
 
 
 def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
-    """Return everything that the running site does on S3."""
+    """Return all of the running site's S3 operations."""
     site.root.put_object(Bucket=site.media_bucket, Key="media/old.txt", Body=b"old")
     site.root.put_object(
         Bucket=site.static_bucket, Key=MANIFEST, Body=b'{"paths": {}, "version": "1.1", "hash": ""}'
@@ -131,7 +131,7 @@ def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
             )
         assert not left
 
-    def send(size: int, kind: uploads.Kind = ANEW) -> Ticket:
+    def send(size: int, kind: uploads.Kind = PLAIN) -> Ticket:
         user, _ = User.objects.get_or_create(username="editor")
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
         links = uploads.sending(ticket)
@@ -221,7 +221,7 @@ def test_web_with_one_action_less(s3_site: MakeSite, act_as: ActAs, sid: str, ac
 
 def test_web_has_no_other_actions() -> None:
     assert set(actions("web", deployment())) == set(WEB)
-    # With ACLs the right to save has conditions, which the others need not.
+    # With ACLs, the permission to save has conditions that the others don't need.
     apart = {(f"Put{sid}", action) for sid, action in WEB if action == "s3:PutObject"}
     rest = {(sid, action) for sid, action in WEB if action != "s3:PutObject"}
     assert set(actions("web", deployment("public-read"))) == rest | apart | {("AclMedia", "s3:PutObjectAcl")}
@@ -231,7 +231,7 @@ def test_web_has_no_other_actions() -> None:
 def test_web_without_put_object_acl_simulated(
     s3_site: MakeSite, act_as: ActAs, settings: Any, granted: bool
 ) -> None:
-    """MiniStack does not ask for s3:PutObjectAcl; AWS refuses a PutObject with an ACL without it."""
+    """MiniStack doesn't check s3:PutObjectAcl. AWS rejects a PutObject with an ACL without it."""
     site = s3_site("public-read")
     role = document("web", without="" if granted else "s3:PutObjectAcl")
     with FaultProxy(site.store.endpoint) as proxy:
@@ -249,7 +249,7 @@ def test_web_without_put_object_acl_simulated(
 def test_without_list_bucket_a_missing_upload_is_an_error_simulated(
     s3_site: MakeSite, act_as: ActAs, settings: Any, granted: bool
 ) -> None:
-    """MiniStack answers 404 in any case; AWS answers 403 to those who may not list."""
+    """MiniStack always responds with 404. AWS responds with 403 if the caller can't list."""
     site = s3_site()
     role = document("web", without="" if granted else "s3:ListBucket")
     with FaultProxy(site.store.endpoint) as proxy:
@@ -269,7 +269,7 @@ def test_without_list_bucket_a_missing_upload_is_an_error_simulated(
 
 @pytest.fixture
 def sources(settings: Any, tmp_path: Path) -> Path:
-    """Return the folder of the only static files that there are."""
+    """Return the folder with the only static files."""
     settings.STATICFILES_DIRS = [tmp_path]
     settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
     (tmp_path / "a.css").write_text("a {}")
@@ -348,7 +348,7 @@ def test_deploy_has_no_other_actions() -> None:
 
 
 def doings_of_prune(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
-    """Return all that prune does; an old object that nothing names is there to be removed."""
+    """Return all of prune's operations, with an old, unreferenced object to delete."""
     collect(sources)
     collect(sources)
     site.root.put_object(Bucket=site.static_bucket, Key="static/old.css", Body=b"old")
@@ -383,7 +383,7 @@ def prune_as(
     action: str = "",
     **more: Any,
 ) -> set[str]:
-    """Return what prune can't do with its policy, less an action where one is given."""
+    """Return the operations that fail with prune's policy, optionally without an action."""
     site = s3_site(**THROUGH_CLOUDFRONT, **more)
     doings = doings_of_prune(site, sources)
     with FaultProxy(site.store.endpoint) as proxy:
@@ -419,7 +419,7 @@ def test_prune_has_no_other_actions() -> None:
 
 @dataclass(frozen=True)
 class Break:
-    """Something to put right: how to break it, and the actions that its repair needs."""
+    """A repair: how to break the bucket, and the actions that the repair needs."""
 
     do: Callable[[SiteOnS3], object]
     needs: frozenset[str]
@@ -453,7 +453,7 @@ def with_kms(site: SiteOnS3) -> None:
 
 
 def with_stale_policy(site: SiteOnS3) -> None:
-    """Leave the statement of another access mode in the policy: the only one, so that none is left."""
+    """Leave only another access mode's statement in the policy, so that none is left after the repair."""
     (media,) = (bucket for bucket in Deployment.load().buckets if bucket.media)
     public = (replace(each, access="public-policy") for each in media.locations)
     stale = policies.bucket_policy(replace(media, locations=tuple(public)))
@@ -499,7 +499,7 @@ CREATES = {"s3:CreateBucket": Break(without_buckets, frozenset(BREAKS))}
 
 
 def set_up() -> None:
-    """Plan and apply as the command does, conflicts replaced; nothing must be left to do."""
+    """Plan and apply as the command does, with conflicts replaced. Nothing must be left to do."""
     site = Deployment.load()
     apply.apply(site, plan.plan(site, replace=True), replace=True)
     assert all(bucket.is_as_wanted for bucket in plan.plan(site))
@@ -526,13 +526,13 @@ def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActA
 def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: str) -> None:
     site = s3_site(media=OPTIONS)
     less = new_user(site.store, document("setup", without=action))
-    # All the rest can be put right,
+    # Everything else can be repaired,
     for name, each in BREAKS.items():
         if action not in {name, *each.needs}:
             each.do(site)
     act_as(less)
     set_up()
-    # and just this can not.
+    # but not this.
     (BREAKS | CREATES)[action].do(site)
     with pytest.raises(BucketError, match=f"these credentials lack {action}:"):
         set_up()
@@ -543,10 +543,10 @@ def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: st
 def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> None:
     site = deployment(media=FIELDS, endpoint="http://127.0.0.1:9000")
     reads = {action for sid, action in actions("deploy", site) if sid == "ReadBuckets"}
-    # Only on an endpoint it is seen whether an object can be stored.
+    # Only with an endpoint, the command tries to store an object.
     probes = {"s3:PutObject", "s3:DeleteObject"}
     assert {action for _, action in actions("setup", site)} == reads | set(BREAKS) | set(CREATES) | probes
-    # On AWS there is always the statement that demands TLS, so that no policy has to go.
+    # On AWS, the TLS statement always exists, so no policy has to be deleted.
     on_aws = {action for _, action in actions("setup", deployment(media=FIELDS))}
     assert on_aws == (reads | set(BREAKS) | set(CREATES) | {"s3:GetAccountPublicAccessBlock"}) - {
         "s3:DeleteBucketPolicy"
@@ -583,7 +583,7 @@ def test_without_its_probe_the_encryption_stays(s3_site: MakeSite, act_as: ActAs
     )
 
 
-# One after the other
+# All roles in sequence
 
 
 @pytest.mark.usefixtures("sources")
@@ -608,7 +608,7 @@ def test_an_empty_store_and_nothing_but_the_printed_policies(s3_site: MakeSite, 
     assert anonymous(storages["staticfiles"].url("a.css")).body == b"a {}"
 
 
-# Printed
+# Output
 
 
 @pytest.fixture(params=["web", "deploy", "prune", "setup", "access"])
@@ -627,7 +627,7 @@ def test_it_prints_what_can_be_pasted(role: str) -> None:
         assert all(re.fullmatch(r"s3:[A-Za-z]+", action) for action in statement["Action"])
         resources = statement["Resource"]
         for resource in [resources] if isinstance(resources, str) else resources:
-            # The account has no ARN of its own in this namespace; see the Service Authorization Reference.
+            # In this namespace, an account has no ARN; see the Service Authorization Reference.
             assert resource.startswith("arn:aws-cn:s3:::acme-") or statement["Sid"] == "ReadAccount"
 
 
@@ -635,12 +635,12 @@ def test_explain_has_a_reason_beside_each_action(role: str) -> None:
     out = io.StringIO()
     call_command("s3", "policy", "--explain", role=role, stdout=out)
     assert max(map(len, out.getvalue().splitlines())) <= 100
-    # A long reason goes on in the next line, beside nothing.
+    # A long reason continues on the next line, next to nothing.
     lines = re.sub(r"\n +// ", " ", out.getvalue()).splitlines()
     named = [line for line in lines if re.search('"s3:[A-Z]', line)]
     assert all(re.search(r"// \w.{10,}", line) for line in named)
     assert len({line.index("//") for line in named}) == 1
-    # Without the reasons it is the same document.
+    # Without the reasons, it is the same document.
     bare = "\n".join(line.partition("  //")[0].rstrip() for line in lines)
     assert json.loads(bare) == policies.document(policies.ROLES[role](Deployment.load()))
     missing_is_404 = [line for line in named if "ListBucket" in line]

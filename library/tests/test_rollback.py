@@ -1,4 +1,4 @@
-"""Rolling back: the earlier version's pages find their files, weeks of deploys and a prune later."""
+"""Rollbacks: the earlier version's pages find their files, even after weeks of deploys and a prune."""
 
 import gzip
 import io
@@ -37,7 +37,7 @@ CHANGED = ("site/site.css", "site/logo.svg")
 
 @dataclass
 class Versions:
-    """A site, and the source tree of its static files, which is that of one version after another."""
+    """A site, and the source tree of its static files, which contains one version after the other."""
 
     site: SiteOnS3
     proxy: FaultProxy
@@ -45,7 +45,7 @@ class Versions:
     settings: Any
 
     def check_out(self, version: str) -> dict[str, bytes]:
-        """Put a version's files into the tree; return the content by hashed name."""
+        """Write a version's files to the tree, and return the content by hashed name."""
         shutil.rmtree(self.tree, ignore_errors=True)
         for name, text in TREE.items():
             kind = "/* {} */" if name.endswith("css") else "<!-- {} -->"
@@ -74,9 +74,9 @@ class Versions:
         return {each["Key"] for page in pages for each in page["Contents"]}
 
     def run(self, manifest: Path) -> dict[str, bytes]:
-        """Run the site with a manifest; return all that its page loads from S3, by hashed name."""
+        """Run the site with a manifest, and return everything that its page loads from S3, by hashed name."""
         self.settings.STATICFILES_MANIFEST = manifest
-        self.settings.STORAGES = dict(self.settings.STORAGES)  # a new process has read nothing yet
+        self.settings.STORAGES = dict(self.settings.STORAGES)  # a new process has no manifest yet
         address = self.site.url(self.site.static_bucket, "static/").replace(
             self.site.store.endpoint, self.proxy.endpoint
         )
@@ -132,20 +132,20 @@ def test_an_earlier_version_runs_after_later_ones_and_a_prune(versions: Versions
     assert len(gone) == len(CHANGED)
     assert not gone & versions.keys()
 
-    # What is older than the manifests that are kept is gone, or the rest would say nothing.
+    # Files older than the kept manifests are deleted; otherwise, this test would prove nothing.
     with pytest.raises(AssertionError, match=r"static/site/(site|logo)\."):
         versions.run(manifests["zero"])
 
-    # The image of version A: its list of static files is in it.
+    # The image of version A contains its manifest.
     loaded = versions.run(manifests["A"])
     assert loaded.items() <= content["A"].items()
     assert {name for name in loaded if re.match(r"site/(site|logo)\.", name)} & (
         content["A"].keys() - content["B"].keys()
     )
-    # And B's pages, which some processes may still serve.
+    # B's pages, which some processes may still serve.
     assert versions.run(manifests["B"]).items() <= content["B"].items()
 
-    # The checkout of version A, deployed again: plain names that B changed go up, and A is live.
+    # The checkout of version A, deployed again: uploads plain names that B changed, and A is live.
     versions.check_out("A")
     line = versions.deploy()
     assert re.search(rf": {len(CHANGED)} uploaded, \d+ unchanged, .* manifest: new\.$", line), line

@@ -1,4 +1,4 @@
-"""`manage.py s3 serve` and `s3 run`, as a developer starts and ends them."""
+"""`manage.py s3 serve` and `s3 run`, as a developer starts and stops them."""
 
 import configparser
 import os
@@ -32,14 +32,14 @@ REGION, STATIC, MEDIA = "eu-central-1", "local-static", "local-media"
 
 @contextmanager
 def serving(folder: Path, port: int = 0, **more: Any) -> Iterator[tuple[Started, str]]:
-    """Run `s3 serve` for a site whose files are in the folder, S3's in `s3` below it."""
+    """Run `s3 serve` for a site in a folder, with S3's data in its subfolder `s3`."""
     folder.mkdir(exist_ok=True, parents=True)
     with started("s3", "serve", "--port", port, TEST_FOLDER=str(folder), **more) as serve:
         yield serve, serve.wait_for(r"listens on (http://127\.0\.0\.1:\d+),")[1]
 
 
 def site_client(endpoint: str, data: Path, secret: str = "") -> Any:
-    """Return a client with the key that `serve` has kept for the site."""
+    """Return a client with the key that `serve` created for the site."""
     key = kept_key(data)
     return botocore.session.get_session().create_client(
         "s3",
@@ -63,7 +63,7 @@ def is_ended(endpoint: str) -> bool:
 
 
 def processes_of(data: Path) -> list[str]:
-    """Return the processes that have the folder as their working directory, which only MiniStack has."""
+    """Return the processes whose working directory is the folder, which are only MiniStack's."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -121,7 +121,7 @@ def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
         serve.end(signal.SIGKILL)
         until(lambda: is_ended(endpoint) and not processes_of(data))
     with serving(tmp_path) as (serve, endpoint):
-        # And when it is MiniStack that is killed, its state unsaved:
+        # If MiniStack itself is killed, without saving its state:
         (child,) = processes_of(data)
         os.kill(int(child), signal.SIGKILL)
         assert serve.process.wait(60) == 1
@@ -136,13 +136,13 @@ def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
 def test_two_run_beside_each_other_but_not_on_one_folder(tmp_path: Path) -> None:
     with serving(tmp_path / "one") as (_, one), serving(tmp_path / "two") as (_, two):
         assert one != two
-        message = refused(tmp_path / "one", "--port", "0")
+        message = startup_error(tmp_path / "one", "--port", "0")
         folder = tmp_path / "one" / "s3"
-        assert message == f"Another local S3 server is running on {folder}: end it first"
+        assert message == f"Another local S3 server is running on {folder}: stop it first"
 
 
-def refused(folder: Path, *words: object, **more: str) -> str:
-    """Return the one line that `serve` ends with instead of starting."""
+def startup_error(folder: Path, *words: object, **more: str) -> str:
+    """Return the line that `serve` prints instead of starting."""
     with started("s3", "serve", *words, TEST_FOLDER=str(folder), **more) as serve:
         assert serve.process.wait(60) == 1
         serve._reader.join(60)
@@ -155,13 +155,13 @@ def refused(folder: Path, *words: object, **more: str) -> str:
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = refused(tmp_path, "--port", port)
+        message = startup_error(tmp_path, "--port", port)
     assert message == f"Port {port} of 127.0.0.1 is in use: choose another one, or 0 for any free port"
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "s3").touch()
-    message = refused(tmp_path, "--port", "0")
+    message = startup_error(tmp_path, "--port", "0")
     assert message.startswith(f"The local S3 server can't write to {tmp_path / 's3'}: ")
 
 
@@ -169,10 +169,10 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -
     uv = tmp_path / "uv"
     uv.write_text("#!/bin/sh\necho 'no such host' >&2; exit 2\n")
     uv.chmod(0o755)
-    message = refused(tmp_path / "site", "--port", "0", UV=str(uv), S3KIT_CACHE_DIR=str(tmp_path / "cache"))
-    assert message.startswith(
-        f"MiniStack {VERSION}, the local S3 server, could not be installed (no such host)"
+    message = startup_error(
+        tmp_path / "site", "--port", "0", UV=str(uv), S3KIT_CACHE_DIR=str(tmp_path / "cache")
     )
+    assert message.startswith(f"Can't install MiniStack {VERSION}, the local S3 server (no such host): ")
     assert not list((tmp_path / "cache").glob("*/ministack"))
 
 
@@ -192,7 +192,7 @@ def test_without_uv_and_pip_the_error_says_what_to_install(
 
 def test_two_may_install_it_at_once(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
-    # The last argument but one is the folder; what is not there at once is seen half made.
+    # The second to last argument is the folder. Creating it slowly would show it half-finished.
     uv.write_text(
         '#!/bin/sh\nfor last; do folder=$target; target=$last; done\nsleep 0.5\nmkdir "$folder/ministack"\n'
     )
@@ -216,7 +216,7 @@ def test_on_windows_one_line_names_wsl(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_with_use_s3_false_there_is_nothing_to_serve_for(tmp_path: Path) -> None:
-    message = refused(tmp_path, "--port", "0", USE_S3="false")
+    message = startup_error(tmp_path, "--port", "0", USE_S3="false")
     assert "USE_S3 is False: set it to True or 'local'" in message
 
 
@@ -290,7 +290,7 @@ def test_the_setup_can_be_rehearsed_on_an_empty_server(tmp_path: Path) -> None:
     with started("s3", "serve", "--port", 0, "--empty", TEST_FOLDER=str(tmp_path)) as serve:
         endpoint = serve.wait_for(r"listens on (http://127\.0\.0\.1:\d+),")[1]
         assert "2 buckets to create" in manage(tmp_path, "s3", "plan", "--local", expect=2)
-        # Without buckets, and without rights to make them, each command names the command that helps here.
+        # Without buckets and the permission to create them, each command names the command that helps.
         for words in (["collectstatic", "--no-input"], ["s3", "doctor", "--local"]):
             assert "manage.py s3 apply --local" in manage(tmp_path, *words, expect=1)
         assert "read back" in manage(tmp_path, "s3", "apply", "--local", "--no-input")

@@ -1,4 +1,4 @@
-"""A site that faces the internet: slow clients, large bodies, visitors' addresses, what a server prints."""
+"""A site on the internet: slow clients, large bodies, visitors' addresses, and the server's output."""
 
 import asyncio
 import http.client
@@ -94,7 +94,7 @@ SLOW = {
 
 @pytest.mark.slow
 def test_no_number_of_slow_clients_stops_the_server(tmp_path: Path) -> None:
-    """Many more of them than threads and connections: each sends a byte now and then for as long as it may."""
+    """Many more slow clients than threads and connections: each sends a byte now and then, as long as it can."""
     stop = threading.Event()
     with gunicorn(tmp_path, seconds=30) as port:
         assert answer(port) == (200, b"0")
@@ -151,7 +151,7 @@ def test_what_is_not_slow_is_served_as_ever(tmp_path: Path) -> None:
         assert answer(port, "POST", "/files", body=b"x" * large) == (200, b"%d" % large)
         assert answer(port, "POST", body=b"x" * large, headers={"Connection": "close"})[0] == 413
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        for size in (10, 0, 100_000, MAX_BODY):  # one after the other on one connection
+        for size in (10, 0, 100_000, MAX_BODY):  # several on one connection
             connection.request("POST", "/", body=b"x" * size)
             assert connection.getresponse().read() == b"%d" % size
         connection.close()
@@ -227,7 +227,7 @@ def test_asgi_keeps_no_large_body(length: list[tuple[bytes, bytes]]) -> None:
     assert sent == ([413, None] if length else [])
 
 
-# The rest
+# Other behavior
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Signed links: AWS's own example, botocore's signature for the same time, and how long a link lasts."""
+"""Signed links: AWS's own example, botocore's signature for the same time, and a link's lifetime."""
 
 import threading
 from datetime import UTC, datetime, timedelta
@@ -175,12 +175,12 @@ def test_links_of_a_page_do_not_all_change_at_once() -> None:
 
 
 def test_windows_are_the_same_in_every_process() -> None:
-    # A fixed value: Python's own hash() would differ from process to process.
+    # A fixed value, because Python's hash() differs between processes.
     assert signing.window_start(1_800_000_000, 3600, "media/photo.jpg") == 1_799_998_534
 
 
 @pytest.mark.parametrize("expires", [0, -1, 604801])
-def test_a_life_beyond_the_limits_is_refused_in_one_line(expires: int) -> None:
+def test_a_lifetime_beyond_the_limits_is_rejected_in_one_line(expires: int) -> None:
     with pytest.raises(ValueError, match=f"1 to 604800 seconds, not {expires}") as caught:
         signing.window_start(NOW, expires, "a")
     assert "\n" not in str(caught.value)
@@ -213,7 +213,7 @@ def test_a_link_has_no_secret() -> None:
 
 @pytest.fixture
 def ending_session() -> RefreshableCredentials:
-    """Return the credentials of a role, with five seconds left."""
+    """Return a role's credentials that expire in five seconds."""
     now = datetime.now(UTC)
 
     def renew() -> dict[str, Any]:

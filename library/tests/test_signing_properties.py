@@ -1,4 +1,4 @@
-"""Whatever the name, key, token and parameters: a link has botocore's own signature for the same time."""
+"""For any name, key, token, and parameters, a link has botocore's signature for the same time."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from s3kit.options import MAX_EXPIRE
 from s3kit.storages import signing
 
-# By style: AWS's hosts, a path on an endpoint, and an endpoint with a port and a path.
+# Three styles: AWS's hosts, a path on an endpoint, and an endpoint with a port and a path.
 ENDPOINTS = (None, "http://127.0.0.1:9000", "https://s3.example.com")
 CLIENTS: dict[str | None, Any] = {
     endpoint: botocore.session.get_session().create_client(

@@ -1,4 +1,4 @@
-"""An existing site adds the library by its README alone: from `startproject` to a deployed page and a clean doctor."""
+"""Follow the library's README: from `startproject` to a deployed page and a clean doctor report."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text("utf-8")
 
-# Every line of Django and every Python that is supported, once: 6.0 and later need Python 3.12. The template's tests
+# Every supported Django and Python, once. Django 6.0 and later need Python 3.12. The template's tests
 # run projects on 6.1 with Python 3.12.
 PAIRS = [("3.11", "5.2"), ("3.12", "6.0"), ("3.13", "6.1")]
 
@@ -26,7 +26,7 @@ SAVE = (
 
 
 def code(language: str) -> list[str]:
-    """Return the README's blocks of code in a language."""
+    """Return the README's code blocks in a language."""
     return [block.code for block in blocks(README) if block.language == language]
 
 
@@ -60,7 +60,7 @@ def test_from_startproject_to_a_clean_doctor(site: NewSite, started_processes: l
     assert anonymous(link[1]).body == b"private"
     assert anonymous(link[1].partition("?")[0]).status == 403
 
-    # The page as in production: its files come from S3.
+    # As in production, the page's files come from S3.
     with site.settings.open("a", encoding="utf-8") as file:
         file.write('DEBUG = False\nALLOWED_HOSTS = ["127.0.0.1"]\n')
     port = free_port()

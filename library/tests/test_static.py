@@ -1,4 +1,4 @@
-"""The storage of static files: what Django documents of its manifest storage holds for ours on S3."""
+"""The static storage: what Django documents about its manifest storage is also true on S3."""
 
 import importlib
 import io
@@ -37,7 +37,7 @@ from tests.ministack import MakeSite, s3_settings, s3_storages
 
 OPTIONS = {"bucket_name": "example-static", "region_name": "eu-central-1"}
 BUCKET_URL = "https://example-static.s3.eu-central-1.amazonaws.com/static/"
-# Spelled so that no other template engine takes the tags for its own.
+# Split, so that no other template engine interprets the tags.
 PAGE = "<load static><static 'css/base.css'>".replace("<", "{" + "% ").replace(">", " %" + "}")
 PATHS = {
     "css/base.css": "css/base.27e20196a850.css",
@@ -48,7 +48,7 @@ PATHS = {
 
 @pytest.fixture
 def manifest(settings: Any, tmp_path: Path) -> Path:
-    """Point the settings to a site on AWS with a local manifest; return the manifest."""
+    """Point the settings at a site on AWS with a local manifest, and return the manifest."""
     path = tmp_path / "staticfiles.json"
     path.write_text(json.dumps({"paths": PATHS, "version": "1.1", "hash": "abc123"}))
     s3_settings(settings, static=OPTIONS, STATICFILES_MANIFEST=path, DEBUG=False)
@@ -66,7 +66,7 @@ def no_requests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tree(settings: Any, tmp_path: Path) -> Iterator[Path]:
-    """Return a folder that is all there is of static files."""
+    """Return a folder with the only static files."""
     folder = tmp_path / "sources"
     folder.mkdir()
     settings.STATICFILES_DIRS = [folder]
@@ -121,7 +121,7 @@ def test_addresses_of_a_custom_domain_an_endpoint_and_other_partitions() -> None
     assert url(endpoint_url="http://127.0.0.1:9", custom_domain="static.example.com") == domain
     below = f"https://static.example.com/tenants/a%20b/{hashed}"
     assert url(location="tenants/a b", custom_domain="static.example.com") == below
-    # The address is the same that the client has for the object.
+    # The URL is the same as the client's.
     key = f"static/{PATHS['img/a b é+100%.png']}"
     target = StaticStorage(**OPTIONS).target
     assert url("img/a b é+100%.png") == clients.object_url(target, "example-static", key)
@@ -216,7 +216,7 @@ def test_the_manifest_of_the_bucket_is_read_once(
         storage: Any = storages["staticfiles"]
         proxy.faults.append(Fault(delay=0.1))
 
-        # Nothing there yet: one request, one error for all who ask, and no further request for a while.
+        # No manifest yet: one request, one error for all callers, and no further request for a while.
         def asked(_: int) -> str:
             with pytest.raises(ImproperlyConfigured) as caught:
                 storage.url("css/base.css")
@@ -257,7 +257,7 @@ def test_the_local_manifest_comes_before_the_one_of_the_bucket(
     assert StaticStorage(**options).url("css/base.css").endswith("/static/other.css")
 
 
-# Collecting, as Django's own storage does it
+# collectstatic, as with Django's own storage
 
 NASTY: dict[str, str | bytes] = {
     "css/base.css": """
@@ -306,7 +306,7 @@ def content_of(source: Source) -> bytes:
 def test_names_and_bytes_are_those_of_djangos_storage(
     settings: Any, tree: Path, tmp_path: Path, *, admin: bool
 ) -> None:
-    if admin:  # the largest tree of scripts at hand
+    if admin:  # the largest available tree of scripts
         settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.AppDirectoriesFinder"]
     write(tree, **NASTY)
     theirs = tmp_path / "theirs"
@@ -317,7 +317,7 @@ def test_names_and_bytes_are_those_of_djangos_storage(
     del stage.derived["staticfiles.json"]
     items = planned(stage, ours["paths"])
     assert ours | {"integrity": None} == expected | {"integrity": None}
-    # What Django's has not: a browser's check of each script, on the bytes that it will get.
+    # Not in Django's: browsers verify each script's bytes.
     scripts = {name: hashed for name, hashed in expected["paths"].items() if name.endswith(".js")}
     assert scripts
     assert ours["integrity"] == {
@@ -327,7 +327,7 @@ def test_names_and_bytes_are_those_of_djangos_storage(
     assert len(expected["paths"]) == (len(NASTY) if not admin else len(stage.plain))
     for item in items:
         assert content_of(item.source) == (theirs / item.name).read_bytes(), item.name
-    # What Django leaves behind of its passes is not published.
+    # Files from Django's intermediate passes are not published.
     assert {item.name for item in items} == set(expected["paths"]) | set(expected["paths"].values())
 
 
@@ -347,7 +347,7 @@ def test_file_hash_may_be_overridden(tree: Path) -> None:
     assert {name: item.immutable for name, item in items.items()} == {
         "a.0wn.txt": True,
         "a.txt": False,
-        "b.txt": False,  # without a hash in its name it must not be kept for a year
+        "b.txt": False,  # without a hash in its name, it must not be cached for a year
     }
 
 
@@ -363,7 +363,7 @@ def test_files_get_in_by_collectstatic_alone(tree: Path) -> None:
 def test_a_file_that_changes_after_it_was_collected_is_not_published(
     s3_site: MakeSite, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under its hashed name would be what the hash is not of, for good."""
+    """Otherwise, the hashed name would permanently contain other content than its hash."""
     site = s3_site()
     write(tree, **{"a.txt": "old", "film.mp4": b"0" * publish.LARGE})
     published = publish.Publisher.publish
@@ -575,7 +575,7 @@ def test_threads_wait_for_one_reading(manifest: Path, monkeypatch: pytest.Monkey
     assert reads == [1]
 
 
-# What works with DEBUG on works with DEBUG off
+# The same behavior with DEBUG on and off
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
@@ -595,7 +595,7 @@ def test_a_leading_slash_is_dropped(settings: Any) -> None:
 
 
 def imported(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
-    """Import a module that asks for an address at once, as forms with `class Media` do; return the address."""
+    """Import a module that calls url() on import, as forms with `class Media` do, and return the URL."""
     module = f"named_{folder.name}"
     (folder / f"{module}.py").write_text(
         f"from django.templatetags.static import static\nADDRESS = static({name!r})\n"
@@ -618,7 +618,7 @@ def test_modules_that_name_static_files_can_be_imported_before_there_is_a_manife
 ) -> None:
     manifest.unlink()
     settings.STORAGES = s3_storages(OPTIONS | {"bucket_name": bucket})
-    if bucket:  # the bucket has none
+    if bucket:  # the bucket doesn't contain one
         monkeypatch.setattr(StaticStorage, "_find_manifest", Mock(side_effect=ImproperlyConfigured("none")))
     assert imported(manifest.parent, monkeypatch, name) == address
     with pytest.raises(ImproperlyConfigured):

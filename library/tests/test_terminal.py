@@ -1,4 +1,4 @@
-"""What commands print: lines that fit, colors where they are wanted, and options on both sides of a subcommand."""
+"""The output of commands: lines that fit, optional colors, and options before and after a subcommand."""
 
 import fcntl
 import io
@@ -22,12 +22,12 @@ from s3kit.management.commands.s3 import SUBCOMMANDS
 from tests.ministack import MakeSite, s3_settings
 from tests.processes import MANAGE, ROOT, environment
 
-# What a terminal does not print: colors.
+# Escape sequences for colors.
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def printed(*words: str, columns: int = 100, in_terminal: bool = True, **more: str) -> str:
-    """Return what a command prints on both streams, in a terminal or into a pipe."""
+    """Return a command's stdout and stderr, in a terminal or to a pipe."""
     if not in_terminal:
         done = subprocess.run(
             [*MANAGE, *words],
@@ -50,7 +50,7 @@ def printed(*words: str, columns: int = 100, in_terminal: bool = True, **more: s
         try:
             while part := os.read(main, 65536):
                 got += part
-        except OSError:  # Linux's word for the end of a terminal
+        except OSError:  # how Linux reports the end of a terminal
             pass
         finally:
             os.close(main)
@@ -120,7 +120,7 @@ def test_help_fits_and_says_what_scripts_need(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("NO_COLOR", "1")  # argparse's own, of Python 3.14
+    monkeypatch.setenv("NO_COLOR", "1")  # argparse's own colors, since Python 3.14
     command, *subcommand = name.split()
     loaded = load_command_class(get_commands()[command], command)
     with pytest.raises(SystemExit, match="0"):
@@ -227,7 +227,7 @@ def test_what_is_not_ok_comes_first_with_one_fix_for_all_that_it_repairs() -> No
     ]
 
 
-def test_verbosity_decides_how_much_is_said_of_what_is_ok() -> None:
+def test_verbosity_decides_how_much_is_printed_about_ok_lines() -> None:
     made = report.Report(None, SEEN, [])
     verbose = made.as_text(verbosity=2).partition("\nOk\n")[2]
     assert verbose.splitlines() == [

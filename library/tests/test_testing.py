@@ -1,4 +1,4 @@
-"""The pytest plugin, in the tests of small sites: nothing leaves the machine, and uploads go nowhere else."""
+"""The pytest plugin, in the tests of small sites: nothing leaves the machine, and uploads go to a temporary folder."""
 
 import textwrap
 
@@ -25,7 +25,7 @@ SETTINGS = """
 
 @pytest.fixture
 def site(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Return the folder of a site whose conftest.py names the plugin."""
+    """Return the folder of a site whose conftest.py loads the plugin."""
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     pytester.makepyfile(site_settings=SETTINGS)
     pytester.makeconftest('pytest_plugins = ["s3kit.testing"]')

@@ -1,4 +1,4 @@
-"""The translations of what users of a site read: complete, with the same placeholders, and compiled."""
+"""The translations of messages for a site's users: complete, with the same placeholders, and compiled."""
 
 import ast
 import gettext

@@ -1,4 +1,4 @@
-"""Tickets for uploads straight to S3: who gets one for what. No S3 is asked."""
+"""Tickets for uploads straight to S3, and who gets them. These tests send no request to S3."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def user() -> User:
 
 @pytest.fixture
 def nowhere(settings: Any) -> None:
-    """Have a site on an S3 that is not there."""
+    """Configure a site on an S3 server that doesn't exist."""
     s3_settings(settings, AWS_S3_ENDPOINT_URL="http://127.0.0.1:9")
 
 
@@ -75,14 +75,14 @@ def signed_headers(url: str) -> str:
 AWS = {"AWS_S3_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_S3_SECRET_ACCESS_KEY": "secret"}
 STORES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "aws": ({}, ["if-none-match"]),
-    # R2, B2 and others take no forms, and some of them no If-None-Match.
+    # R2, B2, and others don't support forms, and some don't support If-None-Match.
     "another": ({"AWS_S3_ENDPOINT_URL": "https://s3.example.com"}, []),
 }
 
 
 @pytest.mark.parametrize("store", STORES)
 def test_what_a_browser_sends_is_signed_and_has_no_checksum(user: User, settings: Any, store: str) -> None:
-    """If an upload named an algorithm when it began, AWS would reject its parts, which have no checksum."""
+    """If CreateMultipartUpload named a checksum algorithm, AWS would reject the parts, which have no checksum."""
     shared, also = STORES[store]
     s3_settings(settings, **AWS, **shared)
     made: list[Any] = []
@@ -203,10 +203,10 @@ def test_what_comes_with_a_form_counts_too(user: User, settings: Any) -> None:
     uploads.count(User.objects.create_user("other"), file)
     settings.S3KIT_UPLOADS = {"PER_HOUR": 2, "UNFINISHED_BYTES": 10}
     Ticket.objects.update(created_at=timezone.now() - timedelta(days=2))
-    uploads.count(user, file)  # nothing of them is unfinished
+    uploads.count(user, file)  # they have no unfinished uploads
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=2))
     uploads.count(user, file)
-    # The user's old ones are forgotten; those of others are not this request's business.
+    # The user's old tickets are deleted. This request doesn't affect other users' tickets.
     assert list(Ticket.objects.order_by("user").values_list("user__username", flat=True)) == [
         "editor",
         "other",
@@ -265,7 +265,7 @@ def test_of_several_groups_the_most_generous_counts(
     user: User, settings: Any, groups: list[str], per_hour: int, unfinished: int
 ) -> None:
     settings.S3KIT_UPLOADS = {"PER_HOUR": 2, "UNFINISHED_BYTES": 20, "GROUPS": GROUPS}
-    user.is_superuser = True  # which changes nothing
+    user.is_superuser = True  # without effect
     user.save()
     user.groups.set([Group.objects.create(name=name) for name in groups])
     with pytest.raises(uploads.RateLimitedError, match=f"exceed {unfinished}.bytes"):
@@ -381,7 +381,7 @@ def test_errors_have_a_status_a_code_and_a_sentence() -> None:
 
 @pytest.mark.usefixtures("nowhere")
 def test_two_requests_that_begin_at_once_wait_for_each_other_on_sqlite(user: User) -> None:
-    """Otherwise one of them fails with "database is locked", however long it may wait."""
+    """Otherwise, one of them fails with "database is locked", regardless of the timeout."""
     with CaptureQueriesContext(connection) as queries:
         uploads.begin(user, TEXT, name="a.txt", size=1)
     asked = [each["sql"] for each in queries]

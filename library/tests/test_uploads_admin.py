@@ -1,4 +1,4 @@
-"""Direct uploads in Django's admin: who may upload, what is stored, and what a browser does."""
+"""Direct uploads in Django's admin: permissions, stored files, and the browser's requests."""
 
 import re
 from typing import Any
@@ -59,7 +59,7 @@ def browser(client: Client, editor: User) -> Client:
 
 
 def fields(client: Client, page: str) -> dict[str, str]:
-    """Return the rules of each file field of a page, by name; "" where it is an ordinary one."""
+    """Return the rules of each file field on a page, by name; "" for an ordinary field."""
     answer = client.get(page)
     assert answer.status_code == 200
     found, rules = {}, ""
@@ -95,7 +95,7 @@ def test_a_film_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Cl
     assert browser.post(ADD, given)["Location"] == "/admin/shop/film/"
     film, still = Film.objects.get(), Still.objects.get()
     assert content(film.file) == MP4
-    assert content(still.image) == original  # as it is, metadata included
+    assert content(still.image) == original  # unchanged, with metadata
     first = film.file.name
     assert sorted(keys(site)) == sorted(f"media/{name}" for name in (first, still.image.name))
     change = f"/admin/shop/film/{film.pk}/change/"
@@ -116,7 +116,7 @@ def test_a_film_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Cl
 
 
 @with_pages
-def test_an_image_is_checked_as_django_does_or_encoded_anew(browser: Client) -> None:
+def test_an_image_is_checked_as_django_does_or_reencoded(browser: Client) -> None:
     page = "/admin/shop/photo/add/"
     given = {"image": sent(browser, page, "image", photo(kind="PNG"), "me.png")}
     assert browser.post(page, given).status_code == 302
@@ -175,7 +175,7 @@ def test_nobody_posts_anothers_file(browser: Client) -> None:
 def test_a_column_with_a_folder_of_its_row(browser: Client, editor: User) -> None:  # noqa: ARG001
     document = Document.objects.create(file=ContentFile(b"1", "a.txt"))
     page = f"/admin/shop/document/{document.pk}/change/"
-    assert fields(browser, page) == {"file": ""}  # its upload_to is a function of the row
+    assert fields(browser, page) == {"file": ""}  # its upload_to is a function
     assert browser.post(page, {"file-clear": "on"}).status_code == 302
     document.refresh_from_db()
     assert not document.file
@@ -237,16 +237,16 @@ def test_a_form_knows_its_user() -> None:
     assert inline.get_formset(request).form.user == request.user
 
 
-# What the mixin makes of other columns and options
+# Other columns and options
 
 
 def form_field(column: Any, **options: Any) -> forms.Field | None:
-    """Return the form field of a column of an admin with these options."""
+    """Return an admin's form field for a column, with these options."""
     return made_by(type("Admin", (DirectUploadsMixin, admin.ModelAdmin), options), column)
 
 
 def made_by(kind: Any, column: Any) -> Any:
-    """Return what a ModelAdmin makes of a column."""
+    """Return a ModelAdmin's form field for a column."""
     return kind(column.model, admin.AdminSite()).formfield_for_dbfield(column, as_anna())
 
 
@@ -298,7 +298,7 @@ def test_overrides_of_all_columns() -> None:
         assert type(form_field(image, formfield_overrides=plain)) is expected
     found = form_field(film, formfield_overrides={models.FileField: {"widget": forms.FileInput}})
     assert type(found.widget) is forms.FileInput
-    theme = {models.FileField: {"widget": forms.ClearableFileInput}}  # as some themes of the admin have it
+    theme = {models.FileField: {"widget": forms.ClearableFileInput}}  # as in some admin themes
     own = {"file": {"widget": AdminDirectFileInput}}
     found = form_field(film, formfield_overrides=theme, direct_uploads=own)
     assert type(found.widget) is AdminDirectFileInput

@@ -37,13 +37,13 @@ class Site:
     path: Path
 
     def held(self, part: int = 2) -> Event:
-        """Let a part hang until the event is set."""
+        """Make a part hang until the event is set."""
         event = Event()
         self.proxy.faults.append(Fault("PUT", f"partNumber={part}&", hold=event))
         return event
 
     def parts(self) -> list[int]:
-        """Return the numbers of the parts that S3 has taken."""
+        """Return the numbers of the parts that S3 has accepted."""
         taken = [each for each in self.proxy.matching("PUT", "partNumber=") if each.status == 200]
         return sorted(int(re.findall(r"partNumber=(\d+)", each.path)[0]) for each in taken)
 
@@ -73,7 +73,7 @@ def site(store: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def page(site: Site, browser: Browser) -> Iterator[Page]:
-    """Return a page on which nothing may violate the policy or raise an error."""
+    """Return a page, and fail if something violates the policy or raises an error."""
     context = browser.new_context()
     wrong: list[str] = []
     context.on("weberror", lambda error: wrong.append(str(error.error)))
@@ -91,7 +91,7 @@ def page(site: Site, browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Path:
-    """Return a file: only one on disk is the same when it is chosen again."""
+    """Return a file on disk, because only those are recognized when chosen again."""
     path = tmp_path / "Lake.bin"
     path.write_bytes(b"a" * SIZE)
     return path

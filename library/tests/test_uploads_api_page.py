@@ -1,4 +1,4 @@
-"""docs/uploads-api.md does what it says: its commands upload files, its tables name the errors."""
+"""Follow docs/uploads-api.md: its commands upload files, and its tables list the errors."""
 
 import json
 import re
@@ -41,7 +41,7 @@ class Site:
     path: Path
 
     def run(self, folder: Path, *commands: str) -> str:
-        """Run commands of the page in a shell, and return what they print."""
+        """Run commands from the page in a shell, and return their output."""
         text = "\n".join(("set -eu", *commands)).replace("https://www.example.com", self.address)
         ended = subprocess.run(
             ["bash", "-c", text],
@@ -55,7 +55,7 @@ class Site:
         return ended.stdout
 
     def films(self) -> list[tuple[str, bytes]]:
-        """Return the title and the content of the films that were saved."""
+        """Return the titles and contents of saved films."""
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
             rows = connection.execute("SELECT title, file FROM shop_film").fetchall()
         root = self.store.client()
@@ -89,7 +89,7 @@ def folder(site: Site, tmp_path: Path) -> Iterator[Path]:
         connection.execute("DELETE FROM shop_film")
 
 
-# Of one part, and of three: tests.upload_site has smaller ones than the page says.
+# One part, and three parts: parts in tests.upload_site are smaller than on the page.
 @pytest.mark.parametrize("size", [10 * KIB, 700 * KIB])
 @pytest.mark.parametrize("how", [WITH_TOKEN, WITH_SESSION], ids=["token", "session"])
 def test_the_commands_upload_a_film(site: Site, folder: Path, how: str, size: int) -> None:
@@ -127,6 +127,6 @@ def subclasses(kind: Any) -> Iterator[Any]:
 def test_the_table_has_all_errors() -> None:
     listed = {code: int(status) for code, status in rows()}
     known = {each.code: each.status for each in subclasses(errors.UploadError)}
-    # Why a file is rejected before it is sent
+    # Errors before a file is sent
     known |= dict.fromkeys(("type", "too_large", "empty", "name"), errors.RejectedError.status)
     assert listed == known

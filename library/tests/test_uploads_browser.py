@@ -1,4 +1,4 @@
-"""The script of DirectFileField in Chromium: where the bytes go, and what happens when something goes wrong."""
+"""DirectFileField's script in Chromium: where the bytes go, and how it handles errors."""
 
 import hashlib
 import itertools
@@ -27,9 +27,9 @@ pytestmark = pytest.mark.slow
 
 KIB = 2**10
 PART = 256 * KIB  # as in tests.upload_site
-SIZE = 700 * KIB  # of a film: three parts
+SIZE = 700 * KIB  # for a film: three parts
 PENDING, PARTS = r"/pending/", r"partNumber="
-STALLED = 31_000  # ms: more than the script's patience
+STALLED = 31_000  # ms: longer than the script's timeout
 BUCKET = "uploads-in-a-browser"
 EVERYTHING = {
     "Version": "2012-10-17",
@@ -40,7 +40,7 @@ numbers = itertools.count()
 
 @dataclass
 class Site:
-    """A running site, the proxy before its S3, and the sizes of the forms that browsers have sent to it."""
+    """A running site, the proxy in front of its S3 server, and the sizes of posted forms."""
 
     address: str
     proxy: FaultProxy
@@ -49,24 +49,24 @@ class Site:
     forms: list[int] = field(default_factory=list)
 
     def fault(self, method: str, path: str, **what: Any) -> Fault:
-        """Let requests go wrong, until the test ends."""
+        """Make requests fail until the test ends."""
         made = Fault(method, path, **what)
         self.proxy.faults.append(made)
         return made
 
     def held(self, path: str = "partNumber=2&", times: int | None = None) -> Event:
-        """Let a part hang until the event is set."""
+        """Make a part hang until the event is set."""
         event = Event()
         self.fault("PUT", path, hold=event, times=times)
         return event
 
     def parts(self) -> list[int]:
-        """Return the numbers of the parts that S3 has taken, in the order of the answers."""
+        """Return the numbers of the parts that S3 accepted, in the order of its responses."""
         taken = [each for each in self.proxy.matching("PUT", PARTS) if each.status == 200]
         return [int(re.findall(r"partNumber=(\d+)", each.path)[0]) for each in taken]
 
     def database(self, statement: str) -> Any:
-        """Run a statement of SQL beside the site, and return the first value that it yields."""
+        """Run an SQL statement on the site's database, and return the first value."""
         with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
             row = connection.execute(statement).fetchone()
             return row[0] if row else None
@@ -75,7 +75,7 @@ class Site:
         return int(self.database("SELECT COUNT(*) FROM shop_film"))
 
     def left(self) -> list[str]:
-        """Return the keys of all files that no row has, and of unfinished uploads."""
+        """Return the keys of all files without a row, and of unfinished uploads."""
         root = self.store.client()
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
             rows = {f"media/{name}" for (name,) in connection.execute("SELECT file FROM shop_film")}
@@ -87,7 +87,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(store: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    # Not root, whose presigned links the local server checks with preflights, too.
+    # Not root, because the local server also checks the signatures of preflights for root's links.
     key = new_user(store, EVERYTHING)
     with FaultProxy(store.endpoint) as proxy:
         environment = {
@@ -106,7 +106,7 @@ def site(store: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(autouse=True, scope="module")
 def patience() -> Iterator[None]:
-    """Let a machine that is busy with other things take its time."""
+    """Increase timeouts for busy machines."""
     expect.set_options(timeout=60_000)
     yield
     expect.set_options(timeout=5_000)
@@ -124,7 +124,7 @@ def logged_in(site: Site, browser: Browser) -> Any:
 
 @pytest.fixture
 def context(site: Site, browser: Browser, logged_in: Any) -> Iterator[BrowserContext]:
-    """Return a browser of anna, in which nothing may violate the site's Content-Security-Policy or raise an error."""
+    """Return anna's browser, and fail if something violates the Content-Security-Policy or raises an error."""
     context = browser.new_context(storage_state=logged_in)
     wrong: list[str] = []
     context.on("weberror", lambda error: wrong.append(str(error.error)))
@@ -166,7 +166,7 @@ def opened(site: Site, context: BrowserContext, name: str) -> Page:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that makes a file, which begins with what is given, and is different from all others."""
+    """Return a function that creates a unique file with a given beginning."""
 
     def make(size: int = SIZE, name: str = "Lake.bin", begins: bytes = b"") -> Path:
         path = tmp_path / name
@@ -196,7 +196,7 @@ def button(page: Page, name: str) -> Locator:
 
 
 def save(page: Page, name: str = "_save") -> list[list[Any]]:
-    """Submit the form and return what was saved, when it is: title, name, size and digest of each file."""
+    """Submit the form, wait until it is saved, and return each file's title, name, size, and digest."""
     page.locator(f"button[name={name}]").click(no_wait_after=True)
     return saved(page)
 
@@ -208,7 +208,7 @@ def saved(page: Page) -> list[list[Any]]:
 
 
 def told(path: Path, title: str = "Lake") -> list[Any]:
-    """Return what `save` does for a file."""
+    """Return the expected result of `save` for a file."""
     content = path.read_bytes()
     return [title, path.stem.replace(" ", "_"), len(content), hashlib.sha256(content).hexdigest()]
 
@@ -284,7 +284,7 @@ def test_offline_waits_for_the_network(site: Site, page: Page, file: MakeFile) -
     choose(page, file())
     site.proxy.wait_for_hanging()
     page.context.set_offline(True)
-    event.set()  # The answer does not arrive.
+    event.set()  # The response doesn't arrive.
     expect(row(page)).to_contain_text("You are offline.")
     page.context.set_offline(False)
     expect_state(page, "done")
@@ -348,11 +348,11 @@ def test_a_file_that_has_changed_is_not_sent(site: Site, page: Page, file: MakeF
 
 
 def exhausted(page: Page, fault: Fault) -> None:
-    """Let the time of all further attempts pass."""
+    """Wait for all further attempts."""
     seen = 0
     while not page.locator("[data-state=failed], [data-state=form]").count():
         page.wait_for_timeout(50)
-        if fault.struck > seen:  # else it is on its way
+        if fault.struck > seen:  # otherwise, it is in progress
             seen = fault.struck
             page.wait_for_timeout(50)
             page.clock.fast_forward(8_500)
@@ -402,14 +402,14 @@ COUNT = """() => {
 def test_three_requests_at_once_for_all_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
     page.evaluate(COUNT)
-    site.fault("PUT", PENDING, delay=0.5)  # longer than it takes to begin all of them
+    site.fault("PUT", PENDING, delay=0.5)  # longer than it takes to start all of them
     choose(page, *(file(SIZE, f"{name}.bin") for name in "ABCDE"), label="Files")
     expect(page.locator("[data-state=done]")).to_have_count(5)
     assert len(site.parts()) == 15
     assert page.evaluate("most") == 3
 
 
-# What is chosen again
+# Choosing a file again
 
 
 def test_after_a_reload_the_same_file_continues_where_it_was(site: Site, page: Page, file: MakeFile) -> None:
@@ -421,7 +421,7 @@ def test_after_a_reload_the_same_file_continues_where_it_was(site: Site, page: P
     page.reload()
     event.set()
     site.proxy.wait_for(3, "PUT", PARTS)
-    # What the page left under way was cut off, or has arrived all the same.
+    # The parts in progress were aborted, or arrived anyway.
     expected = [] if 2 in site.parts() else [2]
     site.proxy.clear()
     page.get_by_label("Title").fill("Lake")
@@ -441,7 +441,7 @@ def test_what_was_sent_but_not_saved_is_there_at_once(site: Site, page: Page, fi
     expect_state(page, "done")
     assert site.parts() == []
     assert save(page) == [told(lake)]
-    # Once saved, it is another file.
+    # After saving, it is a new file.
     page.goto(f"{site.address}/one/")
     page.get_by_label("Title").fill("River")
     choose(page, lake)
@@ -604,7 +604,7 @@ def test_the_keyboard_is_enough(site: Site, context: BrowserContext, file: MakeF
     expect(button(page, "Remove A.bin")).to_be_focused()
 
 
-# A form that is submitted too early
+# Submitting a form too early
 
 
 def test_a_form_waits_for_its_files(site: Site, page: Page, file: MakeFile) -> None:
@@ -672,7 +672,7 @@ def test_a_file_that_is_chosen_before_the_script_runs_is_sent(
 ) -> None:
     page = context.new_page()
     held: list[Route] = []
-    page.route("**/uploads*.js", lambda route: held.append(route))  # Playwright marks what it is given
+    page.route("**/uploads*.js", lambda route: held.append(route))  # Playwright modifies its arguments
     with page.expect_request("**/uploads*.js"):
         page.goto(f"{site.address}/one/", wait_until="commit")
     page.get_by_label("Title").fill("Lake")
@@ -683,7 +683,7 @@ def test_a_file_that_is_chosen_before_the_script_runs_is_sent(
     assert save(page) == [told(lake)]
 
 
-# What the site says
+# Messages from the site
 
 
 @pytest.mark.parametrize(
@@ -694,7 +694,7 @@ def test_a_file_that_is_chosen_before_the_script_runs_is_sent(
         ("Lake.TXT", 0, "This file is empty."),
     ],
 )
-def test_what_can_not_be_accepted_is_said_at_once(
+def test_what_can_not_be_accepted_is_reported_immediately(
     page: Page, file: MakeFile, name: str, size: int, message: str
 ) -> None:
     requests: list[str] = []
@@ -786,7 +786,7 @@ def test_a_file_of_a_form_shown_again_is_not_taken_twice(
     assert save(page) == [told(lake, "Lake 0"), told(lake, "Lake 1")]
 
 
-# Where S3 can't be reached
+# If S3 can't be reached
 
 BARRED = {
     "no cross-origin requests": {
@@ -844,7 +844,7 @@ def test_without_scripts_the_plain_form_takes_files(
     plain.close()
 
 
-# Pages of other kinds
+# Other pages
 
 
 def test_a_row_that_is_added_later(site: Site, context: BrowserContext, file: MakeFile) -> None:
@@ -882,7 +882,7 @@ def test_a_field_that_is_removed_stops_sending(site: Site, context: BrowserConte
     with page.expect_response("**/cancel/"):
         page.evaluate("document.querySelector('.s3kit-upload').remove()")
         event.set()
-    page.goto(f"{site.address}/saved/")  # Nothing is asked.
+    page.goto(f"{site.address}/saved/")  # No request is sent.
 
 
 def test_the_admin(site: Site, context: BrowserContext, file: MakeFile) -> None:

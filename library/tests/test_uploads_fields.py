@@ -1,6 +1,6 @@
-"""Direct uploads as form fields: what a form gets, what is stored, and what is left when something fails.
+"""Direct uploads as form fields: a form's data, stored files, and what remains after errors.
 
-The S3 is the strict local server; the page's script is played by the test client and plain HTTP requests.
+The S3 server is the strict local server. The test client and HTTP requests replace the page's script.
 """
 
 import base64
@@ -217,7 +217,7 @@ def photo(size: tuple[int, int] = (64, 48), kind: str = "JPEG") -> bytes:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_a_picture_is_encoded_anew_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
+def test_a_picture_is_reencoded_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
     data = photo(kind="PNG")
     given = finished(browser, PhotoForm(), data, "me.JPG") if direct else SimpleUploadedFile("me.JPG", data)
     assert browser.post("/photo/", {"image": given}).status_code == 302
@@ -332,7 +332,7 @@ def test_a_missing_url_is_explained() -> None:
         shown(FilmForm())
 
 
-# Whose files, and under which rules
+# Owners and rules
 
 
 def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -> None:
@@ -463,7 +463,7 @@ def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
 ) -> None:
     sent = begin(browser, form(), name, len(data)).json()
     send(sent, data)
-    for _ in range(2):  # however often it is asked
+    for _ in range(2):  # for any number of requests
         answer = browser.post(f"{sent['address']}finish/")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "rejected")
         assert str(message) in answer.json()["error"]["message"]
@@ -526,12 +526,12 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
 
 
 class Killed(BaseException):
-    """What a process feels when it is killed: nothing after it runs."""
+    """Simulates a kill: no code runs after it."""
 
 
 @pytest.fixture
 def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every claim be that of a process that was killed long ago."""
+    """Make every claim look like that of a process that was killed long ago."""
     monkeypatch.setattr(tickets, "CLAIM_LIFE", timedelta(seconds=-1))
     return
 
@@ -671,7 +671,7 @@ def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Cli
 def test_the_script_has_the_hash_of_what_was_published(site: SiteOnS3, settings: Any) -> None:
     settings.STATIC_ROOT = None
     call_command("collectstatic", interactive=False, verbosity=0)
-    settings.STORAGES = dict(settings.STORAGES)  # as a server that starts after the deploy
+    settings.STORAGES = dict(settings.STORAGES)  # like a server that starts after the deploy
     (script,) = [each for each in Inputs(str(FilmForm().media)).found if each["tag"] == "script"]
     body = gzip.decompress(anonymous(script["src"]).body)
     assert script["integrity"] == "sha256-" + base64.b64encode(hashlib.sha256(body).digest()).decode()

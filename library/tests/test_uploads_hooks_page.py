@@ -1,4 +1,4 @@
-"""docs/uploads-hooks.md, as it is written: a scanner before a stand-in for clamd, the signal, names and quotas."""
+"""Follow docs/uploads-hooks.md: a scanner with a fake clamd, the signal, names, and quotas."""
 
 import importlib
 import logging
@@ -37,7 +37,7 @@ LIMIT = b"Heuristics.Limits.Exceeded.MaxFileSize FOUND"  # with AlertExceedsMax
 
 @pytest.fixture
 def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Return the app that the page writes."""
+    """Return the app from the page."""
     package = tmp_path / "films"
     package.mkdir()
     (package / "models.py").write_text("from tests.shop.models import Clip as Film\n")
@@ -68,7 +68,7 @@ def browser(client: Client, anna: User) -> Client:
 
 
 class Clamd(socketserver.ThreadingTCPServer):
-    """A stand-in for clamd, which knows one command: zINSTREAM, with chunks behind their length."""
+    """A fake clamd with one command: zINSTREAM, with length-prefixed chunks."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -114,7 +114,7 @@ def clamd(films: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clamd]:
 
 
 def finish(client: Client, form: Any, data: bytes) -> tuple[str, Any]:
-    """Send a file, and return the address and what the server says of it."""
+    """Send a file, and return its URL and the server's response."""
     ticket = begin(client, form, "a.mp4", len(data)).json()
     send(ticket, data)
     address = f"{ticket['address']}finish/"
@@ -134,7 +134,7 @@ def test_a_file_is_scanned_before_anybody_can_read_it(
     _address, answer = finish(browser, form(), b"x" + MALWARE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "rejected")
     assert "contains malware" in answer.json()["error"]["message"]
-    # It closes the connection while it is sent more, or reads it and does not scan it.
+    # It closes the connection during the transfer, or reads everything without scanning it.
     for too_large in (b"0" * 10**6, LIMIT):
         _address, answer = finish(browser, form(), too_large)
         assert "too large to be scanned" in answer.json()["error"]["message"]
@@ -167,7 +167,7 @@ def test_the_socket_of_clamd_may_be_a_path(
     films: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scanner = films("films.scanner")
-    monkeypatch.chdir(tmp_path)  # A path of more than 107 bytes is none.
+    monkeypatch.chdir(tmp_path)  # A path of more than 107 bytes is invalid.
     monkeypatch.setattr(scanner, "CLAMD", "clamd")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("clamd")

@@ -1,6 +1,6 @@
-"""Uploads in real processes that run at once or are killed: one row or none, and no file without a row.
+"""Uploads in real processes that run concurrently or are killed: one row or none, and no file without a row.
 
-On SQLite and on PostgreSQL: that of TEST_DATABASE_URL, or one that this test starts.
+Runs on SQLite, and on the PostgreSQL server in TEST_DATABASE_URL or a new one.
 """
 
 import importlib.util
@@ -23,11 +23,11 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """Return the address of a PostgreSQL."""
+    """Return the URL of a PostgreSQL server."""
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given
         return
-    # The template's tests have it, whose package has the name of these.
+    # It is in the template's tests, whose package has the same name as this one.
     spec = importlib.util.spec_from_file_location("tests_postgres", ROOT.parent / "tests" / "postgres.py")
     assert spec
     assert spec.loader
@@ -80,7 +80,7 @@ def site(request: pytest.FixtureRequest) -> Site:
 
 
 def keys(on_s3: SiteOnS3) -> list[str]:
-    """Return what is in the bucket, parts of uploads too."""
+    """Return the bucket's content, including parts of uploads."""
     named = {"Bucket": on_s3.media_bucket}
     objects = [each["Key"] for each in on_s3.root.list_objects_v2(**named).get("Contents", [])]
     uploads = on_s3.root.list_multipart_uploads(**named).get("Uploads", [])
@@ -194,7 +194,7 @@ def test_of_two_that_save_in_transactions_one_waits_and_its_form_is_not_valid(
 
 
 def test_what_a_transaction_is_accepting_is_not_cleaned_up(on_postgres: Site, on_s3: SiteOnS3) -> None:
-    """It expires while the transaction is open: deleting it would leave a row without its file."""
+    """The ticket expires during the open transaction. Deleting it would leave a row without its file."""
     site = on_postgres
     tokens = [site.call("sent") for _ in range(2)]
     for token in tokens:
@@ -227,11 +227,11 @@ def on_several(tmp_path: Path, on_s3: SiteOnS3) -> Iterator[Site]:
 
 @pytest.mark.parametrize("atomic", ["", "default", "films", "tickets"])
 def test_rows_and_tickets_in_several_databases(on_several: Site, on_s3: SiteOnS3, atomic: str) -> None:
-    """A transaction that has only one of row and ticket must not part them when it fails."""
+    """A failed transaction on one database must not separate a row from its ticket on another."""
     site, count = on_several, 0
     for bulk in (False, True):
         for fail in (False, True) if atomic else (False,):
-            # Of rows in bulk nothing tells which database they go to: docs/uploads.md says so.
+            # Bulk operations send no signal with the database, as docs/uploads.md says.
             if bulk and (atomic == "tickets" or (fail and atomic == "films")):
                 continue
             count += 1

@@ -1,4 +1,4 @@
-"""The page docs/uploads.md, done as it says: a site from `startproject` whose forms upload to S3, used in Chromium."""
+"""Follow docs/uploads.md: a site from `startproject` whose forms upload to S3, in Chromium."""
 
 import io
 import json
@@ -23,7 +23,7 @@ PAGE = (ROOT.parent / "docs" / "uploads.md").read_text("utf-8")
 MANAGE = "python manage.py "
 MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1"
 
-# What the sections after the first leave to the reader: views like those that the page has shown.
+# Left to the reader after the first section: views like those on the page.
 MORE_VIEWS = """
 from cinema.forms import AnyForm, PhotoForm
 
@@ -58,7 +58,7 @@ print("ROWS", json.dumps(rows))
 
 
 class Tab:
-    """A page of the site, with a user who is logged in."""
+    """A page of the site with a logged-in user."""
 
     def __init__(self, page: Page, address: str, endpoint: str) -> None:
         self.page, self.address, self.endpoint = page, address, endpoint
@@ -66,7 +66,7 @@ class Tab:
         self.problems: list[str] = []
         page.on("request", self._count)
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.goto(f"{address}/")  # which asks for a login
+        page.goto(f"{address}/")  # which redirects to the login
         page.get_by_label("Username").fill("anna")
         page.get_by_label("Password").fill("a secret of Anna")
         page.get_by_role("button", name="Log in").click()
@@ -76,7 +76,7 @@ class Tab:
         self.sent += request.method == "PUT" and request.url.startswith(self.endpoint)
 
     def add(self, path: str, files: list[Path], then: str = "/", **fields: str) -> None:
-        """Choose files in the form of a page, wait until S3 has them, save, and be led to another page."""
+        """Choose files in a page's form, wait until S3 has them, save, and wait for the next page."""
         self.page.goto(f"{self.address}{path}")
         for label, value in fields.items():
             self.page.get_by_label(label).fill(value)
@@ -92,13 +92,13 @@ class Tab:
 
 @pytest.fixture
 def steps() -> dict[str, list[Block]]:
-    """Return the page's blocks of code by the heading that they are under."""
+    """Return the page's code blocks by heading."""
     parts = re.split(r"^## (.+)$", PAGE, flags=re.MULTILINE)
     return {heading: blocks(text) for heading, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def follow(block: Block, site: NewSite) -> None:
-    """Write a block into the file that the sentence before it names."""
+    """Write a block to the file that the sentence before it names."""
     (name,) = re.findall(r"`(\w+/[\w./]+)`", block.before)
     file = site.folder / name
     file.parent.mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def follow(block: Block, site: NewSite) -> None:
 
 
 def words_of(line: str) -> list[str]:
-    """Return the arguments of a line that runs manage.py."""
+    """Return the arguments of a manage.py command."""
     command, words = line[: len(MANAGE)], line[len(MANAGE) :].split()
     assert command == MANAGE
     return words
@@ -165,7 +165,7 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
         until(lambda: answers_at(address))
         return Tab(browser.new_context().new_page(), address, endpoint)
 
-    # The first form, with nothing of the sections after it.
+    # The first form, without the later sections.
     tab = serve()
     film = tmp_path / "Lake.mp4"
     film.write_bytes(MP4 + os.urandom(17 * 2**20))
@@ -178,7 +178,7 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
     assert (tab.sent, tab.problems) == (2, [])  # parts
     started_processes[0].end()
 
-    # The other sections, each of which adds to it.
+    # Each later section adds to it.
     later = [block for section in steps.values() for block in section]
     for block in later:
         if block.language != "sh":

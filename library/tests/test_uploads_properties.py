@@ -1,4 +1,4 @@
-"""Whatever is uploaded: the signed requests admit exactly that file, and are signed as botocore signs them."""
+"""For any file, the signed requests allow exactly that file, and have botocore's signatures."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Direct uploads with Django REST framework: tokens and files in serializers, and the protocol under its rules."""
+"""Direct uploads with Django REST framework: tokens and files in serializers, and the protocol with its settings."""
 
 import json
 import re
@@ -67,7 +67,7 @@ class NotesSerializer(serializers.Serializer):
 
 
 class Tokens(TokenAuthentication):
-    """The header has a user's name."""
+    """Reads the user's name from a header."""
 
     def authenticate_credentials(self, key: str) -> tuple[User, None]:
         try:
@@ -120,7 +120,7 @@ def anna(site: SiteOnS3) -> User:  # noqa: ARG001 - the site first
 
 
 def app(name: str = "anna", **options: Any) -> APIClient:
-    """Return a client that sends a token with its JSON, as an app for phones does."""
+    """Return a client that sends a token with its JSON, like a mobile app."""
     client = APIClient(enforce_csrf_checks=True, **options)
     client.default_format = "json"
     client.credentials(HTTP_AUTHORIZATION=f"Token {name}")
@@ -158,7 +158,7 @@ def test_a_token_in_json_or_a_file_becomes_a_row(site: SiteOnS3) -> None:
     film = Film.objects.get()
     assert content(film.file) == MP4
     assert re.fullmatch(r"films/Lake-[0-9a-z]{13}\.mp4", str(film.file.name))
-    # As DRF's own field shows it.
+    # As in DRF's own field.
     assert answer.json()["file"].partition("?")[0] == film.file.url.partition("?")[0]
     assert keys(site) == [f"media/{film.file.name}"]
     assert Ticket.objects.get().state == "accepted"
@@ -175,7 +175,7 @@ def test_a_token_in_json_or_a_file_becomes_a_row(site: SiteOnS3) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_a_picture_is_encoded_anew_either_way() -> None:
+def test_a_picture_is_reencoded_either_way() -> None:
     client = app()
     data = photo(kind="PNG")
     token = sent(client, "rest.photo", data, "me.JPG")
@@ -256,7 +256,7 @@ def test_whom_the_protocol_lets_in(anna: User, monkeypatch: pytest.MonkeyPatch) 
     answer = APIClient().get(f"{UPLOADS}{Ticket().pk}/")
     assert (error(answer), answer["WWW-Authenticate"]) == ((401, "login_required"), "Token")
     assert error(begin(app("nobody"), "rest.film", "a.mp4", 5)) == (401, "login_required")
-    # With a session, a change needs the CSRF token; who can be known by nothing else gets no header.
+    # With a session, changes need the CSRF token. Without another authenticator, there is no WWW-Authenticate header.
     session = Client(enforce_csrf_checks=True)
     session.force_login(anna)
     asked = json.dumps({"kind": "rest.film", "name": "a.mp4", "size": 5})
@@ -282,7 +282,7 @@ def test_permissions_and_throttles_of_the_site(monkeypatch: pytest.MonkeyPatch) 
     class Slow(throttling.UserRateThrottle):
         rate = "1/hour"
 
-    # A site's default for all its models.
+    # A site's default for all models.
     monkeypatch.setattr(ProtocolView, "permission_classes", [DjangoModelPermissions])
     assert begin(app(), "rest.film", "a.mp4", 5).status_code == 201
     monkeypatch.setattr(ProtocolView, "throttle_classes", [Slow])
@@ -344,7 +344,7 @@ def test_it_is_optional() -> None:
     assert "install djangorestframework." in ended.stderr.splitlines()[-1]
 
 
-# A check that fails
+# Failing checks
 
 
 def broken(_file: Any) -> None:

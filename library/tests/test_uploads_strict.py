@@ -1,7 +1,7 @@
-"""Uploads that go straight to S3: what S3 takes, what is accepted, and what is left when something fails.
+"""Uploads straight to S3: what S3 allows, what is accepted, and what remains after errors.
 
-The S3 is strict, and the browser is played by plain HTTP requests. Parts are of a kilobyte here; the local S3
-server does not ask for AWS's 5 MiB.
+The S3 server is strict, and HTTP requests replace the browser. Parts have a kilobyte, because the local S3 server
+doesn't require AWS's 5 MiB.
 """
 
 import json
@@ -45,7 +45,7 @@ def starts_well(file: Any) -> None:
 
 TEXT = Kind(("txt", "html", "mp4"), 10_000, upload_to="texts/")
 CHECKED = Kind(("txt",), 10_000, upload_to="checked/", check=starts_well)
-ANEW = Kind(("txt",), 10_000)
+PLAIN = Kind(("txt",), 10_000)
 STAFF = Kind(("txt",), 10_000, upload_to="staff/", may_upload="auth.add_user")
 
 
@@ -60,7 +60,7 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def in_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all of this happen while a visitor waits, as it does in the views."""
+    """Run everything during a web request, as the views do."""
     monkeypatch.setattr(clients, "in_request", lambda: True)
 
 
@@ -71,7 +71,7 @@ def user() -> User:
 
 @pytest.fixture
 def proxy(s3_site: MakeSite, settings: Any) -> Iterator[FaultProxy]:
-    """Return a proxy before the S3 of a site; root's client goes past it."""
+    """Return a proxy in front of a site's S3 server. Root's client bypasses it."""
     site = s3_site()
     with FaultProxy(site.store.endpoint) as running:
         settings.AWS_S3_ENDPOINT_URL = running.endpoint
@@ -83,7 +83,7 @@ def put(part: dict[str, Any], content: bytes) -> Answer:
 
 
 def send(ticket: Ticket, content: bytes) -> None:
-    """Send the whole file as the page's script does."""
+    """Send the complete file as the page's script does."""
     while not (told := uploads.sending(ticket))["complete"]:
         for part in told["parts"] or ():
             assert put(part, content[part["start"] : part["end"]]).status == 200
@@ -104,7 +104,7 @@ def accept(ticket: Ticket) -> str:
 
 
 def keys(site: SiteOnS3) -> list[str]:
-    """Return what is in the media bucket, uploads in parts with their own mark."""
+    """Return the media bucket's content, including marked multipart uploads."""
     named = {"Bucket": site.media_bucket}
     listed = [each["Key"] for each in site.root.list_objects_v2(**named).get("Contents", [])]
     under_way = site.root.list_multipart_uploads(**named).get("Uploads", [])
@@ -112,7 +112,7 @@ def keys(site: SiteOnS3) -> list[str]:
 
 
 def on_requests(event: str, call: Any) -> None:
-    """Have botocore call this for the requests of the site."""
+    """Make botocore call this function for the site's requests."""
     for made in (clients.web(default_storage.target), clients.working(default_storage.target)):
         made.meta.events.register(event, call)
 
@@ -122,7 +122,7 @@ def state(ticket: Ticket) -> str:
     return str(ticket.state)
 
 
-# The way of an upload
+# A complete upload
 
 
 @pytest.mark.parametrize("content", [b"small", LARGE], ids=["whole", "parts"])
@@ -177,7 +177,7 @@ def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -
     on_requests("before-call.s3", lambda params, model, **_: made.update({model.name: params["headers"]}))
     accept(sent(user, TEXT, LARGE))
     accept(sent(user, TEXT, b"small"))
-    with uploads.accepting(sent(user, ANEW, b"small")) as upload:
+    with uploads.accepting(sent(user, PLAIN, b"small")) as upload:
         upload.file.read()
     assert set(made) == {
         *("CreateMultipartUpload", "ListParts", "HeadObject", "CompleteMultipartUpload", "UploadPartCopy"),
@@ -189,7 +189,7 @@ def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -
         assert made[name]["x-amz-source-expected-bucket-owner"] == "000000000000"
 
 
-# What S3 takes of a browser
+# Requests that S3 allows from a browser
 
 
 def test_a_link_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
@@ -223,7 +223,7 @@ def test_a_link_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPa
 def test_a_link_makes_one_version_as_on_aws(
     s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a versioned bucket, a user with a link could create versions until the link expires."""
+    """Otherwise, in a versioned bucket, a user with a link could create versions until the link expires."""
     site = s3_site()
     versioned = {"Status": "Enabled"}
     site.root.put_bucket_versioning(Bucket=site.media_bucket, VersioningConfiguration=versioned)
@@ -290,12 +290,12 @@ def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
     with uploads.accepting(ticket) as upload:
         upload.file.seek(-2, 2)
         assert upload.file.read() == b"\xff!"
-    # Completed, and not accepted: there is one object by now.
+    # Completed, but not accepted: one object exists.
     assert uploads.sending(ticket)["complete"]
     accept(ticket)
 
 
-def test_what_a_browser_is_told_is_json(s3_site: MakeSite, user: User) -> None:
+def test_a_response_to_a_browser_is_json(s3_site: MakeSite, user: User) -> None:
     s3_site()
     small = uploads.begin(user, TEXT, name="a.txt", size=5)
     told = json.loads(json.dumps(uploads.sending(small)))
@@ -370,7 +370,7 @@ def test_a_file_that_is_no_good_goes_at_once(s3_site: MakeSite, user: User, cont
 
 def test_a_caller_can_reject(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
-    ticket = sent(user, ANEW, b"x")
+    ticket = sent(user, PLAIN, b"x")
 
     def reject() -> None:
         with uploads.accepting(ticket) as upload:
@@ -404,7 +404,7 @@ def test_just_the_version_that_was_checked_is_copied(
     with uploads.accepting(ticket) as upload:
         named = {"Bucket": site.media_bucket, "Key": ticket.key}
         site.root.put_object(**named, Body=changed, ContentType="text/plain")
-        if len(content) > PART:  # else it was read to its end
+        if len(content) > PART:  # otherwise, it was read to the end
             with pytest.raises(uploads.UnavailableError):
                 upload.file.read()
         with pytest.raises(uploads.IncompleteError, match="changed"):
@@ -449,7 +449,7 @@ def test_a_claim_that_died_is_taken_up_again_and_cannot_come_back(s3_site: MakeS
             with_row(slow)
         with pytest.raises(uploads.InProgressError):
             slow.keep()
-    # The row is rolled back, and the copy of the one that was quicker stays: it is the same key.
+    # The row is rolled back, and the faster request's copy stays, because it has the same key.
     assert not User.objects.filter(username="its row").exists()
     assert (state(ticket), keys(site)) == ("accepted", [f"media/{name}"])
 
@@ -469,7 +469,7 @@ def test_without_a_row_no_copy_stays_and_it_can_be_tried_again(s3_site: MakeSite
     with pytest.raises(RuntimeError, match="no row"):
         fail()
     assert (state(ticket), keys(site)) == ("open", [ticket.key])
-    # Left without a word, as where the form that came with it is not valid.
+    # Abandoned, for example because the form was invalid.
     with uploads.accepting(ticket) as upload:
         names.append(upload.keep())
     assert (state(ticket), keys(site)) == ("open", [ticket.key])
@@ -531,7 +531,7 @@ def test_an_upload_in_parts_that_is_gone_has_ended(s3_site: MakeSite, user: User
         accept(ticket)
 
 
-# S3 that fails
+# S3 errors
 
 
 @pytest.mark.parametrize(
@@ -547,7 +547,7 @@ def test_an_upload_in_parts_that_is_gone_has_ended(s3_site: MakeSite, user: User
         ("GET", r"uploadId", "accept"),
     ],
 )
-def test_it_is_told_and_tried_again_when_s3_fails(
+def test_an_s3_error_is_reported_and_retried(
     proxy: FaultProxy, user: User, store: Any, settings: Any, method: str, path: str, use: str
 ) -> None:
     ticket = sent(user, TEXT, LARGE) if use != "begin" else None
@@ -582,12 +582,12 @@ def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, p
 
 
 def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: User) -> None:
-    ticket = sent(user, ANEW, b"x")
+    ticket = sent(user, PLAIN, b"x")
     proxy.faults.append(Fault("GET", r"/pending/", status=500))
 
     def look() -> None:
         with uploads.accepting(ticket) as upload:
-            with suppress(Exception):  # as who asks Pillow must
+            with suppress(Exception):  # as callers of Pillow must
                 upload.file.read()
             upload.reject("This is no picture.")
 
@@ -598,7 +598,7 @@ def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: Use
 
 def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "READ_BLOCK", 2 * PART)
-    ticket = sent(user, ANEW, LARGE)
+    ticket = sent(user, PLAIN, LARGE)
     with uploads.accepting(ticket) as upload:
         before = proxy.count("GET", ticket.key)
         assert [upload.file.read(10) for _ in range(5)] == [LARGE[at : at + 10] for at in range(0, 50, 10)]

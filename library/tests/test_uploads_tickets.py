@@ -1,4 +1,4 @@
-"""`manage.py s3 tickets` and what else removes what uploads left behind, on a real S3 that counts requests."""
+"""`manage.py s3 tickets` and other cleanup of abandoned uploads, on a real S3 server that counts requests."""
 
 import io
 import re
@@ -52,7 +52,7 @@ def user() -> User:
 
 
 def run(*words: object) -> str:
-    """Run the command and return what it printed."""
+    """Run the command and return its output."""
     out = io.StringIO()
     call_command("s3", "tickets", *map(str, words), stdout=out)
     return out.getvalue()
@@ -161,7 +161,7 @@ def test_a_list_takes_as_many_queries_for_many(user: User) -> None:
 
 
 def many(user: User, count: int, **given: Any) -> list[Ticket]:
-    """Issue many tickets that are left over."""
+    """Issue many abandoned tickets."""
     fields: dict[str, Any] = {"rules": {}, "content_type": "text/plain", "size": 5, "storage": "default"}
     fields |= {"expires_at": timezone.now() - timedelta(hours=1), **given}
     return Ticket.objects.bulk_create(
@@ -176,7 +176,7 @@ def test_without_the_app_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         run()
 
 
-# What is left over
+# Abandoned uploads
 
 
 def test_clean_removes_what_is_left_over_and_nothing_else(site: SiteOnS3, user: User) -> None:
@@ -202,7 +202,7 @@ def test_clean_removes_what_is_left_over_and_nothing_else(site: SiteOnS3, user: 
     printed = run("--clean")
     assert printed.startswith("3 uploads removed, 0 old tickets deleted, 0 settled, 0 failed;")
     assert sorted(keys(site)) == sorted(f"media/{name}" for name in (accepted, waits.target))
-    # The tickets stay for another day, so that late requests get the right answer.
+    # The tickets stay for another day, so late requests get the right response.
     with pytest.raises(uploads.ExpiredError):
         uploads.sending(Ticket.objects.get(pk=never.pk))
     for each in (never, saved, half, monolith):
@@ -212,7 +212,7 @@ def test_clean_removes_what_is_left_over_and_nothing_else(site: SiteOnS3, user: 
 
 
 def test_a_file_that_a_row_has_is_never_deleted(site: SiteOnS3, user: User) -> None:
-    """Whatever the ticket says: here a row was written past it."""
+    """Regardless of the ticket's state: here, a row was written without it."""
     ticket = finished(user)
     Film.objects.create(title="Lake", file=ticket.target)
     age(1)
@@ -349,7 +349,7 @@ class FilmForm(forms.ModelForm):
 
 
 class TestOfAUser(TestCase):
-    """Each test is a transaction, which is not taken for one of the site."""
+    """Each test is a transaction, which must not count as one of the site's."""
 
     @pytest.fixture(autouse=True)
     def on_s3(self, site: SiteOnS3) -> None:
@@ -387,7 +387,7 @@ def test_a_request_removes_nothing_of_others_and_asks_s3_nothing(
     begun(user)
     assert (proxy.count(), keys(site)) == (before, found)
     assert Ticket.objects.filter(pk__in=[mine.pk, others.pk]).count() == 2
-    assert Ticket.objects.count() == 3  # the user's own that are done are gone
+    assert Ticket.objects.count() == 3  # the user's own finished tickets are deleted
 
 
 def test_a_deleted_user_leaves_what_clean_removes(site: SiteOnS3, user: User) -> None:
@@ -408,7 +408,7 @@ def begun_by_nobody(ticket: Ticket) -> Ticket:
 
 
 def released(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, str]:
-    """Run a release whose other steps do nothing."""
+    """Run a release without its other steps."""
     monkeypatch.setattr(release.Command, "run_checks", lambda *_args, **_more: None)
     monkeypatch.setattr(release.Command, "migrate", lambda *_args: None)
     out, err = io.StringIO(), io.StringIO()

@@ -1,4 +1,4 @@
-"""The wheel that wheel.py builds: what a build backend makes, and the same bytes on every machine."""
+"""The wheel from wheel.py: equivalent to a build backend's, with the same bytes on every machine."""
 
 import email.parser
 import hashlib
@@ -45,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Return a copy of what the wheel is made from."""
+    """Return a copy of the wheel's sources."""
     folder = tmp_path / "library"
     shutil.copytree(LIBRARY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "wheel.py"):
@@ -60,7 +60,7 @@ def contents(path: Path) -> dict[str, bytes]:
 
 
 def described(metadata: bytes) -> tuple[dict[str, list[str]], str]:
-    """Return the fields of METADATA, with what may be written in several ways in one way, and the description."""
+    """Return the normalized fields of METADATA, and the description."""
     message = email.parser.Parser().parsestr(metadata.decode())
     fields = {name: sorted(message.get_all(name, [])) for name in set(message) - {"Metadata-Version"}}
     fields["Requires-Dist"] = sorted(str(Requirement(line)) for line in fields["Requires-Dist"])
@@ -107,7 +107,7 @@ def test_its_entries_are_stored_and_say_nothing_of_the_machine(built: Path) -> N
 
 
 def pythons() -> list[str]:
-    """Return the interpreters of this machine that the library supports."""
+    """Return this machine's interpreters that the library supports."""
     found = [shutil.which(f"python3.{minor}") for minor in range(11, 16)]
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found += [str(path) for path in pyenv.glob("3.1[1-9].*/bin/python3")]
@@ -120,7 +120,7 @@ def pythons() -> list[str]:
 
 
 def test_its_bytes_are_the_same_everywhere(built: Path, copy: Path, tmp_path: Path) -> None:
-    """With other times, modes, junk, places and versions of Python."""
+    """With other file times, modes, junk files, folders, and Python versions."""
     for path in copy.rglob("*.py"):
         os.utime(path, (1_700_000_000, 1_700_000_000))
         path.chmod(0o755)
@@ -145,7 +145,7 @@ def test_a_key_of_pyproject_that_it_does_not_know_is_an_error(copy: Path, tmp_pa
         path.read_text("utf-8").replace("[project]", '[project]\nauthors = [{ name = "A" }]', 1), "utf-8"
     )
     printed = run(sys.executable, copy / "wheel.py", "--out", tmp_path / "out", expect=1)
-    assert "wheel.py doesn't know these keys of [project] in pyproject.toml: authors" in printed
+    assert "wheel.py doesn't support these keys of [project] in pyproject.toml: authors" in printed
     assert not list(tmp_path.glob("out/*"))
 
 
@@ -153,7 +153,7 @@ def test_markers_and_entry_points_arrive(copy: Path, tmp_path: Path) -> None:
     path = copy / "pyproject.toml"
     text = path.read_text("utf-8").replace(
         "[project.optional-dependencies]",
-        '[project.urls]\nSource = "https://example.com/"\n\n[project.entry-points.group]\nname = "s3kit:x"\n\n'
+        '[project.entry-points.group]\nname = "s3kit:x"\n\n'
         "[project.optional-dependencies]\nodd = [\"tzdata>=1; sys_platform == 'win32'\"]",
         1,
     )
@@ -162,7 +162,7 @@ def test_markers_and_entry_points_arrive(copy: Path, tmp_path: Path) -> None:
     info = f"django_s3_kit-{VERSION}.dist-info"
     fields, _ = described(files[f"{info}/METADATA"])
     assert 'tzdata>=1; sys_platform == "win32" and extra == "odd"' in fields["Requires-Dist"]
-    assert fields["Project-URL"] == ["Source, https://example.com/"]
+    assert "Source, https://github.com/org/django-s3-template" in fields["Project-URL"]
     assert files[f"{info}/entry_points.txt"] == b"[group]\nname = s3kit:x\n"
 
 
@@ -214,7 +214,7 @@ def test_a_project_without_the_lines_stays_as_it_is(project: Path, text: str | N
     path = project / "pyproject.toml"
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
     printed = run(sys.executable, LIBRARY / "wheel.py", "--into", project, expect=1)
-    assert f"{path} has no line with django-s3-kit that this command could update" in printed
+    assert f"{path} has no line with django-s3-kit to update. Add one that matches /" in printed
     assert "Traceback" not in printed
     assert {path.name for path in (project / "vendor").glob("django*")} == {
         "django_s3_kit-0.3.9-py3-none-any.whl"

@@ -1,4 +1,4 @@
-"""docs/works-with.md says what the tests in works_with/ try; versions are those of its last run."""
+"""docs/works-with.md matches the tests in works_with/, except for the versions, which are those of the last run."""
 
 from works_with import page
 

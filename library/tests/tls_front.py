@@ -1,7 +1,7 @@
-"""A loopback front that speaks TLS and plain http on one port, as AWS does on two.
+"""A loopback proxy that accepts TLS and plain HTTP on one port, as AWS does on two.
 
-It tells the S3 behind it by X-Forwarded-Proto which of the two a request came over, so that a policy on
-aws:SecureTransport is enforced by that S3. With a `route` it is a CDN: paths lead where that says.
+It passes the scheme to the S3 server in X-Forwarded-Proto, so the server enforces policies with
+aws:SecureTransport. With a `route` function, it is a CDN, and the function maps paths.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-# Takes a path with its query, and the cookies; returns the path on the S3 behind, or a status to refuse with.
+# Takes a path with its query, and the cookies; returns the path on the S3 server, or an error status.
 Route = Callable[[str, str], str | int]
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Return the files of an authority's certificate, and of a certificate for 127.0.0.1 with its key."""
+    """Return the files of a CA certificate, and of a certificate for 127.0.0.1 with its key."""
     authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     pem, now = serialization.Encoding.PEM, datetime.now(UTC)
 
@@ -55,7 +55,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def self_signed(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> Path:
-    """Return the file of a certificate that signs itself, as `openssl req -x509` makes it, and its key."""
+    """Return the files of a self-signed certificate, as from `openssl req -x509`, and its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     is_address = host.replace(".", "").isdigit()
@@ -82,13 +82,13 @@ def self_signed(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> Path
 def tls_front(
     upstream: str, served: Path, route: Route = lambda path, _cookies: path, *, compresses: bool = False
 ) -> Iterator[str]:
-    """Run the front; hand out its host with the port. It `compresses` for who accepts gzip, as a CDN does."""
+    """Run the proxy, and yield its host and port. With `compresses`, it compresses responses like a CDN."""
     behind = urlsplit(upstream).netloc
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(served)
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # which answers "Expect: 100-continue"
+        protocol_version = "HTTP/1.1"  # which responds to "Expect: 100-continue"
 
         def do(self) -> None:
             self.close_connection = True
@@ -102,7 +102,7 @@ def tls_front(
                 self.end_headers()
                 return
             headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
-            if path != self.path:  # what it asks for itself is signed for the S3 behind
+            if path != self.path:  # its own requests are signed for the S3 server
                 headers["Host"] = behind
             if isinstance(self.connection, ssl.SSLSocket):
                 headers["X-Forwarded-Proto"] = "https"
@@ -114,7 +114,7 @@ def tls_front(
             finally:
                 there.close()
             self.send_response_only(got.status)
-            self.send_header("Connection", "close")  # or the client sends its next request into a reset
+            self.send_header("Connection", "close")  # otherwise, the client's next request gets a reset
             for name, value in got.getheaders():
                 if name.lower() not in {"connection", "transfer-encoding", "content-length"}:
                     self.send_header(name, value)
@@ -136,14 +136,14 @@ def tls_front(
         request_queue_size = 256
 
         def finish_request(self, request: Any, client_address: Any) -> None:
-            # The first byte of TLS is 22, which no method of http begins with.
+            # The first byte of TLS is 22, which starts no HTTP method.
             if request.recv(1, socket.MSG_PEEK) != b"\x16":
                 super().finish_request(request, client_address)
                 return
             with context.wrap_socket(request, server_side=True) as secure:
                 super().finish_request(secure, client_address)
 
-        def handle_error(self, *_: object) -> None:  # a client that does not trust the certificate
+        def handle_error(self, *_: object) -> None:  # a client that doesn't trust the certificate
             pass
 
     server = Server(("127.0.0.1", 0), Handler)

@@ -1,6 +1,6 @@
-"""The catalogs of `s3kit.uploads`: `python -m tests.translations [LANGUAGE ...]` takes over new sentences and compiles.
+"""Update and compile the catalogs of `s3kit.uploads`: `python -m tests.translations [LANGUAGE ...]`.
 
-A language that is named and has no catalog yet gets one.
+A named language without a catalog gets a new one.
 """
 
 import ast
@@ -19,7 +19,7 @@ LOCALE = APP / "locale"
 
 
 def marked() -> Iterator[str | tuple[str, str]]:
-    """Yield what the code and the templates mark for translation; a pair where it depends on a number."""
+    """Yield the translatable strings in code and templates; a pair for plural forms."""
     for path in sorted(APP.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             name = getattr(getattr(node, "func", None), "id", "")
@@ -38,7 +38,7 @@ def languages() -> list[str]:
 
 
 def catalog(language: str) -> Catalog:
-    """Return a language's catalog; an empty one if there is none."""
+    """Return a language's catalog, or an empty one."""
     path = LOCALE / language / "LC_MESSAGES" / "django.po"
     if not path.exists():
         return Catalog(locale=language)
@@ -47,9 +47,9 @@ def catalog(language: str) -> Catalog:
 
 
 def update(language: str) -> None:
-    """Write the catalog with just the sentences that are marked, in the order of the code, and compile it."""
+    """Write the catalog with only the current strings, in the order of the code, and compile it."""
     before = catalog(language)
-    at = datetime(2026, 1, 1, tzinfo=UTC)  # the same bytes each time
+    at = datetime(2026, 1, 1, tzinfo=UTC)  # the same bytes every time
     names = {
         "project": "django-s3-kit",
         "version": "1",

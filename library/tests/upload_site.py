@@ -1,6 +1,6 @@
 """A site with direct uploads, as a separate process: settings, pages, and server, for test_uploads_browser.py.
 
-python -m tests.upload_site  prints its address. Its database and its S3 come from the environment.
+python -m tests.upload_site  prints its URL. Its database and its S3 server come from the environment.
 """
 
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # What Django imports by its name is this module, too.
+    # Django also imports this module by name.
     sys.modules["tests.upload_site"] = sys.modules[__name__]
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.upload_site"
 
@@ -32,7 +32,7 @@ DATABASES = {
         "OPTIONS": {"timeout": 30, "transaction_mode": "IMMEDIATE"},
     }
 }
-# So that a login in one browser leaves those of others alone.
+# A login in one browser must not end other sessions.
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 STATIC_ROOT = None
 USE_S3 = True
@@ -53,7 +53,7 @@ FORM_MAX_BYTES = KIB * KIB
 
 
 def strict(get_response: Any) -> Any:
-    """Allow nothing but the site's own files and what goes to S3."""
+    """Allow only the site's own files and requests to S3."""
     sources = {
         "default-src": "'none'",
         "script-src": "'self'",
@@ -73,7 +73,7 @@ def strict(get_response: Any) -> Any:
 
 
 def site() -> None:
-    """Set the site up and serve it until the process ends."""
+    """Set up the site and serve it until the process ends."""
     import django
 
     django.setup()
@@ -96,7 +96,7 @@ def site() -> None:
     call_command("migrate", run_syncdb=True, verbosity=0)
     for name in ("anna", "bert"):
         User.objects.create_superuser(name, password="secret")
-    # Small parts, so that small files have several; and as many files as the tests like.
+    # Small parts, so small files have several, and any number of files.
     tickets.PART_FROM = tickets.PART = tickets.MIB = PART
     limits.TICKETS_PER_HOUR = 10_000
     server.set_app(StaticFilesHandler(WSGIHandler()))
@@ -105,7 +105,7 @@ def site() -> None:
 
 
 def check(file: Any) -> None:
-    """Reject files that say so."""
+    """Reject files whose content says so."""
     from django.core.exceptions import ValidationError
 
     if file.read(7) == b"REJECT!":
@@ -185,7 +185,7 @@ def urls() -> list[Any]:
         return shown(request, formset.empty_form.media, fields)
 
     def saved(_request: HttpRequest) -> HttpResponse:
-        """Answer with each row's title, and the name, the size and the digest of its file."""
+        """Respond with each row's title, and its file's name, size, and digest."""
         found = []
         for film in Film.objects.order_by("pk"):
             content = film.file.read()

@@ -1,6 +1,6 @@
-"""A site whose processes upload, and are killed at a certain step: `Site` for tests, `serve` in its process.
+"""A site whose processes upload files and are killed at a given step: `Site` for tests, `serve` in its process.
 
-The process waits for calls of the functions below, a line of JSON each, and forks a child for each of them.
+The process reads function calls, as one JSON line per call, and forks a child for each.
 """
 
 import json
@@ -18,7 +18,7 @@ from typing import Any
 import s3kit
 from tests.processes import ROOT, environment
 
-LARGE = bytes(range(256)) * 20  # 5 parts, and 3 of the copy
+LARGE = bytes(range(256)) * 20  # 5 parts, and 3 parts of the copy
 
 
 class Site:
@@ -83,7 +83,7 @@ class Router:
 
 
 def serve() -> None:
-    """Answer the questions of `Site`."""
+    """Handle the calls from `Site`."""
     import django
 
     django.setup()
@@ -97,7 +97,7 @@ def serve() -> None:
     _small_parts()
     for alias in connections:
         call_command("migrate", verbosity=0, database=alias)
-        # The shop has no migrations, and refers to tables that have.
+        # The shop has no migrations, but refers to tables with migrations.
         call_command("migrate", run_syncdb=True, verbosity=0, database=alias)
     connections.close_all()
     _form("", "").as_p()
@@ -146,7 +146,7 @@ def _small_parts() -> None:
 
 
 def _kill_after(step: str) -> None:
-    """Have this process killed by SIGKILL once a step is done: "Class.method" or an operation of S3."""
+    """Kill this process with SIGKILL after a step: "Class.method" or an S3 operation."""
     from s3kit.uploads.acceptance import Accepting
     from s3kit.uploads.files import DirectFile
     from s3kit.uploads.kinds import Kind
@@ -186,11 +186,11 @@ def _say(name: str) -> None:
     Path(os.environ["TEST_FOLDER"], name).touch()
 
 
-# What is called
+# Functions for calls
 
 
 def checked(file: Any) -> None:
-    """The check of the form field, which waits if a test wants it to."""
+    """The form field's check, which can wait for a test."""
     assert file.read() == LARGE
     if hold := os.environ.get("HOLD"):
         _say(f"{hold}-checks")
@@ -258,7 +258,7 @@ def post(
 ) -> str:
     """Post the form. Return "saved", the code of the form's error, or that of the error of `save`.
 
-    `atomic` is the alias of the database that has a transaction, which fails in the end with `fail`.
+    `atomic` is the alias of the database with a transaction; with `fail`, the transaction fails at the end.
     """
     from django.db import transaction
 
@@ -288,7 +288,7 @@ def post(
 
 
 def waiting() -> int:
-    """Return how many sessions of PostgreSQL wait for a lock."""
+    """Return the number of PostgreSQL sessions that wait for a lock."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -308,7 +308,7 @@ def age() -> None:
 
 
 def clean(*, ahead: bool = False) -> dict[str, Any]:
-    """Clean up, with `ahead` on a day later."""
+    """Clean up; with `ahead`, as if a day later."""
     from unittest import mock
 
     from django.utils import timezone
@@ -321,7 +321,7 @@ def clean(*, ahead: bool = False) -> dict[str, Any]:
 
 
 def look() -> dict[str, Any]:
-    """Return the names of the rows' files, by title, and the states of tickets."""
+    """Return the names of the rows' files by title, and the tickets' states."""
     from s3kit.uploads.models import Ticket
     from tests.shop.models import Film
 

@@ -1,4 +1,4 @@
-"""The site of `tests.uploading`: the database is the test's."""
+"""Settings for `tests.uploading`, with the test's database."""
 
 import json
 import os

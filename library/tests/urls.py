@@ -1,4 +1,4 @@
-"""The addresses of the library's test site."""
+"""The URLs of the library's test site."""
 
 from django.contrib import admin
 from django.urls import include, path

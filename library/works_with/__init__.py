@@ -1,1 +1,1 @@
-"""The library beside other people's packages, on a real site and a local S3 server."""
+"""The library together with other packages, on a real site and a local S3 server."""

@@ -1,4 +1,4 @@
-"""Models of the site, one for each package that comes with a field. Their tables are made without migrations."""
+"""The site's models, one per package with a field. Their tables are created without migrations."""
 
 from django.db import models
 from easy_thumbnails.fields import ThumbnailerImageField
@@ -11,7 +11,7 @@ from versatileimagefield.fields import VersatileImageField
 
 
 class Lake(models.Model):
-    """A picture, as each package wants it."""
+    """A picture, with each package's fields."""
 
     plain = models.ImageField(upload_to="lakes/", blank=True)
     small = ImageSpecField(source="plain", processors=[ResizeToFit(60, 40)], format="JPEG")

@@ -1,4 +1,4 @@
-"""docs/works-with.md, created from the marks of the tests and from the settings of their sites."""
+"""Generate docs/works-with.md from the tests' marks and the settings of their sites."""
 
 import ast
 import re
@@ -32,7 +32,7 @@ that use `STATIC_URL`: some, such as django-location-field, copy it when they ar
 
 
 def tried() -> dict[str, list[str]]:
-    """Return what is tested with each package, from the marks; raise ValueError for a mark that is not a literal."""
+    """Return what is tested with each package, from the marks, or raise ValueError for a mark that is not a literal."""
     found: dict[str, list[str]] = {}
     for file in sorted(HERE.glob("test_*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
@@ -60,7 +60,7 @@ def needs() -> dict[str, tuple[str, str]]:
 
 
 def page(versions: Mapping[str, str]) -> str:
-    """Return the page; `versions` has a version for each package, and for Django."""
+    """Return the page; `versions` contains the versions of the packages and Django."""
     lines = [
         f"| [{package}](https://pypi.org/project/{package}/) | {versions[package]} | {' '.join(sentences)} |"
         for package, sentences in tried().items()
@@ -73,7 +73,7 @@ def page(versions: Mapping[str, str]) -> str:
 
 
 def versions_of(text: str) -> dict[str, str]:
-    """Return the versions that a page names."""
+    """Return the versions on a page."""
     found = dict(re.findall(r"^\| \[([^]]+)\]\([^)]*\) \| ([^|]+) \|", text, re.MULTILINE))
     return found | {"django": re.findall(r"on Django ([\d.]+[a-z\d]*), with", text)[0]}
 

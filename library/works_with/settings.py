@@ -1,11 +1,11 @@
-"""The site of these tests. Apps that can be on one site together are on it; a test adds what it needs besides."""
+"""Settings for these tests, with all apps that work on one site together. Tests add others."""
 
 from tests.settings import *  # noqa: F403
 from tests.settings import INSTALLED_APPS, MEDIA_ROOT
 
 INSTALLED_APPS = [
     *INSTALLED_APPS,
-    "sorl.thumbnail",  # before easy_thumbnails, whose tags have the same name
+    "sorl.thumbnail",  # before easy_thumbnails, whose tags have the same names
     "dbbackup",
     "django_vite",
     "django_ckeditor_5",
@@ -28,7 +28,7 @@ INSTALLED_APPS = [
     "taggit",
     "works_with",
 ]
-# Their tables are made as their models are now, which is sooner done: Wagtail alone has a hundred migrations.
+# Create tables without migrations, which is faster: Wagtail alone has a hundred migrations.
 MIGRATION_MODULES = dict.fromkeys(
     (
         *("easy_thumbnails", "filer", "thumbnail", "taggit"),
@@ -36,14 +36,14 @@ MIGRATION_MODULES = dict.fromkeys(
     )
 )
 
-# dbbackup and filer take class and options when they are imported, so that `s3_site` comes too late for them:
-# they find the bucket in AWS_STORAGE_BUCKET_NAME.
+# dbbackup and filer read the class and options on import, before `s3_site` runs. They find the bucket in
+# AWS_STORAGE_BUCKET_NAME.
 STORAGES = {
     "default": {"BACKEND": "s3kit.storages.MediaStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     "dbbackup": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {"location": "backups/"}},
 }
-# Wagtail makes the storage of static files while it is imported, which must not be that of the uploads.
+# Wagtail creates the static storage on import, which must not be the storage for uploads.
 MEDIA_ROOT = MEDIA_ROOT / "media"
 
 THUMBNAIL_PROCESSORS = (
@@ -52,10 +52,10 @@ THUMBNAIL_PROCESSORS = (
     "easy_thumbnails.processors.autocrop",
     "easy_thumbnails.processors.scale_and_crop",
 )
-# At once, although Celery is installed.
+# Immediately, although Celery is installed.
 PICTURES = {"PROCESSOR": "pictures.tasks._process_picture"}
 IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.MediaStorage"
-# Its own default would wait for the test's transaction to end.
+# The package's default would wait for the end of the test's transaction.
 DBBACKUP_CONNECTORS = {"default": {"CONNECTOR": "dbbackup.db.sqlite.SqliteConnector"}}
 
 WAGTAIL_SITE_NAME = "Tests"

@@ -1,4 +1,4 @@
-"""Sites that are clicked: each is a process of its own with buckets of its own, before Chromium."""
+"""Sites for Chromium: each is a process with its own buckets."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ from tests.processes import free_port, started
 
 PASSWORD = "a-password-for-this-test"
 
-# Without these Chromium asks its maker's hosts for updates and the like; as root it needs the last one.
+# Without these, Chromium contacts Google for updates and the like. As root, it needs the last one.
 ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
@@ -32,7 +32,7 @@ addEventListener("securitypolicyviolation", (event) =>
 
 
 class Clicked:
-    """A page of a site, and what went wrong on it: the console's errors, and answers of 400 and above."""
+    """A page of a site, and its errors: console errors, and responses with status 400 and above."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self.address = page, address
@@ -42,11 +42,11 @@ class Clicked:
         page.on("response", self._answer)
 
     def _note(self, kind: str, text: str) -> None:
-        if kind == "error" and not text.startswith("Failed to load resource"):  # told by its address below
+        if kind == "error" and not text.startswith("Failed to load resource"):  # reported with its URL below
             self.wrong.append(text)
 
     def _answer(self, response: Response) -> None:
-        # Browsers ask for an icon where a page names none.
+        # Browsers request an icon if a page has none.
         if response.status >= 400 and not response.url.endswith("/favicon.ico"):
             self.wrong.append(f"{response.status}: {response.url}")
 
@@ -56,7 +56,7 @@ class Clicked:
         return self.page
 
     def is_clean(self, *expected: str) -> None:
-        """Fail where something has gone wrong since the last time, and says none of the expected words."""
+        """Fail if an error without one of the expected words has occurred since the last call."""
         self.page.wait_for_load_state("networkidle")
         wrong, self.wrong = self.wrong, []
         assert [each for each in wrong if not any(word in each for word in expected)] == []
@@ -72,7 +72,7 @@ class Clicked:
 
 @contextmanager
 def serving(name: str, store: LocalServer, folder: Path) -> Iterator[str]:
-    """Publish and serve a site, debug off; give its address."""
+    """Publish and serve a site without debug mode, and yield its URL."""
     address = f"http://127.0.0.1:{free_port()}"
     environment = {
         "DJANGO_SETTINGS_MODULE": "works_with.site.settings",
@@ -92,7 +92,7 @@ def serving(name: str, store: LocalServer, folder: Path) -> Iterator[str]:
 
 
 def on_site(package: str) -> pytest.MarkDecorator:
-    """Mark a test with the site that it is about, which the tests of a module share."""
+    """Mark a test with its site, which the tests in a module share."""
     return pytest.mark.parametrize("site", [package], indirect=True)
 
 
@@ -100,7 +100,7 @@ def on_site(package: str) -> pytest.MarkDecorator:
 def site(
     request: pytest.FixtureRequest, store: LocalServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Return the address of a site."""
+    """Return a site's URL."""
     with serving(request.param, store, tmp_path_factory.mktemp("site")) as address:
         yield address
 
@@ -120,10 +120,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
-    """Return a page of the site, whose admin is logged in."""
+    """Return a page of the site, with the admin user logged in."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(LISTEN)
-    # Nothing leaves the machine: what a package would load from elsewhere is seen as an error.
+    # Nothing leaves the machine. A package's requests to other hosts count as errors.
     context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
     )

@@ -1,4 +1,4 @@
-"""Admin themes: their menus, tabs and windows are opened, and a note is written, saved and read back."""
+"""Admin themes: open menus, tabs, and dialogs, and write, save, and read a note."""
 
 import re
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 def write_a_note(clicked: Clicked, folded: Locator, calendar: str, day: str) -> None:
-    """Fill in a new note: a text, a list that asks the site, a day of the calendar, and what is folded."""
+    """Fill in a new note: text, an autocomplete list, a date from the calendar, and a collapsed field."""
     page = clicked.page
     page.locator("#id_title").fill("Alpine lakes")
     page.locator(".select2-selection").first.click()
@@ -35,7 +35,7 @@ def save_and_read_it_back(clicked: Clicked) -> None:
     clicked.is_clean()
 
 
-# Of Bootstrap 5, which Jazzmin has: its mark is an image in the style sheet.
+# Bootstrap 5's check mark, in Jazzmin, is an image in the style sheet.
 CHECKBOX = """document.querySelector("form#note_form, form").append(
     Object.assign(document.createElement("input"), {type: "checkbox", checked: true, className: "form-check-input"}))"""
 

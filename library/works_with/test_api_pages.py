@@ -1,4 +1,4 @@
-"""Pages that show an API and try it out."""
+"""API documentation pages, with requests from the page."""
 
 import json
 
@@ -35,7 +35,7 @@ def test_redoc(clicked: Clicked) -> None:
     expect(page.locator("[role=menuitem]", has_text="topics").first).to_be_visible()
     clicked.is_clean(
         "https://fonts.googleapis.com/", "https://cdn.redoc.ly/"
-    )  # its fonts, and its maker's logo
+    )  # its fonts, and the vendor's logo
 
 
 @on_site("drf-spectacular")
@@ -46,5 +46,5 @@ def test_a_schema_with_direct_uploads(clicked: Clicked) -> None:
     schema = json.loads(clicked.open("/api/schema/?format=json").locator("body").inner_text())
     described = schema["components"]["schemas"]["Note"]["properties"]["file"]
     assert described == {"type": "string", "description": "A token, or a file."}
-    assert not [path for path in schema["paths"] if "uploads" in path]  # which have a page of their own
+    assert not [path for path in schema["paths"] if "uploads" in path]  # which have their own page
     clicked.is_clean()

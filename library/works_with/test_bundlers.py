@@ -1,4 +1,4 @@
-"""django-vite finds what Vite has built, with the default settings of both."""
+"""django-vite finds Vite's build, with the default settings of both."""
 
 import json
 import re
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def built(folder: Path, *, chunk: str, entry: str) -> None:
-    """Write what Vite writes for an entry with a style sheet and a part that is loaded later."""
+    """Write the files that Vite writes for an entry with a style sheet and a dynamic import."""
     files = {
         f"assets/main-{entry}.js": f'const l=()=>import("./lazy-{chunk}.js");export{{l as a}};'.encode(),
         f"assets/lazy-{chunk}.js": f'import{{a}}from"./main-{entry}.js";export default [a,"{chunk}"];'.encode(),
@@ -50,7 +50,7 @@ def built(folder: Path, *, chunk: str, entry: str) -> None:
 
 
 def rendered() -> list[str]:
-    """Return the addresses that a page of a server that has just started names."""
+    """Return the URLs on a page of a server that has just started."""
     from django_vite.core.asset_loader import DjangoViteAssetLoader
 
     DjangoViteAssetLoader._instance = None
@@ -76,7 +76,7 @@ def test_vite(s3_site: MakeSite, settings: Any, tmp_path: Path, command: str) ->
         dist.mkdir(exist_ok=True)
         built(dist, chunk=chunk, entry=entry)
         call_command("collectstatic", interactive=False, verbosity=0)
-        if command == "s3 manifest":  # where an image is built, whose STATIC_ROOT a server then has
+        if command == "s3 manifest":  # in the build of an image, whose STATIC_ROOT the server has
             shutil.rmtree(settings.STATIC_ROOT)
             call_command("s3", "manifest", verbosity=0)
         names = rendered()

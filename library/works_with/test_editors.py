@@ -1,4 +1,4 @@
-"""Rich text keeps the address of a picture for ever: that of the site, which leads to a fresh link."""
+"""Rich text stores a picture's permanent URL on the site, which redirects to a new link."""
 
 import io
 from html.parser import HTMLParser
@@ -25,7 +25,7 @@ urlpatterns = [
 
 
 def editor() -> Any:
-    """Return the storage of an editor that takes the path of a function."""
+    """Return the storage of an editor whose setting is a function's path."""
     return storages["editor"]
 
 
@@ -45,7 +45,7 @@ def staff(settings: Any) -> Client:
 
 
 class Pictures(HTMLParser):
-    """The addresses of a text's pictures."""
+    """The URLs of a text's pictures."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Pictures(HTMLParser):
 
 
 def lasts(staff: Client, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the one picture of a stored text opens when its first link is over, and not for strangers."""
+    """Check that a stored text's only picture loads after its first link has expired, but not for anonymous users."""
     (address,) = Pictures(stored).found
     assert address.startswith("/media/")
     with monkeypatch.context() as earlier:
@@ -73,7 +73,7 @@ def lasts(staff: Client, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.works_with(
     "django-ckeditor-5",
-    "A picture that the editor uploaded opens at its lasting address, for users who may see it.",
+    "A picture that the editor uploaded opens at its permanent URL, for users who may see it.",
 )
 def test_ckeditor_5(s3_site: MakeSite, settings: Any, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     site = s3_site()
@@ -103,7 +103,7 @@ def test_ckeditor_5_by_the_default_storage(
 
 @pytest.mark.works_with(
     "django-summernote",
-    "A picture that the editor uploaded opens at its lasting address, for users who may see it.",
+    "A picture that the editor uploaded opens at its permanent URL, for users who may see it.",
 )
 def test_summernote(s3_site: MakeSite, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     s3_site(media={"links": "site"})

@@ -1,11 +1,11 @@
-"""Packages that write files for themselves, and read them back under the name that they chose."""
+"""Packages that write their own files, and read them under the names that they chose."""
 
 import io
 import json
 from typing import Any
 
 import pytest
-from dbbackup.storage import get_storage  # here, before the tests' STORAGES are others than the site's
+from dbbackup.storage import get_storage  # here, before the tests change STORAGES
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
@@ -27,7 +27,7 @@ urlpatterns = [path("admin/", SITE.urls)]
 
 @pytest.fixture
 def site(s3_site: MakeSite, settings: Any, act_as: ActAs) -> SiteOnS3:
-    """Return a site with uploads and backups on S3, with the rights that the site's policy gives it."""
+    """Return a site with uploads and backups on S3, with the permissions from the site's policy."""
     made = s3_site()
     settings.AWS_STORAGE_BUCKET_NAME = made.media_bucket
     settings.STORAGES = works_with_settings.STORAGES

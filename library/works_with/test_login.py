@@ -20,7 +20,7 @@ KEYS = {"accessKeyId": "ASIAEXAMPLE", "secretAccessKey": "secret", "sessionToken
 
 @pytest.fixture
 def target(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
-    """Return the target of a shell in which somebody has logged in."""
+    """Return the target in a shell with a login."""
     (tmp_path / "config").write_text(f"[profile acme]\nlogin_session = {NAME}\nregion = eu-central-1\n")
     expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     token = {

@@ -1,4 +1,4 @@
-"""Editors in the admin: a text is typed, made bold, saved and read back."""
+"""Editors in the admin: type a text, make it bold, save it, and read it."""
 
 import re
 from importlib.resources import files
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 def editor(clicked: Clicked, note: str) -> Page:
-    """Open a note, with its folded fieldset open."""
+    """Open a note and its collapsed fieldset."""
     page = clicked.open(f"/admin/site/note/{note}/")
     page.get_by_text("Details").click()
     return page
@@ -87,7 +87,7 @@ def test_prose_editor(clicked: Clicked) -> None:
     "django-summernote", "A user types text in the admin, makes it bold, saves, and reopens it."
 )
 def test_summernote(clicked: Clicked) -> None:
-    # In place of the hosts that the package names: the browser of these tests reaches this machine only.
+    # Instead of the package's hosts, because these tests' browser can only reach this machine.
     jquery = finders.find("admin/js/vendor/jquery/jquery.min.js")
     vendor = files("jazzmin") / "static" / "vendor"
     copies = {"jquery": jquery, "min.css": vendor / "adminlte" / "css" / "adminlte.min.css"}

@@ -1,4 +1,4 @@
-"""Other people's static files are collected and published, and the addresses that their pages name answer."""
+"""Other packages' static files are collected and published, and their pages' URLs work."""
 
 import gzip
 import html
@@ -20,12 +20,12 @@ from works_with.sites import PASSWORD, on_site
 
 pytestmark = [pytest.mark.slow, on_site("together")]
 
-# Cheaper than a parser, and another way than the library's.
+# Cheaper than a parser, and independent of the library's.
 IMPORT = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*["'](\.{1,2}/[^"'\s]+)["']""")
 
 
 class Addresses(HTMLParser):
-    """The addresses that a page loads at once."""
+    """The URLs that a page loads immediately."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Visitor:
         self.opener: OpenerDirector = build_opener(HTTPCookieProcessor(CookieJar()))
 
     def get(self, path: str, **form: str) -> str:
-        """Return a page, which must exist; with a form it is sent there."""
+        """Return an existing page; with form data, post it."""
         data = urlencode(form).encode() if form else None
         with self.opener.open(self.address + path, data, timeout=30) as answer:
             return str(answer.read().decode())
@@ -59,7 +59,7 @@ class Visitor:
         )
 
     def files(self, path: str) -> dict[str, str]:
-        """Return what a page loads from S3, all of which must answer, with its Cache-Control."""
+        """Return the URLs that a page loads from S3, which must all work, with their Cache-Control."""
         addresses = {urljoin(f"{self.address}{path}", each) for each in Addresses(self.get(path)).found}
         answers = {each: anonymous(each) for each in addresses if is_local(each, self.address)}
         assert {each: answer.status for each, answer in answers.items() if answer.status != 200} == {}
@@ -67,13 +67,13 @@ class Visitor:
 
 
 def is_local(address: str, site: str) -> bool:
-    """Tell whether an address is on this machine, and no page of the admin, for which one logs in."""
+    """Return whether a URL is on this machine and not an admin page, which needs a login."""
     return address.startswith("http://127.0.0.1:") and not address.startswith(f"{site}/admin/")
 
 
 @pytest.fixture(scope="module")
 def visitor(site: str) -> Visitor:
-    """Return a visitor who is logged in."""
+    """Return a logged-in visitor."""
     found = Visitor(site)
     found.log_in()
     return found
@@ -81,7 +81,7 @@ def visitor(site: str) -> Visitor:
 
 @pytest.fixture(scope="module")
 def prefix(visitor: Visitor) -> str:
-    """Return the address of the static files."""
+    """Return the URL of the static files."""
     found = re.search(r'"(http://[^"]+/static/)[^"]+"', visitor.get("/place/"))
     assert found
     return found[1]
@@ -89,12 +89,12 @@ def prefix(visitor: Visitor) -> str:
 
 @pytest.fixture(scope="module")
 def names(prefix: str) -> dict[str, str]:
-    """Return the published names by plain names."""
+    """Return the published names by plain name."""
     return dict(json.loads(anonymous(f"{prefix}staticfiles.json").body)["paths"])
 
 
 def files_of(module: str) -> Iterator[tuple[str, Path]]:
-    """Yield the names and paths of a package's static files, but for those that collectstatic passes over."""
+    """Yield the names and paths of a package's static files, except those that collectstatic ignores."""
     spec = find_spec(module)
     assert spec
     assert spec.origin
@@ -106,7 +106,7 @@ def files_of(module: str) -> Iterator[tuple[str, Path]]:
 
 
 def is_published(module: str, names: dict[str, str], prefix: str) -> None:
-    """Check that all files of a package have a hashed name, and that modules import hashed names alone."""
+    """Check that all of a package's files have hashed names, and that modules import only hashed names."""
     files = dict(files_of(module))
     assert files
     assert {name for name in files if names.get(name, name) == name} == set()
@@ -120,7 +120,7 @@ def is_published(module: str, names: dict[str, str], prefix: str) -> None:
 
 
 def unpacked(body: bytes) -> bytes:
-    """Return a body as the browser sees it."""
+    """Return a body as the browser decodes it."""
     return gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
 
 

@@ -1,4 +1,4 @@
-"""Packages that make pictures smaller name the file themselves, and link it under that name."""
+"""Packages that create thumbnails choose their names, and link to them."""
 
 import io
 from typing import Any
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 
 def picture(size: tuple[int, int] = (200, 100)) -> bytes:
-    """Return a PNG of so many pixels."""
+    """Return a PNG of this size."""
     body = io.BytesIO()
     Image.new("RGB", size, "teal").save(body, "PNG")
     return body.getvalue()
@@ -29,7 +29,7 @@ def upload() -> SimpleUploadedFile:
 
 @pytest.fixture
 def site(s3_site: MakeSite, settings: Any) -> SiteOnS3:
-    """Return a site whose bucket also those find who asked for the storage when they were imported."""
+    """Return a site whose bucket is also used by packages that created the storage on import."""
     made = s3_site()
     settings.AWS_STORAGE_BUCKET_NAME = made.media_bucket
     return made
@@ -41,7 +41,7 @@ def keys(site: SiteOnS3) -> list[str]:
 
 
 def size(url: str) -> tuple[int, int]:
-    """Return the size of the picture that a visitor gets."""
+    """Return the size of the picture, as a visitor gets it."""
     answer = anonymous(url)
     assert answer.status == 200
     return Image.open(io.BytesIO(answer.body)).size
@@ -123,14 +123,14 @@ def test_versatileimagefield(site: SiteOnS3) -> None:
         field.create_on_demand = True
         assert size(field.thumbnail["60x40"].url) == (60, 30)
         assert size(field.filters.invert.crop["60x40"].url) == (60, 40)
-    assert len(keys(site)) == 4  # the picture, its inverse, and one of each size
+    assert len(keys(site)) == 4  # the picture, its inverse, and one thumbnail per size
 
 
 @pytest.mark.works_with("django-stdimage", "Pages find the variations, and deleting a picture deletes them.")
 def test_stdimage(site: SiteOnS3) -> None:
     row = type(row := lake(standard=upload())).objects.get(pk=row.pk)
     assert size(row.standard.small.url) == (60, 30)
-    row.standard.render_variations()  # as its command does, once more
+    row.standard.render_variations()  # again, as its command does
     assert size(row.standard.small.url) == (60, 30)
     assert len(keys(site)) == 2
     row.standard.delete()

@@ -1,4 +1,4 @@
-"""Wagtail shows SVG pictures in <img>, which needs their type, and makes renditions of the others."""
+"""Wagtail shows SVG pictures in <img>, which needs their content type, and creates renditions of other pictures."""
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile

@@ -1,4 +1,4 @@
-"""What runs a site's code besides gunicorn's threads: Celery's processes and threads, gevent and uvicorn."""
+"""Servers and workers besides gunicorn's threads: Celery's processes and threads, gevent, and uvicorn."""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -90,7 +90,7 @@ def test_servers_save_and_tell_visitors_from_background_work(
 ) -> None:
     site = s3_site()
     with served(WORDS[server], tmp_path, site.store.endpoint, site.media_bucket, site.key) as address:
-        # gevent's threads share one of the system's, and asyncio allows one event loop in each of those.
+        # gevent's green threads share one system thread, and asyncio allows one event loop per system thread.
         check_seen(address, asynchronous=server != "gevent")
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: anonymous(f"{address}/saving").body, range(16)))

@@ -261,7 +261,7 @@ def _plan() -> Iterable[str]:
             yield f"- {prose(each.text)}"
     for source in sources("buckets"):
         for each in messages(source, ("Conflict",), 0, 3):
-            fix = prose(_sentence(each.fix or Conflict.cure))
+            fix = prose(_sentence(each.fix or Conflict.fix))
             yield f"- conflict: {prose(each.text)}\n  **Fix:** {fix}"
 
 

@@ -181,7 +181,7 @@ def prepare(deployment: Deployment) -> list[tuple[str, str]]:
     wrote = apply(deployment, found)
     for bucket in found:
         for conflict in bucket.conflicts:
-            raise BucketError(f"{bucket.name}: {conflict.says}: {conflict.cure}.")
+            raise BucketError(f"{bucket.name}: {conflict.says}: {conflict.fix}.")
     return wrote
 
 

@@ -38,13 +38,13 @@ _UNKNOWN_QUESTION = UNKNOWN_OPERATION | {"InvalidRequest", "InvalidArgument", "B
 class Conflict:
     """Other people's configuration that contradicts the wanted state, and the aspects that it blocks.
 
-    `old` is the current document, or None if `apply` can't replace it; `cure` says what to do.
+    `old` is the current document, or None if `apply` can't replace it; `fix` says what to do.
     """
 
     says: str
     old: Any
     hinders: tuple[str, ...]
-    cure: str = "`manage.py s3 apply --replace-conflicting` removes just this"
+    fix: str = "`manage.py s3 apply --replace-conflicting` removes just this"
 
 
 @dataclass(frozen=True)
@@ -353,14 +353,14 @@ def _rejected(bucket: Bucket, statements: Sequence[Mapping[str, Any]]) -> Iterat
 
         if found := demanding(location.target.encryption):
             good = next((value for value in encryption.candidates(found) if not demanding(value)), "")
-            cure = (
+            fix = (
                 f"set its option 'encryption', or AWS_S3_ENCRYPTION, to {good!r}"
                 if good
                 else "no value of its option 'encryption' satisfies it: change the policy"
             )
             yield (
                 f"the policy rejects files that STORAGES[{location.alias!r}] stores"
-                f" ({policies.in_words(found[0])}): {cure}"
+                f" ({policies.in_words(found[0])}): {fix}"
             )
 
 
@@ -475,11 +475,11 @@ def _conflicts(want: Wanted, title: str, live: Mapping[str, Any], account: Accou
                 hinders = ("bucket ACL", "ownership", "public access block")
                 yield Conflict(grant_in_words(grant), grant, hinders)
             elif not buckets.is_log_delivery(grant):
-                cure = (
+                fix = (
                     "`manage.py s3 apply --replace-conflicting` removes just this; to keep the access, grant it in the"
                     " bucket policy"
                 )
-                yield Conflict(grant_in_words(grant), grant, ("bucket ACL",), cure)
+                yield Conflict(grant_in_words(grant), grant, ("bucket ACL",), fix)
     elif title == "encryption" and public and encryption.is_kms(live["encryption"]):
         yield Conflict(
             "visitors can't read public files that are encrypted with a KMS key: such requests must be signed",

@@ -1,7 +1,7 @@
 """Permissions as data: the bucket policies, and the IAM policies of the site's roles.
 
 Resources are ARNs in the site's partition. Only the statement that requires TLS has a wildcard action. Each action
-has its purpose beside it. Sources: Service Authorization Reference, "Actions, resources, and condition keys for
+has its purpose next to it. Sources: Service Authorization Reference, "Actions, resources, and condition keys for
 Amazon S3"; S3 User Guide, "Required permissions for Amazon S3 API operations".
 """
 

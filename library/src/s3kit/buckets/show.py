@@ -85,7 +85,7 @@ def _data(line: Line) -> dict[str, Any]:
         "left_alone": line.left_alone,
         "left_out": line.left_out,
         "conflicts": [
-            {"says": conflict.says, "cure": conflict.cure, "document": conflict.old}
+            {"says": conflict.says, "fix": conflict.fix, "document": conflict.old}
             for conflict in line.conflicts
         ],
     }
@@ -137,7 +137,7 @@ def _aspect(line: Line, put: Put) -> Iterator[str]:
     if line.state == "conflict":
         for conflict in line.conflicts:
             yield put("conflict", f"conflict: {conflict.says}", "      ! ")
-            yield put("plain", conflict.cure, "        ")
+            yield put("plain", conflict.fix, "        ")
     yield from (put("quiet", f"left alone: {text}", "      . ") for text in line.left_alone)
     if line.left_out:
         yield put("quiet", f"omitted: {line.left_out}", "      . ")

@@ -275,7 +275,7 @@ class Aspect:
 
     `read` and `write` take a boto3 client and the arguments that name the bucket. `read` returns the form of
     `Want.value`, and None or [] if nothing is set. `join` takes the live and the wanted value, and returns what to
-    write: our value beside other people's.
+    write: our value next to others'.
     """
 
     read: Callable[[Any, Mapping[str, str]], Any]

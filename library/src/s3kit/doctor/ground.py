@@ -198,7 +198,7 @@ def grants(probed: Probed, _site: None) -> list[Line]:
                 raise
             text = "reading the policies and ACLs of buckets is not allowed"
             return [*lines, cant_tell(probe, text, "see `manage.py s3 policy --role deploy`")]
-        lines += [not_ok(probe, f"{want.name}: {each.says}", each.cure) for each in found]
+        lines += [not_ok(probe, f"{want.name}: {each.says}", each.fix) for each in found]
     # Other servers' accounts aren't known.
     who = "other accounts and everyone" if all(want.bucket.target.owner for want in looked) else "everyone"
     return lines or [ok(probe, f"the buckets grant {who} only what STORAGES says")]

@@ -249,11 +249,11 @@ def _private(urls: set[str]) -> Line:
 def _cors(probed: Probed, location: Location) -> Iterator[Line]:
     """Request an upload as a script of each of the site's origins does."""
     probe, origins = "media cors", probed.origins(location.target)
-    cure = f"set AWS_SITE_ORIGINS, then {APPLY}"
+    fix = f"set AWS_SITE_ORIGINS, then {APPLY}"
     if location.custom_domain:
-        cure += "; give the distribution a response headers policy with CORS"
+        fix += "; give the distribution a response headers policy with CORS"
     if not origins:
-        yield warning(probe, "no origin is allowed: scripts of the site's pages can't read uploads", cure)
+        yield warning(probe, "no origin is allowed: scripts of the site's pages can't read uploads", fix)
         return
     url = probed.storage(location).signed_url(probed.name)
     for origin in origins:
@@ -263,7 +263,7 @@ def _cors(probed: Probed, location: Location) -> Iterator[Line]:
             return
         if response.headers.get("access-control-allow-origin") not in {origin, "*"}:
             text = f"scripts on {origin} (image croppers, pdf.js) can't read uploads: CORS does not allow GET"
-            yield warning(probe, text, cure)
+            yield warning(probe, text, fix)
             return
     yield ok(probe, f"scripts on {', '.join(origins)} can read uploads")
 

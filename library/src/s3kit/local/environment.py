@@ -42,7 +42,7 @@ def _install(folder: Path) -> None:
     print(f"Installing MiniStack {VERSION}, the local S3 server, into {folder}.", file=sys.stderr)  # noqa: T201
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # Install beside the folder and then rename: two processes may install at once.
+        # Install next to the folder, then rename it, because two processes may install at the same time.
         new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     except OSError as error:
         raise LocalServerError(
@@ -78,8 +78,8 @@ def _install(folder: Path) -> None:
 
 def _installers(target: Path) -> Iterator[list[str]]:
     """Yield the command that installs MiniStack, with uv if it is available, else with pip."""
-    beside = Path(sys.prefix).parent / ".uv" / "bin" / "uv"  # a project's Makefile may install it there
-    uv = os.environ.get("UV") or shutil.which("uv") or (str(beside) if beside.exists() else None)
+    neighbor = Path(sys.prefix).parent / ".uv" / "bin" / "uv"  # a project's Makefile may install it there
+    uv = os.environ.get("UV") or shutil.which("uv") or (str(neighbor) if neighbor.exists() else None)
     if uv:
         yield [
             *(uv, "pip", "install", "--quiet", "--python", sys.executable),

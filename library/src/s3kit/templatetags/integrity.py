@@ -1,4 +1,4 @@
-"""A template tag by which a browser refuses a script that is not the one that was published."""
+"""A template tag that makes browsers reject a script that differs from the published one."""
 
 from django import template
 from django.core.files.storage import storages
@@ -14,7 +14,7 @@ register = template.Library()
 def integrity(name: str) -> SafeString | str:
     """Return the attribute `integrity` of a static script, a space before it; nothing for local files.
 
-    Whoever can write to the bucket, or to what stands before it, still can't run a script of theirs here.
+    An attacker who can write to the bucket, or to a CDN in front of it, still can't run a script on the page.
     """
     storage = storages["staticfiles"]
     found = storage.integrity(name) if isinstance(storage, StaticStorage) else ""
