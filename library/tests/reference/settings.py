@@ -67,7 +67,7 @@ SITE = (
         "S3KIT_LINKS_PERMISSION",
         "function or path",
         "`s3kit.links.access.is_staff`",
-        "Who may follow [permanent URLs](links.md): a function of `request`, `name`, and `storage` that returns `True`.",
+        "Who may use [permanent URLs](links.md): a function of `request`, `name`, and `storage` that returns `True`.",
     ),
     Setting(
         "S3KIT_CSP_ADDITIONS",
