@@ -62,7 +62,7 @@ class Body:
 
 
 def held(content: bytes) -> Body:
-    """Return a body without storing its zeros, which make up the benchmarks' films."""
+    """Return a body without storing its zeros, which make up the benchmarks' videos."""
     if HEAD < len(content) <= len(_ZEROS) and content.count(0, HEAD) == len(content) - HEAD:
         return Body(content[:HEAD], memoryview(_ZEROS)[: len(content) - HEAD])
     return Body(content)

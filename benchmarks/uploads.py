@@ -1,7 +1,7 @@
 """Measure what uploads cost the web process: straight to S3, and with the form.
 
 gunicorn serves `measured_site/`, a small site with the library's form fields, with one worker and the in-memory S3
-server. A client sends films as the page's script does. Runs on Linux only, because it reads the worker's memory from
+server. A client sends videos as the page's script does. Runs on Linux only, because it reads the worker's memory from
 /proc.
 
     python -m benchmarks.uploads [--size MB]      prints Markdown; needs gunicorn
@@ -31,7 +31,7 @@ from urllib.request import urlopen
 MB = 1_000_000
 SIZE = 2000  # MB
 BY_FORM = (
-    10  # a film that comes with the form has a tenth of the size, because it occupies a worker all the time
+    10  # a video that comes with the form has a tenth of the size, because it occupies a worker all the time
 )
 MANY, EACH = 50, 2 * MB
 BOUND = 5  # MB by which an upload straight to S3 can grow the web process
@@ -278,7 +278,7 @@ class Site:
 
 
 def content(start: int, end: int) -> Iterator[bytes]:
-    """Yield the bytes of a film from `start` to before `end`."""
+    """Yield the bytes of a video from `start` to before `end`."""
     head = HEAD[start:end]
     if head:
         yield head

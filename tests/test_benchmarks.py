@@ -171,24 +171,24 @@ def test_an_object_is_copied_whole_and_in_parts(s3: Any) -> None:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
 def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: Path) -> None:
     # More parts than one response has links for, with an interruption in the middle of a part.
-    film = uploads.Case(1, 300 * uploads.MB, direct=True, cut=True)
+    video = uploads.Case(1, 300 * uploads.MB, direct=True, cut=True)
     many = uploads.Case(3, uploads.MB, direct=True)
     form = uploads.Case(1, uploads.MB, direct=False)
     with bench.server() as s3, uploads.Project(tmp_path, s3.url, sys.executable).served() as site:
-        taken = {case: site.warmed_up(case) for case in (film, many, form)}
+        taken = {case: site.warmed_up(case) for case in (video, many, form)}
         stored = s3.ask("/-/objects")
-    for case in (film, many):
+    for case in (video, many):
         assert taken[case].memory < uploads.BOUND * uploads.MB, case
         # Saving the form makes no request to S3.
         assert taken[case].saving == 0, case
     # The ticket, two more responses with links (the last says that S3 has everything), the check, and the form.
-    assert (taken[film].requests, taken[film].from_browser) == (4, 18)
-    assert taken[film].again == uploads.PART - 1
+    assert (taken[video].requests, taken[video].from_browser) == (4, 18)
+    assert taken[video].again == uploads.PART - 1
     # For each file: the ticket, its state, and the check. Django asks S3 three times whether the object exists,
     # reads its first bytes, copies it, and deletes it.
     assert (taken[many].requests, taken[many].to_s3, taken[many].from_browser) == (2 * 3 + 1, 3 * 5, 3)
     assert (taken[form].requests, taken[form].to_s3, taken[form].from_browser) == (1, 1, 0)
-    assert sorted(stored.values()) == [uploads.MB] * (3 * uploads.WARM + 3 + 1) + [film.size]
+    assert sorted(stored.values()) == [uploads.MB] * (3 * uploads.WARM + 3 + 1) + [video.size]
     assert not any("/pending/" in name for name in stored)
 
 

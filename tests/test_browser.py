@@ -94,7 +94,7 @@ def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str
         page.get_by_role("link", name="Add the first picture")
     ).first.click()
     page.wait_for_url("**/pictures/add/")
-    page.get_by_label("Picture or film").set_input_files(
+    page.get_by_label("Picture or video").set_input_files(
         {"name": "hills.png", "mimeType": "image/png", "buffer": picture(1600, 1000, ("#f2c9a1", "#23395b"))}
     )
     page.get_by_label("Description").fill(f"Hills, from a {name}")
@@ -137,7 +137,7 @@ def test_a_script_named_png_is_rejected_on_the_form(site: Site, chromium: Browse
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url("**/pictures/add/")  # waits until the modules have run
-    field = page.get_by_label("Picture or film")
+    field = page.get_by_label("Picture or video")
     field.set_input_files({"name": "x.png", "mimeType": "image/png", "buffer": b"<script>alert(1)</script>"})
     page.get_by_label("Description").fill("No picture")
     page.get_by_role("button", name="Add to the gallery").click()
@@ -156,7 +156,7 @@ def test_without_scripts_the_same_form_works(site: Site, chromium: Browser) -> N
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_label("Picture or film").set_input_files(
+    page.get_by_label("Picture or video").set_input_files(
         {"name": "sea.png", "mimeType": "image/png", "buffer": picture(800, 600, ("#cfe8ef", "#0b3954"))}
     )
     page.get_by_label("Description").fill("The sea")
@@ -214,16 +214,16 @@ def test_a_date_stays_on_one_line_under_a_portrait(site: Site, chromium: Browser
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     tower = {"name": "t.png", "mimeType": "image/png", "buffer": picture(300, 1200, ("#f2c9a1", "#23395b"))}
-    page.get_by_label("Picture or film").set_input_files(tower)
+    page.get_by_label("Picture or video").set_input_files(tower)
     page.get_by_label("Description").fill("A tower")
     page.get_by_role("button", name="Add to the gallery").click()
     expect(page.locator(".opening .edge")).to_have_text(
-        re.compile(r"^\d+ (picture or film|pictures and films), ")
+        re.compile(r"^\d+ (picture or video|pictures and videos), ")
     )
     date = page.locator(".frame").filter(has_text="A tower").locator("time")
     assert date.evaluate(
         "e => e.getBoundingClientRect().height < 1.9 * parseFloat(getComputedStyle(e).fontSize)"
     )
     page.goto(f"{site.address}admin/gallery/picture/add/")
-    expect(page).to_have_title(re.compile("^Add a picture or film"))
+    expect(page).to_have_title(re.compile("^Add a picture or video"))
     page.close()

@@ -121,7 +121,7 @@ def sign_in(page: Page, site: Site) -> None:
 
 def add_picture(page: Page, site: Site, description: str) -> None:
     page.goto(f"{site.address}pictures/add/")
-    page.get_by_label("Picture or film", exact=True).set_input_files(
+    page.get_by_label("Picture or video", exact=True).set_input_files(
         {"name": "hills.png", "mimeType": "image/png", "buffer": picture(800, 500, ("#f2c9a1", "#23395b"))}
     )
     shown = page.locator("[data-preview] img")

@@ -218,7 +218,7 @@ from django.core.files.base import ContentFile
 from gallery.models import Picture
 from users.models import User
 user = User.objects.create_user("ada")
-Picture.objects.create(film=ContentFile(b"a film", name="waves.mp4"), alt="Waves", uploaded_by=user)
+Picture.objects.create(video=ContentFile(b"a video", name="waves.mp4"), alt="Waves", uploaded_by=user)
 """
 
 
@@ -227,7 +227,7 @@ def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
         return run(python, "manage.py", *words, cwd=project, expect=expect, USE_S3="false")
 
     project = on_lts.copy(tmp_path / "without")
-    film = project / "var" / "media" / "films"
+    video = project / "var" / "media" / "videos"
     tools = on_lts.path / ".venv" / "bin"
     python = tools / "python"
     manage("migrate")
@@ -241,7 +241,7 @@ def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     )
     assert "config/urls.py yourself" in manage("remove_gallery", "--no-input", expect=1).splitlines()[-1]
     (project / "config" / "urls.py").write_text(urls, encoding="utf-8")
-    assert len(list(film.iterdir())) == 1
+    assert len(list(video.iterdir())) == 1
 
     # It fails halfway, and continues the next time.
     static = project / "static" / "gallery"
@@ -253,7 +253,7 @@ def test_the_example_can_be_removed(on_lts: Installed, tmp_path: Path) -> None:
     static.unlink()
     (tmp_path / "kept").rename(static)
     manage("remove_gallery", "--no-input")
-    assert list(film.iterdir()) == []
+    assert list(video.iterdir()) == []
 
     manage("shell", "-c", "from users.models import User; User.objects.get(username='ada').delete()")
     count = "print('left', Permission.objects.filter(content_type__app_label='gallery').count())"

@@ -148,7 +148,7 @@ def test_a_picture_is_added_as_the_page_shows(site: Site, chromium: Browser, tmp
     file.write_bytes(HILLS.read_bytes() + bytes(3_000_000))
     slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 600_000}
     context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
-    page.get_by_label("Picture or film").set_input_files(file)
+    page.get_by_label("Picture or video").set_input_files(file)
     page.get_by_label("Description").fill("Hills in the evening")
     page.wait_for_function("() => document.querySelector('progress')?.position > 0.4")
     screenshots.take(page, "upload")

@@ -32,7 +32,7 @@ from tests.machine import free_port, read_when_up, run, running
 pytestmark = pytest.mark.slow
 
 PASSWORD = "a-password-for-this-test"
-# A part has 16 MiB. The short film has two parts, the second of 4 MiB; the long film has three.
+# A part has 16 MiB. The short video has two parts, the second of 4 MiB; the long video has three.
 SHORT, LONG = 20 * 2**20, 40 * 2**20
 PENDING = r"/pending/"
 PARTS = r"partNumber="
@@ -71,7 +71,7 @@ class Served:
             return row[0] if row else None
 
     def rows(self) -> int:
-        """Return the number of pictures and films."""
+        """Return the number of pictures and videos."""
         return int(self.database("SELECT COUNT(*) FROM gallery_picture"))
 
     def shell(self, code: str) -> None:
@@ -219,7 +219,7 @@ def sign_in(page: Page, served: Served, name: str = "anna") -> None:
 
 @pytest.fixture(scope="module")
 def frames(chromium: Browser) -> bytes:
-    """Return a film that Chromium recorded."""
+    """Return a video that Chromium recorded."""
     page = chromium.new_page()
     frames = page.evaluate(
         """async () => {
@@ -257,20 +257,20 @@ def frames(chromium: Browser) -> bytes:
 
 
 def filled(path: Path, data: bytes, size: int) -> Path:
-    """Write a film, followed by an EBML Void element with an eight-byte size."""
+    """Write a video, followed by an EBML Void element with an eight-byte size."""
     filling = size - len(data) - 9
     path.write_bytes(data + b"\xec" + (2**56 + filling).to_bytes(8) + bytes(filling))
     return path
 
 
 @pytest.fixture(scope="module")
-def film(frames: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a playable film of two parts."""
-    return filled(tmp_path_factory.mktemp("film") / "Harbour at dawn.webm", frames, SHORT)
+def video(frames: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a playable video of two parts."""
+    return filled(tmp_path_factory.mktemp("video") / "Harbour at dawn.webm", frames, SHORT)
 
 
 def choose(page: Page, file: Path, words: str = "Ships leaving the harbour") -> None:
-    page.get_by_label("Picture or film").set_input_files(file)
+    page.get_by_label("Picture or video").set_input_files(file)
     page.get_by_label("Description").fill(words)
 
 
@@ -278,7 +278,7 @@ def start(page: Page) -> None:
     page.get_by_role("button", name="Add to the gallery").click()
 
 
-def expect_added(page: Page, what: str = "film") -> None:
+def expect_added(page: Page, what: str = "video") -> None:
     expect(page.get_by_text(f"The {what} was added.")).to_be_visible(timeout=60_000)
 
 
@@ -309,7 +309,7 @@ def test_a_picture_goes_straight_to_s3(served: Served, page: Page, tmp_path: Pat
     assert served.left() == []
 
 
-def test_a_film_goes_to_s3_in_parts_and_plays(
+def test_a_video_goes_to_s3_in_parts_and_plays(
     served: Served, page: Page, frames: bytes, tmp_path: Path
 ) -> None:
     console = Console(page)
@@ -333,29 +333,27 @@ def test_a_film_goes_to_s3_in_parts_and_plays(
     assert sum(r.size for r in served.proxy.matching("PUT", PARTS)) == LONG
     assert sum(served.sent_to_django) < SMALL
     # The final copy didn't go through the site either.
-    assert sum(r.size for r in served.proxy.matching("PUT", r"/media/films/")) == 0
+    assert sum(r.size for r in served.proxy.matching("PUT", r"/media/videos/")) == 0
     assert served.left() == []
 
-    page.get_by_role("link", name="Film: Ships leaving the harbour").click()
+    page.get_by_role("link", name="Video: Ships leaving the harbour").click()
     large = page.get_by_role("dialog").locator("video")
     expect(large).to_have_attribute("aria-label", "Ships leaving the harbour")
-    assert large.evaluate("film => film.controls")
-    played = (
-        "film => film.play().then(() => new Promise(done => film.ontimeupdate = () => done(film.videoWidth)))"
-    )
+    assert large.evaluate("video => video.controls")
+    played = "video => video.play().then(() => new Promise(done => video.ontimeupdate = () => done(video.videoWidth)))"
     assert large.evaluate(played) == 640
-    page.screenshot(path=SCREENSHOTS / "film.png")
+    page.screenshot(path=SCREENSHOTS / "video.png")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    wait_for_focus(page.get_by_role("link", name="Film: Ships leaving the harbour"))
+    wait_for_focus(page.get_by_role("link", name="Video: Ships leaving the harbour"))
     expect(page.locator("dialog video")).to_have_count(0)
 
 
-def test_the_preview_shows_the_file_that_will_be_added(page: Page, film: Path, hills: Path) -> None:
+def test_the_preview_shows_the_file_that_will_be_added(page: Page, video: Path, hills: Path) -> None:
     preview = page.locator("[data-preview]")
     choose(page, hills)
     expect(preview.locator("img")).to_be_visible()
-    choose(page, film)
+    choose(page, video)
     expect(preview.locator("video")).to_be_visible()
     expect(preview.locator("img")).to_have_count(0)
     expect(page.locator(".s3kit-file")).to_have_count(1)
@@ -363,15 +361,15 @@ def test_the_preview_shows_the_file_that_will_be_added(page: Page, film: Path, h
     expect(preview).to_be_empty()
 
 
-def test_without_direct_uploads_the_form_sends_the_file(served: Served, page: Page, film: Path) -> None:
+def test_without_direct_uploads_the_form_sends_the_file(served: Served, page: Page, video: Path) -> None:
     served.fault("PUT", PENDING, cut="reset")  # a firewall
-    choose(page, film)
+    choose(page, video)
     expect(page.locator(".s3kit-note")).to_have_text("This file will be sent with the form.", timeout=60_000)
     expect(page.locator("[data-preview] video")).to_be_visible()
     start(page)
 
     expect_added(page)
-    assert sum(served.sent_to_django) > film.stat().st_size
+    assert sum(served.sent_to_django) > video.stat().st_size
 
 
 def test_an_s3_that_is_down_is_reported_and_the_form_can_be_sent_again(
@@ -391,25 +389,27 @@ def test_an_s3_that_is_down_is_reported_and_the_form_can_be_sent_again(
     expect_added(page, "picture")
 
 
-def test_a_file_that_is_not_a_film_is_rejected_at_its_field(
+def test_a_file_that_is_not_a_video_is_rejected_at_its_field(
     served: Served, page: Page, tmp_path: Path
 ) -> None:
     file = tmp_path / "notes.mp4"
-    file.write_bytes(b"No film at all.")
+    file.write_bytes(b"No video at all.")
     choose(page, file)
     note = page.locator(".s3kit-note")
     expect(note).to_contain_text("This file is not a video that every browser can play.")
-    expect(page.get_by_label("Picture or film")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Picture or video")).to_have_attribute("aria-invalid", "true")
     start(page)
     wait_for_focus(note)
-    page.screenshot(path=SCREENSHOTS / "rejected-film.png")
+    page.screenshot(path=SCREENSHOTS / "rejected-video.png")
     assert served.left() == []
 
 
 # Without scripts
 
 
-def test_without_scripts_the_plain_form_accepts_films(served: Served, chromium: Browser, film: Path) -> None:
+def test_without_scripts_the_plain_form_accepts_videos(
+    served: Served, chromium: Browser, video: Path
+) -> None:
     served.proxy.clear()
     context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
     page = context.new_page()
@@ -417,15 +417,15 @@ def test_without_scripts_the_plain_form_accepts_films(served: Served, chromium: 
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    choose(page, film, "The sea")
+    choose(page, video, "The sea")
     page.get_by_role("button", name="Add to the gallery").click()
 
     expect_added(page)
-    link = page.get_by_role("link", name="Film: The sea")
+    link = page.get_by_role("link", name="Video: The sea")
     expect(link).to_have_count(1)
-    assert "/media/films/Harbour_at_dawn-" in (link.get_attribute("href") or "")
+    assert "/media/videos/Harbour_at_dawn-" in (link.get_attribute("href") or "")
     assert served.proxy.count("", PENDING) == 0
     page.get_by_role("link", name=re.compile("Delete ?: The sea")).click()
-    page.get_by_role("button", name="Delete the film").click()
-    expect(page.get_by_text("The film was deleted.")).to_be_visible()
+    page.get_by_role("button", name="Delete the video").click()
+    expect(page.get_by_text("The video was deleted.")).to_be_visible()
     context.close()

@@ -3,10 +3,10 @@
 from django.db import models
 
 
-class Film(models.Model):
+class Video(models.Model):
     """A model with a file."""
 
-    file = models.FileField(upload_to="films/")
+    file = models.FileField(upload_to="videos/")
 
     def __str__(self):
         """Return the file's name."""

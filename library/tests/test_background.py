@@ -235,7 +235,7 @@ def test_a_job_saves_a_large_file_on_a_slow_line(s3_site: MakeSite, settings: An
     body = b"x" * (12 * 2**20)
     with FaultProxy(site.store.endpoint, rate=2_500_000) as proxy:  # ten times 2 Mbit/s
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
-        name = default_storage.save("film.mp4", ContentFile(body))
+        name = default_storage.save("video.mp4", ContentFile(body))
         assert proxy.count("PUT", "partNumber") == 2
     assert default_storage.size(name) == len(body)
 

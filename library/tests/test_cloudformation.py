@@ -229,11 +229,13 @@ def modes() -> Iterator[Deployment]:
         uploads_of = partial(location, custom_domain=domain)
         avatars = uploads_of("avatars", prefix="avatars/", access="public-policy")
         scans = uploads_of("scans", bucket="acme-scans", prefix="scans/")
-        films = uploads_of("films", bucket="acme-films", prefix="films/", access="public-read")
+        videos = uploads_of("videos", bucket="acme-videos", prefix="videos/", access="public-read")
         yield of(static_files, key=key())
         yield of(static_files, uploads_of(), avatars, key=key())
         yield of(static_files, uploads_of(), replace(avatars, bucket="acme-avatars"), key=key())
-        yield of(static_files, uploads_of(), scans, films, uploads_of("a", prefix="media/tenant/"), key=key())
+        yield of(
+            static_files, uploads_of(), scans, videos, uploads_of("a", prefix="media/tenant/"), key=key()
+        )
         yield of(uploads_of(), avatars, key=key())
 
 

@@ -703,23 +703,23 @@ def test_what_was_put_under_a_hashed_name_meanwhile_is_looked_at(deploy: Deploy)
 def test_a_large_hashed_file_is_completed_only_where_there_is_none(
     deploy: Deploy, fault: Fault | None, parts: int
 ) -> None:
-    film = random.Random(3).randbytes(publish.PART + 1000)
-    deploy.write(**{"film.mp4": film})
+    video = random.Random(3).randbytes(publish.PART + 1000)
+    deploy.write(**{"video.mp4": video})
     deploy.proxy.faults += [fault] if fault else []
     deploy.deployed()
-    assert deploy.check_live(SOURCES | {"film.mp4": film}) == 0
+    assert deploy.check_live(SOURCES | {"video.mp4": video}) == 0
     manifest = deploy.manifest()
     assert manifest
-    hashed = manifest["paths"]["film.mp4"]
+    hashed = manifest["paths"]["video.mp4"]
     headers = deploy.fetch(hashed)[1]
     assert headers["content-type"] == "video/mp4"
     assert headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert headers["x-amz-meta-sha256"] == hashlib.sha256(film).hexdigest()
+    assert headers["x-amz-meta-sha256"] == hashlib.sha256(video).hexdigest()
     completed = deploy.proxy.matching("POST", rf"{hashed}\?uploadId")
     assert completed[0].headers.get("if-none-match") == "*"
     assert deploy.proxy.count("PUT", rf"{hashed}\?.*partNumber") == parts
     assert [
-        r.headers.get("if-none-match") for r in deploy.proxy.matching("POST", "/film.mp4.*uploadId=")
+        r.headers.get("if-none-match") for r in deploy.proxy.matching("POST", "/video.mp4.*uploadId=")
     ] == [None]
     deploy.proxy.clear()
     deploy.deployed()
@@ -727,8 +727,8 @@ def test_a_large_hashed_file_is_completed_only_where_there_is_none(
 
 
 def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> None:
-    film = random.Random(3).randbytes(publish.PART + 1000)
-    deploy.write(**{"film.mp4": film})
+    video = random.Random(3).randbytes(publish.PART + 1000)
+    deploy.write(**{"video.mp4": video})
     both_have_looked = threading.Event()
     deploy.proxy.faults.append(Fault("PUT", hold=both_have_looked))
     with ThreadPoolExecutor(2) as pool:
@@ -737,8 +737,8 @@ def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> No
         both_have_looked.set()
         for one in deploys:
             one.result()
-    assert deploy.check_live(SOURCES | {"film.mp4": film}) == 0
-    completed = deploy.proxy.matching("POST", r"/film\.[0-9a-f]{12}\.mp4\?uploadId")
+    assert deploy.check_live(SOURCES | {"video.mp4": video}) == 0
+    completed = deploy.proxy.matching("POST", r"/video\.[0-9a-f]{12}\.mp4\?uploadId")
     assert sorted(r.status for r in completed) == [200, 412]
 
 
@@ -908,8 +908,8 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def test_large_files_are_streamed(deploy: Deploy) -> None:
-    film, data = 300 * 1024 * 1024, 50 * 1024 * 1024
-    for name, size in (("film.mp4", film), ("data.json", data)):
+    video, data = 300 * 1024 * 1024, 50 * 1024 * 1024
+    for name, size in (("video.mp4", video), ("data.json", data)):
         with (deploy.sources / name).open("wb") as file:
             file.truncate(size)  # zeros, which take no disk space
     server = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
@@ -926,9 +926,9 @@ def test_large_files_are_streamed(deploy: Deploy) -> None:
         server.server_close()
         thread.join()
     taken = server.taken  # type: ignore[attr-defined]
-    films = [length for method, path, length in taken if method == "PUT" and "/film." in path]
-    assert sum(films) == 2 * film
-    assert max(films) < 20 * 1024 * 1024
+    videos = [length for method, path, length in taken if method == "PUT" and "/video." in path]
+    assert sum(videos) == 2 * video
+    assert max(videos) < 20 * 1024 * 1024
     packed = [length for method, path, length in taken if method == "PUT" and "/data." in path]
     assert len(packed) == 2
     assert max(packed) < data // 100

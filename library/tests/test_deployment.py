@@ -111,9 +111,9 @@ TABLE: list[tuple[str, dict[str, Any], Held]] = [
     ),
     (
         "three storages of uploads",
-        {"default": media(), "films": media(location="films"), "scans": media(bucket_name="acme-scans")},
+        {"default": media(), "videos": media(location="videos"), "scans": media(bucket_name="acme-scans")},
         [
-            ("acme-media", "eu-central-1", None, ["default", "films"]),
+            ("acme-media", "eu-central-1", None, ["default", "videos"]),
             ("acme-scans", "eu-central-1", None, ["scans"]),
         ],
     ),

@@ -146,7 +146,7 @@ def static_files(settings: Any, folder: Path) -> None:
     sources = folder / "sources"
     sources.mkdir()
     (sources / "a.css").write_text("body {}")
-    (sources / "film.mp4").write_bytes(b"x" * LARGE)
+    (sources / "video.mp4").write_bytes(b"x" * LARGE)
     settings.STATICFILES_DIRS = [sources]
     settings.STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
     call_command("collectstatic", interactive=False, verbosity=0)

@@ -153,13 +153,13 @@ def test_headers_are_those_of_an_upload_through_the_site(moving: Any) -> None:
 
 def test_large_files_go_up_in_parts(moving: Any) -> None:
     one: Moving = moving()
-    film = os.urandom(1024 * 1024) * 20
-    one.write(**{"film.mp4": film, "a.txt": b"a"})
+    video = os.urandom(1024 * 1024) * 20
+    one.write(**{"video.mp4": video, "a.txt": b"a"})
     assert one.push(verify=True).startswith("2 files: 2 uploaded, 0 unchanged, 2 read back and the same")
-    parts = one.proxy.matching("PUT", "film.mp4.*partNumber")
+    parts = one.proxy.matching("PUT", "video.mp4.*partNumber")
     assert sorted(r.size for r in parts) == [4 * 2**20, 8 * 2**20, 8 * 2**20]
-    assert one.objects()["media/film.mp4"] == film
-    assert one.head("film.mp4")["ContentType"] == "video/mp4"
+    assert one.objects()["media/video.mp4"] == video
+    assert one.head("video.mp4")["ContentType"] == "video/mp4"
     one.proxy.clear()
     assert "0 uploaded, 2 unchanged" in one.push()
     assert not one.sent()
@@ -269,15 +269,15 @@ def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
 
 def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
     one: Moving = moving()
-    film = os.urandom(push.LARGE + 1)
-    one.write(**{"film.mp4": film, "same.mp4": film})
+    video = os.urandom(push.LARGE + 1)
+    one.write(**{"video.mp4": video, "same.mp4": video})
     hold = threading.Event()
     one.proxy.faults.append(Fault("POST", "uploadId", hold=hold))
 
     def meanwhile() -> None:
         one.proxy.wait_for_hanging()
-        one.put("film.mp4", b"theirs")
-        one.put("same.mp4", film, **headers_of("same.mp4"))
+        one.put("video.mp4", b"theirs")
+        one.put("same.mp4", video, **headers_of("same.mp4"))
         hold.set()
 
     thread = threading.Thread(target=meanwhile)
@@ -285,8 +285,8 @@ def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: 
     text = one.fails()
     thread.join()
     assert "1 file differs or is missing in" in text
-    assert "film.mp4: different content in the bucket" in text
-    assert one.objects() == {"media/film.mp4": b"theirs", "media/same.mp4": film}
+    assert "video.mp4: different content in the bucket" in text
+    assert one.objects() == {"media/video.mp4": b"theirs", "media/same.mp4": video}
     parts = one.site.root.list_multipart_uploads(Bucket=one.site.media_bucket)
     assert not parts.get("Uploads"), "what was sent is not left behind"
 
@@ -294,13 +294,13 @@ def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: 
 def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
     """409 means that another upload or deletion is in progress. AWS then requires all parts again."""
     one: Moving = moving()
-    film = os.urandom(push.LARGE + 1)
-    one.write(**{"film.mp4": film, "a.txt": b"a"})
+    video = os.urandom(push.LARGE + 1)
+    one.write(**{"video.mp4": video, "a.txt": b"a"})
     conflict = {"status": 409, "code": "ConditionalRequestConflict", "header": "if-none-match", "times": 1}
     one.proxy.faults += [Fault("PUT", "a.txt", **conflict), Fault("POST", "uploadId", **conflict)]
     assert one.push().startswith("2 files: 2 uploaded, 0 unchanged, 0 failed")
-    assert one.objects() == {"media/film.mp4": film, "media/a.txt": b"a"}
-    assert one.proxy.count("PUT", "film.mp4.*partNumber") == 4
+    assert one.objects() == {"media/video.mp4": video, "media/a.txt": b"a"}
+    assert one.proxy.count("PUT", "video.mp4.*partNumber") == 4
     assert [r.headers.get("if-none-match") for r in one.proxy.matching("POST", "uploadId")] == ["*", "*"]
 
 

@@ -365,11 +365,11 @@ def test_a_file_that_changes_after_it_was_collected_is_not_published(
 ) -> None:
     """Otherwise, the hashed name would permanently contain other content than its hash."""
     site = s3_site()
-    write(tree, **{"a.txt": "old", "film.mp4": b"0" * publish.LARGE})
+    write(tree, **{"a.txt": "old", "video.mp4": b"0" * publish.LARGE})
     published = publish.Publisher.publish
 
     def later(self: Any, stage: Any, **more: Any) -> Any:
-        write(tree, **{"a.txt": "new", "film.mp4": b"1" * publish.LARGE})
+        write(tree, **{"a.txt": "new", "video.mp4": b"1" * publish.LARGE})
         return published(self, stage, **more)
 
     monkeypatch.setattr(publish.Publisher, "publish", later)
@@ -377,7 +377,7 @@ def test_a_file_that_changes_after_it_was_collected_is_not_published(
         call_command("collectstatic", interactive=False, verbosity=0)
     text = str(raised.value)
     assert f"{tree / 'a.txt'} changed after it was collected: run this command again." in text
-    assert "film.mp4 changed after it was collected" in text
+    assert "video.mp4 changed after it was collected" in text
     found = site.root.list_objects_v2(Bucket=site.static_bucket).get("Contents", [])
     assert not [each["Key"] for each in found if not each["Key"].startswith("static/manifests/")]
 

@@ -22,13 +22,13 @@ from s3kit.uploads.widgets import AdminDirectFileInput
 from tests.ministack import MakeSite, SiteOnS3
 from tests.new_sites import blocks
 from tests.processes import ROOT
-from tests.shop.models import Clip, Document, Film, Photo, Still
+from tests.shop.models import Clip, Document, Photo, Still, Video
 from tests.test_uploads_fields import MP4, Inputs, by_user, content, keys, photo, send
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 with_pages = pytest.mark.urls("tests.upload_admin")
 
-ADD = "/admin/shop/film/add/"
+ADD = "/admin/shop/video/add/"
 ROWS = {"still_set-TOTAL_FORMS": 0, "still_set-INITIAL_FORMS": 0}
 
 
@@ -83,7 +83,7 @@ def sent(client: Client, page: str, field: str, data: bytes = MP4, name: str = "
 
 
 @with_pages
-def test_a_film_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Client) -> None:
+def test_a_video_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Client) -> None:
     original = photo(kind="TIFF")
     given = {
         "title": "Lake",
@@ -92,24 +92,24 @@ def test_a_film_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Cl
         "still_set-INITIAL_FORMS": 0,
         "still_set-0-image": sent(browser, ADD, "still_set-__prefix__-image", original, "a.tif"),
     }
-    assert browser.post(ADD, given)["Location"] == "/admin/shop/film/"
-    film, still = Film.objects.get(), Still.objects.get()
-    assert content(film.file) == MP4
+    assert browser.post(ADD, given)["Location"] == "/admin/shop/video/"
+    video, still = Video.objects.get(), Still.objects.get()
+    assert content(video.file) == MP4
     assert content(still.image) == original  # unchanged, with metadata
-    first = film.file.name
+    first = video.file.name
     assert sorted(keys(site)) == sorted(f"media/{name}" for name in (first, still.image.name))
-    change = f"/admin/shop/film/{film.pk}/change/"
+    change = f"/admin/shop/video/{video.pk}/change/"
     rows = {
         "still_set-TOTAL_FORMS": 1,
         "still_set-INITIAL_FORMS": 1,
         "still_set-0-id": still.pk,
-        "still_set-0-film": film.pk,
+        "still_set-0-video": video.pk,
     }
     assert browser.post(change, {"title": "Pond", **rows}).status_code == 302  # the files stay
     newer = sent(browser, change, "file", MP4 + b"2")
     assert browser.post(change, {"title": "Pond", "file": newer, **rows}).status_code == 302
-    film.refresh_from_db()
-    assert content(film.file) == MP4 + b"2"
+    video.refresh_from_db()
+    assert content(video.file) == MP4 + b"2"
     assert f"media/{first}" in keys(site)  # which Django leaves
     entry = LogEntry.objects.latest("pk")
     assert entry.get_change_message() == "Changed File."
@@ -122,12 +122,12 @@ def test_an_image_is_checked_as_django_does_or_reencoded(browser: Client) -> Non
     assert browser.post(page, given).status_code == 302
     assert b"SECRET" not in content(Photo.objects.get().image)
     page = "/admin/shop/still/add/"
-    film = Film.objects.create(title="Lake")
+    video = Video.objects.create(title="Lake")
     for name, data, says in (
         ("a.jpg", b"no picture", "was either not an image or a corrupted image"),
         ("a.exe", photo(), "File extension “exe” is not allowed"),
     ):
-        plain = {"film": film.pk, "image": SimpleUploadedFile(name, data)}
+        plain = {"video": video.pk, "image": SimpleUploadedFile(name, data)}
         assert says in browser.post(page, plain).content.decode()
         rules = fields(browser, page)["image"]
         ticket = browser.post("/uploads/", {"rules": rules, "name": name, "size": len(data)}).json()
@@ -135,21 +135,21 @@ def test_an_image_is_checked_as_django_does_or_reencoded(browser: Client) -> Non
         answer = browser.post(f"{ticket['address']}finish/")
         assert answer.status_code == 400
         assert says in answer.json()["error"]["message"]
-    plain = {"film": film.pk, "image": SimpleUploadedFile("a.jpg", photo())}
+    plain = {"video": video.pk, "image": SimpleUploadedFile("a.jpg", photo())}
     assert browser.post(page, plain).status_code == 302
     assert b"SECRET" in content(Still.objects.get().image)
 
 
 @with_pages
 def test_who_may_add_or_change_may_upload(client: Client, site: SiteOnS3) -> None:  # noqa: ARG001
-    film = Film.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
-    change = f"/admin/shop/film/{film.pk}/change/"
+    video = Video.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
+    change = f"/admin/shop/video/{video.pk}/change/"
     for name, permissions, page, expected in (
-        ("adder", ["add_film"], ADD, ["file"]),
-        ("changer", ["change_film"], change, ["file"]),
-        ("viewer", ["view_film"], change, []),
-        ("viewer of stills", ["change_film", "view_still"], change, ["file"]),
-        ("both", ["change_film", "add_still"], change, ["file", "still_set-__prefix__-image"]),
+        ("adder", ["add_video"], ADD, ["file"]),
+        ("changer", ["change_video"], change, ["file"]),
+        ("viewer", ["view_video"], change, []),
+        ("viewer of stills", ["change_video", "view_still"], change, ["file"]),
+        ("both", ["change_video", "add_still"], change, ["file", "still_set-__prefix__-image"]),
     ):
         client.force_login(staff(name, *permissions))
         assert list(fields(client, page)) == expected
@@ -165,7 +165,7 @@ def test_who_may_add_or_change_may_upload(client: Client, site: SiteOnS3) -> Non
 def test_nobody_posts_anothers_file(browser: Client) -> None:
     token = sent(browser, ADD, "file")
     other = Client()
-    other.force_login(staff("other", "add_film"))
+    other.force_login(staff("other", "add_video"))
     answer = other.post(ADD, {"title": "Lake", "file": token, **ROWS})
     assert "This upload does not exist" in answer.content.decode()
     assert browser.post(ADD, {"title": "Lake", "file": token, **ROWS}).status_code == 302
@@ -198,20 +198,20 @@ def test_a_file_is_cleared_or_replaced_but_not_both(browser: Client, editor: Use
 
 @with_pages
 def test_pages_of_all_kinds(browser: Client) -> None:
-    film = Film.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
-    listed = "/admin/shop/film/"
+    video = Video.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
+    listed = "/admin/shop/video/"
     token = sent(browser, listed, "form-0-file", MP4 + b"2")
-    rows = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": film.pk, "_save": "Save"}
+    rows = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": video.pk, "_save": "Save"}
     assert browser.post(listed, {**rows, "form-0-file": token}).status_code == 302
-    film.refresh_from_db()
-    assert content(film.file) == MP4 + b"2"
+    video.refresh_from_db()
+    assert content(video.file) == MP4 + b"2"
     popup = f"{ADD}?_popup=1"
     given = {"title": "Pond", "file": sent(browser, popup, "file"), "_popup": "1", **ROWS}
     assert b"data-popup-response" in browser.post(popup, given).content
-    change = f"/admin/shop/film/{film.pk}/change/"
+    change = f"/admin/shop/video/{video.pk}/change/"
     given = {"title": "Copy", "file": sent(browser, change, "file"), "_saveasnew": "1", **ROWS}
     assert browser.post(change, given).status_code == 302
-    assert Film.objects.count() == 3
+    assert Video.objects.count() == 3
     assert list(fields(browser, "/admin/shop/still/add/")) == ["image"]
     again = browser.post(ADD, {"title": "", "file": (token := sent(browser, ADD, "file")), **ROWS})
     assert token in again.content.decode()
@@ -221,7 +221,7 @@ class DeclaredForm(forms.ModelForm):
     file = DirectFileField(types=["txt"])
 
     class Meta:
-        model = Film
+        model = Video
         fields = ("file",)
 
 
@@ -229,11 +229,11 @@ def test_a_form_knows_its_user() -> None:
     request = RequestFactory().get("/")
     request.user = User(username="anna", is_superuser=True)
     bases = (DirectUploadsMixin, admin.ModelAdmin)
-    made: Any = type("Admin", bases, {"form": DeclaredForm})(Film, admin.AdminSite())
+    made: Any = type("Admin", bases, {"form": DeclaredForm})(Video, admin.AdminSite())
     bound = made.get_form(request)()["file"]
     assert bound.field.user == request.user
     bases = (DirectUploadsMixin, admin.TabularInline)
-    inline: Any = type("Inline", bases, {"model": Still})(Film, admin.AdminSite())
+    inline: Any = type("Inline", bases, {"model": Still})(Video, admin.AdminSite())
     assert inline.get_formset(request).form.user == request.user
 
 
@@ -263,7 +263,7 @@ def column(name: str, model: Any = Document) -> Any:
 def test_options_for_one_column() -> None:
     file = column("file")
     assert type(form_field(file)) is forms.FileField
-    assert type(form_field(column("file", Film), direct_uploads={"file": None})) is forms.FileField
+    assert type(form_field(column("file", Video), direct_uploads={"file": None})) is forms.FileField
     found: Any = form_field(file, direct_uploads={"file": {"upload_to": by_user, "types": ["pdf"]}})
     assert found.kinds[0].may_upload == ("shop.add_document", "shop.change_document")
     assert (found.kinds[0].upload_to, found.user.username) == (by_user, "anna")
@@ -273,14 +273,14 @@ def test_options_for_one_column() -> None:
 
 
 def test_the_permissions_are_those_of_the_admins_model() -> None:
-    class Restored(Film):
+    class Restored(Video):
         class Meta:
             proxy = True
             app_label = "shop"
 
     try:
         kind = type("Admin", (DirectUploadsMixin, admin.ModelAdmin), {})
-        found = kind(Restored, admin.AdminSite()).formfield_for_dbfield(column("file", Film), as_anna())
+        found = kind(Restored, admin.AdminSite()).formfield_for_dbfield(column("file", Video), as_anna())
     finally:
         del apps.all_models["shop"]["restored"]
         apps.clear_cache()
@@ -288,19 +288,19 @@ def test_the_permissions_are_those_of_the_admins_model() -> None:
 
 
 def test_overrides_of_all_columns() -> None:
-    film, image = column("file", Film), column("image", Photo)
-    found: Any = form_field(film, formfield_overrides={models.FileField: {"max_bytes": 5}})
+    video, image = column("file", Video), column("image", Photo)
+    found: Any = form_field(video, formfield_overrides={models.FileField: {"max_bytes": 5}})
     assert (type(found), found.kinds[0].max_bytes) == (DirectFileField, 5)
     found = form_field(image, formfield_overrides={models.ImageField: {"max_bytes": 5}})
     assert (found.kinds[0].max_bytes, found.kinds[0].check) == (5, "s3kit.uploads.images.check_picture")
     for plain in ({models.ImageField: {"form_class": forms.FileField}}, {models.FileField: {}}):
         expected = forms.FileField if models.ImageField in plain else uploads.DirectImageField
         assert type(form_field(image, formfield_overrides=plain)) is expected
-    found = form_field(film, formfield_overrides={models.FileField: {"widget": forms.FileInput}})
+    found = form_field(video, formfield_overrides={models.FileField: {"widget": forms.FileInput}})
     assert type(found.widget) is forms.FileInput
     theme = {models.FileField: {"widget": forms.ClearableFileInput}}  # as in some admin themes
     own = {"file": {"widget": AdminDirectFileInput}}
-    found = form_field(film, formfield_overrides=theme, direct_uploads=own)
+    found = form_field(video, formfield_overrides=theme, direct_uploads=own)
     assert type(found.widget) is AdminDirectFileInput
     assert found.widget.kinds == found.kinds
 
@@ -322,17 +322,17 @@ def test_columns_that_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("site")
 def test_a_storage_of_its_own_gets_its_files_from_django(monkeypatch: pytest.MonkeyPatch) -> None:
-    file = column("file", Film)
+    file = column("file", Video)
     monkeypatch.setattr(file, "storage", FileSystemStorage("/nowhere"))
 
-    class FilmForm(forms.ModelForm):
+    class VideoForm(forms.ModelForm):
         file = DirectFileField()
 
         class Meta:
-            model = Film
+            model = Video
             fields = ("file",)
 
-    assert "data-s3kit-upload" not in str(FilmForm())
+    assert "data-s3kit-upload" not in str(VideoForm())
     monkeypatch.undo()
 
 
@@ -356,15 +356,15 @@ def test_a_form_field_needs_a_folder_of_its_own(options: dict[str, Any], says: s
 
 
 def test_a_kind_with_a_name_has_rules_of_its_own() -> None:
-    class FilmForm(forms.ModelForm):
-        file = DirectFileField(name="admin.film", may_upload="shop.add_film")
+    class VideoForm(forms.ModelForm):
+        file = DirectFileField(name="admin.video", may_upload="shop.add_video")
 
         class Meta:
-            model = Film
+            model = Video
             fields = ("file",)
 
-    with pytest.raises(ImproperlyConfigured, match=r"add upload_to='films/%Y/' to the kind"):
-        str(FilmForm())
+    with pytest.raises(ImproperlyConfigured, match=r"add upload_to='videos/%Y/' to the kind"):
+        str(VideoForm())
 
 
 def test_the_page_about_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -372,10 +372,10 @@ def test_the_page_about_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin, "site", admin.AdminSite())
     made: dict[str, Any] = {}
     found = []
-    for block in blocks(page.replace("from films.models", "from tests.shop.models")):
+    for block in blocks(page.replace("from videos.models", "from tests.shop.models")):
         exec(block.code, made)  # noqa: S102 -- it is our own page
-        found.append(made_by(made["FilmAdmin"], column("file", Film)).kinds[0])
-    assert isinstance(admin.site.get_model_admin(Film), DirectUploadsMixin)
+        found.append(made_by(made["VideoAdmin"], column("file", Video)).kinds[0])
+    assert isinstance(admin.site.get_model_admin(Video), DirectUploadsMixin)
     assert [(each.types, each.max_bytes) for each in found[:3]] == [
         ((), None),
         (("mp4", "webm"), 20 * 2**30),

@@ -84,7 +84,7 @@ def page(site: Site, browser: Browser) -> Iterator[Page]:
     yield page
     site.proxy.clear()
     context.close()
-    for table in ("shop_still", "shop_film", "s3kit_uploads_ticket", "django_admin_log"):
+    for table in ("shop_still", "shop_video", "s3kit_uploads_ticket", "django_admin_log"):
         site.rows(f"DELETE FROM {table}")  # noqa: S608
     assert wrong == []
 
@@ -98,7 +98,7 @@ def lake(tmp_path: Path) -> Path:
 
 
 def opened(site: Site, page: Page, path: str = "add/") -> Page:
-    page.goto(f"{site.address}/admin/shop/film/{path}")
+    page.goto(f"{site.address}/admin/shop/video/{path}")
     return page
 
 
@@ -127,7 +127,7 @@ def test_a_file_is_cancelled_sent_and_saved(site: Site, page: Page, lake: Path) 
     sent(page)
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was added successfully")).to_be_visible()
-    assert re.fullmatch(r"films/\d+/Lake-\w+\.bin", site.rows("SELECT file FROM shop_film")[0][0])
+    assert re.fullmatch(r"videos/\d+/Lake-\w+\.bin", site.rows("SELECT file FROM shop_video")[0][0])
     changed = site.rows("SELECT action_flag, object_repr FROM django_admin_log")
     assert changed == [(1, "Lake")]
 
@@ -144,9 +144,9 @@ def test_it_is_saved_once_it_is_sent_and_edited_on(site: Site, page: Page, lake:
     )
     event.set()
     expect(page.get_by_text("You may edit it again below.")).to_be_visible()
-    assert re.search(r"/film/\d+/change/", page.url)
+    assert re.search(r"/video/\d+/change/", page.url)
     expect(page.get_by_text("Currently:")).to_be_visible()
-    first = site.rows("SELECT file FROM shop_film")
+    first = site.rows("SELECT file FROM shop_video")
     # Another file, which continues after a reload
     site.proxy.clear()
     event = site.held(3)
@@ -164,7 +164,7 @@ def test_it_is_saved_once_it_is_sent_and_edited_on(site: Site, page: Page, lake:
     assert site.parts() == expected
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_text("was changed successfully")).to_be_visible()
-    assert site.rows("SELECT file FROM shop_film") != first
+    assert site.rows("SELECT file FROM shop_video") != first
 
 
 def test_rows_of_an_inline_that_are_added(site: Site, page: Page, lake: Path) -> None:

@@ -54,10 +54,10 @@ class Site:
         assert (ended.returncode, ended.stderr) == (0, "")
         return ended.stdout
 
-    def films(self) -> list[tuple[str, bytes]]:
-        """Return the titles and contents of saved films."""
+    def videos(self) -> list[tuple[str, bytes]]:
+        """Return the titles and contents of saved videos."""
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
-            rows = connection.execute("SELECT title, file FROM shop_film").fetchall()
+            rows = connection.execute("SELECT title, file FROM shop_video").fetchall()
         root = self.store.client()
         return [
             (title, root.get_object(Bucket=BUCKET, Key=f"media/{name}")["Body"].read())
@@ -86,19 +86,19 @@ def site(store: LocalServer, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def folder(site: Site, tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     with closing(sqlite3.connect(site.path, timeout=30)) as connection, connection:
-        connection.execute("DELETE FROM shop_film")
+        connection.execute("DELETE FROM shop_video")
 
 
 # One part, and three parts: parts in tests.upload_site are smaller than on the page.
 @pytest.mark.parametrize("size", [10 * KIB, 700 * KIB])
 @pytest.mark.parametrize("how", [WITH_TOKEN, WITH_SESSION], ids=["token", "session"])
-def test_the_commands_upload_a_film(site: Site, folder: Path, how: str, size: int) -> None:
+def test_the_commands_upload_a_video(site: Site, folder: Path, how: str, size: int) -> None:
     content = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + bytes(range(256)) * (size // 256)
     (folder / "Lake.mp4").write_bytes(content)
     printed = site.run(folder, how, BEGIN, "cp upload.json begun.json", SEND, FINISH, USE)
     answer = json.loads(printed[printed.index("{") :])
     assert answer["title"] == "Lake"
-    assert site.films() == [("Lake", content)]
+    assert site.videos() == [("Lake", content)]
     begun = json.loads((folder / "begun.json").read_text())
     (shown,) = (json.loads(each.code) for each in BLOCKS if each.language == "json")
     assert begun.keys() == shown.keys()
@@ -107,7 +107,7 @@ def test_the_commands_upload_a_film(site: Site, folder: Path, how: str, size: in
 
 
 @pytest.mark.parametrize("how", [WITH_TOKEN, WITH_SESSION], ids=["token", "session"])
-def test_the_commands_discard_a_film(site: Site, folder: Path, how: str) -> None:
+def test_the_commands_discard_a_video(site: Site, folder: Path, how: str) -> None:
     (folder / "Lake.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomavc1")
     printed = site.run(folder, how, BEGIN, SEND, FINISH, CANCEL, 'api "$ADDRESS"')
     assert printed.startswith("{}")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 KIB = 2**10
 PART = 256 * KIB  # as in tests.upload_site
-SIZE = 700 * KIB  # for a film: three parts
+SIZE = 700 * KIB  # for a video: three parts
 PENDING, PARTS = r"/pending/", r"partNumber="
 STALLED = 31_000  # ms: longer than the script's timeout
 BUCKET = "uploads-in-a-browser"
@@ -72,13 +72,13 @@ class Site:
             return row[0] if row else None
 
     def saved(self) -> int:
-        return int(self.database("SELECT COUNT(*) FROM shop_film"))
+        return int(self.database("SELECT COUNT(*) FROM shop_video"))
 
     def left(self) -> list[str]:
         """Return the keys of all files without a row, and of unfinished uploads."""
         root = self.store.client()
         with closing(sqlite3.connect(self.path, timeout=30)) as connection:
-            rows = {f"media/{name}" for (name,) in connection.execute("SELECT file FROM shop_film")}
+            rows = {f"media/{name}" for (name,) in connection.execute("SELECT file FROM shop_video")}
         objects = [each["Key"] for each in root.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
         uploads = [each["Key"] for each in root.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
         return [key for key in [*objects, *uploads] if key not in rows]
@@ -140,7 +140,7 @@ def context(site: Site, browser: Browser, logged_in: Any) -> Iterator[BrowserCon
     yield context
     site.proxy.clear()
     context.close()
-    site.database("DELETE FROM shop_film")
+    site.database("DELETE FROM shop_video")
     site.database("DELETE FROM s3kit_uploads_ticket")
     root = site.store.client()
     for each in root.list_objects_v2(Bucket=BUCKET).get("Contents", []):
@@ -152,7 +152,7 @@ def context(site: Site, browser: Browser, logged_in: Any) -> Iterator[BrowserCon
 
 @pytest.fixture
 def page(site: Site, context: BrowserContext) -> Page:
-    """Return a form for one film, with its title."""
+    """Return a form for one video, with its title."""
     return opened(site, context, "one")
 
 
@@ -373,7 +373,7 @@ def test_after_several_attempts_it_can_be_continued(site: Site, page: Page, file
 
 def test_many_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
-    files = [file(20 * KIB, f"Film {number}.bin") for number in range(50)]
+    files = [file(20 * KIB, f"Video {number}.bin") for number in range(50)]
     choose(page, *files, label="Files")
     expect(page.locator(".s3kit-file")).to_have_count(50)
     expect(page.locator("[data-state=done]")).to_have_count(50)
@@ -747,7 +747,7 @@ def test_a_form_shown_again_keeps_its_file(site: Site, page: Page, file: MakeFil
     choose(page, river := file(40 * KIB, "River.bin"))
     expect_state(page, "done", "River.bin")
     page.locator("button[name=_save]").click()
-    expect(page.get_by_text("Film with this Title already exists.")).to_be_visible()
+    expect(page.get_by_text("Video with this Title already exists.")).to_be_visible()
     expect_state(page, "done", "River.bin")
     page.get_by_label("Title").fill("River")
     assert save(page) == [told(lake), told(river, "River")]
@@ -886,7 +886,7 @@ def test_a_field_that_is_removed_stops_sending(site: Site, context: BrowserConte
 
 
 def test_the_admin(site: Site, context: BrowserContext, file: MakeFile) -> None:
-    page = opened(site, context, "admin/shop/film/add")
+    page = opened(site, context, "admin/shop/video/add")
     event = site.held()
     choose(page, lake := file())
     site.proxy.wait_for_hanging()

@@ -32,25 +32,25 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, films, images, kinds, leftovers, tickets
+from s3kit.uploads import DirectFileField, DirectImageField, Kind, images, kinds, leftovers, tickets, videos
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
-from tests.shop.models import Document, Film, Photo
+from tests.shop.models import Document, Photo, Video
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
 
-MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + b"a film" * 50
+MP4 = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + b"a video" * 50
 
 
 def by_user(user: User, name: str) -> str:
     return f"of/{user.username}/{name}"
 
 
-class FilmForm(forms.ModelForm):
-    file = DirectFileField(types=["mp4", "webm"], max_bytes=10_000, check=films.check_film)
+class VideoForm(forms.ModelForm):
+    file = DirectFileField(types=["mp4", "webm"], max_bytes=10_000, check=videos.check_video)
 
     class Meta:
-        model = Film
+        model = Video
         fields = ("title", "file")
 
 
@@ -87,7 +87,7 @@ def page(request: HttpRequest, form_class: Any) -> HttpResponse:
 
 
 urlpatterns = [
-    path("film/", page, {"form_class": FilmForm}),
+    path("video/", page, {"form_class": VideoForm}),
     path("photo/", page, {"form_class": PhotoForm}),
     path("uploads/", include("s3kit.uploads.urls")),
 ]
@@ -143,7 +143,7 @@ def begin(client: Client, form: forms.Form, name: str, size: object) -> Any:
     return client.post("/uploads/", {"rules": rules(form), "name": name, "size": size})
 
 
-def finished(client: Client, form: forms.Form, data: bytes = MP4, name: str = "My Film.mp4") -> str:
+def finished(client: Client, form: forms.Form, data: bytes = MP4, name: str = "My Video.mp4") -> str:
     """Send a file as the page's script does, and return its token."""
     answer = begin(client, form, name, len(data))
     assert answer.status_code == 201, answer.content
@@ -169,42 +169,42 @@ def state() -> str:
     return Ticket.objects.get().state
 
 
-def test_a_film_goes_straight_to_s3_and_is_saved_as_any_file(
+def test_a_video_goes_straight_to_s3_and_is_saved_as_any_file(
     site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PART_FROM", "PART", "MIB"):
         monkeypatch.setattr(tickets, name, 256)
     told: list[dict[str, Any]] = []
     uploads.accepted.connect(lambda **given: told.append(given), weak=False, dispatch_uid="test")
-    token = finished(browser, FilmForm())
+    token = finished(browser, VideoForm())
     (key,) = keys(site)
-    assert re.fullmatch(rf"media/films/{timezone.now().year}/My_Film-[0-9a-z]{{13}}\.mp4", key)
+    assert re.fullmatch(rf"media/videos/{timezone.now().year}/My_Video-[0-9a-z]{{13}}\.mp4", key)
     assert state() == "finished"
-    answer = browser.post("/film/", {"title": "Lake", "file": token})
+    answer = browser.post("/video/", {"title": "Lake", "file": token})
     uploads.accepted.disconnect(dispatch_uid="test")
     assert (answer.status_code, answer["Location"]) == (302, "/done/")
-    film = Film.objects.get()
-    assert f"media/{film.file.name}" == key
-    assert content(film.file) == MP4
+    video = Video.objects.get()
+    assert f"media/{video.file.name}" == key
+    assert content(video.file) == MP4
     assert keys(site) == [key]
     assert state() == "accepted"
-    assert [each["name"] for each in told] == [film.file.name]
+    assert [each["name"] for each in told] == [video.file.name]
 
 
 @pytest.mark.usefixtures("site")
 def test_what_a_form_gets_is_an_uploaded_file(browser: Client) -> None:
-    token = finished(browser, FilmForm())
-    form = FilmForm({"title": "Lake", "file": token})
+    token = finished(browser, VideoForm())
+    form = VideoForm({"title": "Lake", "file": token})
     assert form.is_valid(), form.errors
     file = form.cleaned_data["file"]
-    assert (file.name, file.size, file.content_type) == ("My Film.mp4", len(MP4), "video/mp4")
+    assert (file.name, file.size, file.content_type) == ("My Video.mp4", len(MP4), "video/mp4")
     assert file.read(8) == MP4[:8]
     assert b"".join(file.chunks()) == MP4
-    film = form.save(commit=False)
-    film.title = "River"
-    film.save()
-    film.save()
-    assert Film.objects.get().file.name == film.file.name
+    video = form.save(commit=False)
+    video.title = "River"
+    video.save()
+    video.save()
+    assert Video.objects.get().file.name == video.file.name
     assert state() == "accepted"
 
 
@@ -249,13 +249,13 @@ def upper(file: Any) -> Any:
 def test_a_check_may_return_another_file_even_without_a_name(
     site: SiteOnS3, browser: Client, direct: bool
 ) -> None:
-    class UpperForm(FilmForm):
+    class UpperForm(VideoForm):
         file = DirectFileField(check=upper)
 
     given = finished(browser, UpperForm(), b"abc", "a.txt") if direct else None
     files = {} if direct else {"file": SimpleUploadedFile("a.txt", b"abc")}
     UpperForm({"title": "x", "file": given}, files).save()
-    file = Film.objects.get().file
+    file = Video.objects.get().file
     assert (content(file), file.name[-4:], file.size) == (b"ABC", ".txt", 3)
     assert keys(site) == [f"media/{file.name}"]
 
@@ -264,12 +264,14 @@ def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, br
     for name, data, says in (
         ("a.mov", MP4, "not accepted. Please choose one of .mp4, .webm."),
         ("a.mp4", bytes(10_001), "too large"),
-        ("a.mp4", b"no film", "not a video"),
+        ("a.mp4", b"no video", "not a video"),
     ):
-        form = FilmForm({"title": "x"}, {"file": SimpleUploadedFile(name, data)})
+        form = VideoForm({"title": "x"}, {"file": SimpleUploadedFile(name, data)})
         assert says in str(form.errors["file"])
-    assert browser.post("/film/", {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)}).status_code == 302
-    assert content(Film.objects.get().file) == MP4
+    assert (
+        browser.post("/video/", {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)}).status_code == 302
+    )
+    assert content(Video.objects.get().file) == MP4
     assert len(keys(site)) == 1
 
 
@@ -292,36 +294,36 @@ def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> No
 
 @pytest.mark.usefixtures("site")
 def test_a_form_shown_again_keeps_the_file_until_it_is_saved(browser: Client) -> None:
-    token = finished(browser, FilmForm())
-    answer = browser.post("/film/", {"title": "", "file": token})
+    token = finished(browser, VideoForm())
+    answer = browser.post("/video/", {"title": "", "file": token})
     inputs = Inputs(answer.content.decode())
     hidden = [each for each in inputs.found if each.get("type") == "hidden"]
     assert [(each["name"], each["value"]) for each in hidden] == [("file", token)]
     (chooser,) = [each for each in inputs.found if each.get("type") == "file"]
     assert "required" not in chooser
-    assert "My Film.mp4" in answer.content.decode()
-    assert browser.post("/film/", {"title": "Lake", "file": token}).status_code == 302
-    again = browser.post("/film/", {"title": "River", "file": token})
+    assert "My Video.mp4" in answer.content.decode()
+    assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 302
+    again = browser.post("/video/", {"title": "River", "file": token})
     assert "has already been accepted" in again.content.decode()
     assert token not in again.content.decode()
-    assert Film.objects.count() == 1
+    assert Video.objects.count() == 1
 
 
 @pytest.mark.usefixtures("site")
 def test_what_the_page_carries(browser: Client, settings: Any) -> None:
-    found = shown(FilmForm()).one("data-s3kit-upload")
+    found = shown(VideoForm()).one("data-s3kit-upload")
     assert found["data-begin"] == "/uploads/"
     assert json.loads(found["data-kinds"]) == [{"types": ["mp4", "webm"], "max_bytes": 10_000}]
-    (chooser,) = [each for each in shown(FilmForm()).found if each.get("type") == "file"]
+    (chooser,) = [each for each in shown(VideoForm()).found if each.get("type") == "file"]
     assert (chooser["accept"], chooser["required"]) == (".mp4,.webm", "")
     settings.STORAGES = {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
         "staticfiles": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     }
-    media = Inputs(str(FilmForm().media)).found
+    media = Inputs(str(VideoForm().media)).found
     assert [each["type"] for each in media if each["tag"] == "script"] == ["module"]
-    assert not any("data-s3kit-upload" in each for each in shown(FilmForm()).found)
-    answer = browser.post("/film/", {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)})
+    assert not any("data-s3kit-upload" in each for each in shown(VideoForm()).found)
+    answer = browser.post("/video/", {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)})
     assert answer.status_code == 302
 
 
@@ -329,18 +331,18 @@ def test_what_the_page_carries(browser: Client, settings: Any) -> None:
 @pytest.mark.urls("django.contrib.auth.urls")
 def test_a_missing_url_is_explained() -> None:
     with pytest.raises(ImproperlyConfigured, match=r'path\("uploads/", include\("s3kit.uploads.urls"\)\)'):
-        shown(FilmForm())
+        shown(VideoForm())
 
 
 # Owners and rules
 
 
 def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -> None:
-    class Wider(FilmForm):
+    class Wider(VideoForm):
         file = DirectFileField(types=["mp4"], max_bytes=10_000)
 
     token = finished(browser, Wider(), b"not checked")
-    assert "rules have changed" in str(FilmForm({"title": "x", "file": token}).errors["file"])
+    assert "rules have changed" in str(VideoForm({"title": "x", "file": token}).errors["file"])
     assert Wider({"title": "x", "file": token}).is_valid()
     ticket = Ticket.objects.get()
     for wrong in (str(ticket.id), ticket.id.hex, token[:-1], "x", f"{ticket.id.hex}:x"):
@@ -350,11 +352,11 @@ def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -
 
 @pytest.mark.usefixtures("site")
 def test_another_user_cannot_post_it_where_the_user_is_known(browser: Client, editor: User) -> None:
-    token = finished(browser, FilmForm())
-    form = FilmForm({"title": "x", "file": token})
+    token = finished(browser, VideoForm())
+    form = VideoForm({"title": "x", "file": token})
     form.user = User.objects.create_user("other")  # type: ignore[attr-defined]
     assert "does not exist" in str(form.errors["file"])
-    form = FilmForm({"title": "x", "file": token})
+    form = VideoForm({"title": "x", "file": token})
     form.user = editor  # type: ignore[attr-defined]
     assert form.is_valid()
 
@@ -377,7 +379,7 @@ def test_who_may_upload_is_asked_at_the_beginning_and_at_the_end(browser: Client
 
 @pytest.mark.usefixtures("site")
 def test_a_page_that_is_too_old_begins_nothing(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = rules(FilmForm())
+    old = rules(VideoForm())
     other_version = signing.dumps([{"size": 1}], salt="s3kit.uploads.rules")
     assert browser.post("/uploads/", {"rules": other_version, "name": "a", "size": 5}).status_code == 403
     monkeypatch.setattr(kinds, "RULES_LIFE", -1)
@@ -393,7 +395,7 @@ def test_rules_that_cannot_be_meant() -> None:
         ({"types": "mp4"}, "list extensions"),
         ({"types": [".mp4"]}, "without a dot"),
         ({"types": ["MP4"]}, "lower case"),
-        ({"name": "shop.film"}, "but no may_upload"),
+        ({"name": "shop.video"}, "but no may_upload"),
     ):
         with pytest.raises(ImproperlyConfigured, match=says):
             DirectFileField(**given)
@@ -443,7 +445,7 @@ def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client,
     ],
 )
 def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: object, code: str) -> None:
-    answer = begin(browser, FilmForm(), name, size)
+    answer = begin(browser, VideoForm(), name, size)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
     assert answer.json()["error"]["message"].endswith(".")
     assert not Ticket.objects.exists()
@@ -452,8 +454,8 @@ def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: ob
 @pytest.mark.parametrize(
     ("form", "name", "data", "message"),
     [
-        (FilmForm, "a.mp4", b"This is a text and no film.", films.NOT_A_FILM),
-        (FilmForm, "a.webm", MP4, "This video's extension is .webm, but its content is .mp4."),
+        (VideoForm, "a.mp4", b"This is a text and no video.", videos.NOT_A_VIDEO),
+        (VideoForm, "a.webm", MP4, "This video's extension is .webm, but its content is .mp4."),
         (PhotoForm, "a.jpg", b"<script>alert(1)</script>", "not a picture"),
         (PhotoForm, "a.jpg", photo()[:-5], "damaged"),
     ],
@@ -473,7 +475,7 @@ def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
 
 
 def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
-    sent = begin(browser, FilmForm(), "a.mp4", len(MP4)).json()
+    sent = begin(browser, VideoForm(), "a.mp4", len(MP4)).json()
     send(sent, MP4)
     other = Client()
     addresses = (sent["address"], f"{sent['address']}finish/", f"{sent['address']}cancel/")
@@ -486,7 +488,7 @@ def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
 
 
 def test_every_change_needs_the_csrf_token_and_post(browser: Client) -> None:
-    sent = begin(browser, FilmForm(), "a.mp4", len(MP4)).json()
+    sent = begin(browser, VideoForm(), "a.mp4", len(MP4)).json()
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = browser.cookies
     changes = ("/uploads/", f"{sent['address']}finish/", f"{sent['address']}cancel/")
@@ -496,11 +498,11 @@ def test_every_change_needs_the_csrf_token_and_post(browser: Client) -> None:
 
 
 def test_cancel_removes_a_finished_file(site: SiteOnS3, browser: Client) -> None:
-    token = finished(browser, FilmForm())
+    token = finished(browser, VideoForm())
     ticket = Ticket.objects.get()
     assert browser.post(f"/uploads/{ticket.id}/cancel/").json() == {}
     assert keys(site) == []
-    assert "was cancelled" in str(FilmForm({"title": "x", "file": token}).errors["file"])
+    assert "was cancelled" in str(VideoForm({"title": "x", "file": token}).errors["file"])
 
 
 @pytest.mark.usefixtures("site")
@@ -510,13 +512,13 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
     settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
-        token = finished(browser, FilmForm())
-        assert browser.post("/film/", {"title": "x", "file": token}).status_code == 302
+        token = finished(browser, VideoForm())
+        assert browser.post("/video/", {"title": "x", "file": token}).status_code == 302
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
     ticket = Ticket.objects.get()
-    assert (ticket.state, ticket.row) == ("accepted", "shop.Film.file@default")
-    finished(browser, FilmForm())
+    assert (ticket.state, ticket.row) == ("accepted", "shop.Video.file@default")
+    finished(browser, VideoForm())
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
         uploads.accepting(ticket).__enter__()
@@ -542,8 +544,8 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
     site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch, when: str, atomic: bool
 ) -> None:
-    token = finished(browser, FilmForm())
-    form = FilmForm({"title": "Lake", "file": token})
+    token = finished(browser, VideoForm())
+    form = VideoForm({"title": "Lake", "file": token})
     assert form.is_valid()
 
     def kill(*_args: object, **_kwargs: object) -> None:
@@ -558,7 +560,7 @@ def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
 
     with monkeypatch.context() as patch:
         if when == "before the row":
-            patch.setattr(Film, "_do_insert", kill)
+            patch.setattr(Video, "_do_insert", kill)
         else:
             patch.setattr("s3kit.uploads.files.DirectFile.confirm", kill)
         if when == "after the row" and atomic:
@@ -567,28 +569,28 @@ def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
             with pytest.raises(Killed):
                 save()
     rows = 1 if when == "after the row" else 0
-    assert Film.objects.count() == rows
-    again = FilmForm({"title": "River", "file": token})
+    assert Video.objects.count() == rows
+    again = VideoForm({"title": "River", "file": token})
     assert again.is_valid() is (rows == 0)
     if rows == 0:
         again.save()
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
     leftovers.clean()
     assert not Ticket.objects.exists()
-    film = Film.objects.get()
-    assert keys(site) == [f"media/{film.file.name}"]
+    video = Video.objects.get()
+    assert keys(site) == [f"media/{video.file.name}"]
 
 
 @pytest.mark.usefixtures("late")
 def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) -> None:
-    Film.objects.create(title="Lake")
-    form = FilmForm({"title": "River", "file": finished(browser, FilmForm())})
+    Video.objects.create(title="Lake")
+    form = VideoForm({"title": "River", "file": finished(browser, VideoForm())})
     assert form.is_valid()
-    Film.objects.create(title="River")
+    Video.objects.create(title="River")
     with pytest.raises(IntegrityError):
         form.save()
     assert state() == "saving"
-    finished(browser, FilmForm())
+    finished(browser, VideoForm())
     assert len(keys(site)) == 2
     Ticket.objects.update(expires_at=timezone.now() - timedelta(days=3))
     leftovers.clean()
@@ -597,15 +599,15 @@ def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) 
 
 @pytest.mark.usefixtures("site")
 def test_two_forms_with_one_token_make_one_row(browser: Client) -> None:
-    token = finished(browser, FilmForm())
-    one, two = (FilmForm({"title": title, "file": token}) for title in ("Lake", "River"))
+    token = finished(browser, VideoForm())
+    one, two = (VideoForm({"title": title, "file": token}) for title in ("Lake", "River"))
     assert one.is_valid()
     assert two.is_valid()
     one.save()
     with pytest.raises(uploads.AlreadyAcceptedError):
         two.save()
     assert state() == "accepted"
-    assert Film.objects.count() == 1
+    assert Video.objects.count() == 1
 
 
 # Several files in one field
@@ -651,16 +653,16 @@ def test_a_field_may_send_to_any_storage(
     options = settings.STORAGES["default"]["OPTIONS"] | {"location": "media/archive/"}
     archive = {"BACKEND": settings.STORAGES["default"]["BACKEND"], "OPTIONS": options}
     settings.STORAGES = settings.STORAGES | {"archive": archive}
-    monkeypatch.setattr(Film._meta.get_field("file"), "storage", storages["archive"])
-    form = FilmForm({"title": "Lake", "file": finished(browser, FilmForm())})
-    film = form.save()
+    monkeypatch.setattr(Video._meta.get_field("file"), "storage", storages["archive"])
+    form = VideoForm({"title": "Lake", "file": finished(browser, VideoForm())})
+    video = form.save()
     assert Ticket.objects.get().storage == "archive"
-    assert keys(site) == [f"media/archive/{film.file.name}"]
-    assert content(film.file) == MP4
+    assert keys(site) == [f"media/archive/{video.file.name}"]
+    assert content(video.file) == MP4
 
 
 def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Client) -> None:
-    form = FilmForm({"title": "Lake", "file": finished(browser, FilmForm())})
+    form = VideoForm({"title": "Lake", "file": finished(browser, VideoForm())})
     assert form.is_valid()
     other = InMemoryStorage()
     name = other.save("lake.mp4", form.cleaned_data["file"])
@@ -672,7 +674,7 @@ def test_the_script_has_the_hash_of_what_was_published(site: SiteOnS3, settings:
     settings.STATIC_ROOT = None
     call_command("collectstatic", interactive=False, verbosity=0)
     settings.STORAGES = dict(settings.STORAGES)  # like a server that starts after the deploy
-    (script,) = [each for each in Inputs(str(FilmForm().media)).found if each["tag"] == "script"]
+    (script,) = [each for each in Inputs(str(VideoForm().media)).found if each["tag"] == "script"]
     body = gzip.decompress(anonymous(script["src"]).body)
     assert script["integrity"] == "sha256-" + base64.b64encode(hashlib.sha256(body).digest()).decode()
     assert re.search(r"/uploads\.[0-9a-f]{12}\.js$", script["src"])

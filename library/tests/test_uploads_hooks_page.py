@@ -36,18 +36,18 @@ LIMIT = b"Heuristics.Limits.Exceeded.MaxFileSize FOUND"  # with AlertExceedsMax
 
 
 @pytest.fixture
-def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Return the app from the page."""
-    package = tmp_path / "films"
+    package = tmp_path / "videos"
     package.mkdir()
-    (package / "models.py").write_text("from tests.shop.models import Clip as Film\n")
+    (package / "models.py").write_text("from tests.shop.models import Clip as Video\n")
     for block in blocks(PAGE):
-        name = block.code.splitlines()[0].removeprefix("# films/")
+        name = block.code.splitlines()[0].removeprefix("# videos/")
         (package / name).write_text(block.code)
     (package / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     yield importlib.import_module
-    for name in [each for each in sys.modules if each.partition(".")[0] == "films"]:
+    for name in [each for each in sys.modules if each.partition(".")[0] == "videos"]:
         del sys.modules[name]
 
 
@@ -101,9 +101,9 @@ class Scan(socketserver.StreamRequestHandler):
 
 
 @pytest.fixture
-def clamd(films: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clamd]:
+def clamd(videos: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clamd]:
     with Clamd() as server:
-        scanner = films("films.scanner")
+        scanner = videos("videos.scanner")
         monkeypatch.setattr(scanner, "CLAMD", server.server_address)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -122,11 +122,11 @@ def finish(client: Client, form: Any, data: bytes) -> tuple[str, Any]:
 
 
 def test_a_file_is_scanned_before_anybody_can_read_it(
-    films: Any, clamd: Clamd, site: SiteOnS3, browser: Client
+    videos: Any, clamd: Clamd, site: SiteOnS3, browser: Client
 ) -> None:
-    form = films("films.forms").FilmForm
-    token = finished(browser, form(), b"a film" * 100)
-    assert clamd.read == b"a film" * 100
+    form = videos("videos.forms").VideoForm
+    token = finished(browser, form(), b"a video" * 100)
+    assert clamd.read == b"a video" * 100
     posted = form({"title": "Lake", "file": token})
     assert posted.is_valid()
     posted.save()
@@ -145,18 +145,18 @@ def test_a_file_is_scanned_before_anybody_can_read_it(
 
 @pytest.mark.parametrize("how", ["quiet", "gone"])
 def test_without_an_answer_a_file_is_neither_rejected_nor_accepted(
-    films: Any, clamd: Clamd, browser: Client, monkeypatch: pytest.MonkeyPatch, how: str
+    videos: Any, clamd: Clamd, browser: Client, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    scanner, form = films("films.scanner"), films("films.forms").FilmForm
+    scanner, form = videos("videos.scanner"), videos("videos.forms").VideoForm
     with monkeypatch.context() as patch:
         if how == "quiet":
             patch.setattr(scanner, "TIMEOUT", 0.2)
             clamd.quiet = True
         else:
             patch.setattr(scanner, "CLAMD", "/nowhere/clamd.ctl")
-        address, answer = finish(browser, form(), b"a film")
+        address, answer = finish(browser, form(), b"a video")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
-        posted = form({"title": "x"}, {"file": SimpleUploadedFile("a.mp4", b"a film")})
+        posted = form({"title": "x"}, {"file": SimpleUploadedFile("a.mp4", b"a video")})
         assert posted.errors.as_data()["file"][0].code == "unavailable"
     clamd.quiet = False
     assert Ticket.objects.get(content_type="video/mp4").state == "open"
@@ -164,9 +164,9 @@ def test_without_an_answer_a_file_is_neither_rejected_nor_accepted(
 
 
 def test_the_socket_of_clamd_may_be_a_path(
-    films: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    videos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scanner = films("films.scanner")
+    scanner = videos("videos.scanner")
     monkeypatch.chdir(tmp_path)  # A path of more than 107 bytes is invalid.
     monkeypatch.setattr(scanner, "CLAMD", "clamd")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -182,43 +182,43 @@ def test_the_socket_of_clamd_may_be_a_path(
         thread = threading.Thread(target=answer)
         thread.start()
         with pytest.raises(OSError, match="ClamAV is confused ERROR"):
-            scanner.check_malware(SimpleUploadedFile("a.mp4", b"a film"))
+            scanner.check_malware(SimpleUploadedFile("a.mp4", b"a video"))
         thread.join()
 
 
 def test_the_signal_says_what_was_saved(
-    films: Any, clamd: Clamd, browser: Client, caplog: pytest.LogCaptureFixture
+    videos: Any, clamd: Clamd, browser: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert clamd
-    apps = films("films.apps")
-    apps.FilmsConfig("films", films("films")).ready()
+    apps = videos("videos.apps")
+    apps.VideosConfig("videos", videos("videos")).ready()
     try:
-        form = films("films.forms").FilmForm
-        posted = form({"title": "Lake", "file": finished(browser, form(), b"a film")})
+        form = videos("videos.forms").VideoForm
+        posted = form({"title": "Lake", "file": finished(browser, form(), b"a video")})
         with caplog.at_level(logging.INFO):
             posted.save()
     finally:
-        uploads.accepted.disconnect(dispatch_uid="films")
+        uploads.accepted.disconnect(dispatch_uid="videos")
     clip = Clip.objects.get()
-    assert f"anna saved My Film.mp4, 6 bytes, as {clip.file.name}" in caplog.text
-    assert content(clip.file) == b"a film"
+    assert f"anna saved My Video.mp4, 6 bytes, as {clip.file.name}" in caplog.text
+    assert content(clip.file) == b"a video"
 
 
-def test_names_and_quotas(films: Any, browser: Client, anna: User, settings: Any) -> None:
-    settings.S3KIT_UPLOADS = films("films.settings").S3KIT_UPLOADS
+def test_names_and_quotas(videos: Any, browser: Client, anna: User, settings: Any) -> None:
+    settings.S3KIT_UPLOADS = videos("videos.settings").S3KIT_UPLOADS
     assert quotas_of(anna) == {"PER_HOUR": 50, "UNFINISHED_BYTES": 10 * 2**30}
     anna.groups.create(name="editors")
     assert quotas_of(anna)["PER_HOUR"] == 1000
-    names, quotas = films("films.names"), films("films.quotas")
+    names, quotas = videos("videos.names"), videos("videos.quotas")
 
-    class Form(films("films.forms").FilmForm):  # type: ignore[misc]
+    class Form(videos("videos.forms").VideoForm):  # type: ignore[misc]
         file = DirectFileField(upload_to=names.by_user, may_upload=quotas.may_upload)
 
-    posted = Form({"title": "x", "file": finished(browser, Form(), b"a film")})
+    posted = Form({"title": "x", "file": finished(browser, Form(), b"a video")})
     clip = posted.save(commit=False)
     clip.owner, clip.size = anna, quotas.MAX_BYTES
     clip.save()
-    assert str(clip.file.name).startswith(f"films/{anna.pk}/My_Film-")
+    assert str(clip.file.name).startswith(f"videos/{anna.pk}/My_Video-")
     answer = begin(browser, Form(), "a.mp4", 5)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
     Clip.objects.update(size=1)

@@ -124,7 +124,7 @@ def test_a_kill_while_an_upload_is_finished(site: Site, on_s3: SiteOnS3) -> None
         assert list(nothing_is_left_but_rows(site, on_s3)) == ["Lake"], step
 
 
-SAVING = {"ticket closed": "DirectFile.accept", "row written": "Film._do_insert"}
+SAVING = {"ticket closed": "DirectFile.accept", "row written": "Video._do_insert"}
 
 
 @pytest.mark.parametrize("atomic", ["", "default"], ids=["without", "in a transaction"])
@@ -225,31 +225,31 @@ def on_several(tmp_path: Path, on_s3: SiteOnS3) -> Iterator[Site]:
         yield site
 
 
-@pytest.mark.parametrize("atomic", ["", "default", "films", "tickets"])
+@pytest.mark.parametrize("atomic", ["", "default", "videos", "tickets"])
 def test_rows_and_tickets_in_several_databases(on_several: Site, on_s3: SiteOnS3, atomic: str) -> None:
     """A failed transaction on one database must not separate a row from its ticket on another."""
     site, count = on_several, 0
     for bulk in (False, True):
         for fail in (False, True) if atomic else (False,):
             # Bulk operations send no signal with the database, as docs/uploads.md says.
-            if bulk and (atomic == "tickets" or (fail and atomic == "films")):
+            if bulk and (atomic == "tickets" or (fail and atomic == "videos")):
                 continue
             count += 1
             token = site.call("sent")
             assert site.call("finish", token) == "finished"
             options = {"atomic": atomic, "fail": fail, "bulk": bulk}
-            assert site.call("post", token, f"Film {count}", **options) == "saved"
+            assert site.call("post", token, f"Video {count}", **options) == "saved"
     rows = site.call("look")["rows"]
-    assert len(rows) == {"": 2, "default": 4, "films": 2, "tickets": 2}[atomic]
+    assert len(rows) == {"": 2, "default": 4, "videos": 2, "tickets": 2}[atomic]
     assert nothing_is_left_but_rows(site, on_s3) == rows
 
 
 @pytest.mark.parametrize("step", SAVING.values(), ids=SAVING)
 def test_a_kill_with_several_databases(on_several: Site, on_s3: SiteOnS3, step: str) -> None:
     site = on_several
-    for atomic in ("", "films", "tickets"):
+    for atomic in ("", "videos", "tickets"):
         token = site.call("sent")
         site.call("finish", token)
         assert site.call("post", token, "Lake", atomic=atomic, kill=step) == -9
-        written = step != "DirectFile.accept" and atomic != "films"
+        written = step != "DirectFile.accept" and atomic != "videos"
         assert list(nothing_is_left_but_rows(site, on_s3)) == (["Lake"] if written else []), atomic

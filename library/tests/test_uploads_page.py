@@ -48,7 +48,7 @@ urlpatterns += [
 SAVED = """
 import json
 from cinema import models
-rows = {"Film": [(each.title, each.file.url) for each in models.Film.objects.order_by("pk")]}
+rows = {"Video": [(each.title, each.file.url) for each in models.Video.objects.order_by("pk")]}
 if hasattr(models, "Photo"):
     rows["Photo"] = [each.image.url for each in models.Photo.objects.order_by("pk")]
 from s3kit.uploads.models import Ticket
@@ -167,13 +167,13 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
 
     # The first form, without the later sections.
     tab = serve()
-    film = tmp_path / "Lake.mp4"
-    film.write_bytes(MP4 + os.urandom(17 * 2**20))
-    tab.add("/", [film], Title="A lake")
-    ((title, link),) = saved(site)["Film"]
+    video = tmp_path / "Lake.mp4"
+    video.write_bytes(MP4 + os.urandom(17 * 2**20))
+    tab.add("/", [video], Title="A lake")
+    ((title, link),) = saved(site)["Video"]
     assert title == "A lake"
-    assert link.startswith(f"{tab.endpoint}/example-media-k3v9qz/media/films/Lake-")
-    assert anonymous(link).body == film.read_bytes()
+    assert link.startswith(f"{tab.endpoint}/example-media-k3v9qz/media/videos/Lake-")
+    assert anonymous(link).body == video.read_bytes()
     assert saved(site)["tickets"] == ["accepted"]
     assert (tab.sent, tab.problems) == (2, [])  # parts
     started_processes[0].end()
@@ -192,12 +192,12 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
     tab.add("/photo/", [photo(tmp_path / "one.png")])
     tab.add("/album/", [photo(tmp_path / "two.png"), photo(tmp_path / "three.png")])
     tab.add("/any/", [photo(tmp_path / "four.png")])
-    tab.add("/any/", [film])
-    tab.add("/admin/cinema/film/add/", [film], "/admin/cinema/film/", Title="By staff")
+    tab.add("/any/", [video])
+    tab.add("/admin/cinema/video/add/", [video], "/admin/cinema/video/", Title="By staff")
     rows = saved(site)
     names = [re.sub(r".*/media/|-[0-9a-z]{13}|\?.*", "", link) for link in rows["Photo"]]
     assert names == ["photos/one.png", "photos/two.png", "photos/three.png", "photos/four.png"]
-    assert [title for title, _link in rows["Film"]] == ["A lake", "Lake.mp4", "By staff"]
+    assert [title for title, _link in rows["Video"]] == ["A lake", "Lake.mp4", "By staff"]
     assert rows["tickets"] == ["accepted"] * 7
     assert (tab.sent, tab.problems) == (8, [])
     for block in later:

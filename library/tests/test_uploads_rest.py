@@ -19,11 +19,11 @@ from rest_framework.permissions import BasePermission, DjangoModelPermissions
 from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIClient, APIRequestFactory
 
-from s3kit.uploads import films
+from s3kit.uploads import videos
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.rest import DirectFileField, DirectImageField, ProtocolView
 from tests.ministack import MakeSite, SiteOnS3
-from tests.shop.models import Film, Photo
+from tests.shop.models import Photo, Video
 from tests.test_uploads_fields import MP4, content, keys, photo, send
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
@@ -33,19 +33,19 @@ def anybody(user: User) -> bool:
     return user.username != "bert"
 
 
-class FilmSerializer(serializers.ModelSerializer):
+class VideoSerializer(serializers.ModelSerializer):
     file = DirectFileField(
-        name="rest.film",
+        name="rest.video",
         types=["mp4"],
         max_bytes=10_000,
         form_max_bytes=5000,
-        upload_to="films/",
-        check=films.check_film,
-        may_upload="shop.add_film",
+        upload_to="videos/",
+        check=videos.check_video,
+        may_upload="shop.add_video",
     )
 
     class Meta:
-        model = Film
+        model = Video
         fields = ("title", "file")
 
 
@@ -79,9 +79,9 @@ class Tokens(TokenAuthentication):
 AUTHENTICATION = [Tokens, SessionAuthentication]
 
 
-class Films(viewsets.ModelViewSet):
-    queryset = Film.objects.all()
-    serializer_class = FilmSerializer
+class Videos(viewsets.ModelViewSet):
+    queryset = Video.objects.all()
+    serializer_class = VideoSerializer
     authentication_classes = AUTHENTICATION
     permission_classes = (DjangoModelPermissions,)
 
@@ -93,7 +93,7 @@ class Photos(viewsets.ModelViewSet):
 
 
 router = SimpleRouter()
-router.register("films", Films)
+router.register("videos", Videos)
 router.register("photos", Photos)
 urlpatterns: list[Any] = [
     path("api/uploads/", include("s3kit.uploads.rest")),
@@ -115,7 +115,7 @@ def site(s3_site: MakeSite) -> SiteOnS3:
 @pytest.fixture
 def anna(site: SiteOnS3) -> User:  # noqa: ARG001 - the site first
     user = User.objects.create_user("anna", password="secret")
-    user.user_permissions.add(*Permission.objects.filter(codename__in=["add_film", "change_film"]))
+    user.user_permissions.add(*Permission.objects.filter(codename__in=["add_video", "change_video"]))
     return user
 
 
@@ -131,7 +131,7 @@ def begin(client: APIClient, kind: str, name: str, size: int) -> Any:
     return client.post(UPLOADS, {"kind": kind, "name": name, "size": size})
 
 
-def sent(client: APIClient, kind: str = "rest.film", data: bytes = MP4, name: str = "Lake.mp4") -> str:
+def sent(client: APIClient, kind: str = "rest.video", data: bytes = MP4, name: str = "Lake.mp4") -> str:
     answer = begin(client, kind, name, len(data))
     assert answer.status_code == 201, answer.content
     address = answer.json()["address"]
@@ -153,25 +153,25 @@ def error(answer: Any) -> tuple[int, str]:
 @pytest.mark.usefixtures("anna")
 def test_a_token_in_json_or_a_file_becomes_a_row(site: SiteOnS3) -> None:
     client = app()
-    answer = client.post("/api/films/", {"title": "Lake", "file": sent(client)})
+    answer = client.post("/api/videos/", {"title": "Lake", "file": sent(client)})
     assert answer.status_code == 201, answer.content
-    film = Film.objects.get()
-    assert content(film.file) == MP4
-    assert re.fullmatch(r"films/Lake-[0-9a-z]{13}\.mp4", str(film.file.name))
+    video = Video.objects.get()
+    assert content(video.file) == MP4
+    assert re.fullmatch(r"videos/Lake-[0-9a-z]{13}\.mp4", str(video.file.name))
     # As in DRF's own field.
-    assert answer.json()["file"].partition("?")[0] == film.file.url.partition("?")[0]
-    assert keys(site) == [f"media/{film.file.name}"]
+    assert answer.json()["file"].partition("?")[0] == video.file.url.partition("?")[0]
+    assert keys(site) == [f"media/{video.file.name}"]
     assert Ticket.objects.get().state == "accepted"
-    page = f"/api/films/{film.pk}/"
+    page = f"/api/videos/{video.pk}/"
     assert client.patch(page, {"title": "Pond"}).json()["title"] == "Pond"
     plain = {"file": SimpleUploadedFile("b.mp4", MP4 + b"2")}
     assert client.patch(page, plain, format="multipart").status_code == 200
-    film.refresh_from_db()
-    assert content(film.file) == MP4 + b"2"
+    video.refresh_from_db()
+    assert content(video.file) == MP4 + b"2"
     token = sent(client, data=MP4 + b"3")
     assert client.patch(page, {"file": token}, format="multipart").status_code == 200
-    film.refresh_from_db()
-    assert content(film.file) == MP4 + b"3"
+    video.refresh_from_db()
+    assert content(video.file) == MP4 + b"3"
 
 
 @pytest.mark.usefixtures("anna")
@@ -204,7 +204,7 @@ def given(serializer: type, user: Any, data: Any) -> Any:
 
 def test_errors_have_codes(anna: User) -> None:
     def check(file: Any) -> list[str]:
-        found: list[str] = codes(given(FilmSerializer, anna, {"title": "x", "file": file}))["file"]
+        found: list[str] = codes(given(VideoSerializer, anna, {"title": "x", "file": file}))["file"]
         return found
 
     assert check("nonsense") == ["unknown"]
@@ -213,16 +213,16 @@ def test_errors_have_codes(anna: User) -> None:
     assert check(SimpleUploadedFile("a.mp4", b"")) == ["empty"]
     assert check(SimpleUploadedFile("a.mov", MP4)) == ["type"]
     assert check(SimpleUploadedFile("a.mp4", b"0" * 5001)) == ["too_large"]
-    assert check(SimpleUploadedFile("a.mp4", b"no film")) == ["not_a_film"]
+    assert check(SimpleUploadedFile("a.mp4", b"no video")) == ["not_a_video"]
     other = sent(app(), "rest.note", b"hello", "a.txt")
     assert check(other) == ["stale"]
     token = sent(app())
     for user in (User.objects.create_user("other"), AnonymousUser()):
-        assert codes(given(FilmSerializer, user, {"title": "x", "file": token})) == {"file": ["unknown"]}
+        assert codes(given(VideoSerializer, user, {"title": "x", "file": token})) == {"file": ["unknown"]}
     plain = {"title": "x", "file": SimpleUploadedFile("a.mp4", MP4)}
-    assert codes(given(FilmSerializer, AnonymousUser(), plain)) == {"file": ["forbidden"]}
-    assert app().post("/api/films/", {"title": "x", "file": token}).status_code == 201
-    answer = app().post("/api/films/", {"title": "y", "file": token})
+    assert codes(given(VideoSerializer, AnonymousUser(), plain)) == {"file": ["forbidden"]}
+    assert app().post("/api/videos/", {"title": "x", "file": token}).status_code == 201
+    answer = app().post("/api/videos/", {"title": "y", "file": token})
     assert (answer.status_code, answer.json()) == (400, {"file": ["This upload has already been accepted."]})
 
 
@@ -239,12 +239,12 @@ def test_a_list_of_files(anna: User) -> None:
 
 def test_a_serializer_needs_its_request_and_a_kind_its_own_rules() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"context=\{'request': request\}"):
-        FilmSerializer(data={"title": "x", "file": "token"}).is_valid()
+        VideoSerializer(data={"title": "x", "file": "token"}).is_valid()
 
-    class Wrong(FilmSerializer):
+    class Wrong(VideoSerializer):
         file = DirectFileField(name="rest.wrong", may_upload=anybody)
 
-    with pytest.raises(ImproperlyConfigured, match="add upload_to='films/%Y/' to the kind"):
+    with pytest.raises(ImproperlyConfigured, match="add upload_to='videos/%Y/' to the kind"):
         Wrong().fields  # noqa: B018
     assert PhotoSerializer(Photo()).data == {"picture": None}
 
@@ -255,11 +255,11 @@ def test_a_serializer_needs_its_request_and_a_kind_its_own_rules() -> None:
 def test_whom_the_protocol_lets_in(anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = APIClient().get(f"{UPLOADS}{Ticket().pk}/")
     assert (error(answer), answer["WWW-Authenticate"]) == ((401, "login_required"), "Token")
-    assert error(begin(app("nobody"), "rest.film", "a.mp4", 5)) == (401, "login_required")
+    assert error(begin(app("nobody"), "rest.video", "a.mp4", 5)) == (401, "login_required")
     # With a session, changes need the CSRF token. Without another authenticator, there is no WWW-Authenticate header.
     session = Client(enforce_csrf_checks=True)
     session.force_login(anna)
-    asked = json.dumps({"kind": "rest.film", "name": "a.mp4", "size": 5})
+    asked = json.dumps({"kind": "rest.video", "name": "a.mp4", "size": 5})
     answer = session.post(UPLOADS, asked, "application/json")
     assert error(answer) == (403, "forbidden")
     assert "CSRF" in answer.json()["error"]["message"]
@@ -284,26 +284,26 @@ def test_permissions_and_throttles_of_the_site(monkeypatch: pytest.MonkeyPatch) 
 
     # A site's default for all models.
     monkeypatch.setattr(ProtocolView, "permission_classes", [DjangoModelPermissions])
-    assert begin(app(), "rest.film", "a.mp4", 5).status_code == 201
+    assert begin(app(), "rest.video", "a.mp4", 5).status_code == 201
     monkeypatch.setattr(ProtocolView, "throttle_classes", [Slow])
-    assert begin(app(), "rest.film", "a.mp4", 5).status_code == 201
-    answer = begin(app(), "rest.film", "a.mp4", 5)
+    assert begin(app(), "rest.video", "a.mp4", 5).status_code == 201
+    answer = begin(app(), "rest.video", "a.mp4", 5)
     assert error(answer) == (429, "rate_limited")
     assert 3500 < int(answer["Retry-After"]) <= 3600
     monkeypatch.setattr(ProtocolView, "permission_classes", [Nobody])
-    answer = begin(app(), "rest.film", "a.mp4", 5)
+    answer = begin(app(), "rest.video", "a.mp4", 5)
     assert answer.json() == {"error": {"code": "forbidden", "message": "Not today."}}
 
 
 def test_errors_of_requests(anna: User) -> None:
     client = app()
-    for wrong in ("{", "[]", '{"kind": "rest.film"}'):
+    for wrong in ("{", "[]", '{"kind": "rest.video"}'):
         assert error(client.post(UPLOADS, wrong, content_type="application/json")) == (400, "invalid")
     assert error(client.post(UPLOADS, "x", content_type="text/plain")) == (415, "invalid")
     assert error(client.get(UPLOADS)) == (405, "invalid")
     assert error(begin(client, "rest.nothing", "a.mp4", 5)) == (403, "forbidden")
-    assert error(begin(client, "rest.film", "a.mov", 5)) == (400, "type")
-    address = begin(client, "rest.film", "a.mp4", 5).json()["address"]
+    assert error(begin(client, "rest.video", "a.mov", 5)) == (400, "type")
+    address = begin(client, "rest.video", "a.mp4", 5).json()["address"]
     assert error(client.post(f"{address}finish/")) == (409, "incomplete")
     User.objects.create_user("other")
     for each in (app("other").get(address), app("other").post(f"{address}cancel/")):
@@ -323,7 +323,7 @@ def test_the_views_are_no_transactions(settings: Any) -> None:
     try:
         client = app()
         token = sent(client)
-        assert client.post("/api/films/", {"title": "x", "file": token}).status_code == 201
+        assert client.post("/api/videos/", {"title": "x", "file": token}).status_code == 201
     finally:
         connection.settings_dict["ATOMIC_REQUESTS"] = False
     assert Ticket.objects.get().state == "accepted"

@@ -27,7 +27,7 @@ from s3kit.uploads import DirectFileField, Kind, leftovers, tickets
 from s3kit.uploads.models import Ticket
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import ActAs, MakeSite, SiteOnS3, anonymous, new_user
-from tests.shop.models import Film
+from tests.shop.models import Video
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
@@ -214,7 +214,7 @@ def test_clean_removes_what_is_left_over_and_nothing_else(site: SiteOnS3, user: 
 def test_a_file_that_a_row_has_is_never_deleted(site: SiteOnS3, user: User) -> None:
     """Regardless of the ticket's state: here, a row was written without it."""
     ticket = finished(user)
-    Film.objects.create(title="Lake", file=ticket.target)
+    Video.objects.create(title="Lake", file=ticket.target)
     age(1)
     assert "0 uploads removed" in run("--clean")
     assert (states(), keys(site)) == (["accepted"], [f"media/{ticket.target}"])
@@ -274,11 +274,11 @@ def test_without_the_right_it_says_which_and_asks_once(
 
 
 def test_a_storage_that_is_gone_is_named(user: User, site: SiteOnS3) -> None:
-    many(user, 1, storage="films")
+    many(user, 1, storage="videos")
     many(user, 1)
-    with pytest.raises(CommandError, match=r"uploads were not removed:(?s:.*)films"):
+    with pytest.raises(CommandError, match=r"uploads were not removed:(?s:.*)videos"):
         run("--clean")
-    assert sorted(Ticket.objects.values_list("storage", "kept")) == [("default", False), ("films", True)]
+    assert sorted(Ticket.objects.values_list("storage", "kept")) == [("default", False), ("videos", True)]
     assert keys(site) == []
 
 
@@ -340,11 +340,11 @@ def test_an_id_that_is_not_unique_is_rejected(user: User) -> None:
 # Tests of users
 
 
-class FilmForm(forms.ModelForm):
+class VideoForm(forms.ModelForm):
     file = DirectFileField(types=["txt"])
 
     class Meta:
-        model = Film
+        model = Video
         fields = ("title", "file")
 
 
@@ -357,7 +357,7 @@ class TestOfAUser(TestCase):
 
     def test_a_form_that_is_posted(self) -> None:
         told: list[str] = []
-        form = FilmForm()
+        form = VideoForm()
         form["file"]  # completes the rules
         ticket = uploads.begin(User.objects.create(), form.fields["file"].kinds[0], name="a.txt", size=5)
         (part,) = uploads.sending(ticket)["parts"]
@@ -367,11 +367,11 @@ class TestOfAUser(TestCase):
         uploads.finish(ticket)
         uploads.accepted.connect(lambda name, **_: told.append(name), weak=False, dispatch_uid="test")
         with self.captureOnCommitCallbacks(execute=True):
-            FilmForm({"title": "Lake", "file": ticket.token}).save()
+            VideoForm({"title": "Lake", "file": ticket.token}).save()
         uploads.accepted.disconnect(dispatch_uid="test")
-        assert told == [Film.objects.get().file.name] == [ticket.target]
+        assert told == [Video.objects.get().file.name] == [ticket.target]
         assert states() == ["accepted"]
-        assert "has already been accepted" in str(FilmForm({"title": "River", "file": ticket.token}).errors)
+        assert "has already been accepted" in str(VideoForm({"title": "River", "file": ticket.token}).errors)
 
 
 # Requests and releases

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
 from s3kit.uploads import DirectImageField, DirectUploadsMixin
-from tests.shop.models import Clip, Document, Film, Photo, Still
+from tests.shop.models import Clip, Document, Photo, Still, Video
 
 
 class StillInline(DirectUploadsMixin, admin.TabularInline):
@@ -18,7 +18,7 @@ class StillInline(DirectUploadsMixin, admin.TabularInline):
     extra = 0
 
 
-class FilmAdmin(DirectUploadsMixin, admin.ModelAdmin):
+class VideoAdmin(DirectUploadsMixin, admin.ModelAdmin):
     direct_uploads = {"file": {"types": ["mp4", "bin"]}}  # noqa: RUF012
     inlines = (StillInline,)
     list_display = ("title", "file")
@@ -40,11 +40,11 @@ class ClipAdmin(DirectUploadsMixin, admin.ModelAdmin):
 
 
 class StillAdmin(DirectUploadsMixin, admin.ModelAdmin):
-    autocomplete_fields = ("film",)
+    autocomplete_fields = ("video",)
 
 
 site = admin.AdminSite()
-site.register(Film, FilmAdmin)
+site.register(Video, VideoAdmin)
 site.register(Photo, PhotoAdmin)
 site.register(Document, DocumentAdmin)
 site.register(Still, StillAdmin)

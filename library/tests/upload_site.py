@@ -128,7 +128,7 @@ def urls() -> list[Any]:
     from django.utils.html import format_html
 
     from s3kit.uploads import DirectFileField
-    from tests.shop.models import Film
+    from tests.shop.models import Video
 
     rules = {
         "types": ["bin", "txt"],
@@ -137,30 +137,30 @@ def urls() -> list[Any]:
         "check": check,
     }
 
-    class FilmForm(forms.ModelForm):
+    class VideoForm(forms.ModelForm):
         file = DirectFileField(**rules)
 
         class Meta:
-            model = Film
+            model = Video
             fields = ("title", "file")
 
     class ManyForm(forms.Form):
         title = forms.CharField()
-        files = DirectFileField(**rules, upload_to="films/", multiple=True)
+        files = DirectFileField(**rules, upload_to="videos/", multiple=True)
 
         def save(self) -> None:
             for number, file in enumerate(self.cleaned_data["files"]):
-                Film.objects.create(title=f"{self.cleaned_data['title']} {number}", file=file)
+                Video.objects.create(title=f"{self.cleaned_data['title']} {number}", file=file)
 
-    class FilmAdmin(admin.ModelAdmin):
+    class VideoAdmin(admin.ModelAdmin):
         formfield_overrides = {models.FileField: {"form_class": DirectFileField}}  # noqa: RUF012
 
-    if not admin.site.is_registered(Film):
-        admin.site.register(Film, FilmAdmin)
+    if not admin.site.is_registered(Video):
+        admin.site.register(Video, VideoAdmin)
 
-    template = Template("""<!doctype html><html lang="{{ language }}"><title>Films</title>
+    template = Template("""<!doctype html><html lang="{{ language }}"><title>Videos</title>
         <meta name="viewport" content="width=device-width"><link rel="stylesheet" href="/page.css">{{ media }}
-        <main><h1>Films</h1><form method="post" enctype="multipart/form-data">{% csrf_token %}{{ fields }}
+        <main><h1>Videos</h1><form method="post" enctype="multipart/form-data">{% csrf_token %}{{ fields }}
         <p><button name="_save">Save</button> <button name="_continue">Save and continue</button></form></main>""")
 
     def shown(request: HttpRequest, media: Any, fields: Any) -> HttpResponse:
@@ -175,8 +175,8 @@ def urls() -> list[Any]:
         return shown(request, form.media, form)
 
     def rows(request: HttpRequest) -> HttpResponse:
-        formset = forms.modelformset_factory(Film, FilmForm, extra=0)(
-            request.POST or None, request.FILES or None, queryset=Film.objects.none()
+        formset = forms.modelformset_factory(Video, VideoForm, extra=0)(
+            request.POST or None, request.FILES or None, queryset=Video.objects.none()
         )
         if formset.is_valid():
             formset.save()
@@ -187,10 +187,10 @@ def urls() -> list[Any]:
     def saved(_request: HttpRequest) -> HttpResponse:
         """Respond with each row's title, and its file's name, size, and digest."""
         found = []
-        for film in Film.objects.order_by("pk"):
-            content = film.file.read()
+        for video in Video.objects.order_by("pk"):
+            content = video.file.read()
             digest = hashlib.sha256(content).hexdigest()
-            found.append([film.title, Path(film.file.name).name.partition("-")[0], len(content), digest])
+            found.append([video.title, Path(video.file.name).name.partition("-")[0], len(content), digest])
         return JsonResponse(found, safe=False)
 
     def log_in(request: HttpRequest, name: str) -> HttpResponse:
@@ -209,7 +209,7 @@ def urls() -> list[Any]:
         return HttpResponse(STYLE, content_type="text/css")
 
     return [
-        path("one/", page, {"form_class": FilmForm}),
+        path("one/", page, {"form_class": VideoForm}),
         path("many/", page, {"form_class": ManyForm}),
         path("rows/", rows),
         path("saved/", saved),

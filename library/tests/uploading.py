@@ -69,9 +69,9 @@ def running(folder: Path, database: dict[str, Any], **more: str) -> Iterator[Sit
 
 
 class Router:
-    """Films and tickets have databases of their own."""
+    """Videos and tickets have databases of their own."""
 
-    PLACES = {"shop": "films", "s3kit_uploads": "tickets"}  # noqa: RUF012
+    PLACES = {"shop": "videos", "s3kit_uploads": "tickets"}  # noqa: RUF012
 
     def db_for_write(self, model: Any, **_hints: Any) -> str:
         return self.PLACES.get(model._meta.app_label, "default")
@@ -151,7 +151,7 @@ def _kill_after(step: str) -> None:
     from s3kit.uploads.files import DirectFile
     from s3kit.uploads.kinds import Kind
     from s3kit.uploads.pending import Pending
-    from tests.shop.models import Film
+    from tests.shop.models import Video
 
     def kill(*_args: Any, **_kwargs: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -165,7 +165,7 @@ def _kill_after(step: str) -> None:
         storage: Any = default_storage
         clients.working(storage.target).meta.events.register(f"after-call.s3.{step}", kill)
         return
-    classes = {each.__name__: each for each in (Accepting, DirectFile, Film, Kind, Pending)}
+    classes = {each.__name__: each for each in (Accepting, DirectFile, Video, Kind, Pending)}
     original = getattr(classes[owner], name)
 
     def killing(*args: Any, **kwargs: Any) -> None:
@@ -201,16 +201,16 @@ def _form(token: str, title: str) -> Any:
     from django import forms
 
     from s3kit.uploads import DirectFileField
-    from tests.shop.models import Film
+    from tests.shop.models import Video
 
-    class FilmForm(forms.ModelForm):
+    class VideoForm(forms.ModelForm):
         file = DirectFileField(types=["mp4"], check="tests.uploading.checked")
 
         class Meta:
-            model = Film
+            model = Video
             fields = ("title", "file")
 
-    return FilmForm({"title": title, "file": token})
+    return VideoForm({"title": title, "file": token})
 
 
 def sent() -> str:
@@ -223,7 +223,7 @@ def sent() -> str:
     form = _form("", "")
     form["file"]  # completes the rules
     user, _new = User.objects.get_or_create(username="editor")
-    ticket = uploads.begin(user, form.fields["file"].kinds[0], name="film.mp4", size=len(LARGE))
+    ticket = uploads.begin(user, form.fields["file"].kinds[0], name="video.mp4", size=len(LARGE))
     for part in uploads.sending(ticket)["parts"]:
         body = LARGE[part["start"] : part["end"]]
         assert anonymous(part["url"], "PUT", part["headers"], body).status == 200
@@ -263,7 +263,7 @@ def post(
     from django.db import transaction
 
     from s3kit import uploads
-    from tests.shop.models import Film
+    from tests.shop.models import Video
 
     with suppress(ZeroDivisionError), transaction.atomic(using=atomic) if atomic else nullcontext():
         form = _form(token, title)
@@ -274,7 +274,7 @@ def post(
             _wait_for(hold_valid)
         try:
             if bulk:
-                Film.objects.bulk_create([form.save(commit=False)])
+                Video.objects.bulk_create([form.save(commit=False)])
             else:
                 form.save()
         except uploads.UploadError as error:
@@ -323,17 +323,17 @@ def clean(*, ahead: bool = False) -> dict[str, Any]:
 def look() -> dict[str, Any]:
     """Return the names of the rows' files by title, and the tickets' states."""
     from s3kit.uploads.models import Ticket
-    from tests.shop.models import Film
+    from tests.shop.models import Video
 
     states = list(Ticket.objects.order_by("created_at").values_list("state", flat=True))
-    return {"rows": dict(Film.objects.values_list("title", "file")), "states": states}
+    return {"rows": dict(Video.objects.values_list("title", "file")), "states": states}
 
 
 def forget() -> None:
     from s3kit.uploads.models import Ticket
-    from tests.shop.models import Film
+    from tests.shop.models import Video
 
-    Film.objects.all().delete()
+    Video.objects.all().delete()
     Ticket.objects.all().delete()
 
 

@@ -12,6 +12,6 @@ if os.environ.get("SEVERAL_DATABASES"):
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": f"{os.environ['TEST_FOLDER']}/{alias}.sqlite3",
         }
-        for alias in ("films", "tickets")
+        for alias in ("videos", "tickets")
     }
     DATABASE_ROUTERS = ["tests.uploading.Router"]

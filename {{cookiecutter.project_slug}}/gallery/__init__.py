@@ -1,1 +1,1 @@
-"""An example app: a gallery of pictures and films. README.md says how to remove it."""
+"""An example app: a gallery of pictures and videos. README.md says how to remove it."""

@@ -1,4 +1,4 @@
-"""The admin of pictures and films, for editing descriptions and deleting."""
+"""The admin of pictures and videos, for editing descriptions and deleting."""
 
 from django.contrib import admin
 from django.shortcuts import redirect
@@ -14,7 +14,7 @@ class PictureAdmin(admin.ModelAdmin):
     list_select_related = ("uploaded_by",)
     search_fields = ("alt",)
     date_hierarchy = "created_at"
-    readonly_fields = ("image", "film", "width", "height", "uploaded_by", "created_at")
+    readonly_fields = ("image", "video", "width", "height", "uploaded_by", "created_at")
 
     def add_view(self, request, form_url="", extra_context=None):
         """Redirect to the gallery's form, because only that checks files and removes metadata."""

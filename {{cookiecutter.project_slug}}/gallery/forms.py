@@ -1,8 +1,8 @@
-"""The form that adds a picture or a film."""
+"""The form that adds a picture or a video."""
 
 from django import forms
 from django.template.defaultfilters import filesizeformat
-from s3kit.uploads import DirectFileField, Kind, available, films, images
+from s3kit.uploads import DirectFileField, Kind, available, images, videos
 
 from gallery.models import Picture
 
@@ -13,11 +13,11 @@ PICTURE = Kind(
     check=images.clean_picture,  # re-encodes it without its metadata
     may_upload="gallery.add_picture",
 )
-FILM = Kind(
+VIDEO = Kind(
     types=["mp4", "webm"],
     max_bytes=5 * 1024**3,
-    upload_to="films/",
-    check=films.check_film,
+    upload_to="videos/",
+    check=videos.check_video,
     may_upload="gallery.add_picture",
 )
 # For a file that the browser sends with the form, without JavaScript or without S3. It passes through Django.
@@ -28,10 +28,10 @@ class PictureForm(forms.ModelForm):
     """A file and its description. The browser uploads the file to S3 as soon as the user chooses it."""
 
     file = DirectFileField(
-        label="Picture or film",
-        kinds=[PICTURE, FILM],
+        label="Picture or video",
+        kinds=[PICTURE, VIDEO],
         form_max_bytes=FORM_MAX_BYTES,
-        error_messages={"required": "Please choose a picture or a film."},
+        error_messages={"required": "Please choose a picture or a video."},
     )
 
     field_order = ("file", "alt")
@@ -45,15 +45,15 @@ class PictureForm(forms.ModelForm):
         """Store the user, whose permission and quota the file field checks."""
         super().__init__(*args, **kwargs)
         self.user = self.instance.uploaded_by = user
-        limits = (PICTURE.max_bytes, FILM.max_bytes if available() else FORM_MAX_BYTES)
-        picture_limit, film_limit = (filesizeformat(limit).replace(".0", "") for limit in limits)
+        limits = (PICTURE.max_bytes, VIDEO.max_bytes if available() else FORM_MAX_BYTES)
+        picture_limit, video_limit = (filesizeformat(limit).replace(".0", "") for limit in limits)
         self.fields["file"].help_text = (
             f"A JPEG, PNG, WebP, AVIF, or still GIF picture of up to {picture_limit},"
-            f" or an MP4 or WebM film of up to {film_limit}."
+            f" or an MP4 or WebM video of up to {video_limit}."
         )
 
     def save(self, commit=True):
-        """Save the picture with the file in `film` or `image`."""
+        """Save the picture with the file in `video` or `image`."""
         file = self.cleaned_data["file"]
-        setattr(self.instance, "film" if films.is_film(file.name) else "image", file)
+        setattr(self.instance, "video" if videos.is_video(file.name) else "image", file)
         return super().save(commit)

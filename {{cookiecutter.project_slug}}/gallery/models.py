@@ -1,4 +1,4 @@
-"""Pictures and films. Deleting one also deletes its file."""
+"""Pictures and videos. Deleting one also deletes its file."""
 
 from django.conf import settings
 from django.db import models, transaction
@@ -8,13 +8,13 @@ from django.dispatch import receiver
 
 
 class Picture(models.Model):
-    """A picture or a film: it has an image or a film, never both."""
+    """A picture or a video: it has an image or a video, never both."""
 
-    # Storing the size means that a page of pictures doesn't open their files. A film has no size.
+    # Storing the size means that a page of pictures doesn't open their files. A video has no size.
     image = models.ImageField(upload_to="pictures/", blank=True, width_field="width", height_field="height")
     width = models.PositiveIntegerField(null=True, blank=True, editable=False)
     height = models.PositiveIntegerField(null=True, blank=True, editable=False)
-    film = models.FileField(upload_to="films/", blank=True)
+    video = models.FileField(upload_to="videos/", blank=True)
     alt = models.CharField(
         "description",
         max_length=200,
@@ -35,9 +35,9 @@ class Picture(models.Model):
         indexes = (models.Index(fields=("-created_at", "-id"), name="gallery_newest_first"),)
         constraints = (
             models.CheckConstraint(
-                condition=models.Q(image="") ^ models.Q(film=""),
-                name="gallery_image_or_film",
-                violation_error_message="A picture has an image or a film.",
+                condition=models.Q(image="") ^ models.Q(video=""),
+                name="gallery_image_or_video",
+                violation_error_message="A picture has an image or a video.",
             ),
         )
 
@@ -46,13 +46,13 @@ class Picture(models.Model):
 
     @property
     def file(self) -> FieldFile:
-        """The image or the film."""
-        return self.film or self.image
+        """The image or the video."""
+        return self.video or self.image
 
     @property
     def what(self) -> str:
         """The word for it in a sentence."""
-        return "film" if self.film else "picture"
+        return "video" if self.video else "picture"
 
 
 @receiver(post_delete, sender=Picture)

@@ -31,14 +31,14 @@ def home(request):
 @permission_required("gallery.add_picture", raise_exception=True)
 @require_http_methods(["GET", "HEAD", "POST"])
 def add_picture(request):
-    """Show the form, and add the posted picture or film."""
+    """Show the form, and add the posted picture or video."""
     form = PictureForm(request.POST or None, request.FILES or None, user=request.user)
     if form.is_valid():
         try:
             with transaction.atomic():
                 picture = form.save()
         except Exception:  # each storage raises different errors
-            logger.exception("A picture or film could not be saved")
+            logger.exception("A picture or video could not be saved")
             form.add_error(None, NOT_SAVED)
         else:
             messages.success(request, f"The {picture.what} was added.")

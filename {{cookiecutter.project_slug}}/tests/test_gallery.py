@@ -22,7 +22,7 @@ from gallery.models import Picture
 
 pytestmark = pytest.mark.django_db
 
-FILM = (24).to_bytes(4) + b"ftypisom\0\0\2\0isommp41" + b"moving pictures" * 20_000
+VIDEO = (24).to_bytes(4) + b"ftypisom\0\0\2\0isommp41" + b"moving pictures" * 20_000
 
 
 def photo() -> bytes:
@@ -71,7 +71,7 @@ def files():
     def found(folder="pictures"):
         return default_storage.listdir(folder)[1] if default_storage.exists(folder) else []
 
-    for folder in ("pictures", "films"):
+    for folder in ("pictures", "videos"):
         for name in found(folder):
             default_storage.delete(f"{folder}/{name}")
     return found
@@ -91,20 +91,20 @@ def test_a_picture_is_added_without_its_metadata(editor, files):
     assert 'alt="A lake"' in page
 
 
-def test_a_film_is_added_unchanged(editor, files):
-    post(editor, FILM, "Waves.mp4")
+def test_a_video_is_added_unchanged(editor, files):
+    post(editor, VIDEO, "Waves.mp4")
     added = Picture.objects.get()
-    with added.film.open() as file:
-        assert file.read() == FILM
-    assert f'<video src="{added.film.url}' in editor.get(reverse("home")).content.decode()
+    with added.video.open() as file:
+        assert file.read() == VIDEO
+    assert f'<video src="{added.video.url}' in editor.get(reverse("home")).content.decode()
 
 
 BAD = {
     "empty": (b"", "photo.jpg"),
     "not a picture": (b"<!doctype html><script>alert(1)</script>", "photo.jpg"),
     "half a picture": (photo()[:300], "photo.jpg"),
-    "not a film": (b"#!/bin/sh", "film.mp4"),
-    "another kind of film": (FILM, "film.webm"),
+    "not a video": (b"#!/bin/sh", "video.mp4"),
+    "another kind of video": (VIDEO, "video.webm"),
 }
 
 
@@ -116,7 +116,7 @@ def test_a_bad_upload_is_rejected_with_a_message(editor, files, case):
     (message,) = response.context["form"].errors["file"]
     assert f"<li>{escape(message)}</li>" in response.content.decode()
     assert not Picture.objects.exists()
-    assert files() == files("films") == []
+    assert files() == files("videos") == []
 
 
 def test_a_file_over_the_limit_is_rejected(editor, files):
@@ -267,9 +267,9 @@ def test_private_links_are_signed_and_expire(on_s3, editor, settings):
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(("name", "column"), [("Waves.mp4", "film"), ("Lake.jpg", "image")])
+@pytest.mark.parametrize(("name", "column"), [("Waves.mp4", "video"), ("Lake.jpg", "image")])
 def test_a_direct_upload_is_added(on_s3, editor, name, column):
-    data = FILM if column == "film" else photo()
+    data = VIDEO if column == "video" else photo()
     form = {"file": send(editor, name, data).json()["token"], "alt": ""}
     response = editor.post(reverse("add_picture"), form)  # without a description, the form keeps the file
     assert form["file"] in response.content.decode()
@@ -278,7 +278,7 @@ def test_a_direct_upload_is_added(on_s3, editor, name, column):
     added = Picture.objects.get()
     assert (added.alt, added.uploaded_by.username) == ("Waves", "editor")
     with getattr(added, column).open() as file:
-        assert (file.read() == data) == (column == "film")  # a picture is re-encoded
+        assert (file.read() == data) == (column == "video")  # a picture is re-encoded
 
 
 @pytest.mark.django_db(transaction=True)
@@ -290,6 +290,6 @@ def test_a_bad_direct_upload_is_rejected_with_a_message(on_s3, editor):
 def test_direct_uploads_require_permission(on_s3, editor, client):
     page = editor.get(reverse("add_picture")).content.decode()
     client.logout()
-    assert begin(client, page, "Waves.mp4", FILM).status_code == 401
+    assert begin(client, page, "Waves.mp4", VIDEO).status_code == 401
     client.force_login(user_with("ada", "delete_picture", is_staff=True))
-    assert begin(client, page, "Waves.mp4", FILM).status_code == 403
+    assert begin(client, page, "Waves.mp4", VIDEO).status_code == 403

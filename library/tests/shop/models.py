@@ -2,9 +2,9 @@ from django.conf import settings
 from django.db import models
 
 
-class Film(models.Model):
+class Video(models.Model):
     title = models.CharField(max_length=50, unique=True)
-    file = models.FileField(upload_to="films/%Y/", max_length=120)
+    file = models.FileField(upload_to="videos/%Y/", max_length=120)
 
     def __str__(self) -> str:
         return self.title
@@ -33,9 +33,9 @@ class Document(models.Model):
 
 
 class Still(models.Model):
-    """A picture of a film, for inlines."""
+    """A picture of a video, for inlines."""
 
-    film = models.ForeignKey(Film, on_delete=models.CASCADE)
+    video = models.ForeignKey(Video, on_delete=models.CASCADE)
     image = models.ImageField(upload_to="stills/")
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Still(models.Model):
 
 
 class Clip(models.Model):
-    """A film with an owner, as docs/uploads-hooks.md has it."""
+    """A video with an owner, as docs/uploads-hooks.md has it."""
 
     title = models.CharField(max_length=50)
     file = models.FileField(upload_to="clips/", blank=True)

@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ),
                 ("width", models.PositiveIntegerField(blank=True, editable=False, null=True)),
                 ("height", models.PositiveIntegerField(blank=True, editable=False, null=True)),
-                ("film", models.FileField(blank=True, upload_to="films/")),
+                ("video", models.FileField(blank=True, upload_to="videos/")),
                 (
                     "alt",
                     models.CharField(
@@ -55,9 +55,9 @@ class Migration(migrations.Migration):
                 "indexes": [models.Index(fields=["-created_at", "-id"], name="gallery_newest_first")],
                 "constraints": [
                     models.CheckConstraint(
-                        condition=models.Q(("image", ""), ("film", ""), _connector="XOR"),
-                        name="gallery_image_or_film",
-                        violation_error_message="A picture has an image or a film.",
+                        condition=models.Q(("image", ""), ("video", ""), _connector="XOR"),
+                        name="gallery_image_or_video",
+                        violation_error_message="A picture has an image or a video.",
                     )
                 ],
             },

@@ -1,4 +1,4 @@
-// Opens pictures and films in a dialog instead of following their links, and previews the file to add. The pages work
+// Opens pictures and videos in a dialog instead of following their links, and previews the file to add. The pages work
 // without it.
 
 for (const list of document.querySelectorAll("[data-pictures]")) enhance(list);
@@ -58,16 +58,16 @@ function enhance(list) {
     if (event.key === "ArrowRight") step(1);
   });
   dialog.addEventListener("close", () => {
-    dialog.querySelector("[data-shown]").replaceChildren(); // stops a film
+    dialog.querySelector("[data-shown]").replaceChildren(); // stops a video
     links[current].focus(); // the one seen last
   });
 }
 
 function enlarged(small, address, words) {
   if (small.localName === "img") return Object.assign(small.cloneNode(), { loading: "eager" });
-  const film = Object.assign(document.createElement("video"), { src: address, controls: true, playsInline: true });
-  film.setAttribute("aria-label", words);
-  return film;
+  const video = Object.assign(document.createElement("video"), { src: address, controls: true, playsInline: true });
+  video.setAttribute("aria-label", words);
+  return video;
 }
 
 // Shows a file as soon as the user chooses it, before it is uploaded.
@@ -79,10 +79,10 @@ function preview(frame) {
     frame.replaceChildren();
     shown = file;
     if (!file) return;
-    const film = file.type.startsWith("video/");
-    const seen = Object.assign(document.createElement(film ? "video" : "img"), { muted: true, alt: "" });
+    const video = file.type.startsWith("video/");
+    const seen = Object.assign(document.createElement(video ? "video" : "img"), { muted: true, alt: "" });
     // A file that the browser can't display isn't shown. The server rejects it with a message.
-    seen.addEventListener(film ? "loadeddata" : "load", () => shown === file && frame.replaceChildren(seen));
+    seen.addEventListener(video ? "loadeddata" : "load", () => shown === file && frame.replaceChildren(seen));
     seen.src = URL.createObjectURL(file);
   }
 

@@ -18,7 +18,7 @@ ORIGINAL_MAX_BYTES = 100 * 2**20  # of a picture that is stored unchanged
 
 
 class DirectUploadsMixin(Base):
-    """Sends the files of a ModelAdmin or an inline straight to S3: `class FilmAdmin(DirectUploadsMixin, ModelAdmin)`.
+    """Sends the files of a ModelAdmin or an inline straight to S3: `class VideoAdmin(DirectUploadsMixin, ModelAdmin)`.
 
     Every FileField and ImageField of the model gets a DirectFileField or DirectImageField as its form field. Users with
     the permission to add or change the model may upload. Pictures of any type that Pillow supports, of up to 100 MiB,

@@ -49,10 +49,10 @@ class Kind:
     - `check` is a function that gets the file before the file is available to anyone. To reject the file, it raises
       ValidationError with messages for the user. It may return a file to store instead. After any other exception, the
       user can try the same file again.
-    - `may_upload` is a permission such as "shop.add_film", a list of permissions of which one is enough, or a function
+    - `may_upload` is a permission such as "shop.add_video", a list of permissions of which one is enough, or a function
       that takes a user and returns whether they may upload. Without it, every logged-in user with the page may upload.
     - `storage` is an alias in STORAGES.
-    - `name`, such as "shop.film", lets clients without a page begin an upload. A kind with a name needs `may_upload`,
+    - `name`, such as "shop.video", lets clients without a page begin an upload. A kind with a name needs `may_upload`,
       and its own `upload_to` and `storage` even if a model field has them.
     - `max_length` is that of the FileField that stores the name.
 

@@ -1,4 +1,4 @@
-"""`manage.py add_picture FILE DESCRIPTION`: adds a picture or a film from a script."""
+"""`manage.py add_picture FILE DESCRIPTION`: adds a picture or a video from a script."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from gallery.models import Picture
 
 
 class Command(BaseCommand):
-    """Add a picture or a film to the gallery."""
+    """Add a picture or a video to the gallery."""
 
-    help = "Add a picture or a film to the gallery."
+    help = "Add a picture or a video to the gallery."
 
     def add_arguments(self, parser):
         """Add the arguments."""

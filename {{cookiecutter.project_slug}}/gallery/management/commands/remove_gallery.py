@@ -52,7 +52,7 @@ class Command(BaseCommand):
         files = [picture.file for picture in Picture.objects.all()] if has_table else []
         place = getattr(default_storage, "bucket_name", None) or default_storage.location
         self.stdout.write(
-            f"This drops the gallery's table in {connection.settings_dict['NAME']} ({len(files)} pictures and films)"
+            f"This drops the gallery's table in {connection.settings_dict['NAME']} ({len(files)} pictures and videos)"
             f" and deletes the code. Their files in {place} "
             + ("are also deleted." if delete_uploads else "stay; --delete-uploads deletes them.")
         )

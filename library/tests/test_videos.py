@@ -1,10 +1,10 @@
-"""Which files are accepted as films, according to their first bytes."""
+"""Which files are accepted as videos, according to their first bytes."""
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from s3kit.uploads import films
+from s3kit.uploads import videos
 
 
 def mp4(*brands: bytes, rest: bytes = b"\0\0\0\x08mdat") -> bytes:
@@ -20,14 +20,14 @@ def ebml(document: bytes, before: bytes = b"\x42\x86\x81\x01") -> bytes:
     return b"\x1a\x45\xdf\xa3" + (0x80 | len(elements)).to_bytes(1) + elements + b"\x18\x53\x80\x67\xff"
 
 
-FILM, WEBM = mp4(), ebml(b"webm")
+VIDEO, WEBM = mp4(), ebml(b"webm")
 
 
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("a.mp4", FILM),
-        ("A.MP4", FILM),
+        ("a.mp4", VIDEO),
+        ("A.MP4", VIDEO),
         ("a.mp4", mp4(b"mp42", b"mp42", b"isom")),
         ("a.mp4", mp4(b"iso5")),
         ("a.mp4", mp4(b"avc1")),
@@ -38,19 +38,19 @@ FILM, WEBM = mp4(), ebml(b"webm")
         ("a.webm", b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x09\x42\x82\x40\x05webm\0"),
     ],
 )
-def test_a_film_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
-    film = SimpleUploadedFile(name, data)
+def test_a_video_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
+    video = SimpleUploadedFile(name, data)
 
-    films.check_film(film)
+    videos.check_video(video)
 
-    assert film.read() == data  # from the start
+    assert video.read() == data  # from the start
 
 
 @pytest.mark.parametrize(
     ("name", "data"),
     [
         ("a.mp4", b""),
-        ("a.mp4", b"This is a text and no film at all."),
+        ("a.mp4", b"This is a text and no video at all."),
         ("a.mp4", b"<!doctype html><script>alert(1)</script>"),
         ("a.mp4", b"\xff\xd8\xff\xe0JFIF"),
         ("a.mp4", b"\0\0\0\x18ftyp"),
@@ -61,25 +61,25 @@ def test_a_film_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
         ("a.mp4", mp4(b"heic", b"mif1", b"heic")),  # images
         ("a.mp4", mp4(b"avis", b"msf1", b"iso8")),
         ("a.mp4", mp4(b"none")),
-        ("a.mp4", b"<p>" + FILM),
+        ("a.mp4", b"<p>" + VIDEO),
         ("a.webm", ebml(b"matroska")),
         ("a.webm", b"\x1a\x45\xdf\xa3"),
         ("a.webm", b"\x1a\x45\xdf\xa3\x80\x42\x82\x84webm"),  # after the header
         ("a.webm", b"\x1a\x45\xdf\xa3\x8b" + b"\0" * 11),
         ("a.webm", b"\x1a\x45\xdf\xa3\x86\x42\x86\xff\xff\xff\xff\x42\x82\x84webm"),
-        ("a.mov", FILM),
-        ("a.m4v", FILM),
-        ("film", FILM),
+        ("a.mov", VIDEO),
+        ("a.m4v", VIDEO),
+        ("video", VIDEO),
     ],
 )
-def test_all_else_is_no_film(name: str, data: bytes) -> None:
+def test_all_else_is_no_video(name: str, data: bytes) -> None:
     with pytest.raises(ValidationError) as caught:
-        films.check_film(SimpleUploadedFile(name, data))
+        videos.check_video(SimpleUploadedFile(name, data))
 
-    assert caught.value.messages == [films.NOT_A_FILM]
+    assert caught.value.messages == [videos.NOT_A_VIDEO]
 
 
-@pytest.mark.parametrize(("name", "data", "right"), [("a.webm", FILM, ".mp4"), ("a.mp4", WEBM, ".webm")])
-def test_a_film_with_the_extension_of_another_kind_is_rejected(name: str, data: bytes, right: str) -> None:
+@pytest.mark.parametrize(("name", "data", "right"), [("a.webm", VIDEO, ".mp4"), ("a.mp4", WEBM, ".webm")])
+def test_a_video_with_the_extension_of_another_kind_is_rejected(name: str, data: bytes, right: str) -> None:
     with pytest.raises(ValidationError, match=f"its content is {right}"):
-        films.check_film(SimpleUploadedFile(name, data))
+        videos.check_video(SimpleUploadedFile(name, data))

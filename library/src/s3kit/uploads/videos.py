@@ -17,7 +17,7 @@ TYPES = {".mp4": "video/mp4", ".webm": "video/webm"}
 ACCEPT = ",".join(TYPES.values())
 
 # Other extensions of videos, for which the error message is about videos.
-_OTHER_FILMS = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".ogv", ".ts", ".wmv"}
+_OTHER_VIDEOS = {".3gp", ".avi", ".flv", ".m4v", ".mkv", ".mov", ".mpeg", ".mpg", ".ogv", ".ts", ".wmv"}
 
 # ISO 14496-12, "ftyp": the brands of MP4 videos. Audio files, pictures (HEIC, AVIF), and QuickTime videos have another
 # major brand, even if they list one of these as compatible.
@@ -31,19 +31,19 @@ _DOC_TYPE = 0x4282
 # Bytes: larger than the header of any video.
 _HEAD = 4096
 
-NOT_A_FILM = _("This file is not a video that every browser can play. Please choose an MP4 or WebM file.")
+NOT_A_VIDEO = _("This file is not a video that every browser can play. Please choose an MP4 or WebM file.")
 MISNAMED = _(
     "This video's extension is %(named)s, but its content is %(found)s. Please rename it to %(found)s and try again."
 )
 
 
-def is_film(name: str) -> bool:
+def is_video(name: str) -> bool:
     """Return whether the extension is that of a video, accepted or not."""
     extension = PurePath(name).suffix.lower()
-    return extension in TYPES or extension in _OTHER_FILMS
+    return extension in TYPES or extension in _OTHER_VIDEOS
 
 
-def check_film(upload: UploadedFile) -> None:
+def check_video(upload: UploadedFile) -> None:
     """Raise ValidationError unless the file is an MP4 or WebM video whose extension matches its content.
 
     Reads only the first bytes.
@@ -54,7 +54,7 @@ def check_film(upload: UploadedFile) -> None:
     extension = PurePath(upload.name or "").suffix.lower()
     found = ".mp4" if _is_mp4(head) else ".webm" if _is_webm(head) else ""
     if not found or extension not in TYPES:
-        raise ValidationError(NOT_A_FILM, code="not_a_film")
+        raise ValidationError(NOT_A_VIDEO, code="not_a_video")
     if found != extension:
         raise ValidationError(MISNAMED, code="misnamed", params={"named": extension, "found": found})
 
