@@ -26,7 +26,7 @@ PHONE: Any = DESKTOP | {"is_mobile": True, "has_touch": True}
 PICTURES = {
     "empty": (1000, 600),
     "sign-in": (1000, 560),
-    "upload": (1000, 760),
+    "upload": (1000, 820),
     "added": (1000, 760),
     "phone": (390, 780),
     "gallery": (1200, 900),

@@ -200,7 +200,7 @@ def test_the_signal_says_what_was_saved(
     finally:
         uploads.accepted.disconnect(dispatch_uid="videos")
     clip = Clip.objects.get()
-    assert f"anna saved My Video.mp4, 6 bytes, as {clip.file.name}" in caplog.text
+    assert f"anna saved My Video.mp4, 7 bytes, as {clip.file.name}" in caplog.text
     assert content(clip.file) == b"a video"
 
 
