@@ -214,7 +214,7 @@ def test_its_manifest_depends_on_no_bucket_and_no_domain(image: Image) -> None:
 def test_without_a_key_it_does_not_start(image: Image) -> None:
     done = image.call()
     assert done.returncode not in {None, 0}
-    assert "Set DJANGO_SECRET_KEY and DJANGO_ALLOWED_HOSTS in" in done.stdout
+    assert "Missing variables: DJANGO_SECRET_KEY, DJANGO_ALLOWED_HOSTS." in done.stdout
 
 
 def end_group(leader: int) -> None:
