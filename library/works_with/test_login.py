@@ -47,9 +47,9 @@ def test_credentials_of_aws_login_are_found(target: Target) -> None:
     assert [frozen.access_key, frozen.secret_key, frozen.token] == list(KEYS.values())
 
 
-def test_a_session_of_aws_login_that_is_gone_names_the_cure(target: Target, tmp_path: Path) -> None:
+def test_a_session_of_aws_login_that_is_gone_names_the_fix(target: Target, tmp_path: Path) -> None:
     for token in tmp_path.glob("*.json"):
         token.unlink()
     with pytest.raises(LoginError) as raised:
         clients.credentials(target)
-    assert "sign in again (aws login, or aws sso login)" in errors.explain(raised.value)
+    assert "sign in again (aws login or aws sso login)" in errors.explain(raised.value)
