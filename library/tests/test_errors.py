@@ -200,7 +200,7 @@ def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> 
 
 
 @every_command
-def test_without_awscrt_the_credentials_of_aws_login_name_the_cure(
+def test_without_awscrt_the_credentials_of_aws_login_name_the_fix(
     words: tuple[str, ...], settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (site / "config").write_text("[profile acme]\nlogin_session = arn:aws:iam::123456789012:user/alice\n")
