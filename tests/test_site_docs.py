@@ -99,14 +99,6 @@ def test_the_repository_is_the_one_that_the_readme_names() -> None:
 
 def test_the_workflow_has_only_the_permissions_that_it_needs() -> None:
     folder = ROOT / ".github"
-    programs = Path(sys.executable).parent
-    schema = ("--builtin-schema", "vendor.github-workflows")
-    for command in (
-        [programs / "check-jsonschema", *schema, folder / "workflows" / "docs.yml"],
-        [programs / "zizmor", "--offline", "--no-progress", "--min-severity", "medium", folder],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
     jobs = yaml.safe_load((folder / "workflows" / "docs.yml").read_text("utf-8"))["jobs"]
     assert {name: job["permissions"] for name, job in jobs.items()} == {
         "build": {"contents": "read"},

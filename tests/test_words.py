@@ -25,7 +25,7 @@ BANNED = {
     r"\bdesks?\b": "local",
     r"\bdoors?\b": "entry point",
     r"\bset-up\b": "setup",
-    r"\blocal S3 of your own\b|\bS3 of your own\b": "local S3 server",
+    r"\bS3 of your own\b": "local S3 server",
     r"\bserver of your own machine\b": "local server",
     r"\bsomebody else's\b": "another user's, account's, or package's",
     r"\bleads? nowhere\b": "is broken",
