@@ -18,7 +18,7 @@ from tests.pages import blocks, follow
 DOCUMENTS = sorted(
     path
     for path in ROOT.rglob("*.md")
-    if not {".venv", ".uv", ".work", "demo", "golden", "node_modules"} & set(path.relative_to(ROOT).parts)
+    if not {".venv", ".uv", ".work", ".pytest_cache", "demo", "golden"} & set(path.relative_to(ROOT).parts)
 )
 
 
