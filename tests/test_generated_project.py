@@ -5,12 +5,13 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import stat
 import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -176,8 +177,14 @@ def test_a_server_survives_slow_clients_and_large_bodies_and_prints_json(
         for _ in range(5):
             assert read_when_up(f"http://127.0.0.1:{port}/healthz") == '{"status": "ok"}'
         assert "Neil" in read_when_up(f"http://127.0.0.1:{port}/")
-        assert {path.name for path in tmp_path.iterdir()} - before <= {"db.sqlite3-wal", "db.sqlite3-shm"}
-        assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("db.*")} == {0o600}
+        # SQLite deletes its two files whenever the last connection closes, so a connection keeps them here.
+        database = clients.enter_context(closing(sqlite3.connect(tmp_path / "db.sqlite3")))
+        database.execute("SELECT name FROM sqlite_master").fetchall()
+        files = {f"db.sqlite3{ending}" for ending in ("", "-wal", "-shm")}
+        assert {path.name for path in tmp_path.iterdir()} - before <= files
+        assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in files} == dict.fromkeys(
+            files, 0o600
+        )
         lines = [json.loads(line) for line in server.output.splitlines()]
     assert {"gunicorn.access", "gunicorn.error"} <= {line["logger"] for line in lines}
 
