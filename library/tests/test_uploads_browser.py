@@ -207,7 +207,7 @@ def saved(page: Page) -> list[list[Any]]:
     return found
 
 
-def saved_as(path: Path, title: str = "Lake") -> list[Any]:
+def told(path: Path, title: str = "Lake") -> list[Any]:
     """Return the expected result of `save` for a file."""
     content = path.read_bytes()
     return [title, path.stem.replace(" ", "_"), len(content), hashlib.sha256(content).hexdigest()]
@@ -225,7 +225,7 @@ def test_file_is_sent_to_s3_as_soon_as_it_is_chosen(site: Site, page: Page, file
     assert sum(each.size for each in site.proxy.matching("PUT", PARTS)) == SIZE
     assert page.get_by_label("File").evaluate("input => [input.required, input.files.length]") == [False, 0]
     expect(row(page)).to_contain_text("700 kB")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
     assert sum(site.forms) < 2000
     assert site.left() == []
 
@@ -262,7 +262,7 @@ def test_only_the_interrupted_part_is_sent_again(site: Site, page: Page, file: M
     assert fault.struck == 1
     assert sorted(site.parts()) == [1, 2, 3]
     assert sum(each.size for each in site.proxy.matching("PUT", PARTS)) == SIZE + PART
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_stalled_part_is_sent_again(site: Site, page: Page, file: MakeFile) -> None:
@@ -330,7 +330,7 @@ def test_request_without_a_usable_response_is_retried(
     choose(page, lake := file(20 * KIB))
     expect_state(page, "done")
     assert lost in ([200], [201])
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
     assert len(site.left()) == 0
 
 
@@ -344,7 +344,7 @@ def test_file_changed_during_the_upload_is_not_sent(site: Site, page: Page, file
     expect(row(page)).to_contain_text("This file can't be read. It may have been changed or moved.")
     choose(page, lake)
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def exhausted(page: Page, fault: Fault) -> None:
@@ -368,16 +368,16 @@ def test_failed_upload_can_be_continued_with_try_again(site: Site, page: Page, f
     button(page, "Try again").click()
     expect_state(page, "done")
     assert site.parts() == [2]
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
-def test_fifty_files_are_sent_and_saved(site: Site, context: BrowserContext, file: MakeFile) -> None:
+def test_many_files_are_sent_and_saved(site: Site, context: BrowserContext, file: MakeFile) -> None:
     page = opened(site, context, "many")
     files = [file(20 * KIB, f"Video {number}.bin") for number in range(50)]
     choose(page, *files, label="Files")
     expect(page.locator(".s3kit-file")).to_have_count(50)
     expect(page.locator("[data-state=done]")).to_have_count(50)
-    assert save(page) == [saved_as(each, f"Lake {number}") for number, each in enumerate(files)]
+    assert save(page) == [told(each, f"Lake {number}") for number, each in enumerate(files)]
     assert site.left() == []
 
 
@@ -428,7 +428,7 @@ def test_upload_continues_after_a_reload(site: Site, page: Page, file: MakeFile)
     choose(page, lake)
     expect_state(page, "done")
     assert site.parts() == expected
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_sent_but_unsaved_file_is_not_sent_again_after_a_reload(
@@ -442,14 +442,14 @@ def test_sent_but_unsaved_file_is_not_sent_again_after_a_reload(
     choose(page, lake)
     expect_state(page, "done")
     assert site.parts() == []
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
     # After saving, it is a new file.
     page.goto(f"{site.address}/one/")
     page.get_by_label("Title").fill("River")
     choose(page, lake)
     expect_state(page, "done")
     assert sorted(site.parts()) == [1, 2, 3]
-    assert save(page) == [saved_as(lake), saved_as(lake, "River")]
+    assert save(page) == [told(lake), told(lake, "River")]
 
 
 def test_browser_remembers_at_most_200_unexpired_uploads(page: Page, file: MakeFile) -> None:
@@ -486,8 +486,8 @@ def test_two_tabs_do_not_share_a_ticket(
     event.set()
     expect_state(page, "done")
     page.get_by_label("Title").fill("River")
-    assert save(other) == [saved_as(lake)]
-    assert save(page) == [saved_as(lake), saved_as(lake, "River")]
+    assert save(other) == [told(lake)]
+    assert save(page) == [told(lake), told(lake, "River")]
 
 
 def test_same_file_chosen_twice_is_two_files(site: Site, context: BrowserContext, file: MakeFile) -> None:
@@ -496,7 +496,7 @@ def test_same_file_chosen_twice_is_two_files(site: Site, context: BrowserContext
     for number in (1, 2):
         choose(page, lake, label="Files")
         expect(page.locator("[data-state=done]")).to_have_count(number)
-    assert save(page) == [saved_as(lake, "Lake 0"), saved_as(lake, "Lake 1")]
+    assert save(page) == [told(lake, "Lake 0"), told(lake, "Lake 1")]
 
 
 @pytest.mark.parametrize("how", ["expired", "cancelled", "another user's"])
@@ -517,7 +517,7 @@ def test_ended_ticket_is_replaced_when_the_file_is_chosen_again(
     choose(page, lake)
     expect_state(page, "done")
     assert sorted(site.parts()) == [1, 1, 2, 2, 3, 3]
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 ENDED = {
@@ -536,7 +536,7 @@ def test_ticket_that_ends_during_the_upload_is_replaced(
     site.database(ENDED[how])
     event.set()
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_single_field_keeps_the_last_chosen_file(site: Site, page: Page, file: MakeFile) -> None:
@@ -548,7 +548,7 @@ def test_single_field_keeps_the_last_chosen_file(site: Site, page: Page, file: M
     expect_state(page, "done", "River.bin")
     expect(page.locator(".s3kit-file")).to_have_count(1)
     event.set()
-    assert save(page) == [saved_as(river)]
+    assert save(page) == [told(river)]
     assert site.left() == []
 
 
@@ -629,7 +629,7 @@ def test_form_is_submitted_after_its_files_are_sent(site: Site, page: Page, file
     expect(page.get_by_role("button", name="Save and continue")).to_be_focused()
     page.get_by_role("button", name="Save and continue").click()
     event.set()
-    assert saved(page) == [saved_as(lake)]
+    assert saved(page) == [told(lake)]
     assert page.url.endswith("?_continue")
 
 
@@ -651,7 +651,7 @@ def test_form_with_a_failed_file_is_not_submitted(
     assert site.forms == []
     expect(button(page, "Try again")).to_be_hidden()
     button(page, "Remove Bad.bin").click()
-    assert save(page) == [saved_as(good, "Lake 0")]
+    assert save(page) == [told(good, "Lake 0")]
 
 
 def test_leaving_the_page_during_an_upload_asks_for_confirmation(
@@ -688,7 +688,7 @@ def test_file_chosen_before_the_script_runs_is_sent(
     choose(page, lake)
     held[0].continue_()
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 # Messages from the site
@@ -719,7 +719,7 @@ def test_invalid_file_is_reported_without_a_request(
     choose(page, lake := file())
     expect_state(page, "done")
     expect(field).not_to_have_attribute("aria-invalid", "true")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_upload_continues_after_the_user_logs_in_again(
@@ -733,7 +733,7 @@ def test_upload_continues_after_the_user_logs_in_again(
     context.new_page().goto(f"{site.address}/in/anna/")  # which changes the CSRF token of all forms
     button(page, "Try again").click()
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_stale_rules_and_csrf_token_are_renewed(
@@ -743,13 +743,13 @@ def test_stale_rules_and_csrf_token_are_renewed(
     page.evaluate("document.querySelector('[data-rules]').dataset.rules = 'of another deploy'")
     choose(page, lake := file())
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_invalid_form_keeps_its_file(site: Site, page: Page, file: MakeFile) -> None:
     choose(page, lake := file())
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
     page.goto(f"{site.address}/one/")
     page.get_by_label("Title").fill("Lake")
     choose(page, river := file(40 * KIB, "River.bin"))
@@ -758,7 +758,7 @@ def test_invalid_form_keeps_its_file(site: Site, page: Page, file: MakeFile) -> 
     expect(page.get_by_text("Video with this Title already exists.")).to_be_visible()
     expect_state(page, "done", "River.bin")
     page.get_by_label("Title").fill("River")
-    assert save(page) == [saved_as(lake), saved_as(river, "River")]
+    assert save(page) == [told(lake), told(river, "River")]
 
 
 def test_file_of_an_invalid_form_can_be_replaced(page: Page, file: MakeFile) -> None:
@@ -777,7 +777,7 @@ def test_file_of_an_invalid_form_can_be_replaced(page: Page, file: MakeFile) -> 
     expect(page.get_by_label("File")).to_be_focused()
     assert page.get_by_label("File").evaluate("input => input.required")
     choose(page, last)
-    assert save(page) == [saved_as(last)]
+    assert save(page) == [told(last)]
 
 
 def test_file_of_an_invalid_form_can_be_chosen_again_as_another(
@@ -792,7 +792,7 @@ def test_file_of_an_invalid_form_can_be_chosen_again_as_another(
     page.get_by_label("Title").fill("Lake")
     choose(page, lake, label="Files")
     expect(page.locator("[data-state=done]")).to_have_count(2)
-    assert save(page) == [saved_as(lake, "Lake 0"), saved_as(lake, "Lake 1")]
+    assert save(page) == [told(lake, "Lake 0"), told(lake, "Lake 1")]
 
 
 # If S3 can't be reached
@@ -820,9 +820,9 @@ def test_files_are_sent_with_the_form_if_s3_is_unreachable(
     exhausted(page, fault)
     expect(row(page)).to_contain_text("This file will be sent with the form.")
     assert page.get_by_label("File").evaluate("input => input.files[0].name") == "Lake.bin"
-    reported = {"code": "barred", "message": "This file will be sent with the form."}
-    assert page.evaluate("events").pop() == ["error", "Lake.bin", reported]
-    assert save(page) == [saved_as(lake)]
+    told_of = {"code": "barred", "message": "This file will be sent with the form."}
+    assert page.evaluate("events").pop() == ["error", "Lake.bin", told_of]
+    assert save(page) == [told(lake)]
     assert sum(site.forms) > 40 * KIB
     assert site.left() == []
 
@@ -839,7 +839,7 @@ def test_file_over_the_form_limit_fails_if_s3_is_unreachable(site: Site, page: P
     site.proxy.clear()
     button(page, "Try again").click()
     expect_state(page, "done")
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
 
 
 def test_form_without_javascript_sends_the_file(
@@ -848,7 +848,7 @@ def test_form_without_javascript_sends_the_file(
     plain = browser.new_context(java_script_enabled=False, storage_state=logged_in)
     page = opened(site, plain, "one")
     choose(page, lake := file(40 * KIB))
-    assert save(page) == [saved_as(lake)]
+    assert save(page) == [told(lake)]
     assert site.proxy.count("PUT", PENDING) == 0
     plain.close()
 
@@ -906,7 +906,7 @@ def test_admin_form_waits_for_its_file(site: Site, context: BrowserContext, file
     event.set()
     expect(page.get_by_text("was added successfully. You may edit it again below.")).to_be_visible()
     page.goto(f"{site.address}/saved/")
-    assert saved(page) == [saved_as(lake)]
+    assert saved(page) == [told(lake)]
 
 
 # For other interfaces
@@ -941,7 +941,7 @@ def test_script_dispatches_events(site: Site, page: Page, file: MakeFile) -> Non
     ]
     choose(page, mine := file(20 * KIB, "Mine.bin"))
     expect(page.locator(".s3kit-file")).to_have_count(0)
-    assert save(page) == [saved_as(mine)]
+    assert save(page) == [told(mine)]
     assert sum(site.forms) > 20 * KIB
 
 
