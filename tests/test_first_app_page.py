@@ -101,7 +101,7 @@ def fill(page: Page, title: str, photo: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_a_walk_is_added_and_seen(site: Site, chromium: Browser) -> None:
+def test_walk_is_added_and_displayed(site: Site, chromium: Browser) -> None:
     page = chromium.new_context(**screenshots.DESKTOP).new_page()
     console = Console(page)
     posted: list[int] = []
@@ -173,7 +173,7 @@ def test_only_members_with_the_permission_can_add_a_walk(site: Site, chromium: B
 
 
 @pytest.mark.slow
-def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
+def test_commands_for_aws_work_on_the_local_s3_server(site: Site) -> None:
     """The local S3 server replaces AWS, for which USE_S3=true is meant."""
     commands = [
         line for block in blocks(PAGE) for line in block.code.splitlines() if line.startswith("USE_S3=true ")
@@ -195,7 +195,7 @@ def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
 
 
 @pytest.mark.slow
-def test_its_linter_type_checker_and_tests_pass(site: Site) -> None:
+def test_linter_type_checker_and_tests_pass(site: Site) -> None:
     """They ignore the local S3 server's files in var/, even outside a git repository."""
     assert "All checks passed!" in run("make", "--old-file", ".venv", "lint", cwd=site.project)
     assert re.fullmatch(

@@ -252,7 +252,7 @@ def bytecode(source: Path, code: str) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--skip-if-file-exists"]])
 @pytest.mark.parametrize("python_path", ["", "."])
-def test_nothing_in_the_projects_folder_is_run(
+def test_hooks_run_no_code_from_the_projects_folder(
     template: Path, tmp_path: Path, options: list[str], python_path: str
 ) -> None:
     mark, project, copy = tmp_path / "mark", tmp_path / "out" / "my-site", tmp_path / "template"

@@ -21,7 +21,7 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:
+def test_projects_own_tests_pass_on_postgresql(installed: Installed, postgres: Postgres) -> None:
     # The settings' tests start processes with their own databases.
     options = ["-q", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "--ignore=tests/test_settings.py"]
     url = postgres.new_database()
@@ -67,7 +67,7 @@ def test_a_migration_waits_for_a_lock_as_long_as_configured(
     assert on_lts.manage("shell", "-c", code, **told).splitlines()[-1] == "('5s',)"
 
 
-def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: Postgres) -> None:
+def test_readyz_fails_while_the_database_is_unavailable(on_lts: Installed, postgres: Postgres) -> None:
     port = free_port()
     variables = PRODUCTION | {
         "DATABASE_URL": postgres.new_database(),

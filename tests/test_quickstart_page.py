@@ -173,7 +173,9 @@ def test_a_picture_is_added_as_the_page_shows(site: Site, chromium: Browser, tmp
 
 
 @pytest.mark.slow
-def test_the_gallery_of_the_readme(site: Site, chromium: Browser, tmp_path: Path) -> None:
+def test_gallery_displays_all_pictures_of_the_readmes_screenshot(
+    site: Site, chromium: Browser, tmp_path: Path
+) -> None:
     listed = []
     for seed, (alt, width, height, sky, near) in enumerate(PICTURES):
         listed.append((str(tmp_path / f"{seed}.png"), alt))

@@ -83,7 +83,7 @@ def test_a_malformed_link_is_detected(link: str) -> None:
     assert malformed(link)
 
 
-def test_one_page_has_one_spelling() -> None:
+def test_links_to_the_same_page_have_the_same_spelling() -> None:
     spellings: dict[str, set[str]] = {}
     for link in external_links():
         page = link.partition("#")[0]

@@ -361,7 +361,7 @@ def test_the_preview_shows_the_file_that_will_be_added(page: Page, video: Path, 
     expect(preview).to_be_empty()
 
 
-def test_without_direct_uploads_the_form_sends_the_file(served: Served, page: Page, video: Path) -> None:
+def test_form_sends_the_file_if_s3_is_unreachable(served: Served, page: Page, video: Path) -> None:
     served.fault("PUT", PENDING, cut="reset")  # a firewall
     choose(page, video)
     expect(page.locator(".s3kit-note")).to_have_text("This file will be sent with the form.", timeout=60_000)
@@ -372,7 +372,7 @@ def test_without_direct_uploads_the_form_sends_the_file(served: Served, page: Pa
     assert sum(served.sent_to_django) > video.stat().st_size
 
 
-def test_an_s3_that_is_down_is_reported_and_the_form_can_be_sent_again(
+def test_unavailable_s3_is_reported_and_the_form_can_be_sent_again(
     served: Served, page: Page, hills: Path
 ) -> None:
     served.fault("", r"/(pending|media)/", status=503, code="SlowDown")
@@ -407,9 +407,7 @@ def test_a_file_that_is_not_a_video_is_rejected_at_its_field(
 # Without scripts
 
 
-def test_without_scripts_the_plain_form_accepts_videos(
-    served: Served, chromium: Browser, video: Path
-) -> None:
+def test_form_without_javascript_accepts_videos(served: Served, chromium: Browser, video: Path) -> None:
     served.proxy.clear()
     context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
     page = context.new_page()

@@ -80,7 +80,7 @@ FETCHED = """async address => {
 }"""
 
 
-def test_scripts_read_a_private_picture_by_a_link_and_by_a_lasting_address(tab: Page) -> None:
+def test_scripts_read_private_pictures_by_link_and_lasting_url(tab: Page) -> None:
     default: Any = storages["default"]
     content = picture()
     name = default.save("lake.png", ContentFile(content))
@@ -117,14 +117,12 @@ SHOWN = """async address => {
 }"""
 
 
-def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
-    tab: Page, browser: Browser, address: str
-) -> None:
+def test_svg_is_displayed_in_img_and_runs_no_script(tab: Page, browser: Browser, address: str) -> None:
     default: Any = storages["default"]
     ran.clear()
     content = SVG.replace("{site}", address).encode()
     name = default.save("logo.svg", ContentFile(content))
-    # Without the library's headers, the same bytes run. So the test below can fail.
+    # Without the library's headers, the same SVG runs its scripts, so the check below can fail.
     default.connection.meta.client.put_object(
         Bucket=default.bucket_name,
         Key="media/shown.svg",

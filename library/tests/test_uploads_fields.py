@@ -169,7 +169,7 @@ def state() -> str:
     return Ticket.objects.get().state
 
 
-def test_a_video_goes_straight_to_s3_and_is_saved_as_any_file(
+def test_video_sent_to_s3_is_saved_by_the_form(
     site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PART_FROM", "PART", "MIB"):
@@ -192,7 +192,7 @@ def test_a_video_goes_straight_to_s3_and_is_saved_as_any_file(
 
 
 @pytest.mark.usefixtures("site")
-def test_what_a_form_gets_is_an_uploaded_file(browser: Client) -> None:
+def test_cleaned_data_contains_an_uploaded_file(browser: Client) -> None:
     token = finished(browser, VideoForm())
     form = VideoForm({"title": "Lake", "file": token})
     assert form.is_valid(), form.errors
@@ -217,7 +217,9 @@ def photo(size: tuple[int, int] = (64, 48), kind: str = "JPEG") -> bytes:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_a_picture_is_reencoded_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
+def test_picture_is_reencoded_with_and_without_direct_upload(
+    site: SiteOnS3, browser: Client, direct: bool
+) -> None:
     data = photo(kind="PNG")
     given = finished(browser, PhotoForm(), data, "me.JPG") if direct else SimpleUploadedFile("me.JPG", data)
     assert browser.post("/photo/", {"image": given}).status_code == 302
@@ -231,7 +233,7 @@ def test_a_picture_is_reencoded_either_way(site: SiteOnS3, browser: Client, dire
 
 @pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.usefixtures("site")
-def test_a_picture_may_be_as_large_as_its_field_says(browser: Client, direct: bool) -> None:
+def test_max_bytes_overrides_the_default_limit_of_pictures(browser: Client, direct: bool) -> None:
     class LargePhotoForm(PhotoForm):
         image = DirectImageField(max_bytes=images.MAX_BYTES + 1)
 
@@ -246,7 +248,7 @@ def upper(file: Any) -> Any:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_a_check_may_return_another_file_even_without_a_name(
+def test_check_can_return_a_replacement_file_without_a_name(
     site: SiteOnS3, browser: Client, direct: bool
 ) -> None:
     class UpperForm(VideoForm):
@@ -260,7 +262,7 @@ def test_a_check_may_return_another_file_even_without_a_name(
     assert keys(site) == [f"media/{file.name}"]
 
 
-def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, browser: Client) -> None:
+def test_file_sent_with_the_form_follows_the_same_rules(site: SiteOnS3, browser: Client) -> None:
     for name, data, says in (
         ("a.mov", MP4, "not accepted. Please choose one of .mp4, .webm."),
         ("a.mp4", bytes(10_001), "too large"),
@@ -275,7 +277,7 @@ def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, br
     assert len(keys(site)) == 1
 
 
-def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> None:
+def test_form_max_bytes_quotas_and_permissions_limit_form_uploads(editor: User, settings: Any) -> None:
     class Small(forms.Form):
         file = DirectFileField(form_max_bytes=10)
 
@@ -293,7 +295,7 @@ def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> No
 
 
 @pytest.mark.usefixtures("site")
-def test_a_form_shown_again_keeps_the_file_until_it_is_saved(browser: Client) -> None:
+def test_invalid_form_keeps_the_file_until_it_is_saved(browser: Client) -> None:
     token = finished(browser, VideoForm())
     answer = browser.post("/video/", {"title": "", "file": token})
     inputs = Inputs(answer.content.decode())
@@ -310,7 +312,7 @@ def test_a_form_shown_again_keeps_the_file_until_it_is_saved(browser: Client) ->
 
 
 @pytest.mark.usefixtures("site")
-def test_what_the_page_carries(browser: Client, settings: Any) -> None:
+def test_widget_renders_rules_for_the_script_only_with_s3(browser: Client, settings: Any) -> None:
     found = shown(VideoForm()).one("data-s3kit-upload")
     assert found["data-begin"] == "/uploads/"
     assert json.loads(found["data-kinds"]) == [{"types": ["mp4", "webm"], "max_bytes": 10_000}]
@@ -329,7 +331,7 @@ def test_what_the_page_carries(browser: Client, settings: Any) -> None:
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.urls("django.contrib.auth.urls")
-def test_a_missing_url_is_explained() -> None:
+def test_missing_url_raises_an_error_with_the_fix() -> None:
     with pytest.raises(ImproperlyConfigured, match=r'path\("uploads/", include\("s3kit.uploads.urls"\)\)'):
         shown(VideoForm())
 
@@ -337,7 +339,7 @@ def test_a_missing_url_is_explained() -> None:
 # Owners and rules
 
 
-def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -> None:
+def test_token_is_valid_only_for_its_fields_rules(site: SiteOnS3, browser: Client) -> None:
     class Wider(VideoForm):
         file = DirectFileField(types=["mp4"], max_bytes=10_000)
 
@@ -351,7 +353,7 @@ def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -
 
 
 @pytest.mark.usefixtures("site")
-def test_another_user_cannot_post_it_where_the_user_is_known(browser: Client, editor: User) -> None:
+def test_form_with_a_user_rejects_another_users_token(browser: Client, editor: User) -> None:
     token = finished(browser, VideoForm())
     form = VideoForm({"title": "x", "file": token})
     form.user = User.objects.create_user("other")  # type: ignore[attr-defined]
@@ -362,7 +364,7 @@ def test_another_user_cannot_post_it_where_the_user_is_known(browser: Client, ed
 
 
 @pytest.mark.usefixtures("site")
-def test_who_may_upload_is_asked_at_the_beginning_and_at_the_end(browser: Client, editor: User) -> None:
+def test_may_upload_is_checked_at_begin_and_at_submission(browser: Client, editor: User) -> None:
     form = DocumentForm()
     answer = begin(browser, form, "a.txt", 5)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
@@ -378,7 +380,7 @@ def test_who_may_upload_is_asked_at_the_beginning_and_at_the_end(browser: Client
 
 
 @pytest.mark.usefixtures("site")
-def test_a_page_that_is_too_old_begins_nothing(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_begin_rejects_stale_or_invalid_rules(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     old = rules(VideoForm())
     other_version = signing.dumps([{"size": 1}], salt="s3kit.uploads.rules")
     assert browser.post("/uploads/", {"rules": other_version, "name": "a", "size": 5}).status_code == 403
@@ -390,7 +392,7 @@ def test_a_page_that_is_too_old_begins_nothing(browser: Client, monkeypatch: pyt
     assert not Ticket.objects.exists()
 
 
-def test_rules_that_cannot_be_meant() -> None:
+def test_invalid_field_arguments_are_rejected() -> None:
     for given, says in (
         ({"types": "mp4"}, "list extensions"),
         ({"types": [".mp4"]}, "without a dot"),
@@ -409,7 +411,7 @@ def test_rules_that_cannot_be_meant() -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client, editor: User) -> None:
+def test_json_client_uploads_by_kind_name(browser: Client, editor: User) -> None:
     asked = {"kind": "shop.note", "name": "a.txt", "size": 5}
     assert browser.post("/uploads/", asked, "application/json").status_code == 403
     editor.user_permissions.add(Permission.objects.get(codename="add_document"))
@@ -444,7 +446,9 @@ def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client,
         ("x" * 256 + ".mp4", 10, "name"),
     ],
 )
-def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: object, code: str) -> None:
+def test_begin_responds_with_400_and_a_code_for_invalid_files(
+    browser: Client, name: str, size: object, code: str
+) -> None:
     answer = begin(browser, VideoForm(), name, size)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
     assert answer.json()["error"]["message"].endswith(".")
@@ -460,7 +464,7 @@ def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: ob
         (PhotoForm, "a.jpg", photo()[:-5], "damaged"),
     ],
 )
-def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
+def test_file_with_wrong_content_is_rejected_and_deleted(
     site: SiteOnS3, browser: Client, form: Any, name: str, data: bytes, message: str
 ) -> None:
     sent = begin(browser, form(), name, len(data)).json()
@@ -474,7 +478,7 @@ def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
     assert str(message) in json.dumps(bound.errors.get_json_data())
 
 
-def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
+def test_other_users_cannot_use_a_ticket(site: SiteOnS3, browser: Client) -> None:
     sent = begin(browser, VideoForm(), "a.mp4", len(MP4)).json()
     send(sent, MP4)
     other = Client()
@@ -487,7 +491,7 @@ def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
     assert browser.post(addresses[1]).status_code == 200
 
 
-def test_every_change_needs_the_csrf_token_and_post(browser: Client) -> None:
+def test_changes_require_post_and_a_csrf_token(browser: Client) -> None:
     sent = begin(browser, VideoForm(), "a.mp4", len(MP4)).json()
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = browser.cookies
@@ -506,7 +510,7 @@ def test_cancel_removes_a_finished_file(site: SiteOnS3, browser: Client) -> None
 
 
 @pytest.mark.usefixtures("site")
-def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
+def test_views_work_with_atomic_requests(browser: Client, settings: Any) -> None:
     from django.db import connection
 
     settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
@@ -541,7 +545,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("late")
 @pytest.mark.parametrize("atomic", [True, False])
 @pytest.mark.parametrize("when", ["before the row", "after the row"])
-def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
+def test_kill_during_save_leaves_no_file_without_a_row(
     site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch, when: str, atomic: bool
 ) -> None:
     token = finished(browser, VideoForm())
@@ -582,7 +586,7 @@ def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
 
 
 @pytest.mark.usefixtures("late")
-def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) -> None:
+def test_clean_removes_files_that_were_never_saved(site: SiteOnS3, browser: Client) -> None:
     Video.objects.create(title="Lake")
     form = VideoForm({"title": "River", "file": finished(browser, VideoForm())})
     assert form.is_valid()
@@ -613,7 +617,7 @@ def test_two_forms_with_one_token_make_one_row(browser: Client) -> None:
 # Several files in one field
 
 
-def test_several_files_in_one_field(site: SiteOnS3, browser: Client) -> None:
+def test_field_accepts_several_files_from_tokens_and_the_form(site: SiteOnS3, browser: Client) -> None:
     tokens = [finished(browser, ManyForm(), b"%d" % number, f"{number}.txt") for number in range(2)]
     plain = SimpleUploadedFile("2.txt", b"2")
     form = ManyForm(*_posted({"files": [*tokens, tokens[0]]}, {"files": [plain]}))
@@ -647,7 +651,7 @@ def _posted(data: dict[str, list[str]], files: dict[str, list[Any]]) -> tuple[An
 # Storages
 
 
-def test_a_field_may_send_to_any_storage(
+def test_field_uploads_to_its_own_storage(
     site: SiteOnS3, browser: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = settings.STORAGES["default"]["OPTIONS"] | {"location": "media/archive/"}
@@ -661,7 +665,7 @@ def test_a_field_may_send_to_any_storage(
     assert content(video.file) == MP4
 
 
-def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Client) -> None:
+def test_file_can_be_saved_to_another_storage(site: SiteOnS3, browser: Client) -> None:
     form = VideoForm({"title": "Lake", "file": finished(browser, VideoForm())})
     assert form.is_valid()
     other = InMemoryStorage()
@@ -670,7 +674,7 @@ def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Cli
     assert len(keys(site)) == 1
 
 
-def test_the_script_has_the_hash_of_what_was_published(site: SiteOnS3, settings: Any) -> None:
+def test_script_tag_has_the_integrity_of_the_published_file(site: SiteOnS3, settings: Any) -> None:
     settings.STATIC_ROOT = None
     call_command("collectstatic", interactive=False, verbosity=0)
     settings.STORAGES = dict(settings.STORAGES)  # like a server that starts after the deploy

@@ -132,7 +132,7 @@ def photo(path: Path) -> Path:
     return path
 
 
-def test_the_page_makes_a_form_that_uploads_to_s3(
+def test_documented_steps_create_working_upload_forms(
     steps: dict[str, list[Block]],
     install: Install,
     tmp_path: Path,
@@ -205,7 +205,7 @@ def test_the_page_makes_a_form_that_uploads_to_s3(
             site.run(*words_of(block.code))
 
 
-def test_every_block_of_code_is_followed(steps: dict[str, list[Block]]) -> None:
+def test_every_code_block_is_followed(steps: dict[str, list[Block]]) -> None:
     followed = [block for section in steps.values() for block in section]
     assert PAGE.count("\n```\n") == len(followed)
     (start, *files, last) = steps["A form that uploads to S3"]

@@ -31,7 +31,7 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 
 
-class Clicked:
+class Tab:
     """A page of a site, and its errors: console errors, and responses with status 400 and above."""
 
     def __init__(self, page: Page, address: str) -> None:
@@ -55,7 +55,7 @@ class Clicked:
         self.page.goto(f"{self.address}{path}")
         return self.page
 
-    def is_clean(self, *expected: str) -> None:
+    def expect_no_errors(self, *expected: str) -> None:
         """Fail if an error without one of the expected words has occurred since the last call."""
         self.page.wait_for_load_state("networkidle")
         wrong, self.wrong = self.wrong, []
@@ -119,7 +119,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
+def tab(site: str, chromium: Browser) -> Iterator[Tab]:
     """Return a page of the site, with the admin user logged in."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(LISTEN)
@@ -128,7 +128,7 @@ def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
     )
     context.set_default_timeout(15_000)
-    found = Clicked(context.new_page(), site)
+    found = Tab(context.new_page(), site)
     found.log_in()
     yield found
     print(found.page.url, *found.wrong, sep="\n")  # noqa: T201 -- shown where the test fails

@@ -53,7 +53,7 @@ def test_the_deployment_checks_are_clean():
     assert done.returncode == 0, done.stderr
 
 
-def test_production_is_strict():
+def test_production_redirects_to_https_with_secure_cookies_and_hsts():
     secure = ["SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS"]
     found = settings_of("DEBUG", *secure, **PRODUCTION)
     assert found.pop("DEBUG") is False
