@@ -215,6 +215,7 @@ def test_a_date_stays_on_one_line_under_a_portrait(site: Site, chromium: Browser
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/pictures/add/")
     tower = {"name": "t.png", "mimeType": "image/png", "buffer": picture(300, 1200, ("#f2c9a1", "#23395b"))}
     page.get_by_label("Picture or video").set_input_files(tower)
     page.get_by_label("Description").fill("A tower")

@@ -9,17 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import screenshots
+from tests import screenshots, secret_scan
 from tests.answers import PROJECT, ROOT
 from tests.installed import Installed
 from tests.machine import commit, run
 from tests.pages import blocks, follow
 
-DOCUMENTS = sorted(
-    path
-    for path in ROOT.rglob("*.md")
-    if not {".venv", ".uv", ".work", ".pytest_cache", "demo", "golden"} & set(path.relative_to(ROOT).parts)
-)
+DOCUMENTS = [
+    ROOT / name for name in sorted(secret_scan.tracked()) if re.fullmatch(r"(?!tests/golden/).*\.md", name)
+]
 
 
 def text_of(document: Path) -> str:

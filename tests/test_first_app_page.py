@@ -97,7 +97,7 @@ def fill(page: Page, title: str, photo: bytes) -> None:
     )
     pdf = {"name": f"{name}.pdf", "mimeType": "application/pdf", "buffer": PDF}
     page.get_by_label("Route (PDF)").set_input_files(pdf)
-    expect(page.locator(".s3kit-file[data-state=done]")).to_have_count(2, timeout=30_000)
+    expect(page.locator(".s3kit-file[data-state=done]")).to_have_count(2)
 
 
 @pytest.mark.slow
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_a_pdf_is_rejected_at_its_field(site: Site, chromium:
     page.goto(f"{site.address}walks/add/")
     script = {"name": "route.pdf", "mimeType": "application/pdf", "buffer": b"<script>alert(1)</script>"}
     page.get_by_label("Route (PDF)").set_input_files(script)
-    expect(page.get_by_text("This file is not a PDF.", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("This file is not a PDF.", exact=True)).to_be_visible()
 
 
 @pytest.mark.slow

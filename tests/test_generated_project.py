@@ -187,6 +187,7 @@ def test_a_server_survives_slow_clients_and_large_bodies_and_prints_json(
         assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in files} == dict.fromkeys(
             files, 0o600
         )
+        server.wait_for('"gunicorn.access"')  # printed after the response
         lines = [json.loads(line) for line in server.output.splitlines()]
     assert {"gunicorn.access", "gunicorn.error"} <= {line["logger"] for line in lines}
 
@@ -355,7 +356,7 @@ def test_port_in_use_is_a_one_line_error(on_lts: Installed) -> None:
         port = taken.getsockname()[1]
         printed = run("make", "run", f"PORT={port}", "S3_PORT=0", cwd=on_lts.path, expect=None)
         assert f"Port {port} of 127.0.0.1 is in use" in printed
-        printed = run("make", "run", f"S3_PORT={port}", cwd=on_lts.path, expect=2)
+        printed = run("make", "run", f"PORT={free_port()}", f"S3_PORT={port}", cwd=on_lts.path, expect=2)
         assert f"Port {port} of 127.0.0.1 is in use" in printed
     assert "Traceback" not in printed
 

@@ -24,7 +24,7 @@ from pytest_cookies.plugin import Cookies
 from tests import containers
 from tests.answers import FIXED, PROJECT, ROOT, SECRET_FILES
 from tests.containers import Builder, Image, as_root
-from tests.machine import Running, free_port, read_when_up, run
+from tests.machine import PATIENCE, Running, free_port, read_when_up, run
 from tests.postgres import Postgres, running_postgres
 from tests.workflows import path_with, run_step, step, workflow
 
@@ -220,12 +220,9 @@ def test_image_without_a_secret_key_does_not_start(image: Image) -> None:
 
 
 def end_group(leader: int) -> None:
-    """Kill the remaining processes of a process group, including root's."""
-    listed = subprocess.run(["ps", "-o", "pid=", "-g", str(leader)], capture_output=True, check=False).stdout
-    if listed.strip():
-        as_root(
-            "kill", "-KILL", "--", f"-{leader}"
-        )  # the program, because the shell's builtin doesn't accept "--"
+    """Kill the remaining processes of a process group, including root's. There may be none."""
+    # The program, because the shell's builtin doesn't accept "--".
+    subprocess.run([*containers.SUDO, "kill", "-KILL", "--", f"-{leader}"], capture_output=True, check=False)
 
 
 @contextmanager
@@ -243,7 +240,7 @@ def started(command: list[str]) -> Iterator[Running]:
         yield running
     finally:
         end_group(process.pid)
-        process.wait(10)
+        process.wait(60)
         running.close()
 
 
@@ -267,12 +264,10 @@ def test_image_starts_without_s3_and_stops_on_sigterm(image: Image) -> None:
         with started(command) as server:
             assert read_when_up(f"http://127.0.0.1:{port}/healthz")
             assert is_healthy(image, variables)
-            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).read().decode()
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read().decode()
             assert "acme-static/static/site/site." in page
-            begun = time.monotonic()
             as_root("kill", "-TERM", server.process.pid)
-            assert server.process.wait(20) == 0
-            assert time.monotonic() - begun < 15
+            assert server.process.wait(24) == 0  # before gunicorn kills a worker that doesn't end
         assert not is_healthy(image, variables)
         nobody.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -325,13 +320,13 @@ def stack(local: Image, project: Path, tmp_path_factory: pytest.TempPathFactory)
         with started(command) as s3:
             kind, *test = services["s3"]["healthcheck"]["test"]
             assert kind == "CMD"
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE
             while local.call(*test, variables=own, volumes={data: "/data"}).returncode:
                 assert time.monotonic() < end, s3.output
                 assert s3.process.poll() is None, s3.output
             yield Stack(services, port, s3_port, data, variables, server)
             as_root("kill", "-TERM", s3.process.pid)
-            assert s3.process.wait(20) == 0
+            assert s3.process.wait(60) == 0
 
 
 def test_composes_s3_server_listens_on_all_addresses(local: Image) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.installed import PRODUCTION, Installed, fetch
-from tests.machine import free_port, run, running
+from tests.machine import PATIENCE, free_port, run, running
 from tests.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.slow
@@ -87,7 +87,7 @@ def test_readyz_fails_while_the_database_is_unavailable(on_lts: Installed, postg
             status, _headers, body = fetch(f"http://127.0.0.1:{port}/readyz")
             return status, json.loads(body).get("failing")
 
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 assert ready() == (200, None)
@@ -98,11 +98,11 @@ def test_readyz_fails_while_the_database_is_unavailable(on_lts: Installed, postg
         assert fetch(f"http://127.0.0.1:{port}/")[0] == 200
         name = variables["DATABASE_URL"].rpartition("/")[2]
         postgres.psql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        others = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         postgres.psql(f"{others} AND datname IS NOT NULL")
         assert ready() == (503, ["database"])
         postgres.psql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while ready() != (200, None):
             assert time.monotonic() < end, server.output
             time.sleep(0.2)

@@ -268,6 +268,8 @@ def test_the_search_finds_a_term(chromium: Browser, address: str) -> None:
         page.get_by_placeholder("Search").fill("seaweedfs")
         page.get_by_placeholder("Search").press("Enter")
         result = page.locator("#search-results ul.search a[href*='providers.html']").first
+        result.wait_for()
+        page.wait_for_load_state("networkidle")  # the script still reads the pages that it has found
         result.click()
         page.wait_for_url(re.compile("providers.html"))
         assert page.locator("h1").inner_text() == "Providers other than AWS"

@@ -43,7 +43,7 @@ def settings_of(*names: str, **environment: str) -> dict:
 import json
 from django.conf import settings
 print(json.dumps({{name: getattr(settings, name, None) for name in {names}}}, default=str))"""
-    done = manage("shell", "--verbosity", "0", "--command", code, **environment)
+    done = run("-c", code, DJANGO_SETTINGS_MODULE="config.settings", **environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
