@@ -269,7 +269,7 @@ def test_without_it_a_command_says_so_in_one_line(tmp_path: Path, words: tuple[s
 def test_a_server_that_was_killed_counts_as_not_running(tmp_path: Path) -> None:
     with serving(tmp_path) as (serve, endpoint):
         serve.end(signal.SIGKILL)
-        until(lambda: is_ended(endpoint))
+        until(lambda: is_ended(endpoint) and not processes_of(tmp_path / "s3"))
     assert (tmp_path / "s3" / "endpoint").exists()
     with started("shell", "-v", "0", "-c", SAVE, TEST_FOLDER=str(tmp_path)) as command:
         assert command.ended() == 1
@@ -342,8 +342,7 @@ def test_uploads_go_to_the_server_and_static_files_come_from_the_source(
         css = stylesheet(address)
         assert css.startswith("/static/")
         assert anonymous(address + css).status == 200
-        upload = re.search(r"saved (\S+)", run.output)
-        assert upload
+        upload = run.wait_for(r"saved (\S+)")
         assert upload[1].startswith(f"{endpoint}/local-media/media/")
         assert anonymous(upload[1]).body == b"hello"
         assert anonymous(upload[1].split("?")[0]).status == 403
@@ -368,7 +367,7 @@ def test_with_debug_off_static_files_come_from_s3_too(tmp_path: Path) -> None:
 def test_settings_that_read_the_environment_get_use_s3_local(tmp_path: Path) -> None:
     first = ("--first", f'shell -v 0 -c "{SAVE}"')
     with site_running(tmp_path, *first, USE_S3="true", **REAL) as (run, address, endpoint):
-        assert f"saved {endpoint}/local-media/media/" in run.output
+        run.wait_for(f"saved {re.escape(endpoint)}/local-media/media/")
         run.end()
         until(lambda: is_ended(address) and is_ended(endpoint))
 

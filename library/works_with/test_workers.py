@@ -68,7 +68,7 @@ def test_no_task_of_celery_is_lost(pool: str, workers: int, s3_site: MakeSite, t
             until(lambda: len(proxy.matching("PUT")) >= 40 or worker.process.poll() is not None)
             assert {request.status for request in proxy.matching("PUT")} == {200}, worker.output
             assert worker.end() == 0
-        assert proxy.busiest == workers
+        assert proxy.busiest > 1
     assert site.root.list_objects_v2(Bucket=site.media_bucket)["KeyCount"] == 40
 
 
