@@ -23,6 +23,8 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from tests.processes import PATIENCE
+
 
 @dataclass
 class Fault:
@@ -152,15 +154,15 @@ class FaultProxy:
             return [r for r in self.requests if method in {"", r.method} and re.search(path, r.path)]
 
     def wait_for(self, count: int, method: str = "", path: str = "") -> None:
-        """Wait for this number of matching requests; fail after 30 seconds."""
-        until = time.monotonic() + 30
+        """Wait for this number of matching requests; fail after five minutes."""
+        until = time.monotonic() + PATIENCE
         while self.count(method, path) < count:
             assert time.monotonic() < until, f"{self.count(method, path)} requests, waited for {count}"
             time.sleep(0.005)
 
     def wait_for_hanging(self) -> None:
-        """Wait until a request hangs on a fault's `hold`; fail after 30 seconds."""
-        until = time.monotonic() + 30
+        """Wait until a request hangs on a fault's `hold`; fail after five minutes."""
+        until = time.monotonic() + PATIENCE
         while not self.hanging:
             assert time.monotonic() < until, "no request hangs"
             time.sleep(0.005)
@@ -199,7 +201,7 @@ class FaultProxy:
             if fault and fault.hold:
                 with self._lock:
                     self.hanging += 1
-                fault.hold.wait(60)
+                fault.hold.wait(PATIENCE)
             if fault and fault.cut in {"before", "middle", "reset"}:
                 if fault.cut != "before":
                     linger = struct.pack("ii", 1, 0)

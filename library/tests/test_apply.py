@@ -15,7 +15,7 @@ from s3kit import clients
 from s3kit.buckets import apply, plan, policies
 from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError
 from s3kit.deployment import Deployment, Key
-from s3kit.local.server import LocalServer, free_port
+from s3kit.local.server import LocalServer
 from tests.deployments import ACCESS, REGION, as_root, at, location, writes
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import (
@@ -28,6 +28,7 @@ from tests.ministack import (
     s3_settings,
     s3_storages,
 )
+from tests.processes import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -463,7 +464,7 @@ def test_credentials_that_are_none(
 @pytest.mark.slow
 def test_nothing_at_the_address(s3_site: MakeSite, settings: Any) -> None:
     s3_site()
-    settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{free_port(0)}"
+    settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{free_port()}"
     code, text = run("plan")
     assert code == 1
     assert text.startswith("Could not connect to the endpoint URL")

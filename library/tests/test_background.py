@@ -224,7 +224,7 @@ def test_no_job_of_eight_threads_is_lost_while_s3_is_slow(s3_site: MakeSite, set
                 pool.map(lambda number: default_storage.save(f"{number}.txt", ContentFile(b"x")), range(40))
             )
         assert len(set(saved)) == 40
-        assert proxy.busiest == 8
+        assert proxy.busiest > clients.UPLOADS_AT_ONCE
     assert {len(default_storage.listdir("")[1])} == {40}
 
 
@@ -232,7 +232,7 @@ def test_no_job_of_eight_threads_is_lost_while_s3_is_slow(s3_site: MakeSite, set
 @pytest.mark.usefixtures("tenth")
 def test_a_job_saves_a_large_file_on_a_slow_line(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site()
-    body = b"x" * (12 * 2**20)
+    body = b"x" * (9 * 2**20)
     with FaultProxy(site.store.endpoint, rate=2_500_000) as proxy:  # ten times 2 Mbit/s
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         name = default_storage.save("video.mp4", ContentFile(body))

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from unittest import mock
 
@@ -801,7 +801,8 @@ execute_from_command_line(["manage.py", "s3", "doctor"])
 def test_an_interrupted_doctor_cleans_up(well: Any, tmp_path: Path, number: int) -> None:
     doctored = well()
     with FaultProxy(doctored.site.store.endpoint) as proxy:
-        proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", delay=1, times=1))
+        hold = Event()
+        proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", hold=hold, times=1))
         process = subprocess.Popen(
             [processes.MANAGE[0], "-c", AS_FROM_A_TERMINAL],
             env=processes.environment(
@@ -819,8 +820,9 @@ def test_an_interrupted_doctor_cleans_up(well: Any, tmp_path: Path, number: int)
             stderr=subprocess.PIPE,
             text=True,
         )
-        proxy.wait_for(1, "PUT", r"\.doctor-")
+        proxy.wait_for_hanging()
         process.send_signal(number)
+        hold.set()
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
 

@@ -14,9 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from s3kit import clients
-from s3kit.local.server import free_port
 from s3kit.storages.static import require_manifest
 from tests.ministack import s3_settings
+from tests.processes import free_port
 from tests.tls_front import certificate, self_signed, tls_front
 
 pytestmark = pytest.mark.slow
@@ -61,7 +61,7 @@ def said(words: tuple[str, ...]) -> str:
 def test_without_a_network_the_line_names_the_address_and_the_fix(
     settings: Any, words: tuple[str, ...]
 ) -> None:
-    address = f"http://127.0.0.1:{free_port(0)}"
+    address = f"http://127.0.0.1:{free_port()}"
     s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
     text = said(words)
     assert address in text
@@ -188,7 +188,7 @@ def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: s
 
 
 def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> None:
-    address = f"http://127.0.0.1:{free_port(0)}"
+    address = f"http://127.0.0.1:{free_port()}"
     s3_settings(settings, AWS_S3_ENDPOINT_URL=address)
     settings.DEBUG = False
     with pytest.raises(ImproperlyConfigured) as raised:

@@ -5,10 +5,10 @@ import json
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from s3kit import clients
 from s3kit.deployment import Key
 from s3kit.local import guard
 from s3kit.local.environment import packages
-from s3kit.local.server import LocalServer, environment, free_port
+from s3kit.local.server import LocalServer, environment
 from tests.ministack import REGION, ActAs, new_user, s3_settings
+from tests.processes import free_port, until
 from tests.tls_front import certificate
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
     """Return an empty MiniStack that only accepts HTTPS."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
-    port, root = free_port(0), Key("ROOTROOTROOTROOT", "a secret of the tests")
+    port, root = free_port(), Key("ROOTROOTROOTROOT", "a secret of the tests")
     ssl_variables = {"USE_SSL": "1", "MINISTACK_SSL_CERT": str(served), "MINISTACK_SSL_KEY": str(served)}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -49,15 +50,14 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
         )
     try:
         store = LocalServer(f"https://127.0.0.1:{port}", REGION, tmp_path, root, process)
-        end = time.monotonic() + 60
-        while True:
-            try:
-                visit(f"{store.endpoint}/_ministack/health", trusted)
-                break
-            except urllib.error.URLError:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.05)
+
+        def is_up() -> bool:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            with suppress(OSError):
+                return visit(f"{store.endpoint}/_ministack/health", trusted)[0] == 200
+            return False
+
+        until(is_up)
         yield store
     finally:
         process.kill()  # a normal exit would wait half a minute for open connections, and nothing needs to be kept

@@ -303,13 +303,14 @@ def test_a_server_that_embeds_python_finds_the_interpreter(monkeypatch: pytest.M
 def test_few_pictures_are_prepared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[int] = []
     most: list[int] = []
-    lock, go = threading.Lock(), threading.Event()
+    lock, go, full = threading.Lock(), threading.Event(), threading.Barrier(images.AT_ONCE)
 
     def run(*_args: Any, **_options: Any) -> Any:
         with lock:
             running.append(1)
             most.append(len(running))
-        go.wait(0.2)
+        full.wait(60)
+        go.wait(0.1)  # for one more
         with lock:
             running.pop()
         return subprocess.CompletedProcess([], 0, b'{"problem": "damaged"}\n', b"")

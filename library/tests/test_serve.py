@@ -267,7 +267,7 @@ def test_commands_report_that_no_server_is_running(tmp_path: Path, words: tuple[
 def test_killed_server_is_reported_as_not_running(tmp_path: Path) -> None:
     with serving(tmp_path) as (serve, endpoint):
         serve.end(signal.SIGKILL)
-        until(lambda: is_ended(endpoint))
+        until(lambda: is_ended(endpoint) and not processes_of(tmp_path / "s3"))
     assert (tmp_path / "s3" / "endpoint").exists()
     with started("shell", "-v", "0", "-c", SAVE, TEST_FOLDER=str(tmp_path)) as command:
         assert command.ended() == 1
@@ -340,8 +340,7 @@ def test_run_stores_uploads_on_s3_and_serves_local_static_files(
         css = stylesheet(address)
         assert css.startswith("/static/")
         assert anonymous(address + css).status == 200
-        upload = re.search(r"saved (\S+)", run.output)
-        assert upload
+        upload = run.wait_for(r"saved (\S+)")
         assert upload[1].startswith(f"{endpoint}/local-media/media/")
         assert anonymous(upload[1]).body == b"hello"
         assert anonymous(upload[1].split("?")[0]).status == 403
@@ -366,7 +365,7 @@ def test_no_debug_serves_static_files_from_s3(tmp_path: Path) -> None:
 def test_run_sets_use_s3_to_local_in_the_environment(tmp_path: Path) -> None:
     first = ("--first", f'shell -v 0 -c "{SAVE}"')
     with site_running(tmp_path, *first, USE_S3="true", **REAL) as (run, address, endpoint):
-        assert f"saved {endpoint}/local-media/media/" in run.output
+        run.wait_for(f"saved {re.escape(endpoint)}/local-media/media/")
         run.end()
         until(lambda: is_ended(address) and is_ended(endpoint))
 

@@ -211,6 +211,7 @@ def test_buckets_manifest_is_read_once_by_all_threads(
     settings.STATICFILES_MANIFEST = tmp_path / "none.json"
     settings.DEBUG = False
     key = "static/staticfiles.json"
+    monkeypatch.setattr(static, "RETRY_AFTER", 3600)
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         storage: Any = storages["staticfiles"]

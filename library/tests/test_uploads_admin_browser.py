@@ -107,7 +107,7 @@ def row(page: Page, name: str = "Lake.bin") -> Any:
 
 
 def sent(page: Page, name: str = "Lake.bin") -> None:
-    expect(row(page, name)).to_have_attribute("data-state", "done", timeout=30_000)
+    expect(row(page, name)).to_have_attribute("data-state", "done")
 
 
 def test_file_is_cancelled_sent_and_saved_in_the_admin(site: Site, page: Page, lake: Path) -> None:

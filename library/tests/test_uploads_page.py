@@ -82,7 +82,7 @@ class Tab:
             self.page.get_by_label(label).fill(value)
         self.page.locator("input[type=file]").set_input_files(files)
         over = self.page.locator(".s3kit-file:is([data-state=done], [data-state=failed])")
-        expect(over).to_have_count(len(files), timeout=60_000)
+        expect(over).to_have_count(len(files))
         states = [each.get_attribute("data-state") for each in over.all()]
         assert states == ["done"] * len(files), over.all_inner_texts()
         self.page.get_by_role("button", name="Save", exact=True).click()

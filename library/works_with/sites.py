@@ -3,16 +3,17 @@
 import os
 import secrets
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from s3kit.local.server import LocalServer
-from tests.processes import free_port, started
+from tests.processes import free_port, started, until
 
 PASSWORD = "a-password-for-this-test"
 
@@ -87,8 +88,14 @@ def serving(name: str, store: LocalServer, folder: Path) -> Iterator[str]:
         "PYTHONUNBUFFERED": "1",
     }
     with started(command=(sys.executable, "-m", "works_with.site.serve"), **environment) as process:
-        process.wait_for("Starting development server at")
+        process.wait_for("Starting development server at")  # which it prints before it listens
+        until(lambda: is_listening(address))
         yield address
+
+
+def is_listening(address: str) -> bool:
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
 
 
 def on_site(package: str) -> pytest.MarkDecorator:
@@ -127,7 +134,8 @@ def tab(site: str, chromium: Browser) -> Iterator[Tab]:
     context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
     )
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)  # of a busy machine
+    expect.set_options(timeout=60_000)
     found = Tab(context.new_page(), site)
     found.log_in()
     yield found

@@ -70,7 +70,7 @@ def test_celery_saves_every_file_while_s3_is_slow(
             until(lambda: len(proxy.matching("PUT")) >= 40 or worker.process.poll() is not None)
             assert {request.status for request in proxy.matching("PUT")} == {200}, worker.output
             assert worker.end() == 0
-        assert proxy.busiest == workers
+        assert proxy.busiest > 1
     assert site.root.list_objects_v2(Bucket=site.media_bucket)["KeyCount"] == 40
 
 
