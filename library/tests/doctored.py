@@ -117,7 +117,9 @@ def _root(store: LocalServer) -> Any:
 
 
 @pytest.fixture
-def well(s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def healthy_site(
+    s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """Return a function that creates a healthy site, and check at the end that the doctor left nothing behind."""
     # Each test has its own session, but botocore's service descriptions are loaded only once.
     monkeypatch.setattr("botocore.session.create_loader", _loader)

@@ -54,7 +54,7 @@ def findings(files: str, *options: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_every_mode_passes(templates: Path, region: str) -> None:
+def test_templates_of_all_modes_pass_cfn_lint(templates: Path, region: str) -> None:
     assert len(list((templates / region).glob("*.json"))) >= (49 if region == "eu-central-1" else 9)
     assert findings(str(templates / region / "*.json"), "--regions", region) == []
 
@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
-def test_the_linter_sees_what_is_wrong(templates: Path, tmp_path: Path) -> None:
+def test_cfn_lint_detects_invalid_templates(templates: Path, tmp_path: Path) -> None:
     made = with_distribution(templates)
     types = {each["Type"] for each in made["Resources"].values()}
     assert len(types) == 9
@@ -107,7 +107,7 @@ def test_the_linter_sees_what_is_wrong(templates: Path, tmp_path: Path) -> None:
     assert found == {(name, rule) for name, (_spoil, rule) in WRONG.items()}
 
 
-def test_the_function_answers_404_by_itself(templates: Path) -> None:
+def test_cloudfront_function_responds_with_404(templates: Path) -> None:
     """CloudFront's guide: if a function returns an object with a statusCode, that is the response instead of S3's."""
     code = with_distribution(templates)["Resources"]["NothingElse"]["Properties"]["FunctionCode"]
     event = {"version": "1.0", "request": {"method": "GET", "uri": "/pending/a.jpg", "headers": {}}}

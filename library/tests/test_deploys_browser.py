@@ -54,7 +54,7 @@ def title(tab: Page) -> str:
     return tab.title()
 
 
-def test_after_a_deploy_a_browser_runs_new_modules_only(
+def test_browser_never_mixes_modules_of_two_deploys(
     s3_site: MakeSite, settings: Any, tmp_path: Path, address: str, browser: Browser
 ) -> None:
     settings.STATICFILES_DIRS = [tmp_path]

@@ -97,8 +97,8 @@ class Odd(Fault):
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_answers(well: Any, settings: Any, odd: str) -> None:
-    doctored: Doctored = well()
+def test_report_is_complete_after_invalid_responses(healthy_site: Any, settings: Any, odd: str) -> None:
+    doctored: Doctored = healthy_site()
     with FaultProxy(doctored.site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         for number, layer in enumerate(LAYERS):

@@ -83,7 +83,7 @@ def printed(*words: str) -> str:
     return out.getvalue()
 
 
-def test_the_whole_path(
+def test_site_works_over_https_with_only_the_printed_policies(
     https_store: LocalServer, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
 ) -> None:
     trusted = tmp_path / "authority.pem"
