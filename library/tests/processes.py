@@ -1,4 +1,4 @@
-"""Processes of tests: commands of the test site, and how to end them."""
+"""Processes for tests: start commands of the test site, read their output, and end them."""
 
 import os
 import re
@@ -18,7 +18,7 @@ MANAGE = (sys.executable, str(ROOT / "tests" / "manage.py"))
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a new shell, with only the paths of programs, caches, and packages."""
+    """Return the environment of a new shell: only the paths of programs, caches, and packages, without AWS files."""
     names = {"PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR", "HTTPS_PROXY", "https_proxy"}
     installers = (
         "UV_",
@@ -91,7 +91,7 @@ def until(look: Callable[[], Any]) -> Any:
     """Return the first true result; fail the test after a minute without one."""
     end = time.monotonic() + 60
     while not (found := look()):
-        assert time.monotonic() < end, "it did not happen within a minute"
+        assert time.monotonic() < end, "nothing happened within a minute"
         time.sleep(0.05)
     return found
 

@@ -196,11 +196,11 @@ def test_interrupted_access_resumes_with_start_after(
 
     monkeypatch.setattr(access, "THREADS", 1)
     monkeypatch.setattr(access.Access, "_process", stop)
-    said = io.StringIO()
+    stderr = io.StringIO()
     with pytest.raises(SystemExit, match="130"):
-        call_command("s3", "access", stdout=io.StringIO(), stderr=said)
-    (last,) = (key for key in KEYS if repr(key) in said.getvalue())
-    assert said.getvalue().strip().endswith(f"add --start-after '{last}'.")
+        call_command("s3", "access", stdout=io.StringIO(), stderr=stderr)
+    (last,) = (key for key in KEYS if repr(key) in stderr.getvalue())
+    assert stderr.getvalue().strip().endswith(f"add --start-after '{last}'.")
     monkeypatch.setattr(access.Access, "_process", real)
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint

@@ -52,10 +52,10 @@ def test_plan_and_apply_reject_a_bucket_of_another_account(
 ) -> None:
     s3_settings(settings)
     aws.owners = dict(SQUATTED)
-    said = rejected(*command)
-    assert said.startswith(f"acme-media: the bucket doesn't belong to account {ACCOUNT}")
-    assert "choose another name in the option bucket_name" in said
-    assert "AWS_EXPECTED_BUCKET_OWNER" in said
+    error = rejected(*command)
+    assert error.startswith(f"acme-media: the bucket doesn't belong to account {ACCOUNT}")
+    assert "choose another name in the option bucket_name" in error
+    assert "AWS_EXPECTED_BUCKET_OWNER" in error
     assert aws.requests["write"] == 0
 
 
@@ -75,9 +75,9 @@ def test_commands_fail_without_sts_unless_the_owner_is_set(
 ) -> None:
     s3_settings(settings)
     aws.owners, aws.has_sts = dict(MINE), False
-    said = rejected(*command)
-    assert "Can't tell which account the credentials belong to" in said
-    assert "set AWS_EXPECTED_BUCKET_OWNER" in said
+    error = rejected(*command)
+    assert "Can't tell which account the credentials belong to" in error
+    assert "set AWS_EXPECTED_BUCKET_OWNER" in error
     assert aws.requests["s3"] == 0
     settings.AWS_EXPECTED_BUCKET_OWNER = ACCOUNT
     if command != ("access",):

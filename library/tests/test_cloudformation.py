@@ -1,4 +1,4 @@
-"""The CloudFormation template, parsed independently, matches the wanted state; and visitors' responses."""
+"""The CloudFormation template: an independent parser reads the wanted state from it, and what visitors get."""
 
 import json
 import re
@@ -186,7 +186,7 @@ def values(site: Deployment) -> Buckets:
 
 
 def beside_the_cdn(site: Deployment) -> Buckets:
-    """Return the wanted buckets while they are also open without the distribution, which can read them too."""
+    """Return the wanted buckets with BucketsStayOpen: as without a distribution, which can read them too."""
     found = []
     for (name, closed), (_, aspects) in zip(values(behind(site)), values(behind(site, "")), strict=True):
         sids = [each["Sid"] for each in aspects["policy"]]
@@ -259,7 +259,7 @@ def test_templates_of_all_modes_match_the_wanted_state() -> None:
 
 
 def test_template_works_only_in_its_own_region() -> None:
-    """CloudFormation: "Template error: Unable to get mapping for BucketByRegion::us-east-1::StaticBucket"."""
+    """CloudFormation rejects it: "Unable to get mapping for BucketByRegion::us-east-1::StaticBucket"."""
     with pytest.raises(KeyError, match="us-east-1"):
         read_back(template(site()), "us-east-1")
 
@@ -271,7 +271,7 @@ def test_template_keeps_an_existing_distribution_in_the_policy() -> None:
     assert "Outputs" not in made
 
 
-# Every value in the template, and ways to break it.
+# Every value in the template, and ways to change it
 
 
 def leaves(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -493,7 +493,7 @@ def test_buckets_stay_open_only_if_the_parameter_says_so() -> None:
         assert not public["public access block"]["RestrictPublicBuckets"]
         assert not any(policies.is_public(statement) for statement in behind["policy"])
         assert sum(policies.is_public(statement) for statement in public["policy"]) == 1
-    # Private files stay private meanwhile, and CloudFront can read them.
+    # In either case, private files are private, and CloudFront can read them.
     made = template(site(static=CDN, uploads=CDN, key=key()))
     assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
 
@@ -655,7 +655,7 @@ def test_resource_names_fit_the_longest_bucket_name() -> None:
 
 @pytest.fixture
 def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove all credentials, and fail if code looks for some."""
+    """Fail if the code looks for credentials."""
 
     def nothing(_profile: object) -> None:
         raise AssertionError("asked for credentials")

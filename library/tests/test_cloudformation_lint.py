@@ -1,4 +1,4 @@
-"""AWS's linter accepts the CloudFormation template of every mode, and its function runs in a JavaScript engine."""
+"""AWS's linter accepts the templates of all modes, and CloudFront's function runs in a JavaScript engine."""
 
 import json
 import os
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the templates of many modes, in one subfolder per region.
 
-    cfn-lint takes a fifth of a second for each. Every fifth has each three values of three options; those with more
-    storages are all there.
+    cfn-lint takes a fifth of a second per template, so of the sites with two storages, only every fifth is included.
+    These still cover every combination of values of any three options. All sites with more storages are included.
     """
     folder = tmp_path_factory.mktemp("templates")
     for number, site in enumerate(modes()):
@@ -84,7 +84,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda made: bucket(made)["OwnershipControls"].update(Rules=[{"ObjectOwnership": "Mine"}]),
         "E3030",
     ),
-    "something is missing": (lambda made: distribution(made).pop("DefaultCacheBehavior"), "E3003"),
+    "missing property": (lambda made: distribution(made).pop("DefaultCacheBehavior"), "E3003"),
     "no such resource": (
         lambda made: made["Outputs"]["DomainName"].update(Value={"Fn::GetAtt": ["Nothing", "DomainName"]}),
         "E6101",
@@ -116,7 +116,7 @@ def test_cloudfront_function_responds_with_404(templates: Path) -> None:
     ]
     assert found, "No Chromium on this machine (Debian and Ubuntu: apt install chromium)"
     with sync_playwright() as playwright:
-        # As root, Chromium needs the last one.
+        # Chromium needs --no-sandbox as root.
         chromium = playwright.chromium.launch(
             executable_path=found[0], args=["--disable-gpu", "--no-sandbox"]
         )

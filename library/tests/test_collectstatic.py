@@ -45,7 +45,7 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
-# Represents a copy of a manifest in a list of uploads.
+# Replaces the key of the manifest's copy, which contains a hash, in lists of uploads.
 COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
@@ -135,7 +135,7 @@ class Deploy:
         return gzip.decompress(answer.body) if packed else answer.body, dict(answer.headers)
 
     def check_live(self, *versions: dict[str, bytes]) -> int:
-        """Check that the live manifest matches one of the source trees entirely; return which."""
+        """Check that the live manifest matches exactly one of the source trees, and return its index."""
         manifest = self.manifest()
         assert manifest
         live = {name: without_hashes(self.fetch(hashed)[0]) for name, hashed in manifest["paths"].items()}
@@ -346,7 +346,7 @@ def test_permanent_500_fails_after_retries(deploy: Deploy) -> None:
         Fault("GET", status=503, code="SlowDown", times=2),
         Fault("GET", cut="before", times=2),
     ],
-    ids=["503", "500", "cut before", "cut after", "reset", "503 of a read", "cut read"],
+    ids=["503", "500", "cut before", "cut after", "reset", "503 on a read", "cut on a read"],
 )
 def test_transient_faults_are_retried(deploy: Deploy, fault: Fault) -> None:
     deploy.proxy.faults.append(fault)
@@ -494,7 +494,7 @@ def test_concurrent_deploys_leave_one_complete_version(deploy: Deploy, tmp_path:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda one: one.deployed(), [deploy, other]))
     deploy.check_live(ours, theirs)
-    # The next deploy repairs the plain names, even if the manifest is its own.
+    # The next deploy restores the plain names, even if it also uploaded the live manifest.
     deploy.proxy.clear()
     deploy.deployed()
     assert deploy.check_live(ours) == 0
@@ -514,7 +514,7 @@ def test_identical_concurrent_deploys_write_each_hashed_object_once(deploy: Depl
     assert deploy.check_live(SOURCES) == 0
     hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
     assert len(hashed) == len(set(hashed)) == len(SOURCES)
-    # Both deploys tried; otherwise the assertions above prove nothing.
+    # Both deploys tried to upload; otherwise, the assertions above would prove nothing.
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
@@ -537,7 +537,7 @@ def test_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy) 
     manifest = deploy.manifest()
     assert manifest
     bucket, root = deploy.site.static_bucket, deploy.site.root
-    # As another build of zlib would compress it, and unknown to the manifest.
+    # The same content, compressed differently, as by another build of zlib. The manifest doesn't know it.
     same = f"static/{manifest['paths']['css/base.css']}"
     head = root.head_object(Bucket=bucket, Key=same)
     body = gzip.decompress(root.get_object(Bucket=bucket, Key=same)["Body"].read())
@@ -559,7 +559,7 @@ def test_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy) 
 
 @pytest.mark.parametrize("name", ["js/one.js", "img/dot.png", "docs/tiny.txt"])
 def test_hashed_object_with_forged_content_is_restored(deploy: Deploy, name: str) -> None:
-    """It has the same size, the same headers, and the SHA-256 of the original in its metadata."""
+    """The forged object has the same size and headers, and the original's SHA-256 in its metadata."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -571,7 +571,7 @@ def test_hashed_object_with_forged_content_is_restored(deploy: Deploy, name: str
     assert deploy.check_live(SOURCES) == 0
     assert deploy.uploads(r"\.[0-9a-f]{12}\.") == [f"static/{hashed}"]
     reads = [r.path for r in deploy.proxy.matching("GET") if hashed in r.path]
-    assert len(reads) == 1, "the rest is known by the listing and the manifest"
+    assert len(reads) == 1, "the listing and the manifest cover the rest"
     assert deploy.proxy.count("GET") == 3
     deploy.proxy.clear()
     deploy.deployed()
@@ -603,7 +603,7 @@ def gzip_padding(size: int) -> bytes:
 
 
 def test_hashed_object_with_invalid_compression_is_restored(deploy: Deploy) -> None:
-    """An object that claims to be right but decompresses to more than the file is replaced, not decompressed."""
+    """One decompresses to more than the file, one is not gzip, and one is truncated."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -648,7 +648,7 @@ def test_if_none_match_is_not_sent_again_after_a_501(deploy: Deploy, body: str) 
     assert deploy.check_live(SOURCES | files) == 0
     puts = deploy.proxy.matching("PUT", r"\.[0-9a-f]{12}\.")
     conditional = [r.path for r in puts if "if-none-match" in r.headers]
-    assert 0 < len(conditional) <= publish.CONCURRENCY, "only those that were on the way"
+    assert 0 < len(conditional) <= publish.CONCURRENCY, "only uploads that had already started"
     assert len(conditional) == len(set(conditional)), "each once"
     assert len(puts) - len(conditional) == len(SOURCES) + 200
 
@@ -665,7 +665,7 @@ def test_upload_is_retried_after_a_409(deploy: Deploy) -> None:
 
 
 def test_forged_object_created_during_the_deploy_is_replaced(deploy: Deploy) -> None:
-    """An attacker who knows the next name can't take it by uploading first."""
+    """An attacker who predicts a hashed name can't occupy it by uploading first."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -700,7 +700,7 @@ def test_forged_object_created_during_the_deploy_is_replaced(deploy: Deploy) -> 
         (Fault("POST", "uploadId", status=409, code="ConditionalRequestConflict", times=1), 4),
         (Fault("POST", "uploadId", header="if-none-match", status=501, code="NotImplemented"), 4),
     ],
-    ids=["", "409: all parts again", "501: without the condition"],
+    ids=["no fault", "409: sends all parts again", "501: sends no condition"],
 )
 def test_multipart_upload_of_a_hashed_file_ends_with_if_none_match(
     deploy: Deploy, fault: Fault | None, parts: int
@@ -800,7 +800,7 @@ def test_no_post_process_uploads_only_plain_names(deploy: Deploy) -> None:
     deploy.proxy.clear()
     deploy.deployed("--no-post-process")
     assert deploy.uploads() == ["static/img/dot.png"]
-    assert deploy.manifest() == manifest, "as with Django's own storage, it is left as it is"
+    assert deploy.manifest() == manifest, "unchanged, as with Django's own storage"
     deploy.proxy.clear()
     deploy.deployed()
     assert "static/img/dot.png" not in deploy.uploads()

@@ -1,4 +1,4 @@
-"""Sites with other combinations of storages, from `apply` to the doctor."""
+"""Sites with various combinations of storages, from `apply` to the doctor."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The subcommands of `manage.py s3`: all of them work, import only what they need, and use the same target."""
+"""The subcommands of `manage.py s3`: how they are found, what they import, and which target they use."""
 
 import json
 import pkgutil
@@ -96,7 +96,7 @@ def test_silenced_check_does_not_stop_a_command(settings: Any, capsys: pytest.Ca
 def test_invalid_bucket_name_is_reported_before_any_request(
     settings: Any, tmp_path: Path, static: str, media: str
 ) -> None:
-    """Otherwise S3 would respond "Access Denied" or less."""
+    """S3 would only respond "Access Denied", or nothing."""
     rule = (
         "contains 'M', '_', 'B'; only" if static == "My_Bucket" else "ends with '--x-s3', which AWS reserves"
     )

@@ -1,4 +1,4 @@
-"""CloudFront's signed cookies, verified as CloudFront does, and who gets them."""
+"""CloudFront's signed cookies: verified as CloudFront verifies them, and who gets them."""
 
 import base64
 import json

@@ -56,7 +56,7 @@ def on_aws(settings: Any) -> Any:
 
 
 def policy() -> dict[str, list[str]]:
-    """Return the filled in policy by directive."""
+    """Return the policy's sources by directive, with the placeholders filled in."""
     directives = [directive.split() for directive in csp.fill_in(POLICY).split(";")]
     return {name: sources for name, *sources in directives}
 
@@ -219,7 +219,7 @@ def test_middleware_keeps_responses_without_placeholders_unchanged() -> None:
 
 
 class SiteUrls:
-    """A URL configuration with an admin under another path and name, and pages of other apps."""
+    """A URLconf with an admin under another path and name, and pages of other apps."""
 
     urlpatterns: ClassVar = [
         path("de/office/", AdminSite(name="office").urls),
@@ -233,7 +233,7 @@ STRICT = f"default-src 'none'; script-src 'self' {csp.STATIC_FILES}; style-src {
 
 
 def page_policy(address: str, policy: str = STRICT) -> dict[str, list[str]]:
-    """Return a page's policy by directive, after the middleware, from a response of Django's own handler."""
+    """Return the policy's sources by directive that the middleware sends with a page."""
     request = RequestFactory().get(address)
 
     def view(request: HttpRequest) -> HttpResponse:
@@ -292,7 +292,7 @@ def test_csp_additions_of_all_matching_keys_are_merged(settings: Any) -> None:
     [
         ("img-src 'none'", {"img-src": ["data:"]}, "img-src data:"),
         ("img-src 'self'", {"img-src": ["'self'"]}, "img-src 'self'"),
-        ("IMG-SRC 'self'; img-src b:", {"img-src": ["a:"]}, "img-src 'self' a:"),  # browsers take the first
+        ("IMG-SRC 'self'; img-src b:", {"img-src": ["a:"]}, "img-src 'self' a:"),  # browsers use the first
         # A missing directive starts with its fallback.
         ("default-src a:", {"img-src": ["b:"]}, "default-src a:; img-src a: b:"),
         ("script-src a:", {"worker-src": ["b:"]}, "script-src a:; worker-src a: b:"),
@@ -306,7 +306,7 @@ def test_csp_additions_of_all_matching_keys_are_merged(settings: Any) -> None:
             {"worker-src": ["blob:"], "script-src": ["b:"]},
             "default-src a:; script-src a: b:; worker-src a: b: blob:",
         ),
-        # Without these everything is allowed.
+        # Without the directive or its fallback, everything is already allowed.
         ("script-src a:", {"img-src": ["b:"]}, "script-src a:"),
         ("default-src a:", {"frame-ancestors": ["'self'"]}, "default-src a:"),
         ("frame-ancestors 'none'", {"frame-ancestors": ["'self'"]}, "frame-ancestors 'self'"),

@@ -1,4 +1,4 @@
-"""Deployments from STORAGES: buckets, their content and access, and entries that contradict each other."""
+"""Deployments from STORAGES: buckets and their storages, and entries that contradict each other."""
 
 from dataclasses import replace
 from typing import Any
@@ -53,7 +53,7 @@ Held = list[tuple[str, str, str | None, list[str]]]
 
 TABLE: list[tuple[str, dict[str, Any], Held]] = [
     (
-        "the usual two",
+        "two buckets",
         {"default": media(), "staticfiles": static()},
         [
             ("acme-static", "eu-central-1", None, ["staticfiles"]),
@@ -71,7 +71,7 @@ TABLE: list[tuple[str, dict[str, Any], Held]] = [
         [("acme-media", "eu-central-1", None, ["default", "avatars"])],
     ),
     (
-        "and in two",
+        "public avatars next to private documents, in two buckets",
         {"default": media(), "avatars": media(bucket_name="acme-avatars", access="public-read")},
         [
             ("acme-media", "eu-central-1", None, ["default"]),
@@ -102,7 +102,7 @@ TABLE: list[tuple[str, dict[str, Any], Held]] = [
         ],
     ),
     (
-        "a second endpoint, where the bucket's name is the same",
+        "a second endpoint with a bucket of the same name",
         {"default": media(), "other": media(endpoint_url="https://s3.example.com")},
         [
             ("acme-media", "eu-central-1", None, ["default"]),
@@ -176,7 +176,7 @@ def test_repr_does_not_contain_the_secret_key(settings: Any) -> None:
     assert "hush" not in repr(load(settings, default=media(access_key="A", secret_key="hush")).locations)
 
 
-# Errors that prevent a deployment from loading
+# Errors of Deployment.load
 
 
 def test_load_raises_without_a_storage_on_s3(settings: Any) -> None:

@@ -1,4 +1,4 @@
-"""The doctor on a strict S3 server: a healthy site, and every real kind of misconfiguration."""
+"""The doctor on a strict S3 server: healthy sites, and sites with each kind of misconfiguration."""
 
 import gzip
 import json
@@ -574,7 +574,9 @@ def test_uncompressed_text_is_reported(healthy_site: Any) -> None:
         CacheControl="public, max-age=31536000, immutable",
     )
     found = troubles(examined())
-    assert set(found) == {"static encoding", "static objects"}, "and it is not what was deployed"
+    assert set(found) == {"static encoding", "static objects"}, (
+        "the content differs from the deployed file, too"
+    )
     assert found["static encoding"].text.endswith("is not compressed")
 
 
@@ -673,8 +675,8 @@ def test_healthy_site_over_tls_has_no_problems(over_tls: Callable[..., Doctored]
     over_tls()
     report = examined()
     assert troubles(report) == {}
-    told = {line.probe: line.text for line in report.lines if line.probe.endswith(" tls")}
-    assert told == dict.fromkeys(["media tls", "static tls"], "plain http is rejected (403)")
+    found = {line.probe: line.text for line in report.lines if line.probe.endswith(" tls")}
+    assert found == dict.fromkeys(["media tls", "static tls"], "plain http is rejected (403)")
 
 
 def test_missing_tls_only_statement_is_reported(over_tls: Callable[..., Doctored]) -> None:
@@ -716,7 +718,7 @@ def test_ca_certificate_used_by_the_server_is_reported(
     healthy_site: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore accepts a CA certificate as a server certificate; obstore doesn't."""
-    with TemporaryDirectory() as folder:  # with a short name, because reports must not have long lines
+    with TemporaryDirectory() as folder:  # a short path, because reports must not have long lines
         served = self_signed(Path(folder))
         monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
         with tls_front(store.endpoint, served) as host:
@@ -764,7 +766,7 @@ def test_unreachable_domain_of_uploads_is_reported(healthy_site: Any, settings: 
     change(settings, "default", custom_domain="127.0.0.1:9")
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
     found = troubles(examined())
-    # The buckets are still public, because they are older than the distribution.
+    # The buckets are still public, because they were created before the distribution.
     assert set(found) == {"media domain", "media bypass", "static bypass"}
     assert {found[probe].status for probe in ("media bypass", "static bypass")} == {"warning"}
     assert found["media bypass"].text == (
@@ -773,7 +775,7 @@ def test_unreachable_domain_of_uploads_is_reported(healthy_site: Any, settings: 
     assert diagnosed().not_probed == ["uploads through their domain"]
 
 
-# Clean-up
+# Cleanup
 
 
 def test_probe_upload_is_deleted_after_a_lost_response(healthy_site: Any, settings: Any) -> None:
@@ -784,7 +786,7 @@ def test_probe_upload_is_deleted_after_a_lost_response(healthy_site: Any, settin
         found = troubles(examined())
         assert set(found) == {"media write"}
         assert found["media write"].text == "Connection was closed before we received a valid response"
-        assert proxy.count("PUT", r"/media/\.doctor-") == 2, "it was tried again, and not for minutes"
+        assert proxy.count("PUT", r"/media/\.doctor-") == 2, "retried once, instead of for minutes"
         assert proxy.count("DELETE", r"/media/\.doctor-[0-9a-f]{32}\.txt$") == 1
 
 
@@ -794,13 +796,13 @@ def test_old_probe_uploads_of_a_killed_doctor_are_deleted(
     doctored = healthy_site()
     doctored.root.put_object(Bucket=doctored.media, Key="media/.doctor-0123.txt", Body=b"")
     assert troubles(examined()) == {}
-    assert doctored.left() == ["media/.doctor-0123.txt"], "it may be another doctor's, at work"
+    assert doctored.left() == ["media/.doctor-0123.txt"], "it may belong to a doctor that is still running"
     monkeypatch.setattr(uploads, "LEFT_OVER", timedelta(seconds=-5))
     assert troubles(examined()) == {}
 
 
-# In the background, tests ignore SIGINT, and a child process would inherit that.
-AS_FROM_A_TERMINAL = """
+# Test runs in the background ignore SIGINT, and child processes inherit that.
+WITH_SIGINT = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from django.core.management import execute_from_command_line
@@ -815,7 +817,7 @@ def test_an_interrupted_doctor_cleans_up(healthy_site: Any, tmp_path: Path, numb
     with FaultProxy(doctored.site.store.endpoint) as proxy:
         proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", delay=1, times=1))
         process = subprocess.Popen(
-            [processes.MANAGE[0], "-c", AS_FROM_A_TERMINAL],
+            [processes.MANAGE[0], "-c", WITH_SIGINT],
             env=processes.environment(
                 PYTHONPATH=str(processes.ROOT),
                 DJANGO_SETTINGS_MODULE="tests.process_settings",

@@ -1,4 +1,4 @@
-"""The doctor on features that the strict S3 server lacks: a proxy responds as AWS documents it."""
+"""The doctor on behavior that the strict S3 server lacks: a proxy responds as AWS documents it."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ from tests.ministack import s3_settings
 from tests.odd_store import CEPH, RCLONE, OddStore
 from tests.tls_front import certificate, tls_front
 
-pytestmark = pytest.mark.slow  # a new site for each would take half a second, many times
+pytestmark = pytest.mark.slow  # each test creates a site, which takes half a second
 
 LATER = "run the doctor again; if it still fails, check the network and the status of S3"
 PROBE = r"/media/\.doctor-[0-9a-f]{32}\.txt"
@@ -114,7 +114,7 @@ UNSIGNED = ("x-amz-copy-source on a part", "x-amz-copy-source on a PUT")
 
 
 def test_simulated_server_that_ignores_unsigned_headers_is_reported(faulty: Faulty) -> None:
-    """It stores the request's body instead of copying, and accepts the unsigned header because it ignores it."""
+    """The server stores the request's body instead of copying, and accepts the unsigned header by ignoring it."""
     faulty(
         Fault("PUT", "partNumber=2", header="x-amz-copy-source", status=200),
         Fault("PUT", ONE_PUT, header="x-amz-copy-source", status=200),
@@ -269,9 +269,9 @@ def test_simulated_clock_skew_is_reported(
     report = diagnosed()
     (line,) = [line for line in report.lines if line.probe == "clock"]
     # Off by one if a second passes in between.
-    told = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
+    texts = [text.replace(" 1200 ", f" {n} ").replace(" 120 ", f" {n} ") for n in (1199, 1200, 119, 120)]
     assert line.status == status
-    assert line.text in told
+    assert line.text in texts
     assert "S3 rejects requests that are 15 minutes off" in line.fix
     assert bool(report.not_probed) == (status == "not ok")
 
@@ -471,14 +471,14 @@ def test_simulated_distribution_is_ok(healthy_site: Any, cdn: Distribution, acce
     cdn.doctored = healthy_site(access)
     report = examined()
     assert troubles(report) == {}
-    told = {line.probe: line.text for line in report.lines}
-    assert told["static domain"] == told["media domain"] == f"{cdn.host} responds"
-    assert told["static bypass"] == "only CloudFront reads the bucket"
+    texts = {line.probe: line.text for line in report.lines}
+    assert texts["static domain"] == texts["media domain"] == f"{cdn.host} responds"
+    assert texts["static bypass"] == "only CloudFront reads the bucket"
     if access == "private":
-        assert told["signed link"] == "works, for up to 3600 seconds"
+        assert texts["signed link"] == "works, for up to 3600 seconds"
     else:
-        assert told["media bypass"] == "only CloudFront reads the bucket"
-    assert told["account block"] == "the account blocks nothing that STORAGES makes public"
+        assert texts["media bypass"] == "only CloudFront reads the bucket"
+    assert texts["account block"] == "the account blocks nothing that STORAGES makes public"
 
 
 def test_simulated_distribution_that_ignores_signatures_is_reported(

@@ -1,4 +1,4 @@
-"""Requirements of company buckets: encryption with one setting, checksums for Object Lock, and tags."""
+"""What companies require of buckets: encryption with one setting, checksums for Object Lock, and tags."""
 
 import json
 from collections.abc import Iterator
@@ -127,7 +127,7 @@ def upload_in_every_way(site: SiteOnS3) -> None:
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
         for part in uploads.sending(ticket)["parts"]:
             body = b"x" * (part["end"] - part["start"])
-            if part["headers"]:  # the link allows only the signed request
+            if part["headers"]:  # the link is valid only with them
                 bare = {name: each for name, each in part["headers"].items() if "x-amz" not in name}
                 assert anonymous(part["url"], "PUT", bare, body).status == 403
             assert anonymous(part["url"], "PUT", part["headers"], body).status == 200
@@ -197,7 +197,7 @@ def test_storages_with_different_encryption_keep_the_default() -> None:
 @pytest.mark.parametrize(
     ("setting", "live", "becomes"),
     [
-        ("", "aws:kms", "aws:kms"),  # stricter: stays unchanged
+        ("", "aws:kms", "aws:kms"),  # stricter, so it stays
         ("AES256", f"aws:kms with alias/{KEY}", f"aws:kms with alias/{KEY}"),
         ("", KEY, KEY),
         ("aws:kms", KEY, "aws:kms"),
@@ -265,7 +265,7 @@ def test_cloudformation_template_contains_encryption_and_tags(tmp_path: Path) ->
         ({"StringNotLike": {KMS: "arn:aws:kms:*:123456789012:key/*"}}, {KEY}, "no value"),
         ({"ForAnyValue:StringNotEquals": {KMS.upper(): KEY}}, {KEY}, f"'{KEY}'"),
         ({"StringEquals": {SSE: "AES256"}}, {"", "aws:kms", KEY}, "'aws:kms'"),
-        # Its other principals may include the site.
+        # The condition on principals may match the site's.
         (
             {"StringNotEquals": {SSE: "aws:kms"}, "StringLike": {"aws:PrincipalArn": "*"}},
             {"aws:kms", KEY},
@@ -381,7 +381,7 @@ def test_roles_have_no_kms_permissions_without_a_custom_key(value: str) -> None:
 
 @contextmanager
 def locking(site: SiteOnS3, settings: Any, folder: Path) -> Iterator[FaultProxy]:
-    """Act as the local server, and require checksums as buckets with Object Lock do."""
+    """Make USE_S3 = "local" use a proxy that requires checksums, as buckets with Object Lock do."""
     with FaultProxy(site.store.endpoint) as proxy, (folder / "lock").open("w") as lock:
         import fcntl
 

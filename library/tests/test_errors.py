@@ -1,4 +1,4 @@
-"""Errors when S3 can't be reached or trusted: all commands print the same line with the fix."""
+"""Errors when S3 is unreachable or untrusted: all commands print the same line, with the fix."""
 
 import io
 import threading
@@ -34,7 +34,7 @@ every_command = pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS
 
 @pytest.fixture(autouse=True)
 def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A site with a static file and an upload, whose clients retry without delay."""
+    """Prepare a site with a static file and an upload, whose clients retry without delay."""
     for folder in ("sources", "media"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("a")
@@ -49,7 +49,7 @@ def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 def error_of(words: tuple[str, ...]) -> str:
-    """Run a command that fails with one line, and return the line."""
+    """Run a command that fails with one line, and return that line."""
     with pytest.raises(CommandError) as raised:
         call_command(*words, stdout=io.StringIO(), stderr=io.StringIO())
     text = str(raised.value)
@@ -138,7 +138,7 @@ def test_ca_bundle_without_a_certificate_is_reported(
 
 
 class Denied(BaseHTTPRequestHandler):
-    """An empty bucket that nobody can write to."""
+    """An empty bucket that nobody may write to."""
 
     protocol_version = "HTTP/1.1"
 

@@ -1,4 +1,4 @@
-"""The guard in front of the local S3 server: attacks by web pages, and by attackers who guess its keys."""
+"""The guard in front of the local S3 server: attacks from web pages, and with guessed or known keys."""
 
 import base64
 import hashlib

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def in_request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make all threads handle a request, with new clients."""
+    """Make all threads act as if they handle a request, with new clients."""
     monkeypatch.setattr(clients, "in_request", lambda: True)
     clients.forget()
     yield
@@ -88,7 +88,7 @@ def test_upload_to_a_closed_port_fails() -> None:
 def test_upload_fails_immediately_while_too_many_others_wait(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most three of a worker's four threads hang. In the fourth, uploads fail immediately, so it can serve pages."""
+    """Of a worker's four threads, at most three wait for S3. The fourth fails uploads immediately, and serves pages."""
     monkeypatch.setattr(clients, "TURN", 0.1)
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 3)
     monkeypatch.setattr(clients, "WEB_ATTEMPTS", 1)

@@ -1,4 +1,4 @@
-"""For any file name in every mode: its headers are valid, and no browser runs the file."""
+"""For any file name and access mode, the headers are valid, and no browser runs the file."""
 
 import re
 import unicodedata
@@ -82,7 +82,7 @@ NAMES = st.one_of(st.text(), st.lists(st.sampled_from(PARTS)).map("".join))
 
 
 def saved_as(storage: MediaStorage, name: str) -> str:
-    """Return the key that an upload of a name gets."""
+    """Return the key of an upload with this name."""
     return UniqueName(f"media/{storage.generate_filename(storage.get_valid_name(name))}")
 
 
@@ -112,7 +112,7 @@ def test_upload_headers_are_valid_and_prevent_execution(name: str, mode: int, de
         shown = sent["ContentDisposition"].partition(";")[0]
         assert shown == ("inline" if kind in INLINE else "attachment")
         active = ACTIVE.search(sent["ContentType"].replace("openxmlformats", ""))
-        # Browsers download these types instead of opening them.
+        # Browsers download these types instead of running them.
         assert active is None or (shown == "attachment" and kind in {"svg", "json"})
         # An independent parser finds a name of the same type.
         message = Message()
@@ -126,12 +126,14 @@ def test_upload_headers_are_valid_and_prevent_execution(name: str, mode: int, de
 @given(name=NAMES, mode=st.sampled_from(range(len(MODES))))
 def test_shared_caches_may_store_only_public_uploads(name: str, mode: int) -> None:
     storage = STORAGES[mode]
-    said = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
-    assert said.startswith("private," if MODES[mode][0] == "private" else "public,")
-    assert said.endswith(", immutable")
+    cache_control = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
+    assert cache_control.startswith("private," if MODES[mode][0] == "private" else "public,")
+    assert cache_control.endswith(", immutable")
     # A name that only looks hashed can get other content at any time.
-    said = storage._get_write_parameters(str(saved_as(storage, name)), ContentFile(b""))["CacheControl"]
-    assert said == "no-cache"
+    cache_control = storage._get_write_parameters(str(saved_as(storage, name)), ContentFile(b""))[
+        "CacheControl"
+    ]
+    assert cache_control == "no-cache"
 
 
 @given(name=NAMES, cdn=st.booleans())
@@ -162,15 +164,15 @@ def test_content_disposition_of_a_link_is_ascii_for_any_file_name(name: str, kin
         with pytest.raises(ValueError, match="which can't be sent as a header"):
             _override("ResponseContentDisposition", asked)
         return
-    said = _override("ResponseContentDisposition", asked)
-    assert SENDABLE.fullmatch(said)
+    sent = _override("ResponseContentDisposition", asked)
+    assert SENDABLE.fullmatch(sent)
     if name.isascii():
-        assert said == asked
+        assert sent == asked
         return
     wanted = "".join(
         " " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", name)
     )
     wanted = "".join(c for c in wanted if c.isprintable())
-    found = re.fullmatch(rf"{kind}(?:; filename=\"([^\"\\]+)\"(?:; filename\*=UTF-8''(\S+))?)?", said)
+    found = re.fullmatch(rf"{kind}(?:; filename=\"([^\"\\]+)\"(?:; filename\*=UTF-8''(\S+))?)?", sent)
     assert found
     assert (unquote(found[2]) if found[2] else found[1] or "") == wanted

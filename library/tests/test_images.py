@@ -1,4 +1,4 @@
-"""Pictures from untrusted uploads: which are rejected, their cost, and which data is kept."""
+"""Pictures in untrusted uploads: which are rejected, what they cost, and which data is kept."""
 
 import io
 import os
@@ -35,7 +35,7 @@ def plain(mode: str = "RGB", size: tuple[int, int] = (64, 48), color: Any = RED)
 
 
 def noise() -> Image.Image:
-    """Return an incompressible picture, so half of the file is half of the picture."""
+    """Return an incompressible picture, so that half of the file contains half of the picture."""
     return Image.effect_noise((200, 150), 90).convert("RGB")
 
 
@@ -47,7 +47,7 @@ def jpeg_header(width: int, height: int) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """Return a PNG that claims a size and has no pixels."""
+    """Return a PNG that claims a size but has no pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
@@ -74,14 +74,18 @@ BAD = {
     "signature only": (b"\x89PNG\r\n\x1a\n", "photo.png", images.NOT_A_PICTURE),
     "too large": (b"\xff" * (images.MAX_BYTES + 1), "photo.jpg", "too large (10.0\xa0MB)"),
     "too many pixels": (png_header(5_001, 5_000), "photo.png", "too many pixels. The limit is 25 mega"),
-    "too many in a jpeg": (jpeg_header(10_001, 5_000), "photo.jpg", "too many pixels. The limit is 50 mega"),
-    "as many as allowed": (png_header(5_000, 5_000), "photo.png", images.DAMAGED),
-    "bomb, as Pillow warns": (png_header(12_000, 10_000), "photo.png", "too many pixels"),
-    "bomb, as Pillow rejects": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
+    "too many pixels in a jpeg": (
+        jpeg_header(10_001, 5_000),
+        "photo.jpg",
+        "too many pixels. The limit is 50 mega",
+    ),
+    "as many pixels as allowed, but damaged": (png_header(5_000, 5_000), "photo.png", images.DAMAGED),
+    "a bomb that Pillow warns of": (png_header(12_000, 10_000), "photo.png", "too many pixels"),
+    "a bomb that Pillow rejects": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
     "no pixels": (png_header(100, 100), "photo.png", images.DAMAGED),
     "half a jpeg": (encoded(noise(), "JPEG")[:9000], "photo.jpg", images.DAMAGED),
     "half a png": (encoded(noise(), "PNG")[:20000], "photo.png", images.DAMAGED),
-    "png with a fault": (encoded(noise(), "PNG").replace(b"\x78", b"\x77"), "photo.png", images.DAMAGED),
+    "a corrupt png": (encoded(noise(), "PNG").replace(b"\x78", b"\x77"), "photo.png", images.DAMAGED),
     "half a gif": (encoded(noise(), "GIF")[:9000], "photo.gif", images.DAMAGED),
     "half a webp": (encoded(noise(), "WEBP")[:9000], "photo.webp", "This "),
     "half an avif": (encoded(noise(), "AVIF")[:9000], "photo.avif", "This "),
@@ -119,7 +123,7 @@ def test_size_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def many_scans(scans: int) -> bytes:
-    """Return a progressive JPEG of 50 megapixels with this many scans, each of which visits every block in vain."""
+    """Return a progressive JPEG of 50 megapixels with this many scans, each of which visits every block for nothing."""
     side = 7070
     found = encoded(Image.new("L", (side, side), 128), "JPEG", quality=5, progressive=True)
     second = found.index(b"\xff\xda", found.index(b"\xff\xda") + 2)
@@ -148,7 +152,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, before: bytes = b"", after: bytes = b"") -> bytes:
-    """Return a gray PNG, with chunks before its pixels and in the middle of them."""
+    """Return a gray PNG, with chunks before and between its pixel data."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     rows = zlib.compress((b"\0" + b"\0" * width) * height, 9)
     pixels = chunk(b"IDAT", rows[:9]) + after + chunk(b"IDAT", rows[9:])
@@ -187,27 +191,27 @@ def phone_jpeg() -> bytes:
 LARGEST = images.MAX_BYTES - 5000
 COSTLY: dict[str, tuple[Any, str]] = {
     "a wide png": (lambda: png(24_000_000, 1), "too_long"),
-    "a high png": (lambda: png(1, 24_000_000), "too_long"),
+    "a tall png": (lambda: png(1, 24_000_000), "too_long"),
     "as wide as allowed": (lambda: png(32_000, 781), ""),
     "as many scans as allowed": (lambda: many_scans(60), ""),
-    "scans": (lambda: many_scans(600), "too_costly"),
+    "too many scans": (lambda: many_scans(600), "too_costly"),
     "as many scans as a file can hold": (lambda: many_scans(40_000), "too_costly"),
     # A parser might mistake bytes that libjpeg skips for a segment that hides the scans.
     "hidden scans": (lambda: many_scans(600).replace(b"\xff\xda", b"\xff\x02\xff\xff\xff\xda"), "any"),
     "png chunks": (lambda: png(99, 99, after=chunk(b"IDAT", b"") * (LARGEST // 12)), ""),
     "png texts": (lambda: png(99, 99, chunk(b"tEXt", b"key\0text") * (LARGEST // 20)), ""),
-    "png texts that grow": (
+    "png texts that expand": (
         lambda: png(99, 99, chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**6))) * 9000),
         "not_a_picture",
     ),
-    "a profile that grows": (
+    "a profile that expands": (
         lambda: png(99, 99, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(200 * 10**6)))),
         "not_a_picture",
     ),
     "gif comment": (lambda: gif(b"!\xfe" + (b"\xff" + b"x" * 255) * (LARGEST // 256) + b"\0"), ""),
     "gif comments": (lambda: gif(b"!\xfe\x01x\0" * (LARGEST // 5)), ""),
     "jpeg segments": (lambda: jpeg(b"\xff\xe5\0\2" * (LARGEST // 4)), ""),
-    "jpeg filling": (lambda: jpeg(b"\xff" * LARGEST), ""),
+    "jpeg padding": (lambda: jpeg(b"\xff" * LARGEST), ""),
     "jpeg exif": (
         lambda: jpeg((b"\xff\xe1\xff\xffExif\0\0MM\0*\0\0\0\x08").ljust(65537, b"\x01") * 150),
         "",
@@ -237,7 +241,7 @@ def test_costly_picture_uses_limited_time_and_memory(case: str) -> None:
         except ValidationError as error:
             code = error.code
         child = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Not by getrusage, which counts what the process before exec had.
+        # Not getrusage, whose peak includes that of the process before exec.
         own = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
         print(code or "none", child.ru_utime + child.ru_stime, own, child.ru_maxrss)
     """
@@ -405,7 +409,7 @@ def test_picture_with_invalid_exif_is_accepted() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "Camera"
-    # A color profile that is text: Pillow reads it, but fails to write it.
+    # A color profile that contains text: Pillow reads it, but can't write it.
     odd = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x40\x00\x02")
 
     kept = clean(encoded(plain(), "JPEG", exif=odd))

@@ -1,4 +1,4 @@
-"""Permanent URLs: where they redirect to, for whom, and what they don't reveal."""
+"""Permanent URLs: where they redirect, for whom, and what they don't reveal."""
 
 import re
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def site(settings: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def credentials() -> Any:
-    """Find credentials once for all tests in this module, because a session takes a tenth of a second to create."""
+    """Find credentials once for all tests in this module, because creating a session takes a tenth of a second."""
     clients.forget()
     yield
     clients.forget()

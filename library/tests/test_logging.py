@@ -1,4 +1,4 @@
-"""Log lines contain no signatures of links."""
+"""Log lines contain no signatures from links."""
 
 import logging
 import sys
