@@ -1,4 +1,4 @@
-"""Chromium, and a live server for it."""
+"""Chromium, and a live server for its pages."""
 
 import shutil
 import threading

@@ -46,7 +46,7 @@ class Fault:
     times: int | None = None
     status: int = 0
     code: str = "InternalError"
-    # The response instead of an error with that code.
+    # The response's body, instead of an XML error with that code.
     body: str = ""
     # The raw response, sent byte by byte before the connection is closed.
     raw: bytes = b""
@@ -77,7 +77,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """A received request: its decoded path and query, and the response's status (0: none)."""
+    """A received request. The path and query are decoded; the status is the response's, or 0 without one."""
 
     method: str
     path: str
@@ -206,14 +206,14 @@ class FaultProxy:
                 if fault.cut != "before":
                     linger = struct.pack("ii", 1, 0)
                     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    os.close(handler.connection.detach())  # close() would wait for the files created from it
+                    os.close(handler.connection.detach())  # close() waits for the file objects of the socket
                 self._cut(handler)
             elif fault and fault.raw:
                 handler.wfile.write(fault.raw)
                 handler.close_connection = True
             elif fault and fault.status:
                 came = self._note(came, fault.status)
-                self._refuse(handler, fault)
+                self._reject(handler, fault)
             else:
                 got, content = self._forward(handler, body)
                 if fault and fault.cut == "after":
@@ -248,7 +248,7 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             handler.connection.shutdown(socket.SHUT_RDWR)
 
-    def _refuse(self, handler: BaseHTTPRequestHandler, fault: Fault) -> None:
+    def _reject(self, handler: BaseHTTPRequestHandler, fault: Fault) -> None:
         error = f"<Error><Code>{fault.code}</Code><Message>As the test says.</Message></Error>"
         body = (fault.body or error).encode()
         handler.send_response(fault.status)

@@ -1,4 +1,4 @@
-"""Processes of tests: commands of the test site, and how to end them."""
+"""Processes for tests: start commands of the test site, read their output, and end them."""
 
 import os
 import re
@@ -20,7 +20,7 @@ PATIENCE = 300  # seconds; on a busy machine, a process may need a minute to sta
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a new shell, with only the paths of programs, caches, and packages."""
+    """Return the environment of a new shell: only the paths of programs, caches, and packages, without AWS files."""
     names = {"PATH", "HOME", "XDG_CACHE_HOME", "S3KIT_CACHE_DIR", "HTTPS_PROXY", "https_proxy"}
     installers = (
         "UV_",

@@ -1,4 +1,4 @@
-"""Follow docs/adopt.md: three sites move to the library, and visitors' requests work at each step."""
+"""Follow docs/adopt.md: three sites move to the library, and visitors' requests succeed after each step."""
 
 import json
 import os
@@ -116,19 +116,19 @@ def old_file(section: str, name: str) -> str:
 
 @dataclass
 class Adoption:
-    """A site that moves step by step, with the blocks of a section in order."""
+    """A site that follows a section step by step. `todo` contains the section's remaining blocks."""
 
     site: NewSite
     store: LocalServer
     names: str
-    """The beginning of the buckets' names, where the page has "acme"."""
+    """The prefix of the buckets' names, where the page has "acme"."""
     todo: list[Block]
     processes: list[Started]
     admin: Key
     keys: dict[str, Key] = field(default_factory=dict)
     """By role."""
 
-    def own(self, text: str) -> str:
+    def localize(self, text: str) -> str:
         """Return a text from the page with this test's bucket names and the old key."""
         text = text.replace("AKIA...", self.admin.id).replace('KEY = "..."', f'KEY = "{self.admin.secret}"')
         return text.replace("acme-", f"{self.names}-")
@@ -136,7 +136,7 @@ class Adoption:
     def next(self, language: str) -> str:
         block = self.todo.pop(0)
         assert block.language == language, block
-        return self.own(block.code)
+        return self.localize(block.code)
 
     def change(self) -> str:
         """Apply the next diff to the site's files, and return it."""
@@ -283,7 +283,7 @@ def adopt(
         found = Adoption(site, store, bucket_name, section_blocks(section), started_processes, admin)
         text = site.settings.read_text("utf-8").replace("'", '"').replace("DEBUG = True\n", "")
         before = settings or old_file(section, "mysite/settings.py")
-        site.settings.write_text(found.own(text + SETTINGS + before + ENDPOINT), "utf-8")
+        site.settings.write_text(found.localize(text + SETTINGS + before + ENDPOINT), "utf-8")
         for name, content in {
             "mysite/urls.py": URLS,
             "shelf/__init__.py": "",
@@ -344,7 +344,7 @@ def commands(move: Adoption, *lines: str) -> None:
 
 
 @pytest.mark.slow
-def test_from_django_storages(adopt: Any) -> None:
+def test_move_from_django_storages(adopt: Any) -> None:
     move = adopt("From django-storages", MODELS)
     storages = old_file("From django-storages", "mysite/storages.py")
     (move.site.folder / "mysite" / "storages.py").write_text(storages, "utf-8")
@@ -390,7 +390,7 @@ def test_from_django_storages(adopt: Any) -> None:
 
 
 @pytest.mark.slow
-def test_from_one_public_bucket(adopt: Any) -> None:
+def test_move_from_one_public_bucket(adopt: Any) -> None:
     move = adopt("From one public bucket", MODELS_OF_PHOTOS)
     acl_bucket(move, policy=True)
     commands(move, "migrate --run-syncdb", "collectstatic --no-input")
@@ -400,13 +400,13 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     plain = [f"media/{first}", "static/site.css"]
     assert all(move.is_open("files", key) for key in plain)
 
-    # 1. The library; everything stays public.
+    # 1. Install the library; everything stays public.
     begin(move)
     public = move.change()
     get_keys(move)
     _, applied, _ = move.run(plan=2, apply=1)
     (conflict,) = re.findall(r"`! (conflict: .+?)`", PAGE)
-    assert move.own(conflict) in " ".join(applied.split())
+    assert move.localize(conflict) in " ".join(applied.split())
     assert json.loads((move.site.folder / "before.json").read_text("utf-8"))
     new = move.serve(move.keys["web"])
     second = new.upload("photo", "lake.jpg")
@@ -427,7 +427,7 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     assert "X-Amz-Signature=" in newer.link(first)
     assert all(move.is_open("files", key) for key in plain)
 
-    # 3. Closed.
+    # 3. Make uploads private.
     counted, done, closed, found = move.run()
     assert "3 to set to private" in counted
     assert "3 set to private" in done
@@ -446,7 +446,7 @@ def test_from_one_public_bucket(adopt: Any) -> None:
     assert not move.is_open("files", plain[0])
     move.replace(*reversed(static))
 
-    # Back to before step 3, and then to the old site.
+    # Undo step 3, and then return to the old site.
     before = '"default": {"BACKEND": "s3kit.storages.MediaStorage"'
     move.replace(before, f"{before}{public_read}")
     assert not move.todo
@@ -517,19 +517,19 @@ SECURITY = '    "django.middleware.security.SecurityMiddleware",\n'
 
 
 @pytest.mark.slow
-def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
+def test_move_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
     move = adopt("From WhiteNoise and uploads on disk", MODELS_OF_PHOTOS, WHITENOISE)
     settings = move.site.settings
     text = settings.read_text("utf-8")
-    noise = '    "whitenoise.middleware.WhiteNoiseMiddleware",\n'
-    settings.write_text(text.replace(SECURITY, f"{SECURITY}{noise}"), "utf-8")
+    middleware = '    "whitenoise.middleware.WhiteNoiseMiddleware",\n'
+    settings.write_text(text.replace(SECURITY, f"{SECURITY}{middleware}"), "utf-8")
     commands(move, "migrate --run-syncdb", "collectstatic --no-input")
     old = move.serve()
     first = old.upload("photo", "lake.jpg")
     assert first == "photos/lake.jpg"
     assert old.shows()
 
-    # 1. The uploads.
+    # 1. Move the uploads.
     begin(move)
     media = move.change()
     get_keys(move, "web")
@@ -553,16 +553,16 @@ def test_from_whitenoise_and_uploads_on_disk(adopt: Any) -> None:
     assert anonymous(f"{closed.address}/media/{first}").status == 403  # for staff
     assert closed.shows()
 
-    # Back to the disk.
+    # Return to uploads on disk.
     (line,) = re.findall(r"`(aws s3 sync [^`]+)`", PAGE)
-    move.command(move.own(line))
+    move.command(move.localize(line))
     move.undo(media)
     back = move.serve()
     assert anonymous(f"{back.address}{back.page()['css']}").status == 200
     file = move.site.folder / "media" / second
     assert file.read_bytes() == b"sea"
 
-    # 2. The static files.
+    # 2. Move the static files.
     for old_line, new_line in [(old, new) for _, old, new in hunks(media)]:
         move.replace(old_line, new_line)
     (move.site.folder / "Dockerfile").write_text(
@@ -602,14 +602,14 @@ REJECTED = [name for given, here in rows() for name in given if here.startswith(
 OBEYED = [name for given, here in rows() for name in given if name not in REJECTED]
 
 
-def test_every_option_of_django_storages_is_on_the_page() -> None:
+def test_page_lists_every_option_of_django_storages() -> None:
     theirs = {*S3Storage().get_default_settings(), "cloudfront_signer"}
     assert sorted(OBEYED) == sorted(theirs & options.known("media").keys())
     assert sorted(REJECTED) == sorted(each.name for each in options.REJECTIONS)
     assert {*OBEYED, *REJECTED} == theirs
 
 
-def test_options_without_a_difference_have_the_same_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_listed_as_the_same_have_equal_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     theirs, ours = S3Storage().get_default_settings(), options.known("media")
@@ -620,14 +620,14 @@ def test_options_without_a_difference_have_the_same_default(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", REJECTED)
-def test_what_the_page_calls_rejected_is_rejected(name: str) -> None:
+def test_options_listed_as_rejected_raise(name: str) -> None:
     value = False if name == "querystring_auth" else "other"
     with pytest.raises(ImproperlyConfigured, match=name):
         MediaStorage(bucket_name="acme-media", **{name: value})
 
 
-def test_every_section_is_followed() -> None:
-    """A test follows each heading with code blocks to its end."""
+def test_every_code_block_belongs_to_a_tested_section() -> None:
+    """A test above follows each of these sections to its end."""
     followed = [
         "Before you start",
         "From django-storages",
@@ -638,5 +638,5 @@ def test_every_section_is_followed() -> None:
     assert sum(len(section_blocks(each)) for each in followed) == PAGE.count("\n```\n")
 
 
-def test_the_page_can_be_read_in_one_go() -> None:
+def test_page_has_at_most_275_lines() -> None:
     assert len(PAGE.splitlines()) <= 275

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 def in_request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Make all threads handle a request, with new clients."""
+    """Make all threads act as if they handle a request, with new clients."""
     monkeypatch.setattr(clients, "in_request", lambda: True)
     clients.forget()
     yield
@@ -67,7 +67,7 @@ def storage_at(endpoint: str) -> Any:
     return MediaStorage(bucket_name="example", region_name="eu-central-1", endpoint_url=endpoint)
 
 
-def test_the_limits_add_up_to_seconds_for_a_page_and_to_minutes_for_a_command() -> None:
+def test_timeouts_total_seconds_for_pages_and_minutes_for_commands() -> None:
     target = storage_at("http://127.0.0.1:9").target
     page, command = clients.web(target).meta.config, clients.command(target).meta.config
     assert page.retries["total_max_attempts"] * max(page.connect_timeout, page.read_timeout) <= 15
@@ -75,7 +75,7 @@ def test_the_limits_add_up_to_seconds_for_a_page_and_to_minutes_for_a_command() 
     assert clients.once(target).meta.config.retries["total_max_attempts"] == 1
 
 
-def test_an_upload_that_s3_never_answers_is_tried_a_few_times(
+def test_upload_without_a_response_fails_after_a_few_attempts(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 0.2)
@@ -85,15 +85,15 @@ def test_an_upload_that_s3_never_answers_is_tried_a_few_times(
     until(lambda: len(hanging.connections) == clients.WEB_ATTEMPTS)
 
 
-def test_an_upload_that_reaches_nobody_fails() -> None:
+def test_upload_to_a_closed_port_fails() -> None:
     with pytest.raises((EndpointConnectionError, ConnectTimeoutError)):
         storage_at(f"http://127.0.0.1:{free_port()}").save("a.txt", ContentFile(b"x"))
 
 
-def test_only_so_many_uploads_of_a_process_wait_at_once(
+def test_upload_fails_immediately_while_too_many_others_wait(
     hanging: Hanging, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At most three of a worker's four threads hang. In the fourth, uploads fail immediately, so it can serve pages."""
+    """Of a worker's four threads, at most three wait for S3. The fourth fails uploads immediately, and serves pages."""
     monkeypatch.setattr(clients, "TURN", 0.1)
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 300)
     monkeypatch.setattr(clients, "WEB_ATTEMPTS", 1)
@@ -117,7 +117,7 @@ def test_only_so_many_uploads_of_a_process_wait_at_once(
             assert isinstance(future.result(), ConnectionClosedError)
 
 
-def test_a_turn_is_given_back_whatever_happens(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_uploads_release_their_slots(hanging: Hanging, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "WEB_READ_TIMEOUT", 0.05)
     monkeypatch.setattr(clients, "WEB_ATTEMPTS", 1)
     storage = storage_at(hanging.url)

@@ -1,4 +1,4 @@
-"""From nothing to a running site over HTTPS, with only the printed policies and the TLS-only statement."""
+"""A site over HTTPS, from `apply` to uploads, with only the printed policies and the TLS-only statement."""
 
 import io
 import json
@@ -60,7 +60,7 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
         until(is_up)
         yield store
     finally:
-        process.kill()  # a normal exit would wait half a minute for open connections, and nothing needs to be kept
+        process.kill()  # a normal exit waits half a minute for open connections, and no data needs to be saved
         process.communicate()
 
 
@@ -83,7 +83,7 @@ def printed(*words: str) -> str:
     return out.getvalue()
 
 
-def test_the_whole_path(
+def test_site_works_over_https_with_only_the_printed_policies(
     https_store: LocalServer, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
 ) -> None:
     trusted = tmp_path / "authority.pem"
@@ -106,9 +106,9 @@ def test_the_whole_path(
     become("setup")
     with pytest.raises(SystemExit, match="2"):
         printed("plan")
-    told = printed("apply", "--no-input")
-    assert told.count("DjangoS3TlsOnly: deny everyone s3:*") == 2
-    assert "left out" not in told
+    text = printed("apply", "--no-input")
+    assert text.count("DjangoS3TlsOnly: deny everyone s3:*") == 2
+    assert "omitted" not in text
     assert "Nothing to do: everything is up to date." in printed("plan")
 
     become("deploy")
@@ -124,7 +124,7 @@ def test_the_whole_path(
     assert visit(link, trusted) == (200, b"upload")
     assert visit(link.partition("?")[0], trusted)[0] == 403
 
-    # Requests that reached a proxy over plain HTTP are rejected, from visitors and the site itself.
+    # S3 rejects requests that reached a proxy over plain HTTP, from visitors and from the site.
     plain = {"X-Forwarded-Proto": "http"}
     assert visit(static, trusted, **plain)[0] == 403
     assert visit(link, trusted, **plain)[0] == 403

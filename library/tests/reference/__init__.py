@@ -1,4 +1,4 @@
-"""Pages of the documentation that are made from the code. `make reference` writes them."""
+"""Pages of the documentation that are generated from the code. `make reference` writes them."""
 
 from collections.abc import Callable
 from pathlib import Path

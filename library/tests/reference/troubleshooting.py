@@ -1,4 +1,4 @@
-"""The page on troubleshooting, made from the errors that the library explains and the messages of plan and doctor."""
+"""The page on troubleshooting, generated from explained errors and from the messages of plan and doctor."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ Amazon documents [all error codes](https://docs.aws.amazon.com/AmazonS3/latest/A
 
 
 class Entry(NamedTuple):
-    """An error that no command explains: what people see, why, and the fix. `words` are what the library says."""
+    """An error that no command explains: what people see, the cause, and the fix. `words` is the library's text."""
 
     title: str
     seen: str
