@@ -421,7 +421,7 @@ def test_private_uploads_that_anybody_can_read(well: Any) -> None:
     assert found["direct closed"] == Line(
         "direct closed",
         "not ok",
-        "anyone can read unchecked uploads: pending/* answers 200",
+        "anyone can read unchecked uploads: pending/* returned 200",
         f"{APPLY}; `--replace-conflicting` removes grants that others made",
     )
 

@@ -77,7 +77,7 @@ STRICT = "use a server that enforces what is signed, as S3 does"
         ),
         (
             Fault("HEAD", r"/pending/", status=500),
-            ("direct read", "not ok", "S3 answers 500 500", LATER),
+            ("direct read", "not ok", "S3 returned 500", LATER),
         ),
         (
             Fault("PUT", ONE_PUT, first=2, times=2, status=200),
@@ -229,7 +229,7 @@ def test_simulated_403_for_a_missing_key(faulty: Faulty) -> None:
     doctored = faulty(Fault("HEAD", r"\.missing$", status=403))
     assert trouble("missing key") == (
         "not ok",
-        "a missing upload answers 403 instead of 404: s3:ListBucket is not allowed",
+        "S3 returned 403 for a missing upload instead of 404: s3:ListBucket is not allowed",
         f"allow s3:ListBucket on arn:aws:s3:::{doctored.media}: see `manage.py s3 policy --role web`",
     )
 
@@ -274,7 +274,7 @@ def test_simulated_clock(
 
 def test_simulated_busy_s3(faulty: Faulty) -> None:
     faulty(Fault("PUT", PROBE, status=503, code="SlowDown"))
-    assert trouble("media write") == ("not ok", "S3 answers 503 SlowDown", LATER)
+    assert trouble("media write") == ("not ok", "S3 returned 503 SlowDown", LATER)
 
 
 def test_simulated_end_of_a_session(faulty: Faulty) -> None:
@@ -314,7 +314,7 @@ def test_simulated_link_that_works_and_should_not(
     status, text, _ = trouble(probe)
     assert status == "not ok"
     assert what in text
-    assert " answers 200" in text
+    assert " returned 200" in text
 
 
 def test_simulated_manifest_behind_403(faulty: Faulty) -> None:
