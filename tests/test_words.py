@@ -38,7 +38,7 @@ BANNED = {
     r"\bbut for\b": "except",
     r"\bpass(?:es|ed) over\b": "ignore or skip",
     r"\banswer(?:s|ed|ing)?\b (?:with )?(?:an? )?(?:empty )?(?:\{|[1-5](?:\d\d|xx)\b|…)": "return",
-    r"\b(?:S3|servers?|buckets?|CloudFront|MinIO|Ceph|Garage|sites?) (?:[a-z']+ )?answer(?:s|ed)?\b": "return or respond",
+    r"\b(?:S3|servers?|buckets?|CloudFront|MinIO|Ceph|Garage|sites?) (?:[a-z']+ )?answer(?:s|ed)?\b": "respond",
 }
 SKIPPED = {"LICENSE", "OFL.txt", "test_words.py"}
 PROSE = {
