@@ -48,7 +48,7 @@ def site(cookies_session: Cookies, template: Path, install: Callable[[str], Inst
     create = "createsuperuser --no-input --username anna --email anna@example.com"
     with running(*command, "--first", create, cwd=project, DJANGO_SUPERUSER_PASSWORD=PASSWORD) as server:
         found = server.wait_for(
-            r"The site is on (\S+/), its uploads on the local S3 server at (http://\S+?),"
+            r"The site is at (\S+/)\. Its uploads are on the local S3 server at (http://\S+?),"
         )
         read_when_up(found[1])
         yield Site(

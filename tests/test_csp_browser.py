@@ -61,7 +61,7 @@ def serving(project: Path, folder: Path, mode: str) -> Iterator[Site]:
         environment["AWS_MEDIA_ACCESS"] = mode
         with running(python, "manage.py", *words, cwd=project, **environment) as server:
             found = server.wait_for(
-                r"The site is on (\S+/), its uploads on the local S3 server at (http://\S+?),"
+                r"The site is at (\S+/)\. Its uploads are on the local S3 server at (http://\S+?),"
             )
             read_when_up(found[1])
             yield Site(found[1], f"{found[2]}/{FIXED['media_bucket_name']}/media/", on_s3=True)

@@ -105,7 +105,7 @@ def test_make_demo_from_a_clone_without_uv(template: Path, tmp_path: Path) -> No
     password, settings = "", PROJECT / "config" / "settings.py"
     for round_ in (1, 2):
         with running("make", "demo", cwd=clone, **environment) as demo:
-            address = demo.wait_for(r"The site is on (http://127\.0\.0\.1:\d+/)", seconds=600)[1]
+            address = demo.wait_for(r"The site is at (http://127\.0\.0\.1:\d+/)", seconds=600)[1]
             # One line per step, then the next steps.
             assert re.findall(r"^(\d)/4 \S", demo.output, re.MULTILINE) == ["1", "2", "3", "4"]
             following = demo.output.rpartition("4/4")[2]

@@ -37,6 +37,8 @@ BANNED = {
     r"\bbeside\b": "next to, with, or in addition to",
     r"\bbut for\b": "except",
     r"\bpass(?:es|ed) over\b": "ignore or skip",
+    r"\banswer(?:s|ed|ing)?\b (?:with )?(?:an? )?(?:empty )?(?:\{|[1-5](?:\d\d|xx)\b|…)": "return",
+    r"\b(?:S3|servers?|buckets?|CloudFront|MinIO|Ceph|Garage|sites?) (?:[a-z']+ )?answer(?:s|ed)?\b": "respond",
 }
 SKIPPED = {"LICENSE", "OFL.txt", "test_words.py"}
 PROSE = {
@@ -74,6 +76,11 @@ def test_no_file_has_a_banned_word() -> None:
         ("Connection refused", False),
         ("Written\nanew.", True),
         ("It renews, and shallow waters", False),
+        ('f"{bucket.name} answers {response}"', True),
+        ("a missing upload answers 404", True),
+        ("Garage answers with an empty 404", True),
+        ("S3 doesn't answer", True),
+        ("The hooks reject invalid answers with a suggestion", False),
     ],
 )
 def test_the_list_finds_words(text: str, is_found: bool) -> None:

@@ -425,7 +425,7 @@ def test_publicly_readable_private_uploads_are_reported(healthy_site: Any) -> No
     assert found["direct closed"] == Line(
         "direct closed",
         "not ok",
-        "anyone can read unchecked uploads: pending/* answers 200",
+        "anyone can read unchecked uploads: pending/* returned 200",
         f"{APPLY}; `--replace-conflicting` removes grants that others made",
     )
 

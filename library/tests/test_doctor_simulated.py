@@ -77,7 +77,7 @@ STRICT = "use a server that enforces what is signed, as S3 does"
         ),
         (
             Fault("HEAD", r"/pending/", status=500),
-            ("direct read", "not ok", "S3 answers 500 500", LATER),
+            ("direct read", "not ok", "S3 returned 500", LATER),
         ),
         (
             Fault("PUT", ONE_PUT, first=2, times=2, status=200),
@@ -233,7 +233,7 @@ def test_simulated_403_for_a_missing_key_is_reported(faulty: Faulty) -> None:
     doctored = faulty(Fault("HEAD", r"\.missing$", status=403))
     assert trouble("missing key") == (
         "not ok",
-        "a missing upload answers 403 instead of 404: s3:ListBucket is not allowed",
+        "S3 returned 403 for a missing upload instead of 404: s3:ListBucket is not allowed",
         f"allow s3:ListBucket on arn:aws:s3:::{doctored.media}: see `manage.py s3 policy --role web`",
     )
 
@@ -278,7 +278,7 @@ def test_simulated_clock_skew_is_reported(
 
 def test_simulated_503_is_reported(faulty: Faulty) -> None:
     faulty(Fault("PUT", PROBE, status=503, code="SlowDown"))
-    assert trouble("media write") == ("not ok", "S3 answers 503 SlowDown", LATER)
+    assert trouble("media write") == ("not ok", "S3 returned 503 SlowDown", LATER)
 
 
 def test_simulated_expired_session_is_reported(faulty: Faulty) -> None:
@@ -318,7 +318,7 @@ def test_simulated_acceptance_of_an_invalid_link_is_reported(
     status, text, _ = trouble(probe)
     assert status == "not ok"
     assert what in text
-    assert " answers 200" in text
+    assert " returned 200" in text
 
 
 def test_simulated_403_for_the_manifest_is_reported(faulty: Faulty) -> None:

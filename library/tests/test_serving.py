@@ -29,7 +29,7 @@ from tests.processes import ROOT, environment
 
 APPLICATION = '''
 def application(environ, start_response):
-    """Answer with the size of the body, or with 413 if it is unread and large, as the middleware does."""
+    """Return the size of the body, or 413 if it is unread and large, as the middleware does."""
     length = int(environ.get("CONTENT_LENGTH") or 0)
     if environ["PATH_INFO"] != "/files" and (length > 256 * 1024 or "HTTP_TRANSFER_ENCODING" in environ):
         start_response("413 Too large", [("Content-Length", "0")])

@@ -197,9 +197,9 @@ def once(target: Target) -> Any:
 
 
 def creating(target: Target) -> Any:
-    """Return the client for commands that never overwrite: S3 answers 412 if the object exists.
+    """Return the client for commands that never overwrite: S3 returns 412 if the object exists.
 
-    Of two uploads at the same time, S3 may answer 409 to one (ConditionalRequestConflict): send that one again, with
+    Of two uploads at the same time, S3 may return 409 for one (ConditionalRequestConflict): send that one again, with
     all its parts. boto3's own multipart uploads don't support conditions.
     """
     return _shared(target, _creating)

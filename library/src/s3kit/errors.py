@@ -14,9 +14,9 @@ from s3kit.known_errors import Known
 from s3kit.naming import buckets as bucket_names
 
 _PASSING = {"", "InternalError", "SlowDown", "ServiceUnavailable", "500", "502", "503", "504"}
-# What servers without DeleteObjects answer, and those that want a checksum that AWS no longer asks for.
+# Returned by servers without DeleteObjects, and by those that need a checksum that AWS no longer requires.
 _NO_BULK = {"NotImplemented", "MethodNotAllowed", "MissingContentMD5", "501", "405"}
-# What S3 answers if it rejects a whole list because of one key.
+# Returned by S3 if it rejects a whole list because of one key.
 _BAD_KEY = {"InvalidArgument", "InvalidRequest", "InvalidURI", "KeyTooLongError", "MalformedXML"}
 # The first request of `plan` whose response has a body, and so a message.
 _FIRST_READ = "GetBucketEncryption"

@@ -68,7 +68,7 @@ CLOCK = Known(
     of_bucket=False,
 )
 
-# What S3 and STS answer.
+# Errors of S3 and STS.
 OF_S3 = (
     DENIED,
     DENIED_FOREIGN,

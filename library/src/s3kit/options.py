@@ -60,7 +60,7 @@ class Conf:
 
     @property
     def use_s3(self) -> Literal["local"] | bool:
-        """Where the storages are: True (the default) for the real target, "local" for the local server, False for disk.
+        """Which S3 the storages use: True (the default) for the real one, "local" for the local server, False for none.
 
         Raises ImproperlyConfigured for other values, because the text "false" would be true.
         """
@@ -329,7 +329,8 @@ OPTIONS = (
     ),
     Option(
         "max_memory_size",
-        "Larger files, in bytes, are on disk while the site reads them. The default is `FILE_UPLOAD_MAX_MEMORY_SIZE`.",
+        "While the site reads a file that is larger than this, in bytes, the file is on disk. The default is"
+        " `FILE_UPLOAD_MAX_MEMORY_SIZE`.",
         ("AWS_S3_MAX_MEMORY_SIZE",),
         kinds=("media",),
     ),

@@ -108,8 +108,8 @@ OTHERS = {
 }
 
 COLLECTSTATIC = """
-It has the options of [Django's](https://docs.djangoproject.com/en/stable/ref/contrib/staticfiles/#collectstatic). With
-static files on S3:
+It has the options of [Django's command](https://docs.djangoproject.com/en/stable/ref/contrib/staticfiles/#collectstatic).
+With static files on S3:
 
 - It does not ask, because it never overwrites or deletes a file that is in use.
 - `--dry-run` lists the files that it would upload.
@@ -122,8 +122,9 @@ files](static-files.md) says what it does.
 """
 
 TEST = """
-It has the options of [Django's](https://docs.djangoproject.com/en/stable/ref/django-admin/#test). Whatever the settings
-and `TEST_RUNNER` are, storages keep their files in a temporary folder. pytest does the same with `s3kit.testing`.
+It has the options of [Django's command](https://docs.djangoproject.com/en/stable/ref/django-admin/#test). Whatever the
+settings and `TEST_RUNNER` are, storages keep their files in a temporary folder. pytest does the same with
+`s3kit.testing`.
 """
 
 

@@ -202,7 +202,8 @@ def messages(
                     for each in dict.fromkeys(fixes)
                     if each and not any(other != each and _covers(other, each) for other in fixes)
                 ]
-                fixes = ["; or ".join(whole)] * len(said)
+                between = " Or: " if whole and whole[0].endswith(".") else "; or "
+                fixes = [between.join(whole)] * len(said)
             for name in source.texts(argument(about)):
                 found |= dict.fromkeys(
                     Message(kind, one, other, name) for one, other in zip(said, fixes, strict=True)

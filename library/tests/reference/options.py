@@ -38,7 +38,7 @@ The library looks for each option in this order:
 3. in the [setting](settings.md#all-storages) that all storages share
 4. the default
 
-If different people may read two locations, they must be in different buckets, or neither may contain the other. The
+If different people may read two locations in one bucket, neither location may contain the other. The
 library never ignores an option: it rejects those that it doesn't support, and says what to do.
 """
 

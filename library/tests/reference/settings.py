@@ -34,7 +34,7 @@ SITE = (
         "USE_S3",
         "bool or str",
         "`True`",
-        "Where the storages of the library are. `True`: the real target. `'local'`: the local S3 server. `False`: the"
+        "Which S3 the storages use. `True`: the real target. `'local'`: the local S3 server. `False`: the"
         " site has other storages in `STORAGES`.",
     ),
     Setting(

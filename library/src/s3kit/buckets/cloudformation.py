@@ -399,7 +399,7 @@ def _cdn(deployment: Deployment, domains: list[str], keys: Mapping[str, str]) ->
         },
         "NothingElse": {
             "Type": "AWS::CloudFront::Function",
-            "Metadata": {"Reason": "answers requests outside the locations, so they never reach S3"},
+            "Metadata": {"Reason": "returns 404 for requests outside the locations, so they never reach S3"},
             "Properties": {
                 "Name": unique,
                 "AutoPublish": True,

@@ -29,7 +29,7 @@ FINE = {"as wanted", "optional", "not supported"}
 
 # Error codes for an operation that a server doesn't know.
 UNKNOWN_OPERATION = {"NotImplemented", "MethodNotAllowed", "UnsupportedOperation", "501", "405"}
-# MinIO answers MalformedXML to a lifecycle rule whose only action it doesn't know.
+# MinIO returns MalformedXML for a lifecycle rule whose only action it doesn't know.
 UNKNOWN_VALUE = UNKNOWN_OPERATION | {"MalformedXML"}
 _UNKNOWN_QUESTION = UNKNOWN_OPERATION | {"InvalidRequest", "InvalidArgument", "BadRequest", "400"}
 
@@ -220,7 +220,7 @@ def _find(bucket: Bucket, client: Any, arguments: Mapping[str, str]) -> None:
 def _look(bucket: Bucket, title: str, aspect: Aspect, client: Any, arguments: Mapping[str, str]) -> Any:
     """Return the live state of an aspect, or LACKS; don't ask for what the server's profile lacks.
 
-    Ceph and rclone answer an unknown question about a bucket with its listing.
+    Ceph and rclone return the bucket's listing for a subresource that they don't know.
     """
     if bucket.target.provider.lacks(title):
         return LACKS

@@ -278,8 +278,8 @@ class Grant:
 
 
 # ListBucket has no condition on s3:prefix: a GET of a missing key has no prefix, so the condition would fail and S3
-# would answer 403 instead of 404.
-_MISSING_IS_404 = "list objects; without it, S3 answers 403 instead of 404 for a missing key"
+# would return 403 instead of 404.
+_MISSING_IS_404 = "list objects; without it, S3 returns 403 instead of 404 for a missing key"
 
 
 _LIST_BUCKET = {"s3:ListBucket": _MISSING_IS_404}

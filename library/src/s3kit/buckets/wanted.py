@@ -284,9 +284,9 @@ class Aspect:
 
 
 def _unless_unset(read: Callable[[], Any], code: str, unset: Any = None) -> Any:
-    """Return the result of `read`, or `unset` if S3 answers with the code for "nothing is set".
+    """Return the result of `read`, or `unset` if S3 returns the code for "nothing is set".
 
-    Garage answers with an empty 404 or 204.
+    Garage returns an empty 404 or 204.
     """
     try:
         return read()

@@ -91,8 +91,8 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
                 if code:
                     raise CommandError(f"manage.py {arguments[0]} failed", returncode=code)
             line = (
-                f"The site is on http://127.0.0.1:{options['port']}/, its uploads on the local S3 server at"
-                f" {store.endpoint}, kept in {store.data}."
+                f"The site is at http://127.0.0.1:{options['port']}/. Its uploads are on the local S3 server at"
+                f" {store.endpoint}, in {store.data}."
             )
             command.stdout.write(wrapped(line, command.stdout))
             command.stdout.flush()

@@ -116,17 +116,17 @@ def _limits(attempts: Mapping[str, Callable[[], Response]]) -> Line:
         return not_ok(probe, text, STRICT)
     for what, response in responses.items():
         if response.status >= 500:
-            return cant_tell(probe, f"S3 answers {response} to {what} than the site has signed", LATER)
+            return cant_tell(probe, f"S3 returned {response} for {what} than the site signed", LATER)
     return ok(probe, f"S3 rejects {', '.join(responses)}")
 
 
 def _closed(bucket: Bucket, key: str) -> Line:
     probe, response = "direct closed", fetch(clients.object_url(bucket.target, bucket.name, key))
     if response.status < 300:
-        text = f"anyone can read unchecked uploads: {PENDING_PREFIX}* answers {response}"
+        text = f"anyone can read unchecked uploads: {PENDING_PREFIX}* returned {response}"
         return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes grants that others made")
     if not response.is_denial:
-        return cant_tell(probe, f"without a signature, S3 answers {response}", LATER)
+        return cant_tell(probe, f"without a signature, S3 returned {response}", LATER)
     return ok(probe, "visitors can't read unchecked uploads")
 
 
@@ -241,7 +241,7 @@ def _headers(s3: Any, bucket: Bucket, upload: Mapping[str, str]) -> Line:
         return not_ok(probe, text, fix)
     for what, response in responses.items():
         if response.status >= 500:
-            return cant_tell(probe, f"S3 answers {response} to an unsigned {what}", LATER)
+            return cant_tell(probe, f"S3 returned {response} for an unsigned {what}", LATER)
     return ok(probe, "S3 rejects requests with an unsigned x-amz-* header")
 
 
@@ -261,7 +261,7 @@ def expiry(probed: Probed, bucket: Bucket) -> list[Line]:
     try:
         rules = ASPECTS["lifecycle"].read(probed.s3(bucket.target), names(bucket.target, bucket.name))
     except (ClientError, KeyError) as error:
-        # Some servers answer with a listing, which has no rules.
+        # Some servers return a listing, which has no rules.
         if isinstance(error, KeyError) or code_of(error) in UNKNOWN_OPERATION:
             text = (
                 f"this server has no lifecycle rules: unaccepted uploads stay under {PENDING_PREFIX} forever"

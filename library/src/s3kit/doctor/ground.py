@@ -158,7 +158,7 @@ def bucket(probed: Probed, bucket: Bucket) -> list[Line]:
         fix = f"set AWS_S3_REGION_NAME={home}" if home else "set AWS_S3_REGION_NAME to the bucket's"
         return [not_ok(probe, text, f"{fix}, or correct {setting}")]
     if response.status >= 500:
-        return [not_ok(probe, f"{name} answers {response}", LATER)]
+        return [not_ok(probe, f"{name} returned {response}", LATER)]
     if response.status not in {200, 401, 403} or (
         response.status == 200 and b"ListBucketResult" not in response.body
     ):

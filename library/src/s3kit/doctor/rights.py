@@ -27,7 +27,7 @@ def listing(probed: Probed, _site: None) -> list[Line]:
             fix = f"{APPLY}; `--replace-conflicting` removes grants that others made"
             return [not_ok("listing", f"anyone can list {bucket.name}", fix)]
         if not response.is_denial and response.status != 404:
-            return [cant_tell("listing", f"{bucket.name} answers {response}", LATER)]
+            return [cant_tell("listing", f"{bucket.name} returned {response}", LATER)]
     return [ok("listing", "visitors can't list the buckets")]
 
 

@@ -108,7 +108,7 @@ class Probed:
     accounts: dict[Target, str] = field(default_factory=dict)
     """The account numbers of the credentials on AWS, from STS."""
     broken: set[Target] = field(default_factory=set)
-    """Targets that don't answer or don't accept the credentials."""
+    """Targets that don't respond or don't accept the credentials."""
     usable: set[Bucket] = field(default_factory=set)
     """Buckets that exist and accept the credentials."""
     dead_domains: set[str] = field(default_factory=set)
@@ -186,10 +186,11 @@ def failure(error: Exception, action: str, arn: str, role: Role, owner: str | No
         return _unexpected(error)
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    both = f"{status} {code}".removeprefix(f"{code} ")  # a response to HEAD has no code but the status
     if status >= 500 or code in {"SlowDown", "RequestTimeout"}:
-        return f"S3 answers {status} {code}", LATER
+        return f"S3 returned {both}", LATER
     if code not in {"AccessDenied", "403"}:
-        return f"S3 answers {status} {code}: {one_line(message)}", "see Amazon S3's list of error responses"
+        return f"S3 returned {both}: {one_line(message)}", "see Amazon S3's list of error responses"
     # A longer message than "Access Denied" names the action, such as kms:GenerateDataKey.
     if found := re.search(r"perform: ([\w-]+:\w+)", message):
         action = found[1]

@@ -279,7 +279,7 @@ def _bypass(location: Location, name: str) -> Line:
         text = "the bucket's own address is open, although only CloudFront may read it"
         return warning("static bypass", text, APPLY)
     if not response.is_denial:
-        return cant_tell("static bypass", f"the bucket's own address answers {response}", LATER)
+        return cant_tell("static bypass", f"the bucket's own address returned {response}", LATER)
     return ok("static bypass", "only CloudFront reads the bucket")
 
 

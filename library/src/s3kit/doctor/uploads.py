@@ -75,7 +75,7 @@ def uploads(probed: Probed, location: Location) -> Iterator[Line]:
         if stored.status == "ok":
             line = step("media head", "the site can read its size and type", "s3:GetObject", head)
             yield line
-            # Without the right to read, S3 answers 403 for a missing key too: report that once.
+            # Without the right to read, S3 returns 403 for a missing key too: report that once.
             if line.status == "ok":
                 yield from seen("missing key", partial(_missing, probed, location))
             yield step("media read", "the site can read its content", "s3:GetObject", read)
@@ -163,7 +163,7 @@ def _condition(probed: Probed, location: Location, put: Callable[[], Any]) -> Li
 
 
 def _missing(probed: Probed, location: Location) -> Line:
-    """Probe whether S3 answers 404 for a missing upload, and not 403."""
+    """Probe whether S3 returns 404 for a missing upload, and not 403."""
     target, probe = location.target, "missing key"
     try:
         named = names(target, location.bucket)
@@ -171,13 +171,13 @@ def _missing(probed: Probed, location: Location) -> Line:
     except ClientError as error:
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status == 404:
-            return ok(probe, "a missing upload answers 404")
+            return ok(probe, "S3 returned 404 for a missing upload")
         resource = arn(target, location.bucket)
         cause, fix = failure(error, "s3:ListBucket", resource, "web", target.owner)
         if status == 403:
-            cause = "a missing upload answers 403 instead of 404: s3:ListBucket is not allowed"
+            cause = "S3 returned 403 for a missing upload instead of 404: s3:ListBucket is not allowed"
         return not_ok(probe, cause, fix)
-    return not_ok(probe, "a missing upload answers 200", NOT_S3)
+    return not_ok(probe, "S3 returned 200 for a missing upload", NOT_S3)
 
 
 def _existing(probed: Probed, location: Location) -> Line:
@@ -242,7 +242,7 @@ def _private(urls: set[str]) -> Line:
             text = f"anyone can read uploads at {host}, which must be private"
             return not_ok(probe, text, f"{APPLY}; `--replace-conflicting` removes grants that others made")
         if not response.is_denial:
-            return cant_tell(probe, f"{host} answers {response}", LATER)
+            return cant_tell(probe, f"{host} returned {response}", LATER)
     return ok(probe, "visitors can't read uploads without a signature")
 
 
@@ -275,7 +275,7 @@ def _bypass(url: str) -> Line:
         text = "the bucket's own address is open, although only CloudFront may read it"
         return warning("media bypass", text, APPLY)
     if not response.is_denial:
-        return cant_tell("media bypass", f"the bucket's own address answers {response}", LATER)
+        return cant_tell("media bypass", f"the bucket's own address returned {response}", LATER)
     return ok("media bypass", "only CloudFront reads the bucket")
 
 
@@ -318,7 +318,7 @@ def _links(probed: Probed, location: Location, own: str, address: str) -> Iterat
         response = fetch(url())
         if response.is_denial or response.status == 400:
             return ok(probe, f"{text} is rejected")
-        return not_ok(probe, f"{text} answers {response}", f"close the bucket to visitors: {APPLY}")
+        return not_ok(probe, f"{text} returned {response}", f"close the bucket to visitors: {APPLY}")
 
     yield from seen("signed link", works)
     if location.links == "cookies" and storage._cloudfront:

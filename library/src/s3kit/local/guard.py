@@ -92,7 +92,7 @@ class Guard:
         self.app, self.root, self.verify, self.origins, self.accounts = app, root, verify, origins, accounts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Pass a request on to MiniStack, or answer 403 or 400 with an error message."""
+        """Pass a request on to MiniStack, or return 403 or 400 with an error message."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
