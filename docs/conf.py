@@ -27,8 +27,8 @@ SECTIONS = {
     ],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
-        *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),
-        *("Private files in rich text <links>", "works-with"),
+        *("Uploads from an app <uploads-api>", "uploads-hooks", "Guarantees and costs <uploads-guarantees>"),
+        *("names", "Private files in rich text <links>", "works-with"),
     ],
     "Operate": [
         *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
