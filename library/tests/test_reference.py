@@ -14,7 +14,7 @@ from s3kit.buckets import policies
 from s3kit.management.commands.s3 import SUBCOMMANDS
 from s3kit.options import OPTIONS, REJECTIONS
 from s3kit.uploads.options import DEFAULTS
-from tests.reference import DOCS, PAGES, checks, commands, settings, troubleshooting
+from tests.reference import DOCS, PAGES, checks, commands, doctor, settings, troubleshooting
 from tests.reference.messages import PACKAGE, Source, messages, sources
 
 
@@ -107,10 +107,18 @@ def test_what_the_page_quotes_is_what_the_library_says() -> None:
         assert each.words in said
 
 
-def test_the_common_errors_lead_to_sections() -> None:
+def test_the_index_has_every_section_and_no_fix_is_on_the_page_twice() -> None:
     page = troubleshooting.page()
-    headings = set(re.findall("^### (.+)$", page, re.MULTILINE))
-    assert {title for _, title in troubleshooting.COMMON} <= headings
+    index = re.findall(r"\[[^]]+\]\(#([^)]+)\)", page.partition("\n## ")[0])
+    assert index == [troubleshooting.anchor(title) for title in re.findall("^### (.+)$", page, re.MULTILINE)]
+    fixes = re.findall(r"^\*\*Fix:\*\* (.+)$", page, re.MULTILINE)
+    assert len(fixes) == len({*fixes}) > 35
+
+
+def test_no_fix_is_twice_in_an_area_of_the_doctor() -> None:
+    for part in doctor.page().split("\n### "):
+        fixes = re.findall(r"^  \*\*Fix:\*\* (.+)$", part, re.MULTILINE)
+        assert len(fixes) == len({*fixes})
 
 
 @pytest.mark.parametrize("known", known_errors.OF_S3, ids=lambda known: f"{known.codes[0]} {known.text[:20]}")
@@ -129,7 +137,7 @@ def test_a_command_says_of_a_code_what_the_page_says(known: known_errors.Known) 
         fix = known.fix.format(role="ROLE", suggestion="my-bucket")
         assert line.endswith(f": {fix}.")
         assert f"**Fix:** {fix[0].upper()}{fix[1:]}.".replace("my-bucket", "…") in page
-        assert re.search(rf"^### .*\b{code}\b", page, re.MULTILINE)
+        assert re.search(rf"^(?:### .*\b{code}\b|Also .*`{code}`)", page, re.MULTILINE)
 
 
 def test_botocore_has_the_exceptions_of_the_table() -> None:
