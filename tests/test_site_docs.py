@@ -276,7 +276,7 @@ def test_the_search_finds_a_term(chromium: Browser, address: str) -> None:
 
 ERRORS = {
     "botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the PutObject operation: User:"
-    " arn:aws:iam::123456789012:user/web is not authorized to perform: s3:PutObject": "troubleshooting.html#accessdenied",
+    " arn:aws:iam::123456789012:user/web is not authorized": "troubleshooting.html#accessdenied",
     "An error occurred (SignatureDoesNotMatch) when calling the HeadObject operation: The request signature we"
     " calculated does not match the signature you provided.": "troubleshooting.html#invalidaccesskeyid",
     "Access to font at 'https://acme-static.s3.eu-central-1.amazonaws.com/a.woff2' from origin"

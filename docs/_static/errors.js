@@ -36,7 +36,8 @@ function ranked(entries) {
   for (const entry of entries) {
     entry.score = 0;
     for (const [word, value] of weights) {
-      if (entry.words.has(word)) entry.score += entry.names.has(word) ? 3 * value : value;
+      const isName = entry.names.has(word) && /\d|.{5}/.test(word); // not "with"
+      if (entry.words.has(word)) entry.score += isName ? 5 * value : value;
     }
     entry.score /= 1 + Math.log(entry.words.size) / 10;
   }
