@@ -77,7 +77,7 @@ def test_the_steps_add_a_check(done: Done, tmp_path: Path) -> None:
 
 def test_the_steps_add_a_probe(done: Done) -> None:
     library = done("add-a-probe")
-    assert "`versions`: anyone can list the versions in …" in page_of(library, "troubleshooting")
+    assert "`versions`: anyone can list the versions in …" in page_of(library, "doctor")
     chosen = "versions or (healthy_site_has_no_problems and private-False) or unreachable_endpoint"
     assert passed(library, "tests/test_doctor.py", "-k", chosen) == 3
 

@@ -11,7 +11,7 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import pytest
 import yaml
@@ -273,6 +273,40 @@ def test_the_search_finds_a_term(chromium: Browser, address: str) -> None:
         result.click()
         page.wait_for_url(re.compile("providers.html"))
         assert page.locator("h1").inner_text() == "Providers other than AWS"
+        assert console.errors == []
+
+
+ERRORS = {
+    "botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the PutObject operation: User:"
+    " arn:aws:iam::123456789012:user/web is not authorized": "troubleshooting.html#accessdenied",
+    "An error occurred (SignatureDoesNotMatch) when calling the HeadObject operation: The request signature we"
+    " calculated does not match the signature you provided.": "troubleshooting.html#invalidaccesskeyid",
+    "Access to font at 'https://acme-static.s3.eu-central-1.amazonaws.com/a.woff2' from origin"
+    " 'https://www.example.com' has been blocked by CORS policy": "troubleshooting.html#blocked-by-cors-policy",
+    "Could not connect to the endpoint URL: 'https://acme.s3.amazonaws.com/'": "troubleshooting.html#connectionerror",
+    "?: (s3kit.E002) STORAGES['uploads'] has no region.": "checks.html#s3kit-e002",
+    "static objects: the bucket lacks files in the manifest: site.css": "doctor.html#static-files",
+    "django template tag": "",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("message", ERRORS)
+def test_the_search_finds_the_entry_of_an_error_message(
+    chromium: Browser, address: str, site: Path, message: str
+) -> None:
+    with chromium.new_context(viewport=PHONE) as context:
+        page = context.new_page()
+        console = Console(page)
+        page.goto(f"{address}search.html?q={quote(message)}", wait_until="networkidle")
+        links = page.locator(".errors a")
+        if not ERRORS[message]:
+            assert links.count() == 0
+            return
+        links.first.click()
+        page.wait_for_url(f"{address}{ERRORS[message]}")
+        name, _, anchor = ERRORS[message].partition("#")
+        assert anchor in Parsed(site / name).anchors
         assert console.errors == []
 
 

@@ -14,7 +14,7 @@ from s3kit.buckets import policies
 from s3kit.management.commands.s3 import SUBCOMMANDS
 from s3kit.options import OPTIONS, REJECTIONS
 from s3kit.uploads.options import DEFAULTS
-from tests.reference import DOCS, PAGES, checks, commands, settings, troubleshooting
+from tests.reference import DOCS, PAGES, checks, commands, doctor, settings, troubleshooting
 from tests.reference.messages import PACKAGE, Source, messages, sources
 
 
@@ -107,10 +107,18 @@ def test_troubleshooting_page_quotes_real_messages() -> None:
         assert each.words in said
 
 
-def test_common_errors_link_to_existing_sections() -> None:
+def test_troubleshooting_index_is_complete_and_fixes_are_unique() -> None:
     page = troubleshooting.page()
-    headings = set(re.findall("^### (.+)$", page, re.MULTILINE))
-    assert {title for _, title in troubleshooting.COMMON} <= headings
+    index = re.findall(r"\[[^]]+\]\(#([^)]+)\)", page.partition("\n## ")[0])
+    assert index == [troubleshooting.anchor(title) for title in re.findall("^### (.+)$", page, re.MULTILINE)]
+    fixes = re.findall(r"^\*\*Fix:\*\* (.+)$", page, re.MULTILINE)
+    assert len(fixes) == len({*fixes}) > 35
+
+
+def test_doctor_page_lists_each_fix_once_per_area() -> None:
+    for part in doctor.page().split("\n### "):
+        fixes = re.findall(r"^  \*\*Fix:\*\* (.+)$", part, re.MULTILINE)
+        assert len(fixes) == len({*fixes})
 
 
 @pytest.mark.parametrize("known", known_errors.OF_S3, ids=lambda known: f"{known.codes[0]} {known.text[:20]}")
@@ -129,7 +137,7 @@ def test_commands_and_troubleshooting_page_give_the_same_fix(known: known_errors
         fix = known.fix.format(role="ROLE", suggestion="my-bucket")
         assert line.endswith(f": {fix}.")
         assert f"**Fix:** {fix[0].upper()}{fix[1:]}.".replace("my-bucket", "…") in page
-        assert re.search(rf"^### .*\b{code}\b", page, re.MULTILINE)
+        assert re.search(rf"^(?:### .*\b{code}\b|Also .*`{code}`)", page, re.MULTILINE)
 
 
 def test_known_botocore_exceptions_exist() -> None:

@@ -58,7 +58,7 @@ USES = {
     "doctor": Use(
         "web or deploy",
         "doctor --role web",
-        "It writes small objects and deletes them again. [Troubleshooting](troubleshooting.md) explains each line.",
+        "It writes small objects and deletes them again. [All lines](doctor.md#s3-doctor).",
     ),
     "policy": Use("none", "policy --role web", "Attach the output to the IAM role or user."),
     "push": Use(
