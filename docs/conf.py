@@ -73,6 +73,7 @@ nitpicky = True
 smartquotes = False  # they make a dash of the two hyphens of an option
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "Django on S3"
 html_baseurl = "https://org.github.io/django-s3-template/"
 html_logo = str(PROJECT / "static" / "site" / "logo.svg")
