@@ -125,17 +125,16 @@ def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
     ran.clear()
     content = SVG.replace("{site}", address).encode()
     name = default.save("logo.svg", ContentFile(content))
-    # Without the library's headers, the same bytes run. So the test below can fail.
+    # Without the library's headers, the same bytes run, but for their marks. So the test below can fail.
     default.connection.meta.client.put_object(
         Bucket=default.bucket_name,
         Key="media/shown.svg",
-        Body=content,
+        Body=content.replace(b"?in=", b"?in=before-"),
         ContentType="image/svg+xml",
     )
     assert tab.evaluate(SHOWN, default.url("shown.svg")) == [7, 5]
-    until(lambda: {"iframe", "object", "embed"} <= set(ran))
+    until(lambda: {"before-iframe", "before-object", "before-embed"} <= set(ran))
     tab.goto(f"{address}/")
-    ran.clear()
 
     assert tab.evaluate(SHOWN, default.url(name)) == [7, 5]
     other = browser.new_page()
@@ -145,5 +144,5 @@ def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
     assert download.value.suggested_filename == "logo.svg"
     tab.wait_for_load_state("networkidle")
     assert tab.evaluate("fetch('/ran?in=last').then(answer => answer.ok)")
-    assert ran == ["last"]
+    assert [each for each in ran if not each.startswith("before-")] == ["last"]
     other.close()
