@@ -127,13 +127,12 @@ def test_svg_is_displayed_in_img_and_runs_no_script(tab: Page, browser: Browser,
     default.connection.meta.client.put_object(
         Bucket=default.bucket_name,
         Key="media/shown.svg",
-        Body=content,
+        Body=content.replace(b"?in=", b"?in=before-"),
         ContentType="image/svg+xml",
     )
     assert tab.evaluate(SHOWN, default.url("shown.svg")) == [7, 5]
-    until(lambda: {"iframe", "object", "embed"} <= set(ran))
+    until(lambda: {"before-iframe", "before-object", "before-embed"} <= set(ran))
     tab.goto(f"{address}/")
-    ran.clear()
 
     assert tab.evaluate(SHOWN, default.url(name)) == [7, 5]
     other = browser.new_page()
@@ -143,5 +142,5 @@ def test_svg_is_displayed_in_img_and_runs_no_script(tab: Page, browser: Browser,
     assert download.value.suggested_filename == "logo.svg"
     tab.wait_for_load_state("networkidle")
     assert tab.evaluate("fetch('/ran?in=last').then(answer => answer.ok)")
-    assert ran == ["last"]
+    assert [each for each in ran if not each.startswith("before-")] == ["last"]
     other.close()
