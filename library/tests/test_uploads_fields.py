@@ -23,7 +23,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models.signals import post_save
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.test import Client
@@ -32,7 +33,17 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, images, kinds, leftovers, tickets, videos
+from s3kit.uploads import (
+    DirectFileField,
+    DirectImageField,
+    Kind,
+    images,
+    kinds,
+    leftovers,
+    rows,
+    tickets,
+    videos,
+)
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Photo, Video
@@ -86,8 +97,25 @@ def page(request: HttpRequest, form_class: Any) -> HttpResponse:
     return HttpResponse(form.as_p())
 
 
+def failing_page(request: HttpRequest) -> HttpResponse:
+    """Save under a title that may be taken, without a transaction."""
+    form = VideoForm(request.POST)
+    if not form.is_valid():
+        return HttpResponse(str(form.errors.as_data()["file"][0].code), status=400)
+    video = form.save(commit=False)
+    video.title = request.POST["as"]
+    try:
+        video.save()
+    except IntegrityError:
+        if "catch" in request.POST:
+            return HttpResponse("The title is taken.", status=409)
+        raise
+    return HttpResponse("saved")
+
+
 urlpatterns = [
     path("video/", page, {"form_class": VideoForm}),
+    path("failing/", failing_page),
     path("photo/", page, {"form_class": PhotoForm}),
     path("uploads/", include("s3kit.uploads.urls")),
 ]
@@ -507,8 +535,6 @@ def test_cancel_removes_a_finished_file(site: SiteOnS3, browser: Client) -> None
 
 @pytest.mark.usefixtures("site")
 def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
-    from django.db import connection
-
     settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
@@ -522,6 +548,78 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
         uploads.accepting(ticket).__enter__()
+
+
+# Failed saves
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("catch", [{}, {"catch": "1"}], ids=["500", "caught"])
+def test_after_a_save_that_failed_the_form_can_be_sent_again(browser: Client, catch: dict[str, str]) -> None:
+    Video.objects.create(title="Lake", file="x.mp4")
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    form = {"title": "River", "file": token}
+    for _ in range(2):
+        answer = browser.post("/failing/", form | catch | {"as": "Lake"})
+        assert answer.status_code == (409 if catch else 500)
+        assert state() == "finished"
+    assert browser.post("/failing/", form | {"as": "River"}).content == b"saved"
+    assert browser.post("/failing/", form | {"as": "Pond"}).content == b"accepted"
+    assert list(Video.objects.values_list("title", flat=True)) == ["Lake", "River"]
+
+
+@pytest.mark.usefixtures("site")
+def test_without_a_request_the_next_form_of_the_thread_can_use_the_token(browser: Client) -> None:
+    Video.objects.create(title="Lake", file="x.mp4")
+    token = finished(browser, VideoForm())
+    form = VideoForm({"title": "River", "file": token})
+    video = form.save(commit=False)
+    video.title = "Lake"
+    with pytest.raises(IntegrityError):
+        video.save()
+    assert state() == "saving"
+    VideoForm({"title": "River", "file": token}).save()
+    assert state() == "accepted"
+
+
+@pytest.mark.usefixtures("site")
+def test_a_row_that_was_written_before_the_failure_keeps_its_file(browser: Client) -> None:
+    def failing(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError
+
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    post_save.disconnect(dispatch_uid="s3kit.uploads")
+    post_save.connect(failing, Video)
+    post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")
+    answer = browser.post("/video/", {"title": "Lake", "file": token})
+    post_save.disconnect(failing, Video)
+    assert answer.status_code == 500
+    assert state() == "accepted"
+    assert Video.objects.count() == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_after_a_lost_connection_the_row_may_still_come(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may be writing the row, although the client has lost the connection."""
+
+    def lose(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith('INSERT INTO "shop_video"'):
+            connection.connect()  # close() would drop the database in memory
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, *more)
+
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    with connection.execute_wrapper(lose):
+        assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 500
+    assert state() == "saving"
+    assert b"being checked" in browser.post("/video/", {"title": "Lake", "file": token}).content
+    monkeypatch.setattr(tickets, "CLAIM_LIFE", timedelta(seconds=-1))
+    assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 302
 
 
 # Kills
