@@ -25,7 +25,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection, transaction
 from django.db.models.signals import post_save
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.test import Client
 from django.urls import include, path
@@ -548,6 +548,55 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
         uploads.accepting(ticket).__enter__()
+
+
+# The same upload twice
+
+
+class OneForm(forms.Form):
+    first = DirectFileField(types=["txt"], upload_to="pairs/")
+
+
+class PairForm(OneForm):
+    second = DirectFileField(types=["txt"], upload_to="pairs/", multiple=True)
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("kind", [dict, QueryDict])
+def test_a_form_uses_an_upload_only_once(browser: Client, kind: type) -> None:
+    def pair(first: str, *second: str) -> PairForm:
+        if kind is dict:
+            return PairForm({"first": first, "second": list(second)})
+        data = QueryDict(mutable=True)
+        data["first"] = first
+        data.setlist("second", list(second))
+        return PairForm(data)
+
+    token, other = (finished(browser, OneForm(), data, "a.txt") for data in (b"1", b"2"))
+    form = pair(token, other, token)
+    for _ in range(2):  # a form can be validated again
+        assert list(form.errors) == ["second"]
+        assert "more than once" in str(form.errors["second"])
+        form.full_clean()
+    form = pair(token, other, other)
+    assert form.is_valid(), form.errors
+    assert len(form.cleaned_data["second"]) == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_a_formset_uses_an_upload_only_once(browser: Client) -> None:
+    token = finished(browser, VideoForm())
+    made = forms.modelformset_factory(Video, VideoForm, extra=2)
+    data = QueryDict(mutable=True)
+    data.update({"form-TOTAL_FORMS": "2", "form-INITIAL_FORMS": "0"})
+    for number, title in enumerate(("Lake", "River")):
+        data.update({f"form-{number}-title": title, f"form-{number}-file": token})
+    formset = made(data, queryset=Video.objects.none())
+    assert not formset.is_valid()
+    assert [each.as_data().get("file", [None])[0] is None for each in formset.errors] == [True, False]
+    assert formset.errors[1].as_data()["file"][0].code == "repeated"
+    # Another form of the same data, as in a preview, isn't another use.
+    assert made(data, queryset=Video.objects.none()).forms[0].is_valid()
 
 
 # Failed saves

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from s3kit.storages.names import Stored
 from s3kit.uploads import pending, rows
 from s3kit.uploads.acceptance import kind_of_ticket
-from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError
+from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError, UploadError
 from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.options import option
@@ -165,6 +165,18 @@ def resolve(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int
         count(user, given)
     found = kind.checked(given)
     return given if found is None else found
+
+
+def only_once(file: Any, uses: dict[Any, str], place: str) -> Any:
+    """Record in `uses` that a form has the file at this place, and return the file.
+
+    Raises UploadError if the form also has it at another place, since saving it there would fail.
+    """
+    if isinstance(file, DirectFile) and uses.setdefault(file.ticket.pk, place) != place:
+        raise UploadError(
+            _("This upload is used more than once. Please choose the file again."), code="repeated"
+        )
+    return file
 
 
 def _lock(ticket: Ticket) -> None:

@@ -8,7 +8,6 @@ which lets `tickets.settle` find out whether a killed process has written the ro
 import logging
 import threading
 from collections import deque
-
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
