@@ -66,7 +66,7 @@ class DirectFileField(serializers.FileField):  # type: ignore[misc]
             )
         # Outside of `is_valid`, code may validate the same data several times.
         is_first = hasattr(self.root, "initial_data") and not hasattr(self.root, "_validated_data")
-        uses: dict[Any, str] = vars(self.root).setdefault("_s3kit_uses", {}) if is_first else {}
+        uses: dict[Any, str] = self.root.__dict__.setdefault("_s3kit_uses", {}) if is_first else {}
         try:
             found = resolve(given, self.kinds, user=request.user, form_max_bytes=self.form_max_bytes)
             return only_once(found, uses, f"use {len(uses)}")
