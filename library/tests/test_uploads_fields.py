@@ -441,7 +441,13 @@ def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client,
     asked = {"kind": "shop.note", "name": "a.txt", "size": 5}
     assert browser.post("/uploads/", asked, "application/json").status_code == 403
     editor.user_permissions.add(Permission.objects.get(codename="add_document"))
-    for wrong in ("{", "[]", '{"kind": "shop.note"}', '{"kind": "shop.note", "name": 1, "size": 1}'):
+    for wrong in (
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"kind": "shop.note"}',
+        '{"kind": "shop.note", "name": 1, "size": 1}',
+    ):
         answer = browser.post("/uploads/", wrong, "application/json")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
     answer = browser.post("/uploads/", asked, "application/json")
