@@ -98,13 +98,17 @@ class Parser(CommandParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Return the namespace. An option of a subcommand must not precede the subcommand."""
+        given = args or ()
+        at = next((at for at, word in enumerate(given) if word in self.subcommands), -1)
+        parser = self.subcommands[given[at]] if at >= 0 else self
+        if missing := next((word for word in given if re.fullmatch(r"--[\w-]+=--", word)), ""):
+            parser.error(f"argument {missing[:-3]}: expected one argument")  # argparse may return []
         # Otherwise, argparse takes the option's value for the subcommand.
         known = [name for action in self._actions for name in action.option_strings]
-        at = next((at for at, word in enumerate(args or ()) if word in self.subcommands), 0)
-        for word in args[:at] if at else ():
+        for word in given[: max(at, 0)]:
             option = word.partition("=")[0] if word.startswith("--") else word[:2]
             if option.startswith("-") and not any(name.startswith(option) for name in known):
-                self.subcommands[args[at]].error(f"write {option} after {args[at]!r}, not before it")
+                parser.error(f"write {option} after {given[at]!r}, not before it")
         return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
