@@ -4,6 +4,7 @@ import importlib
 import io
 import json
 import mimetypes
+import os
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -432,6 +433,13 @@ def test_write_manifest(tree: Path, tmp_path: Path, settings: Any) -> None:
     assert set(json.loads(settings.STATICFILES_MANIFEST.read_text())["paths"]) == set(NASTY)
     assert [path.name for path in settings.STATICFILES_MANIFEST.parent.iterdir()] == ["staticfiles.json"]
     assert settings.STATICFILES_MANIFEST.stat().st_mode & 0o777 == 0o644
+
+
+def test_write_manifest_replaces_no_device_or_pipe(tree: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(CommandError, match=r"pipe is not a regular file: name another one with --output"):
+        call_command("s3", "manifest", "--output", str(pipe))
+    assert pipe.is_fifo()
 
 
 def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: Path, settings: Any) -> None:
