@@ -135,7 +135,7 @@ def change_code(project: Path) -> None:
 
 
 def test_tests_pass_after_the_owner_changes_words_and_code(bake: Bake, on_lts: Installed) -> None:
-    project = on_lts.lend(bake(django_version="5.2", project_slug="ours"))
+    project = on_lts.lend(bake(django_version="5.2", project_slug="config"))  # also the name of its package
     change_words(project)
     change_code(project)
     printed = run("make", "--old-file", ".venv", "test", cwd=project)

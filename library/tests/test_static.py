@@ -434,6 +434,13 @@ def test_write_manifest(tree: Path, tmp_path: Path, settings: Any) -> None:
     assert settings.STATICFILES_MANIFEST.stat().st_mode & 0o777 == 0o644
 
 
+def test_write_manifest_replaces_no_device_or_pipe(tree: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(CommandError, match=r"pipe is not a regular file: name another one with --output"):
+        call_command("s3", "manifest", "--output", str(pipe))
+    assert pipe.is_fifo()
+
+
 def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: Path, settings: Any) -> None:
     target = tmp_path / "staticfiles.json"
     target.write_text("old")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command, get_commands, load_command_class
-from django.core.management.base import OutputWrapper
+from django.core.management import call_command, execute_from_command_line, get_commands, load_command_class
+from django.core.management.base import CommandError, OutputWrapper
 
 from s3kit import terminal
 from s3kit.doctor import report
@@ -55,6 +55,45 @@ def printed(*words: str, columns: int = 100, in_terminal: bool = True, **more: s
         finally:
             os.close(main)
     return got.decode().replace("\r\n", "\n")
+
+
+# Errors in options
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "text"),
+    [
+        ("s3 plan --roles x", "s3 plan", "unrecognized arguments: --roles x"),
+        ("s3 doctor web", "s3 doctor", "unrecognized arguments: web"),
+        ("s3 --role web policy", "s3 policy", "write --role after 'policy', not before it"),
+        ("s3 -v 2 --local plan", "s3 plan", "write --local after 'plan', not before it"),
+        ("s3 policy", "s3 policy", "the following arguments are required: --role"),
+        ("s3 nope", "s3", "argument SUBCOMMAND: invalid choice: 'nope'"),
+        ("s3 plan --a\nb\x1b[2J", "s3 plan", "unrecognized arguments: --a\\nb\\x1b[2J"),
+        ("s3 policy --role=--", "s3 policy", "argument --role: expected one argument"),
+        ("s3 access --start-after \udcff", "s3 access", "argument --start-after: '\\udcff' is not UTF-8"),
+        ("s3 tickets --user \udcff", "s3 tickets", "argument --user: '\\udcff' is not UTF-8"),
+        ("release --role x", "release", "unrecognized arguments: --role x"),
+        ("collectstatic x", "collectstatic", "unrecognized arguments: x"),
+    ],
+)
+def test_an_error_in_options_is_one_line_that_names_the_command(
+    capsys: pytest.CaptureFixture[str], words: str, named: str, text: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(["manage.py", *words.split(" ")])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    start, end = f"manage.py {named}: error: {text}", f". For help, run `manage.py {named} --help`."
+    assert (out, line[: len(start)], line[-len(end) :]) == ("", start, end)
+
+
+def test_code_that_calls_a_command_gets_an_exception() -> None:
+    with pytest.raises(CommandError, match="unrecognized arguments: --roles x"):
+        call_command("s3", "plan", "--roles", "x")
+    with pytest.raises(CommandError, match="write --local after 'plan'"):
+        call_command("s3", "--local", "plan")
 
 
 # Lines

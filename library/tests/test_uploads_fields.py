@@ -23,8 +23,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models.signals import post_save
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.test import Client
 from django.urls import include, path
@@ -32,7 +33,17 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, images, kinds, leftovers, tickets, videos
+from s3kit.uploads import (
+    DirectFileField,
+    DirectImageField,
+    Kind,
+    images,
+    kinds,
+    leftovers,
+    rows,
+    tickets,
+    videos,
+)
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Photo, Video
@@ -86,8 +97,25 @@ def page(request: HttpRequest, form_class: Any) -> HttpResponse:
     return HttpResponse(form.as_p())
 
 
+def failing_page(request: HttpRequest) -> HttpResponse:
+    """Save under a title that may be taken, without a transaction."""
+    form = VideoForm(request.POST)
+    if not form.is_valid():
+        return HttpResponse(str(form.errors.as_data()["file"][0].code), status=400)
+    video = form.save(commit=False)
+    video.title = request.POST["as"]
+    try:
+        video.save()
+    except IntegrityError:
+        if "catch" in request.POST:
+            return HttpResponse("The title is taken.", status=409)
+        raise
+    return HttpResponse("saved")
+
+
 urlpatterns = [
     path("video/", page, {"form_class": VideoForm}),
+    path("failing/", failing_page),
     path("photo/", page, {"form_class": PhotoForm}),
     path("uploads/", include("s3kit.uploads.urls")),
 ]
@@ -415,7 +443,13 @@ def test_json_client_uploads_by_kind_name(browser: Client, editor: User) -> None
     asked = {"kind": "shop.note", "name": "a.txt", "size": 5}
     assert browser.post("/uploads/", asked, "application/json").status_code == 403
     editor.user_permissions.add(Permission.objects.get(codename="add_document"))
-    for wrong in ("{", "[]", '{"kind": "shop.note"}', '{"kind": "shop.note", "name": 1, "size": 1}'):
+    for wrong in (
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"kind": "shop.note"}',
+        '{"kind": "shop.note", "name": 1, "size": 1}',
+    ):
         answer = browser.post("/uploads/", wrong, "application/json")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
     answer = browser.post("/uploads/", asked, "application/json")
@@ -511,8 +545,6 @@ def test_cancel_removes_a_finished_file(site: SiteOnS3, browser: Client) -> None
 
 @pytest.mark.usefixtures("site")
 def test_views_work_with_atomic_requests(browser: Client, settings: Any) -> None:
-    from django.db import connection
-
     settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
@@ -526,6 +558,127 @@ def test_views_work_with_atomic_requests(browser: Client, settings: Any) -> None
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
         uploads.accepting(ticket).__enter__()
+
+
+# The same upload twice
+
+
+class OneForm(forms.Form):
+    first = DirectFileField(types=["txt"], upload_to="pairs/")
+
+
+class PairForm(OneForm):
+    second = DirectFileField(types=["txt"], upload_to="pairs/", multiple=True)
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("kind", [dict, QueryDict])
+def test_a_form_uses_an_upload_only_once(browser: Client, kind: type) -> None:
+    def pair(first: str, *second: str) -> PairForm:
+        if kind is dict:
+            return PairForm({"first": first, "second": list(second)})
+        data = QueryDict(mutable=True)
+        data["first"] = first
+        data.setlist("second", list(second))
+        return PairForm(data)
+
+    token, other = (finished(browser, OneForm(), data, "a.txt") for data in (b"1", b"2"))
+    form = pair(token, other, token)
+    for _ in range(2):  # a form can be validated again
+        assert list(form.errors) == ["second"]
+        assert "more than once" in str(form.errors["second"])
+        form.full_clean()
+    form = pair(token, other, other)
+    assert form.is_valid(), form.errors
+    assert len(form.cleaned_data["second"]) == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_a_formset_uses_an_upload_only_once(browser: Client) -> None:
+    token = finished(browser, VideoForm())
+    made = forms.modelformset_factory(Video, VideoForm, extra=2)
+    data = QueryDict(mutable=True)
+    data.update({"form-TOTAL_FORMS": "2", "form-INITIAL_FORMS": "0"})
+    for number, title in enumerate(("Lake", "River")):
+        data.update({f"form-{number}-title": title, f"form-{number}-file": token})
+    formset = made(data, queryset=Video.objects.none())
+    assert not formset.is_valid()
+    assert [each.as_data().get("file", [None])[0] is None for each in formset.errors] == [True, False]
+    assert formset.errors[1].as_data()["file"][0].code == "repeated"
+    # Another form of the same data, as in a preview, isn't another use.
+    assert made(data, queryset=Video.objects.none()).forms[0].is_valid()
+
+
+# Failed saves
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("catch", [{}, {"catch": "1"}], ids=["500", "caught"])
+def test_after_a_save_that_failed_the_form_can_be_sent_again(browser: Client, catch: dict[str, str]) -> None:
+    Video.objects.create(title="Lake", file="x.mp4")
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    form = {"title": "River", "file": token}
+    for _ in range(2):
+        answer = browser.post("/failing/", form | catch | {"as": "Lake"})
+        assert answer.status_code == (409 if catch else 500)
+        assert state() == "finished"
+    assert browser.post("/failing/", form | {"as": "River"}).content == b"saved"
+    assert browser.post("/failing/", form | {"as": "Pond"}).content == b"accepted"
+    assert list(Video.objects.values_list("title", flat=True)) == ["Lake", "River"]
+
+
+@pytest.mark.usefixtures("site")
+def test_without_a_request_the_next_form_of_the_thread_can_use_the_token(browser: Client) -> None:
+    Video.objects.create(title="Lake", file="x.mp4")
+    token = finished(browser, VideoForm())
+    form = VideoForm({"title": "River", "file": token})
+    video = form.save(commit=False)
+    video.title = "Lake"
+    with pytest.raises(IntegrityError):
+        video.save()
+    assert state() == "saving"
+    VideoForm({"title": "River", "file": token}).save()
+    assert state() == "accepted"
+
+
+@pytest.mark.usefixtures("site")
+def test_a_row_that_was_written_before_the_failure_keeps_its_file(browser: Client) -> None:
+    def failing(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError
+
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    post_save.disconnect(dispatch_uid="s3kit.uploads")
+    post_save.connect(failing, Video)
+    post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")
+    answer = browser.post("/video/", {"title": "Lake", "file": token})
+    post_save.disconnect(failing, Video)
+    assert answer.status_code == 500
+    assert state() == "accepted"
+    assert Video.objects.count() == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_after_a_lost_connection_the_row_may_still_come(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may be writing the row, although the client has lost the connection."""
+
+    def lose(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith('INSERT INTO "shop_video"'):
+            connection.connect()  # close() would drop the database in memory
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, *more)
+
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    with connection.execute_wrapper(lose):
+        assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 500
+    assert state() == "saving"
+    assert b"being checked" in browser.post("/video/", {"title": "Lake", "file": token}).content
+    monkeypatch.setattr(tickets, "CLAIM_LIFE", timedelta(seconds=-1))
+    assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 302
 
 
 # Kills

@@ -237,6 +237,48 @@ def test_list_field_accepts_tokens_and_files(anna: User) -> None:
     assert [each.code for each in serializer.errors["files"][1]] == ["type"]
 
 
+class PairSerializer(serializers.Serializer):
+    """Serializers with the same file in several places."""
+
+    first, second = (
+        DirectFileField(name="rest.note", types=["txt"], upload_to="notes/", may_upload=anybody)
+        for _ in range(2)
+    )
+
+
+class AlbumSerializer(serializers.Serializer):
+    cover = DirectFileField(name="rest.note", types=["txt"], upload_to="notes/", may_upload=anybody)
+    notes = NotesSerializer(many=True)
+
+
+def test_an_upload_is_used_only_once_in_a_request(anna: User) -> None:
+    client = app()
+    token, other = (sent(client, "rest.note", data, "a.txt") for data in (b"1", b"2"))
+    repeated = ["repeated"]
+    assert codes(given(PairSerializer, anna, {"first": token, "second": token})) == {"second": repeated}
+    serializer = given(NotesSerializer, anna, {"files": [token, other, token]})
+    assert codes(serializer) == {"files": {2: serializer.errors["files"][2]}}
+    assert [each.code for each in serializer.errors["files"][2]] == repeated
+    assert "more than once" in str(serializer.errors["files"][2][0])
+    album = {"cover": other, "notes": [{"files": [token]}, {"files": [other]}]}
+    found = codes(given(AlbumSerializer, anna, album))
+    assert [each.code for each in found["notes"][1]["files"][0]] == repeated
+    many = NotesSerializer(
+        data=album["notes"][:1] * 2,
+        many=True,
+        context={"request": given(NotesSerializer, anna, {}).context["request"]},
+    )
+    assert not many.is_valid()
+    assert [each.code for each in many.errors[1]["files"][0]] == repeated
+    # Nothing was used up.
+    for data in (album | {"notes": [{"files": [token]}]},) * 2:
+        serializer = given(AlbumSerializer, anna, data)
+        assert serializer.is_valid(), serializer.errors
+        # Code may validate again.
+        assert serializer.run_validation(data)
+    assert client.post(f"{UPLOADS}{Ticket.of_token(token).pk}/finish/").json()["token"] == token
+
+
 def test_serializer_needs_its_request_and_a_matching_upload_to() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"context=\{'request': request\}"):
         VideoSerializer(data={"title": "x", "file": "token"}).is_valid()
@@ -299,7 +341,7 @@ def test_protocol_applies_permissions_and_throttles(monkeypatch: pytest.MonkeyPa
 
 def test_protocol_errors_have_statuses_and_codes(anna: User) -> None:
     client = app()
-    for wrong in ("{", "[]", '{"kind": "rest.video"}'):
+    for wrong in ("{", "[]", "[" * 100_000, '{"kind": "rest.video"}'):
         assert error(client.post(UPLOADS, wrong, content_type="application/json")) == (400, "invalid")
     assert error(client.post(UPLOADS, "x", content_type="text/plain")) == (415, "invalid")
     assert error(client.get(UPLOADS)) == (405, "invalid")
