@@ -454,16 +454,6 @@ def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: P
         write_manifest(target / "below" / "a" / "file")
 
 
-def test_write_manifest_does_not_replace_a_device(tree: Path, tmp_path: Path) -> None:
-    """Otherwise, `--output /dev/null` as root would make it a file."""
-    target = tmp_path / "null"
-    target.symlink_to(os.devnull)
-    write(tree, **{"a.css": ""})
-    write_manifest(target)
-    assert target.is_symlink()
-    assert target.is_char_device()
-
-
 def test_manifest_subcommand_writes_the_output_file(
     tree: Path, tmp_path: Path, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,10 +33,6 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
     stage = collect(storage)
     body = stage.source(storage.manifest_name).body
     assert isinstance(body, bytes)  # noqa: S101 - for the type checker
-    said = f"Wrote {path}: {len(storage.hashed_files):,} files."
-    if path.exists() and not path.is_file():  # such as /dev/null, which root would replace
-        path.write_bytes(body)
-        return said, stage
     path.parent.mkdir(parents=True, exist_ok=True)
     # Replace the file atomically, because a web process may be starting.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -48,7 +44,7 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return said, stage
+    return f"Wrote {path}: {len(storage.hashed_files):,} files.", stage
 
 
 def _storage() -> StaticStorage:
