@@ -737,6 +737,19 @@ def test_the_text() -> None:
     assert "up to date" not in verbose
 
 
+def test_a_rule_that_differs_is_shown_in_one_order_whatever_the_server_returns() -> None:
+    site = deployment(origins=("https://www.example.com",))
+    (rule,) = lines(compared(site))["cors"].goal
+    live = dict(reversed(rule.items())) | {"MaxAgeSeconds": 1}
+    removed, added = (
+        line[8:].split("; ")
+        for line in show.as_text([compared(site, cors=[live])], width=10_000).splitlines()
+        if line.startswith(("      - ", "      + "))
+    )
+    assert removed[0] == added[0] == f"ID: {rule['ID']}"
+    assert [old for old, new in zip(removed, added, strict=True) if old != new] == ["MaxAgeSeconds: 1"]
+
+
 def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
     found = [compared(lifecycle=[])]
     assert "\x1b" not in show.as_text(found)
