@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.__main__ import PEERS
 from tests.answers import PROMPTS, ROOT
 from tests.conftest import Bake
@@ -98,6 +100,12 @@ def test_the_comparison_is_of_the_versions_that_the_benchmarks_install() -> None
     ):
         pins = dict(pin.split("==") for pin in PEERS[peer].packages)
         assert f"| {pins[package]}, " in versions, package
+
+
+@pytest.mark.parametrize("django", ["5.2", "6.1"])
+def test_the_readme_of_a_project_is_short(django: str) -> None:
+    readme = ROOT / "tests" / "golden" / f"django-{django}" / "README.md"
+    assert len(readme.read_text(encoding="utf-8").splitlines()) < 120
 
 
 def test_linked_files_exist() -> None:
