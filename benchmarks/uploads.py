@@ -319,9 +319,10 @@ class Project:
         """Serve the site to a new user, with one worker, while the context lasts."""
         # The last word, because the shell may first print its imports.
         session = self._managed("shell", "-c", _SIGN_IN).split()[-1]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
+        holder = socket.socket()  # keeps the port from other processes until gunicorn has stopped
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port = int(holder.getsockname()[1])
         log = self.folder / "gunicorn.log"
         gunicorn = [self.python, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--timeout", "600"]
         with log.open("wb") as out:
@@ -340,6 +341,7 @@ class Project:
         finally:
             process.terminate()
             process.wait()
+            holder.close()
 
 
 def _wait_for(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -23,12 +23,13 @@ PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 SECTIONS = {
     "Start": [
         *("Quickstart <quickstart>", "first-app", "Move an existing site <adopt>"),
+        *("Move from WhiteNoise <adopt-whitenoise>", "copy-uploads"),
         *("how-it-fits", "comparison", "not-for", "한국어 <quickstart.ko>"),
     ],
     "Use": [
         *("static-files", "Direct uploads <uploads>", "Uploads in the admin <uploads-admin>"),
-        *("Uploads from an app <uploads-api>", "uploads-hooks", "names"),
-        *("Private files in rich text <links>", "works-with"),
+        *("Uploads from an app <uploads-api>", "uploads-hooks", "Guarantees and costs <uploads-guarantees>"),
+        *("names", "Private files in rich text <links>", "works-with"),
     ],
     "Operate": [
         *("aws", "aws-access", "cloudfront", "deploy", "running", "Headers and S3 failures <headers>"),
@@ -36,7 +37,14 @@ SECTIONS = {
         *("Other S3 servers <other-servers>", "Other providers <providers>"),
     ],
     "Reference": [
-        *("settings", "options", "commands", "checks", "Public names <library>"),
+        *(
+            "settings",
+            "options",
+            "commands",
+            "checks",
+            "Messages of s3 doctor <doctor>",
+            "Public names <library>",
+        ),
         "What was tested <enforcement>",
         *("decisions", "changelog"),
     ],
@@ -65,6 +73,7 @@ nitpicky = True
 smartquotes = False  # they make a dash of the two hyphens of an option
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "Django on S3"
 html_baseurl = "https://org.github.io/django-s3-template/"
 html_logo = str(PROJECT / "static" / "site" / "logo.svg")
@@ -195,8 +204,10 @@ def draw(app: Sphinx, doctree: nodes.document, _page: str) -> None:
             image.replace_self(nodes.raw("", f'<div class="diagram">{text}</div>', format="html"))
 
 
-def narrow(_app: Sphinx, page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
+def narrow(app: Sphinx, page: str, _template: str, context: dict[str, str], _doctree: object) -> None:
     """Let browsers break long names in tables, so that all columns fit, and tell them the page's language."""
+    if page == "search":
+        app.add_js_file("errors.js", type="module")
     if page.endswith(".ko"):
         context["language"] = "ko"
     context["body"] = NAME.sub(lambda name: BREAK.sub(r"\1<wbr>", name[0]), context.get("body", ""))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.answers import ROOT
 from tests.machine import chromium
@@ -27,6 +27,9 @@ ARGUMENTS = [
     "--no-first-run",
     *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
 ]
+
+# Playwright's default, 5 seconds, is too short for a busy machine.
+expect.set_options(timeout=120_000)
 
 
 @contextmanager
@@ -85,6 +88,6 @@ def picture(width: int, height: int, colors: tuple[str, str], seed: int = 0) -> 
 
 
 def wait_for_focus(element: Locator) -> None:
-    """Wait until a page's focus is on an element, even if its window is in the background; fail after 5 seconds."""
+    """Wait until a page's focus is on an element, even if its window is in the background."""
     script = "element => document.activeElement === element"
-    element.page.wait_for_function(script, arg=element.element_handle(), timeout=5000)
+    element.page.wait_for_function(script, arg=element.element_handle())

@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -25,6 +26,8 @@ from tests.answers import ROOT
 
 # A command that takes an hour hangs, even on a busy machine.
 HANGS = 3600
+# Seconds to wait for a server or a browser, which need a tenth of it on an idle machine.
+PATIENCE = 300
 
 
 def interpreter(version: str) -> str:
@@ -107,7 +110,7 @@ def run_in_terminal(*command: object, cwd: Path, typed: list[tuple[str, str]], *
                 printed += part
                 if left and printed.endswith(left[0][0].encode()):
                     os.write(main, f"{left.pop(0)[1]}\n".encode())
-        process.wait(60)
+        process.wait(PATIENCE)
     finally:
         end(process)
         os.close(main)
@@ -126,12 +129,18 @@ def end(process: "subprocess.Popen[Any]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 15
-    while (left := [pid for pid in below if is_running(pid)]) and time.monotonic() < until:
-        time.sleep(0.02)
-    for pid in left:
+    for pid in wait_until_ended(below, 60):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    wait_until_ended(below, PATIENCE)
+
+
+def wait_until_ended(pids: list[int], seconds: float) -> list[int]:
+    """Wait until these processes have ended, and return those that still run after some seconds."""
+    until = time.monotonic() + seconds
+    while (left := [pid for pid in pids if is_running(pid)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
 
 
 def commit(folder: Path, message: str) -> None:
@@ -141,14 +150,26 @@ def commit(folder: Path, message: str) -> None:
     subprocess.run(["git", *author, "commit", "--quiet", "-m", message], cwd=folder, check=True)
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """Return a free port of 127.0.0.1."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """Return a port of 127.0.0.1 that Linux gives to no other process that asks for any port.
+
+    A socket stays bound to it without listening. Servers can still listen, because they set SO_REUSEADDR too.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port = int(holder.getsockname()[1])
+    if sys.platform == "linux":
+        _reserved.append(holder)
+    else:  # where a server couldn't listen
+        holder.close()
+    return port
 
 
-def read_when_up(address: str, seconds: float = 60) -> str:
+def read_when_up(address: str, seconds: float = PATIENCE) -> str:
     """Return the response from a URL, after waiting until the server listens."""
     end = time.monotonic() + seconds
     while True:
@@ -188,7 +209,7 @@ class Running:
         """The output so far."""
         return "".join(self.lines)
 
-    def wait_for(self, pattern: str, seconds: float = 120) -> re.Match[str]:
+    def wait_for(self, pattern: str, seconds: float = PATIENCE) -> re.Match[str]:
         """Wait for `pattern` in the output, and return the first match."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -212,17 +233,21 @@ class Running:
         ).stdout
         return [int(line.split()[0]) for line in listed.splitlines() if "Z" not in line.split()[1]]
 
-    def interrupt(self, seconds: float = 60) -> int:
+    def interrupt(self, seconds: float = PATIENCE) -> int:
         """Interrupt the command as Ctrl-C does, and return the exit code when all processes of the group have ended.
 
-        gunicorn gives its workers half a minute before it kills them.
+        The local S3 server, which has its own session, has ended too. gunicorn gives its workers half a minute before
+        it kills them.
         """
+        below = descendants(self.process.pid)
         os.killpg(self.process.pid, signal.SIGINT)
         code = self.process.wait(seconds)
         end = time.monotonic() + seconds
         while self.members() and time.monotonic() < end:
             time.sleep(0.05)
         assert not self.members(), f"still running after Ctrl-C: {self.members()}"
+        left = wait_until_ended(below, seconds)
+        assert not left, f"still running after Ctrl-C: {left}"
         return code
 
 

@@ -87,13 +87,15 @@ def running_postgres() -> Iterator[Postgres]:
     place, as_user = programs(), unprivileged()
     # pytest's folders are closed to other users, and their paths are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+    # Keep the port from other processes. With SO_REUSEADDR on both sockets, the server can still listen on it.
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
     try:
         if as_user:
             os.chown(folder, as_user["user"], as_user["group"])
         data, secret = folder / "data", folder / "password"
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-        server = Postgres(place, folder, port, secrets.token_hex(16))
+        server = Postgres(place, folder, holder.getsockname()[1], secrets.token_hex(16))
         secret.write_text(server.password, encoding="ascii")
         secret.chmod(0o644)  # inside a private folder
 
@@ -125,10 +127,11 @@ def running_postgres() -> Iterator[Postgres]:
             "max_connections=50",
         ]
         flags = " ".join(f"-c {option}" for option in options)
-        call("pg_ctl", "start", "--wait", "--timeout=60", f"--log={folder / 'log'}", f"--options={flags}")
+        call("pg_ctl", "start", "--wait", "--timeout=300", f"--log={folder / 'log'}", f"--options={flags}")
         try:
             yield server
         finally:
             call("pg_ctl", "stop", "--wait", "--mode=immediate")
     finally:
+        holder.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -57,7 +57,7 @@ def page_of(library: Path, name: str) -> str:
 def test_the_steps_add_a_check(done: Done, tmp_path: Path) -> None:
     library = done("add-a-check")
     assert "### s3kit.W021" in page_of(library, "checks")
-    chosen = "W021 or right_settings or every_id or every_check"
+    chosen = "W021 or valid_settings or every_check"
     assert passed(library, "tests/test_checks.py", "tests/test_reference.py", "-k", chosen) > 30
     origins = "\nAWS_SITE_ORIGINS = ['http://www.example.com']\n"
     (library / "site_settings.py").write_text(f"from tests.process_settings import *{origins}", "utf-8")
@@ -77,8 +77,8 @@ def test_the_steps_add_a_check(done: Done, tmp_path: Path) -> None:
 
 def test_the_steps_add_a_probe(done: Done) -> None:
     library = done("add-a-probe")
-    assert "`versions`: anyone can list the versions in …" in page_of(library, "troubleshooting")
-    chosen = "versions or (site_that_is_well and private-False) or dead_endpoint"
+    assert "`versions`: anyone can list the versions in …" in page_of(library, "doctor")
+    chosen = "versions or (healthy_site_has_no_problems and private-False) or unreachable_endpoint"
     assert passed(library, "tests/test_doctor.py", "-k", chosen) == 3
 
 

@@ -33,7 +33,7 @@ def source(template: Path) -> Path:
     return template / "{{cookiecutter.project_slug}}"
 
 
-def test_the_files_are_the_templates_and_env(baked: Path, source: Path) -> None:
+def test_project_has_the_templates_files_and_env(baked: Path, source: Path) -> None:
     assert set(files_of(baked)) == set(files_of(source)) | {".env"}
     assert [f"vendor/{path.name}" for path in (baked / "vendor").iterdir()] == [WHEEL]
 
@@ -129,7 +129,7 @@ COMBINATIONS = list(
 
 
 @pytest.mark.parametrize(("access", "django"), COMBINATIONS)
-def test_each_choice_lands_in_its_file(bake: Bake, access: str, django: str) -> None:
+def test_each_choice_is_written_to_its_file(bake: Bake, access: str, django: str) -> None:
     project = bake(**FIXED, media_access=access, django_version=django)
     assert f"\nAWS_MEDIA_ACCESS={access}\n" in (project / ".env").read_text(encoding="utf-8")
     config = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))

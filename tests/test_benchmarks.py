@@ -108,7 +108,7 @@ def test_a_listing_of_a_folder_names_its_folders_once(s3: Any) -> None:
     assert [e["Prefix"] for page in pages for e in page.get("CommonPrefixes", [])] == ["a/b/", "a/c/"]
 
 
-def test_objects_are_deleted_singly_and_together(s3: Any, server: bench.Server) -> None:
+def test_objects_are_deleted_individually_and_in_batches(s3: Any, server: bench.Server) -> None:
     for key in "abc":
         s3.put_object(Bucket=BUCKET, Key=key)
     s3.delete_object(Bucket=BUCKET, Key="a")
@@ -169,7 +169,7 @@ def test_an_object_is_copied_whole_and_in_parts(s3: Any) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is read from Linux's /proc")
-def test_uploads_straight_to_s3_cost_the_web_process_next_to_nothing(tmp_path: Path) -> None:
+def test_direct_uploads_take_little_memory_and_few_requests(tmp_path: Path) -> None:
     # More parts than one response has links for, with an interruption in the middle of a part.
     video = uploads.Case(1, 300 * uploads.MB, direct=True, cut=True)
     many = uploads.Case(3, uploads.MB, direct=True)
@@ -227,7 +227,7 @@ def test_unknown_requests_are_rejected(s3: Any) -> None:
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
 
 
-def test_the_files_are_the_same_every_time(tmp_path: Path) -> None:
+def test_benchmark_files_are_reproducible(tmp_path: Path) -> None:
     assert files.write(tmp_path / "a", more=1) == files.SMALL + files.MORE
     files.write(tmp_path / "b", more=1)
     a, b = (_contents(tmp_path / name) for name in "ab")
@@ -236,7 +236,7 @@ def test_the_files_are_the_same_every_time(tmp_path: Path) -> None:
     assert files.CHANGED in a
 
 
-def test_the_server_ends_with_its_parent() -> None:
+def test_server_exits_with_its_parent() -> None:
     command = [sys.executable, "-m", "benchmarks.memory_s3"]
     with subprocess.Popen(command, cwd=bench.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

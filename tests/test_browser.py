@@ -69,7 +69,9 @@ def no_side_scroll(page: Page) -> bool:
 
 
 @pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("phone", PHONE)])
-def test_a_picture_is_uploaded_and_seen(site: Site, chromium: Browser, name: str, size: ViewportSize) -> None:
+def test_picture_is_uploaded_and_displayed(
+    site: Site, chromium: Browser, name: str, size: ViewportSize
+) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     context = chromium.new_context(viewport=size, is_mobile=name == "phone", has_touch=name == "phone")
     page = context.new_page()
@@ -149,7 +151,7 @@ def test_a_script_named_png_is_rejected_on_the_form(site: Site, chromium: Browse
     context.close()
 
 
-def test_without_scripts_the_same_form_works(site: Site, chromium: Browser) -> None:
+def test_form_works_without_javascript(site: Site, chromium: Browser) -> None:
     context = chromium.new_context(viewport=DESKTOP, java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{site.address}accounts/login/?next=/pictures/add/")
@@ -176,7 +178,7 @@ PLAIN = """<form id="plain"><p><label for="a">Title:</label> <input type="text" 
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_a_plain_form_looks_like_the_site(site: Site, chromium: Browser, size: ViewportSize) -> None:
+def test_plain_django_form_has_the_sites_style(site: Site, chromium: Browser, size: ViewportSize) -> None:
     page = chromium.new_page(viewport=size)
     page.goto(f"{site.address}accounts/login/")
     style = "(element, name) => getComputedStyle(element).getPropertyValue(name)"
@@ -213,6 +215,7 @@ def test_a_date_stays_on_one_line_under_a_portrait(site: Site, chromium: Browser
     page.get_by_label("Username").fill("anna")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/pictures/add/")
     tower = {"name": "t.png", "mimeType": "image/png", "buffer": picture(300, 1200, ("#f2c9a1", "#23395b"))}
     page.get_by_label("Picture or video").set_input_files(tower)
     page.get_by_label("Description").fill("A tower")

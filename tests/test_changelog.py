@@ -53,7 +53,7 @@ def test_an_invalid_heading_is_rejected(heading: str) -> None:
         sections(f"# Changelog\n\n## {heading}\n\n### Added\n")
 
 
-def test_the_newest_is_the_current_version_or_unreleased(found: list[Section]) -> None:
+def test_newest_section_is_the_current_version(found: list[Section]) -> None:
     assert found
     assert found[0].version == PRESENT
     assert all(section.day for section in found[1:])

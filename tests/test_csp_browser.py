@@ -255,7 +255,7 @@ def test_attacks_are_blocked(site: Site, page: Page) -> None:
             code, stopped = code.replace(name, repr(address)), stopped.replace(name, address)
         page.evaluate(f"() => {{ {code} }}")
         with suppress(Error):
-            page.wait_for_function("it => window.violations.includes(it)", arg=stopped, timeout=5000)
+            page.wait_for_function("it => window.violations.includes(it)", arg=stopped)
         assert stopped in violations(page), code
     assert page.evaluate("window.hit") is None
     assert page.url == site.address

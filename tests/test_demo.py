@@ -54,7 +54,7 @@ def uv_goal(makefile: str, template: Path, path: Path, *words: str, python: str 
 
 
 @pytest.mark.parametrize("makefile", MAKEFILES)
-def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
+def test_missing_python_error_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     printed = uv_goal(makefile, template, bare)
     assert (
         "\nPython 3.11 or later is needed. Install it, or name another one: make PYTHON=python3.12 ..."
@@ -64,7 +64,7 @@ def test_no_python_is_one_line(makefile: str, template: Path, bare: Path) -> Non
 
 
 @pytest.mark.parametrize("makefile", MAKEFILES)
-def test_an_old_python_is_one_line(makefile: str, template: Path, bare: Path) -> None:
+def test_old_python_error_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     script(bare / "python3", "exit 1")
     printed = uv_goal(makefile, template, bare)
     assert printed.startswith("Python 3.11 or later is needed.")
@@ -72,7 +72,7 @@ def test_an_old_python_is_one_line(makefile: str, template: Path, bare: Path) ->
 
 
 @pytest.mark.parametrize("makefile", MAKEFILES)
-def test_no_pip_is_one_line(makefile: str, template: Path, bare: Path) -> None:
+def test_missing_pip_error_is_one_line(makefile: str, template: Path, bare: Path) -> None:
     script(bare / "python3", f'[ "$1" = -m ] && exit 1; exec {sys.executable} "$@"')
     printed = uv_goal(makefile, template, bare)
     assert (

@@ -92,14 +92,14 @@ SLUGS = st.one_of(
 @example("amzn_s3-demo_x")
 @example("xn--x")
 @example("a" * 50)
-def test_bucket_names_pass_for_any_folder(slug: str) -> None:
+def test_bucket_names_derived_from_any_folder_name_are_valid(slug: str) -> None:
     answers = derived(project_slug=slug)
     for answer in ("static_bucket_name", "media_bucket_name"):
         assert bucket_names.problems(answers[answer]) == []
     assert answers["static_bucket_name"] != answers["media_bucket_name"]
 
 
-def test_names_are_readable_where_they_can_be() -> None:
+def test_derived_names_keep_readable_letters() -> None:
     answers = derived(project_name="Caf\u00e9 Zürich")
     assert answers["project_slug"] == "cafe-zurich"
     assert answers["static_bucket_name"].startswith("cafe-zurich-static-")

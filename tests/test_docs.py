@@ -9,17 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests import screenshots
+from tests import screenshots, secret_scan
 from tests.answers import PROJECT, ROOT
 from tests.installed import Installed
 from tests.machine import commit, run
 from tests.pages import blocks, follow
 
-DOCUMENTS = sorted(
-    path
-    for path in ROOT.rglob("*.md")
-    if not {".venv", ".uv", ".work", ".pytest_cache", "demo", "golden"} & set(path.relative_to(ROOT).parts)
-)
+DOCUMENTS = [
+    ROOT / name for name in sorted(secret_scan.tracked()) if re.fullmatch(r"(?!tests/golden/).*\.md", name)
+]
 
 
 def text_of(document: Path) -> str:
@@ -48,7 +46,7 @@ def dead_links(document: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_link_is_dead(document: Path) -> None:
+def test_links_in_documents_work(document: Path) -> None:
     assert dead_links(document) == []
 
 
@@ -69,7 +67,7 @@ def test_each_screenshot_is_in_a_document_and_taken_by_a_test() -> None:
         assert f'screenshots.take(page, "{name}")' in taken
 
 
-def test_the_gallery_uses_nothing_that_the_page_on_uploads_does_not_show() -> None:
+def test_gallery_uses_only_what_the_uploads_page_shows() -> None:
     page = text_of(ROOT / "docs" / "uploads.md")
     used = {
         alias.name.rpartition(".")[2]
@@ -92,7 +90,7 @@ def rows(heading: str) -> set[str]:
     return {name for row in table.splitlines()[2:] for name in re.findall("`([^`]+)`", row.split(" | ")[0])}
 
 
-def test_every_folder_has_its_line() -> None:
+def test_every_folder_is_described() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     names = [name.strip('"') for name in tracked.splitlines()]
     top = {f"{name.split('/')[0]}/" for name in names if "/" in name and not name.startswith(".")}
@@ -143,7 +141,7 @@ def test_every_function_in_the_walkthroughs_exists() -> None:
 ADD = ROOT / "docs" / "add-a-prompt.md"
 
 
-def test_each_block_of_the_page_is_a_step() -> None:
+def test_every_code_block_of_the_page_is_a_step() -> None:
     steps = blocks(ADD)
     assert len(steps) == text_of(ADD).count("\n```\n") == 16
     assert all(step.how and (ROOT / step.file).exists() for step in steps)
@@ -151,13 +149,13 @@ def test_each_block_of_the_page_is_a_step() -> None:
 
 NOTICE = (
     "tests/test_template.py",
-    "tests/test_readme.py::test_the_prompts_are_those_of_the_table",
+    "tests/test_readme.py::test_table_lists_the_prompts",
     "tests/test_readme.py::test_the_sample_answers_bake",
-    "tests/test_readme.py::test_the_rejection_shown_is_the_one_printed",
-    "tests/test_korean.py::test_a_korean_page_keeps_in_step",
+    "tests/test_readme.py::test_rejection_in_the_readme_is_the_one_printed",
+    "tests/test_korean.py::test_korean_page_matches_the_english_one",
     "tests/test_env_file.py::test_a_baked_project_has_an_env_that_django_environ_reads",
     "tests/test_env_file.py::test_the_hook_verifies_every_answer_in_the_example",
-    "tests/test_env_file.py::test_only_the_keys_line_differs_from_the_example",
+    "tests/test_env_file.py::test_env_differs_from_the_example_only_in_the_key",
     "tests/test_rejections.py::test_the_hooks_and_cookiecutter_json_have_the_same_answers",
     "tests/test_rejections.py::test_valid_answers_are_not_rejected",
     "tests/test_rejections.py::test_a_language_that_is_invalid",

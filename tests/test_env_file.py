@@ -67,16 +67,14 @@ def test_the_hook_verifies_every_answer_in_the_example() -> None:
     assert shown == {variable: {answer} for answer, variable in post_gen.VARIABLES.items()}
 
 
-def test_only_the_keys_line_differs_from_the_example(project: Path) -> None:
+def test_env_differs_from_the_example_only_in_the_key(project: Path) -> None:
     assert post_gen.write_env(GOOD, RULES)
     written = (project / ".env").read_text(encoding="utf-8")
     assert re.sub(r"(?m)^(DJANGO_SECRET_KEY=).+$", r"\1", written) == EXAMPLE
     assert len(set(read(project / ".env")["DJANGO_SECRET_KEY"])) > 10
 
 
-def test_only_its_owner_can_read_it_before_it_has_content(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_env_is_private_before_it_has_content(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def make_key(length: int) -> str:
@@ -183,7 +181,7 @@ def test_the_next_steps_start_in_the_users_folder(
     assert "git init" not in post_gen.next_steps(project, True, "5.2")
 
 
-def test_the_branch_that_the_next_steps_name_is_the_one_deployed() -> None:
+def test_deploy_workflow_runs_on_main() -> None:
     deploy = (PROJECT / ".github" / "workflows" / "deploy.yml").read_text(encoding="utf-8")
     on = yaml.safe_load(deploy)[True]  # YAML 1.1 parses the key `on` as true
     assert on["push"]["branches"] == ["main"]

@@ -97,11 +97,11 @@ def fill(page: Page, title: str, photo: bytes) -> None:
     )
     pdf = {"name": f"{name}.pdf", "mimeType": "application/pdf", "buffer": PDF}
     page.get_by_label("Route (PDF)").set_input_files(pdf)
-    expect(page.locator(".s3kit-file[data-state=done]")).to_have_count(2, timeout=30_000)
+    expect(page.locator(".s3kit-file[data-state=done]")).to_have_count(2)
 
 
 @pytest.mark.slow
-def test_a_walk_is_added_and_seen(site: Site, chromium: Browser) -> None:
+def test_walk_is_added_and_displayed(site: Site, chromium: Browser) -> None:
     page = chromium.new_context(**screenshots.DESKTOP).new_page()
     console = Console(page)
     posted: list[int] = []
@@ -119,13 +119,12 @@ def test_a_walk_is_added_and_seen(site: Site, chromium: Browser) -> None:
             page.get_by_role("button", name="Add the walk").focus()
             screenshots.take(page, "walk-form")
         page.get_by_role("button", name="Add the walk").click()
-        expect(page.get_by_text(f"{title} was added.")).to_be_visible()
+        expect(page.get_by_role("heading", name=title)).to_be_visible()
     assert len(sent) == 2 * len(WALKS)
     assert all(url.startswith(f"{site.s3}/") for url in sent)
     assert max(posted) < 10_000  # the files didn't pass through the site
     assert console.errors == []
 
-    page.goto(f"{site.address}walks/")  # without the message
     images = page.locator(".walks img")
     sizes = images.evaluate_all(
         "all => Promise.all(all.map((image) => image.decode().then(() => image.naturalWidth)))"
@@ -150,7 +149,7 @@ def test_a_file_that_is_not_a_pdf_is_rejected_at_its_field(site: Site, chromium:
     page.goto(f"{site.address}walks/add/")
     script = {"name": "route.pdf", "mimeType": "application/pdf", "buffer": b"<script>alert(1)</script>"}
     page.get_by_label("Route (PDF)").set_input_files(script)
-    expect(page.get_by_text("This file is not a PDF.", exact=True)).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("This file is not a PDF.", exact=True)).to_be_visible()
 
 
 @pytest.mark.slow
@@ -162,18 +161,10 @@ def test_only_members_with_the_permission_can_add_a_walk(site: Site, chromium: B
     answer = page.goto(f"{site.address}walks/add/")
     assert answer
     assert answer.status == 403
-    page.close()
-
-    page = chromium.new_page()
-    log_in(page, site, "anna")
-    page.goto(f"{site.address}admin/walks/walk/add/")
-    fill(page, "By staff", picture(90, 60, ("#d9cdea", "#33235b")))
-    page.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_url(f"{site.address}admin/walks/walk/")
 
 
 @pytest.mark.slow
-def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
+def test_commands_for_aws_work_on_the_local_s3_server(site: Site) -> None:
     """The local S3 server replaces AWS, for which USE_S3=true is meant."""
     commands = [
         line for block in blocks(PAGE) for line in block.code.splitlines() if line.startswith("USE_S3=true ")
@@ -195,7 +186,7 @@ def test_the_commands_for_aws_work_on_buckets(site: Site) -> None:
 
 
 @pytest.mark.slow
-def test_its_linter_type_checker_and_tests_pass(site: Site) -> None:
+def test_linter_type_checker_and_tests_pass(site: Site) -> None:
     """They ignore the local S3 server's files in var/, even outside a git repository."""
     assert "All checks passed!" in run("make", "--old-file", ".venv", "lint", cwd=site.project)
     assert re.fullmatch(
@@ -203,4 +194,8 @@ def test_its_linter_type_checker_and_tests_pass(site: Site) -> None:
     )
     # tests/test_owner.py runs all tests of a project with an app.
     printed = run(".venv/bin/pytest", "walks", "tests/test_site.py", cwd=site.project)
-    assert re.search(r"^walks/tests\.py \.\.\.", printed, re.MULTILINE)
+    assert re.search(r"^walks/tests\.py \.\. ", printed, re.MULTILINE)
+
+
+def test_the_page_can_be_read_in_one_go() -> None:
+    assert len(PAGE.read_text("utf-8").splitlines()) <= 220

@@ -43,7 +43,7 @@ HOSTILE = {
 }
 
 
-def test_its_own_tests_pass(install: Callable[[str], Installed]) -> None:
+def test_projects_own_tests_pass(install: Callable[[str], Installed]) -> None:
     project = install("6.1")
     before = {path.name for path in project.path.iterdir()}
     printed = run("make", "test", cwd=project.path)
@@ -69,7 +69,7 @@ def test_a_second_developer_needs_no_env_file(on_lts: Installed, tmp_path: Path)
     assert (project / ".env").read_text(encoding="utf-8") == written
 
 
-def test_it_installs_offline_from_the_lock_file(on_lts: Installed, tmp_path: Path) -> None:
+def test_project_installs_offline_from_the_lock_file(on_lts: Installed, tmp_path: Path) -> None:
     """The library is in vendor/, and everything else in uv's cache, as in a developer's second checkout."""
     project = on_lts.copy(tmp_path / "offline")
     (project / ".venv").unlink()
@@ -77,7 +77,9 @@ def test_it_installs_offline_from_the_lock_file(on_lts: Installed, tmp_path: Pat
     assert "no issues" in run(".venv/bin/python", "manage.py", "check", cwd=project)
 
 
-def test_its_own_tests_ignore_the_environment_and_need_no_env_file(on_lts: Installed, tmp_path: Path) -> None:
+def test_projects_tests_ignore_the_environment_and_need_no_env_file(
+    on_lts: Installed, tmp_path: Path
+) -> None:
     project = on_lts.copy(tmp_path / "clone")
     (project / ".env").unlink()
     printed = run(".venv/bin/pytest", "-q", cwd=project, **HOSTILE)
@@ -95,7 +97,7 @@ def test_the_linters_ignore_the_uv_that_make_installed(on_lts: Installed, tmp_pa
     run("make", "--old-file", ".venv", "lint", cwd=project, PATH=without_uv)
 
 
-def test_the_template_is_itself_a_project(on_lts: Installed, template: Path, tmp_path: Path) -> None:
+def test_templates_own_folder_runs_as_a_project(on_lts: Installed, template: Path, tmp_path: Path) -> None:
     """Except for the rendered pyproject.toml, which configures the tools."""
     place = tmp_path / "in-place"
     source = template / "{{cookiecutter.project_slug}}"
@@ -185,11 +187,12 @@ def test_a_server_survives_slow_clients_and_large_bodies_and_prints_json(
         assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in files} == dict.fromkeys(
             files, 0o600
         )
+        server.wait_for('"gunicorn.access"')  # printed after the response
         lines = [json.loads(line) for line in server.output.splitlines()]
     assert {"gunicorn.access", "gunicorn.error"} <= {line["logger"] for line in lines}
 
 
-def test_without_variables_one_line_says_what_to_do(on_lts: Installed, tmp_path: Path) -> None:
+def test_missing_variables_error_is_one_line_with_the_fix(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "bare")
     (project / ".env").unlink()
     bare = dict.fromkeys([*PRODUCTION, "USE_S3"], "")
@@ -213,7 +216,7 @@ def first_commands(readme: str) -> list[str]:
     return block[1].strip().splitlines()
 
 
-def test_collectstatic_says_so_when_it_publishes_nothing(on_lts: Installed, tmp_path: Path) -> None:
+def test_collectstatic_reports_that_nothing_was_published(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "project")
     printed = run(".venv/bin/python", "manage.py", "collectstatic", "--no-input", cwd=project, USE_S3="false")
     assert "Nothing was published: USE_S3 is off" in printed
@@ -304,7 +307,7 @@ def test_make_run_serves_the_page_and_its_files(installed: Installed) -> None:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5)
 
 
-def test_a_second_terminal_uses_what_make_run_started(on_lts: Installed, tmp_path: Path) -> None:
+def test_second_terminal_uses_the_s3_server_of_make_run(on_lts: Installed, tmp_path: Path) -> None:
     project = on_lts.copy(tmp_path / "two")
     media = project / "var" / "media"
     python, port, other = on_lts.path / ".venv" / "bin" / "python", free_port(), free_port()
@@ -346,14 +349,14 @@ def test_the_setup_can_be_rehearsed_as_documented(on_lts: Installed, tmp_path: P
     assert not (project / "var" / "s3").exists()
 
 
-def test_a_taken_port_is_reported_in_one_line(on_lts: Installed) -> None:
+def test_port_in_use_is_a_one_line_error(on_lts: Installed) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         printed = run("make", "run", f"PORT={port}", "S3_PORT=0", cwd=on_lts.path, expect=None)
         assert f"Port {port} of 127.0.0.1 is in use" in printed
-        printed = run("make", "run", f"S3_PORT={port}", cwd=on_lts.path, expect=2)
+        printed = run("make", "run", f"PORT={free_port()}", f"S3_PORT={port}", cwd=on_lts.path, expect=2)
         assert f"Port {port} of 127.0.0.1 is in use" in printed
     assert "Traceback" not in printed
 

@@ -24,7 +24,7 @@ from pytest_cookies.plugin import Cookies
 from tests import containers
 from tests.answers import FIXED, PROJECT, ROOT, SECRET_FILES
 from tests.containers import Builder, Image, as_root
-from tests.machine import Running, free_port, read_when_up, run
+from tests.machine import PATIENCE, Running, free_port, read_when_up, run
 from tests.postgres import Postgres, running_postgres
 from tests.workflows import path_with, run_step, step, workflow
 
@@ -121,7 +121,7 @@ def compose(**values: str) -> dict[str, Any]:
     return yaml.safe_load(replaced.replace("$$", "$"))
 
 
-def test_without_a_lock_the_build_stops_with_the_suggestion(
+def test_build_without_a_lock_file_stops_with_the_fix(
     builder: Builder, project: Path, tmp_path: Path
 ) -> None:
     bare = tmp_path / "bare"
@@ -133,7 +133,9 @@ def test_without_a_lock_the_build_stops_with_the_suggestion(
     assert "'make .venv' (or 'uv lock') and commit uv.lock" in line
 
 
-def test_nothing_secret_or_local_is_in_a_layer(image: Image, builder: Builder, project: Path) -> None:
+def test_layers_contain_no_secrets_and_no_local_configuration(
+    image: Image, builder: Builder, project: Path
+) -> None:
     key = re.search(r"^DJANGO_SECRET_KEY=(.+)$", (project / ".env").read_text(encoding="utf-8"), re.MULTILINE)
     assert key
     found = subprocess.run(
@@ -152,7 +154,7 @@ def test_nothing_secret_or_local_is_in_a_layer(image: Image, builder: Builder, p
         assert listed == "", name
 
 
-def test_it_contains_only_what_it_runs(image: Image) -> None:
+def test_image_contains_only_what_it_runs(image: Image) -> None:
     files = image.files()
     at_top = {name.split("/")[2] for name in files if name.startswith("/app/")}
     assert not [name for name in files if name.startswith("/app/certs/")]
@@ -169,7 +171,7 @@ def test_it_contains_only_what_it_runs(image: Image) -> None:
         assert any(file.startswith(name) for file in files), name
 
 
-def test_it_does_not_run_as_root_and_cannot_be_written(image: Image) -> None:
+def test_image_runs_as_an_unprivileged_user_without_writable_files(image: Image) -> None:
     assert image.user == "10001:10001"
     assert image.run("id", "-u").strip() == "10001"
     assert [name for name, kind in image.files().items() if kind[0] != "l" and kind[-1] not in "45"] == []
@@ -178,7 +180,7 @@ def test_it_does_not_run_as_root_and_cannot_be_written(image: Image) -> None:
     assert owned == ""
 
 
-def test_its_configuration_says_how_to_run_it(image: Image) -> None:
+def test_image_configuration_has_command_port_and_labels(image: Image) -> None:
     assert image.config["Cmd"] == ["gunicorn", "config.wsgi"]
     assert not image.config.get("Entrypoint")
     assert image.config["StopSignal"] == "SIGTERM"
@@ -189,14 +191,14 @@ def test_its_configuration_says_how_to_run_it(image: Image) -> None:
     assert image.config["Labels"]["org.opencontainers.image.source"] == "https://h/r"
 
 
-def test_its_size(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_adds_less_than_160_mb_to_its_base(image: Image, capsys: pytest.CaptureFixture[str]) -> None:
     base, *own = image.layers
     with capsys.disabled():
         sys.stdout.write(f"\nimage: {sum(own) / 1e6:.0f} MB on a base of {base / 1e6:.0f} MB, uncompressed\n")
     assert sum(own) < 160e6
 
 
-def test_its_manifest_depends_on_no_bucket_and_no_domain(image: Image) -> None:
+def test_manifest_in_the_image_fits_any_bucket_and_domain(image: Image) -> None:
     built = json.loads(image.run("cat", "staticfiles.json"))
     assert built["paths"]["site/site.css"].startswith("site/site.")
     other = {
@@ -211,19 +213,16 @@ def test_its_manifest_depends_on_no_bucket_and_no_domain(image: Image) -> None:
         assert json.loads("{" + again[2]) == built
 
 
-def test_without_a_key_it_does_not_start(image: Image) -> None:
+def test_image_without_a_secret_key_does_not_start(image: Image) -> None:
     done = image.call()
     assert done.returncode not in {None, 0}
     assert "Missing variables: DJANGO_SECRET_KEY, DJANGO_ALLOWED_HOSTS." in done.stdout
 
 
 def end_group(leader: int) -> None:
-    """Kill the remaining processes of a process group, including root's."""
-    listed = subprocess.run(["ps", "-o", "pid=", "-g", str(leader)], capture_output=True, check=False).stdout
-    if listed.strip():
-        as_root(
-            "kill", "-KILL", "--", f"-{leader}"
-        )  # the program, because the shell's builtin doesn't accept "--"
+    """Kill the remaining processes of a process group, including root's. There may be none."""
+    # The program, because the shell's builtin doesn't accept "--".
+    subprocess.run([*containers.SUDO, "kill", "-KILL", "--", f"-{leader}"], capture_output=True, check=False)
 
 
 @contextmanager
@@ -241,7 +240,7 @@ def started(command: list[str]) -> Iterator[Running]:
         yield running
     finally:
         end_group(process.pid)
-        process.wait(10)
+        process.wait(60)
         running.close()
 
 
@@ -251,7 +250,7 @@ def is_healthy(image: Image, variables: dict[str, str]) -> bool:
     return image.call(*command, variables=variables).returncode == 0
 
 
-def test_it_starts_without_s3_and_ends_on_sigterm(image: Image) -> None:
+def test_image_starts_without_s3_and_stops_on_sigterm(image: Image) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         variables = SERVER | {
@@ -265,12 +264,10 @@ def test_it_starts_without_s3_and_ends_on_sigterm(image: Image) -> None:
         with started(command) as server:
             assert read_when_up(f"http://127.0.0.1:{port}/healthz")
             assert is_healthy(image, variables)
-            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10).read().decode()
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60).read().decode()
             assert "acme-static/static/site/site." in page
-            begun = time.monotonic()
             as_root("kill", "-TERM", server.process.pid)
-            assert server.process.wait(20) == 0
-            assert time.monotonic() - begun < 15
+            assert server.process.wait(24) == 0  # before gunicorn kills a worker that doesn't end
         assert not is_healthy(image, variables)
         nobody.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -323,16 +320,16 @@ def stack(local: Image, project: Path, tmp_path_factory: pytest.TempPathFactory)
         with started(command) as s3:
             kind, *test = services["s3"]["healthcheck"]["test"]
             assert kind == "CMD"
-            end = time.monotonic() + 60
+            end = time.monotonic() + PATIENCE
             while local.call(*test, variables=own, volumes={data: "/data"}).returncode:
                 assert time.monotonic() < end, s3.output
                 assert s3.process.poll() is None, s3.output
             yield Stack(services, port, s3_port, data, variables, server)
             as_root("kill", "-TERM", s3.process.pid)
-            assert s3.process.wait(20) == 0
+            assert s3.process.wait(60) == 0
 
 
-def test_the_s3_of_compose_is_reached_from_outside_of_its_network(local: Image) -> None:
+def test_composes_s3_server_listens_on_all_addresses(local: Image) -> None:
     # Published ports forward to a container's external address. Use an isolated network namespace.
     services = compose()["services"]
     environment = {name: str(value) for name, value in services["s3"]["environment"].items()}
@@ -353,7 +350,7 @@ def status(address: str) -> int:
         return error.code
 
 
-def test_compose_serves_the_page_and_keeps_an_upload(image: Image, stack: Stack) -> None:
+def test_compose_serves_the_page_and_an_upload(image: Image, stack: Stack) -> None:
     services = stack.services
     assert services["release"]["depends_on"] == {
         name: {"condition": "service_healthy"} for name in ("db", "s3")

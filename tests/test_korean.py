@@ -38,7 +38,7 @@ def targets(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("english", "korean"), PAGES)
-def test_a_korean_page_keeps_in_step(english: str, korean: str) -> None:
+def test_korean_page_matches_the_english_one(english: str, korean: str) -> None:
     original, translated = ((ROOT / name).read_text(encoding="utf-8") for name in (english, korean))
     assert blocks(translated) == blocks(original)
     assert headings(translated) == headings(original)
@@ -49,7 +49,7 @@ def test_a_korean_page_keeps_in_step(english: str, korean: str) -> None:
 
 
 @pytest.mark.parametrize(("english", "korean"), PAGES)
-def test_it_is_korean(english: str, korean: str) -> None:
+def test_every_paragraph_is_translated(english: str, korean: str) -> None:
     prose = BLOCK.sub("", (ROOT / korean).read_text(encoding="utf-8"))
     paragraphs = [
         part
@@ -60,7 +60,7 @@ def test_it_is_korean(english: str, korean: str) -> None:
     assert untranslated == [f"[English]({Path(english).name})"]
 
 
-def test_a_difference_is_seen() -> None:
+def test_comparison_ignores_only_comments_and_languages() -> None:
     page = "# A\n\n```sh\nmake run  # starts it\n```\n\n| `a` | b |\n\n![p](p.png) [q](q.md#x)\n"
     assert blocks(page) == blocks(page.replace("starts it", "시작"))
     assert blocks(page) != blocks(page.replace("run", "test"))

@@ -134,8 +134,8 @@ def change_code(project: Path) -> None:
     assert "notes/tests.py" in run(".venv/bin/pytest", "-q", "--collect-only", cwd=project)
 
 
-def test_its_words_and_its_code(bake: Bake, on_lts: Installed) -> None:
-    project = on_lts.lend(bake(django_version="5.2", project_slug="ours"))
+def test_tests_pass_after_the_owner_changes_words_and_code(bake: Bake, on_lts: Installed) -> None:
+    project = on_lts.lend(bake(django_version="5.2", project_slug="config"))  # also the name of its package
     change_words(project)
     change_code(project)
     printed = run("make", "--old-file", ".venv", "test", cwd=project)

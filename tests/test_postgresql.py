@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.installed import PRODUCTION, Installed, fetch
-from tests.machine import free_port, run, running
+from tests.machine import PATIENCE, free_port, run, running
 from tests.postgres import Postgres, running_postgres
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-def test_its_own_tests_pass(installed: Installed, postgres: Postgres) -> None:
+def test_projects_own_tests_pass_on_postgresql(installed: Installed, postgres: Postgres) -> None:
     # The settings' tests start processes with their own databases.
     options = ["-q", "-p", "no:cacheprovider", "--create-db", "--reuse-db", "--ignore=tests/test_settings.py"]
     url = postgres.new_database()
@@ -67,7 +67,7 @@ def test_a_migration_waits_for_a_lock_as_long_as_configured(
     assert on_lts.manage("shell", "-c", code, **told).splitlines()[-1] == "('5s',)"
 
 
-def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: Postgres) -> None:
+def test_readyz_fails_while_the_database_is_unavailable(on_lts: Installed, postgres: Postgres) -> None:
     port = free_port()
     variables = PRODUCTION | {
         "DATABASE_URL": postgres.new_database(),
@@ -87,7 +87,7 @@ def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: P
             status, _headers, body = fetch(f"http://127.0.0.1:{port}/readyz")
             return status, json.loads(body).get("failing")
 
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 assert ready() == (200, None)
@@ -98,11 +98,11 @@ def test_a_server_on_it_is_ready_while_it_answers(on_lts: Installed, postgres: P
         assert fetch(f"http://127.0.0.1:{port}/")[0] == 200
         name = variables["DATABASE_URL"].rpartition("/")[2]
         postgres.psql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        others = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         postgres.psql(f"{others} AND datname IS NOT NULL")
         assert ready() == (503, ["database"])
         postgres.psql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while ready() != (200, None):
             assert time.monotonic() < end, server.output
             time.sleep(0.2)

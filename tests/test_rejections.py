@@ -267,7 +267,7 @@ def test_the_command_names_the_version_and_only_what_is_needed(
 RANDOM = {"__bucket_prefix": "pub", "__bucket_suffix": "k3v9qz"}
 
 
-def test_a_name_without_a_similar_one_becomes_the_default_with_a_random_suffix() -> None:
+def test_suggestion_for_an_unusable_bucket_name_is_the_default() -> None:
     suggestions = {
         n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="My_Bucket")
     }
@@ -329,7 +329,7 @@ def test_an_existing_project_is_unchanged(generate: Callable[..., str], tmp_path
     assert tree(tmp_path) == before
 
 
-def test_post_gen_rejects_alone_if_pre_gen_finds_no_rules(
+def test_post_gen_rejects_invalid_answers_without_pre_gen(
     generate: Callable[..., str],
     template: Path,
     tmp_path: Path,
@@ -411,7 +411,7 @@ def test_a_choice_on_the_command_line_is_rejected_by_cookiecutter(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_region_is_a_note_and_no_rejection(
+def test_unknown_region_prints_a_note_and_is_accepted(
     generate: Callable[..., str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = Path(generate(extra_context={"aws_region": "us-east-3"}))

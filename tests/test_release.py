@@ -73,7 +73,7 @@ def test_other_tags_are_rejected(released: tuple[Path, str], tag: str) -> None:
     assert "is not a version tag" in check(released[0], tag)
 
 
-def test_the_notes_are_the_section_of_the_version(released: tuple[Path, str]) -> None:
+def test_release_notes_are_the_versions_section(released: tuple[Path, str]) -> None:
     root, tag = released
     notes = run(sys.executable, root / PROGRAM, "notes", tag, cwd=root)
     assert "### Added" in notes
@@ -113,7 +113,7 @@ def test_the_library_is_built_for_pypi(tmp_path: Path) -> None:
         assert set(first.namelist()) == set(second.namelist())
 
 
-def test_the_index_shows_what_the_readme_says() -> None:
+def test_package_metadata_matches_the_readme() -> None:
     project = tomllib.loads((ROOT / "library" / "pyproject.toml").read_text("utf-8"))["project"]
     readme = (ROOT / "library" / "README.md").read_text("utf-8")
     # The index resolves no relative link.
@@ -129,7 +129,7 @@ def test_the_index_shows_what_the_readme_says() -> None:
     assert newest in QUESTIONS["django_version"]
 
 
-def test_the_index_links_to_the_repository_and_its_site() -> None:
+def test_package_links_to_the_repository_and_its_site() -> None:
     urls = tomllib.loads((ROOT / "library" / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
     menu = (ROOT / "docs" / "conf.py").read_text("utf-8")
     [site] = re.findall(r'^html_baseurl = "(.+)"$', menu, re.MULTILINE)
@@ -160,7 +160,7 @@ def test_each_job_has_only_the_permissions_that_it_needs() -> None:
     assert found["jobs"]["library"]["environment"]["name"] == "pypi"
 
 
-def test_its_files_are_valid_and_zizmor_accepts_them() -> None:
+def test_workflows_are_valid_and_pass_zizmor() -> None:
     programs = Path(sys.executable).parent
     folder = WORKFLOW.parent
     for command in (

@@ -11,11 +11,11 @@ from functools import partial
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.answers import ROOT
 from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser
@@ -83,7 +83,7 @@ def test_a_malformed_link_is_detected(link: str) -> None:
     assert malformed(link)
 
 
-def test_one_page_has_one_spelling() -> None:
+def test_links_to_the_same_page_have_the_same_spelling() -> None:
     spellings: dict[str, set[str]] = {}
     for link in external_links():
         page = link.partition("#")[0]
@@ -268,9 +268,43 @@ def test_the_search_finds_a_term(chromium: Browser, address: str) -> None:
         page.get_by_placeholder("Search").fill("seaweedfs")
         page.get_by_placeholder("Search").press("Enter")
         result = page.locator("#search-results ul.search a[href*='providers.html']").first
+        result.wait_for()
+        page.wait_for_load_state("networkidle")  # the script still reads the pages that it has found
         result.click()
         page.wait_for_url(re.compile("providers.html"))
         assert page.locator("h1").inner_text() == "Providers other than AWS"
+        assert console.errors == []
+
+
+ERRORS = {
+    "botocore.exceptions.ClientError: An error occurred (AccessDenied) when calling the PutObject operation: User:"
+    " arn:aws:iam::123456789012:user/web is not authorized": "troubleshooting.html#accessdenied",
+    "An error occurred (SignatureDoesNotMatch) when calling the HeadObject operation: The request signature we"
+    " calculated does not match the signature you provided.": "troubleshooting.html#invalidaccesskeyid",
+    "Access to font at 'https://acme-static.s3.eu-central-1.amazonaws.com/a.woff2' from origin"
+    " 'https://www.example.com' has been blocked by CORS policy": "troubleshooting.html#blocked-by-cors-policy",
+    "Could not connect to the endpoint URL: 'https://acme.s3.amazonaws.com/'": "troubleshooting.html#connectionerror",
+    "?: (s3kit.E002) STORAGES['uploads'] has no region.": "checks.html#s3kit-e002",
+    "static objects: the bucket lacks files in the manifest: site.css": "doctor.html#static-files",
+    "seaweedfs": "",
+}
+
+
+@pytest.mark.slow
+def test_the_search_finds_the_entry_of_an_error_message(chromium: Browser, address: str) -> None:
+    with chromium.new_context(viewport=PHONE) as context:
+        page = context.new_page()
+        console = Console(page)
+        for message, entry in ERRORS.items():
+            page.goto(f"{address}search.html?q={quote(message)}", wait_until="networkidle")
+            if entry:
+                expect(page.locator(".errors a").first).to_have_attribute("href", entry)
+            else:
+                expect(page.locator("#search-results ul.search a").first).to_be_visible()
+                expect(page.locator(".errors")).to_have_count(0)
+        page.goto(f"{address}search.html?q=AccessDenied")
+        page.locator(".errors a").first.click()
+        expect(page.get_by_role("heading", name="AccessDenied")).to_be_in_viewport()
         assert console.errors == []
 
 

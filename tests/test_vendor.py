@@ -44,7 +44,7 @@ def test_all_versions_are_the_same() -> None:
     assert said | set(re.findall(r'^__version__ = "(.+)"$', package, re.MULTILINE)) == {VERSION}
 
 
-def test_a_link_for_each_source_and_nothing_else() -> None:
+def test_vendor_has_only_links_to_the_librarys_sources() -> None:
     links = {
         path.name: path.readlink().as_posix() for path in (PROJECT / "vendor").iterdir() if path.is_symlink()
     }
@@ -53,7 +53,7 @@ def test_a_link_for_each_source_and_nothing_else() -> None:
     assert {path.name for path in (PROJECT / "vendor").iterdir()} == set(links)
 
 
-def test_the_wheel_is_the_one_that_the_library_builds(baked: Path, tmp_path: Path) -> None:
+def test_vendored_wheel_equals_the_librarys_build(baked: Path, tmp_path: Path) -> None:
     [vendored] = (baked / "vendor").iterdir()
     assert vendored.name == WHEEL
     assert vendored.read_bytes() == build(tmp_path / "out").read_bytes()
@@ -163,7 +163,7 @@ def test_without_the_wheel_no_project_is_created(
     assert message is None or not list((tmp_path / "out").iterdir())
 
 
-def test_an_old_python_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_python_error_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
     with pytest.raises(SystemExit) as caught:
         post_gen.load_rules(ROOT / "library" / "src")
@@ -215,7 +215,7 @@ def test_git_keeps_the_links(repository: Path, tmp_path: Path) -> None:
     assert (tmp_path / "clone" / PROJECT.name / "vendor" / "src" / "s3kit" / "__init__.py").is_file()
 
 
-def test_cruft_gets_its_own_command(
+def test_rejection_under_cruft_prints_a_cruft_command(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COOKIECUTTER_CONFIG", str(config_in(tmp_path)))
@@ -344,7 +344,7 @@ def pip_line(project: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_pip_takes_the_vendored_wheel_although_an_index_has_version_99(
+def test_pip_prefers_the_vendored_wheel_to_a_newer_one_in_the_index(
     bake: Bake, copy: Path, index: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, packages = index

@@ -1,6 +1,6 @@
 """The site in docs/uploads-api.md: runs the page's Python code in a separate process.
 
-python -m tests.api_site  prints its URL, as tests.upload_site does.
+`python -m tests.api_site` prints its URL, as `tests.upload_site` does.
 """
 
 import os

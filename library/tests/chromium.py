@@ -1,4 +1,4 @@
-"""Chromium, and a live server for it."""
+"""Chromium, and a live server for its pages."""
 
 import shutil
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +18,7 @@ def browser() -> Iterator[Browser]:
     assert found, "No Chromium on this machine (Debian and Ubuntu: apt install chromium)"
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        expect.set_options(timeout=60_000)  # the default, 5 seconds, is too short for a busy machine
         yield started
         started.close()
 

@@ -1,4 +1,4 @@
-"""Static files collected by Django's own command and manifest storage, for comparison."""
+"""Collect static files with Django's own command and manifest storage, for comparison."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from django.contrib.staticfiles.management.commands.collectstatic import Command
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage
 
 
-class Djangos(ManifestStaticFilesStorage):
+class DjangosStorage(ManifestStaticFilesStorage):
     support_js_module_import_aggregation = True
 
 
 def collected_by_django(folder: Path) -> dict[str, Any]:
     """Collect static files in a folder, and return the manifest."""
     command = Command()
-    command.storage = Djangos(location=folder, base_url="/static/")
+    command.storage = DjangosStorage(location=folder, base_url="/static/")
     command.set_options(
         interactive=False,
         verbosity=0,

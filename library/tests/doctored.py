@@ -1,4 +1,4 @@
-"""Helpers for the doctor's tests: a healthy site, and reports on it."""
+"""Helpers for the doctor's tests: a healthy site to break, and reports on it."""
 
 import random
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ FILES = {
     "dot.png": _random.randbytes(1000),
     "sub folder/ü+.txt": b"short",
 }
-# Other servers have no accounts.
+# Only AWS has accounts, so these probes can't tell on the local server.
 BY_DESIGN = {"account block"}
 
 
@@ -83,7 +83,7 @@ def change(settings: Any, alias: str, **options: Any) -> None:
 
 
 def examined(role: Role | None = None) -> Report:
-    """Return a report, after checking that its text fits a terminal and contains no secret."""
+    """Return the report on STORAGES, after checking that it fits a terminal, suggests fixes, and has no secrets."""
     report = diagnosed(role)
     for width in (80, 100):
         text = report.as_text(width=width, verbosity=2)
@@ -117,7 +117,9 @@ def _root(store: LocalServer) -> Any:
 
 
 @pytest.fixture
-def well(s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def healthy_site(
+    s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """Return a function that creates a healthy site, and check at the end that the doctor left nothing behind."""
     # Each test has its own session, but botocore's service descriptions are loaded only once.
     monkeypatch.setattr("botocore.session.create_loader", _loader)

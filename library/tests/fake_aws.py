@@ -54,7 +54,7 @@ class FakeAWS:
     documents: dict[str, dict[str, str]] = field(default_factory=dict)
     has_sts: bool = True
     requests: Counter[str] = field(default_factory=Counter)
-    """How many came, by service, and those that write to a bucket by "write"."""
+    """The number of requests by service, and of writes to buckets as "write"."""
 
     def __call__(self, request: Any, event_name: str, **_more: Any) -> AWSResponse:
         service = event_name.split(".")[1]
@@ -108,7 +108,7 @@ def _error(request: Any, status: int, code: str, message: str = "No.") -> AWSRes
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAWS]:
-    """Return AWS, with a key of the account `ACCOUNT` in the environment."""
+    """Return the fake AWS, with a key of the account `ACCOUNT` in the environment."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     clients.forget()

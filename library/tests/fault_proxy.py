@@ -23,6 +23,8 @@ from types import TracebackType
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from tests.processes import PATIENCE
+
 
 @dataclass
 class Fault:
@@ -44,7 +46,7 @@ class Fault:
     times: int | None = None
     status: int = 0
     code: str = "InternalError"
-    # The response instead of an error with that code.
+    # The response's body, instead of an XML error with that code.
     body: str = ""
     # The raw response, sent byte by byte before the connection is closed.
     raw: bytes = b""
@@ -75,7 +77,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Request:
-    """A received request: its decoded path and query, and the response's status (0: none)."""
+    """A received request. The path and query are decoded; the status is the response's, or 0 without one."""
 
     method: str
     path: str
@@ -152,15 +154,15 @@ class FaultProxy:
             return [r for r in self.requests if method in {"", r.method} and re.search(path, r.path)]
 
     def wait_for(self, count: int, method: str = "", path: str = "") -> None:
-        """Wait for this number of matching requests; fail after 30 seconds."""
-        until = time.monotonic() + 30
+        """Wait for this number of matching requests; fail after five minutes."""
+        until = time.monotonic() + PATIENCE
         while self.count(method, path) < count:
             assert time.monotonic() < until, f"{self.count(method, path)} requests, waited for {count}"
             time.sleep(0.005)
 
     def wait_for_hanging(self) -> None:
-        """Wait until a request hangs on a fault's `hold`; fail after 30 seconds."""
-        until = time.monotonic() + 30
+        """Wait until a request hangs on a fault's `hold`; fail after five minutes."""
+        until = time.monotonic() + PATIENCE
         while not self.hanging:
             assert time.monotonic() < until, "no request hangs"
             time.sleep(0.005)
@@ -199,19 +201,19 @@ class FaultProxy:
             if fault and fault.hold:
                 with self._lock:
                     self.hanging += 1
-                fault.hold.wait(60)
+                fault.hold.wait(PATIENCE)
             if fault and fault.cut in {"before", "middle", "reset"}:
                 if fault.cut != "before":
                     linger = struct.pack("ii", 1, 0)
                     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-                    os.close(handler.connection.detach())  # close() would wait for the files created from it
+                    os.close(handler.connection.detach())  # close() waits for the file objects of the socket
                 self._cut(handler)
             elif fault and fault.raw:
                 handler.wfile.write(fault.raw)
                 handler.close_connection = True
             elif fault and fault.status:
                 came = self._note(came, fault.status)
-                self._refuse(handler, fault)
+                self._reject(handler, fault)
             else:
                 got, content = self._forward(handler, body)
                 if fault and fault.cut == "after":
@@ -246,7 +248,7 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             handler.connection.shutdown(socket.SHUT_RDWR)
 
-    def _refuse(self, handler: BaseHTTPRequestHandler, fault: Fault) -> None:
+    def _reject(self, handler: BaseHTTPRequestHandler, fault: Fault) -> None:
         error = f"<Error><Code>{fault.code}</Code><Message>As the test says.</Message></Error>"
         body = (fault.body or error).encode()
         handler.send_response(fault.status)

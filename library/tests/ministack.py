@@ -70,7 +70,7 @@ def s3_settings(
 
 @dataclass(frozen=True)
 class Answer:
-    """A visitor's response."""
+    """The response that a visitor gets."""
 
     status: int
     headers: Mapping[str, str]
@@ -135,7 +135,7 @@ class SiteOnS3:
     static_bucket: str
     media_bucket: str
     key: Key
-    """Of an IAM user with the rights of both roles, web and deploy; s3.client finds it in the environment."""
+    """The key of an IAM user with the permissions of both roles, web and deploy. It is also in the environment."""
 
     @cached_property
     def root(self) -> Any:
@@ -149,7 +149,7 @@ class SiteOnS3:
 
 @contextmanager
 def pretended_server(folder: Path, endpoint: str, key: str = "LOCAL") -> Iterator[None]:
-    """Make a folder look like a running local server's, with an address and a key that are never used."""
+    """Make a folder look like that of a running local server. The endpoint and the key are never used."""
     (folder / "endpoint").write_text(f"{endpoint}\n")
     (folder / "credentials").write_text(f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\n")
     with (folder / "lock").open("w") as lock:

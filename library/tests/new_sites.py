@@ -1,4 +1,4 @@
-"""Sites built from documents: `django-admin startproject`, the library's wheel, and a page's code blocks."""
+"""Sites built from pages of the documentation: `startproject`, the library's wheel, and a page's code blocks."""
 
 import os
 import re
@@ -72,7 +72,7 @@ class Install(Protocol):
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the library's wheel as its README says, and return it."""
+    """Build the library's wheel as its README describes, and return its path."""
     out = tmp_path_factory.mktemp("dist")
     subprocess.run([sys.executable, ROOT / "wheel.py", "--out", out], check=True, capture_output=True)
     (built,) = out.glob("*.whl")

@@ -37,9 +37,10 @@ class Dialect:
     # New buckets have no default encryption. Without keys, the server accepts one, then rejects every upload.
     is_unencrypted: bool = False
     has_no_keys: bool = False
-    # The response to an upload that it would have to encrypt.
+    # The response to an upload that the server can't encrypt.
     keyless: tuple[int, str] = (400, "InvalidRequest")
-    # Returns rules sorted, with empty filters as a prefix. The first CORS rule with a matching origin decides.
+    # Returns rules in sorted order, with a prefix instead of an empty filter. The first CORS rule with a matching
+    # origin decides.
     rewrites_rules: bool = False
     # How rules are returned, by subresource; None if they are rejected as malformed.
     returned: Mapping[str, Callable[[bytes], bytes | None]] = field(default_factory=dict)
@@ -104,14 +105,14 @@ class OddStore(FaultProxy):
         if not key and rejected:
             return _error(*rejected)
         if not key and sub in self.dialect.unknown:
-            return self._as_of_the_bucket(method, bucket)
+            return self._as_bucket_request(method, bucket)
         if not key and sub == "acl" and self.dialect.is_nameless and method == "GET":
             return _Answer(200, {"Content-Type": "application/xml"}), _NAMELESS_ACL
         kept = {"encryption"} if self.dialect.is_unencrypted else set()
         kept |= {"cors", "lifecycle"} if self.dialect.rewrites_rules else {*self.dialect.returned}
         if not key and sub in kept:
             if sub == "cors" and not self.dialect.rewrites_rules and method != "GET":
-                super()._forward(handler, body)  # which then responds to browsers
+                super()._forward(handler, body)  # so that the server responds to browsers
             return self._keep(method, bucket, sub, body)
         wants_key = "x-amz-server-side-encryption" in headers or (bucket, "encryption") in self.kept
         if self.dialect.has_no_keys and key and method == "PUT" and wants_key:
@@ -135,7 +136,7 @@ class OddStore(FaultProxy):
             self.root.delete_public_access_block(Bucket=bucket)
         return answer
 
-    def _as_of_the_bucket(self, method: str, bucket: str) -> Any:
+    def _as_bucket_request(self, method: str, bucket: str) -> Any:
         if method == "GET":
             listing = f'<ListBucketResult xmlns="{XMLNS}"><Name>{bucket}</Name></ListBucketResult>'
             return _Answer(200, {"Content-Type": "application/xml"}), listing.encode()
@@ -185,7 +186,7 @@ def _texts(rule: ET.Element, name: str) -> list[str]:
 
 
 def _cors(content: bytes) -> bytes:
-    """Return CORS rules as Ceph dumps them: methods in its own order, origins and headers sorted."""
+    """Return CORS rules as Ceph returns them: methods in Ceph's order, and origins and headers sorted."""
     root = _parsed(content)
     order = ("ID", "AllowedMethod", "AllowedOrigin", "AllowedHeader", "MaxAgeSeconds", "ExposeHeader")
     methods = ("GET", "PUT", "DELETE", "HEAD", "POST")
@@ -200,7 +201,7 @@ def _cors(content: bytes) -> bytes:
 
 
 def _lifecycle(content: bytes) -> bytes:
-    """Return lifecycle rules as Ceph dumps them: sorted by ID, and an empty filter as a prefix."""
+    """Return lifecycle rules as Ceph returns them: sorted by ID, with a prefix instead of an empty filter."""
     root = _parsed(content)
     for rule in root:
         for part in rule.findall(f"{{{XMLNS}}}Filter"):

@@ -44,8 +44,8 @@ def fill(site: SiteOnS3, **more: Any) -> None:
         site.root.put_object(Bucket=site.media_bucket, Key=key, Body=b"x", **more)
 
 
-def to(at: SiteOnS3, settings: Any, mode: str) -> plan.BucketPlan:
-    """Change the access, apply it as root, and return the earlier plan for the uploads bucket."""
+def apply_access(at: SiteOnS3, settings: Any, mode: str) -> plan.BucketPlan:
+    """Change the access mode, apply it as root, and return the earlier plan for the uploads bucket."""
     change(settings, "default", access=mode)
     site = as_root(at.store)
     found = plan.plan(site)
@@ -61,10 +61,12 @@ def as_role(act_as: ActAs) -> Any:
     return act
 
 
-def test_from_private_to_public_read(s3_site: MakeSite, settings: Any, as_role: Any) -> None:
+def test_access_opens_uploads_after_a_change_to_public_read(
+    s3_site: MakeSite, settings: Any, as_role: Any
+) -> None:
     site = s3_site()
     fill(site)
-    before = to(site, settings, "public-read")
+    before = apply_access(site, settings, "public-read")
     assert "after `apply`, run `manage.py s3 access`" in before.reminder
     assert statuses(site) == {403}
     as_role(site, "web")
@@ -92,11 +94,13 @@ def test_from_private_to_public_read(s3_site: MakeSite, settings: Any, as_role: 
     as_role(site, "web")
     (line,) = (line for line in diagnose(Deployment.load(), "web").lines if line.probe == "media existing")
     assert line.status == "ok"
-    assert not to(site, settings, "public-read").reminder
+    assert not apply_access(site, settings, "public-read").reminder
 
 
 @pytest.mark.parametrize("mode", ["private", "public-policy"])
-def test_back_from_public_read(s3_site: MakeSite, settings: Any, as_role: Any, mode: str) -> None:
+def test_access_closes_uploads_after_a_change_from_public_read(
+    s3_site: MakeSite, settings: Any, as_role: Any, mode: str
+) -> None:
     site = s3_site("public-read")
     fill(site, ACL="public-read")
     # The settings have changed, but `apply` has not run.
@@ -114,14 +118,14 @@ def test_back_from_public_read(s3_site: MakeSite, settings: Any, as_role: Any, m
     assert "4 set to private" in text
     assert statuses(site) == {403}
     assert statuses(site, OUTSIDE) == {200}  # not uploads of this storage
-    to(site, settings, mode)
+    apply_access(site, settings, mode)
     assert statuses(site) == ({403} if mode == "private" else {200})
     # After ACLs are enabled again, none of them grants access.
-    to(site, settings, "public-read")
+    apply_access(site, settings, "public-read")
     assert statuses(site) == {403}
 
 
-def test_one_bad_key_does_not_end_it(s3_site: MakeSite, settings: Any, as_role: Any) -> None:
+def test_access_continues_after_one_object_fails(s3_site: MakeSite, settings: Any, as_role: Any) -> None:
     site = s3_site("public-read")
     fill(site)
     as_role(site, "access")
@@ -140,7 +144,7 @@ def test_one_bad_key_does_not_end_it(s3_site: MakeSite, settings: Any, as_role: 
     assert statuses(site) == {200}
 
 
-def test_it_gives_up_where_nothing_goes(
+def test_access_stops_after_repeated_failures(
     s3_site: MakeSite, as_role: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = s3_site("public-read")
@@ -158,7 +162,9 @@ def test_it_gives_up_where_nothing_goes(
     )
 
 
-def test_acls_that_are_turned_off(s3_site: MakeSite, settings: Any, as_role: Any) -> None:
+def test_access_asks_for_apply_while_acls_are_blocked_or_disabled(
+    s3_site: MakeSite, settings: Any, as_role: Any
+) -> None:
     site = s3_site()
     fill(site)
     change(settings, "default", access="public-read")
@@ -174,7 +180,7 @@ def test_acls_that_are_turned_off(s3_site: MakeSite, settings: Any, as_role: Any
     )
 
 
-def test_a_run_that_was_ended_goes_on(
+def test_interrupted_access_resumes_with_start_after(
     s3_site: MakeSite, settings: Any, as_role: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = s3_site("public-read")
@@ -190,11 +196,11 @@ def test_a_run_that_was_ended_goes_on(
 
     monkeypatch.setattr(access, "THREADS", 1)
     monkeypatch.setattr(access.Access, "_process", stop)
-    said = io.StringIO()
+    stderr = io.StringIO()
     with pytest.raises(SystemExit, match="130"):
-        call_command("s3", "access", stdout=io.StringIO(), stderr=said)
-    (last,) = (key for key in KEYS if repr(key) in said.getvalue())
-    assert said.getvalue().strip().endswith(f"add --start-after '{last}'.")
+        call_command("s3", "access", stdout=io.StringIO(), stderr=stderr)
+    (last,) = (key for key in KEYS if repr(key) in stderr.getvalue())
+    assert stderr.getvalue().strip().endswith(f"add --start-after '{last}'.")
     monkeypatch.setattr(access.Access, "_process", real)
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
@@ -206,7 +212,7 @@ def test_a_run_that_was_ended_goes_on(
     assert statuses(site) == {200}
 
 
-def test_an_acl_that_names_others_is_left(s3_site: MakeSite, as_role: Any) -> None:
+def test_access_keeps_acls_with_grants_to_other_accounts(s3_site: MakeSite, as_role: Any) -> None:
     site = s3_site("public-read")
     fill(site)
     named = {"Bucket": site.media_bucket, "Key": KEYS[0]}
@@ -223,7 +229,7 @@ def test_an_acl_that_names_others_is_left(s3_site: MakeSite, as_role: Any) -> No
     assert len(site.root.get_object_acl(**named)["Grants"]) == 2
 
 
-def test_it_can_do_nothing_else(s3_site: MakeSite) -> None:
+def test_access_role_can_change_only_the_acls_of_uploads(s3_site: MakeSite) -> None:
     site = s3_site("public-read")
     fill(site)
     key = new_user(site.store, policies.document(policies.access(Deployment.load())))
@@ -235,7 +241,7 @@ def test_it_can_do_nothing_else(s3_site: MakeSite) -> None:
         s3.put_object_acl(Bucket=site.media_bucket, Key="pending/a.txt", ACL="public-read")
 
 
-def test_a_storage_that_does_not_exist_is_named(s3_site: MakeSite) -> None:
+def test_access_rejects_a_storage_for_static_files(s3_site: MakeSite) -> None:
     s3_site("public-read")
     assert run("--storage", "staticfiles") == (
         1,

@@ -37,7 +37,7 @@ def rejected(*arguments: str) -> str:
     return str(caught.value)
 
 
-def test_apply_and_plan_of_buckets_of_ones_own(aws: FakeAWS, settings: Any) -> None:
+def test_apply_and_plan_accept_own_buckets_and_call_sts_once_each(aws: FakeAWS, settings: Any) -> None:
     s3_settings(settings)
     s3("apply", "--no-input")
     assert aws.owners == MINE
@@ -47,19 +47,19 @@ def test_apply_and_plan_of_buckets_of_ones_own(aws: FakeAWS, settings: Any) -> N
 
 
 @pytest.mark.parametrize("command", [("plan",), ("apply", "--no-input")])
-def test_a_bucket_of_another_account_is_not_adopted(
+def test_plan_and_apply_reject_a_bucket_of_another_account(
     aws: FakeAWS, settings: Any, command: tuple[str, ...]
 ) -> None:
     s3_settings(settings)
     aws.owners = dict(SQUATTED)
-    said = rejected(*command)
-    assert said.startswith(f"acme-media: the bucket doesn't belong to account {ACCOUNT}")
-    assert "choose another name in the option bucket_name" in said
-    assert "AWS_EXPECTED_BUCKET_OWNER" in said
+    error = rejected(*command)
+    assert error.startswith(f"acme-media: the bucket doesn't belong to account {ACCOUNT}")
+    assert "choose another name in the option bucket_name" in error
+    assert "AWS_EXPECTED_BUCKET_OWNER" in error
     assert aws.requests["write"] == 0
 
 
-def test_a_bucket_of_another_account_that_is_meant(aws: FakeAWS, settings: Any) -> None:
+def test_expected_bucket_owner_allows_only_buckets_of_that_account(aws: FakeAWS, settings: Any) -> None:
     s3_settings(settings, AWS_EXPECTED_BUCKET_OWNER=OTHER)
     aws.owners = dict.fromkeys(MINE, OTHER)
     s3("apply", "--no-input")
@@ -70,14 +70,14 @@ def test_a_bucket_of_another_account_that_is_meant(aws: FakeAWS, settings: Any) 
 
 
 @pytest.mark.parametrize("command", [("plan",), ("apply", "--no-input"), ("access",)])
-def test_without_sts_nobody_says_that_all_is_well(
+def test_commands_fail_without_sts_unless_the_owner_is_set(
     aws: FakeAWS, settings: Any, command: tuple[str, ...]
 ) -> None:
     s3_settings(settings)
     aws.owners, aws.has_sts = dict(MINE), False
-    said = rejected(*command)
-    assert "Can't tell which account the credentials belong to" in said
-    assert "set AWS_EXPECTED_BUCKET_OWNER" in said
+    error = rejected(*command)
+    assert "Can't tell which account the credentials belong to" in error
+    assert "set AWS_EXPECTED_BUCKET_OWNER" in error
     assert aws.requests["s3"] == 0
     settings.AWS_EXPECTED_BUCKET_OWNER = ACCOUNT
     if command != ("access",):
@@ -85,7 +85,7 @@ def test_without_sts_nobody_says_that_all_is_well(
 
 
 @pytest.mark.parametrize("command", [("plan",), ("apply", "--no-input"), ("access",)])
-def test_without_credentials_the_message_is_about_them(
+def test_commands_report_missing_credentials_before_calling_sts(
     aws: FakeAWS, settings: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     s3_settings(settings)
@@ -107,7 +107,7 @@ def policy(*principals: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def test_grants_to_other_accounts_are_conflicts_until_they_are_trusted(aws: FakeAWS, settings: Any) -> None:
+def test_grants_to_other_accounts_are_conflicts_unless_trusted(aws: FakeAWS, settings: Any) -> None:
     s3_settings(settings)
     aws.owners = dict(MINE)
     s3("apply", "--no-input")
@@ -130,7 +130,7 @@ def test_grants_to_other_accounts_are_conflicts_until_they_are_trusted(aws: Fake
     assert f". left alone: Backup: allow {OTHER} s3:GetObject on acme-media/*" in found
 
 
-def test_accounts_have_12_digits(settings: Any) -> None:
+def test_trusted_accounts_must_have_12_digits(settings: Any) -> None:
     s3_settings(settings, AWS_TRUSTED_ACCOUNTS=["1234-5678-9012", ACCOUNT, "123"])
     found = [check.msg for check in checks.all_checks() if check.id == "s3kit.E016"]
     assert found == [
@@ -139,7 +139,7 @@ def test_accounts_have_12_digits(settings: Any) -> None:
     ]
 
 
-def test_only_commands_that_compare_buckets_ask_for_the_account(aws: FakeAWS, settings: Any) -> None:
+def test_checks_and_policy_make_no_requests(aws: FakeAWS, settings: Any) -> None:
     s3_settings(settings)
     aws.owners = dict(MINE)
     Deployment.load()
@@ -155,7 +155,7 @@ def test_only_commands_that_compare_buckets_ask_for_the_account(aws: FakeAWS, se
 
 
 @pytest.mark.parametrize("owner", [ACCOUNT, OTHER])
-def test_doctor_compares_the_owner_with_the_credentials(
+def test_doctor_compares_bucket_owners_with_the_credentials(
     aws: FakeAWS, settings: Any, monkeypatch: pytest.MonkeyPatch, owner: str
 ) -> None:
     s3_settings(settings)
@@ -173,7 +173,7 @@ def test_doctor_compares_the_owner_with_the_credentials(
         assert f"acme-media does not belong to account {ACCOUNT}" in report["media bucket"].text
 
 
-def test_doctor_does_not_say_that_all_is_well_without_sts(
+def test_doctor_fails_without_sts_unless_the_owner_is_set(
     aws: FakeAWS, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3_settings(settings)
@@ -187,7 +187,7 @@ def test_doctor_does_not_say_that_all_is_well_without_sts(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trusted", [True, False])
-def test_doctor_names_grants_to_other_accounts(s3_site: MakeSite, settings: Any, trusted: bool) -> None:
+def test_doctor_reports_grants_to_untrusted_accounts(s3_site: MakeSite, settings: Any, trusted: bool) -> None:
     site = s3_site(AWS_EXPECTED_BUCKET_OWNER="000000000000")
     document = json.loads(policy(OTHER).replace("acme-media", site.media_bucket))
     site.root.put_bucket_policy(Bucket=site.media_bucket, Policy=json.dumps(document))
@@ -202,7 +202,7 @@ def test_doctor_names_grants_to_other_accounts(s3_site: MakeSite, settings: Any,
 
 
 @pytest.mark.slow
-def test_each_request_names_the_expected_owner(s3_site: MakeSite, settings: Any) -> None:
+def test_apply_writes_nothing_if_s3_rejects_the_expected_owner(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site(prepared=False)
     with FaultProxy(site.store.endpoint) as proxy:
         proxy.faults.append(Fault(header="x-amz-expected-bucket-owner", status=403, code="AccessDenied"))
@@ -216,7 +216,7 @@ def test_each_request_names_the_expected_owner(s3_site: MakeSite, settings: Any)
 
 @pytest.mark.parametrize("access", ACCESS)
 @pytest.mark.parametrize("owner", [None, OTHER])
-def test_every_role_is_limited_to_the_account(access: str, owner: str | None) -> None:
+def test_every_role_policy_is_limited_to_the_account(access: str, owner: str | None) -> None:
     site = deployment(access, owner=owner)
     for role in policies.ROLES.values():
         for statement in policies.document(role(site))["Statement"]:
@@ -231,7 +231,7 @@ def test_every_role_is_limited_to_the_account(access: str, owner: str | None) ->
         assert "aws:" not in json.dumps(there).replace("arn:aws:", "")
 
 
-def test_the_live_manifest_can_not_be_pruned(s3_site: MakeSite) -> None:
+def test_prune_role_cannot_delete_the_live_manifest(s3_site: MakeSite) -> None:
     site = s3_site()
     keys = ["static/staticfiles.json", "static/old.css"]
     for key in keys:
@@ -248,7 +248,7 @@ EVERYONE = 'uri="http://acs.amazonaws.com/groups/global/AllUsers"'
 
 
 @pytest.mark.slow
-def test_with_public_read_web_sets_that_acl_or_none(s3_site: MakeSite) -> None:
+def test_web_role_may_set_only_the_public_read_acl(s3_site: MakeSite) -> None:
     site = s3_site("public-read")
     web = site.store.client(key=new_user(site.store, policies.document(policies.web(Deployment.load()))))
     upload = {"Bucket": site.media_bucket, "Key": "media/a", "Body": b"a"}
@@ -284,7 +284,7 @@ def test_with_public_read_web_sets_that_acl_or_none(s3_site: MakeSite) -> None:
         )
 
 
-def test_setup_closes_a_bucket_by_its_acl_and_opens_none() -> None:
+def test_setup_role_cannot_make_a_bucket_public_by_its_acl() -> None:
     statements = policies.document(policies.setup(deployment()))["Statement"]
     (acl,) = (each for each in statements if "s3:PutBucketAcl" in each["Action"])
     assert acl["Condition"]["StringEquals"]["s3:x-amz-acl"] == ["private", "log-delivery-write"]

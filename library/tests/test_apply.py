@@ -1,4 +1,4 @@
-"""Plan and apply from every initial state to the wanted buckets, on a strict S3 server. Nothing is left to do."""
+"""`plan` and `apply` take buckets from any initial state to the wanted one, on a strict S3 server."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from s3kit import clients
 from s3kit.buckets import apply, plan, policies
 from s3kit.buckets.wanted import ASPECTS, BLOCKS, BucketError
 from s3kit.deployment import Deployment, Key
-from s3kit.local.server import LocalServer, free_port
+from s3kit.local.server import LocalServer
 from tests.deployments import ACCESS, REGION, as_root, at, location, writes
 from tests.fault_proxy import Fault, FaultProxy
 from tests.ministack import (
@@ -56,8 +56,8 @@ def applied(site: Deployment, *, replace: bool = False) -> list[tuple[str, str]]
     return done
 
 
-def old_template(site: SiteOnS3) -> None:
-    """Create buckets as old tutorials do: ACLs enabled, nothing blocked, everything readable and listable."""
+def make_wide_open(site: SiteOnS3) -> None:
+    """Change buckets as old tutorials do: ACLs enabled, nothing blocked, everything readable and listable."""
     for bucket in {site.static_bucket, site.media_bucket}:
         s3 = site.root
         s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=OPEN)
@@ -105,7 +105,7 @@ def seen(site: SiteOnS3) -> set[str]:
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_from_a_bare_bucket(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
+def test_apply_configures_empty_buckets(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
     site = s3_site(access, one_bucket=one_bucket, prepared=False)
     done = applied(as_root(site.store))
     assert "bucket" not in [what for _, what in done]
@@ -113,7 +113,9 @@ def test_from_a_bare_bucket(s3_site: MakeSite, access: str, one_bucket: bool) ->
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_from_nothing(store: LocalServer, bucket_name: str, access: str, one_bucket: bool) -> None:
+def test_apply_creates_missing_buckets(
+    store: LocalServer, bucket_name: str, access: str, one_bucket: bool
+) -> None:
     media = {"bucket": bucket_name if one_bucket else f"{bucket_name}-media", "versioning": True}
     done = applied(at(store, access=access, static={"bucket": bucket_name}, media=media))
     assert done[0] == (bucket_name, "bucket")
@@ -122,9 +124,11 @@ def test_from_nothing(store: LocalServer, bucket_name: str, access: str, one_buc
 @pytest.mark.slow
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_from_a_bucket_of_an_older_template(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
+def test_apply_closes_wide_open_buckets_only_with_replace(
+    s3_site: MakeSite, access: str, one_bucket: bool
+) -> None:
     site = s3_site(access, one_bucket=one_bucket, prepared=False)
-    old_template(site)
+    make_wide_open(site)
     wanted = as_root(site.store)
     before = seen(site)
     assert "media: secret" in before or one_bucket
@@ -148,7 +152,7 @@ def test_from_a_bucket_of_an_older_template(s3_site: MakeSite, access: str, one_
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_what_others_put_there_stays(s3_site: MakeSite, access: str) -> None:
+def test_apply_keeps_policies_cors_and_lifecycle_rules_of_others(s3_site: MakeSite, access: str) -> None:
     site = s3_site(access, prepared=False)
     s3 = site.root
     theirs = {"ID": "theirs", "AllowedOrigins": ["https://a.example"], "AllowedMethods": ["GET"]}
@@ -199,7 +203,7 @@ WRONG: dict[str, Callable[[Any, str], Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("aspect", WRONG)
 @pytest.mark.parametrize("access", ["private", "public-policy"])
-def test_one_setting_off_at_a_time(s3_site: MakeSite, access: str, aspect: str) -> None:
+def test_apply_corrects_only_the_aspect_that_differs(s3_site: MakeSite, access: str, aspect: str) -> None:
     site = s3_site(access, one_bucket=True, media={"versioning": True, "bucket_tags": {"Team": "web"}})
     WRONG[aspect](site.root, site.static_bucket)
     (found,) = planned(as_root(site.store))
@@ -207,11 +211,11 @@ def test_one_setting_off_at_a_time(s3_site: MakeSite, access: str, aspect: str) 
     assert {what for _, what in applied(as_root(site.store))} == {aspect}
 
 
-def test_the_aspects_that_can_be_wrong_without_a_conflict_are_all() -> None:
+def test_every_aspect_but_encryption_and_bucket_acl_is_tested() -> None:
     assert set(ASPECTS) - set(WRONG) == {"encryption", "bucket ACL"}
 
 
-def test_a_key_of_kms_on_public_files(s3_site: MakeSite) -> None:
+def test_kms_encryption_of_public_files_is_a_conflict(s3_site: MakeSite) -> None:
     site, kms = s3_site(), {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
     for bucket in (site.static_bucket, site.media_bucket):
         site.root.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [kms]})
@@ -220,7 +224,7 @@ def test_a_key_of_kms_on_public_files(s3_site: MakeSite) -> None:
 
 
 @pytest.mark.parametrize("flag", BLOCKS)
-def test_a_single_block_off(s3_site: MakeSite, flag: str) -> None:
+def test_apply_turns_on_a_single_disabled_block(s3_site: MakeSite, flag: str) -> None:
     site = s3_site()
     site.root.put_public_access_block(
         Bucket=site.media_bucket, PublicAccessBlockConfiguration=SHUT | {flag: False}
@@ -228,14 +232,14 @@ def test_a_single_block_off(s3_site: MakeSite, flag: str) -> None:
     assert applied(as_root(site.store)) == [(site.media_bucket, "public access block")]
 
 
-def test_no_block_and_no_ownership_at_all(s3_site: MakeSite) -> None:
+def test_apply_adds_a_missing_public_access_block_and_ownership(s3_site: MakeSite) -> None:
     site = s3_site()
     site.root.delete_public_access_block(Bucket=site.media_bucket)
     site.root.delete_bucket_ownership_controls(Bucket=site.media_bucket)
     applied(as_root(site.store))
 
 
-# Changes of access
+# Changes of the access mode
 
 
 def with_access(storages: dict[str, Any], access: str) -> dict[str, Any]:
@@ -247,7 +251,7 @@ def with_access(storages: dict[str, Any], access: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("new", ACCESS)
 @pytest.mark.parametrize("old", ACCESS)
-def test_from_one_access_to_another(s3_site: MakeSite, settings: Any, old: str, new: str) -> None:
+def test_apply_changes_the_access_mode(s3_site: MakeSite, settings: Any, old: str, new: str) -> None:
     site = s3_site(old)
     acl = {"ACL": "public-read"} if old == "public-read" else {}
     site.root.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"a")
@@ -264,9 +268,9 @@ def test_from_one_access_to_another(s3_site: MakeSite, settings: Any, old: str, 
 # Failures
 
 
-@pytest.mark.parametrize("old", ["private", "public-policy", "nothing", "older template", "stale policy"])
+@pytest.mark.parametrize("old", ["private", "public-policy", "no bucket", "wide open", "stale policy"])
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, access: str, old: str) -> None:
+def test_failed_apply_never_makes_a_bucket_more_public(s3_site: MakeSite, access: str, old: str) -> None:
     """Fail at each step in turn, starting from the same state."""
 
     def with_files(site: SiteOnS3) -> SiteOnS3:
@@ -277,11 +281,11 @@ def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, acc
 
     def start() -> SiteOnS3:
         site = s3_site(old if old in ACCESS else "private", one_bucket=True)
-        if old == "nothing":
+        if old == "no bucket":
             site.root.delete_bucket(Bucket=site.media_bucket)
         with_files(site)
-        if old == "older template":
-            old_template(site)
+        if old == "wide open":
+            make_wide_open(site)
         if old == "stale policy":
             # The library's own statement for another access mode, which has no effect while public access is blocked.
             (bucket,) = with_mode(as_root(site.store), "public-policy").buckets
@@ -308,12 +312,12 @@ def test_a_failure_leaves_no_bucket_more_open_than_it_was(s3_site: MakeSite, acc
 
 
 def with_mode(site: Deployment, access: str) -> Deployment:
-    """Return a deployment with another access for uploads."""
+    """Return a deployment with another access mode for uploads."""
     locations = (but(each, access=access) if each.kind == "media" else each for each in site.locations)
     return but(site, locations=tuple(locations))
 
 
-def test_a_failure_lists_what_was_done(store: LocalServer, bucket_name: str) -> None:
+def test_failed_apply_lists_the_completed_changes(store: LocalServer, bucket_name: str) -> None:
     site = at(store, location(bucket=bucket_name), location("b", bucket=f"{bucket_name}-b"))
     lines: list[str] = []
     found = plan.plan(site)
@@ -332,7 +336,7 @@ def test_prepare_stops_at_a_conflict(s3_site: MakeSite) -> None:
 
 
 @pytest.mark.slow
-def test_what_reads_back_otherwise_is_an_error_simulated(
+def test_apply_fails_if_a_setting_reads_back_differently_simulated(
     s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = s3_site(prepared=False)
@@ -349,7 +353,7 @@ def test_what_reads_back_otherwise_is_an_error_simulated(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_setting_that_takes_effect_late_is_waited_for_simulated(
+def test_apply_retries_a_setting_that_s3_aborts_simulated(
     s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     site = s3_site(prepared=False)
@@ -367,7 +371,7 @@ def test_a_setting_that_takes_effect_late_is_waited_for_simulated(
 
 
 @pytest.mark.parametrize("rejections", [2, 3])
-def test_a_block_that_is_lifted_late_is_waited_for_simulated(
+def test_apply_retries_a_policy_until_the_block_is_lifted_simulated(
     store: LocalServer, bucket_name: str, monkeypatch: pytest.MonkeyPatch, rejections: int
 ) -> None:
     monkeypatch.setattr(apply, "PAUSES", (0, 0))
@@ -397,13 +401,13 @@ def create(store: LocalServer, name: str) -> None:
     )
 
 
-def test_a_name_that_another_account_has(store: LocalServer, bucket_name: str) -> None:
+def test_plan_rejects_a_bucket_name_of_another_account(store: LocalServer, bucket_name: str) -> None:
     create(store, bucket_name)
     with pytest.raises(BucketError, match=r"or the bucket belongs to another account: .* choose another"):
         plan.plan(at(store, location(bucket=bucket_name)))
 
 
-def test_a_name_that_is_taken_in_the_meantime(store: LocalServer, bucket_name: str) -> None:
+def test_apply_rejects_a_bucket_name_taken_after_the_plan(store: LocalServer, bucket_name: str) -> None:
     site = at(store, location(bucket=bucket_name))
     found = plan.plan(site)
     create(store, bucket_name)
@@ -418,7 +422,7 @@ def test_a_name_that_is_taken_in_the_meantime(store: LocalServer, bucket_name: s
         (403, "RequestTimeTooSkewed", "This machine's clock differs"),
     ],
 )
-def test_credentials_and_clocks_simulated(
+def test_plan_explains_expired_credentials_and_clock_skew_simulated(
     s3_site: MakeSite, settings: Any, status: int, code: str, line: str
 ) -> None:
     site = s3_site()
@@ -445,9 +449,9 @@ def test_credentials_and_clocks_simulated(
         ),
         ({"AWS_PROFILE": "acme"}, "The config profile (acme) could not be found: correct AWS_PROFILE."),
     ],
-    ids=["unknown key", "no key", "no profile"],
+    ids=["unknown key", "no key", "unknown profile"],
 )
-def test_credentials_that_are_none(
+def test_plan_reports_unusable_credentials_in_one_line(
     s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], line: str
 ) -> None:
     s3_site()
@@ -458,16 +462,6 @@ def test_credentials_that_are_none(
     assert code == 1
     assert text.startswith(line)
     assert text.count("\n") == 1
-
-
-@pytest.mark.slow
-def test_nothing_at_the_address(s3_site: MakeSite, settings: Any) -> None:
-    s3_site()
-    settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{free_port(0)}"
-    code, text = run("plan")
-    assert code == 1
-    assert text.startswith("Could not connect to the endpoint URL")
-    assert text.endswith(": check the network, HTTPS_PROXY, and the endpoint_url.\n")
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -483,7 +477,7 @@ def run(*words: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def rooted(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
+def site_as_root(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
     """Return `s3_site`, with root's credentials in the environment."""
 
     def make(*words: Any, **more: Any) -> SiteOnS3:
@@ -494,8 +488,8 @@ def rooted(s3_site: MakeSite, act_as: ActAs) -> Callable[..., SiteOnS3]:
     return make
 
 
-def test_plan_and_apply_and_plan(rooted: Callable[..., SiteOnS3]) -> None:
-    site = rooted(prepared=False)
+def test_plan_exits_with_2_before_apply_and_with_0_after(site_as_root: Callable[..., SiteOnS3]) -> None:
+    site = site_as_root(prepared=False)
     code, text = run("plan")
     assert code == 2
     assert text.endswith("To do: 6 changes.\nMake the changes with `manage.py s3 apply`.\n")
@@ -517,10 +511,10 @@ def test_plan_and_apply_and_plan(rooted: Callable[..., SiteOnS3]) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y", 0), ("yes", 0), ("n", 1), ("", 1), (None, 1)])
-def test_apply_asks(
-    rooted: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, answer: str | None, code: int
+def test_apply_asks_for_confirmation(
+    site_as_root: Callable[..., SiteOnS3], monkeypatch: pytest.MonkeyPatch, answer: str | None, code: int
 ) -> None:
-    rooted(prepared=False)
+    site_as_root(prepared=False)
 
     def answered(_question: str) -> str:
         if answer is None:
@@ -534,8 +528,8 @@ def test_apply_asks(
     assert run("plan")[0] == (2 if code else 0)
 
 
-def test_a_conflict_ends_apply_with_1_until_it_is_replaced(rooted: Callable[..., SiteOnS3]) -> None:
-    site = rooted()
+def test_apply_fails_on_a_conflict_without_replace_conflicting(site_as_root: Callable[..., SiteOnS3]) -> None:
+    site = site_as_root()
     site.root.put_public_access_block(Bucket=site.media_bucket, PublicAccessBlockConfiguration=OPEN)
     put_policy(site.root, site.media_bucket, wide_open(site.media_bucket))
     assert run("plan")[0] == 2
@@ -553,7 +547,7 @@ def test_a_conflict_ends_apply_with_1_until_it_is_replaced(rooted: Callable[...,
     assert run("plan")[0] == 0
 
 
-def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -> None:
+def test_apply_reports_a_missing_permission_and_completed_changes(s3_site: MakeSite, act_as: ActAs) -> None:
     site = s3_site(prepared=False)
     document = policies.document(policies.setup(Deployment.load()))
     for statement in document["Statement"]:
@@ -583,7 +577,7 @@ def test_a_missing_right_lists_what_was_done(s3_site: MakeSite, act_as: ActAs) -
         ),
     ],
 )
-def test_missing_settings_are_reported(settings: Any, changes: dict[str, Any], line: str) -> None:
+def test_commands_report_invalid_settings(settings: Any, changes: dict[str, Any], line: str) -> None:
     s3_settings(settings)
     for name, value in changes.items():
         setattr(settings, name, value)

@@ -1,4 +1,4 @@
-"""The naming rules, one by one: names that break them, and names that just pass."""
+"""The rules for bucket names: names that break each of them, and names that barely pass."""
 
 import pytest
 
@@ -18,7 +18,7 @@ ACCOUNT_REGIONAL = "photos-123456789012-eu-central-1-an"
         "photos-123456789012-us-gov-west-1-an",
     ],
 )
-def test_what_s3_accepts_passes(name: str) -> None:
+def test_valid_bucket_names_have_no_problems(name: str) -> None:
     assert problems(name) == []
 
 
@@ -69,11 +69,11 @@ def test_what_s3_accepts_passes(name: str) -> None:
         ("sthree-_" + "x" * 60 + "-s3alias", ["length", "characters", "prefix", "suffix"]),
     ],
 )
-def test_all_problems_are_reported(name: str, rules: list[str]) -> None:
+def test_every_broken_rule_is_reported(name: str, rules: list[str]) -> None:
     assert [problem.rule for problem in problems(name)] == rules
 
 
-def test_a_name_that_holds_a_region_must_hold_its_own() -> None:
+def test_account_regional_name_must_match_the_region() -> None:
     assert not problems(ACCOUNT_REGIONAL, region="eu-central-1")
     [problem] = problems(ACCOUNT_REGIONAL, region="us-east-1")
     assert problem.rule == "account-regional"
@@ -92,7 +92,7 @@ def test_a_name_that_holds_a_region_must_hold_its_own() -> None:
         (f"{ACCOUNT_REGIONAL}\n", False),
     ],
 )
-def test_names_of_one_account_are_distinguished_from_others(name: str, regional: bool) -> None:
+def test_account_regional_names_are_recognized(name: str, regional: bool) -> None:
     assert is_account_regional(name) is regional
 
 
@@ -108,7 +108,7 @@ def test_names_of_one_account_are_distinguished_from_others(name: str, regional:
         ("abc-an", "<prefix>-<12-digit account>-<region>-an"),
     ],
 )
-def test_messages_name_the_rule_and_what_is_allowed(name: str, part: str) -> None:
+def test_messages_state_the_rule_and_the_allowed_values(name: str, part: str) -> None:
     assert part in problems(name)[0].message
 
 
@@ -137,12 +137,12 @@ def test_messages_name_the_rule_and_what_is_allowed(name: str, part: str) -> Non
         ("acme-" * 20 + "static", "acme-" * 8 + "acme-acme-acme-static"),
     ],
 )
-def test_suggestions_are_near_and_pass(name: str, near: str) -> None:
+def test_suggestions_are_similar_and_valid(name: str, near: str) -> None:
     assert suggestion(name) == near
     assert not problems(near)
 
 
-def test_suggestions_keep_the_account_and_take_the_region() -> None:
+def test_suggestions_keep_the_account_and_use_the_region() -> None:
     assert suggestion(ACCOUNT_REGIONAL, region="us-east-1") == "photos-123456789012-us-east-1-an"
     assert suggestion("Photos-123456789012-eu_west_1-an") == "photos-123456789012-eu-west-1-an"
     assert suggestion(ACCOUNT_REGIONAL, region="me-central-1") == "photos-123456789012-eu-central-1"

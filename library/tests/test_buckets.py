@@ -1,4 +1,4 @@
-"""The wanted state of the buckets in each mode: created from nothing, with visitors' responses."""
+"""The wanted state of the buckets in each access mode, and what visitors can read in them."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def values(site: Deployment, aspect: str) -> list[Any]:
 
 
 def open_blocks(site: Deployment) -> list[set[str]]:
-    """Return the disabled blocks of each bucket."""
+    """Return the names of each bucket's disabled blocks."""
     found = values(site, "public access block")
     assert all(list(blocks) == list(buckets.BLOCKS) for blocks in found)
     return [{name for name, closed in blocks.items() if not closed} for blocks in found]
@@ -40,7 +40,9 @@ BY_POLICY = {"BlockPublicPolicy", "RestrictPublicBuckets"}
         ("public-policy", BY_POLICY, "BucketOwnerEnforced"),
     ],
 )
-def test_just_the_blocks_are_off_that_the_mode_needs(access: str, blocks: set[str], ownership: str) -> None:
+def test_only_the_blocks_that_prevent_the_access_mode_are_off(
+    access: str, blocks: set[str], ownership: str
+) -> None:
     site, one = deployment(access), deployment(access, one_bucket=True)
     assert open_blocks(site) == [BY_POLICY, blocks]
     assert values(site, "ownership") == ["BucketOwnerEnforced", ownership]
@@ -49,12 +51,12 @@ def test_just_the_blocks_are_off_that_the_mode_needs(access: str, blocks: set[st
     assert values(one, "ownership") == [ownership]
 
 
-def test_behind_cloudfront_every_block_stays_on() -> None:
+def test_every_block_stays_on_behind_cloudfront() -> None:
     site = deployment("public-policy", distribution=ARN, media={"custom_domain": "m.example.com"})
     assert open_blocks(site) == [set(), set()]
 
 
-def test_cors_is_for_the_sites_origins() -> None:
+def test_cors_rules_allow_only_the_sites_origins() -> None:
     origins = ("https://www.example.com", "https://example.com")
     (static,), (media,) = values(deployment(origins=origins), "cors")
     (read_only,) = values(deployment(origins=origins, media={"direct_uploads": False}), "cors")[1]
@@ -86,7 +88,7 @@ def test_cors_is_for_the_sites_origins() -> None:
 
 @pytest.mark.parametrize("access", ACCESS)
 @pytest.mark.parametrize("one_bucket", [False, True])
-def test_what_nobody_accepted_expires_and_is_never_public(access: str, one_bucket: bool) -> None:
+def test_pending_uploads_expire_and_are_never_public(access: str, one_bucket: bool) -> None:
     site = deployment(access, one_bucket=one_bucket)
     rules = {rule["ID"]: rule for rule in values(site, "lifecycle")[-1]}
     assert rules.pop("django-s3-pending") == {
@@ -107,13 +109,13 @@ def test_what_nobody_accepted_expires_and_is_never_public(access: str, one_bucke
         assert [rule["ID"] for rule in values(site, "lifecycle")[0]] == list(rules)
 
 
-def test_versioning_is_wanted_where_it_is_on() -> None:
+def test_versioning_is_wanted_only_with_the_option() -> None:
     for versioning in (True, False):
         site = deployment(media={"versioning": versioning})
         assert [("versioning" in each.aspects) for each in buckets.wanted(site)] == [False, versioning]
 
 
-def test_what_a_bucket_contains_is_reported() -> None:
+def test_wanted_buckets_describe_their_contents() -> None:
     site = of(
         location("staticfiles", "static", bucket="one"),
         location(bucket="one"),
@@ -126,11 +128,11 @@ def test_what_a_bucket_contains_is_reported() -> None:
     ]
 
 
-# On the strict S3 server, from nothing
+# On the strict S3 server
 
 
 def uploaded(site: SiteOnS3, **acl: str) -> tuple[int, int]:
-    """Upload a static file and a picture with the site's key; return a visitor's responses for them."""
+    """Upload a static file and a picture with the site's key; return the status that a visitor gets for each."""
     s3 = site.store.client(key=site.key)
     s3.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"a")
     s3.put_object(Bucket=site.media_bucket, Key="media/a.png", Body=b"a", **acl)
@@ -141,7 +143,9 @@ def uploaded(site: SiteOnS3, **acl: str) -> tuple[int, int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_what_a_visitor_gets(s3_site: MakeSite, access: str, one_bucket: bool) -> None:
+def test_visitors_can_read_only_static_files_and_public_uploads(
+    s3_site: MakeSite, access: str, one_bucket: bool
+) -> None:
     site = s3_site(access, one_bucket=one_bucket, prepared=False)
     apply.prepare(Deployment.load().with_key(site.store.root))
     acl = {"ACL": "public-read"} if access == "public-read" else {}
@@ -153,7 +157,7 @@ def test_what_a_visitor_gets(s3_site: MakeSite, access: str, one_bucket: bool) -
 @pytest.mark.slow
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_the_buckets_of_tests_are_what_prepare_makes(
+def test_s3_site_creates_the_same_buckets_as_prepare(
     s3_site: MakeSite, access: str, one_bucket: bool
 ) -> None:
     site = s3_site(access, one_bucket=one_bucket, media={"versioning": True, "bucket_tags": {"a": "b"}})
@@ -162,7 +166,7 @@ def test_the_buckets_of_tests_are_what_prepare_makes(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_new_default_bucket_shows_a_visitor_nothing(s3_site: MakeSite, access: str) -> None:
+def test_new_buckets_deny_visitors_everything(s3_site: MakeSite, access: str) -> None:
     assert uploaded(s3_site(access, prepared=False)) == (403, 403)
 
 
@@ -170,16 +174,14 @@ def test_a_new_default_bucket_shows_a_visitor_nothing(s3_site: MakeSite, access:
 @pytest.mark.parametrize(
     ("access", "prepared"), [("public-read", False), ("private", True), ("public-policy", True)]
 )
-def test_an_acl_is_rejected_where_the_bucket_is_not_for_it(
-    s3_site: MakeSite, access: str, prepared: bool
-) -> None:
+def test_buckets_without_acls_reject_an_acl(s3_site: MakeSite, access: str, prepared: bool) -> None:
     site = s3_site(access, prepared=prepared)
     with pytest.raises(ClientError, match="AccessControlListNotSupported"):
         uploaded(site, ACL="public-read")
 
 
 @pytest.mark.slow
-def test_pages_of_the_site_and_of_runserver_may_load_fonts(s3_site: MakeSite) -> None:
+def test_cors_lets_pages_of_the_site_and_runserver_load_fonts(s3_site: MakeSite) -> None:
     site = s3_site(AWS_SITE_ORIGINS=[" https://WWW.example.com:443/ "])  # browsers don't send it like this
     uploaded(site)
 
@@ -209,7 +211,7 @@ def test_pages_of_the_site_and_of_runserver_may_load_fonts(s3_site: MakeSite) ->
         ("eu-central-1", {"CreateBucketConfiguration": {"LocationConstraint": "eu-central-1"}}),
     ],
 )
-def test_us_east_1_takes_no_location(
+def test_create_bucket_sends_a_location_except_in_us_east_1(
     store: LocalServer, bucket_name: str, region: str, expected: dict[str, Any]
 ) -> None:
     site = at(store, location(bucket=bucket_name, region=region))
@@ -219,7 +221,7 @@ def test_us_east_1_takes_no_location(
 
 
 @pytest.mark.slow
-def test_a_regional_name_comes_with_its_namespace(store: LocalServer) -> None:
+def test_account_regional_bucket_is_created_in_its_namespace(store: LocalServer) -> None:
     name = f"acme-000000000000-{REGION}-an"
     site = at(store, location(bucket=name))
     with writes(site) as made:
@@ -229,7 +231,7 @@ def test_a_regional_name_comes_with_its_namespace(store: LocalServer) -> None:
 
 
 @pytest.mark.slow
-def test_every_request_names_the_expected_owner(store: LocalServer, bucket_name: str) -> None:
+def test_every_request_contains_the_expected_owner(store: LocalServer, bucket_name: str) -> None:
     site = at(store, location(bucket=bucket_name, owner="000000000000"))
     made: dict[str, dict[str, Any]] = {}
     clients.command(site.buckets[0].target).meta.events.register_last(
@@ -242,7 +244,7 @@ def test_every_request_names_the_expected_owner(store: LocalServer, bucket_name:
 
 
 @pytest.mark.slow
-def test_a_missing_right_is_one_line(store: LocalServer, bucket_name: str) -> None:
+def test_missing_permission_is_reported_in_one_line(store: LocalServer, bucket_name: str) -> None:
     key: Key = new_user(store)
     with pytest.raises(buckets.BucketError) as raised:
         apply.prepare(at(store, location(bucket=bucket_name)).with_key(key))

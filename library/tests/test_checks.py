@@ -1,4 +1,4 @@
-"""Each system check, with a setting that triggers it. None of them needs a network or a key."""
+"""Each system check, with settings that trigger it. None of them needs a network or credentials."""
 
 import base64
 import os
@@ -19,7 +19,7 @@ from tests.ministack import s3_settings, s3_storages
 NAMES = {"static": {"bucket_name": "acme-static-k3v9qz"}, "media": {"bucket_name": "acme-media-k3v9qz"}}
 ONE_BUCKET = {"media": {"bucket_name": "acme-static-k3v9qz"}}
 CDN = {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN, "static": {"custom_domain": "static.example.com"}}
-CDN_OF_CHINA = CDN | {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN.replace("aws:", "aws-cn:", 1)}
+CDN_IN_CHINA = CDN | {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN.replace("aws:", "aws-cn:", 1)}
 KEY_ID = {"AWS_CLOUDFRONT_KEY_ID": "K1"}
 
 
@@ -30,7 +30,7 @@ def pem() -> str:
 
 
 @pytest.fixture(autouse=True)
-def shell_without_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_aws_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -62,7 +62,7 @@ def ids(messages: list[CheckMessage]) -> list[str | None]:
     return [message.id for message in messages]
 
 
-def test_files_on_disk_have_no_problem() -> None:
+def test_checks_pass_with_files_on_disk() -> None:
     assert run_checks(tags=["s3kit"]) == []
 
 
@@ -85,7 +85,7 @@ def test_files_on_disk_have_no_problem() -> None:
         endpoint("http://[::1]:9000"),
         endpoint("http://store.internal:9000") | {"DEBUG": True},
         {"AWS_EXPECTED_BUCKET_OWNER": "123456789012"},
-        CDN_OF_CHINA | {"AWS_S3_REGION_NAME": "cn-north-1"},
+        CDN_IN_CHINA | {"AWS_S3_REGION_NAME": "cn-north-1"},
         CDN | {"AWS_S3_ENCRYPTION": "aws:kms"},
         media(bucket_name="acme-123456789012-eu-central-1-an"),
         {"AWS_SITE_ORIGINS": None, "CSRF_TRUSTED_ORIGINS": ["https://www.example.com"]},
@@ -105,11 +105,11 @@ def test_files_on_disk_have_no_problem() -> None:
         {"USE_S3": "local", "AWS_S3_REGION_NAME": "", "AWS_SITE_ORIGINS": []} | media(bucket_name=""),
     ],
 )
-def test_right_settings_have_no_problem(settings: Any, good: dict[str, Any]) -> None:
+def test_checks_pass_with_valid_settings(settings: Any, good: dict[str, Any]) -> None:
     assert ids(found(settings, **good)) == []
 
 
-NOT_AN_ADDRESS = (
+NOT_AN_ENDPOINT = (
     *("s3.example.com", "127.0.0.1:9000", "ftp://s3.example.com", "https://s3.example.com/store", "https://"),
     *("https://s3.example.com?x=1", "https://s3.example.com:99999", "https://[s3", "https://s3 .example.com"),
 )
@@ -118,7 +118,7 @@ NOT_AN_ORIGIN = (
     *("https://a.example?x", "https://user@a.example", "https://a b", "https://a.example,https://b.example"),
 )
 NOT_A_HOST = ("https://static.example.com", "static.example.com/", "static.example.com/files", "//a", "a\nb")
-A_BUCKET = (
+BUCKET_HOSTS = (
     *(
         "acme-files.s3.amazonaws.com",
         "acme-files.s3.eu-central-1.amazonaws.com",
@@ -172,7 +172,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("E004", media(custom_domain="//m.example.com", access="public-policy"), "STORAGES['default']: the cus"),
     *(
         ("E004", change(custom_domain=each), "address of a bucket")
-        for each in A_BUCKET
+        for each in BUCKET_HOSTS
         for change in (static, media)
     ),
     ("E005", media(custom_domain="m.example.com"), "without cloudfront_key_id and cloudfront_key."),
@@ -187,7 +187,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("W007", {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": ARN}, "pages link to the bucket"),
     ("E007", {"AWS_QUERYSTRING_EXPIRE": 604801}, "is 604801"),
     ("E007", {"AWS_QUERYSTRING_EXPIRE": 0}, "is 0"),
-    *(("E008", endpoint(each), "is not a scheme and a host") for each in NOT_AN_ADDRESS),
+    *(("E008", endpoint(each), "is not a scheme and a host") for each in NOT_AN_ENDPOINT),
     ("E009", endpoint("https://acme-media-k3v9qz.s3.example.com"), "STORAGES['default']: the endpoint_url"),
     (
         "E019",
@@ -204,7 +204,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         CDN | {"AWS_CLOUDFRONT_DISTRIBUTION_ARN": "E1ABCDEFGHIJKL"},
         "not the ARN of a CloudFront distribution",
     ),
-    ("E011", CDN_OF_CHINA, "in the partition 'aws-cn', but the region eu-central-1 is in 'aws'"),
+    ("E011", CDN_IN_CHINA, "in the partition 'aws-cn', but the region eu-central-1 is in 'aws'"),
     ("E013", ONE_BUCKET | static(location="media/static/"), "differ in kind or access"),
     ("W009", {"AWS_SITE_ORIGINS": []}, "are empty, so the buckets"),
     ("W010", media(file_overwrite=True), "replaces any other file of the same name"),
@@ -212,7 +212,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("expected", "wrong", "words"), WRONG)
-def test_wrong_settings_have_just_their_problem(
+def test_invalid_setting_triggers_only_its_check(
     settings: Any, expected: str, wrong: Mapping[str, Any], words: str
 ) -> None:
     messages = [each for each in found(settings, **wrong) if expected == "W002" or each.id != "s3kit.W002"]
@@ -228,7 +228,9 @@ def test_wrong_settings_have_just_their_problem(
     assert set(ids(found(settings, **wrong, USE_S3=False))) == {"s3kit.W011"}
 
 
-def of_cookies(settings: Any, pem: str, domain: str, custom_domain: str, **more: Any) -> list[CheckMessage]:
+def found_with_cookies(
+    settings: Any, pem: str, domain: str, custom_domain: str, **more: Any
+) -> list[CheckMessage]:
     """Return the checks' messages for a site with signed cookies."""
     options = {"links": "cookies", "custom_domain": custom_domain, "cloudfront_cookie_domain": domain}
     key = {"AWS_CLOUDFRONT_KEY_ID": "K1", "AWS_CLOUDFRONT_KEY": pem}
@@ -245,12 +247,12 @@ def of_cookies(settings: Any, pem: str, domain: str, custom_domain: str, **more:
         ("www.example.com", "media.www.example.com"),
     ],
 )
-def test_cookies_of_siblings_have_no_problem(
+def test_checks_pass_with_a_cookie_domain_for_site_and_cdn(
     settings: Any, pem: str, domain: str, custom_domain: str
 ) -> None:
-    assert ids(of_cookies(settings, pem, domain, custom_domain)) == []
+    assert ids(found_with_cookies(settings, pem, domain, custom_domain)) == []
     # On the local server, links are signed.
-    assert ids(of_cookies(settings, pem, domain, custom_domain, USE_S3="local")) == []
+    assert ids(found_with_cookies(settings, pem, domain, custom_domain, USE_S3="local")) == []
 
 
 @pytest.mark.parametrize(
@@ -266,27 +268,29 @@ def test_cookies_of_siblings_have_no_problem(
         ("media.example.com", "media.example.com", "www.example.com is not part of"),
     ],
 )
-def test_cookies_that_browsers_would_not_send_are_an_error(
+def test_cookie_domain_that_cannot_work_is_an_error(
     settings: Any, pem: str, domain: str, custom_domain: str, words: str
 ) -> None:
-    (message,) = of_cookies(settings, pem, domain, custom_domain)
+    (message,) = found_with_cookies(settings, pem, domain, custom_domain)
     assert message.id == "s3kit.E021"
     assert words in message.msg
     assert str(message.hint).endswith(".")
 
 
-def test_something_has_to_set_the_cookies(settings: Any, pem: str) -> None:
-    assert ids(of_cookies(settings, pem, "example.com", "media.example.com", MIDDLEWARE=[])) == ["s3kit.W020"]
+def test_cookies_without_the_middleware_are_a_warning(settings: Any, pem: str) -> None:
+    assert ids(found_with_cookies(settings, pem, "example.com", "media.example.com", MIDDLEWARE=[])) == [
+        "s3kit.W020"
+    ]
 
 
-def test_every_id_is_shown_above() -> None:
+def test_every_check_id_is_tested() -> None:
     written = re.findall(r'id="s3kit\.(\w+)"', (Path(s3kit.__path__[0]) / "checks.py").read_text("utf-8"))
     assert set(written) == {expected for expected, _, _ in WRONG} | {
         *("E012", "E014", "E018", "E020", "E021", "E022", "W003", "W011", "W020")
     }
 
 
-def test_hints_name_what_would_pass(settings: Any) -> None:
+def test_hints_suggest_a_valid_value(settings: Any) -> None:
     for wrong, hint in (
         (static(bucket_name="My_Bucket"), "A valid name: my-bucket"),
         (media(region_name="us-esat-1"), "Did you mean us-east-1?"),
@@ -300,7 +304,7 @@ def test_hints_name_what_would_pass(settings: Any) -> None:
         assert str(message.hint).endswith(hint)
 
 
-def test_each_storage_is_named(settings: Any) -> None:
+def test_messages_name_the_storage(settings: Any) -> None:
     s3_settings(settings, AWS_SITE_ORIGINS=["https://www.example.com"])
     avatars = {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": {"bucket_name": "My_Bucket"}}
     settings.STORAGES = settings.STORAGES | {"avatars": avatars, "backup": avatars | {"OPTIONS": {"a": 1}}}
@@ -312,7 +316,7 @@ def test_each_storage_is_named(settings: Any) -> None:
 @pytest.mark.parametrize(
     "theirs", ["django.contrib.staticfiles", "django.contrib.staticfiles.apps.StaticFilesConfig"]
 )
-def test_the_library_comes_before_djangos_static_files(settings: Any, ours: str, theirs: str) -> None:
+def test_s3kit_must_come_before_django_staticfiles(settings: Any, ours: str, theirs: str) -> None:
     others = [app for app in settings.INSTALLED_APPS if app not in {"s3kit", "django.contrib.staticfiles"}]
     settings.INSTALLED_APPS = [ours, *others, theirs]
     assert run_checks(tags=["s3kit"]) == []
@@ -322,7 +326,7 @@ def test_the_library_comes_before_djangos_static_files(settings: Any, ours: str,
     assert message.hint == "Move 's3kit' above 'django.contrib.staticfiles'."
 
 
-def test_what_keeps_the_storages_from_being_looked_at_is_an_error(settings: Any) -> None:
+def test_invalid_use_s3_or_backend_is_the_only_message(settings: Any) -> None:
     (message,) = found(settings, USE_S3="false")
     assert (message.id, message.msg) == (
         "s3kit.E014",
@@ -342,7 +346,7 @@ def test_what_keeps_the_storages_from_being_looked_at_is_an_error(settings: Any)
         ("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000", "https://s3.example.com"),
     ],
 )
-def test_variables_of_boto3_that_say_otherwise(
+def test_endpoint_variables_that_contradict_the_setting_are_a_warning(
     settings: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, right: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -354,19 +358,19 @@ def test_variables_of_boto3_that_say_otherwise(
         assert found(settings, **endpoint("https://s3.example.com")) == []
 
 
-def test_the_region_of_the_process_may_be_another(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_region_variables_may_differ_from_the_setting(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """ECS and Lambda set both variables to their region."""
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     assert found(settings) == []
 
 
-def test_a_right_cloudfront_key_and_its_forms(settings: Any, pem: str) -> None:
+def test_cloudfront_key_may_be_pem_escaped_pem_or_base64(settings: Any, pem: str) -> None:
     site = CDN | KEY_ID | media(custom_domain="m.example.com")
     for form in (pem, pem.replace("\n", "\\n"), base64.b64encode(pem.encode()).decode()):
         assert found(settings, **site, AWS_CLOUDFRONT_KEY=form) == []
 
 
-def test_a_wrong_cloudfront_key_is_not_shown(settings: Any) -> None:
+def test_message_does_not_contain_an_invalid_cloudfront_key(settings: Any) -> None:
     (message,) = found(settings, AWS_CLOUDFRONT_KEY_ID="K1", AWS_CLOUDFRONT_KEY="secret-text")
     assert "secret-text" not in message.msg + str(message.hint)

@@ -1,4 +1,4 @@
-"""The CloudFormation template, parsed independently, matches the wanted state; and visitors' responses."""
+"""The CloudFormation template: an independent parser reads the wanted state from it, and what visitors get."""
 
 import json
 import re
@@ -186,7 +186,7 @@ def values(site: Deployment) -> Buckets:
 
 
 def beside_the_cdn(site: Deployment) -> Buckets:
-    """Return the wanted buckets while they are also open without the distribution, which can read them too."""
+    """Return the wanted buckets with BucketsStayOpen: as without a distribution, which can read them too."""
     found = []
     for (name, closed), (_, aspects) in zip(values(behind(site)), values(behind(site, "")), strict=True):
         sids = [each["Sid"] for each in aspects["policy"]]
@@ -239,7 +239,7 @@ def modes() -> Iterator[Deployment]:
         yield of(uploads_of(), avatars, key=key())
 
 
-def test_read_back_the_template_is_the_wanted_state() -> None:
+def test_templates_of_all_modes_match_the_wanted_state() -> None:
     seen = 0
     for each in modes():
         made = template(each)
@@ -258,20 +258,20 @@ def test_read_back_the_template_is_the_wanted_state() -> None:
     assert seen == 3 * 2 * 2 * 2 * 2 * (4 + 3) + 2 * 5
 
 
-def test_in_another_region_there_is_no_name_for_a_bucket() -> None:
-    """CloudFormation: "Template error: Unable to get mapping for BucketByRegion::us-east-1::StaticBucket"."""
+def test_template_works_only_in_its_own_region() -> None:
+    """CloudFormation rejects it: "Unable to get mapping for BucketByRegion::us-east-1::StaticBucket"."""
     with pytest.raises(KeyError, match="us-east-1"):
         read_back(template(site()), "us-east-1")
 
 
-def test_another_accounts_distribution_stays_in_the_policy() -> None:
+def test_template_keeps_an_existing_distribution_in_the_policy() -> None:
     made = template(behind(site()))
     assert read_back(made, REGION) == values(behind(site()))
     assert ARN in json.dumps(made)
     assert "Outputs" not in made
 
 
-# Every value in the template, and ways to break it.
+# Every value in the template, and ways to change it
 
 
 def leaves(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -310,7 +310,7 @@ def alter(parent: Any, name: Any) -> None:
         value["Unknown"] = "x"
 
 
-def test_each_change_of_a_property_is_seen() -> None:
+def test_comparison_detects_every_changed_property() -> None:
     media = {"versioning": True, "custom_domain": CDN}
     whole = deployment("public-policy", origins=ORIGINS[1], static={"custom_domain": CDN}, media=media)
     made = template(whole)
@@ -368,7 +368,9 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("title", RULES)
-def test_each_part_of_a_rule_has_its_word(monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+def test_every_field_of_a_rule_has_a_cloudformation_property(
+    monkeypatch: pytest.MonkeyPatch, title: str
+) -> None:
     with_value(monkeypatch, title, [RULES[title]])
     for _name, aspects in read_back(template(site()), REGION):
         assert aspects[title] == [RULES[title]]
@@ -390,7 +392,7 @@ def test_each_part_of_a_rule_has_its_word(monkeypatch: pytest.MonkeyPatch, title
         ("logging", {"TargetBucket": "b"}, "logging"),
     ],
 )
-def test_what_has_no_equivalent_is_rejected_and_never_left_out(
+def test_fields_without_a_cloudformation_property_raise(
     monkeypatch: pytest.MonkeyPatch, title: str, value: Any, word: str
 ) -> None:
     with_value(monkeypatch, title, value)
@@ -401,7 +403,7 @@ def test_what_has_no_equivalent_is_rejected_and_never_left_out(
         template(site())
 
 
-def test_a_grant_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grants_in_the_bucket_acl_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "bucket ACL", [{"Permission": "READ"}])
     with pytest.raises(CloudFormationError, match="bucket ACL"):
         template(site())
@@ -458,7 +460,7 @@ def visit(made: Mapping[str, Any], path: str, *, signed: bool = False) -> int | 
 
 @pytest.mark.parametrize("one", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, one: bool) -> None:
+def test_distribution_serves_only_static_files_and_uploads(access: str, one: bool) -> None:
     uploads = "acme-static" if one else "acme-media"
     made = template(site(access, static=CDN, uploads=CDN, one_bucket=one, key=key()))
     assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
@@ -483,7 +485,7 @@ def test_a_visitor_gets_static_files_and_uploads_and_nothing_else(access: str, o
         assert visit(made, path, signed=True) == 403
 
 
-def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
+def test_buckets_stay_open_only_if_the_parameter_says_so() -> None:
     made = template(site("public-policy", static=CDN, uploads=CDN))
     assert made["Parameters"]["BucketsStayOpen"]["Default"] == "no"
     for (_, behind), (_, public) in zip(read_back(made, REGION), read_back(made, REGION, "yes"), strict=True):
@@ -491,17 +493,17 @@ def test_open_buckets_are_a_choice_that_is_not_the_default() -> None:
         assert not public["public access block"]["RestrictPublicBuckets"]
         assert not any(policies.is_public(statement) for statement in behind["policy"])
         assert sum(policies.is_public(statement) for statement in public["policy"]) == 1
-    # Private files stay private meanwhile, and CloudFront can read them.
+    # In either case, private files are private, and CloudFront can read them.
     made = template(site(static=CDN, uploads=CDN, key=key()))
     assert read_back(made, REGION)[1] == read_back(made, REGION, "yes")[1]
 
 
-def test_one_name_in_two_spellings_is_one_alias() -> None:
+def test_domains_that_differ_only_in_case_are_one_alias() -> None:
     made = template(site(static=CDN, uploads="CDN.example.com", key=key()))
     assert config(made)["Aliases"] == [CDN]
 
 
-def test_a_domain_for_static_files_alone_shows_no_uploads() -> None:
+def test_domain_of_static_files_serves_no_uploads() -> None:
     made = template(site(static=CDN, one_bucket=True))
     assert visit(made, "/static/site.css") == ("acme-static", "static/site.css")
     assert visit(made, "/media/a.jpg") == visit(made, "/media/a.jpg", signed=True) == 404
@@ -514,7 +516,7 @@ def config(made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_the_distribution_speaks_https_and_signs_what_it_asks_of_s3(access: str) -> None:
+def test_distribution_requires_https_and_signs_requests_to_s3(access: str) -> None:
     domains = {"static": "static.example.com", "uploads": "media.example.com"}
     made = template(site(access, **domains, origins=ORIGINS[1], key=key()))
     stack, found = Stack(made, REGION), config(made)
@@ -553,7 +555,7 @@ def test_the_distribution_speaks_https_and_signs_what_it_asks_of_s3(access: str)
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
-def test_cors_is_the_buckets_for_reading(one_bucket: bool) -> None:
+def test_distribution_sends_the_cors_headers_of_the_buckets(one_bucket: bool) -> None:
     made = template(site("public-policy", static=CDN, uploads=CDN, origins=ORIGINS[1], one_bucket=one_bucket))
     headers = Stack(made, REGION).resources("AWS::CloudFront::ResponseHeadersPolicy")
     given = {name: each["ResponseHeadersPolicyConfig"].get("CorsConfig") for name, each in headers.items()}
@@ -572,7 +574,7 @@ def test_cors_is_the_buckets_for_reading(one_bucket: bool) -> None:
     assert '"CorsConfig"' not in json.dumps(template(site(static=CDN, uploads=CDN, key=key())))
 
 
-def test_with_signed_cookies_no_query_reaches_s3_and_scripts_may_send_them() -> None:
+def test_signed_cookies_forward_no_query_and_allow_credentials() -> None:
     uploads = {"custom_domain": CDN, "links": "cookies"}
     made = template(deployment(static={"custom_domain": CDN}, media=uploads, key=key(), origins=ORIGINS[1]))
     stack = Stack(made, REGION)
@@ -588,7 +590,7 @@ def test_with_signed_cookies_no_query_reaches_s3_and_scripts_may_send_them() -> 
 
 
 @pytest.mark.parametrize("links", ["signed", "site", "cookies"])
-def test_entries_for_the_same_files_are_one(links: str) -> None:
+def test_storages_for_the_same_files_share_a_behavior(links: str) -> None:
     static_files, uploads = location("staticfiles", "static", custom_domain=CDN), location(custom_domain=CDN)
     editor = replace(uploads, alias="editor", links=links, expire=60)
     alone = replace(uploads, links=links if links == "cookies" else "signed")
@@ -596,12 +598,12 @@ def test_entries_for_the_same_files_are_one(links: str) -> None:
     assert made == template(of(static_files, alone, origins=ORIGINS[1], key=key()))
 
 
-def test_rules_of_other_uses_of_the_bucket_are_not_cloudfronts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cors_rules_for_uploads_are_not_sent_by_cloudfront(monkeypatch: pytest.MonkeyPatch) -> None:
     with_value(monkeypatch, "cors", [RULES["cors"]])  # such as the one for browser uploads
     assert '"CorsConfig"' not in json.dumps(template(site(static=CDN)))
 
 
-def test_only_signed_links_may_tell_s3_what_to_answer() -> None:
+def test_only_signed_links_forward_response_parameters_to_s3() -> None:
     signed = template(site(static=CDN, uploads=CDN, key=key()))
     public = template(site("public-policy", static=CDN, uploads=CDN))
     (cache_policy,) = Stack(signed, REGION).resources("AWS::CloudFront::CachePolicy").values()
@@ -614,7 +616,7 @@ def test_only_signed_links_may_tell_s3_what_to_answer() -> None:
     assert config(signed)["CacheBehaviors"][0]["CachePolicyId"] == managed
 
 
-def test_the_public_half_of_the_key_and_nothing_of_the_private_one() -> None:
+def test_template_contains_the_public_key_but_not_the_private_key() -> None:
     made = template(site(static=CDN, uploads=CDN, key=key()))
     stack = Stack(made, REGION)
     ((name, found),) = stack.resources("AWS::CloudFront::PublicKey").items()
@@ -638,7 +640,7 @@ def test_the_public_half_of_the_key_and_nothing_of_the_private_one() -> None:
     assert name not in other["Resources"]
 
 
-def test_names_of_resources_fit_the_longest_bucket() -> None:
+def test_resource_names_fit_the_longest_bucket_name() -> None:
     longest = "a" * 63
     named = {"static": {"bucket": longest, "custom_domain": CDN}, "media": {"custom_domain": CDN}}
     stack = Stack(template(deployment(key=key(), **named)), REGION)
@@ -652,8 +654,8 @@ def test_names_of_resources_fit_the_longest_bucket() -> None:
 
 
 @pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove all credentials, and fail if code looks for some."""
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if the code looks for credentials."""
 
     def nothing(_profile: object) -> None:
         raise AssertionError("asked for credentials")
@@ -666,16 +668,16 @@ def printed(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("nobody")
-def test_the_command_prints_the_template(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("no_credentials")
+def test_plan_prints_the_template(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     s3_settings(settings)
     text = printed(capsys)
     assert json.loads(text) == template(site())
     assert printed(capsys) == text
 
 
-@pytest.mark.usefixtures("nobody")
-def test_the_template_stays_when_the_stack_has_given_its_ids(
+@pytest.mark.usefixtures("no_credentials")
+def test_template_is_unchanged_after_setting_the_stacks_outputs(
     settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     both = {"static": {"custom_domain": CDN}, "media": {"custom_domain": CDN, "cloudfront_key": key()}}
@@ -717,8 +719,8 @@ def domains(static: str = "", uploads: str = "", **more: Any) -> dict[str, Any]:
         ({"static": {"bucket_name": "Acme"}}, "lowercase"),
     ],
 )
-@pytest.mark.usefixtures("nobody")
-def test_what_has_no_template_is_one_line(
+@pytest.mark.usefixtures("no_credentials")
+def test_settings_without_a_template_are_rejected_in_one_line(
     settings: Any, capsys: pytest.CaptureFixture[str], options: dict[str, Any], says: str
 ) -> None:
     s3_settings(settings, **options)
@@ -728,7 +730,7 @@ def test_what_has_no_template_is_one_line(
     assert capsys.readouterr().out == ""
 
 
-def test_json_has_two_ways_to_be_asked_for() -> None:
+def test_json_option_equals_format_json() -> None:
     from s3kit.management.commands.s3 import Command
 
     parser = Command().create_parser("manage.py", "s3")
@@ -736,7 +738,7 @@ def test_json_has_two_ways_to_be_asked_for() -> None:
     assert [parser.parse_args(words).format for words in formats] == ["text", "json", "json", "text"]
 
 
-def test_the_document_turns_outputs_into_lines_of_the_environment() -> None:
+def test_documented_query_prints_environment_variables() -> None:
     """The query of `aws cloudformation describe-stacks` is JMESPath, as in the AWS CLI."""
     made = template(site(static=CDN, uploads=CDN, key=key()))
     outputs = [
@@ -797,7 +799,7 @@ def deployed(cloud: LocalServer, made: Mapping[str, Any]) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("domain", ["", CDN])
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_stack_makes_what_plan_wants(
+def test_stack_creates_the_wanted_buckets(
     cloud: LocalServer, access: str, domain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It doesn't support key groups, so private uploads stay on S3.

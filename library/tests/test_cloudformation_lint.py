@@ -1,4 +1,4 @@
-"""AWS's linter accepts the CloudFormation template of every mode, and its function runs in a JavaScript engine."""
+"""AWS's linter accepts the templates of all modes, and CloudFront's function runs in a JavaScript engine."""
 
 import json
 import os
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.slow
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the templates of many modes, in one subfolder per region.
 
-    cfn-lint takes a fifth of a second for each. Every fifth has each three values of three options; those with more
-    storages are all there.
+    cfn-lint takes a fifth of a second per template, so of the sites with two storages, only every fifth is included.
+    These still cover every combination of values of any three options. All sites with more storages are included.
     """
     folder = tmp_path_factory.mktemp("templates")
     for number, site in enumerate(modes()):
@@ -54,7 +54,7 @@ def findings(files: str, *options: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_every_mode_passes(templates: Path, region: str) -> None:
+def test_templates_of_all_modes_pass_cfn_lint(templates: Path, region: str) -> None:
     assert len(list((templates / region).glob("*.json"))) >= (49 if region == "eu-central-1" else 9)
     assert findings(str(templates / region / "*.json"), "--regions", region) == []
 
@@ -84,7 +84,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda made: bucket(made)["OwnershipControls"].update(Rules=[{"ObjectOwnership": "Mine"}]),
         "E3030",
     ),
-    "something is missing": (lambda made: distribution(made).pop("DefaultCacheBehavior"), "E3003"),
+    "missing property": (lambda made: distribution(made).pop("DefaultCacheBehavior"), "E3003"),
     "no such resource": (
         lambda made: made["Outputs"]["DomainName"].update(Value={"Fn::GetAtt": ["Nothing", "DomainName"]}),
         "E6101",
@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 }
 
 
-def test_the_linter_sees_what_is_wrong(templates: Path, tmp_path: Path) -> None:
+def test_cfn_lint_detects_invalid_templates(templates: Path, tmp_path: Path) -> None:
     made = with_distribution(templates)
     types = {each["Type"] for each in made["Resources"].values()}
     assert len(types) == 9
@@ -107,7 +107,7 @@ def test_the_linter_sees_what_is_wrong(templates: Path, tmp_path: Path) -> None:
     assert found == {(name, rule) for name, (_spoil, rule) in WRONG.items()}
 
 
-def test_the_function_answers_404_by_itself(templates: Path) -> None:
+def test_cloudfront_function_responds_with_404(templates: Path) -> None:
     """CloudFront's guide: if a function returns an object with a statusCode, that is the response instead of S3's."""
     code = with_distribution(templates)["Resources"]["NothingElse"]["Properties"]["FunctionCode"]
     event = {"version": "1.0", "request": {"method": "GET", "uri": "/pending/a.jpg", "headers": {}}}
@@ -116,7 +116,7 @@ def test_the_function_answers_404_by_itself(templates: Path) -> None:
     ]
     assert found, "No Chromium on this machine (Debian and Ubuntu: apt install chromium)"
     with sync_playwright() as playwright:
-        # As root, Chromium needs the last one.
+        # Chromium needs --no-sandbox as root.
         chromium = playwright.chromium.launch(
             executable_path=found[0], args=["--disable-gpu", "--no-sandbox"]
         )

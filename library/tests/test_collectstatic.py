@@ -45,7 +45,7 @@ SOURCES = {
     "docs/tiny.txt": b"too small to shrink",
 }
 OBJECTS = 2 * len(SOURCES)
-# Represents a copy of a manifest in a list of uploads.
+# Replaces the key of the manifest's copy, which contains a hash, in lists of uploads.
 COPY = "static/manifests/(copy)"
 SETTINGS = """
 import os
@@ -135,7 +135,7 @@ class Deploy:
         return gzip.decompress(answer.body) if packed else answer.body, dict(answer.headers)
 
     def check_live(self, *versions: dict[str, bytes]) -> int:
-        """Check that the live manifest matches one of the source trees entirely; return which."""
+        """Check that the live manifest matches exactly one of the source trees, and return its index."""
         manifest = self.manifest()
         assert manifest
         live = {name: without_hashes(self.fetch(hashed)[0]) for name, hashed in manifest["paths"].items()}
@@ -175,7 +175,7 @@ def deploy(s3_site: MakeSite, tmp_path: Path) -> Iterator[Deploy]:
 # Counts
 
 
-def test_a_deploy_uploads_what_is_new_and_an_unchanged_one_makes_two_requests(deploy: Deploy) -> None:
+def test_deploy_uploads_only_changes_and_otherwise_sends_two_requests(deploy: Deploy) -> None:
     line = deploy.deployed()
     assert line.startswith(f"{len(SOURCES)} files as {OBJECTS} objects: {OBJECTS} uploaded, 0 unchanged, ")
     assert deploy.check_live(SOURCES) == 0
@@ -201,7 +201,7 @@ def test_a_deploy_uploads_what_is_new_and_an_unchanged_one_makes_two_requests(de
     assert deploy.fetch("docs/100%.png")[0] == b"new"
 
 
-def test_files_that_others_refer_to_change_those_too(deploy: Deploy) -> None:
+def test_changed_file_also_changes_the_files_that_refer_to_it(deploy: Deploy) -> None:
     deploy.deployed()
     old = deploy.manifest()
     deploy.proxy.clear()
@@ -219,7 +219,7 @@ def test_files_that_others_refer_to_change_those_too(deploy: Deploy) -> None:
         assert without_hashes(deploy.fetch(hashed)[0]) == SOURCES[name]
 
 
-def test_a_listing_of_more_than_a_thousand_objects_is_read_by_pages(deploy: Deploy) -> None:
+def test_listing_of_more_than_1000_objects_is_paginated(deploy: Deploy) -> None:
     deploy.write(**{f"many/{number}.txt": b"%d" % number for number in range(510)})
     deploy.deployed()
     deploy.proxy.clear()
@@ -228,7 +228,7 @@ def test_a_listing_of_more_than_a_thousand_objects_is_read_by_pages(deploy: Depl
     assert deploy.proxy.count() == 3
 
 
-def test_headers(deploy: Deploy) -> None:
+def test_static_files_have_the_right_headers(deploy: Deploy) -> None:
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -251,7 +251,7 @@ def test_headers(deploy: Deploy) -> None:
     assert not acls
 
 
-def test_with_a_cdn_domain_nothing_is_compressed_and_no_hashed_object_replaced(deploy: Deploy) -> None:
+def test_cdn_domain_disables_compression_but_keeps_hashed_objects(deploy: Deploy) -> None:
     deploy.deployed()
     deploy.proxy.clear()
     deploy.deployed(STATIC_DOMAIN="static.example.com")
@@ -268,7 +268,7 @@ def test_with_a_cdn_domain_nothing_is_compressed_and_no_hashed_object_replaced(d
     assert all(r.size == len(LONG) for r in deploy.proxy.matching("PUT", r"/new\."))
 
 
-def test_compressed_bytes_are_the_same_on_every_run(deploy: Deploy) -> None:
+def test_compression_is_deterministic(deploy: Deploy) -> None:
     deploy.deployed()
     key = "static/css/base.css"
     first = deploy.site.root.get_object(Bucket=deploy.site.static_bucket, Key=key)["Body"].read()
@@ -281,7 +281,7 @@ def test_compressed_bytes_are_the_same_on_every_run(deploy: Deploy) -> None:
 # Failures
 
 
-def test_a_rejected_upload_fails_the_command_and_leaves_the_old_manifest(deploy: Deploy) -> None:
+def test_rejected_upload_fails_the_command_and_keeps_the_old_manifest(deploy: Deploy) -> None:
     deploy.deployed()
     changed = SOURCES | {"img/dot.png": b"changed", "docs/100%.png": b"too"}
     deploy.write(**changed)
@@ -303,7 +303,7 @@ def test_a_rejected_upload_fails_the_command_and_leaves_the_old_manifest(deploy:
     assert len(deploy.uploads(r"dot\.[0-9a-f]{12}")) == 1
 
 
-def test_after_a_failed_plain_name_only_the_rest_is_uploaded(deploy: Deploy) -> None:
+def test_deploy_after_a_failure_uploads_only_what_is_missing(deploy: Deploy) -> None:
     deploy.proxy.faults.append(Fault("PUT", r"/static/img/dot\.png", status=403, code="AccessDenied"))
     outcome = deploy.run()
     assert outcome.code == 1
@@ -315,7 +315,7 @@ def test_after_a_failed_plain_name_only_the_rest_is_uploaded(deploy: Deploy) -> 
     assert deploy.check_live(SOURCES) == 0
 
 
-def test_the_last_failure_of_all_is_the_manifest(deploy: Deploy) -> None:
+def test_failed_manifest_upload_fails_the_command(deploy: Deploy) -> None:
     deploy.proxy.faults.append(Fault("PUT", "staticfiles.json", status=403, code="AccessDenied"))
     outcome = deploy.run()
     assert outcome.code == 1
@@ -326,7 +326,7 @@ def test_the_last_failure_of_all_is_the_manifest(deploy: Deploy) -> None:
     assert deploy.check_live(SOURCES) == 0
 
 
-def test_an_upload_that_answers_500_for_good_is_given_up(deploy: Deploy) -> None:
+def test_permanent_500_fails_after_retries(deploy: Deploy) -> None:
     deploy.proxy.faults.append(Fault("PUT", r"/static/img/dot\.png", status=500, code="InternalError"))
     outcome = deploy.run()
     assert outcome.code == 1
@@ -346,16 +346,16 @@ def test_an_upload_that_answers_500_for_good_is_given_up(deploy: Deploy) -> None
         Fault("GET", status=503, code="SlowDown", times=2),
         Fault("GET", cut="before", times=2),
     ],
-    ids=["503", "500", "cut before", "cut after", "reset", "503 of a read", "cut read"],
+    ids=["503", "500", "cut before", "cut after", "reset", "503 on a read", "cut on a read"],
 )
-def test_passing_faults_are_tried_again(deploy: Deploy, fault: Fault) -> None:
+def test_transient_faults_are_retried(deploy: Deploy, fault: Fault) -> None:
     deploy.proxy.faults.append(fault)
     deploy.deployed()
     assert fault.struck
     assert deploy.check_live(SOURCES) == 0
 
 
-def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -> None:
+def test_deploy_stops_after_many_failures_and_shortens_their_list(deploy: Deploy) -> None:
     deploy.write(**{f"many/{number:03}.png": b"%d" % number for number in range(300)})
     deploy.proxy.faults.append(Fault("PUT", "/many/", status=403, code="AccessDenied"))
     outcome = deploy.run()
@@ -378,7 +378,7 @@ def test_a_long_list_of_failures_is_cut_and_the_rest_not_tried(deploy: Deploy) -
     ],
     ids=["bucket", "credentials", "secret", "listing", "manifest", "region"],
 )
-def test_what_is_wrong_from_the_start_is_one_line(
+def test_errors_before_the_first_upload_are_reported_in_one_line(
     deploy: Deploy, environment: dict[str, str], fault: Fault | None, expected: str
 ) -> None:
     deploy.proxy.faults += [fault] if fault else []
@@ -389,7 +389,7 @@ def test_what_is_wrong_from_the_start_is_one_line(
     assert not deploy.proxy.count("PUT")
 
 
-def test_a_reference_to_a_missing_file_is_a_line(deploy: Deploy) -> None:
+def test_reference_to_a_missing_file_is_a_warning(deploy: Deploy) -> None:
     deploy.write(**{"css/broken.css": b'a {\n background: url("missing.png") }'})
     outcome = deploy.run()
     assert outcome.code == 0
@@ -398,7 +398,7 @@ def test_a_reference_to_a_missing_file_is_a_line(deploy: Deploy) -> None:
     )
 
 
-def test_a_reference_to_a_missing_file_uploads_nothing_where_that_is_wanted(deploy: Deploy) -> None:
+def test_strict_references_stop_the_deploy_at_a_missing_file(deploy: Deploy) -> None:
     deploy.write(**{"css/broken.css": b'a { background: url("missing.png") }'})
     settings = deploy.folder / "settings_of_test.py"
     settings.write_text(settings.read_text() + "AWS_STATIC_STRICT_REFERENCES = True\n")
@@ -413,7 +413,7 @@ def test_a_reference_to_a_missing_file_uploads_nothing_where_that_is_wanted(depl
 # Bundlers
 
 
-def test_what_a_bundler_has_hashed_is_published_under_its_own_name(deploy: Deploy) -> None:
+def test_files_hashed_by_a_bundler_keep_their_names(deploy: Deploy) -> None:
     script, other = "build/main-Bq3xK9aZ.js", "build/index.js"
     deploy.write(**{script: b"export const a = 1;" * 20, other: b"import './main-Bq3xK9aZ.js'"})
     deploy.deployed()  # not configured yet
@@ -433,7 +433,9 @@ def test_what_a_bundler_has_hashed_is_published_under_its_own_name(deploy: Deplo
 
 
 @pytest.mark.parametrize("remembered", [True, False])
-def test_other_content_under_a_bundlers_name_stops_the_deploy(deploy: Deploy, *, remembered: bool) -> None:
+def test_different_content_under_a_prehashed_name_stops_the_deploy(
+    deploy: Deploy, *, remembered: bool
+) -> None:
     script = "build/main-Bq3xK9aZ.js"
     settings = deploy.folder / "settings_of_test.py"
     settings.write_text(settings.read_text() + "AWS_STATIC_PREHASHED = ['build/*']\n")
@@ -454,7 +456,7 @@ def test_other_content_under_a_bundlers_name_stops_the_deploy(deploy: Deploy, *,
 
 
 @pytest.mark.parametrize("after", [0, 3, len(SOURCES) + 2, OBJECTS])
-def test_killed_and_run_again(deploy: Deploy, after: int) -> None:
+def test_killed_deploy_leaves_the_site_intact_and_can_be_repeated(deploy: Deploy, after: int) -> None:
     deploy.deployed()
     changed = {name: content + b"\n" for name, content in SOURCES.items()}
     deploy.write(**changed)
@@ -479,7 +481,7 @@ def test_killed_and_run_again(deploy: Deploy, after: int) -> None:
         assert deploy.fetch(name)[0] == content
 
 
-def test_two_deploys_at_once(deploy: Deploy, tmp_path: Path) -> None:
+def test_concurrent_deploys_leave_one_complete_version(deploy: Deploy, tmp_path: Path) -> None:
     deploy.deployed()
     other = Deploy(deploy.site, deploy.proxy, tmp_path / "other")
     other.folder.mkdir()
@@ -492,7 +494,7 @@ def test_two_deploys_at_once(deploy: Deploy, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda one: one.deployed(), [deploy, other]))
     deploy.check_live(ours, theirs)
-    # The next deploy repairs the plain names, even if the manifest is its own.
+    # The next deploy restores the plain names, even if it also uploaded the live manifest.
     deploy.proxy.clear()
     deploy.deployed()
     assert deploy.check_live(ours) == 0
@@ -500,7 +502,7 @@ def test_two_deploys_at_once(deploy: Deploy, tmp_path: Path) -> None:
         assert deploy.fetch(name)[0] == content
 
 
-def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy) -> None:
+def test_identical_concurrent_deploys_write_each_hashed_object_once(deploy: Deploy) -> None:
     both_have_looked = threading.Event()
     deploy.proxy.faults.append(Fault("PUT", hold=both_have_looked))
     with ThreadPoolExecutor(2) as pool:
@@ -512,11 +514,11 @@ def test_the_same_deploy_twice_at_once_replaces_no_hashed_object(deploy: Deploy)
     assert deploy.check_live(SOURCES) == 0
     hashed = deploy.uploads(r"\.[0-9a-f]{12}\.")
     assert len(hashed) == len(set(hashed)) == len(SOURCES)
-    # Both deploys tried; otherwise the assertions above prove nothing.
+    # Both deploys tried to upload; otherwise, the assertions above would prove nothing.
     assert deploy.proxy.count("PUT", r"\.[0-9a-f]{12}\.") == 2 * len(SOURCES)
 
 
-def test_an_overwritten_plain_name_is_noticed(deploy: Deploy) -> None:
+def test_overwritten_plain_object_is_restored(deploy: Deploy) -> None:
     deploy.deployed()
     bucket = deploy.site.static_bucket
     deploy.site.root.put_object(Bucket=bucket, Key="static/img/dot.png", Body=SOURCES["img/dot.png"][::-1])
@@ -530,12 +532,12 @@ def test_an_overwritten_plain_name_is_noticed(deploy: Deploy) -> None:
     assert deploy.proxy.count() == 2
 
 
-def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy) -> None:
+def test_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy) -> None:
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
     bucket, root = deploy.site.static_bucket, deploy.site.root
-    # As another build of zlib would compress it, and unknown to the manifest.
+    # The same content, compressed differently, as by another build of zlib. The manifest doesn't know it.
     same = f"static/{manifest['paths']['css/base.css']}"
     head = root.head_object(Bucket=bucket, Key=same)
     body = gzip.decompress(root.get_object(Bucket=bucket, Key=same)["Body"].read())
@@ -556,8 +558,8 @@ def test_a_hashed_object_is_replaced_only_if_its_content_is_wrong(deploy: Deploy
 
 
 @pytest.mark.parametrize("name", ["js/one.js", "img/dot.png", "docs/tiny.txt"])
-def test_a_swapped_hashed_object_is_repaired(deploy: Deploy, name: str) -> None:
-    """It has the same size, the same headers, and the SHA-256 of the original in its metadata."""
+def test_hashed_object_with_forged_content_is_restored(deploy: Deploy, name: str) -> None:
+    """The forged object has the same size and headers, and the original's SHA-256 in its metadata."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -569,7 +571,7 @@ def test_a_swapped_hashed_object_is_repaired(deploy: Deploy, name: str) -> None:
     assert deploy.check_live(SOURCES) == 0
     assert deploy.uploads(r"\.[0-9a-f]{12}\.") == [f"static/{hashed}"]
     reads = [r.path for r in deploy.proxy.matching("GET") if hashed in r.path]
-    assert len(reads) == 1, "the rest is known by the listing and the manifest"
+    assert len(reads) == 1, "the listing and the manifest cover the rest"
     assert deploy.proxy.count("GET") == 3
     deploy.proxy.clear()
     deploy.deployed()
@@ -584,7 +586,7 @@ def swap(deploy: Deploy, key: str) -> None:
     packed, body = there.get("ContentEncoding") == "gzip", there["Body"].read()
     if packed:  # stored, not compressed, and padded with empty gzip members
         plain = gzip.compress(b"alert(1)", mtime=0)
-        body = plain + gzip_filling(len(body) - len(plain))
+        body = plain + gzip_padding(len(body) - len(plain))
     else:
         body = body[::-1]
     root.put_object(
@@ -593,15 +595,15 @@ def swap(deploy: Deploy, key: str) -> None:
     assert root.head_object(Bucket=bucket, Key=key)["ContentLength"] == len(body) == there["ContentLength"]
 
 
-def gzip_filling(size: int) -> bytes:
+def gzip_padding(size: int) -> bytes:
     """Return an empty gzip file of this size: a long file name fills its header."""
     empty = gzip.compress(b"", mtime=0)
     name = b"x" * (size - len(empty) - 1) + b"\0"
     return empty[:3] + b"\x08" + empty[4:10] + name + empty[10:]
 
 
-def test_a_swapped_object_of_an_unknown_size_is_not_read_to_its_end(deploy: Deploy) -> None:
-    """An object that claims to be right but decompresses to more than the file is replaced, not decompressed."""
+def test_hashed_object_with_invalid_compression_is_restored(deploy: Deploy) -> None:
+    """One decompresses to more than the file, one is not gzip, and one is truncated."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -615,7 +617,7 @@ def test_a_swapped_object_of_an_unknown_size_is_not_read_to_its_end(deploy: Depl
         assert deploy.check_live(SOURCES) == 0
 
 
-def test_the_first_deploy_after_an_older_version_reads_what_that_did_not_record(deploy: Deploy) -> None:
+def test_first_deploy_after_an_upgrade_verifies_hashed_objects_once(deploy: Deploy) -> None:
     deploy.deployed()
     bucket, root, key = deploy.site.static_bucket, deploy.site.root, "static/staticfiles.json"
     manifest = json.loads(root.get_object(Bucket=bucket, Key=key)["Body"].read())
@@ -636,7 +638,7 @@ def test_the_first_deploy_after_an_older_version_reads_what_that_did_not_record(
 
 
 @pytest.mark.parametrize("body", ["", "<html>Not Implemented</html>"], ids=["S3's code", "no code"])
-def test_a_server_that_does_not_know_if_none_match_is_not_sent_it_again(deploy: Deploy, body: str) -> None:
+def test_if_none_match_is_not_sent_again_after_a_501(deploy: Deploy, body: str) -> None:
     files = {f"many/{number:03}.png": b"%d" % number for number in range(200)}
     deploy.write(**files)
     deploy.proxy.faults.append(
@@ -646,12 +648,12 @@ def test_a_server_that_does_not_know_if_none_match_is_not_sent_it_again(deploy: 
     assert deploy.check_live(SOURCES | files) == 0
     puts = deploy.proxy.matching("PUT", r"\.[0-9a-f]{12}\.")
     conditional = [r.path for r in puts if "if-none-match" in r.headers]
-    assert 0 < len(conditional) <= publish.CONCURRENCY, "only those that were on the way"
+    assert 0 < len(conditional) <= publish.CONCURRENCY, "only uploads that had already started"
     assert len(conditional) == len(set(conditional)), "each once"
     assert len(puts) - len(conditional) == len(SOURCES) + 200
 
 
-def test_a_conflict_of_two_uploads_is_tried_again(deploy: Deploy) -> None:
+def test_upload_is_retried_after_a_409(deploy: Deploy) -> None:
     """409 means that another upload or deletion is in progress, not that the object exists."""
     conflict = Fault(
         "PUT", header="if-none-match", status=409, code="ConditionalRequestConflict", times=len(SOURCES)
@@ -662,8 +664,8 @@ def test_a_conflict_of_two_uploads_is_tried_again(deploy: Deploy) -> None:
     assert deploy.check_live(SOURCES) == 0
 
 
-def test_what_was_put_under_a_hashed_name_meanwhile_is_looked_at(deploy: Deploy) -> None:
-    """An attacker who knows the next name can't take it by uploading first."""
+def test_forged_object_created_during_the_deploy_is_replaced(deploy: Deploy) -> None:
+    """An attacker who predicts a hashed name can't occupy it by uploading first."""
     deploy.deployed()
     manifest = deploy.manifest()
     assert manifest
@@ -698,9 +700,9 @@ def test_what_was_put_under_a_hashed_name_meanwhile_is_looked_at(deploy: Deploy)
         (Fault("POST", "uploadId", status=409, code="ConditionalRequestConflict", times=1), 4),
         (Fault("POST", "uploadId", header="if-none-match", status=501, code="NotImplemented"), 4),
     ],
-    ids=["", "409: all parts again", "501: without the condition"],
+    ids=["no fault", "409: sends all parts again", "501: sends no condition"],
 )
-def test_a_large_hashed_file_is_completed_only_where_there_is_none(
+def test_multipart_upload_of_a_hashed_file_ends_with_if_none_match(
     deploy: Deploy, fault: Fault | None, parts: int
 ) -> None:
     video = random.Random(3).randbytes(publish.PART + 1000)
@@ -726,7 +728,7 @@ def test_a_large_hashed_file_is_completed_only_where_there_is_none(
     assert deploy.proxy.count() == 2
 
 
-def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> None:
+def test_concurrent_deploys_write_a_large_hashed_file_once(deploy: Deploy) -> None:
     video = random.Random(3).randbytes(publish.PART + 1000)
     deploy.write(**{"video.mp4": video})
     both_have_looked = threading.Event()
@@ -742,7 +744,7 @@ def test_two_deploys_of_a_large_file_at_once_write_it_once(deploy: Deploy) -> No
     assert sorted(r.status for r in completed) == [200, 412]
 
 
-def test_a_lost_or_broken_manifest_is_rewritten_without_uploads(deploy: Deploy) -> None:
+def test_lost_or_invalid_manifest_is_rewritten_without_other_uploads(deploy: Deploy) -> None:
     deploy.deployed()
     for body in (None, b"{", b"[]", b'{"version": "9"}'):
         if body is None:
@@ -757,7 +759,7 @@ def test_a_lost_or_broken_manifest_is_rewritten_without_uploads(deploy: Deploy) 
         assert deploy.check_live(SOURCES) == 0
 
 
-def test_strange_keys_in_the_bucket_do_no_harm(deploy: Deploy) -> None:
+def test_unusual_keys_in_the_bucket_are_ignored(deploy: Deploy) -> None:
     control = ("static/\x01", "static/return\r", "static/line\n", "static/\ufffe", "static/a+b%20&#x1; ")
     for key in ("static/", "static/a//b", "static/./c", "static/css/", *control):
         deploy.site.root.put_object(Bucket=deploy.site.static_bucket, Key=key, Body=b"")
@@ -772,7 +774,7 @@ def test_strange_keys_in_the_bucket_do_no_harm(deploy: Deploy) -> None:
 # Options
 
 
-def test_dry_run_tells_and_uploads_nothing(deploy: Deploy) -> None:
+def test_dry_run_lists_uploads_without_making_them(deploy: Deploy) -> None:
     outcome = deploy.run("--dry-run")
     assert outcome.code == 0
     assert not deploy.proxy.count("PUT")
@@ -784,7 +786,7 @@ def test_dry_run_tells_and_uploads_nothing(deploy: Deploy) -> None:
     assert "Would upload" not in deploy.run("--dry-run").out
 
 
-def test_without_post_processing_only_plain_names_go_up(deploy: Deploy) -> None:
+def test_no_post_process_uploads_only_plain_names(deploy: Deploy) -> None:
     outcome = deploy.run("--no-post-process")
     assert outcome.code == 0
     assert "no manifest" in outcome.err
@@ -798,7 +800,7 @@ def test_without_post_processing_only_plain_names_go_up(deploy: Deploy) -> None:
     deploy.proxy.clear()
     deploy.deployed("--no-post-process")
     assert deploy.uploads() == ["static/img/dot.png"]
-    assert deploy.manifest() == manifest, "as with Django's own storage, it is left as it is"
+    assert deploy.manifest() == manifest, "unchanged, as with Django's own storage"
     deploy.proxy.clear()
     deploy.deployed()
     assert "static/img/dot.png" not in deploy.uploads()
@@ -806,7 +808,7 @@ def test_without_post_processing_only_plain_names_go_up(deploy: Deploy) -> None:
 
 
 @pytest.mark.parametrize("option", ["--clear", "--link"])
-def test_options_that_make_no_sense_are_rejected_in_one_line(deploy: Deploy, option: str) -> None:
+def test_unsupported_options_are_rejected_in_one_line(deploy: Deploy, option: str) -> None:
     outcome = deploy.run(option)
     assert outcome.code == 1
     assert option in outcome.err
@@ -814,7 +816,7 @@ def test_options_that_make_no_sense_are_rejected_in_one_line(deploy: Deploy, opt
     assert not deploy.proxy.count()
 
 
-def test_ignored_files(deploy: Deploy) -> None:
+def test_ignore_options_exclude_files(deploy: Deploy) -> None:
     deploy.write(**{".hidden": b"1", "css/.secret.css": b"2", "CVS/x": b"3", "y~": b"4"})
     deploy.deployed("-i", "*.png", "--ignore", "docs", "-i", "css", "--no-input")
     manifest = deploy.manifest()
@@ -826,7 +828,7 @@ def test_ignored_files(deploy: Deploy) -> None:
     assert set(manifest["paths"]) == {*SOURCES, ".hidden", "css/.secret.css", "CVS/x", "y~"}
 
 
-def test_verbosity(deploy: Deploy) -> None:
+def test_verbosity_controls_the_output(deploy: Deploy) -> None:
     outcome = deploy.run("-v", "2")
     assert "Uploaded static/css/base.css\n" in outcome.out
     assert outcome.out.count("Uploaded ") == OBJECTS
@@ -834,7 +836,7 @@ def test_verbosity(deploy: Deploy) -> None:
     assert "Uploaded static" not in deploy.run().out
 
 
-def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) -> None:
+def test_local_storage_uses_djangos_own_command(deploy: Deploy, tmp_path: Path) -> None:
     outcome = deploy.run("--noinput", "--clear", USE_S3="false")
     assert outcome.code == 0
     assert f"copied to '{tmp_path / 'static'}'" in outcome.out
@@ -843,7 +845,7 @@ def test_local_storage_is_djangos_own_command(deploy: Deploy, tmp_path: Path) ->
     assert not outcome.err
 
 
-def test_files_that_go_to_disk_despite_a_bucket_are_reported(deploy: Deploy, tmp_path: Path) -> None:
+def test_collecting_to_disk_despite_a_bucket_name_is_a_warning(deploy: Deploy, tmp_path: Path) -> None:
     given = {"USE_S3": "false", "BUCKET_IN_SETTINGS": "acme-static"}
     for options in (["-v", "1"], ["-v", "0"]):
         outcome = deploy.run("--noinput", *options, **given)
@@ -858,7 +860,7 @@ def test_files_that_go_to_disk_despite_a_bucket_are_reported(deploy: Deploy, tmp
     assert "Nothing was published: USE_S3 is off" in outcome.err
 
 
-def test_many_uploads_at_a_time(deploy: Deploy) -> None:
+def test_uploads_run_concurrently(deploy: Deploy) -> None:
     deploy.write(**{f"many/{number}.png": b"%d" % number for number in range(60)})
     deploy.proxy.faults.append(Fault("PUT", "/many/", delay=0.2))
     deploy.deployed()
@@ -907,7 +909,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def test_large_files_are_streamed(deploy: Deploy) -> None:
+def test_large_files_are_streamed_with_limited_memory(deploy: Deploy) -> None:
     video, data = 300 * 1024 * 1024, 50 * 1024 * 1024
     for name, size in (("video.mp4", video), ("data.json", data)):
         with (deploy.sources / name).open("wb") as file:
@@ -941,7 +943,7 @@ def test_large_files_are_streamed(deploy: Deploy) -> None:
 
 
 @pytest.mark.parametrize("use_s3", ["true", "local", "false"])
-def test_the_local_manifest_is_the_published_one(deploy: Deploy, tmp_path: Path, use_s3: str) -> None:
+def test_local_manifest_equals_the_published_one(deploy: Deploy, tmp_path: Path, use_s3: str) -> None:
     deploy.deployed(TEST_ALL_APPS="1")
     published = deploy.manifest()
     assert published

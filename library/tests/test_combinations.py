@@ -1,4 +1,4 @@
-"""Sites with other combinations of storages, from `apply` to the doctor."""
+"""Sites with various combinations of storages, from `apply` to the doctor."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -93,7 +93,7 @@ def elsewhere(store: LocalServer) -> Iterator[str]:
 
 @pytest.mark.usefixtures("sources")
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_combination(
+def test_storage_combination_works_from_apply_to_doctor(
     name: str,
     store: LocalServer,
     settings: Any,
@@ -101,7 +101,9 @@ def test_combination(
     bucket_name: str,
     elsewhere: str,
 ) -> None:
-    entries = {alias: filled(entry, bucket_name, elsewhere) for alias, entry in COMBINATIONS[name].items()}
+    entries = {
+        alias: with_buckets(entry, bucket_name, elsewhere) for alias, entry in COMBINATIONS[name].items()
+    }
     settings.USE_S3, settings.DEBUG = True, False
     settings.AWS_S3_REGION_NAME, settings.AWS_S3_ENDPOINT_URL = REGION, store.endpoint
     settings.STORAGES = DISK | entries
@@ -116,7 +118,7 @@ def test_combination(
 
     call_command("collectstatic", interactive=False, verbosity=0)
     for location in site.media:
-        written_and_read(location.alias, access=location.access)
+        check_upload(location.alias, access=location.access)
     if site.static:
         address = storages["staticfiles"].url("site.css")
         assert anonymous(address).status == 200
@@ -136,7 +138,7 @@ def test_combination(
     assert seen == (aliases if len(aliases) > 1 else {""} if aliases else set())
 
 
-def filled(entry: dict[str, Any], bucket: str, elsewhere: str) -> dict[str, Any]:
+def with_buckets(entry: dict[str, Any], bucket: str, elsewhere: str) -> dict[str, Any]:
     options = {
         option: re.sub("^BUCKET-", f"{bucket}-", value).replace("ELSEWHERE", elsewhere)
         for option, value in entry["OPTIONS"].items()
@@ -144,7 +146,7 @@ def filled(entry: dict[str, Any], bucket: str, elsewhere: str) -> dict[str, Any]
     return entry | {"OPTIONS": options}
 
 
-def written_and_read(alias: str, *, access: str) -> None:
+def check_upload(alias: str, *, access: str) -> None:
     storage: Any = storages[alias]
     name = storage.save("a b.txt", ContentFile(b"content"))
     with storage.open(name) as file:
@@ -157,7 +159,7 @@ def written_and_read(alias: str, *, access: str) -> None:
 
 @pytest.mark.usefixtures("sources")
 @pytest.mark.parametrize("use_s3", [True, "local"])
-def test_local_means_the_local_server_whatever_the_settings_name(
+def test_local_option_uses_the_local_server_regardless_of_settings(
     store: LocalServer, settings: Any, tmp_path: Path, use_s3: Any, bucket_name: str
 ) -> None:
     domain = {"custom_domain": "cdn.example.com", "endpoint_url": "https://s3.example.com"}

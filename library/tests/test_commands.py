@@ -1,4 +1,4 @@
-"""The subcommands of `manage.py s3`: all of them work, import only what they need, and use the same target."""
+"""The subcommands of `manage.py s3`: how they are found, what they import, and which target they use."""
 
 import json
 import pkgutil
@@ -18,13 +18,13 @@ from tests.ministack import s3_settings
 from tests.processes import ROOT, environment
 
 
-def test_each_module_with_a_run_is_a_subcommand_of_its_name() -> None:
+def test_every_module_with_a_run_function_is_a_subcommand() -> None:
     names = [module.name for module in pkgutil.iter_modules(commands.__path__)]
     modules = {name: import_module(f"s3kit.commands.{name}") for name in names}
     assert {name: module for name, module in modules.items() if hasattr(module, "run")} == SUBCOMMANDS
 
 
-def test_what_takes_long_to_import_is_not_imported_for_the_others(tmp_path: Path) -> None:
+def test_policy_command_does_not_import_slow_modules(tmp_path: Path) -> None:
     program = (
         "import sys; from django.core.management import execute_from_command_line as manage;"
         " manage(['manage.py', 's3', 'policy', '--role', 'web']); print(*sys.modules)"
@@ -55,7 +55,7 @@ REAL = [["plan"], ["apply", "--no-input"], ["policy", "--role", "web"], ["doctor
 
 @pytest.mark.parametrize("words", REAL, ids=" ".join)
 @pytest.mark.parametrize("local", [False, True])
-def test_with_use_s3_off_the_commands_name_it(settings: Any, words: list[str], local: bool) -> None:
+def test_commands_fail_and_name_use_s3_if_it_is_off(settings: Any, words: list[str], local: bool) -> None:
     s3_settings(settings, USE_S3=False)
     with pytest.raises(CommandError, match="USE_S3") as caught:
         call_command("s3", *words, *(["--local"] if local else []))
@@ -71,7 +71,7 @@ def resources(capsys: pytest.CaptureFixture[str], *words: str) -> set[str]:
     return set(statement["Resource"])
 
 
-def test_commands_mean_the_real_target_also_with_use_s3_local(
+def test_commands_use_the_real_target_unless_local_is_given(
     settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     s3_settings(settings, static={"bucket_name": ""}, AWS_S3_REGION_NAME="cn-north-1")
@@ -84,7 +84,7 @@ def test_commands_mean_the_real_target_also_with_use_s3_local(
     assert resources(capsys) == {"arn:aws-cn:s3:::acme-static", "arn:aws-cn:s3:::acme-media"}
 
 
-def test_a_silenced_check_stops_no_command(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_silenced_check_does_not_stop_a_command(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
     s3_settings(settings, AWS_EXPECTED_BUCKET_OWNER="12")
     with pytest.raises(CommandError, match="expected_bucket_owner '12'"):
         resources(capsys)
@@ -93,10 +93,10 @@ def test_a_silenced_check_stops_no_command(settings: Any, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(("static", "media"), [("My_Bucket", "acme-media"), ("acme-static", "photos--x-s3")])
-def test_a_malformed_bucket_name_is_named_before_anything_is_asked(
+def test_invalid_bucket_name_is_reported_before_any_request(
     settings: Any, tmp_path: Path, static: str, media: str
 ) -> None:
-    """Otherwise S3 would respond "Access Denied" or less."""
+    """S3 would only respond "Access Denied", or nothing."""
     rule = (
         "contains 'M', '_', 'B'; only" if static == "My_Bucket" else "ends with '--x-s3', which AWS reserves"
     )

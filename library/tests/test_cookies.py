@@ -1,4 +1,4 @@
-"""CloudFront's signed cookies, verified as CloudFront does, and who gets them."""
+"""CloudFront's signed cookies: verified as CloudFront verifies them, and who gets them."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ def decoded(value: str) -> bytes:
     return base64.b64decode(value.translate(str.maketrans("-_~", "+=/")), validate=True)
 
 
-def test_a_browser_with_the_cookies_may_read_the_prefix_for_an_hour(key: rsa.RSAPrivateKey) -> None:
+def test_signed_cookies_allow_the_prefix_for_up_to_an_hour(key: rsa.RSAPrivateKey) -> None:
     default: Any = storages["default"]
     assert default.url("a b/é.jpg") == "https://media.example.com/up%20loads/a%20b/%C3%A9.jpg"
     cookies = default.signed_cookies()
@@ -64,7 +64,7 @@ def test_a_browser_with_the_cookies_may_read_the_prefix_for_an_hour(key: rsa.RSA
     assert sum(map(len, cookies.values())) < 1000  # bytes per request to the CDN
 
 
-def test_they_are_the_same_for_a_window_and_signed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signed_cookies_are_signed_once_per_window(monkeypatch: pytest.MonkeyPatch) -> None:
     cloudfront.signed_cookies.cache_clear()
     default: Any = storages["default"]
     ends = set()
@@ -77,14 +77,14 @@ def test_they_are_the_same_for_a_window_and_signed_once(monkeypatch: pytest.Monk
     assert cloudfront.signed_cookies.cache_info().misses == len(ends)
 
 
-def test_a_link_of_its_own_is_signed_and_tells_s3_nothing() -> None:
+def test_url_with_expire_is_signed_and_rejects_parameters() -> None:
     default: Any = storages["default"]
     assert "&Signature=" in default.url("a.jpg", expire=60)
     with pytest.raises(ValueError, match="ResponseContentType: use a storage with signed links"):
         default.url("a.jpg", parameters={"ResponseContentType": "text/html"})
 
 
-def test_without_a_cdn_links_are_signed(settings: Any) -> None:
+def test_links_are_presigned_without_a_custom_domain(settings: Any) -> None:
     s3_settings(settings, media={"links": "cookies"}, USE_S3=True)
     default: Any = storages["default"]
     assert "X-Amz-Signature=" in default.url("a.jpg")
@@ -93,22 +93,22 @@ def test_without_a_cdn_links_are_signed(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("AWS_CLOUDFRONT_KEY", ""), ("AWS_CLOUDFRONT_KEY", "no key")])
-def test_without_a_key_there_are_none(settings: Any, name: str, value: str) -> None:
+def test_signed_cookies_require_a_valid_key(settings: Any, name: str, value: str) -> None:
     setattr(settings, name, value)
     with pytest.raises(ImproperlyConfigured, match="cloudfront_key"):
         storages["default"].signed_cookies()  # type: ignore[attr-defined]
 
 
-def given(response: HttpResponse) -> dict[str, Morsel]:
+def cookies_of(response: HttpResponse) -> dict[str, Morsel]:
     return dict(response.cookies)
 
 
-def test_they_go_to_the_cdn_alone_and_only_over_tls() -> None:
+def test_set_cookies_limits_them_to_the_prefix_and_to_https() -> None:
     response = HttpResponse()
     response["Cache-Control"] = "public, max-age=60"
     links.set_cookies(response)
-    assert set(given(response)) == {POLICY, SIGNATURE, KEY_ID}
-    for cookie in given(response).values():
+    assert set(cookies_of(response)) == {POLICY, SIGNATURE, KEY_ID}
+    for cookie in cookies_of(response).values():
         assert (cookie["domain"], cookie["path"]) == ("example.com", "/up%20loads/")
         assert (cookie["secure"], cookie["httponly"], cookie["samesite"]) == (True, True, "Lax")
         # Until the browser session ends, as AWS recommends.
@@ -117,21 +117,21 @@ def test_they_go_to_the_cdn_alone_and_only_over_tls() -> None:
     assert response["Cache-Control"] == "max-age=60, private"
     assert response["Vary"] == "Cookie"
     links.delete_cookies(response)
-    for cookie in given(response).values():
+    for cookie in cookies_of(response).values():
         assert (cookie.value, cookie["max-age"]) == ("", 0)
         assert (cookie["domain"], cookie["path"]) == ("example.com", "/up%20loads/")
 
 
-def answered(
+def cookies_for(
     user: Any, content_type: str = "text/html; charset=utf-8", session: str = "s"
 ) -> dict[str, Morsel]:
     request = RequestFactory().get("/")
     request.user = user
     request.COOKIES = {"sessionid": session} if session else {}
-    return given(CookiesMiddleware(lambda _request: HttpResponse(content_type=content_type))(request))
+    return cookies_of(CookiesMiddleware(lambda _request: HttpResponse(content_type=content_type))(request))
 
 
-def test_pages_bring_them_to_whom_the_rule_lets_read_everything(settings: Any) -> None:
+def test_html_pages_set_cookies_for_users_with_permission(settings: Any) -> None:
     asked = []
 
     def rule(request: Any, name: str, storage: str) -> bool:
@@ -139,28 +139,28 @@ def test_pages_bring_them_to_whom_the_rule_lets_read_everything(settings: Any) -
         return bool(request.user.is_authenticated)
 
     settings.S3KIT_LINKS_PERMISSION = rule
-    assert all(cookie.value for cookie in answered(User()).values())
+    assert all(cookie.value for cookie in cookies_for(User()).values())
     assert asked == [("", "default")]
-    assert answered(User(), "application/json") == {}
+    assert cookies_for(User(), "application/json") == {}
     # Without a session, the user never logged in; with one, the login may have expired.
-    assert answered(AnonymousUser(), session="") == {}
-    assert [cookie.value for cookie in answered(AnonymousUser()).values()] == [""] * 3
+    assert cookies_for(AnonymousUser(), session="") == {}
+    assert [cookie.value for cookie in cookies_for(AnonymousUser()).values()] == [""] * 3
 
 
-def test_only_staff_gets_them_unless_the_site_has_a_rule() -> None:
-    assert len(answered(User(is_staff=True))) == 3
-    assert not any(cookie.value for cookie in answered(User()).values())
+def test_only_staff_gets_cookies_by_default() -> None:
+    assert len(cookies_for(User(is_staff=True))) == 3
+    assert not any(cookie.value for cookie in cookies_for(User()).values())
 
 
-def test_nobody_gets_any_where_links_are_signed(settings: Any) -> None:
+def test_middleware_sets_no_cookies_if_links_are_signed(settings: Any) -> None:
     s3_settings(settings, media={"custom_domain": "media.example.com"})
-    assert answered(User(is_staff=True)) == {}
+    assert cookies_for(User(is_staff=True)) == {}
     s3_settings(settings, media={"custom_domain": "media.example.com", "links": "cookies"}, USE_S3="local")
-    assert answered(User(is_staff=True)) == {}
+    assert cookies_for(User(is_staff=True)) == {}
 
 
 @pytest.mark.django_db
-def test_they_come_with_a_login_and_go_with_a_logout(settings: Any) -> None:
+def test_login_sets_cookies_and_logout_deletes_them(settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "s3kit.links.cookies.CookiesMiddleware"]
     static_files = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     settings.STORAGES = settings.STORAGES | {"staticfiles": static_files}

@@ -56,7 +56,7 @@ def on_aws(settings: Any) -> Any:
 
 
 def policy() -> dict[str, list[str]]:
-    """Return the filled in policy by directive."""
+    """Return the policy's sources by directive, with the placeholders filled in."""
     directives = [directive.split() for directive in csp.fill_in(POLICY).split(";")]
     return {name: sources for name, *sources in directives}
 
@@ -78,7 +78,7 @@ def allows(sources: list[str], url: str, site: str = "https://www.example.com") 
     return False
 
 
-def test_the_words_become_the_addresses_of_the_files() -> None:
+def test_placeholders_become_the_urls_of_the_files() -> None:
     files = "https://acme-static.s3.eu-central-1.amazonaws.com/static/"
     bucket = "https://acme-media.s3.eu-central-1.amazonaws.com"
     assert policy() == {
@@ -91,13 +91,13 @@ def test_the_words_become_the_addresses_of_the_files() -> None:
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_access_changes_nothing(settings: Any, access: str) -> None:
+def test_policy_is_the_same_for_every_access_mode(settings: Any, access: str) -> None:
     private = policy()
     settings.STORAGES = stores(access=access)
     assert policy() == private
 
 
-def test_files_on_disk_are_the_sites_own(settings: Any) -> None:
+def test_sources_of_files_on_disk_follow_their_urls(settings: Any) -> None:
     settings.STORAGES = DISK
     found = policy()
     assert found["script-src"] == found["style-src"] == found["connect-src"] == ["'self'"]
@@ -107,7 +107,7 @@ def test_files_on_disk_are_the_sites_own(settings: Any) -> None:
     assert csp.uploads() == ("//uploads.example.com/m/",)
 
 
-def test_all_storages_count_and_those_on_disk_too(settings: Any) -> None:
+def test_sources_include_every_storage(settings: Any) -> None:
     avatars = {"bucket_name": "people", "location": "avatars", "access": "public-policy"}
     settings.STORAGES = DISK | {"avatars": {"BACKEND": "s3kit.storages.MediaStorage", "OPTIONS": avatars}}
     assert csp.uploads() == ("'self'", "https://people.s3.eu-central-1.amazonaws.com/avatars/")
@@ -117,24 +117,24 @@ def test_all_storages_count_and_those_on_disk_too(settings: Any) -> None:
     assert csp.direct_uploads() == ()
 
 
-def test_with_debug_on_static_files_are_those_of_runserver(settings: Any) -> None:
+def test_static_files_come_from_the_site_with_debug(settings: Any) -> None:
     settings.DEBUG = True
     assert csp.static_files() == ("'self'",)
     assert csp.uploads() == ("https://acme-media.s3.eu-central-1.amazonaws.com/media/",)
 
 
-def test_with_use_s3_local_uploads_come_from_the_local_server(settings: Any, tmp_path: Path) -> None:
+def test_uploads_come_from_the_local_server_with_use_s3_local(settings: Any, tmp_path: Path) -> None:
     settings.USE_S3, settings.S3KIT_LOCAL_DIR = "local", tmp_path
     assert csp.uploads() == ("http://127.0.0.1:9000/acme-media/media/",)
     with pretended_server(tmp_path, "http://127.0.0.1:9321"):
         assert csp.uploads() == ("http://127.0.0.1:9321/acme-media/media/",)
 
 
-PLACES: list[dict[str, Any]] = [
+FILE_LOCATIONS: list[dict[str, Any]] = [
     {"AWS_S3_REGION_NAME": region}
     for region in ("us-east-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "ap-southeast-7")
 ]
-PLACES += [
+FILE_LOCATIONS += [
     {"AWS_S3_ENDPOINT_URL": "http://127.0.0.1:9000"},
     {"AWS_S3_ENDPOINT_URL": "https://s3.example.com/"},
     {"STORAGES": stores({"bucket_name": "acme.static"}, bucket_name="acme.media")},
@@ -151,14 +151,14 @@ PLACES += [
 ]
 
 
-@pytest.fixture(params=PLACES, ids=lambda place: ",".join(map(str, place))[:40])
-def place(request: pytest.FixtureRequest, on_aws: Any) -> None:
+@pytest.fixture(params=FILE_LOCATIONS, ids=lambda file_location: ",".join(map(str, file_location))[:40])
+def file_location(request: pytest.FixtureRequest, on_aws: Any) -> None:
     for name, value in request.param.items():
         setattr(on_aws, name, value)
 
 
-@pytest.mark.usefixtures("place")
-def test_wherever_the_files_are_a_page_gets_them_and_no_upload_is_a_script() -> None:
+@pytest.mark.usefixtures("file_location")
+def test_policy_allows_the_files_but_no_upload_as_a_script() -> None:
     found, script = policy(), csp.static_files()[0] + "admin/js/theme.js"
     picture = default_storage.url("pictures/a.png")
     assert allows(found["img-src"], picture)
@@ -170,8 +170,8 @@ def test_wherever_the_files_are_a_page_gets_them_and_no_upload_is_a_script() -> 
         assert not allows(found["img-src"], picture.split("media/pictures/")[0] + outside)
 
 
-@pytest.mark.usefixtures("place")
-def test_a_browser_may_upload_to_the_bucket() -> None:
+@pytest.mark.usefixtures("file_location")
+def test_policy_allows_direct_uploads_only_to_the_bucket() -> None:
     storage: Any = default_storage
     s3, bucket = clients.command(storage.target), storage.bucket_name
     whole = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "pending/a"})
@@ -186,7 +186,7 @@ def test_a_browser_may_upload_to_the_bucket() -> None:
         assert not allows(policy()["connect-src"], elsewhere)
 
 
-def test_settings_that_are_wrong_leave_a_stricter_policy(settings: Any) -> None:
+def test_invalid_settings_make_the_policy_stricter(settings: Any) -> None:
     settings.AWS_S3_REGION_NAME = ""
     text = f"script-src 'self' {csp.STATIC_FILES}; img-src {csp.UPLOADS}; connect-src {csp.DIRECT_UPLOADS}"
     assert csp.fill_in(text) == "script-src 'self'; img-src; connect-src"
@@ -196,7 +196,7 @@ def test_settings_that_are_wrong_leave_a_stricter_policy(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("header", ["Content-Security-Policy", "Content-Security-Policy-Report-Only"])
-def test_the_middleware_fills_in_what_another_one_has_set(header: str) -> None:
+def test_middleware_fills_in_placeholders_in_both_headers(header: str) -> None:
     def view(_request: HttpRequest) -> HttpResponse:
         return HttpResponse(headers={header: f"script-src {csp.STATIC_FILES}"})
 
@@ -208,7 +208,7 @@ def test_the_middleware_fills_in_what_another_one_has_set(header: str) -> None:
     assert asyncio.run(csp.SourcesMiddleware(async_view)(request))[header] == f"script-src {files}"
 
 
-def test_the_middleware_sets_no_policy_of_its_own_and_leaves_others_alone() -> None:
+def test_middleware_keeps_responses_without_placeholders_unchanged() -> None:
     request = RequestFactory().get("/")
     assert "Content-Security-Policy" not in csp.SourcesMiddleware(lambda _: HttpResponse())(request)
     mine = HttpResponse(headers={"Content-Security-Policy": "default-src  *"})
@@ -218,8 +218,8 @@ def test_the_middleware_sets_no_policy_of_its_own_and_leaves_others_alone() -> N
 # S3KIT_CSP_ADDITIONS
 
 
-class Rooms:
-    """A URL configuration with an admin under another path and name, and pages of other apps."""
+class SiteUrls:
+    """A URLconf with an admin under another path and name, and pages of other apps."""
 
     urlpatterns: ClassVar = [
         path("de/office/", AdminSite(name="office").urls),
@@ -232,13 +232,13 @@ class Rooms:
 STRICT = f"default-src 'none'; script-src 'self' {csp.STATIC_FILES}; style-src {csp.STATIC_FILES}"
 
 
-def answered(address: str, policy: str = STRICT) -> dict[str, list[str]]:
-    """Return a page's policy by directive, after the middleware, from a response of Django's own handler."""
+def page_policy(address: str, policy: str = STRICT) -> dict[str, list[str]]:
+    """Return the policy's sources by directive that the middleware sends with a page."""
     request = RequestFactory().get(address)
 
     def view(request: HttpRequest) -> HttpResponse:
         with suppress(Resolver404):
-            request.resolver_match = resolve(request.path_info, Rooms)  # type: ignore[arg-type]
+            request.resolver_match = resolve(request.path_info, SiteUrls)  # type: ignore[arg-type]
         return HttpResponse(headers={"Content-Security-Policy": policy})
 
     header = csp.SourcesMiddleware(view)(request)["Content-Security-Policy"]
@@ -266,23 +266,23 @@ FILES = "https://acme-static.s3.eu-central-1.amazonaws.com/static/"
         ("home", ["/administration/"]),
     ],
 )
-def test_just_the_named_pages_have_a_wider_policy(settings: Any, key: str, wider: list[str]) -> None:
+def test_csp_additions_apply_only_to_the_named_pages(settings: Any, key: str, wider: list[str]) -> None:
     settings.S3KIT_CSP_ADDITIONS = {key: csp.INLINE}
     addresses = ["/", "/de/office/", "/de/office/login/", "/api/docs/", "/administration/", "/notes/edit/"]
     addresses += ["/notes/none/", "/none/", "/admin/"]
     strict = {"default-src": ["'none'"], "script-src": ["'self'", FILES], "style-src": [FILES]}
     inline = ["'unsafe-inline'"]
     wide = strict | {"script-src": ["'self'", FILES, *inline], "style-src": [FILES, *inline]}
-    assert {address for address in addresses if answered(address) == wide} == set(wider)
-    assert all(answered(address) == strict for address in {*addresses} - {*wider})
+    assert {address for address in addresses if page_policy(address) == wide} == set(wider)
+    assert all(page_policy(address) == strict for address in {*addresses} - {*wider})
 
 
-def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
+def test_csp_additions_of_all_matching_keys_are_merged(settings: Any) -> None:
     settings.S3KIT_CSP_ADDITIONS = {
         "admin": {"connect-src": [csp.STATIC_FILES], "script-src": "'unsafe-eval'"},
         "/de/office/": {"script-src": ["'unsafe-inline'", "'self'"]},
     }
-    found = answered("/de/office/")
+    found = page_policy("/de/office/")
     assert found["script-src"] == ["'self'", FILES, "'unsafe-eval'", "'unsafe-inline'"]
     assert found["connect-src"] == [FILES]
 
@@ -292,7 +292,7 @@ def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
     [
         ("img-src 'none'", {"img-src": ["data:"]}, "img-src data:"),
         ("img-src 'self'", {"img-src": ["'self'"]}, "img-src 'self'"),
-        ("IMG-SRC 'self'; img-src b:", {"img-src": ["a:"]}, "img-src 'self' a:"),  # browsers take the first
+        ("IMG-SRC 'self'; img-src b:", {"img-src": ["a:"]}, "img-src 'self' a:"),  # browsers use the first
         # A missing directive starts with its fallback.
         ("default-src a:", {"img-src": ["b:"]}, "default-src a:; img-src a: b:"),
         ("script-src a:", {"worker-src": ["b:"]}, "script-src a:; worker-src a: b:"),
@@ -306,7 +306,7 @@ def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
             {"worker-src": ["blob:"], "script-src": ["b:"]},
             "default-src a:; script-src a: b:; worker-src a: b: blob:",
         ),
-        # Without these everything is allowed.
+        # Without the directive or its fallback, everything is already allowed.
         ("script-src a:", {"img-src": ["b:"]}, "script-src a:"),
         ("default-src a:", {"frame-ancestors": ["'self'"]}, "default-src a:"),
         ("frame-ancestors 'none'", {"frame-ancestors": ["'self'"]}, "frame-ancestors 'self'"),
@@ -326,9 +326,7 @@ def test_several_keys_add_up_and_words_become_addresses(settings: Any) -> None:
         ),
     ],
 )
-def test_sources_are_added_to_what_a_policy_allows(
-    policy: str, more: dict[str, list[str]], expected: str
-) -> None:
+def test_widened_adds_sources_to_the_policy(policy: str, more: dict[str, list[str]], expected: str) -> None:
     assert csp.widened(policy, more) == expected
 
 
@@ -365,7 +363,7 @@ def test_sources_are_added_to_what_a_policy_allows(
         ),
     ],
 )
-def test_a_wrong_addition_is_an_error_of_the_checks(settings: Any, value: Any, message: str) -> None:
+def test_invalid_csp_additions_fail_the_check(settings: Any, value: Any, message: str) -> None:
     settings.S3KIT_CSP_ADDITIONS = value
     (found,) = check_csp()
     assert found.id == "s3kit.E018"

@@ -1,4 +1,4 @@
-"""Deployments from STORAGES: buckets, their content and access, and entries that contradict each other."""
+"""Deployments from STORAGES: buckets and their storages, and entries that contradict each other."""
 
 from dataclasses import replace
 from typing import Any
@@ -53,7 +53,7 @@ Held = list[tuple[str, str, str | None, list[str]]]
 
 TABLE: list[tuple[str, dict[str, Any], Held]] = [
     (
-        "the usual two",
+        "two buckets",
         {"default": media(), "staticfiles": static()},
         [
             ("acme-static", "eu-central-1", None, ["staticfiles"]),
@@ -71,7 +71,7 @@ TABLE: list[tuple[str, dict[str, Any], Held]] = [
         [("acme-media", "eu-central-1", None, ["default", "avatars"])],
     ),
     (
-        "and in two",
+        "public avatars next to private documents, in two buckets",
         {"default": media(), "avatars": media(bucket_name="acme-avatars", access="public-read")},
         [
             ("acme-media", "eu-central-1", None, ["default"]),
@@ -102,7 +102,7 @@ TABLE: list[tuple[str, dict[str, Any], Held]] = [
         ],
     ),
     (
-        "a second endpoint, where the bucket's name is the same",
+        "a second endpoint with a bucket of the same name",
         {"default": media(), "other": media(endpoint_url="https://s3.example.com")},
         [
             ("acme-media", "eu-central-1", None, ["default"]),
@@ -121,7 +121,9 @@ TABLE: list[tuple[str, dict[str, Any], Held]] = [
 
 
 @pytest.mark.parametrize(("_what", "entries", "held"), TABLE, ids=[what for what, _, _ in TABLE])
-def test_buckets_and_what_they_hold(settings: Any, _what: str, entries: dict[str, Any], held: Held) -> None:
+def test_buckets_contain_the_storages_that_use_them(
+    settings: Any, _what: str, entries: dict[str, Any], held: Held
+) -> None:
     assert [
         (bucket.name, bucket.target.region, bucket.target.endpoint, [each.alias for each in bucket.locations])
         for bucket in load(settings, **entries).buckets
@@ -136,7 +138,7 @@ def test_class_attributes_and_options_give_the_same_location(settings: Any) -> N
     assert one == other
 
 
-def test_the_locations_of_the_usual_aliases_come_first(settings: Any) -> None:
+def test_default_and_staticfiles_come_first(settings: Any) -> None:
     found = load(
         settings,
         avatars=media(location="avatars"),
@@ -150,7 +152,7 @@ def test_the_locations_of_the_usual_aliases_come_first(settings: Any) -> None:
     assert found.static.alias == "staticfiles"
 
 
-def test_use_s3_local_means_the_local_server_unless_overridden(settings: Any) -> None:
+def test_use_s3_local_targets_the_local_server_unless_overridden(settings: Any) -> None:
     settings.USE_S3 = "local"
     entry = media(
         endpoint_url="https://s3.example.com", expected_bucket_owner="1" * 12, access_key="A", secret_key="s"
@@ -163,21 +165,21 @@ def test_use_s3_local_means_the_local_server_unless_overridden(settings: Any) ->
     assert Deployment.load(local=False).storages["default"].target == real.target
 
 
-def test_another_key_sees_the_same_buckets(settings: Any) -> None:
+def test_with_key_changes_only_the_credentials(settings: Any) -> None:
     found = load(settings, default=media(session_profile="mine"))
     (location,) = found.with_key(Key("ROOT", "s")).locations
     assert location.target == Target("eu-central-1", key=Key("ROOT", "s"))
     assert replace(location, target=found.locations[0].target) == found.locations[0]
 
 
-def test_a_secret_is_not_shown(settings: Any) -> None:
+def test_repr_does_not_contain_the_secret_key(settings: Any) -> None:
     assert "hush" not in repr(load(settings, default=media(access_key="A", secret_key="hush")).locations)
 
 
-# Errors that prevent a deployment from loading
+# Errors of Deployment.load
 
 
-def test_without_a_storage_on_s3_the_error_says_what_to_change(settings: Any) -> None:
+def test_load_raises_without_a_storage_on_s3(settings: Any) -> None:
     with pytest.raises(NotOnS3Error, match="no entry of STORAGES has an s3kit backend"):
         load(settings)
     settings.USE_S3 = False
@@ -185,7 +187,7 @@ def test_without_a_storage_on_s3_the_error_says_what_to_change(settings: Any) ->
         load(settings, default=media())
 
 
-def test_a_typo_in_a_backend_is_an_error_and_not_a_bucket_less(settings: Any) -> None:
+def test_load_raises_on_a_typo_in_a_backend(settings: Any) -> None:
     typo = {"BACKEND": "s3kit.storages.MediaStorag"}
     with pytest.raises(
         ImproperlyConfigured, match=r"STORAGES\['default'\] has no usable BACKEND: .*MediaStorag"
@@ -217,7 +219,7 @@ CONTRADICTIONS = [
 
 
 @pytest.mark.parametrize(("one", "other", "words"), CONTRADICTIONS)
-def test_locations_that_contradict_each_other(one: Location, other: Location, words: str) -> None:
+def test_contradicting_locations_are_reported(one: Location, other: Location, words: str) -> None:
     for pair in ((one, other), (other, one)):
         (problem,) = location_problems(pair)
         assert "STORAGES['a']" in problem
@@ -236,11 +238,11 @@ def test_locations_that_contradict_each_other(one: Location, other: Location, wo
         at("b", "b/", owner="1"),
     ],
 )
-def test_locations_that_may_be_side_by_side(other: Location) -> None:
+def test_compatible_locations_have_no_problems(other: Location) -> None:
     assert location_problems((at("a", "media/"), other)) == []
 
 
-def test_contradictions_keep_a_deployment_from_being_loaded(settings: Any) -> None:
+def test_load_raises_on_contradicting_locations(settings: Any) -> None:
     public = media(location="media/public", access="public-policy")
     with pytest.raises(ImproperlyConfigured, match="separate locations"):
         load(settings, default=media(), public=public)
@@ -249,13 +251,13 @@ def test_contradictions_keep_a_deployment_from_being_loaded(settings: Any) -> No
 @pytest.mark.parametrize(
     ("given", "prefix"), [("media", "media/"), ("a/b//", "a/b/"), (" media/ ", "media/")]
 )
-def test_a_location_ends_with_one_slash(given: str, prefix: str) -> None:
+def test_location_prefix_ends_with_one_slash(given: str, prefix: str) -> None:
     assert location_prefix(given) == prefix
 
 
 @pytest.mark.parametrize(
     "wrong", ["", " ", "/", "/media", "a//b", "a/../b", "./a", "a*", "a?", "a\nb", "${x}", "pending/"]
 )
-def test_a_location_that_is_no_prefix(wrong: str) -> None:
+def test_location_prefix_rejects_invalid_locations(wrong: str) -> None:
     with pytest.raises(ImproperlyConfigured):
         location_prefix(wrong)

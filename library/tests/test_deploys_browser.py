@@ -1,4 +1,4 @@
-"""Deploys in a visitor's browser: it never runs the modules of two deploys together."""
+"""Deploys as a visitor's browser sees them: it never runs modules of two deploys together."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def page(_request: HttpRequest) -> HttpResponse:
-    # As a server that started after the deploy, because a server reads the manifest once.
+    # A new storage for each request, because a storage reads the manifest only once.
     address = storages.create_storage(django_settings.STORAGES["staticfiles"]).url("app/main.js")
     return HttpResponse(
         '<!doctype html><link rel="icon" href="data:,"><title>-</title>'
@@ -28,7 +28,7 @@ def page(_request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [path("", page)]
 
-# In forms that Django's own rewriting misses: no semicolon, comments in between, a circle, a template literal.
+# Imports that Django's own rewriting misses: without a semicolon, with a comment, circular, and in a template literal.
 VERSIONS = (
     {
         "app/main.js": "import { price } from './store.js'\nimport { shown } from /* a */ './shown.js'\n"
@@ -54,7 +54,7 @@ def title(tab: Page) -> str:
     return tab.title()
 
 
-def test_after_a_deploy_a_browser_runs_new_modules_only(
+def test_browser_never_mixes_modules_of_two_deploys(
     s3_site: MakeSite, settings: Any, tmp_path: Path, address: str, browser: Browser
 ) -> None:
     settings.STATICFILES_DIRS = [tmp_path]

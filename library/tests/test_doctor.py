@@ -1,4 +1,4 @@
-"""The doctor on a strict S3 server: a healthy site, and every real kind of misconfiguration."""
+"""The doctor on a strict S3 server: healthy sites, and sites with each kind of misconfiguration."""
 
 import gzip
 import json
@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from unittest import mock
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 MANIFEST = "static/staticfiles.json"
 APPLY = "run `manage.py s3 apply`"
 COLLECT = "run `manage.py collectstatic`"
-EVERYBODY = {"Effect": "Allow", "Principal": "*"}
+EVERYONE = {"Effect": "Allow", "Principal": "*"}
 NO_BLOCK = dict.fromkeys(
     ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), False
 )
@@ -109,8 +109,8 @@ ONLY_WEB = {"missing key", "if-none-match", *LINKS} | {
     ("access", "one_bucket"),
     [("private", False), ("private", True), ("public-read", False), ("public-policy", False)],
 )
-def test_a_site_that_is_well(well: Any, access: str, one_bucket: bool) -> None:
-    well(access, one_bucket=one_bucket)
+def test_healthy_site_has_no_problems(healthy_site: Any, access: str, one_bucket: bool) -> None:
+    healthy_site(access, one_bucket=one_bucket)
     report = examined()
     assert troubles(report) == {}
     assert not report.failed
@@ -121,11 +121,11 @@ def test_a_site_that_is_well(well: Any, access: str, one_bucket: bool) -> None:
     assert [line.probe for line in report.lines] == expected
 
 
-def test_each_role_alone_is_well_and_probes_what_it_may(
-    well: Any,
+def test_each_role_runs_only_its_probes_without_problems(
+    healthy_site: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    doctored = well()
+    doctored = healthy_site()
     role: Any
     for role, left_out in (("web", ONLY_DEPLOY), ("deploy", ONLY_WEB)):
         use_user(monkeypatch, doctored, document_of(role))
@@ -134,14 +134,16 @@ def test_each_role_alone_is_well_and_probes_what_it_may(
         assert [line.probe for line in report.lines] == [p for p in EVERY_PROBE if p not in left_out]
 
 
-def test_the_origins_of_the_settings_are_asked_for(well: Any) -> None:
-    well(AWS_SITE_ORIGINS=["https://www.example.com"])
+def test_cors_is_probed_for_the_origins_in_the_settings(healthy_site: Any) -> None:
+    healthy_site(AWS_SITE_ORIGINS=["https://www.example.com"])
     lines = {line.probe: line.text for line in examined().lines}
     assert lines["static cors"].endswith("on https://www.example.com, http://127.0.0.1:8000")
 
 
-def test_the_session_of_a_role(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    doctored = well()
+def test_session_of_a_role_is_reported_without_its_secrets(
+    healthy_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = healthy_site()
     site, store = Deployment.load(), doctored.site.store
     trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     iam = store.client("iam")
@@ -180,8 +182,8 @@ EVERYTHING = [
 ]
 
 
-def test_a_dead_endpoint_is_one_line(well: Any, settings: Any) -> None:
-    well(deployed=False)
+def test_unreachable_endpoint_is_the_only_line(healthy_site: Any, settings: Any) -> None:
+    healthy_site(deployed=False)
     settings.AWS_S3_ENDPOINT_URL = "http://127.0.0.1:9"
     report = examined()
     (line,) = report.lines
@@ -191,8 +193,8 @@ def test_a_dead_endpoint_is_one_line(well: Any, settings: Any) -> None:
     assert report.not_probed == EVERYTHING
 
 
-def test_a_wrong_secret(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = well(deployed=False).site.key
+def test_wrong_secret_key_is_reported(healthy_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = healthy_site(deployed=False).site.key
     use(monkeypatch, key.id, "wrong" * 8)
     shown = f"key {key.id[:4]}...{key.id[-4:]} from env"
     assert trouble("credentials") == (
@@ -203,8 +205,8 @@ def test_a_wrong_secret(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert diagnosed().not_probed == EVERYTHING
 
 
-def test_a_deleted_user(well: Any) -> None:
-    doctored = well(deployed=False)
+def test_deleted_access_key_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site(deployed=False)
     key, iam = doctored.site.key, doctored.site.store.client("iam")
     user = iam.get_access_key_last_used(AccessKeyId=key.id)["UserName"]
     iam.delete_access_key(UserName=user, AccessKeyId=key.id)
@@ -216,16 +218,16 @@ def test_a_deleted_user(well: Any) -> None:
     assert fix == NEW_KEYS
 
 
-def test_no_credentials(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    well(deployed=False)
+def test_missing_credentials_are_reported(healthy_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy_site(deployed=False)
     use(monkeypatch, "", "")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert trouble("credentials") == ("not ok", "Unable to locate credentials", NEW_KEYS)
 
 
-def test_a_missing_bucket_leaves_the_other_to_be_probed(well: Any) -> None:
-    doctored = well()
+def test_missing_bucket_does_not_stop_probes_of_the_other(healthy_site: Any) -> None:
+    doctored = healthy_site()
     doctored.root.delete_bucket(Bucket=doctored.media)
     report = examined()
     found = troubles(report)
@@ -236,8 +238,8 @@ def test_a_missing_bucket_leaves_the_other_to_be_probed(well: Any) -> None:
     assert "static objects" in {line.probe for line in report.lines}
 
 
-def test_a_bucket_in_another_region(well: Any, settings: Any) -> None:
-    doctored = well()
+def test_wrong_region_is_reported_with_the_right_one(healthy_site: Any, settings: Any) -> None:
+    doctored = healthy_site()
     settings.AWS_S3_REGION_NAME = "us-west-2"
     found = troubles(examined())
     assert set(found) == {"static bucket", "media bucket"}
@@ -265,13 +267,13 @@ def test_a_bucket_in_another_region(well: Any, settings: Any) -> None:
         ("s3:ListBucket", {"media list", "static objects"}),
     ],
 )
-def test_an_action_less(
-    well: Any,
+def test_missing_action_fails_only_its_probes(
+    healthy_site: Any,
     monkeypatch: pytest.MonkeyPatch,
     action: str,
     probes: set[str],
 ) -> None:
-    doctored = well()
+    doctored = healthy_site()
     use_user(monkeypatch, doctored, *without(action))
     found = troubles(examined())
     assert set(found) == probes
@@ -292,8 +294,10 @@ def test_an_action_less(
         doctored.root.delete_object(Bucket=doctored.media, Key=key)
 
 
-def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    doctored = well()
+def test_missing_delete_permission_lists_the_objects_left_behind(
+    healthy_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = healthy_site()
     use_user(monkeypatch, doctored, *without("s3:DeleteObject"))
     found = troubles(examined())
     key, *pending = doctored.left()
@@ -305,8 +309,8 @@ def test_no_right_to_delete_names_what_stays(well: Any, monkeypatch: pytest.Monk
         doctored.root.delete_object(Bucket=doctored.media, Key=each)
 
 
-def test_an_explicit_deny(well: Any) -> None:
-    doctored = well()
+def test_explicit_deny_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     arn = f"arn:aws:s3:::{doctored.media}/*"
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": arn}
     put_policy(doctored, doctored.media, deny)
@@ -318,11 +322,11 @@ def test_an_explicit_deny(well: Any) -> None:
         doctored.root.delete_object(Bucket=doctored.media, Key=key)
 
 
-def test_rights_beyond_the_prefixes_are_a_warning_and_no_failure(
-    well: Any,
+def test_permissions_outside_the_prefixes_are_a_warning(
+    healthy_site: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    doctored = well()
+    doctored = healthy_site()
     everything = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
     use_user(monkeypatch, doctored, {"Version": policies.VERSION, "Statement": [everything]})
     assert trouble("outside") == (
@@ -333,10 +337,10 @@ def test_rights_beyond_the_prefixes_are_a_warning_and_no_failure(
     assert not diagnosed().failed
 
 
-def test_rights_beyond_the_prefixes_show_without_the_right_to_take_back(
-    well: Any, monkeypatch: pytest.MonkeyPatch
+def test_put_permission_alone_outside_the_prefixes_is_a_warning(
+    healthy_site: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    doctored = well()
+    doctored = healthy_site()
     put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
     use_user(monkeypatch, doctored, {"Version": policies.VERSION, "Statement": [put]})
     assert troubles(examined())["outside"].status == "warning"
@@ -349,8 +353,8 @@ def test_rights_beyond_the_prefixes_show_without_the_right_to_take_back(
 
 
 @pytest.mark.parametrize(("role", "place"), [("web", "static"), ("deploy", "media")])
-def test_a_role_with_the_rights_of_the_other(well: Any, role: Any, place: str) -> None:
-    doctored = well()
+def test_role_with_permissions_of_another_role_is_a_warning(healthy_site: Any, role: Any, place: str) -> None:
+    doctored = healthy_site()
     bucket = getattr(doctored, place)
     assert trouble("outside", role) == (
         "warning",
@@ -362,8 +366,8 @@ def test_a_role_with_the_rights_of_the_other(well: Any, role: Any, place: str) -
 # Uploads
 
 
-def test_public_read_on_a_new_default_bucket(well: Any) -> None:
-    doctored = well("public-read", prepared=False)
+def test_public_read_with_disabled_acls_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site("public-read", prepared=False)
     found = troubles(examined())
     line = found["media acl"]
     assert line.text == f"access is 'public-read', but {doctored.media} has ACLs disabled"
@@ -374,8 +378,8 @@ def test_public_read_on_a_new_default_bucket(well: Any) -> None:
     }
 
 
-def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
-    doctored = well("public-read")
+def test_public_read_with_blocked_acls_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site("public-read")
     block = {**NO_BLOCK, "BlockPublicAcls": True}
     doctored.root.put_public_access_block(Bucket=doctored.media, PublicAccessBlockConfiguration=block)
     found = troubles(examined())
@@ -387,8 +391,8 @@ def test_public_read_where_public_acls_are_blocked(well: Any) -> None:
 
 
 @pytest.mark.parametrize("block", ["RestrictPublicBuckets", "BlockPublicPolicy"])
-def test_public_policy_behind_block_public_access(well: Any, block: str) -> None:
-    doctored = well("public-policy")
+def test_public_policy_with_blocked_public_access_is_reported(healthy_site: Any, block: str) -> None:
+    doctored = healthy_site("public-policy")
     if block == "BlockPublicPolicy":  # which only prevents setting a policy
         doctored.root.delete_bucket_policy(Bucket=doctored.media)
     doctored.root.put_public_access_block(
@@ -401,13 +405,13 @@ def test_public_policy_behind_block_public_access(well: Any, block: str) -> None
     )
 
 
-def test_private_uploads_that_anybody_can_read(well: Any) -> None:
-    doctored = well()
+def test_publicly_readable_private_uploads_are_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     doctored.root.put_public_access_block(Bucket=doctored.media, PublicAccessBlockConfiguration=NO_BLOCK)
     put_policy(
         doctored,
         doctored.media,
-        EVERYBODY | {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{doctored.media}/*"},
+        EVERYONE | {"Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{doctored.media}/*"},
     )
     host = doctored.site.store.endpoint.removeprefix("http://")
     found = troubles(examined())
@@ -426,13 +430,13 @@ def test_private_uploads_that_anybody_can_read(well: Any) -> None:
     )
 
 
-def test_a_bucket_that_anybody_can_list(well: Any) -> None:
-    doctored = well()
+def test_publicly_listable_bucket_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     doctored.root.put_public_access_block(Bucket=doctored.media, PublicAccessBlockConfiguration=NO_BLOCK)
     put_policy(
         doctored,
         doctored.media,
-        EVERYBODY | {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{doctored.media}"},
+        EVERYONE | {"Action": "s3:ListBucket", "Resource": f"arn:aws:s3:::{doctored.media}"},
     )
     found = troubles(examined())
     assert set(found) == {"listing", "bucket grants"}
@@ -444,8 +448,8 @@ def test_a_bucket_that_anybody_can_list(well: Any) -> None:
 # Static files
 
 
-def test_a_missing_manifest(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    doctored = well()
+def test_missing_manifest_is_reported(healthy_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = healthy_site()
     doctored.root.delete_object(Bucket=doctored.static, Key=MANIFEST)
     text = "static/staticfiles.json does not exist: pages have no static files"
     assert trouble("manifest") == ("not ok", text, COLLECT)
@@ -453,17 +457,17 @@ def test_a_missing_manifest(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert trouble("manifest", "deploy") == ("not ok", text, COLLECT)
 
 
-def test_before_the_first_deploy_the_deploy_role_is_only_warned(
-    well: Any,
+def test_missing_manifest_is_a_warning_before_the_first_deploy(
+    healthy_site: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    doctored = well(deployed=False)
+    doctored = healthy_site(deployed=False)
     use_user(monkeypatch, doctored, document_of("deploy"))
     assert trouble("manifest", "deploy") == ("warning", "no static files are deployed yet", COLLECT)
 
 
-def test_a_broken_manifest(well: Any) -> None:
-    doctored = well()
+def test_invalid_manifest_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     for body in (b"<html>", b"[]", b'{"version": "1.1"}', b'{"paths": [1]}', b"\xff"):
         doctored.root.put_object(Bucket=doctored.static, Key=MANIFEST, Body=body)
         assert trouble("manifest") == (
@@ -473,8 +477,10 @@ def test_a_broken_manifest(well: Any) -> None:
         )
 
 
-def test_the_manifest_of_another_checkout(well: Any, settings: Any, tmp_path: Path) -> None:
-    doctored = well()
+def test_local_manifest_that_differs_from_the_live_one_is_a_warning(
+    healthy_site: Any, settings: Any, tmp_path: Path
+) -> None:
+    doctored = healthy_site()
     settings.STATICFILES_MANIFEST = tmp_path / "staticfiles.json"
     deployed = doctored.root.get_object(Bucket=doctored.static, Key=MANIFEST)["Body"].read()
     settings.STATICFILES_MANIFEST.write_bytes(deployed)
@@ -487,8 +493,8 @@ def test_the_manifest_of_another_checkout(well: Any, settings: Any, tmp_path: Pa
     )
 
 
-def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
-    doctored = well()
+def test_missing_static_objects_are_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     gone = doctored.hashed("dot.png")
     doctored.root.delete_object(Bucket=doctored.static, Key=gone)
     found = troubles(examined())
@@ -503,8 +509,8 @@ def test_files_of_the_manifest_that_are_missing(well: Any) -> None:
 
 
 @pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "plain"])
-def test_a_swapped_static_file(well: Any, hashed: bool) -> None:
-    doctored = well()
+def test_replaced_static_file_is_reported_and_restored(healthy_site: Any, hashed: bool) -> None:
+    doctored = healthy_site()
     key = doctored.hashed("page.js") if hashed else "static/page.js"
     there = doctored.root.get_object(Bucket=doctored.static, Key=key)
     kept = {
@@ -539,8 +545,8 @@ WRONG_HEADERS: list[tuple[str, str, dict[str, str], str]] = [
 ]
 
 
-def test_wrong_headers(well: Any) -> None:
-    doctored = well()
+def test_wrong_static_headers_are_reported_and_corrected(healthy_site: Any) -> None:
+    doctored = healthy_site()
     for name, probe, headers, expected in WRONG_HEADERS:
         key = doctored.hashed(name)
         found = doctored.root.get_object(Bucket=doctored.static, Key=key)
@@ -557,8 +563,8 @@ def test_wrong_headers(well: Any) -> None:
     assert troubles(examined()) == {}
 
 
-def test_text_that_is_not_compressed(well: Any) -> None:
-    doctored = well()
+def test_uncompressed_text_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     key = doctored.hashed("page.js")
     doctored.root.put_object(
         Bucket=doctored.static,
@@ -568,12 +574,14 @@ def test_text_that_is_not_compressed(well: Any) -> None:
         CacheControl="public, max-age=31536000, immutable",
     )
     found = troubles(examined())
-    assert set(found) == {"static encoding", "static objects"}, "and it is not what was deployed"
+    assert set(found) == {"static encoding", "static objects"}, (
+        "the content differs from the deployed file, too"
+    )
     assert found["static encoding"].text.endswith("is not compressed")
 
 
-def test_static_files_without_the_policy(well: Any) -> None:
-    doctored = well()
+def test_missing_policy_for_static_files_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     doctored.root.delete_bucket_policy(Bucket=doctored.static)
     status, text, fix = trouble("static visitors")
     assert status == "not ok"
@@ -582,15 +590,15 @@ def test_static_files_without_the_policy(well: Any) -> None:
     assert fix == f"{APPLY}; see `account block` too"
 
 
-def test_static_files_behind_block_public_access(well: Any) -> None:
-    doctored = well()
+def test_blocked_public_access_to_static_files_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     block = {**NO_BLOCK, "RestrictPublicBuckets": True}
     doctored.root.put_public_access_block(Bucket=doctored.static, PublicAccessBlockConfiguration=block)
     assert trouble("static visitors")[2] == f"{APPLY}; see `account block` too"
 
 
-def test_no_cors(well: Any) -> None:
-    doctored = well()
+def test_missing_cors_for_static_files_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     doctored.root.delete_bucket_cors(Bucket=doctored.static)
     assert trouble("static cors") == (
         "not ok",
@@ -599,8 +607,8 @@ def test_no_cors(well: Any) -> None:
     )
 
 
-def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
-    well()
+def test_origin_added_after_apply_is_reported(healthy_site: Any, settings: Any) -> None:
+    healthy_site()
     settings.AWS_SITE_ORIGINS = ["https://www.example.com"]
     found = troubles(examined())
     assert set(found) == {"static cors", "media cors", "direct cors"}
@@ -608,8 +616,8 @@ def test_an_origin_that_was_added_after_apply(well: Any, settings: Any) -> None:
     assert "pages of https://www.example.com can't upload directly" in found["direct cors"].text
 
 
-def test_no_cors_for_uploads(well: Any) -> None:
-    doctored = well()
+def test_missing_cors_for_uploads_is_reported(healthy_site: Any) -> None:
+    doctored = healthy_site()
     doctored.root.delete_bucket_cors(Bucket=doctored.media)
     found = {name: (line.status, line.text, line.fix) for name, line in troubles(examined()).items()}
     assert found == {
@@ -629,8 +637,8 @@ def test_no_cors_for_uploads(well: Any) -> None:
 
 
 @pytest.mark.parametrize("role", [None, "deploy"])
-def test_uploads_that_never_expire(well: Any, role: Any) -> None:
-    doctored = well()
+def test_missing_expiry_of_pending_uploads_is_a_warning(healthy_site: Any, role: Any) -> None:
+    doctored = healthy_site()
     doctored.root.delete_bucket_lifecycle(Bucket=doctored.media)
     line = troubles(examined(role))["direct expiry"]
     assert line.status == "warning"
@@ -638,8 +646,10 @@ def test_uploads_that_never_expire(well: Any, role: Any) -> None:
     assert line.fix == APPLY
 
 
-def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_user(monkeypatch, well(), *without("s3:GetLifecycleConfiguration"))
+def test_missing_lifecycle_permission_points_to_the_deploy_role(
+    healthy_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_user(monkeypatch, healthy_site(), *without("s3:GetLifecycleConfiguration"))
     status, text, fix = trouble("direct expiry")
     assert (status, text) == ("can't tell", "s3:GetLifecycleConfiguration is not allowed")
     assert "`manage.py s3 doctor --role deploy`" in fix
@@ -650,26 +660,26 @@ def test_who_may_not_see_whether_uploads_expire(well: Any, monkeypatch: pytest.M
 
 @pytest.fixture
 def over_tls(
-    well: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    healthy_site: Any, store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Doctored]]:
     """Return a function that creates a site that reaches S3 over TLS, so its policies require TLS."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
     with tls_front(store.endpoint, served) as host:
         yield partial(
-            well, AWS_S3_ENDPOINT_URL=f"https://{host}", AWS_SITE_ORIGINS=["https://www.example.com"]
+            healthy_site, AWS_S3_ENDPOINT_URL=f"https://{host}", AWS_SITE_ORIGINS=["https://www.example.com"]
         )
 
 
-def test_a_site_that_is_well_over_tls(over_tls: Callable[..., Doctored]) -> None:
+def test_healthy_site_over_tls_has_no_problems(over_tls: Callable[..., Doctored]) -> None:
     over_tls()
     report = examined()
     assert troubles(report) == {}
-    told = {line.probe: line.text for line in report.lines if line.probe.endswith(" tls")}
-    assert told == dict.fromkeys(["media tls", "static tls"], "plain http is rejected (403)")
+    found = {line.probe: line.text for line in report.lines if line.probe.endswith(" tls")}
+    assert found == dict.fromkeys(["media tls", "static tls"], "plain http is rejected (403)")
 
 
-def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Doctored]) -> None:
+def test_missing_tls_only_statement_is_reported(over_tls: Callable[..., Doctored]) -> None:
     doctored = over_tls()
     for bucket in (doctored.static, doctored.media):
         found = json.loads(doctored.root.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
@@ -685,14 +695,14 @@ def test_without_the_statement_plain_http_is_answered(over_tls: Callable[..., Do
         assert line.fix == APPLY
 
 
-def test_plain_http_is_for_this_machine_only() -> None:
+def test_plain_http_endpoint_on_another_host_is_reported() -> None:
     target = Target("eu-central-1", endpoint="http://store.internal:9000")
     line = over_plain_http("media tls", target, "http://store.internal:9000/acme-media/media/a")
     assert line.status == "not ok"
     assert line.fix == "set AWS_S3_ENDPOINT_URL to an https address"
 
 
-def test_a_certificate_that_nobody_trusts(
+def test_untrusted_certificate_is_reported(
     over_tls: Callable[..., Doctored], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     doctored = over_tls(deployed=False)
@@ -704,16 +714,18 @@ def test_a_certificate_that_nobody_trusts(
     assert fix == "set AWS_CA_BUNDLE to a file with the certificate of the CA that signed the server's"
 
 
-def test_a_certificate_that_only_collectstatic_rejects(
-    well: Any, store: Any, monkeypatch: pytest.MonkeyPatch
+def test_ca_certificate_used_by_the_server_is_reported(
+    healthy_site: Any, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore accepts a CA certificate as a server certificate; obstore doesn't."""
-    with TemporaryDirectory() as folder:  # with a short name, because reports must not have long lines
+    with TemporaryDirectory() as folder:  # a short path, because reports must not have long lines
         served = self_signed(Path(folder))
         monkeypatch.setenv("AWS_CA_BUNDLE", str(served))
         with tls_front(store.endpoint, served) as host:
             address = f"https://{host}"
-            well(AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"], deployed=False)
+            healthy_site(
+                AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"], deployed=False
+            )
             found = troubles(examined())
     line = found["collectstatic"]
     assert line.status == "not ok"
@@ -727,8 +739,8 @@ def test_a_certificate_that_only_collectstatic_rejects(
     assert line.fix.endswith(f"in AWS_CA_BUNDLE, which is {served}")
 
 
-def test_a_bundle_of_certificates_that_cannot_be_read(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    well(deployed=False)
+def test_unreadable_ca_bundle_is_reported(healthy_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy_site(deployed=False)
     monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere.pem")
     clients.forget()
     status, text, fix = trouble("endpoint")
@@ -737,8 +749,8 @@ def test_a_bundle_of_certificates_that_cannot_be_read(well: Any, monkeypatch: py
     assert fix.startswith("set AWS_CA_BUNDLE to a file")
 
 
-def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
-    well()
+def test_unreachable_domain_of_static_files_is_reported(healthy_site: Any, settings: Any) -> None:
+    healthy_site()
     change(settings, "staticfiles", custom_domain="127.0.0.1:9")
     assert trouble("static domain") == (
         "not ok",
@@ -749,12 +761,12 @@ def test_a_custom_domain_that_does_not_answer(well: Any, settings: Any) -> None:
     assert diagnosed().not_probed == ["static files through their domain"]
 
 
-def test_a_custom_domain_of_uploads_that_does_not_answer(well: Any, settings: Any) -> None:
-    well("public-policy")
+def test_unreachable_domain_of_uploads_is_reported(healthy_site: Any, settings: Any) -> None:
+    healthy_site("public-policy")
     change(settings, "default", custom_domain="127.0.0.1:9")
     settings.AWS_CLOUDFRONT_DISTRIBUTION_ARN = "arn:aws:cloudfront::123456789012:distribution/E1"
     found = troubles(examined())
-    # The buckets are still public, because they are older than the distribution.
+    # The buckets are still public, because they were created before the distribution.
     assert set(found) == {"media domain", "media bypass", "static bypass"}
     assert {found[probe].status for probe in ("media bypass", "static bypass")} == {"warning"}
     assert found["media bypass"].text == (
@@ -763,32 +775,34 @@ def test_a_custom_domain_of_uploads_that_does_not_answer(well: Any, settings: An
     assert diagnosed().not_probed == ["uploads through their domain"]
 
 
-# Clean-up
+# Cleanup
 
 
-def test_an_upload_whose_answer_was_lost_is_deleted(well: Any, settings: Any) -> None:
-    doctored = well()
+def test_probe_upload_is_deleted_after_a_lost_response(healthy_site: Any, settings: Any) -> None:
+    doctored = healthy_site()
     with FaultProxy(doctored.site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         proxy.faults.append(Fault("PUT", r"/media/\.doctor-", cut="after"))
         found = troubles(examined())
         assert set(found) == {"media write"}
         assert found["media write"].text == "Connection was closed before we received a valid response"
-        assert proxy.count("PUT", r"/media/\.doctor-") == 2, "it was tried again, and not for minutes"
+        assert proxy.count("PUT", r"/media/\.doctor-") == 2, "retried once, instead of for minutes"
         assert proxy.count("DELETE", r"/media/\.doctor-[0-9a-f]{32}\.txt$") == 1
 
 
-def test_what_a_killed_doctor_left_is_deleted(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    doctored = well()
+def test_old_probe_uploads_of_a_killed_doctor_are_deleted(
+    healthy_site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctored = healthy_site()
     doctored.root.put_object(Bucket=doctored.media, Key="media/.doctor-0123.txt", Body=b"")
     assert troubles(examined()) == {}
-    assert doctored.left() == ["media/.doctor-0123.txt"], "it may be another doctor's, at work"
+    assert doctored.left() == ["media/.doctor-0123.txt"], "it may belong to a doctor that is still running"
     monkeypatch.setattr(uploads, "LEFT_OVER", timedelta(seconds=-5))
     assert troubles(examined()) == {}
 
 
-# In the background, tests ignore SIGINT, and a child process would inherit that.
-AS_FROM_A_TERMINAL = """
+# Test runs in the background ignore SIGINT, and child processes inherit that.
+WITH_SIGINT = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from django.core.management import execute_from_command_line
@@ -798,12 +812,13 @@ execute_from_command_line(["manage.py", "s3", "doctor"])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_doctor_cleans_up(well: Any, tmp_path: Path, number: int) -> None:
-    doctored = well()
+def test_an_interrupted_doctor_cleans_up(healthy_site: Any, tmp_path: Path, number: int) -> None:
+    doctored = healthy_site()
     with FaultProxy(doctored.site.store.endpoint) as proxy:
-        proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", delay=1, times=1))
+        hold = Event()
+        proxy.faults.append(Fault("GET", r"/media/\.doctor-[0-9a-f]+\.txt", hold=hold, times=1))
         process = subprocess.Popen(
-            [processes.MANAGE[0], "-c", AS_FROM_A_TERMINAL],
+            [processes.MANAGE[0], "-c", WITH_SIGINT],
             env=processes.environment(
                 PYTHONPATH=str(processes.ROOT),
                 DJANGO_SETTINGS_MODULE="tests.process_settings",
@@ -819,8 +834,9 @@ def test_an_interrupted_doctor_cleans_up(well: Any, tmp_path: Path, number: int)
             stderr=subprocess.PIPE,
             text=True,
         )
-        proxy.wait_for(1, "PUT", r"\.doctor-")
+        proxy.wait_for_hanging()
         process.send_signal(number)
+        hold.set()
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, "", "")
 
@@ -838,8 +854,8 @@ def run(*arguments: str) -> tuple[int, str]:
     return 0, out.getvalue()
 
 
-def test_exit_code_text_and_json(well: Any) -> None:
-    doctored = well()
+def test_doctor_prints_text_and_json_and_returns_an_exit_code(healthy_site: Any) -> None:
+    doctored = healthy_site()
     code, text = run()
     assert code == 0
     assert text.startswith("Can't tell\n  account block    only AWS has one, and this is another endpoint\n")
@@ -874,21 +890,21 @@ def test_exit_code_text_and_json(well: Any) -> None:
     } in (found["lines"])
 
 
-def test_without_s3_it_says_so(settings: Any) -> None:
+def test_doctor_fails_if_use_s3_is_off(settings: Any) -> None:
     settings.USE_S3 = False
     settings.STORAGES = s3_storages({"bucket_name": "acme-static", "region_name": REGION})
     with pytest.raises(CommandError, match=r"^The site does not use S3, because USE_S3 is False"):
         call_command("s3", "doctor")
 
 
-def test_no_proxy_is_asked_for_this_machine(well: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    doctored = well(deployed=False)
+def test_requests_to_loopback_bypass_the_proxy(healthy_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doctored = healthy_site(deployed=False)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert fetch(doctored.site.store.endpoint).status in {200, 403}
 
 
-def test_an_endpoint_that_is_no_s3(well: Any, settings: Any) -> None:
+def test_endpoint_that_is_not_s3_fails_the_report(healthy_site: Any, settings: Any) -> None:
     class Handler(BaseHTTPRequestHandler):
         def do(self) -> None:
             self.send_response(403)
@@ -900,7 +916,7 @@ def test_an_endpoint_that_is_no_s3(well: Any, settings: Any) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
-    well(deployed=False)
+    healthy_site(deployed=False)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
         settings.AWS_S3_ENDPOINT_URL = f"http://127.0.0.1:{server.server_port}"

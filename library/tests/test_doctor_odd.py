@@ -1,4 +1,4 @@
-"""The doctor on servers with invalid responses: each probe has its line, and the report is complete."""
+"""The doctor on servers with invalid responses: the report has one line for each probe, and is complete."""
 
 import gc
 import json
@@ -26,27 +26,29 @@ def answer(status: str, body: bytes = b"", *headers: str, length: int | None = N
     return head.encode() + b"\r\n\r\n" + body
 
 
-HTML = b"<!doctype html><title>Welcome</title><p>It works & is no S3."
+HTML = b"<!doctype html><title>Welcome</title><p>It works & is not S3."
 XML = b'<?xml version="1.0" encoding="UTF-8"?>'
 NOT_IMPLEMENTED = XML + b"<Error><Code>NotImplemented</Code></Error>"
 ODD: dict[str, dict[str, Any]] = {
     "an empty 200": {"raw": answer("200 OK")},
     "an empty 204": {"raw": answer("204 No Content")},
-    "a page": {"raw": answer("200 OK", HTML, "Content-Type: text/html")},
+    "an HTML page": {"raw": answer("200 OK", HTML, "Content-Type: text/html")},
     "JSON": {"raw": answer("200 OK", b'{"ok": true}', "Content-Type: application/json")},
     "other XML": {
         "raw": answer("200 OK", XML + b"<Welcome><Key/></Welcome>", "Content-Type: application/xml")
     },
-    "XML that ends early": {"raw": answer("200 OK", XML + b"<ListBucketResult><Contents><Key>")},
-    "a body that ends early": {"raw": answer("200 OK", b"<List", length=5000)},
+    "truncated XML": {"raw": answer("200 OK", XML + b"<ListBucketResult><Contents><Key>")},
+    "a truncated body": {"raw": answer("200 OK", b"<List", length=5000)},
     "500": {"raw": answer("500 Internal Server Error", HTML, "Content-Type: text/html")},
     "501": {"raw": answer("501 Not Implemented", NOT_IMPLEMENTED, "Content-Type: application/xml")},
     "403 without a body": {"raw": answer("403 Forbidden")},
-    "404 as a page": {"raw": answer("404 Not Found", HTML, "Content-Type: text/html")},
-    "400 for a terminal": {"raw": answer("400 \x1b[31mBad", b"<Error><Code>\xff\x1b]0;x\x07</Code></Error>")},
-    "a redirect to nowhere": {"raw": answer("302 Found", b"", "Location: http://127.0.0.1:9/")},
-    "a redirect to no address": {"raw": answer("301 Moved Permanently", b"", "Location: http://[::")},
-    "no HTTP": {"raw": b"SSH-2.0-OpenSSH_9.9\r\n"},
+    "404 with an HTML page": {"raw": answer("404 Not Found", HTML, "Content-Type: text/html")},
+    "400 with terminal escapes": {
+        "raw": answer("400 \x1b[31mBad", b"<Error><Code>\xff\x1b]0;x\x07</Code></Error>")
+    },
+    "a redirect to a closed port": {"raw": answer("302 Found", b"", "Location: http://127.0.0.1:9/")},
+    "a redirect to an invalid URL": {"raw": answer("301 Moved Permanently", b"", "Location: http://[::")},
+    "not HTTP": {"raw": b"SSH-2.0-OpenSSH_9.9\r\n"},
     "a closed connection": {"cut": "before"},
 }
 
@@ -88,7 +90,7 @@ LAYERS = [
 
 @dataclass
 class Odd(Fault):
-    """Affects every request that a layer rejects."""
+    """A fault for every request that a layer doesn't let through."""
 
     passes: Callable[[str, Container[str]], object] = lambda *_: True
 
@@ -97,8 +99,8 @@ class Odd(Fault):
 
 
 @pytest.mark.parametrize("odd", ODD)
-def test_odd_answers(well: Any, settings: Any, odd: str) -> None:
-    doctored: Doctored = well()
+def test_report_is_complete_after_invalid_responses(healthy_site: Any, settings: Any, odd: str) -> None:
+    doctored: Doctored = healthy_site()
     with FaultProxy(doctored.site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         for number, layer in enumerate(LAYERS):
@@ -113,4 +115,4 @@ def test_odd_answers(well: Any, settings: Any, odd: str) -> None:
         code, text = run("--json")
     assert code == 1
     assert not json.loads(text)["ok"]
-    gc.collect()  # here, where open sockets are not an error, and not in another test
+    gc.collect()  # in this test, where open sockets are not an error

@@ -19,9 +19,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
         yield bare
 
 
-def test_a_server_that_obeys_unsigned_headers(well: Any) -> None:
+def test_server_that_obeys_unsigned_headers_is_reported(healthy_site: Any) -> None:
     """Without the guard, a link to upload a part can copy everything that the site can read."""
-    well()
+    healthy_site()
     assert trouble("direct headers") == (
         "not ok",
         "visitors who know a file's name can copy it into their own upload and read it: the server obeys an"

@@ -1,4 +1,4 @@
-"""Requirements of company buckets: encryption with one setting, checksums for Object Lock, and tags."""
+"""What companies require of buckets: encryption with one setting, checksums for Object Lock, and tags."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ LARGE = 9 * 2**20  # more than one part
 
 
 @pytest.mark.parametrize("value", ["", "AES256", "aws:kms", KEY, KEY.replace("key/", "key/mrk-")])
-def test_an_encryption(settings: Any, value: str) -> None:
+def test_valid_encryption_values_are_accepted(settings: Any, value: str) -> None:
     s3_settings(settings, AWS_S3_ENCRYPTION=f" {value} ")
     assert {location.target.encryption for location in Deployment.load().locations} == {value}
 
@@ -55,13 +55,13 @@ def test_an_encryption(settings: Any, value: str) -> None:
         ),
     ],
 )
-def test_what_is_no_encryption(settings: Any, value: str, says: str) -> None:
+def test_invalid_encryption_values_raise(settings: Any, value: str, says: str) -> None:
     s3_settings(settings)
     with pytest.raises(ImproperlyConfigured, match=says):
         MediaStorage(bucket_name="acme-media", encryption=value)
 
 
-def test_a_storage_can_have_one_of_its_own(settings: Any) -> None:
+def test_encryption_option_of_a_storage_overrides_the_setting(settings: Any) -> None:
     s3_settings(settings, AWS_S3_ENCRYPTION=KEY, static={"encryption": "AES256"})
     found = Deployment.load()
     assert [each.target.encryption for each in found.locations] == [KEY, "AES256"]
@@ -71,7 +71,7 @@ def test_a_storage_can_have_one_of_its_own(settings: Any) -> None:
 # Requests: like AWS, MiniStack denies requests whose headers a policy denies.
 
 
-def demand(value: str, bucket: str, **condition: Any) -> dict[str, Any]:
+def deny_other_encryption(value: str, bucket: str, **condition: Any) -> dict[str, Any]:
     """Return a statement that denies objects with another encryption."""
     return {
         "Sid": "DenyOtherEncryption",
@@ -83,22 +83,22 @@ def demand(value: str, bucket: str, **condition: Any) -> dict[str, Any]:
     }
 
 
-def let_demand(site: SiteOnS3, value: str) -> None:
+def require_encryption(site: SiteOnS3, value: str) -> None:
     for bucket in (site.media_bucket, site.static_bucket):
-        document = {"Version": policies.VERSION, "Statement": [demand(value, bucket)]}
+        document = {"Version": policies.VERSION, "Statement": [deny_other_encryption(value, bucket)]}
         site.root.put_bucket_policy(Bucket=bucket, Policy=json.dumps(document))
 
 
 @pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("value", ["AES256", KEY])
-def test_every_upload_asks_for_the_encryption(
+def test_every_upload_requests_the_encryption(
     s3_site: MakeSite, settings: Any, tmp_path: Path, value: str
 ) -> None:
     site = s3_site(AWS_S3_ENCRYPTION=value)
-    let_demand(site, value)
-    uploads_of_users(site)
-    static_files(settings, tmp_path)
+    require_encryption(site, value)
+    upload_in_every_way(site)
+    deploy_static_files(settings, tmp_path)
     folder = tmp_path / "old"
     folder.mkdir()
     (folder / "old.txt").write_bytes(b"x")
@@ -115,7 +115,7 @@ def test_every_upload_asks_for_the_encryption(
             assert head.get("SSEKMSKeyId", "") == encryption.key(value)
 
 
-def uploads_of_users(site: SiteOnS3) -> None:
+def upload_in_every_way(site: SiteOnS3) -> None:
     default_storage.save("small.txt", ContentFile(b"x"))
     name = default_storage.save("large.bin", ContentFile(b"x" * LARGE))
     assert default_storage.size(name) == LARGE
@@ -127,7 +127,7 @@ def uploads_of_users(site: SiteOnS3) -> None:
         ticket = uploads.begin(user, kind, name="a.txt", size=size)
         for part in uploads.sending(ticket)["parts"]:
             body = b"x" * (part["end"] - part["start"])
-            if part["headers"]:  # the link allows only the signed request
+            if part["headers"]:  # the link is valid only with them
                 bare = {name: each for name, each in part["headers"].items() if "x-amz" not in name}
                 assert anonymous(part["url"], "PUT", bare, body).status == 403
             assert anonymous(part["url"], "PUT", part["headers"], body).status == 200
@@ -142,7 +142,7 @@ def uploads_of_users(site: SiteOnS3) -> None:
     assert anonymous(site.url(site.media_bucket, "pending/x"), "OPTIONS", preflight).status == 200
 
 
-def static_files(settings: Any, folder: Path) -> None:
+def deploy_static_files(settings: Any, folder: Path) -> None:
     sources = folder / "sources"
     sources.mkdir()
     (sources / "a.css").write_text("body {}")
@@ -152,13 +152,13 @@ def static_files(settings: Any, folder: Path) -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
-def test_what_a_call_says_itself_wins(settings: Any) -> None:
+def test_encryption_in_a_call_overrides_the_setting(settings: Any) -> None:
     own = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": OTHER_KEY}
     s3_settings(settings, AWS_S3_ENCRYPTION=KEY)
     client = clients.command(Deployment.load().media[0].target)
     sent: list[dict[str, Any]] = []
     client.meta.events.register(
-        "before-call.s3", lambda params, **_: sent.append(params["headers"]) or (_Answer(), {})
+        "before-call.s3", lambda params, **_: sent.append(params["headers"]) or (_Response(), {})
     )
     client.put_object(Bucket="acme-media", Key="a", **own)
     client.put_object(Bucket="acme-media", Key="a", SSECustomerAlgorithm="AES256", SSECustomerKey="x" * 32)
@@ -168,14 +168,14 @@ def test_what_a_call_says_itself_wins(settings: Any) -> None:
     assert found == [["aws:kms", OTHER_KEY], [None, None], [None, None]]
 
 
-class _Answer:
+class _Response:
     status_code = 200
 
 
 # Buckets
 
 
-def test_a_buckets_default_follows_the_setting() -> None:
+def test_default_encryption_follows_the_setting() -> None:
     for value, rule in {
         "": {"SSEAlgorithm": "AES256"},
         "aws:kms": {"SSEAlgorithm": "aws:kms"},
@@ -188,7 +188,7 @@ def test_a_buckets_default_follows_the_setting() -> None:
         assert encryption.of_rule(found) == (value or "AES256")  # type: ignore[arg-type]
 
 
-def test_storages_that_share_a_bucket_and_differ_leave_its_default() -> None:
+def test_storages_with_different_encryption_keep_the_default() -> None:
     site = of(location(encryption=KEY), location("more", prefix="more/", encryption="AES256"))
     (want,) = buckets.wanted(site)
     assert want.aspects["encryption"].value == "AES256"
@@ -197,7 +197,7 @@ def test_storages_that_share_a_bucket_and_differ_leave_its_default() -> None:
 @pytest.mark.parametrize(
     ("setting", "live", "becomes"),
     [
-        ("", "aws:kms", "aws:kms"),  # stricter: stays unchanged
+        ("", "aws:kms", "aws:kms"),  # stricter, so it stays
         ("AES256", f"aws:kms with alias/{KEY}", f"aws:kms with alias/{KEY}"),
         ("", KEY, KEY),
         ("aws:kms", KEY, "aws:kms"),
@@ -206,7 +206,9 @@ def test_storages_that_share_a_bucket_and_differ_leave_its_default() -> None:
         (KEY, KEY, KEY),
     ],
 )
-def test_the_plan_of_a_default(setting: str, live: str, becomes: str) -> None:
+def test_plan_changes_the_default_encryption_unless_it_is_stricter(
+    setting: str, live: str, becomes: str
+) -> None:
     (want,) = buckets.wanted(of(location(encryption=setting)))
     state = {title: each.value for title, each in want.aspects.items()} | {"encryption": live}
     found = plan.compare(want, state, Account(), replace=False)
@@ -216,7 +218,7 @@ def test_the_plan_of_a_default(setting: str, live: str, becomes: str) -> None:
 
 
 @pytest.mark.slow
-def test_apply_sets_the_default_and_reads_it_back(s3_site: MakeSite) -> None:
+def test_apply_sets_the_default_encryption(s3_site: MakeSite) -> None:
     site = s3_site(AWS_S3_ENCRYPTION=KEY, static={"encryption": "AES256"})
     rule = site.root.get_bucket_encryption(Bucket=site.media_bucket)["ServerSideEncryptionConfiguration"][
         "Rules"
@@ -227,7 +229,7 @@ def test_apply_sets_the_default_and_reads_it_back(s3_site: MakeSite) -> None:
 
 
 @pytest.mark.slow
-def test_cloudformation_has_the_words_for_it(tmp_path: Path) -> None:
+def test_cloudformation_template_contains_encryption_and_tags(tmp_path: Path) -> None:
     tags = (("CostCenter", "1234"), ("Team", "web"))
     made = template(
         deployment(
@@ -263,7 +265,7 @@ def test_cloudformation_has_the_words_for_it(tmp_path: Path) -> None:
         ({"StringNotLike": {KMS: "arn:aws:kms:*:123456789012:key/*"}}, {KEY}, "no value"),
         ({"ForAnyValue:StringNotEquals": {KMS.upper(): KEY}}, {KEY}, f"'{KEY}'"),
         ({"StringEquals": {SSE: "AES256"}}, {"", "aws:kms", KEY}, "'aws:kms'"),
-        # Its other principals may include the site.
+        # The condition on principals may match the site's.
         (
             {"StringNotEquals": {SSE: "aws:kms"}, "StringLike": {"aws:PrincipalArn": "*"}},
             {"aws:kms", KEY},
@@ -272,8 +274,10 @@ def test_cloudformation_has_the_words_for_it(tmp_path: Path) -> None:
         ({"Bool": {"aws:SecureTransport": "false"}}, {"", "AES256", "aws:kms", KEY}, ""),
     ],
 )
-def test_plan_says_what_a_policy_demands(condition: Any, passes: set[str], suggests: str) -> None:
-    statement = demand("", "acme-media", **condition)
+def test_plan_reports_a_policy_that_rejects_the_encryption(
+    condition: Any, passes: set[str], suggests: str
+) -> None:
+    statement = deny_other_encryption("", "acme-media", **condition)
     for value in ("", "AES256", "aws:kms", KEY):
         (want,) = buckets.wanted(of(location(encryption=value)))
         state = {title: each.value for title, each in want.aspects.items()}
@@ -302,8 +306,12 @@ def test_plan_says_what_a_policy_demands(condition: Any, passes: set[str], sugge
         ({"Effect": "Allow"}, False),
     ],
 )
-def test_a_statement_counts_where_the_site_stores(change: dict[str, Any], rejects: bool) -> None:
-    statement = {name: each for name, each in (demand("AES256", "acme-media") | change).items() if each}
+def test_plan_ignores_statements_that_do_not_affect_the_sites_files(
+    change: dict[str, Any], rejects: bool
+) -> None:
+    statement = {
+        name: each for name, each in (deny_other_encryption("AES256", "acme-media") | change).items() if each
+    }
     (want,) = buckets.wanted(of(location()))
     state = {title: each.value for title, each in want.aspects.items()}
     state["policy"] = [*state["policy"], statement]
@@ -311,9 +319,9 @@ def test_a_statement_counts_where_the_site_stores(change: dict[str, Any], reject
 
 
 @pytest.mark.slow
-def test_what_the_plan_says_of_a_policy_is_what_s3_does(s3_site: MakeSite, settings: Any) -> None:
+def test_s3_rejects_uploads_as_plan_reports(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site()
-    let_demand(site, "AES256")
+    require_encryption(site, "AES256")
     (found,) = (each for each in plan.plan(as_root(site.store)) if each.name == site.media_bucket)
     assert "to 'AES256'" in found.rejected[0]
     with pytest.raises(Exception, match="AccessDenied"):
@@ -326,7 +334,7 @@ def test_what_the_plan_says_of_a_policy_is_what_s3_does(s3_site: MakeSite, setti
 # Roles
 
 
-def test_roles_may_use_the_keys_through_s3_alone() -> None:
+def test_roles_may_use_kms_keys_only_through_s3() -> None:
     site = deployment(static={"encryption": OTHER_KEY}, media={"encryption": KEY})
     wanted = {
         "web": {(KEY, "kms:GenerateDataKey"), (KEY, "kms:Decrypt"), (OTHER_KEY, "kms:Decrypt")},
@@ -350,7 +358,7 @@ def test_roles_may_use_the_keys_through_s3_alone() -> None:
             }
 
 
-def test_in_china_the_service_has_either_name() -> None:
+def test_kms_condition_in_china_has_both_service_names() -> None:
     key = KEY.replace("arn:aws:", "arn:aws-cn:").replace("eu-central-1", "cn-north-1")
     (grant,) = (
         each
@@ -362,7 +370,7 @@ def test_in_china_the_service_has_either_name() -> None:
 
 
 @pytest.mark.parametrize("value", ["AES256", "aws:kms"])
-def test_without_a_key_of_ones_own_roles_need_no_rights_for_keys(value: str) -> None:
+def test_roles_have_no_kms_permissions_without_a_custom_key(value: str) -> None:
     site = deployment(static={"encryption": value}, media={"encryption": value})
     text = json.dumps([policies.document(grants(site)) for grants in policies.ROLES.values()])
     assert "kms" not in text
@@ -373,7 +381,7 @@ def test_without_a_key_of_ones_own_roles_need_no_rights_for_keys(value: str) -> 
 
 @contextmanager
 def locking(site: SiteOnS3, settings: Any, folder: Path) -> Iterator[FaultProxy]:
-    """Act as the local server, and require checksums as buckets with Object Lock do."""
+    """Make USE_S3 = "local" use a proxy that requires checksums, as buckets with Object Lock do."""
     with FaultProxy(site.store.endpoint) as proxy, (folder / "lock").open("w") as lock:
         import fcntl
 
@@ -395,12 +403,12 @@ def locking(site: SiteOnS3, settings: Any, folder: Path) -> Iterator[FaultProxy]
 
 
 @pytest.mark.slow
-def test_buckets_with_object_lock_take_static_files_and_uploads(
+def test_buckets_with_object_lock_accept_static_files_and_uploads(
     s3_site: MakeSite, settings: Any, tmp_path: Path
 ) -> None:
     site = s3_site(AWS_S3_REGION_NAME="eu-central-1")
     with locking(site, settings, tmp_path) as proxy:
-        static_files(settings, tmp_path)
+        deploy_static_files(settings, tmp_path)
         default_storage.save("small.txt", ContentFile(b"x"))
         default_storage.save("large.bin", ContentFile(b"x" * LARGE))
         assert proxy.count("PUT") > 8
@@ -409,7 +417,7 @@ def test_buckets_with_object_lock_take_static_files_and_uploads(
     assert head["ChecksumSHA256"]
 
 
-def test_other_servers_are_sent_no_checksum(settings: Any) -> None:
+def test_static_files_get_checksums_only_on_aws(settings: Any) -> None:
     s3_settings(settings, AWS_S3_ENDPOINT_URL="https://s3.example.com")
     assert (
         "checksum_algorithm"
@@ -436,14 +444,14 @@ def test_other_servers_are_sent_no_checksum(settings: Any) -> None:
         ({str(number): "x" for number in range(51)}, "at most 50"),
     ],
 )
-def test_what_is_no_tag(settings: Any, value: Any, says: str) -> None:
+def test_invalid_tags_raise(settings: Any, value: Any, says: str) -> None:
     s3_settings(settings)
     with pytest.raises(ImproperlyConfigured, match=says):
         MediaStorage(bucket_name="acme-media", bucket_tags=value)
 
 
 @pytest.mark.slow
-def test_tags_are_set_beside_those_of_others(s3_site: MakeSite, settings: Any) -> None:
+def test_apply_sets_tags_and_keeps_other_tags(s3_site: MakeSite, settings: Any) -> None:
     site = s3_site()
 
     def tags() -> dict[str, str]:
@@ -462,13 +470,13 @@ def test_tags_are_set_beside_those_of_others(s3_site: MakeSite, settings: Any) -
     assert apply.prepare(as_root(site.store)) == []
 
 
-def test_rights_for_tags_are_asked_for_only_with_tags() -> None:
+def test_setup_role_has_tag_permissions_only_with_tags() -> None:
     for tags, count in (((), 0), ((("Team", "web"),), 2)):
         text = json.dumps(policies.document(policies.setup(deployment(tags=tags))))
         assert text.count("BucketTagging") == count
 
 
-def test_two_storages_of_a_bucket_agree_on_its_tags(settings: Any) -> None:
+def test_storages_of_a_bucket_must_agree_on_its_tags(settings: Any) -> None:
     media = {"bucket_name": "acme-static", "bucket_tags": {"Team": "web"}}
     s3_settings(settings, media=media, static={"bucket_tags": {"Team": "ops"}})
     with pytest.raises(ImproperlyConfigured, match=r"give the tag 'Team' of the bucket .* different values"):

@@ -1,4 +1,4 @@
-"""Errors when S3 can't be reached or trusted: all commands print the same line with the fix."""
+"""Errors when S3 is unreachable or untrusted: all commands print the same line, with the fix."""
 
 import io
 import threading
@@ -14,9 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from s3kit import clients
-from s3kit.local.server import free_port
 from s3kit.storages.static import require_manifest
 from tests.ministack import s3_settings
+from tests.processes import free_port
 from tests.tls_front import certificate, self_signed, tls_front
 
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ every_command = pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS
 
 @pytest.fixture(autouse=True)
 def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A site with a static file and an upload, whose clients retry without delay."""
+    """Prepare a site with a static file and an upload, whose clients retry without delay."""
     for folder in ("sources", "media"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.txt").write_text("a")
@@ -48,8 +48,8 @@ def site(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     clients.forget()
 
 
-def said(words: tuple[str, ...]) -> str:
-    """Run a command that fails with one line, and return the line."""
+def error_of(words: tuple[str, ...]) -> str:
+    """Run a command that fails with one line, and return that line."""
     with pytest.raises(CommandError) as raised:
         call_command(*words, stdout=io.StringIO(), stderr=io.StringIO())
     text = str(raised.value)
@@ -58,12 +58,12 @@ def said(words: tuple[str, ...]) -> str:
 
 
 @every_command
-def test_without_a_network_the_line_names_the_address_and_the_fix(
+def test_unreachable_endpoint_error_contains_the_url_and_the_fix(
     settings: Any, words: tuple[str, ...]
 ) -> None:
-    address = f"http://127.0.0.1:{free_port(0)}"
+    address = f"http://127.0.0.1:{free_port()}"
     s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
-    text = said(words)
+    text = error_of(words)
     assert address in text
     assert text.endswith(": check the network, HTTPS_PROXY, and the endpoint_url.")
     assert "retries" not in text
@@ -71,17 +71,17 @@ def test_without_a_network_the_line_names_the_address_and_the_fix(
 
 
 @pytest.mark.parametrize("words", ["collectstatic", "plan"])
-def test_a_port_without_tls_is_no_matter_of_certificates(settings: Any, words: str) -> None:
-    with denying() as host:
+def test_port_without_tls_is_not_a_certificate_error(settings: Any, words: str) -> None:
+    with denying_server() as host:
         address = f"https://{host}"
         s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
-        text = said(COMMANDS[words])
+        text = error_of(COMMANDS[words])
     assert address in text
     assert text.endswith(": check the network, HTTPS_PROXY, and the endpoint_url.")
 
 
 @every_command
-def test_a_certificate_that_nobody_trusts_is_named(
+def test_untrusted_certificate_error_contains_the_url_and_the_fix(
     settings: Any, words: tuple[str, ...], site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
@@ -90,7 +90,7 @@ def test_a_certificate_that_nobody_trusts_is_named(
         s3_settings(
             settings, AWS_S3_ENDPOINT_URL=f"https://{host}", AWS_SITE_ORIGINS=["https://www.example.com"]
         )
-        text = said(words)
+        text = error_of(words)
     assert text.endswith(
         f"the certificate of https://{host} is rejected, because no authority that this machine trusts has signed it:"
         " name the certificate of its authority in AWS_CA_BUNDLE, which is not set."
@@ -120,25 +120,25 @@ def test_certificate_problems_are_reported(
     with tls_front("http://127.0.0.1:9", served) as front:
         address = f"https://localhost:{front.rpartition(':')[2]}"
         s3_settings(settings, AWS_S3_ENDPOINT_URL=address, AWS_SITE_ORIGINS=["https://www.example.com"])
-        text = said(COMMANDS[words])
+        text = error_of(COMMANDS[words])
     assert f"the certificate of {address} is rejected, because {why}" in text
     if "self-signed" in why:
         assert f"name the authority's certificate in AWS_CA_BUNDLE, which is {served}." in text
 
 
-def test_a_bundle_without_a_certificate_is_named(
+def test_ca_bundle_without_a_certificate_is_reported(
     settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(site / "sources" / "a.txt"))
     clients.forget()
     s3_settings(settings, AWS_S3_ENDPOINT_URL="https://localhost:9")
-    assert f"AWS_CA_BUNDLE is {site / 'sources' / 'a.txt'}, which contains no certificate" in said(
+    assert f"AWS_CA_BUNDLE is {site / 'sources' / 'a.txt'}, which contains no certificate" in error_of(
         COMMANDS["collectstatic"]
     )
 
 
 class Denied(BaseHTTPRequestHandler):
-    """An empty bucket that nobody can write to."""
+    """An empty bucket that nobody may write to."""
 
     protocol_version = "HTTP/1.1"
 
@@ -162,7 +162,7 @@ class Denied(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def denying() -> Iterator[str]:
+def denying_server() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Denied)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -176,8 +176,8 @@ def denying() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("command", "role"), [("collectstatic", "deploy"), ("push", "web")])
-def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: str, role: str) -> None:
-    with denying() as host:
+def test_denied_uploads_are_listed_with_the_fix(settings: Any, command: str, role: str) -> None:
+    with denying_server() as host:
         s3_settings(settings, AWS_S3_ENDPOINT_URL=f"http://{host}")
         with pytest.raises(CommandError) as raised:
             call_command(*COMMANDS[command], stdout=io.StringIO(), stderr=io.StringIO())
@@ -187,8 +187,8 @@ def test_what_is_rejected_file_by_file_has_its_fix_too(settings: Any, command: s
     assert any(line.endswith(fix) for line in lines), lines
 
 
-def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> None:
-    address = f"http://127.0.0.1:{free_port(0)}"
+def test_require_manifest_reports_an_unreachable_endpoint(settings: Any) -> None:
+    address = f"http://127.0.0.1:{free_port()}"
     s3_settings(settings, AWS_S3_ENDPOINT_URL=address)
     settings.DEBUG = False
     with pytest.raises(ImproperlyConfigured) as raised:
@@ -200,7 +200,7 @@ def test_a_server_that_can_not_reach_its_manifest_says_so_too(settings: Any) -> 
 
 
 @every_command
-def test_without_awscrt_the_credentials_of_aws_login_name_the_fix(
+def test_aws_login_credentials_without_awscrt_report_the_fix(
     words: tuple[str, ...], settings: Any, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (site / "config").write_text("[profile acme]\nlogin_session = arn:aws:iam::123456789012:user/alice\n")
@@ -210,5 +210,5 @@ def test_without_awscrt_the_credentials_of_aws_login_name_the_fix(
     monkeypatch.setenv("AWS_PROFILE", "acme")
     monkeypatch.setattr("botocore.credentials.EC", None)  # as without awscrt
     s3_settings(settings)
-    assert "come from `aws login`" in (text := said(words))
+    assert "come from `aws login`" in (text := error_of(words))
     assert "install 'botocore[crt]' (uv add --dev 'botocore[crt]')" in text

@@ -1,4 +1,4 @@
-"""The guard in front of the local S3 server: attacks by web pages, and by attackers who guess its keys."""
+"""The guard in front of the local S3 server: attacks from web pages, and with guessed or known keys."""
 
 import base64
 import hashlib
@@ -68,7 +68,7 @@ def still_private(server: LocalServer) -> bool:
 LINK = {"Bucket": BUCKET, "Key": "media/a.txt"}
 
 
-def test_a_foreign_host_reads_nothing_not_even_by_a_link(server: LocalServer) -> None:
+def test_foreign_host_is_rejected_even_with_a_signed_link(server: LocalServer) -> None:
     link = server.client().generate_presigned_url("get_object", LINK)
     assert anonymous(link).body == b"private"
     rebound = f"attacker.example:{urlsplit(server.endpoint).port}"
@@ -80,7 +80,7 @@ def test_a_foreign_host_reads_nothing_not_even_by_a_link(server: LocalServer) ->
 @pytest.mark.parametrize(
     "origin", ["https://attacker.example", "null", "http://127.0.0.1.attacker.example", ""]
 )
-def test_a_foreign_page_gets_nothing(server: LocalServer, origin: str) -> None:
+def test_foreign_origin_is_rejected_even_with_a_signed_link(server: LocalServer, origin: str) -> None:
     link = server.client().generate_presigned_url("get_object", LINK).removeprefix(server.endpoint)
     for method in ("GET", "OPTIONS", "PUT"):
         answer = ask(server, method, link, Origin=origin)
@@ -89,7 +89,7 @@ def test_a_foreign_page_gets_nothing(server: LocalServer, origin: str) -> None:
     assert still_private(server)
 
 
-def test_pages_of_this_machine_read_what_the_bucket_allows(server: LocalServer) -> None:
+def test_loopback_origins_can_use_signed_links(server: LocalServer) -> None:
     link = server.client().generate_presigned_url("get_object", LINK).removeprefix(server.endpoint)
     for origin in (PAGE, "http://localhost:3000", "http://[::1]:8000"):
         assert ask(server, "GET", link, Origin=origin).body == b"private"
@@ -106,7 +106,7 @@ def test_pages_of_this_machine_read_what_the_bucket_allows(server: LocalServer) 
         ("GET", "/_aws/execute-api/x"),
     ],
 )
-def test_ministacks_own_commands_are_closed(server: LocalServer, method: str, path: str) -> None:
+def test_ministacks_admin_paths_are_rejected(server: LocalServer, method: str, path: str) -> None:
     assert ask(server, method, path).status == 403
     assert ask(server, "GET", "/_ministack/health").status == 200
     assert still_private(server)
@@ -116,7 +116,7 @@ CREATE_KEY = b"Action=CreateAccessKey&Version=2010-05-08&UserName=site"
 FORM = "application/x-www-form-urlencoded"
 
 
-def test_no_page_and_no_unsigned_request_reaches_iam(server: LocalServer) -> None:
+def test_iam_rejects_unsigned_requests_and_requests_from_pages(server: LocalServer) -> None:
     server.site_key()
     assert ask(server, "POST", "/", CREATE_KEY, Content_Type=FORM).status == 403
     assert ask(server, "GET", f"/?{CREATE_KEY.decode()}").status == 403
@@ -130,7 +130,7 @@ def test_no_page_and_no_unsigned_request_reaches_iam(server: LocalServer) -> Non
 
 
 @pytest.mark.parametrize("key_id", ["test", "000000000000", "123456789012", ""])
-def test_ministacks_known_roots_open_nothing(server: LocalServer, key_id: str) -> None:
+def test_ministacks_default_root_keys_are_rejected(server: LocalServer, key_id: str) -> None:
     key = Key(key_id, "test")
     assert signed(server, key, "POST", "/", CREATE_KEY, "iam").status == 403
     assert signed(server, key, "PUT", f"/{BUCKET}/media/a.txt", b"overwritten").status == 403
@@ -138,7 +138,7 @@ def test_ministacks_known_roots_open_nothing(server: LocalServer, key_id: str) -
     assert still_private(server)
 
 
-def test_roots_id_without_its_secret_opens_nothing(server: LocalServer) -> None:
+def test_root_key_id_with_a_wrong_secret_is_rejected(server: LocalServer) -> None:
     guessed = Key(server.root.id, "guessed")
     assert signed(server, guessed, "PUT", f"/{BUCKET}/media/a.txt", b"overwritten").status == 403
     assert signed(server, guessed, "POST", "/", CREATE_KEY, "iam").status == 403
@@ -146,9 +146,7 @@ def test_roots_id_without_its_secret_opens_nothing(server: LocalServer) -> None:
     assert still_private(server)
 
 
-def test_a_signature_of_another_time_is_rejected(
-    server: LocalServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_signature_is_rejected(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     early = datetime.now(UTC) - timedelta(hours=1)
     monkeypatch.setattr("botocore.auth.get_current_datetime", lambda *_args, **_kwargs: early)
     assert signed(server, server.root, "GET", f"/{BUCKET}/media/a.txt").status == 403
@@ -163,7 +161,7 @@ def presigned(server: LocalServer, key: Key, auth: type = S3SigV4QueryAuth, **op
     return str(request.url)
 
 
-def test_links_by_known_roots_and_of_other_kinds_open_nothing(server: LocalServer) -> None:
+def test_links_with_default_keys_or_other_signatures_are_rejected(server: LocalServer) -> None:
     assert anonymous(presigned(server, server.root)).body == b"private"
     for key in (TEST, Key("123456789012", "test"), Key(server.root.id, "guessed")):
         assert anonymous(presigned(server, key)).status == 403
@@ -200,13 +198,13 @@ def send_form(server: LocalServer, key: Key, name: str) -> int:
 
 
 @pytest.mark.parametrize("key", [TEST, Key("123456789012", "test"), Key("", "")])
-def test_forms_by_known_roots_store_nothing(server: LocalServer, key: Key) -> None:
+def test_forms_signed_with_default_keys_are_rejected(server: LocalServer, key: Key) -> None:
     assert send_form(server, key, "media/a.txt") == 403
     assert still_private(server)
     assert send_form(server, server.root, "media/other.txt") == 204
 
 
-def test_an_unsigned_header_on_a_link_for_a_part_copies_nothing(server: LocalServer) -> None:
+def test_unsigned_amz_headers_are_rejected(server: LocalServer) -> None:
     s3 = server.client()
     begun = s3.create_multipart_upload(Bucket=BUCKET, Key="pending/mine")["UploadId"]
     part = {"Bucket": BUCKET, "Key": "pending/mine", "UploadId": begun, "PartNumber": 1}
@@ -220,7 +218,7 @@ def test_an_unsigned_header_on_a_link_for_a_part_copies_nothing(server: LocalSer
     assert put.status == 403
 
 
-def test_what_could_be_read_in_two_ways_is_rejected(server: LocalServer) -> None:
+def test_ambiguous_requests_are_rejected(server: LocalServer) -> None:
     parts = urlsplit(server.endpoint)
     assert parts.hostname
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
@@ -236,11 +234,11 @@ def test_what_could_be_read_in_two_ways_is_rejected(server: LocalServer) -> None
     )
 
 
-def test_a_huge_body_for_iam_is_rejected(server: LocalServer) -> None:
+def test_oversized_request_to_iam_is_rejected(server: LocalServer) -> None:
     assert signed(server, server.root, "POST", "/", b"x" * (MAX_BODY + 1), "iam").status == 403
 
 
-def test_without_the_guard_the_hole_is_there(tmp_path: Path) -> None:
+def test_attacks_succeed_without_the_guard(tmp_path: Path) -> None:
     """The attacks above work on MiniStack without the guard."""
     with running(tmp_path / "s3", guarding={"GUARD": "off"}) as bare:
         bare.client().create_bucket(Bucket=BUCKET)
@@ -253,7 +251,7 @@ def test_without_the_guard_the_hole_is_there(tmp_path: Path) -> None:
             bare.client().list_objects_v2(Bucket=BUCKET)
 
 
-def test_roots_key_is_random_and_its_owners_alone(tmp_path: Path) -> None:
+def test_root_key_is_random_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
     with running(tmp_path / "s3") as one:
         file = tmp_path / "s3" / "root"
         assert file.stat().st_mode & 0o777 == 0o600
@@ -265,7 +263,7 @@ def test_roots_key_is_random_and_its_owners_alone(tmp_path: Path) -> None:
         assert two.root.secret != first.secret
 
 
-def test_a_link_asks_for_headers_in_iso_8859_1_as_on_s3(server: LocalServer) -> None:
+def test_link_parameters_outside_iso_8859_1_are_rejected_as_on_s3(server: LocalServer) -> None:
     def answer(name: str) -> Answer:
         shown = {"ResponseContentDisposition": f'attachment; filename="{name}"'}
         return anonymous(server.client().generate_presigned_url("get_object", LINK | shown))

@@ -1,4 +1,4 @@
-"""For any file name in every mode: its headers are valid, and no browser runs the file."""
+"""For any file name and access mode, the headers are valid, and no browser runs the file."""
 
 import re
 import unicodedata
@@ -82,7 +82,7 @@ NAMES = st.one_of(st.text(), st.lists(st.sampled_from(PARTS)).map("".join))
 
 
 def saved_as(storage: MediaStorage, name: str) -> str:
-    """Return the key that an upload of a name gets."""
+    """Return the key of an upload with this name."""
     return UniqueName(f"media/{storage.generate_filename(storage.get_valid_name(name))}")
 
 
@@ -93,7 +93,7 @@ def saved_as(storage: MediaStorage, name: str) -> str:
 )
 @example(name="a.jpg\r\nSet-Cookie: a=b", mode=0, declared="text/html\r\nX: y")
 @example(name="a.\u017fvg", mode=1, declared="")
-def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int, declared: str) -> None:
+def test_upload_headers_are_valid_and_prevent_execution(name: str, mode: int, declared: str) -> None:
     storage = STORAGES[mode]
     key = saved_as(storage, name)
     upload = SimpleUploadedFile("a", b"<script>", content_type=declared)
@@ -112,7 +112,7 @@ def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int,
         shown = sent["ContentDisposition"].partition(";")[0]
         assert shown == ("inline" if kind in INLINE else "attachment")
         active = ACTIVE.search(sent["ContentType"].replace("openxmlformats", ""))
-        # Browsers download these types instead of opening them.
+        # Browsers download these types instead of running them.
         assert active is None or (shown == "attachment" and kind in {"svg", "json"})
         # An independent parser finds a name of the same type.
         message = Message()
@@ -124,18 +124,20 @@ def test_an_uploads_headers_can_be_sent_and_say_what_it_is(name: str, mode: int,
 
 
 @given(name=NAMES, mode=st.sampled_from(range(len(MODES))))
-def test_only_what_anybody_may_read_is_kept_by_shared_caches(name: str, mode: int) -> None:
+def test_shared_caches_may_store_only_public_uploads(name: str, mode: int) -> None:
     storage = STORAGES[mode]
-    said = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
-    assert said.startswith("private," if MODES[mode][0] == "private" else "public,")
-    assert said.endswith(", immutable")
+    cache_control = storage._get_write_parameters(saved_as(storage, name), ContentFile(b""))["CacheControl"]
+    assert cache_control.startswith("private," if MODES[mode][0] == "private" else "public,")
+    assert cache_control.endswith(", immutable")
     # A name that only looks hashed can get other content at any time.
-    said = storage._get_write_parameters(str(saved_as(storage, name)), ContentFile(b""))["CacheControl"]
-    assert said == "no-cache"
+    cache_control = storage._get_write_parameters(str(saved_as(storage, name)), ContentFile(b""))[
+        "CacheControl"
+    ]
+    assert cache_control == "no-cache"
 
 
 @given(name=NAMES, cdn=st.booleans())
-def test_a_static_file_has_a_type_by_its_name_alone(name: str, *, cdn: bool) -> None:
+def test_static_files_have_valid_types_and_only_text_is_compressed(name: str, *, cdn: bool) -> None:
     headers = publish.Headers.of(name, publish.IMMUTABLE, compress=not cdn)
     assert MEDIA_TYPE.fullmatch(headers.content_type)
     assert headers.content_type.startswith("text/") == headers.content_type.endswith("; charset=utf-8")
@@ -145,7 +147,7 @@ def test_a_static_file_has_a_type_by_its_name_alone(name: str, *, cdn: bool) -> 
 
 
 @given(name=NAMES, digest=st.text("0123456789abcdef", min_size=12, max_size=12))
-def test_the_hashed_name_has_the_type_of_the_plain_one(name: str, digest: str) -> None:
+def test_hashed_name_has_the_content_type_of_the_plain_name(name: str, digest: str) -> None:
     """Django puts the hash before the last extension."""
     base, dot, extension = name.rpartition(".")
     if not base or not dot or not extension or "/" in extension or base.endswith("/"):
@@ -156,21 +158,21 @@ def test_the_hashed_name_has_the_type_of_the_plain_one(name: str, digest: str) -
 
 @given(name=NAMES, kind=st.sampled_from(["attachment", "inline"]))
 @example(name='日本📷 "a".txt', kind="attachment")
-def test_a_link_asks_for_any_file_name_in_ascii_or_not_at_all(name: str, kind: str) -> None:
+def test_content_disposition_of_a_link_is_ascii_for_any_file_name(name: str, kind: str) -> None:
     asked = kind + '; filename="' + re.sub(r'(["\\])', r"\\\1", name) + '"'
     if any(unicodedata.category(c) == "Cc" for c in name):
         with pytest.raises(ValueError, match="which can't be sent as a header"):
             _override("ResponseContentDisposition", asked)
         return
-    said = _override("ResponseContentDisposition", asked)
-    assert SENDABLE.fullmatch(said)
+    sent = _override("ResponseContentDisposition", asked)
+    assert SENDABLE.fullmatch(sent)
     if name.isascii():
-        assert said == asked
+        assert sent == asked
         return
     wanted = "".join(
         " " if unicodedata.category(c) == "Zs" else c for c in unicodedata.normalize("NFC", name)
     )
     wanted = "".join(c for c in wanted if c.isprintable())
-    found = re.fullmatch(rf"{kind}(?:; filename=\"([^\"\\]+)\"(?:; filename\*=UTF-8''(\S+))?)?", said)
+    found = re.fullmatch(rf"{kind}(?:; filename=\"([^\"\\]+)\"(?:; filename\*=UTF-8''(\S+))?)?", sent)
     assert found
     assert (unquote(found[2]) if found[2] else found[1] or "") == wanted

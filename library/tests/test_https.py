@@ -1,14 +1,14 @@
-"""From nothing to a running site over HTTPS, with only the printed policies and the TLS-only statement."""
+"""A site over HTTPS, from `apply` to uploads, with only the printed policies and the TLS-only statement."""
 
 import io
 import json
 import ssl
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from s3kit import clients
 from s3kit.deployment import Key
 from s3kit.local import guard
 from s3kit.local.environment import packages
-from s3kit.local.server import LocalServer, environment, free_port
+from s3kit.local.server import LocalServer, environment
 from tests.ministack import REGION, ActAs, new_user, s3_settings
+from tests.processes import free_port, until
 from tests.tls_front import certificate
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
     """Return an empty MiniStack that only accepts HTTPS."""
     trusted, served = certificate(tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
-    port, root = free_port(0), Key("ROOTROOTROOTROOT", "a secret of the tests")
+    port, root = free_port(), Key("ROOTROOTROOTROOT", "a secret of the tests")
     ssl_variables = {"USE_SSL": "1", "MINISTACK_SSL_CERT": str(served), "MINISTACK_SSL_KEY": str(served)}
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -49,18 +50,17 @@ def https_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loc
         )
     try:
         store = LocalServer(f"https://127.0.0.1:{port}", REGION, tmp_path, root, process)
-        end = time.monotonic() + 60
-        while True:
-            try:
-                visit(f"{store.endpoint}/_ministack/health", trusted)
-                break
-            except urllib.error.URLError:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.05)
+
+        def is_up() -> bool:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            with suppress(OSError):
+                return visit(f"{store.endpoint}/_ministack/health", trusted)[0] == 200
+            return False
+
+        until(is_up)
         yield store
     finally:
-        process.kill()  # a normal exit would wait half a minute for open connections, and nothing needs to be kept
+        process.kill()  # a normal exit waits half a minute for open connections, and no data needs to be saved
         process.communicate()
 
 
@@ -83,7 +83,7 @@ def printed(*words: str) -> str:
     return out.getvalue()
 
 
-def test_the_whole_path(
+def test_site_works_over_https_with_only_the_printed_policies(
     https_store: LocalServer, act_as: ActAs, settings: Any, tmp_path: Path, bucket_name: str
 ) -> None:
     trusted = tmp_path / "authority.pem"
@@ -106,9 +106,9 @@ def test_the_whole_path(
     become("setup")
     with pytest.raises(SystemExit, match="2"):
         printed("plan")
-    told = printed("apply", "--no-input")
-    assert told.count("DjangoS3TlsOnly: deny everyone s3:*") == 2
-    assert "left out" not in told
+    text = printed("apply", "--no-input")
+    assert text.count("DjangoS3TlsOnly: deny everyone s3:*") == 2
+    assert "omitted" not in text
     assert "Nothing to do: everything is up to date." in printed("plan")
 
     become("deploy")
@@ -124,7 +124,7 @@ def test_the_whole_path(
     assert visit(link, trusted) == (200, b"upload")
     assert visit(link.partition("?")[0], trusted)[0] == 403
 
-    # Requests that reached a proxy over plain HTTP are rejected, from visitors and the site itself.
+    # S3 rejects requests that reached a proxy over plain HTTP, from visitors and from the site.
     plain = {"X-Forwarded-Proto": "http"}
     assert visit(static, trusted, **plain)[0] == 403
     assert visit(link, trusted, **plain)[0] == 403

@@ -1,4 +1,4 @@
-"""Pictures from untrusted uploads: which are rejected, their cost, and which data is kept."""
+"""Pictures in untrusted uploads: which are rejected, what they cost, and which data is kept."""
 
 import io
 import os
@@ -35,7 +35,7 @@ def plain(mode: str = "RGB", size: tuple[int, int] = (64, 48), color: Any = RED)
 
 
 def noise() -> Image.Image:
-    """Return an incompressible picture, so half of the file is half of the picture."""
+    """Return an incompressible picture, so that half of the file contains half of the picture."""
     return Image.effect_noise((200, 150), 90).convert("RGB")
 
 
@@ -47,7 +47,7 @@ def jpeg_header(width: int, height: int) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """Return a PNG that claims a size and has no pixels."""
+    """Return a PNG that claims a size but has no pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     return start + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
@@ -74,14 +74,18 @@ BAD = {
     "signature only": (b"\x89PNG\r\n\x1a\n", "photo.png", images.NOT_A_PICTURE),
     "too large": (b"\xff" * (images.MAX_BYTES + 1), "photo.jpg", "too large (10.0\xa0MB)"),
     "too many pixels": (png_header(5_001, 5_000), "photo.png", "too many pixels. The limit is 25 mega"),
-    "too many in a jpeg": (jpeg_header(10_001, 5_000), "photo.jpg", "too many pixels. The limit is 50 mega"),
-    "as many as allowed": (png_header(5_000, 5_000), "photo.png", images.DAMAGED),
-    "bomb, as Pillow warns": (png_header(12_000, 10_000), "photo.png", "too many pixels"),
-    "bomb, as Pillow rejects": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
+    "too many pixels in a jpeg": (
+        jpeg_header(10_001, 5_000),
+        "photo.jpg",
+        "too many pixels. The limit is 50 mega",
+    ),
+    "as many pixels as allowed, but damaged": (png_header(5_000, 5_000), "photo.png", images.DAMAGED),
+    "a bomb that Pillow warns of": (png_header(12_000, 10_000), "photo.png", "too many pixels"),
+    "a bomb that Pillow rejects": (png_header(60_000, 60_000), "photo.png", "too many pixels"),
     "no pixels": (png_header(100, 100), "photo.png", images.DAMAGED),
     "half a jpeg": (encoded(noise(), "JPEG")[:9000], "photo.jpg", images.DAMAGED),
     "half a png": (encoded(noise(), "PNG")[:20000], "photo.png", images.DAMAGED),
-    "png with a fault": (encoded(noise(), "PNG").replace(b"\x78", b"\x77"), "photo.png", images.DAMAGED),
+    "a corrupt png": (encoded(noise(), "PNG").replace(b"\x78", b"\x77"), "photo.png", images.DAMAGED),
     "half a gif": (encoded(noise(), "GIF")[:9000], "photo.gif", images.DAMAGED),
     "half a webp": (encoded(noise(), "WEBP")[:9000], "photo.webp", "This "),
     "half an avif": (encoded(noise(), "AVIF")[:9000], "photo.avif", "This "),
@@ -89,37 +93,37 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_picture_is_rejected_with_a_sentence(case: str) -> None:
+def test_invalid_picture_is_rejected_with_a_message(case: str) -> None:
     data, name, message = BAD[case]
     with pytest.raises(ValidationError) as caught:
         clean(data, name)
     assert str(message) in caught.value.messages[0]
 
 
-def test_a_file_of_exactly_the_limit_is_taken() -> None:
+def test_file_of_exactly_the_maximum_size_is_accepted() -> None:
     picture = encoded(plain(), "JPEG")
     kept = clean(picture + b"\0" * (images.MAX_BYTES - len(picture)))
     assert kept.size < 10_000
 
 
-def test_the_limit_is_the_callers() -> None:
+def test_max_bytes_changes_the_size_limit() -> None:
     file = SimpleUploadedFile("photo.jpg", encoded(plain(), "JPEG"))
     with pytest.raises(ValidationError, match="too large"):
         images.clean_picture(file, max_bytes=100)
 
 
-def test_a_jpeg_may_have_as_many_pixels_as_a_phone_takes() -> None:
+def test_jpeg_with_50_megapixels_is_accepted() -> None:
     assert image_of(clean(jpeg_header(10_000, 5_000))).size == (2560, 1280)
 
 
-def test_the_size_is_checked_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_kwargs: pytest.fail("opened"))
     with pytest.raises(ValidationError, match="too large"):
         clean(b"\xff" * (images.MAX_BYTES + 1))
 
 
 def many_scans(scans: int) -> bytes:
-    """Return a progressive JPEG of 50 megapixels with this many scans, each of which visits every block in vain."""
+    """Return a progressive JPEG of 50 megapixels with this many scans, each of which visits every block for nothing."""
     side = 7070
     found = encoded(Image.new("L", (side, side), 128), "JPEG", quality=5, progressive=True)
     second = found.index(b"\xff\xda", found.index(b"\xff\xda") + 2)
@@ -148,7 +152,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png(width: int, height: int, before: bytes = b"", after: bytes = b"") -> bytes:
-    """Return a gray PNG, with chunks before its pixels and in the middle of them."""
+    """Return a gray PNG, with chunks before and between its pixel data."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     rows = zlib.compress((b"\0" + b"\0" * width) * height, 9)
     pixels = chunk(b"IDAT", rows[:9]) + after + chunk(b"IDAT", rows[9:])
@@ -187,27 +191,27 @@ def phone_jpeg() -> bytes:
 LARGEST = images.MAX_BYTES - 5000
 COSTLY: dict[str, tuple[Any, str]] = {
     "a wide png": (lambda: png(24_000_000, 1), "too_long"),
-    "a high png": (lambda: png(1, 24_000_000), "too_long"),
+    "a tall png": (lambda: png(1, 24_000_000), "too_long"),
     "as wide as allowed": (lambda: png(32_000, 781), ""),
     "as many scans as allowed": (lambda: many_scans(60), ""),
-    "scans": (lambda: many_scans(600), "too_costly"),
+    "too many scans": (lambda: many_scans(600), "too_costly"),
     "as many scans as a file can hold": (lambda: many_scans(40_000), "too_costly"),
     # A parser might mistake bytes that libjpeg skips for a segment that hides the scans.
     "hidden scans": (lambda: many_scans(600).replace(b"\xff\xda", b"\xff\x02\xff\xff\xff\xda"), "any"),
     "png chunks": (lambda: png(99, 99, after=chunk(b"IDAT", b"") * (LARGEST // 12)), ""),
     "png texts": (lambda: png(99, 99, chunk(b"tEXt", b"key\0text") * (LARGEST // 20)), ""),
-    "png texts that grow": (
+    "png texts that expand": (
         lambda: png(99, 99, chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**6))) * 9000),
         "not_a_picture",
     ),
-    "a profile that grows": (
+    "a profile that expands": (
         lambda: png(99, 99, chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(200 * 10**6)))),
         "not_a_picture",
     ),
     "gif comment": (lambda: gif(b"!\xfe" + (b"\xff" + b"x" * 255) * (LARGEST // 256) + b"\0"), ""),
     "gif comments": (lambda: gif(b"!\xfe\x01x\0" * (LARGEST // 5)), ""),
     "jpeg segments": (lambda: jpeg(b"\xff\xe5\0\2" * (LARGEST // 4)), ""),
-    "jpeg filling": (lambda: jpeg(b"\xff" * LARGEST), ""),
+    "jpeg padding": (lambda: jpeg(b"\xff" * LARGEST), ""),
     "jpeg exif": (
         lambda: jpeg((b"\xff\xe1\xff\xffExif\0\0MM\0*\0\0\0\x08").ljust(65537, b"\x01") * 150),
         "",
@@ -221,7 +225,7 @@ COSTLY: dict[str, tuple[Any, str]] = {
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="measures with /proc")
 @pytest.mark.parametrize("case", COSTLY)
-def test_a_small_file_costs_little(case: str) -> None:
+def test_costly_picture_uses_limited_time_and_memory(case: str) -> None:
     """Clean the picture in a separate process, to measure its peak memory."""
     make, code = COSTLY[case]
     program = """if True:
@@ -237,7 +241,7 @@ def test_a_small_file_costs_little(case: str) -> None:
         except ValidationError as error:
             code = error.code
         child = resource.getrusage(resource.RUSAGE_CHILDREN)
-        # Not by getrusage, which counts what the process before exec had.
+        # Not getrusage, whose peak includes that of the process before exec.
         own = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
         print(code or "none", child.ru_utime + child.ru_stime, own, child.ru_maxrss)
     """
@@ -250,21 +254,21 @@ def test_a_small_file_costs_little(case: str) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 1}, {"memory": 30 * 2**20}], ids=["time", "memory"])
-def test_what_takes_more_than_its_limits_is_ended(limits: dict[str, int]) -> None:
+def test_picture_that_exceeds_time_or_memory_is_rejected(limits: dict[str, int]) -> None:
     file = SimpleUploadedFile("a.jpg", many_scans(300) if "seconds" in limits else png(5000, 5000))
     with pytest.raises(ValidationError, match="too much time or memory") as caught:
         images.clean_picture(file, limits=images.Limits(scans=10**6, **limits))
     assert caught.value.code == "too_costly"
 
 
-def test_a_picture_is_never_decoded_in_the_process_of_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_decoded_in_a_separate_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "open", lambda *_args, **_kwargs: pytest.fail("opened"))
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     clean(encoded(plain(), "PNG"))
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before
 
 
-def test_the_decoder_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoder_process_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     seen: list[Any] = []
     run = subprocess.run
@@ -278,7 +282,7 @@ def test_the_decoder_gets_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGSEGV, "damaged"), (signal.SIGKILL, "too_costly")], ids=["crash", "killed"]
 )
-def test_a_decoder_that_dies_rejects_the_picture(
+def test_picture_is_rejected_if_the_decoder_is_killed(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, sent: signal.Signals, code: str
 ) -> None:
     died = subprocess.CompletedProcess([], -sent, b"", b"")
@@ -289,27 +293,28 @@ def test_a_decoder_that_dies_rejects_the_picture(
     assert f"signal {int(sent)}" in caplog.text
 
 
-def test_a_decoder_that_does_not_start_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoder_that_cannot_start_raises_a_runtime_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "PIL", os)  # its folder doesn't contain Pillow
     with pytest.raises(RuntimeError, match="No module named 'PIL'"):
         clean(encoded(plain(), "PNG"))
 
 
-def test_a_server_that_embeds_python_finds_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoder_finds_python_in_servers_that_embed_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
     assert image_of(clean(encoded(plain(), "PNG"))).size == (64, 48)
 
 
-def test_few_pictures_are_prepared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_concurrent_decoders_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[int] = []
     most: list[int] = []
-    lock, go = threading.Lock(), threading.Event()
+    lock, go, full = threading.Lock(), threading.Event(), threading.Barrier(images.AT_ONCE)
 
     def run(*_args: Any, **_options: Any) -> Any:
         with lock:
             running.append(1)
             most.append(len(running))
-        go.wait(0.2)
+        full.wait(60)
+        go.wait(0.1)  # for one more
         with lock:
             running.pop()
         return subprocess.CompletedProcess([], 0, b'{"problem": "damaged"}\n', b"")
@@ -336,9 +341,7 @@ def test_few_pictures_are_prepared_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
         ("AVIF", "AVIF", ".avif"),
     ],
 )
-def test_the_bytes_decide_the_format_and_not_what_the_browser_says(
-    sent: str, kept: str, extension: str
-) -> None:
+def test_content_determines_the_format_not_the_browser(sent: str, kept: str, extension: str) -> None:
     options = {"save_all": True, "append_images": [plain(color=BLUE)]} if sent == "MPO" else {}
 
     made = clean(encoded(plain(), sent, **options), "Summer.html", content_type="text/html")
@@ -352,7 +355,7 @@ def test_the_bytes_decide_the_format_and_not_what_the_browser_says(
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_are_turned_upright(orientation: int, file_format: str) -> None:
+def test_pictures_are_rotated_upright(orientation: int, file_format: str) -> None:
     upright = plain(size=(96, 64))
     for corner, color in {(48, 0): GREEN, (0, 32): BLUE, (48, 32): WHITE}.items():
         upright.paste(color, (*corner, corner[0] + 48, corner[1] + 32))
@@ -380,7 +383,7 @@ def test_pictures_are_turned_upright(orientation: int, file_format: str) -> None
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF"])
-def test_nothing_personal_is_kept(file_format: str) -> None:
+def test_metadata_is_removed(file_format: str) -> None:
     exif = Image.Exif()
     exif[0x010F] = "SECRET camera"
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 29: "SECRET day"})
@@ -403,11 +406,11 @@ def test_nothing_personal_is_kept(file_format: str) -> None:
     assert not image_of(kept).getexif()
 
 
-def test_an_odd_exif_does_not_speak_against_the_picture() -> None:
+def test_picture_with_invalid_exif_is_accepted() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010F] = "Camera"
-    # A color profile that is text: Pillow reads it, but fails to write it.
+    # A color profile that contains text: Pillow reads it, but can't write it.
     odd = exif.tobytes().replace(b"\x01\x0f\x00\x02", b"\x01\x40\x00\x02")
 
     kept = clean(encoded(plain(), "JPEG", exif=odd))
@@ -418,20 +421,20 @@ def test_an_odd_exif_does_not_speak_against_the_picture() -> None:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_the_colour_profile_is_kept(file_format: str) -> None:
+def test_color_profile_is_kept(file_format: str) -> None:
     kept = clean(encoded(plain(), file_format, icc_profile=SRGB))
 
     assert image_of(kept).info["icc_profile"] == SRGB
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_a_profile_of_another_kind_of_colour_is_dropped(mode: str) -> None:
+def test_profile_of_another_color_space_is_removed(mode: str) -> None:
     kept = clean(encoded(plain(mode, color=0), "JPEG", icc_profile=SRGB))
 
     assert "icc_profile" not in image_of(kept).info
 
 
-def test_print_colours_become_screen_colours() -> None:
+def test_cmyk_is_converted_to_rgb() -> None:
     kept = clean(encoded(plain("CMYK", color=(0, 255, 255, 0)), "JPEG"))
 
     image = image_of(kept)
@@ -439,7 +442,7 @@ def test_print_colours_become_screen_colours() -> None:
     assert (image.mode, red > 200, green < 60, blue < 60) == ("RGB", True, True, True)
 
 
-def test_sixteen_bits_of_grey_are_scaled() -> None:
+def test_16_bit_gray_is_scaled_to_8_bits() -> None:
     kept = clean(encoded(plain("I;16", color=0x8000), "PNG"))
 
     assert image_of(kept).convert("L").getpixel((5, 5)) == 128
@@ -457,7 +460,7 @@ def test_transparency_is_kept(mode: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "color"), [("1", 1), ("P", 3), ("L", 200)])
-def test_few_colours_are_no_obstacle(mode: str, color: int) -> None:
+def test_modes_with_few_colors_keep_their_colors(mode: str, color: int) -> None:
     image = plain(mode, color=color)
 
     kept = clean(encoded(image, "PNG"))
@@ -467,7 +470,7 @@ def test_few_colours_are_no_obstacle(mode: str, color: int) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP", "AVIF"])
-def test_of_an_animation_the_first_frame_is_kept(file_format: str) -> None:
+def test_only_the_first_frame_of_an_animation_is_kept(file_format: str) -> None:
     data = encoded(plain(), file_format, save_all=True, append_images=[plain(color=BLUE)], duration=90)
 
     kept = clean(data)
@@ -478,7 +481,7 @@ def test_of_an_animation_the_first_frame_is_kept(file_format: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "L", "RGB"])
-def test_fine_patterns_become_grey_and_not_rough(mode: str) -> None:
+def test_fine_patterns_are_averaged_when_scaled_down(mode: str) -> None:
     stripes = plain(size=(64, 64), color=(0, 0, 0))
     for x in range(0, 64, 2):
         stripes.paste((255, 255, 255), (x, 0, x + 1, 64))
@@ -490,7 +493,7 @@ def test_fine_patterns_become_grey_and_not_rough(mode: str) -> None:
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
-def test_large_pictures_are_made_smaller(file_format: str) -> None:
+def test_large_pictures_are_scaled_down(file_format: str) -> None:
     kept = clean(encoded(plain(size=(4000, 3000)), file_format))
 
     assert image_of(kept).size == (2560, 1920)
@@ -508,7 +511,7 @@ def test_large_pictures_are_made_smaller(file_format: str) -> None:
         ("가" * 300 + ".jpg", "가" * 50),
     ],
 )
-def test_the_name_stays_readable_and_becomes_safe(name: str, stem: str) -> None:
+def test_file_name_is_readable_and_safe(name: str, stem: str) -> None:
     kept = clean(encoded(plain(), "JPEG"), name)
 
     assert kept.name == f"{stem}.jpg"

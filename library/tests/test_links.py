@@ -1,4 +1,4 @@
-"""Permanent URLs: where they redirect to, for whom, and what they don't reveal."""
+"""Permanent URLs: where they redirect, for whom, and what they don't reveal."""
 
 import re
 from collections.abc import Callable
@@ -29,14 +29,14 @@ urlpatterns = [
 ]
 
 
-def anybody(*_args: Any) -> bool:
+def allow_everyone(*_args: Any) -> bool:
     return True
 
 
 @pytest.fixture(autouse=True)
 def site(settings: Any) -> None:
     settings.ROOT_URLCONF = __name__
-    settings.S3KIT_LINKS_PERMISSION = anybody
+    settings.S3KIT_LINKS_PERMISSION = allow_everyone
     s3_settings(settings)
     settings.STORAGES = settings.STORAGES | {
         "documents": {
@@ -53,7 +53,7 @@ def site(settings: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def credentials() -> Any:
-    """Find credentials once for all tests in this module, because a session takes a tenth of a second to create."""
+    """Find credentials once for all tests in this module, because creating a session takes a tenth of a second."""
     clients.forget()
     yield
     clients.forget()
@@ -65,7 +65,7 @@ def ask(name: str, storage: str = "default", method: str = "GET", user: Any = No
     return follow(request, name, storage)
 
 
-def test_each_storage_has_addresses_of_its_own_that_last() -> None:
+def test_lasting_url_uses_the_url_prefix_of_its_storage() -> None:
     assert links.lasting_url("pictures/lake.jpg") == "/media/pictures/lake.jpg"
     assert links.lasting_url("a.pdf", "documents") == "/documents/a.pdf"
     assert storages["documents"].lasting_url("./b/../a.pdf") == "/documents/a.pdf"  # type: ignore[attr-defined]
@@ -78,7 +78,7 @@ def test_each_storage_has_addresses_of_its_own_that_last() -> None:
     assert Client().get(address).status_code == 302
 
 
-def test_other_codes_instance_of_a_storage_finds_the_address(settings: Any) -> None:
+def test_storage_outside_storages_finds_the_url_for_its_files(settings: Any) -> None:
     class Uploads(MediaStorage):
         bucket_name = "acme-media"
         links = "site"
@@ -89,7 +89,7 @@ def test_other_codes_instance_of_a_storage_finds_the_address(settings: Any) -> N
         Uploads().url("lake.jpg")
 
 
-def test_what_only_a_signed_link_can_do_is_a_signed_link() -> None:
+def test_url_with_expire_or_parameters_is_signed() -> None:
     editor: Any = storages["editor"]
     shown = {"ResponseContentDisposition": "inline"}
     for link in (
@@ -100,7 +100,7 @@ def test_what_only_a_signed_link_can_do_is_a_signed_link() -> None:
         assert "X-Amz-Signature=" in link
 
 
-def test_it_leads_to_a_fresh_link_that_outlives_what_browsers_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_expires_from_caches_before_the_link_does(monkeypatch: pytest.MonkeyPatch) -> None:
     for now in range(1_800_000_000, 1_800_003_600, 171):
         monkeypatch.setattr(media.time, "time", lambda now=now: now)
         answer = ask("pictures/lake.jpg")
@@ -114,7 +114,7 @@ def test_it_leads_to_a_fresh_link_that_outlives_what_browsers_keep(monkeypatch: 
         assert answer["Vary"] == "Cookie"
 
 
-def test_a_link_of_a_session_is_kept_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_with_temporary_credentials_is_cached_for_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "t")
     clients.forget()
     assert ask("a.jpg")["Cache-Control"] == "private, max-age=300"
@@ -122,7 +122,7 @@ def test_a_link_of_a_session_is_kept_for_minutes(monkeypatch: pytest.MonkeyPatch
     clients.forget()
 
 
-def test_head_is_signed_for_head_and_nothing_else_is_answered() -> None:
+def test_head_gets_a_link_for_head_and_other_methods_a_405() -> None:
     get, head = ask("a.jpg"), ask("a.jpg", method="HEAD")
     assert head["Location"] == storages["default"].url("a.jpg", http_method="HEAD")  # type: ignore[call-arg]
     assert head["Location"] != get["Location"]
@@ -136,7 +136,7 @@ OUTSIDE = (
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_what_is_no_name_of_a_file_is_404_before_the_rule_is_asked(settings: Any, name: str) -> None:
+def test_invalid_file_name_is_a_404_before_the_permission_is_checked(settings: Any, name: str) -> None:
     asked = []
     settings.S3KIT_LINKS_PERMISSION = lambda *args: asked.append(args)
     for storage in ("media", "documents"):
@@ -145,14 +145,14 @@ def test_what_is_no_name_of_a_file_is_404_before_the_rule_is_asked(settings: Any
     assert not asked
 
 
-def test_nobody_is_led_elsewhere() -> None:
+def test_redirects_always_go_to_the_bucket() -> None:
     for name in ("example.com", "@example.com", "%2F%2Fexample.com", "http:example.com", "a?next=x"):
         answer = Client().get(f"/media/{quote(name)}")
         assert urlsplit(answer["Location"]).netloc == "acme-media.s3.eu-central-1.amazonaws.com"
 
 
 @pytest.mark.django_db
-def test_staff_may_follow_them_unless_the_site_has_a_rule(settings: Any) -> None:
+def test_only_staff_can_follow_permanent_urls_by_default(settings: Any) -> None:
     staff, member = User(username="anna", is_staff=True), User(username="bert")
     gone = User(username="carl", is_staff=True, is_active=False)
 
@@ -173,13 +173,13 @@ def test_staff_may_follow_them_unless_the_site_has_a_rule(settings: Any) -> None
     assert statuses() == [403, 302, 403, 302]
 
 
-def test_without_authentication_the_library_lets_nobody_in() -> None:
+def test_permissions_deny_requests_without_a_user() -> None:
     request = RequestFactory().get("/")
     assert not is_staff(request, "a", "default")
     assert not is_authenticated(request, "a", "default")
 
 
-def test_the_rule_sees_name_and_storage_and_only_true_is_yes(settings: Any) -> None:
+def test_permission_gets_name_and_storage_and_must_return_true(settings: Any) -> None:
     seen = []
 
     def rule(_request: Any, name: str, storage: str) -> object:
@@ -193,7 +193,7 @@ def test_the_rule_sees_name_and_storage_and_only_true_is_yes(settings: Any) -> N
 
 
 @pytest.mark.parametrize("wrong", ["s3kit.links.nothing", "no.such.module", 7])
-def test_an_invalid_rule_lets_nobody_in_and_fails_the_check(settings: Any, wrong: Any) -> None:
+def test_invalid_permission_denies_access_and_fails_the_check(settings: Any, wrong: Any) -> None:
     settings.S3KIT_LINKS_PERMISSION = wrong
     with pytest.raises(ImproperlyConfigured, match="S3KIT_LINKS_PERMISSION is"):
         ask("a.jpg")
@@ -203,7 +203,7 @@ def test_an_invalid_rule_lets_nobody_in_and_fails_the_check(settings: Any, wrong
     assert "S3KIT_LINKS_PERMISSION is" in found.msg
 
 
-def test_links_to_the_site_need_its_urls(settings: Any) -> None:
+def test_links_to_the_site_require_its_urls(settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.urls"
     (found,) = [each for each in run_checks(tags=["s3kit"]) if each.id == "s3kit.E020"]
     assert found.msg.endswith(
@@ -223,18 +223,18 @@ def test_links_to_the_site_need_its_urls(settings: Any) -> None:
         ({"links": "cookies", "access": "public-read"}, "remove the option 'links'"),
     ],
 )
-def test_links_are_one_of_three_and_for_private_files(options: dict[str, str], words: str) -> None:
+def test_invalid_links_option_raises(options: dict[str, str], words: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=words):
         MediaStorage(bucket_name="b", **options)
 
 
-def test_lasting_addresses_are_the_sites_own_in_the_policy(settings: Any) -> None:
+def test_csp_allows_self_for_permanent_urls(settings: Any) -> None:
     assert csp.uploads()[0] == "'self'"
     del settings.STORAGES["editor"]
     assert "'self'" not in csp.uploads()
 
 
-def test_files_that_are_not_on_s3_are_sent_by_the_site_as_s3_would(settings: Any) -> None:
+def test_site_serves_files_of_other_storages_with_safe_headers(settings: Any) -> None:
     settings.ROOT_URLCONF = type("urls", (), {"urlpatterns": links.patterns("drawer")})
     for name, content_type, shown in (
         ("a.png", "image/png", "inline"),
@@ -257,17 +257,17 @@ def test_files_that_are_not_on_s3_are_sent_by_the_site_as_s3_would(settings: Any
 
 
 @pytest.mark.slow
-def test_it_opens_a_private_file_when_the_link_has_expired(
+def test_permanent_url_works_after_the_signed_link_has_expired(
     s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3_site(media={"links": "site", "querystring_expire": 2})
+    s3_site(media={"links": "site", "querystring_expire": 120})
     default: Any = storages["default"]
     name = default.save("rich text/lake.jpg", ContentFile(b"a lake"))
     address = default.url(name)
     assert address.startswith("/media/rich%20text/lake")
     with monkeypatch.context() as earlier:
         now = media.time.time()
-        earlier.setattr(media.time, "time", lambda: now - 10)
+        earlier.setattr(media.time, "time", lambda: now - 600)
         old = Client().get(address)["Location"]
     assert anonymous(old).status == 403
     assert anonymous(default.plain_url(name)).status == 403

@@ -1,4 +1,4 @@
-"""Log lines contain no signatures of links."""
+"""Log lines contain no signatures from links."""
 
 import logging
 import sys
@@ -19,7 +19,7 @@ BUCKET = "https://acme-media.s3.eu-central-1.amazonaws.com/media/a.jpg"
         ("https://x.example/a?signed=yes", "https://x.example/a?signed=yes"),
     ],
 )
-def test_a_line_and_its_traceback_lose_the_signatures(link: str, logged: str | None) -> None:
+def test_signatures_are_removed_from_messages_and_tracebacks(link: str, logged: str | None) -> None:
     logged = logged or "https://x.example/a?Policy=...&Signature=...&Key-Pair-Id=K1"
     try:
         raise ValueError(link)  # noqa: TRY301

@@ -75,7 +75,7 @@ FILES = {
         from letters.models import Letter
 
 
-        class Saves(django.test.TestCase):
+        class WithDatabase(django.test.TestCase):
             def test_files_go_to_a_temporary_folder(self):
                 letter = Letter()
                 for name in ("scan", "by_instance", "by_callable"):
@@ -89,15 +89,15 @@ FILES = {
                 assert letter.by_instance.url.startswith("/media/acme-media/avatars/")
 
 
-        class Asks(unittest.TestCase):
-            def test_plainly(self):
+        class WithoutDatabase(unittest.TestCase):
+            def test_storages_use_folders(self):
                 for alias in ("default", "avatars"):
                     name = storages[alias].save("a.txt", ContentFile(b"x"))
                     assert storages[alias].open(name).read() == b"x"
                 assert default_storage.listdir("")[1]
                 assert static("a.css") == "/static/a.css"
 
-            def test_other_clients(self):
+            def test_other_clients_are_blocked(self):
                 with self.assertRaises(BlockedByTestsError):
                     boto3.client("s3", region_name="eu-central-1", aws_access_key_id="a",
                                  aws_secret_access_key="b").list_buckets()
@@ -120,10 +120,12 @@ def site(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "start_method"),
     [((), ""), (("--parallel", "2"), "spawn")],
-    ids=["alone", "spawned"],
+    ids=["serial", "parallel-spawn"],
 )
-def test_nothing_leaves_the_machine(site: Path, words: tuple[str, ...], start_method: str) -> None:
-    # Requests to other machines would go here.
+def test_manage_test_sends_no_request_to_other_machines(
+    site: Path, words: tuple[str, ...], start_method: str
+) -> None:
+    # Requests to other machines would go to this proxy.
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
         command = (sys.executable, "manage.py", "test", *words)

@@ -127,7 +127,7 @@ def query_of(url: str) -> dict[str, str]:
 # Settings
 
 
-def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings() -> None:
+def test_default_storage_is_configured_by_settings() -> None:
     storage = django_storage.storages["default"]
     assert type(storage) is MediaStorage
     assert storage.bucket_name == BUCKET
@@ -140,7 +140,7 @@ def test_the_default_storage_is_this_one_and_all_of_it_comes_from_the_settings()
 
 
 @override_settings(AWS_S3_OBJECT_PARAMETERS={"CacheControl": "no-store"}, AWS_LOCATION="files")
-def test_shared_settings_of_django_storages_are_obeyed(requests: Requests) -> None:
+def test_django_storages_settings_apply(requests: Requests) -> None:
     name = default_storage.save("a.css", ContentFile(b"a" * 2000))
     put = requests.only("PutObject")
     assert unquote(put.url) == f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/files/{name}"
@@ -150,9 +150,7 @@ def test_shared_settings_of_django_storages_are_obeyed(requests: Requests) -> No
     assert "X-Amz-Signature" in default_storage.url(name)
 
 
-def test_an_overwriting_storage_keeps_names_and_lets_nobody_cache_them_for_long(
-    requests: Requests, settings: Any
-) -> None:
+def test_file_overwrite_keeps_names_and_sends_no_cache(requests: Requests, settings: Any) -> None:
     settings.STORAGES = with_options(file_overwrite=True)
     assert default_storage.save("feed.xml", ContentFile(b"1")) == "feed.xml"
     assert default_storage.save("feed.xml", ContentFile(b"2")) == "feed.xml"
@@ -162,7 +160,7 @@ def test_an_overwriting_storage_keeps_names_and_lets_nobody_cache_them_for_long(
         assert file.read() == b"2"
 
 
-def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_instance_stores_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     variables = {
         "AWS_ACCESS_KEY_ID": "an-id",
         "AWS_SECRET_ACCESS_KEY": "a-secret",
@@ -176,7 +174,7 @@ def test_a_storage_keeps_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None
     }
 
 
-def test_a_storage_obeys_settings_that_tests_override() -> None:
+def test_default_storage_follows_override_settings() -> None:
     storage = default_storage._wrapped if default_storage.url("a") else None
     with override_settings(AWS_S3_ENDPOINT_URL="http://127.0.0.1:9"):
         assert default_storage.url("a").startswith(f"http://127.0.0.1:9/{BUCKET}/media/a?X-Amz-")
@@ -189,7 +187,7 @@ def test_a_storage_obeys_settings_that_tests_override() -> None:
     assert made_within.bucket_name == ""
 
 
-def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
+def test_options_survive_override_settings_and_typos_are_rejected() -> None:
     second = MediaStorage(bucket_name="second", access="public-policy")
     with override_settings(AWS_QUERYSTRING_EXPIRE=60):
         assert (second.bucket_name, second.access, second.querystring_expire) == (
@@ -225,7 +223,7 @@ def test_options_of_a_second_storage_outlive_overridden_settings() -> None:
         ({"location": "a*"}, "special meaning in policies"),
     ],
 )
-def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any], message: str) -> None:
+def test_invalid_options_raise_a_one_line_error(wrong: dict[str, Any], message: str) -> None:
     options = {"bucket_name": BUCKET} | wrong
     with override_settings(**options.pop("settings", {})), pytest.raises(ImproperlyConfigured) as caught:
         MediaStorage(**options).url("a")
@@ -250,7 +248,7 @@ def test_options_that_cannot_work_are_rejected_in_one_line(wrong: dict[str, Any]
         ("file_name_charset", "AWS_S3_FILE_NAME_CHARSET", "latin-1", "utf-8"),
     ],
 )
-def test_what_is_not_obeyed_is_rejected_as_an_option_and_as_a_setting(
+def test_unsupported_options_and_settings_are_rejected(
     option: str, setting: str, value: Any, same: Any
 ) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"the option '{option}' is .*not supported"):
@@ -263,7 +261,7 @@ def test_what_is_not_obeyed_is_rejected_as_an_option_and_as_a_setting(
     MediaStorage(bucket_name=BUCKET, **{option: same})  # options without effect are accepted
 
 
-def test_class_attributes_and_options_count_alike() -> None:
+def test_class_attributes_work_as_options() -> None:
     class Avatars(MediaStorage):
         bucket_name = "avatars"
         location = "people"
@@ -273,7 +271,7 @@ def test_class_attributes_and_options_count_alike() -> None:
     assert Avatars(bucket_name="other").described("avatars").bucket == "other"
 
 
-def test_with_use_s3_local_every_entry_uses_the_local_server(settings: Any, tmp_path: Path) -> None:
+def test_use_s3_local_sends_every_storage_to_the_local_server(settings: Any, tmp_path: Path) -> None:
     settings.S3KIT_LOCAL_DIR = tmp_path
     settings.USE_S3 = "local"
     options = {"endpoint_url": "https://s3.example.com", "access_key": "a", "secret_key": "b"}
@@ -297,7 +295,7 @@ def test_with_use_s3_local_every_entry_uses_the_local_server(settings: Any, tmp_
 @pytest.mark.parametrize(
     ("access", "acl"), [("private", None), ("public-policy", None), ("public-read", "public-read")]
 )
-def test_an_acl_is_sent_in_one_mode_only(requests: Requests, access: str, acl: str | None) -> None:
+def test_only_public_read_sends_an_acl(requests: Requests, access: str, acl: str | None) -> None:
     with override_settings(STORAGES=with_options(access=access)):
         default_storage.save("small.png", ContentFile(b"x"))
         default_storage.save("large.mp4", ContentFile(bytes(9 * 2**20)))
@@ -311,7 +309,7 @@ def test_an_acl_is_sent_in_one_mode_only(requests: Requests, access: str, acl: s
     assert acl_headers == ({"x-amz-acl"} if acl else set())
 
 
-def test_links_to_private_files_are_signed_with_the_key_and_the_life_of_the_settings() -> None:
+def test_private_links_are_signed_and_expire_as_set() -> None:
     with override_settings(AWS_QUERYSTRING_EXPIRE=600):
         url = default_storage.url("pictures/a b.jpg")
     plain, _, _ = url.partition("?")
@@ -323,7 +321,7 @@ def test_links_to_private_files_are_signed_with_the_key_and_the_life_of_the_sett
     assert "X-Amz-Signature" in query
 
 
-def test_a_link_is_the_same_from_page_to_page_and_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_are_identical_within_a_signing_window(monkeypatch: pytest.MonkeyPatch) -> None:
     at(monkeypatch, 1_800_000_000.0)
     url = default_storage.url("a.jpg")
     at(monkeypatch, 1_800_000_001.5)
@@ -332,7 +330,7 @@ def test_a_link_is_the_same_from_page_to_page_and_in_another_process(monkeypatch
     assert default_storage.url("a.jpg") != url
 
 
-def test_a_link_can_have_a_life_a_method_and_headers_of_its_own() -> None:
+def test_url_accepts_expire_http_method_and_parameters() -> None:
     wanted = {"ResponseContentDisposition": 'attachment; filename="a b.jpg"', "VersionId": "v+1"}
     query = query_of(default_storage.url("a.jpg", parameters=wanted, expire=90))
     assert query["X-Amz-Expires"] == "90"
@@ -344,7 +342,7 @@ def test_a_link_can_have_a_life_a_method_and_headers_of_its_own() -> None:
     assert get == query_of(default_storage.url("a.jpg", http_method="GET"))
 
 
-SAID = [
+NON_ASCII_NAMES = [
     ("日本📷.txt", "日本📷.txt", "file.txt"),
     ("Größe\u202fam 1\xa0Mai.pdf", "Größe am 1 Mai.pdf", "Groe am 1 Mai.pdf"),
     ("Отчёт.xlsx", "Отчёт.xlsx", "file.xlsx"),
@@ -353,9 +351,11 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("given", "name", "plain"), SAID)
+@pytest.mark.parametrize(("given", "name", "plain"), NON_ASCII_NAMES)
 @pytest.mark.parametrize("kind", ["attachment", "inline"])
-def test_a_link_says_a_file_name_of_any_script_in_ascii(kind: str, given: str, name: str, plain: str) -> None:
+def test_link_encodes_non_ascii_file_names_in_content_disposition(
+    kind: str, given: str, name: str, plain: str
+) -> None:
     for said in (f'{kind}; filename="{given}"', f' {kind} ;filename = "{given}" '):
         query = query_of(default_storage.url("a", parameters={"ResponseContentDisposition": said}))
         sent = query["response-content-disposition"]
@@ -370,7 +370,7 @@ def test_a_link_says_a_file_name_of_any_script_in_ascii(kind: str, given: str, n
     )
 
 
-def test_what_is_ascii_already_is_sent_as_it_is() -> None:
+def test_ascii_content_disposition_is_unchanged() -> None:
     for said in (
         "attachment",
         "attachment; filename*=UTF-8''%C3%A9.txt",
@@ -393,7 +393,7 @@ def test_what_is_ascii_already_is_sent_as_it_is() -> None:
         ("ResponseContentDisposition", "attachment; filename=Größe 1.txt"),
     ],
 )
-def test_what_no_header_can_be_is_rejected_with_a_sentence(name: str, value: str) -> None:
+def test_invalid_header_values_are_rejected(name: str, value: str) -> None:
     with pytest.raises(
         ValueError, match=f"^{name} is .*, which can't be sent as a header: use printable"
     ) as caught:
@@ -402,7 +402,7 @@ def test_what_no_header_can_be_is_rejected_with_a_sentence(name: str, value: str
 
 
 @pytest.mark.parametrize("expire", [0, 604801])
-def test_a_link_that_s3_would_reject_is_not_created(expire: int) -> None:
+def test_url_rejects_invalid_expire_and_the_bucket_parameter(expire: int) -> None:
     with pytest.raises(ValueError, match="1 to 604800"):
         default_storage.url("a.jpg", expire=expire)
     with pytest.raises(ValueError, match="not Bucket"):
@@ -410,7 +410,7 @@ def test_a_link_that_s3_would_reject_is_not_created(expire: int) -> None:
 
 
 @pytest.mark.parametrize("access", ["public-read", "public-policy"])
-def test_links_to_public_files_are_plain(access: str) -> None:
+def test_public_links_are_unsigned(access: str) -> None:
     name = "pictures/사진 (1)+&?#%.jpg"
     encoded = "pictures/%EC%82%AC%EC%A7%84%20%281%29%2B%26%3F%23%25.jpg"
     with override_settings(STORAGES=with_options(access=access)):
@@ -424,12 +424,12 @@ def test_links_to_public_files_are_plain(access: str) -> None:
             assert default_storage.url(name) == f"https://m.example.com/media/{encoded}"
 
 
-def test_links_on_an_endpoint_have_its_address() -> None:
+def test_links_use_the_endpoint_url() -> None:
     with override_settings(AWS_S3_ENDPOINT_URL="http://127.0.0.1:9000"):
         assert default_storage.url("a.jpg").startswith(f"http://127.0.0.1:9000/{BUCKET}/media/a.jpg?X-Amz-")
 
 
-def test_a_page_of_links_makes_no_request_and_asks_for_the_address_in_advance(requests: Requests) -> None:
+def test_url_sends_no_request(requests: Requests) -> None:
     for number in range(100):
         default_storage.url(f"{number}.jpg")
     assert not requests
@@ -456,7 +456,7 @@ def cloudfront(settings: Any, rsa_key: rsa.RSAPrivateKey) -> rsa.RSAPublicKey:
     return rsa_key.public_key()
 
 
-def test_private_files_on_a_domain_of_their_own_have_cloudfront_signatures(
+def test_private_links_on_a_custom_domain_have_cloudfront_signatures(
     cloudfront: rsa.RSAPublicKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(monkeypatch, 1_800_000_000.0)
@@ -480,13 +480,13 @@ def test_private_files_on_a_domain_of_their_own_have_cloudfront_signatures(
 
 
 @pytest.mark.usefixtures("cloudfront")
-def test_cloudfront_signs_the_parameters_of_a_link_too() -> None:
+def test_cloudfront_links_include_url_parameters() -> None:
     url = default_storage.url("a.jpg", parameters={"ResponseContentType": "image/jpeg"})
     assert url.startswith("https://m.example.com/media/a.jpg?response-content-type=image%2Fjpeg&Expires=")
 
 
 @pytest.mark.usefixtures("cloudfront")
-def test_cloudfront_signatures_are_kept_for_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cloudfront_signatures_are_cached_per_window(monkeypatch: pytest.MonkeyPatch) -> None:
     cloudfront_links.signed.cache_clear()
     at(monkeypatch, 1_800_000_000.0)
     first = [default_storage.url(f"{number}.jpg") for number in range(10)]
@@ -513,14 +513,14 @@ def test_cloudfront_signatures_are_kept_for_the_window(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
 )
-def test_the_forms_of_a_cloudfront_key(
+def test_cloudfront_key_is_read_in_every_format(
     rsa_key: rsa.RSAPrivateKey, write: Callable[[str], str], form: Any
 ) -> None:
     read = private_key(write(pem_of(rsa_key, form)))
     assert read.private_numbers() == rsa_key.private_numbers()
 
 
-def test_an_invalid_cloudfront_key_is_rejected_in_one_line_without_it(rsa_key: rsa.RSAPrivateKey) -> None:
+def test_invalid_cloudfront_key_raises_a_one_line_error(rsa_key: rsa.RSAPrivateKey) -> None:
     good = pem_of(rsa_key)
     wrong = {
         "can't be read": ["", "x", "사진", good[:400], good[:200] + good[300:], "LS0tLS1CRUdJTg=="],
@@ -575,13 +575,13 @@ def test_an_invalid_cloudfront_key_is_rejected_in_one_line_without_it(rsa_key: r
         ("{ % now %}.txt".replace(" ", "", 1), "now.txt"),
     ],
 )
-def test_a_users_name_is_kept_readable_and_safe(given: str, valid: str) -> None:
+def test_get_valid_name_returns_readable_safe_names(given: str, valid: str) -> None:
     storage = MediaStorage()
     assert storage.get_valid_name(given) == valid
     assert storage.get_valid_name(valid) == valid
 
 
-def test_the_unguessable_part_stands_before_the_extension(requests: Requests) -> None:
+def test_random_part_comes_before_the_extension(requests: Requests) -> None:
     for given, pattern in {
         "photo.jpg": rf"photo{UNIQUE}\.jpg",
         "pictures/2026/a.tar.gz": rf"pictures/2026/a{UNIQUE}\.tar\.gz",
@@ -594,7 +594,7 @@ def test_the_unguessable_part_stands_before_the_extension(requests: Requests) ->
     assert not requests
 
 
-def test_the_unguessable_part_is_drawn_from_the_systems_randomness(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_part_has_64_bits_from_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     def choice(alphabet: str) -> str:
@@ -611,7 +611,7 @@ def test_the_unguessable_part_is_drawn_from_the_systems_randomness(monkeypatch: 
 
 
 @pytest.mark.parametrize("length", [100, 40, 21])
-def test_max_length_cuts_the_users_part_and_nothing_else(length: int) -> None:
+def test_max_length_shortens_only_the_users_part(length: int) -> None:
     def available(name: str) -> str:
         return str(default_storage.get_available_name(default_storage.generate_filename(name), length))
 
@@ -622,7 +622,7 @@ def test_max_length_cuts_the_users_part_and_nothing_else(length: int) -> None:
     assert re.fullmatch(rf"p/a{UNIQUE}\.jpg", short)
 
 
-def test_a_key_has_at_most_1024_bytes() -> None:
+def test_keys_have_at_most_1024_bytes() -> None:
     for letter in ("a", "é", "사", "𐍈"):
         name = default_storage.generate_filename(letter * 2000 + ".jpg")
         size = len(f"media/{name}".encode())
@@ -631,7 +631,7 @@ def test_a_key_has_at_most_1024_bytes() -> None:
     assert len(default_storage.generate_filename("a." + "b" * 2000).encode()) <= 1018
 
 
-def test_no_room_for_a_name_is_an_error_of_one_line() -> None:
+def test_name_that_cannot_fit_raises_a_one_line_error() -> None:
     """Django: "If a free unique filename cannot be found, a SuspiciousFileOperation [...] will be raised"."""
     for name, length in (
         ("a.jpg", 18),
@@ -647,7 +647,7 @@ def test_no_room_for_a_name_is_an_error_of_one_line() -> None:
 @pytest.mark.parametrize(
     "name", ["../a.jpg", "a/../../b.jpg", "/a.jpg", "\\a.jpg", "a\\..\\b.jpg", "..", "a/..", "", "a/", "."]
 )
-def test_a_path_is_never_taken_from_a_name_to_save(requests: Requests, name: str) -> None:
+def test_save_and_get_available_name_reject_unsafe_paths(requests: Requests, name: str) -> None:
     with pytest.raises(SuspiciousFileOperation):
         default_storage.save(name, ContentFile(b"x"))
     with pytest.raises(SuspiciousFileOperation):
@@ -683,19 +683,21 @@ OUTSIDE = [
     ],
     ids=["open", "write", "delete", "exists", "size", "url", "listdir", "get_modified_time"],
 )
-def test_what_lies_outside_is_out_of_reach(requests: Requests, name: str, use: Callable[[str], Any]) -> None:
+def test_names_outside_the_location_are_rejected(
+    requests: Requests, name: str, use: Callable[[str], Any]
+) -> None:
     with pytest.raises(SuspiciousFileOperation) as caught:
         use(name)
     assert "\n" not in str(caught.value)
     assert not requests
 
 
-def test_a_way_that_stays_inside_is_allowed() -> None:
+def test_relative_paths_inside_the_location_are_normalized() -> None:
     assert default_storage.url("a/../b.jpg").partition("?")[0].endswith("/media/b.jpg")
     assert default_storage.url(PurePosixPath("a/b.jpg")).partition("?")[0].endswith("/media/a/b.jpg")
 
 
-def test_a_file_field_stores_within_its_length() -> None:
+def test_file_field_saves_within_max_length() -> None:
     field: Any = models.FileField(upload_to="pictures/%Y/")
     name = field.generate_filename(None, "é" * 200 + " photo.jpg")
     saved = default_storage.save(name, ContentFile(b"x"), max_length=field.max_length)
@@ -743,7 +745,7 @@ def test_a_file_field_stores_within_its_length() -> None:
         ("a.png.", "image/png", "inline"),
     ],
 )
-def test_the_extension_alone_decides_how_a_browser_takes_a_file(
+def test_extension_determines_content_type_and_disposition(
     requests: Requests, name: str, content_type: str, kind: str
 ) -> None:
     default_storage.save(name, SimpleUploadedFile(name.strip(), b"<script>", content_type="text/html"))
@@ -764,7 +766,7 @@ def kinds(**options: Any) -> Callable[[str], tuple[str, str]]:
     return kind
 
 
-def test_a_site_can_add_types_that_are_shown_or_kept() -> None:
+def test_inline_types_and_content_types_add_types() -> None:
     kind = kinds(
         inline_types={"txt": "text/plain; charset=utf-8", ".MP3": "audio/mpeg", "woff2": "font/woff2"},
         content_types={"epub": "application/epub+zip", "pdf": "application/pdf", "xml": "application/xml"},
@@ -800,7 +802,7 @@ def test_a_site_can_add_types_that_are_shown_or_kept() -> None:
         "application/x-shockwave-flash",
     ],
 )
-def test_what_could_run_a_script_is_never_shown(active: str) -> None:
+def test_inline_types_reject_types_that_could_run_scripts(active: str) -> None:
     with pytest.raises(
         ImproperlyConfigured, match=r"'inline_types' shows \.a as .*, which could run a script"
     ):
@@ -820,7 +822,7 @@ def test_what_could_run_a_script_is_never_shown(active: str) -> None:
         *("application/ecmascript", "multipart/x-mixed-replace", "text/xsl"),
     ],
 )
-def test_no_upload_is_a_page_or_a_script_even_if_it_is_downloaded(active: str) -> None:
+def test_content_types_reject_pages_and_scripts(active: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="an upload could be a page or a script"):
         kinds(content_types={"a": active})
 
@@ -845,18 +847,18 @@ def test_no_upload_is_a_page_or_a_script_even_if_it_is_downloaded(active: str) -
         ),
     ],
 )
-def test_what_is_no_table_of_types_is_rejected(option: str, wrong: Any) -> None:
+def test_invalid_type_tables_are_rejected(option: str, wrong: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"The option '{option}' (is|has) ") as caught:
         kinds(**{option: wrong})
     assert "\n" not in str(caught.value)
 
 
-def test_a_type_is_either_shown_or_kept() -> None:
+def test_extension_in_both_type_tables_is_rejected() -> None:
     with pytest.raises(ImproperlyConfigured, match="both have 'txt'"):
         kinds(inline_types={"txt": "text/plain"}, content_types={"txt": "text/plain"})
 
 
-def test_the_machines_table_of_types_has_no_say(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_mime_types_are_ignored(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mimetypes.guess_type", lambda *_args, **_kwargs: ("text/html", None))
     default_storage.save("a.png", ContentFile(b"x"))
     default_storage.save("a.bin", ContentFile(b"x"))
@@ -883,7 +885,7 @@ def disposition_of(requests: Requests) -> str:
         (".hidden.txt", 'attachment; filename="hidden.txt"'),
     ],
 )
-def test_a_download_has_the_name_that_the_users_file_had(requests: Requests, given: str, header: str) -> None:
+def test_download_has_the_uploaded_files_name(requests: Requests, given: str, header: str) -> None:
     upload: Any = SimpleUploadedFile("placeholder", b"x")
     upload._name = given  # names from parsers less careful than Django's
     field: Any = models.FileField(upload_to="files/")
@@ -891,9 +893,7 @@ def test_a_download_has_the_name_that_the_users_file_had(requests: Requests, giv
     assert disposition_of(requests) == header
 
 
-def test_a_download_of_a_file_that_is_no_upload_has_the_name_it_was_saved_under(
-    requests: Requests, tmp_path: Path
-) -> None:
+def test_download_of_other_files_has_the_saved_name(requests: Requests, tmp_path: Path) -> None:
     (tmp_path / "tmp123.csv").write_bytes(b"x")
     with (tmp_path / "tmp123.csv").open("rb") as file:
         default_storage.save("exports/Yearly report.csv", File(file))
@@ -903,7 +903,7 @@ def test_a_download_of_a_file_that_is_no_upload_has_the_name_it_was_saved_under(
     assert disposition_of(requests) == 'attachment; filename="avatar.txt"'
 
 
-def test_system_metadata_stay_below_s3s_2_kilobytes(requests: Requests) -> None:
+def test_object_metadata_stays_below_2_kilobytes(requests: Requests) -> None:
     for letter in ("a", "é", "사", "𐍈"):
         name = letter * 250 + ".txt"
         default_storage.save(name, SimpleUploadedFile(name, b"x"))
@@ -914,7 +914,9 @@ def test_system_metadata_stay_below_s3s_2_kilobytes(requests: Requests) -> None:
         assert put.headers["content-disposition"].isascii()
 
 
-def test_what_browsers_may_keep(requests: Requests, settings: Any, request: pytest.FixtureRequest) -> None:
+def test_cache_control_follows_access_and_max_age(
+    requests: Requests, settings: Any, request: pytest.FixtureRequest
+) -> None:
     def cache_control() -> str:
         default_storage.save(None, ContentFile(b"x", name="a.jpg"))
         return requests[-1].headers["cache-control"]
@@ -936,7 +938,7 @@ def test_what_browsers_may_keep(requests: Requests, settings: Any, request: pyte
             default_storage.save("a.jpg", ContentFile(b"x"))
 
 
-def test_a_subclass_can_add_to_an_upload(requests: Requests) -> None:
+def test_subclass_can_set_object_parameters(requests: Requests) -> None:
     class Archive(MediaStorage):
         def get_object_parameters(self, name: str) -> dict[str, str]:  # noqa: ARG002
             return {"StorageClass": "STANDARD_IA", "CacheControl": "no-store"}
@@ -962,7 +964,7 @@ class Measured(io.BytesIO):
         return data
 
 
-def test_a_large_file_goes_up_in_parts_and_is_never_read_as_a_whole(requests: Requests) -> None:
+def test_large_file_is_uploaded_in_parts_and_never_read_at_once(requests: Requests) -> None:
     content = Measured(os.urandom(20 * 2**20))
     name = default_storage.save("a.mp4", File(content, "a.mp4"))
     assert requests.operations == [
@@ -1013,14 +1015,14 @@ def on_disk() -> File:
         "bytes",
         "text",
         "text-file",
-        "no-django-file",
+        "plain-file",
         "upload",
         "half-read",
         "half-read-text",
         "upload-on-disk",
     ],
 )
-def test_every_kind_of_content_arrives_and_stays_open(make: Callable[[], Any]) -> None:
+def test_save_accepts_any_content_and_leaves_it_open(make: Callable[[], Any]) -> None:
     content = make()
     name = default_storage.save("a.txt", content)
     assert stored(name)["Body"].read() == "bytes é".encode()
@@ -1028,12 +1030,12 @@ def test_every_kind_of_content_arrives_and_stays_open(make: Callable[[], Any]) -
     content.close()
 
 
-def test_the_name_of_the_content_is_taken_where_none_is_given() -> None:
+def test_save_without_a_name_uses_the_contents_name() -> None:
     """Django: "If name is None, the storage system will use content.name"."""
     assert re.fullmatch(rf"b{UNIQUE}\.txt", default_storage.save(None, ContentFile(b"x", name="b.txt")))
 
 
-def test_the_name_that_save_returns_is_the_files() -> None:
+def test_save_returns_the_name_of_the_stored_file() -> None:
     """Django: "the actual name of the stored file will be returned"; "free and available for new content"."""
     first, second = (default_storage.save("a.txt", ContentFile(text)) for text in (b"1", b"2"))
     assert first != second
@@ -1041,7 +1043,7 @@ def test_the_name_that_save_returns_is_the_files() -> None:
     assert stored(second)["Body"].read() == b"2"
 
 
-def test_writing_with_open_is_as_django_storages_does() -> None:
+def test_open_for_writing_stores_the_written_bytes() -> None:
     with default_storage.open("a/b.txt", "wb") as file:
         file.write(b"1")
         file.write(b"2")
@@ -1054,7 +1056,7 @@ def test_writing_with_open_is_as_django_storages_does() -> None:
 # Reading
 
 
-def test_reading_back_as_the_storage_api_says() -> None:
+def test_storage_api_reads_saved_files() -> None:
     name = default_storage.save("a/b.bin", ContentFile(bytes(range(256))))
     assert default_storage.exists(name)
     assert not default_storage.exists("a/none.bin")
@@ -1073,7 +1075,7 @@ def test_reading_back_as_the_storage_api_says() -> None:
         assert list(file) == ["é\n".encode(), b"2"]
 
 
-def test_a_large_file_that_is_read_goes_to_disk() -> None:
+def test_reading_spools_large_files_to_disk() -> None:
     name = default_storage.save("a.bin", ContentFile(bytes(3 * 2**20)))
     with default_storage.open(name) as file:
         file.read(1)
@@ -1095,7 +1097,7 @@ def test_listdir_returns_folders_and_files() -> None:
     assert default_storage.listdir("none") == ([], [])
 
 
-def test_the_time_of_a_change(settings: Any) -> None:
+def test_get_modified_time_follows_use_tz(settings: Any) -> None:
     """Django: "If USE_TZ is True, returns an aware datetime, otherwise returns a naive datetime"."""
     name = default_storage.save("a.txt", ContentFile(b"x"))
     aware = default_storage.get_modified_time(name)
@@ -1108,12 +1110,12 @@ def test_the_time_of_a_change(settings: Any) -> None:
 
 
 @pytest.mark.parametrize("use", ["open", "size", "get_modified_time"])
-def test_a_file_that_is_not_there(use: str) -> None:
+def test_missing_file_raises_file_not_found(use: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         getattr(default_storage, use)("none.txt")
 
 
-def test_deleting() -> None:
+def test_delete_ignores_missing_files_and_rejects_empty_names() -> None:
     """As in Django's own storage, a missing file is not an error, but an empty name is."""
     name = default_storage.save("a.txt", ContentFile(b"x"))
     default_storage.delete(name)
@@ -1124,13 +1126,13 @@ def test_deleting() -> None:
 
 
 @pytest.mark.parametrize("missing", ["path", "get_accessed_time", "get_created_time"])
-def test_what_s3_does_not_have_is_not_implemented(missing: str) -> None:
+def test_unsupported_storage_methods_raise_not_implemented(missing: str) -> None:
     """Django: "this will raise NotImplementedError instead"."""
     with pytest.raises(NotImplementedError):
         getattr(default_storage, missing)("a.txt")
 
 
-def test_a_storage_in_a_migration_and_in_a_pickle() -> None:
+def test_storage_deconstructs_and_pickles() -> None:
     storage = MediaStorage(bucket_name="second")
     assert storage.deconstruct() == ("s3kit.storages.MediaStorage", (), {"bucket_name": "second"})
     again = pickle.loads(pickle.dumps(storage))  # noqa: S301 - its own bytes
@@ -1141,7 +1143,7 @@ def test_a_storage_in_a_migration_and_in_a_pickle() -> None:
 # Shared requests
 
 
-def test_every_call_names_the_owner_of_the_bucket(settings: Any) -> None:
+def test_every_request_sends_the_expected_bucket_owner(settings: Any) -> None:
     settings.AWS_EXPECTED_BUCKET_OWNER = "123456789012"
     requests = watch()
     name = default_storage.save("a.txt", ContentFile(b"x"))
@@ -1167,7 +1169,7 @@ def test_every_call_names_the_owner_of_the_bucket(settings: Any) -> None:
     assert unnamed == []
 
 
-def test_no_owner_is_named_where_none_is_set(requests: Requests) -> None:
+def test_requests_omit_the_bucket_owner_if_unset(requests: Requests) -> None:
     default_storage.save("a.txt", ContentFile(b"x"))
     assert "x-amz-expected-bucket-owner" not in requests[0].headers
 
@@ -1196,7 +1198,7 @@ os._exit(storage.connection.meta.client is before)
 """
 
 
-def test_a_forked_process_has_connections_of_its_own() -> None:
+def test_forked_process_gets_its_own_client() -> None:
     """Otherwise, a server that loads the site before it forks would let two processes read from one socket."""
     folder = Path(__file__).parent.parent
     done = subprocess.run(

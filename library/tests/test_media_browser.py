@@ -13,6 +13,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from tests.ministack import MakeSite
+from tests.processes import until
 
 pytestmark = pytest.mark.slow
 
@@ -80,7 +81,7 @@ FETCHED = """async address => {
 }"""
 
 
-def test_scripts_read_a_private_picture_by_a_link_and_by_a_lasting_address(tab: Page) -> None:
+def test_scripts_read_private_pictures_by_link_and_lasting_url(tab: Page) -> None:
     default: Any = storages["default"]
     content = picture()
     name = default.save("lake.png", ContentFile(content))
@@ -117,25 +118,21 @@ SHOWN = """async address => {
 }"""
 
 
-def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
-    tab: Page, browser: Browser, address: str
-) -> None:
+def test_svg_is_displayed_in_img_and_runs_no_script(tab: Page, browser: Browser, address: str) -> None:
     default: Any = storages["default"]
     ran.clear()
     content = SVG.replace("{site}", address).encode()
     name = default.save("logo.svg", ContentFile(content))
-    # Without the library's headers, the same bytes run. So the test below can fail.
+    # Without the library's headers, the same SVG runs its scripts, so the check below can fail.
     default.connection.meta.client.put_object(
         Bucket=default.bucket_name,
         Key="media/shown.svg",
-        Body=content,
+        Body=content.replace(b"?in=", b"?in=before-"),
         ContentType="image/svg+xml",
     )
     assert tab.evaluate(SHOWN, default.url("shown.svg")) == [7, 5]
-    tab.wait_for_load_state("networkidle")
-    assert {"iframe", "object", "embed"} <= set(ran)
+    until(lambda: {"before-iframe", "before-object", "before-embed"} <= set(ran))
     tab.goto(f"{address}/")
-    ran.clear()
 
     assert tab.evaluate(SHOWN, default.url(name)) == [7, 5]
     other = browser.new_page()
@@ -145,5 +142,5 @@ def test_an_svg_shows_in_an_image_and_runs_no_script_anywhere(
     assert download.value.suggested_filename == "logo.svg"
     tab.wait_for_load_state("networkidle")
     assert tab.evaluate("fetch('/ran?in=last').then(answer => answer.ok)")
-    assert ran == ["last"]
+    assert [each for each in ran if not each.startswith("before-")] == ["last"]
     other.close()

@@ -86,7 +86,7 @@ UNIQUE = "-[0-9a-hjkmnp-tv-z]{13}"
 @given(name=TEXT)
 @example("a." + "b" * 17)
 @example("0:.0:")
-def test_a_valid_name_is_one_segment_of_plain_characters(name: str) -> None:
+def test_valid_name_is_one_path_segment_of_safe_characters(name: str) -> None:
     valid = STORAGE.get_valid_name(name)
     validate_file_name(valid)
     assert valid.encode()
@@ -102,7 +102,7 @@ def test_a_valid_name_is_one_segment_of_plain_characters(name: str) -> None:
     folder=st.sampled_from(["", "pictures", "사진/2026", "d" * 60]),
     length=st.integers(0, 300) | st.none(),
 )
-def test_an_available_name_fits_and_keeps_the_extension(name: str, folder: str, length: int | None) -> None:
+def test_available_name_fits_and_keeps_the_extension(name: str, folder: str, length: int | None) -> None:
     given_name = f"{folder}/{STORAGE.get_valid_name(name)}".lstrip("/")
     try:
         available = STORAGE.get_available_name(STORAGE.generate_filename(given_name), max_length=length)
@@ -128,7 +128,7 @@ SEGMENTS = st.lists(TEXT, max_size=4).map("/".join)
 @example("/media/a")
 @example("a" * 1019)
 @example("사" * 340)
-def test_a_key_is_in_the_folder_and_fits_or_the_name_is_rejected(name: str) -> None:
+def test_key_stays_in_its_location_or_the_name_is_rejected(name: str) -> None:
     try:
         key = STORAGE._normalize_name(clean_name(name))
     except SuspiciousFileOperation:
@@ -148,7 +148,7 @@ def test_a_key_is_in_the_folder_and_fits_or_the_name_is_rejected(name: str) -> N
 @example("a.tar.gz", 20)
 @example("a b?#+%.jpg", None)
 @example("\ud800" + 30 * "a", 20)
-def test_any_name_that_code_saves_is_safe_or_rejected(name: str, length: int | None) -> None:
+def test_save_stores_a_safe_key_or_rejects_the_name(name: str, length: int | None) -> None:
     """`storage.save(name, file)` with any name, without a field's generate_filename."""
     for storage in (FREE, TAKEN):
         storage.client.puts.clear()
@@ -172,7 +172,7 @@ def test_any_name_that_code_saves_is_safe_or_rejected(name: str, length: int | N
 
 
 @given(name=TEXT)
-def test_a_name_never_leads_out_of_the_folder(name: str) -> None:
+def test_url_never_leaves_the_location(name: str) -> None:
     try:
         url = STORAGE.url(name)
     except SuspiciousFileOperation:
@@ -189,7 +189,7 @@ def test_a_name_never_leads_out_of_the_folder(name: str) -> None:
     name=TEXT,
     stored=st.sampled_from(["a-0123456789abc.jpg", "a.html", "a", "사진-0123456789abc.tar.gz"]),
 )
-def test_headers_are_ascii_short_and_never_inline_for_what_could_run(name: str, stored: str) -> None:
+def test_headers_are_short_ascii_and_inline_only_for_safe_types(name: str, stored: str) -> None:
     upload = SimpleUploadedFile("a", b"x", content_type="text/html")
     upload._name = name
     for content in (upload, ContentFile(b"x")):

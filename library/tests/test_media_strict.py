@@ -48,7 +48,7 @@ def plain(site: SiteOnS3, name: str) -> str:
 
 
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
-def test_each_mode_on_a_bucket_prepared_for_it(s3_site: MakeSite, access: str) -> None:
+def test_access_mode_decides_who_can_read(s3_site: MakeSite, access: str) -> None:
     site = s3_site(access)
     name = default_storage.save("pictures/my photo.jpg", SimpleUploadedFile("my photo.jpg", b"picture"))
     got = anonymous(default_storage.url(name))
@@ -65,14 +65,14 @@ def test_each_mode_on_a_bucket_prepared_for_it(s3_site: MakeSite, access: str) -
     assert keys(site) == []
 
 
-def test_private_files_on_a_new_default_bucket(s3_site: MakeSite) -> None:
+def test_private_works_on_a_new_default_bucket(s3_site: MakeSite) -> None:
     site = s3_site("private", prepared=False)
     name = default_storage.save("a.txt", ContentFile(b"x"))
     assert anonymous(default_storage.url(name)).status == 200
     assert anonymous(plain(site, name)).status == 403
 
 
-def test_public_policy_on_a_new_default_bucket_shows_nothing_to_visitors(s3_site: MakeSite) -> None:
+def test_public_policy_on_a_new_default_bucket_gives_visitors_403(s3_site: MakeSite) -> None:
     s3_site("public-policy", prepared=False)
     name = default_storage.save("a.txt", ContentFile(b"x"))
     assert anonymous(default_storage.url(name)).status == 403
@@ -81,7 +81,7 @@ def test_public_policy_on_a_new_default_bucket_shows_nothing_to_visitors(s3_site
 
 
 @pytest.mark.parametrize("size", [1, PART + 1], ids=["small", "in-parts"])
-def test_public_read_on_a_new_default_bucket_is_an_error_that_says_so(s3_site: MakeSite, size: int) -> None:
+def test_public_read_on_a_new_default_bucket_raises_an_error(s3_site: MakeSite, size: int) -> None:
     site = s3_site("public-read", prepared=False)
     with pytest.raises(ImproperlyConfigured) as caught:
         default_storage.save("a.txt", ContentFile(bytes(size)))
@@ -93,7 +93,7 @@ def test_public_read_on_a_new_default_bucket_is_an_error_that_says_so(s3_site: M
     assert keys(site) == parts_left(site) == []
 
 
-def test_public_read_behind_a_block_of_public_acls_says_what_to_look_for(s3_site: MakeSite) -> None:
+def test_public_read_error_names_block_public_acls(s3_site: MakeSite) -> None:
     site = s3_site("public-read")
     blocked = dict.fromkeys(
         ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
@@ -107,7 +107,7 @@ def test_public_read_behind_a_block_of_public_acls_says_what_to_look_for(s3_site
     assert keys(site) == []
 
 
-def test_private_and_static_share_a_bucket_and_stay_apart(s3_site: MakeSite) -> None:
+def test_private_uploads_and_static_files_can_share_a_bucket(s3_site: MakeSite) -> None:
     site = s3_site("private", one_bucket=True)
     name = default_storage.save("a.txt", ContentFile(b"x"))
     site.root.put_object(Bucket=site.static_bucket, Key="static/a.css", Body=b"x")
@@ -117,7 +117,7 @@ def test_private_and_static_share_a_bucket_and_stay_apart(s3_site: MakeSite) -> 
 
 
 @pytest.mark.parametrize("name", ["a.svg", "a.html", "a.xml", "a.js"])
-def test_what_could_run_is_downloaded(s3_site: MakeSite, name: str) -> None:
+def test_files_that_could_run_scripts_are_downloaded(s3_site: MakeSite, name: str) -> None:
     s3_site("public-policy")
     upload = SimpleUploadedFile(name, b"<script>alert(1)</script>", content_type="text/html")
     got = anonymous(default_storage.url(default_storage.save(name, upload)))
@@ -131,7 +131,7 @@ def test_what_could_run_is_downloaded(s3_site: MakeSite, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a b+c.txt", "사진/한 장.png", "a&b=c?d#e%20f.txt", "~(x)'!*@,;:$.txt", "𐍈/é.txt"]
 )
-def test_links_reach_a_file_of_any_name(s3_site: MakeSite, access: str, name: str) -> None:
+def test_links_work_for_names_with_special_characters(s3_site: MakeSite, access: str, name: str) -> None:
     s3_site(access)
     with default_storage.open(name, "wb") as file:
         file.write(name.encode())
@@ -142,7 +142,9 @@ def test_links_reach_a_file_of_any_name(s3_site: MakeSite, access: str, name: st
 # Signed links
 
 
-def test_a_link_ends_when_its_time_is_over(s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_link_expires_but_lasts_at_least_half_its_lifetime(
+    s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     s3_site("private")
     name = default_storage.save("a.txt", ContentFile(b"x"))
     now = time.time()
@@ -158,7 +160,7 @@ def test_a_link_ends_when_its_time_is_over(s3_site: MakeSite, monkeypatch: pytes
     assert {handed_out(seconds, 7200) for seconds in (7201, 10000)} == {403}
 
 
-def test_a_download_has_a_name_in_any_script(s3_site: MakeSite) -> None:
+def test_signed_link_can_set_a_non_ascii_download_name(s3_site: MakeSite) -> None:
     s3_site("private")
     name = default_storage.save("a.txt", ContentFile(b"x"))
     shown = {"ResponseContentDisposition": 'attachment; filename="日本📷.txt"'}
@@ -169,19 +171,19 @@ def test_a_download_has_a_name_in_any_script(s3_site: MakeSite) -> None:
     )
 
 
-def test_a_link_that_was_changed_opens_nothing(s3_site: MakeSite) -> None:
+def test_changed_links_are_rejected(s3_site: MakeSite) -> None:
     s3_site("private")
     name, other = (default_storage.save("a.txt", ContentFile(b"x")) for _ in range(2))
     url = default_storage.url(name, parameters={"ResponseContentDisposition": "attachment"})
     assert anonymous(url).headers["content-disposition"] == "attachment"
     changed = {
         "file": url.replace(name, other),
-        "life": re.sub(r"X-Amz-Expires=\d+", "X-Amz-Expires=604800", url),
+        "lifetime": re.sub(r"X-Amz-Expires=\d+", "X-Amz-Expires=604800", url),
         "date": re.sub(r"(X-Amz-Date=\d+T)\d+", r"\g<1>235959", url),
         "header": url.replace("disposition=attachment", "disposition=inline"),
-        "more": url + "&response-content-type=text%2Fhtml",
+        "extra parameter": url + "&response-content-type=text%2Fhtml",
         "signature": url[:-1] + ("0" if url[-1] != "0" else "1"),
-        "none": url.partition("&X-Amz-Signature")[0],
+        "no signature": url.partition("&X-Amz-Signature")[0],
     }
     assert url not in changed.values()
     assert {what: anonymous(link).status in (400, 403) for what, link in changed.items()} == dict.fromkeys(
@@ -191,7 +193,7 @@ def test_a_link_that_was_changed_opens_nothing(s3_site: MakeSite) -> None:
     assert anonymous(url).status == 200
 
 
-def test_a_link_for_one_method_is_for_no_other(s3_site: MakeSite) -> None:
+def test_link_is_valid_only_for_its_http_method(s3_site: MakeSite) -> None:
     s3_site("private")
     name = default_storage.save("a.txt", ContentFile(b"x"))
     head = default_storage.url(name, http_method="HEAD")
@@ -199,7 +201,7 @@ def test_a_link_for_one_method_is_for_no_other(s3_site: MakeSite) -> None:
     assert anonymous(head).status == 403
 
 
-def test_a_part_of_a_file_can_be_asked_for(s3_site: MakeSite) -> None:
+def test_links_support_range_requests(s3_site: MakeSite) -> None:
     s3_site("private")
     url = default_storage.url(default_storage.save("a.mp4", ContentFile(bytes(range(200)))))
     got = anonymous(url, headers={"Range": "bytes=100-109"})
@@ -207,7 +209,9 @@ def test_a_part_of_a_file_can_be_asked_for(s3_site: MakeSite) -> None:
     assert got.headers["content-range"] == "bytes 100-109/200"
 
 
-def test_links_of_a_session_carry_its_token(s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_signed_with_a_session_include_its_token(
+    s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site = s3_site("private")
     name = default_storage.save("a.txt", ContentFile(b"x"))
     session = site.store.client("sts", site.key).get_session_token()["Credentials"]
@@ -224,8 +228,8 @@ def test_links_of_a_session_carry_its_token(s3_site: MakeSite, monkeypatch: pyte
 # Uploads
 
 
-@pytest.mark.parametrize(("name", "requests"), [(None, 100), ("photo.jpg", 199)], ids=["users", "code"])
-def test_a_hundred_files_of_one_name_at_once_are_a_hundred_files(
+@pytest.mark.parametrize(("name", "requests"), [(None, 100), ("photo.jpg", 199)], ids=["by-user", "by-code"])
+def test_concurrent_saves_with_one_name_store_every_file(
     s3_site: MakeSite, settings: Any, name: str | None, requests: int
 ) -> None:
     site = s3_site("private")
@@ -252,9 +256,7 @@ def test_a_hundred_files_of_one_name_at_once_are_a_hundred_files(
         assert found["Body"].read() == b"%d" % number
 
 
-def test_a_save_needs_the_right_to_put_and_no_other(
-    s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_save_needs_only_putobject_permission(s3_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> None:
     site = s3_site("private")
     statement = {
         "Effect": "Allow",
@@ -271,7 +273,7 @@ def test_a_save_needs_the_right_to_put_and_no_other(
         default_storage.delete(name)
 
 
-def test_reading_back_what_was_written(s3_site: MakeSite) -> None:
+def test_storage_api_reads_a_file_uploaded_in_parts(s3_site: MakeSite) -> None:
     s3_site("private")
     data = os.urandom(2 * PART + 5)
     name = default_storage.save("a/large.bin", ContentFile(data))
@@ -289,7 +291,7 @@ def test_reading_back_what_was_written(s3_site: MakeSite) -> None:
     assert not default_storage.exists(name)
 
 
-def test_text_arrives_whole(s3_site: MakeSite) -> None:
+def test_non_ascii_text_is_stored_completely(s3_site: MakeSite) -> None:
     """It has more bytes than characters. A length in characters would break the request."""
     site = s3_site("private")
     name = default_storage.save("a.txt", ContentFile("é" * 1000))
@@ -311,20 +313,20 @@ def failing(s3_site: MakeSite, settings: Any, monkeypatch: pytest.MonkeyPatch) -
         clients.web(default_storage.target).close()
 
 
-TROUBLE: list[dict[str, Any]] = [
+FAULTS: list[dict[str, Any]] = [
     {"status": 503, "code": "SlowDown"},
     {"status": 500},
     {"cut": "before"},
     {"cut": "after"},
 ]
-TROUBLE_IDS = ["503", "500", "cut-before", "cut-after"]
+FAULT_IDS = ["503", "500", "cut-before", "cut-after"]
 
 
-@pytest.mark.parametrize("trouble", TROUBLE, ids=TROUBLE_IDS)
+@pytest.mark.parametrize("fault", FAULTS, ids=FAULT_IDS)
 @pytest.mark.parametrize("size", [10, PART + 7], ids=["small", "in-parts"])
-def test_a_passing_trouble_is_got_over(failing: Any, trouble: dict[str, Any], size: int) -> None:
+def test_save_retries_temporary_failures(failing: Any, fault: dict[str, Any], size: int) -> None:
     site, proxy = failing
-    proxy.faults.append(Fault("PUT", r"media/a", times=2, **trouble))
+    proxy.faults.append(Fault("PUT", r"media/a", times=2, **fault))
     data = os.urandom(size)
     name = default_storage.save("a.bin", ContentFile(data))
     assert proxy.faults[0].struck == 2
@@ -333,7 +335,7 @@ def test_a_passing_trouble_is_got_over(failing: Any, trouble: dict[str, Any], si
     assert parts_left(site) == []
 
 
-@pytest.mark.parametrize("trouble", TROUBLE[::2], ids=TROUBLE_IDS[::2])
+@pytest.mark.parametrize("fault", FAULTS[::2], ids=FAULT_IDS[::2])
 @pytest.mark.parametrize(
     ("size", "method", "path"),
     [
@@ -345,11 +347,11 @@ def test_a_passing_trouble_is_got_over(failing: Any, trouble: dict[str, Any], si
     ],
     ids=["small", "begin", "first-part", "last-part", "complete"],
 )
-def test_an_upload_that_fails_for_good_raises_and_leaves_nothing(
-    failing: Any, trouble: dict[str, Any], size: int, method: str, path: str
+def test_failed_save_raises_and_leaves_no_objects(
+    failing: Any, fault: dict[str, Any], size: int, method: str, path: str
 ) -> None:
     site, proxy = failing
-    proxy.faults.append(Fault(method, path, **trouble))
+    proxy.faults.append(Fault(method, path, **fault))
     content = ContentFile(bytes(size))
     with pytest.raises((ClientError, BotoCoreError)):
         default_storage.save("a.bin", content)
@@ -359,7 +361,7 @@ def test_an_upload_that_fails_for_good_raises_and_leaves_nothing(
     assert parts_left(site) == []
 
 
-def test_a_rejection_is_not_retried(failing: Any) -> None:
+def test_access_denied_is_not_retried(failing: Any) -> None:
     site, proxy = failing
     proxy.faults.append(Fault("PUT", r"partNumber=2", status=403, code="AccessDenied"))
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -368,7 +370,7 @@ def test_a_rejection_is_not_retried(failing: Any) -> None:
     assert keys(site) == parts_left(site) == []
 
 
-def test_a_file_that_breaks_while_it_is_read_leaves_nothing(failing: Any) -> None:
+def test_read_error_during_save_leaves_no_objects(failing: Any) -> None:
     site, _ = failing
 
     class Broken(File):
@@ -384,7 +386,7 @@ def test_a_file_that_breaks_while_it_is_read_leaves_nothing(failing: Any) -> Non
     assert keys(site) == parts_left(site) == []
 
 
-def test_a_trouble_with_reading_is_got_over(failing: Any) -> None:
+def test_reads_retry_temporary_failures(failing: Any) -> None:
     _, proxy = failing
     name = default_storage.save("a.bin", ContentFile(b"x" * 100))
     proxy.faults.append(Fault("", r"media/a", times=2, status=503, code="SlowDown"))
@@ -395,7 +397,7 @@ def test_a_trouble_with_reading_is_got_over(failing: Any) -> None:
     assert default_storage.exists(name)
 
 
-def test_a_rejected_lookup_is_not_a_missing_file(failing: Any) -> None:
+def test_403_on_lookup_is_not_a_missing_file(failing: Any) -> None:
     """Without s3:ListBucket, S3 responds with 403 for a missing key. That must never mean "the name is free"."""
     _, proxy = failing
     proxy.faults.append(Fault("HEAD", status=403, code="AccessDenied"))

@@ -52,7 +52,7 @@ class Requests(list[tuple[str, dict[str, str]]]):
 
     @property
     def operations(self) -> list[str]:
-        """Return the operations, and empty the list."""
+        """Return the operations, with "?" after conditional writes, and empty the list."""
         found = [operation + ("?" if "if-none-match" in headers else "") for operation, headers in self]
         self.clear()
         return found
@@ -109,38 +109,38 @@ def content_of(name: str) -> bytes:
 # Names chosen by users
 
 
-def by_a_field(name: str, content: Any) -> str:
+def via_model_field(name: str, content: Any) -> str:
     document = Document(file=File(content, name))
     assert Document._meta.get_field("file").pre_save(document, True) is not None
     return str(document.file.name)
 
 
-def by_its_field_file(name: str, content: Any) -> str:
+def via_field_file(name: str, content: Any) -> str:
     document = Document()
     document.file.save(name, content, save=False)
     return str(document.file.name)
 
 
-def without_a_name(name: str, content: Any) -> str:
+def without_name(name: str, content: Any) -> str:
     content.name = name
     return str(default_storage.save(None, content))
 
 
-def as_an_upload(name: str, content: Any) -> str:
+def as_uploaded_file(name: str, content: Any) -> str:
     upload = SimpleUploadedFile(name, content.read())
     return str(default_storage.save(f"files/{upload.name}", upload))
 
 
-def as_an_upload_with_a_valid_name(name: str, content: Any) -> str:
+def as_uploaded_file_with_valid_name(name: str, content: Any) -> str:
     upload = SimpleUploadedFile(name, content.read())
     return str(default_storage.save(default_storage.get_valid_name(name), upload))
 
 
-BY_USERS = [by_a_field, by_its_field_file, without_a_name, as_an_upload, as_an_upload_with_a_valid_name]
+BY_USERS = [via_model_field, via_field_file, without_name, as_uploaded_file, as_uploaded_file_with_valid_name]
 
 
 @pytest.mark.parametrize("save", BY_USERS)
-def test_what_a_user_named_gets_a_name_of_its_own_in_one_request(
+def test_user_chosen_name_becomes_unique_in_one_request(
     requests: Requests, save: Callable[[str, Any], str]
 ) -> None:
     first, second = (save("my photo.jpg", ContentFile(content)) for content in (b"1", b"2"))
@@ -152,7 +152,7 @@ def test_what_a_user_named_gets_a_name_of_its_own_in_one_request(
     assert (content_of(first), content_of(second)) == (b"1", b"2")
 
 
-def test_a_function_as_upload_to_names_the_file_but_not_alone(requests: Requests) -> None:
+def test_name_from_an_upload_to_function_gets_a_random_part(requests: Requests) -> None:
     for content in (b"1", b"2"):
         document = Document()
         document.avatar.save("x.png", ContentFile(content), save=False)
@@ -160,8 +160,8 @@ def test_a_function_as_upload_to_names_the_file_but_not_alone(requests: Requests
     assert requests.operations == ["PutObject"] * 2
 
 
-def test_a_users_name_is_the_one_that_the_field_generates() -> None:
-    """Also if packages call the field first, and after typical changes to a name."""
+def test_generated_names_stay_unique_names_if_copied_or_shortened() -> None:
+    """Packages may copy, pickle, or shorten the name that a field generates."""
     storage = MediaStorage(bucket_name=BUCKET)
     made = storage.generate_filename("a/photo.jpg")
     again = pickle.loads(pickle.dumps(made))  # noqa: S301 -- its own bytes
@@ -174,7 +174,7 @@ def test_a_users_name_is_the_one_that_the_field_generates() -> None:
         assert cut.asked == name.asked == "a/photo.jpg"
 
 
-def test_max_length_and_pickles_leave_a_saved_name_a_users(requests: Requests) -> None:
+def test_unpickled_generated_name_is_saved_within_max_length(requests: Requests) -> None:
     made = default_storage.generate_filename("p/" + "x" * 200 + ".jpg")
     saved = default_storage.save(pickle.loads(pickle.dumps(made)), ContentFile(b"x"), max_length=40)  # noqa: S301
     assert re.fullmatch(rf"p/x+{UNIQUE}\.jpg", saved)
@@ -183,7 +183,7 @@ def test_max_length_and_pickles_leave_a_saved_name_a_users(requests: Requests) -
     assert requests.operations == ["PutObject"]
 
 
-def test_a_generated_name_is_used_once(requests: Requests) -> None:
+def test_generated_name_is_used_only_once(requests: Requests) -> None:
     made = default_storage.generate_filename("a.txt")
     first, second = (default_storage.save(made, ContentFile(content)) for content in (b"1", b"2"))
     assert first == made != second
@@ -209,7 +209,7 @@ CHOSEN = [
 
 
 @pytest.mark.parametrize("name", CHOSEN)
-def test_a_free_name_is_kept_byte_for_byte_in_one_request(requests: Requests, name: str) -> None:
+def test_free_name_from_code_is_kept_in_one_request(requests: Requests, name: str) -> None:
     assert default_storage.save(name, ContentFile(b"x")) == name
     assert requests.cache_control == "no-cache"
     assert requests.operations == ["PutObject?"]
@@ -217,7 +217,7 @@ def test_a_free_name_is_kept_byte_for_byte_in_one_request(requests: Requests, na
 
 
 @pytest.mark.parametrize("name", CHOSEN[:4])
-def test_instead_of_a_taken_name_another_is_used(requests: Requests, name: str) -> None:
+def test_taken_name_from_code_gets_a_random_part(requests: Requests, name: str) -> None:
     content = io.BytesIO(b"2")
     content.read()  # rewound, as for every save
     default_storage.save(name, ContentFile(b"1"))
@@ -230,13 +230,13 @@ def test_instead_of_a_taken_name_another_is_used(requests: Requests, name: str) 
     assert (content_of(name), content_of(saved)) == (b"1", b"2")
 
 
-def test_an_upload_under_another_name_is_codes(requests: Requests) -> None:
+def test_upload_saved_under_another_name_keeps_that_name(requests: Requests) -> None:
     upload = SimpleUploadedFile("my photo.jpg", b"x")
     assert default_storage.save("avatars/7.jpg", upload) == "avatars/7.jpg"
     assert requests.operations == ["PutObject?"]
 
 
-def test_the_length_of_a_chosen_name(requests: Requests) -> None:
+def test_name_from_code_fits_max_length_and_1024_bytes(requests: Requests) -> None:
     name = "x" * 30 + ".txt"
     assert default_storage.save(name, ContentFile(b"x"), max_length=34) == name
     for allowed in (34, 33):  # taken, or too long, which Django handles in the same way
@@ -269,9 +269,9 @@ class Stream(io.RawIOBase):
         (Stream, {}, ["PutObject"]),
         (lambda: io.BytesIO(b"x"), {"conditional_writes": False}, ["PutObject"]),
     ],
-    ids=["in parts", "not seekable", "a store that ignores conditions"],
+    ids=["in-parts", "not-seekable", "conditional-writes-off"],
 )
-def test_where_a_condition_does_not_help_one_head_asks(
+def test_head_request_replaces_unusable_conditional_writes(
     requests: Requests, settings: Any, make: Callable[[], Any], options: dict[str, Any], sent: list[str]
 ) -> None:
     use(settings, **options)
@@ -283,11 +283,11 @@ def test_where_a_condition_does_not_help_one_head_asks(
     assert content_of(saved) == make().read()
     requests.clear()
     assert re.fullmatch(rf"a{UNIQUE}\.bin", default_storage.save(None, File(make(), "a.bin")))
-    assert requests.operations == sent, "a user's name needs no question"
+    assert requests.operations == sent, "a user's name needs no HEAD request"
 
 
-def answering(requests: Requests, status: int, code: str, times: int = 1000) -> list[int]:
-    """Set the store's response to conditional requests, and return its requests."""
+def reject_conditional_writes(requests: Requests, status: int, code: str, times: int = 1000) -> list[int]:
+    """Reject conditional writes with a status and a code, and return the list of these rejections."""
     asked: list[int] = []
 
     def answer(params: Any, **_kwargs: Any) -> Any:
@@ -305,22 +305,22 @@ def answering(requests: Requests, status: int, code: str, times: int = 1000) -> 
 @pytest.mark.parametrize(
     ("status", "code"), [(501, "NotImplemented"), (400, "InvalidArgument"), (400, "NotImplemented")]
 )
-def test_a_store_that_rejects_the_condition_is_asked_with_head(
+def test_server_that_rejects_conditional_writes_gets_head_requests(
     requests: Requests, caplog: pytest.LogCaptureFixture, status: int, code: str
 ) -> None:
-    asked = answering(requests, status, code)
+    asked = reject_conditional_writes(requests, status, code)
     assert default_storage.save("a.txt", ContentFile(b"1")) == "a.txt"
     assert default_storage.save("b.txt", ContentFile(b"1")) == "b.txt"
     assert re.fullmatch(rf"a{UNIQUE}\.txt", default_storage.save("a.txt", ContentFile(b"2")))
     assert content_of("a.txt") == b"1"
-    assert asked == [status], "only once"
+    assert asked == [status], "tried only once"
     assert requests.operations[:7] == ["PutObject?", *(["HeadObject", "PutObject"] * 3)]
     (line,) = caplog.messages
     assert "Set the storage's option 'conditional_writes' to False" in line
 
 
-def test_another_error_says_nothing_about_conditions(requests: Requests) -> None:
-    answering(requests, 403, "AccessDenied", times=1)
+def test_other_errors_do_not_disable_conditional_writes(requests: Requests) -> None:
+    reject_conditional_writes(requests, 403, "AccessDenied", times=1)
     with pytest.raises(ClientError, match="AccessDenied"):
         default_storage.save("a.txt", ContentFile(b"1"))
     assert default_storage.save("a.txt", ContentFile(b"1")) == "a.txt"
@@ -328,15 +328,17 @@ def test_another_error_says_nothing_about_conditions(requests: Requests) -> None
 
 
 @pytest.mark.parametrize(("times", "name"), [(1, r"a\.txt"), (2, rf"a{UNIQUE}\.txt")])
-def test_of_two_writers_at_once_neither_loses(requests: Requests, times: int, name: str) -> None:
+def test_conflict_with_another_writer_is_retried_then_renamed(
+    requests: Requests, times: int, name: str
+) -> None:
     """S3 responds with 409 while another request for the key is in progress."""
-    answering(requests, 409, "ConditionalRequestConflict", times=times)
+    reject_conditional_writes(requests, 409, "ConditionalRequestConflict", times=times)
     assert re.fullmatch(name, default_storage.save("a.txt", ContentFile(b"1")))
     assert requests.operations == ["PutObject?"] * 2 + ["PutObject"] * (times - 1)
 
 
 @pytest.mark.slow
-def test_a_lost_answer_does_not_make_a_file_twice(s3_site: MakeSite, settings: Any) -> None:
+def test_retry_after_a_lost_response_stores_one_file(s3_site: MakeSite, settings: Any) -> None:
     """The retried request finds that the first one has taken the name."""
     site = s3_site()
     with FaultProxy(site.store.endpoint) as proxy:
@@ -357,7 +359,7 @@ def test_a_lost_answer_does_not_make_a_file_twice(s3_site: MakeSite, settings: A
 # Names from other packages
 
 
-def test_the_name_that_get_available_name_finds_is_the_files(requests: Requests) -> None:
+def test_name_from_get_available_name_is_kept_by_save(requests: Requests) -> None:
     """Packages request a name, then save under it."""
     for count in range(2):
         name = default_storage.get_available_name("a/b.txt")
@@ -374,7 +376,7 @@ def test_the_name_that_get_available_name_finds_is_the_files(requests: Requests)
     ]
 
 
-def test_packages_that_ask_first_and_those_that_delete_first(requests: Requests) -> None:
+def test_name_is_kept_if_a_package_checks_or_deletes_first(requests: Requests) -> None:
     class Replacing(MediaStorage):
         def get_available_name(self, name: str, max_length: int | None = None) -> str:  # noqa: ARG002
             self.delete(name)
@@ -389,7 +391,7 @@ def test_packages_that_ask_first_and_those_that_delete_first(requests: Requests)
     assert "CreateMultipartUpload" not in requests.operations
 
 
-def test_a_subclass_chooses_its_own_random_part_and_valid_names(requests: Requests) -> None:
+def test_subclass_can_override_alternative_and_valid_names(requests: Requests) -> None:
     class Mine(MediaStorage):
         def get_alternative_name(self, file_root: str, file_ext: str) -> str:
             return f"{file_root}.{next(numbers)}{file_ext}"
@@ -405,7 +407,7 @@ def test_a_subclass_chooses_its_own_random_part_and_valid_names(requests: Reques
     assert requests.operations == ["PutObject", "PutObject?", "PutObject?", "PutObject"]
 
 
-def test_file_overwrite_covers_every_name(requests: Requests, settings: Any) -> None:
+def test_file_overwrite_applies_to_every_name(requests: Requests, settings: Any) -> None:
     use(settings, file_overwrite=True)
     for content in (b"1", b"2"):
         document = Document(file=ContentFile(content, "my photo.jpg"))
@@ -432,30 +434,32 @@ def cached(requests: Requests, save: Callable[[], Any]) -> str:
     return str(found)
 
 
-def written() -> None:
+def opened_for_writing() -> None:
     for version in (b"1", b"2"):
         with default_storage.open("feeds/products.xml", "w") as feed:
             feed.write(version)
         assert content_of("feeds/products.xml") == version
 
 
-def chosen() -> None:
+def saved_under_a_chosen_name() -> None:
     default_storage.delete("cache/a.jpg")
     assert default_storage.save("cache/a.jpg", ContentFile(b"x")) == "cache/a.jpg"
 
 
-def looks_unique() -> None:
+def saved_under_a_generated_string() -> None:
     name = default_storage.generate_filename("a.jpg")
     assert default_storage.save(str(name), ContentFile(b"x")) == name
 
 
-def chosen_in_parts() -> None:
+def uploaded_in_parts() -> None:
     default_storage.delete("a.mp4")
     default_storage.save("a.mp4", File(large()))
 
 
-@pytest.mark.parametrize("save", [written, chosen, looks_unique, chosen_in_parts])
-def test_names_from_code_are_revalidated_or_cached_as_long_as_a_setting_says(
+@pytest.mark.parametrize(
+    "save", [opened_for_writing, saved_under_a_chosen_name, saved_under_a_generated_string, uploaded_in_parts]
+)
+def test_named_max_age_sets_caching_of_names_from_code(
     requests: Requests, settings: Any, save: Callable[[], Any]
 ) -> None:
     for access in ("private", "public-policy", "public-read"):
@@ -470,12 +474,12 @@ def test_names_from_code_are_revalidated_or_cached_as_long_as_a_setting_says(
 
 
 @pytest.mark.parametrize("wrong", [-1, 31_536_001, "60", True])
-def test_an_invalid_age_is_rejected(wrong: Any) -> None:
+def test_invalid_named_max_age_is_rejected(wrong: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"'named_max_age' is {wrong!r}: set it to 0 to 31536000"):
         MediaStorage(bucket_name=BUCKET, named_max_age=wrong)
 
 
-def test_a_download_is_called_as_it_was_asked_for_whatever_a_name_looks_like(requests: Requests) -> None:
+def test_download_has_the_requested_name(requests: Requests) -> None:
     def shown() -> str:
         return requests[-1][1]["content-disposition"]
 
@@ -502,7 +506,7 @@ def test_a_download_is_called_as_it_was_asked_for_whatever_a_name_looks_like(req
         "a\ud800",
     ],
 )
-def test_no_name_leads_elsewhere_however_it_is_saved(requests: Requests, name: str) -> None:
+def test_save_rejects_unsafe_paths_as_str_and_path(requests: Requests, name: str) -> None:
     for save in (default_storage.save, lambda name, content: default_storage.save(Path(name), content)):
         if save is not default_storage.save and os.fspath(Path(name)) != name:
             continue

@@ -49,7 +49,7 @@ REGIONS = st.one_of(st.none(), st.sampled_from(["us-east-1", "cn-northwest-1", "
 @example("\U0001faa3" * 10_000, None)
 @example("photos-123456789012-eu-central-1-an", "nowhere")
 @example("p" * 60 + "-123456789012-eu-central-1-an", "ap-southeast-7")
-def test_a_suggestion_always_passes_with_the_same_region(name: str, region: str | None) -> None:
+def test_suggested_bucket_name_is_valid_in_its_region(name: str, region: str | None) -> None:
     near = bucket_names.suggestion(name, region=region)
     assert bucket_names.problems(near, region=region) == []
     assert bucket_names.suggestion(near, region=region) == near
@@ -59,7 +59,7 @@ def test_a_suggestion_always_passes_with_the_same_region(name: str, region: str 
 @example("sthree-a", None)
 @example("xn--a", None)
 @example("amzn-s3-demo-a", None)
-def test_what_passes_is_a_host_name_s3_can_use(name: str, region: str | None) -> None:
+def test_valid_bucket_names_follow_s3s_rules(name: str, region: str | None) -> None:
     if not bucket_names.problems(name, region=region):
         assert 3 <= len(name) <= 63
         assert set(name) <= set(string.ascii_lowercase + string.digits + "-")
@@ -78,7 +78,7 @@ def test_every_problem_is_one_printable_line(name: str) -> None:
 
 
 @given(st.one_of(ANY, st.sampled_from(sorted(regions.KNOWN)).map(lambda region: region.replace("-", "_"))))
-def test_a_suggested_region_is_a_known_one(text: str) -> None:
+def test_suggested_region_is_known(text: str) -> None:
     near = regions.suggestion(text)
     if near is not None:
         assert regions.is_known(near)
@@ -104,7 +104,7 @@ FORMS = st.builds(
 
 
 @given(FORMS)
-def test_a_well_formed_region_is_no_problem_known_or_not(region: str) -> None:
+def test_well_formed_regions_are_valid_even_if_unknown(region: str) -> None:
     assert regions.problems(region) == []
     name = f"photos-123456789012-{region}-an"
     assert bucket_names.problems(name, region=region) == []
@@ -112,7 +112,7 @@ def test_a_well_formed_region_is_no_problem_known_or_not(region: str) -> None:
 
 
 @given(st.one_of(ANY, FORMS), st.data())
-def test_a_region_with_anything_else_in_it_is_rejected(region: str, data: st.DataObject) -> None:
+def test_region_with_an_invalid_character_is_rejected(region: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(region)))
     foreign = data.draw(
         st.sampled_from(["\n", " ", "_", ".", "/", "\u0661", "\uff41", "\ud800", "é", "A", "\0"])
@@ -123,7 +123,7 @@ def test_a_region_with_anything_else_in_it_is_rejected(region: str, data: st.Dat
 
 
 @given(st.sampled_from(["", "-", "my", "사진", "xn--"]), ANY)
-def test_a_suggestion_keeps_what_can_be_kept(before: str, text: str) -> None:
+def test_suggestion_keeps_the_names_words(before: str, text: str) -> None:
     """The suggested name contains the plain words of the original, so users recognize it."""
     words = re.findall("[a-z0-9]+", text)
     near = bucket_names.suggestion(f"{before} {text}")
@@ -132,7 +132,7 @@ def test_a_suggestion_keeps_what_can_be_kept(before: str, text: str) -> None:
 
 
 @given(st.sampled_from(sorted(regions.KNOWN)), st.data())
-def test_two_letters_swapped_lead_back_to_the_region(region: str, data: st.DataObject) -> None:
+def test_region_with_swapped_letters_is_recognized(region: str, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(region) - 2))
     swapped = region[:at] + region[at + 1] + region[at] + region[at + 2 :]
     near = regions.suggestion(swapped)
@@ -140,7 +140,7 @@ def test_two_letters_swapped_lead_back_to_the_region(region: str, data: st.DataO
     assert sorted(near) == sorted(region)
 
 
-def test_the_known_regions_are_botocores() -> None:
+def test_known_regions_match_botocore() -> None:
     session = boto3.Session()
     listed = {region for name in PUBLIC for region in session.get_available_regions("s3", name)}
     assert listed == regions.KNOWN
@@ -149,6 +149,6 @@ def test_the_known_regions_are_botocores() -> None:
 
 
 @pytest.mark.parametrize("partition", ["aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"])
-def test_regions_that_are_not_public_are_no_problem(partition: str) -> None:
+def test_regions_of_isolated_partitions_are_valid(partition: str) -> None:
     for region in boto3.Session().get_available_regions("s3", partition):
         assert regions.problems(region) == []

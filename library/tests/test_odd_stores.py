@@ -83,7 +83,9 @@ def fails(site: Deployment, words: str) -> None:
 
 @pytest.mark.parametrize("exists", [True, False])
 @pytest.mark.parametrize("access", ACCESS)
-def test_ceph(serve: Serve, store: LocalServer, bucket_name: str, access: str, exists: bool) -> None:
+def test_ceph_skips_encryption_and_ownership(
+    serve: Serve, store: LocalServer, bucket_name: str, access: str, exists: bool
+) -> None:
     odd = serve(CEPH)
     site = at(
         odd.seen_by(store),
@@ -109,7 +111,7 @@ def test_ceph(serve: Serve, store: LocalServer, bucket_name: str, access: str, e
 
 @pytest.mark.parametrize("dialect", [RCLONE, Dialect(rejected=dict.fromkeys(SUB_RESOURCES, NOT_IMPLEMENTED))])
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_server_that_knows_no_sub_resource(
+def test_server_without_sub_resources_supports_only_private(
     serve: Serve, store: LocalServer, bucket_name: str, exists: bool, dialect: Dialect
 ) -> None:
     odd = serve(dialect)
@@ -134,7 +136,7 @@ ANSWERS = [NOT_IMPLEMENTED, (405, "MethodNotAllowed"), (400, "InvalidRequest"), 
 
 
 @pytest.mark.parametrize(("sub", "answer"), list(zip(sorted(SUB_RESOURCES), ANSWERS, strict=False)))
-def test_one_sub_resource_less(
+def test_missing_sub_resource_fails_only_the_access_that_needs_it(
     serve: Serve, store: LocalServer, bucket_name: str, sub: str, answer: tuple[int, str]
 ) -> None:
     odd = serve(Dialect(rejected={sub: answer}))
@@ -152,7 +154,9 @@ def test_one_sub_resource_less(
             assert list(states(plan.plan(site)).values()) == ["not supported"]
 
 
-def test_static_files_need_a_policy_or_a_domain(serve: Serve, store: LocalServer, bucket_name: str) -> None:
+def test_static_files_need_a_bucket_policy_or_a_custom_domain(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
     odd = serve(Dialect(rejected={"policy": NOT_IMPLEMENTED}))
     static = location("staticfiles", "static", bucket=bucket_name)
     fails(
@@ -162,7 +166,7 @@ def test_static_files_need_a_policy_or_a_domain(serve: Serve, store: LocalServer
     applied(at(odd.seen_by(store), but(static, custom_domain="static.example.com")))
 
 
-def test_versions_that_are_asked_for_are_needed(serve: Serve, store: LocalServer, bucket_name: str) -> None:
+def test_versioning_fails_if_the_server_lacks_it(serve: Serve, store: LocalServer, bucket_name: str) -> None:
     odd = serve(Dialect())
     odd.faults.append(Fault("", r"\?versioning", status=501, code="NotImplemented"))
     fails(
@@ -171,7 +175,7 @@ def test_versions_that_are_asked_for_are_needed(serve: Serve, store: LocalServer
 
 
 @pytest.mark.parametrize("sub", ["cors", "lifecycle", "publicAccessBlock"])
-def test_what_can_be_read_but_not_written_is_skipped(
+def test_read_only_sub_resource_is_skipped(
     serve: Serve, store: LocalServer, bucket_name: str, sub: str
 ) -> None:
     odd = serve(Dialect(rejected_writes={sub: NOT_IMPLEMENTED}))
@@ -184,7 +188,7 @@ def test_what_can_be_read_but_not_written_is_skipped(
     assert len(lines) == 3
 
 
-def test_a_policy_that_can_not_be_written_opens_nothing(
+def test_unwritable_policy_leaves_the_bucket_private(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
     odd = serve(Dialect(rejected_writes={"policy": NOT_IMPLEMENTED}))
@@ -204,7 +208,7 @@ def objects(store: LocalServer, bucket: str) -> list[str]:
     return [each["Key"] for each in store.client().list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 
-def test_a_server_with_keys_gets_default_encryption(
+def test_server_with_encryption_keys_gets_default_encryption(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
     odd = serve(Dialect(is_unencrypted=True))
@@ -217,7 +221,7 @@ def test_a_server_with_keys_gets_default_encryption(
 
 
 @pytest.mark.parametrize("first", [1, 2])
-def test_encryption_is_taken_back_where_uploads_fail_afterwards(
+def test_encryption_is_undone_if_uploads_fail(
     serve: Serve, store: LocalServer, bucket_name: str, first: int
 ) -> None:
     """If the server ignores the first probe's header, only the second probe detects it."""
@@ -229,7 +233,9 @@ def test_encryption_is_taken_back_where_uploads_fail_afterwards(
     assert objects(store, bucket_name) == []
 
 
-def test_encryption_by_a_key_is_put_back(serve: Serve, store: LocalServer, bucket_name: str) -> None:
+def test_kms_encryption_is_restored_if_uploads_fail(
+    serve: Serve, store: LocalServer, bucket_name: str
+) -> None:
     odd = serve(Dialect(is_unencrypted=True))
     site = at(odd.seen_by(store), location("staticfiles", "static", bucket=bucket_name))
     applied(site)
@@ -246,7 +252,7 @@ def test_encryption_by_a_key_is_put_back(serve: Serve, store: LocalServer, bucke
 
 
 @pytest.mark.parametrize("prefixes", [["", "tmp/"], [""], ["tmp/"]])
-def test_rules_of_others_stay_as_ceph_returns_them(
+def test_foreign_rules_are_preserved_on_ceph(
     serve: Serve, store: LocalServer, bucket_name: str, prefixes: list[str]
 ) -> None:
     odd = serve(CEPH)
@@ -288,7 +294,7 @@ def test_rules_of_others_stay_as_ceph_returns_them(
     assert theirs() == before
 
 
-def test_one_bucket_for_both_lets_browsers_upload_and_load_fonts(
+def test_shared_bucket_cors_allows_uploads_and_fonts(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
     """Ceph uses the first rule with a matching origin, AWS the first rule that matches completely."""
@@ -302,7 +308,7 @@ def test_one_bucket_for_both_lets_browsers_upload_and_load_fonts(
             assert answer.status == (403 if method == "DELETE" else 200), (dialect, method)
 
 
-def test_the_two_rules_of_earlier_versions_become_one(
+def test_two_cors_rules_of_earlier_versions_become_one(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
     site = at(serve(CEPH).seen_by(store), **both(bucket_name), origins=ORIGINS)
@@ -328,7 +334,7 @@ def test_the_two_rules_of_earlier_versions_become_one(
     assert sorted(rule["AllowedMethods"]) == ["GET", "HEAD", "PUT"]
 
 
-def test_rules_whose_names_a_server_forgets_are_not_added_twice() -> None:
+def test_cors_rule_without_its_id_is_not_added_twice() -> None:
     from s3kit.buckets.wanted import ASPECTS, wanted
     from tests.deployments import deployment
 
@@ -342,7 +348,7 @@ def test_rules_whose_names_a_server_forgets_are_not_added_twice() -> None:
 
 @pytest.mark.parametrize("times", [1, 3])
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_new_bucket_is_waited_for_by_each_sub_resource_simulated(
+def test_apply_waits_for_a_new_buckets_sub_resources_simulated(
     serve: Serve, store: LocalServer, bucket_name: str, access: str, times: int
 ) -> None:
     odd = serve(Dialect())
@@ -357,7 +363,7 @@ def test_a_new_bucket_is_waited_for_by_each_sub_resource_simulated(
     assert odd.count("PUT", rf"{bucket_name}$") == 1
 
 
-def test_a_bucket_of_which_only_createbucket_has_heard_simulated(
+def test_apply_handles_an_existing_bucket_reported_missing_simulated(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
     create(store, bucket_name)
@@ -366,7 +372,7 @@ def test_a_bucket_of_which_only_createbucket_has_heard_simulated(
     applied(at(odd.seen_by(store), location(bucket=bucket_name)))
 
 
-def test_a_new_bucket_that_never_appears_is_an_error_simulated(
+def test_new_bucket_that_never_appears_is_an_error_simulated(
     serve: Serve, store: LocalServer, bucket_name: str
 ) -> None:
     odd = serve(Dialect())

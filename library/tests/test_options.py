@@ -24,7 +24,7 @@ def location(**options: Any) -> Any:
     return MediaStorage(**({"bucket_name": "acme-media"} | options)).location_as("default")
 
 
-def test_an_option_comes_before_the_class_the_class_before_a_setting_and_that_before_the_default() -> None:
+def test_option_overrides_class_overrides_setting_overrides_default() -> None:
     class Mine(MediaStorage):
         querystring_expire = 20
 
@@ -37,13 +37,13 @@ def test_an_option_comes_before_the_class_the_class_before_a_setting_and_that_be
     assert values == [3600, 10, 20, 30]
 
 
-def test_texts_are_stripped_and_a_blank_one_counts_as_unset() -> None:
+def test_text_options_are_stripped_and_blank_ones_ignored() -> None:
     with override_settings(AWS_STORAGE_BUCKET_NAME=" acme-shared "):
         assert resolved("media", MediaStorage, {"bucket_name": " "})["bucket_name"] == "acme-shared"
     assert resolved("media", MediaStorage, {"bucket_name": " acme "})["bucket_name"] == "acme"
 
 
-def test_an_entry_can_do_without_what_the_others_share() -> None:
+def test_none_as_option_ignores_the_shared_setting() -> None:
     shared = {
         "AWS_S3_ENDPOINT_URL": "https://s3.example.com",
         "AWS_S3_CUSTOM_DOMAIN": "cdn.example.com",
@@ -57,7 +57,7 @@ def test_an_entry_can_do_without_what_the_others_share() -> None:
 
 
 @override_settings(**SHARED)
-def test_credentials_of_an_entry_are_never_mixed_with_shared_ones() -> None:
+def test_storage_credentials_never_mix_with_shared_ones() -> None:
     assert location().target.key == Key("SHARED", "s", "t")
     assert location(access_key="OWN", secret_key="o").target.key == Key("OWN", "o", None)
     profile = location(session_profile="other").target
@@ -66,30 +66,30 @@ def test_credentials_of_an_entry_are_never_mixed_with_shared_ones() -> None:
         location(access_key="OWN")
 
 
-def test_two_spellings_of_an_endpoint_are_one_server() -> None:
+def test_endpoint_ignores_a_trailing_slash() -> None:
     spelled = [location(endpoint_url=f"https://s3.example.com{end}").target for end in ("", "/")]
     assert spelled[0] == spelled[1]
 
 
-def test_the_number_of_an_owner_may_be_a_number() -> None:
+def test_expected_bucket_owner_accepts_an_integer() -> None:
     assert location(expected_bucket_owner=123456789012).target.owner == "123456789012"
 
 
 @pytest.mark.parametrize("option", ["versioning", "file_overwrite", "conditional_writes"])
-def test_the_text_false_is_not_taken_for_true(option: str) -> None:
+def test_boolean_options_reject_the_text_false(option: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=f"'{option}' is 'false': set it to True or False"):
         location(**{option: "false"})
 
 
 @override_settings(AWS_QUERYSTRING_AUTH=True, AWS_DEFAULT_ACL=None)
-def test_shared_settings_about_uploads_do_not_stop_static_files() -> None:
+def test_static_storage_ignores_upload_settings_but_rejects_options() -> None:
     StaticStorage(bucket_name="b", region_name="eu-central-1")
     MediaStorage(bucket_name="b", region_name="eu-central-1")
     with pytest.raises(ImproperlyConfigured, match="the option 'querystring_auth'"):
         StaticStorage(bucket_name="b", querystring_auth=True)
 
 
-def test_a_static_storage_rejects_what_only_uploads_have() -> None:
+def test_storages_reject_each_others_options() -> None:
     with pytest.raises(ImproperlyConfigured, match="'access' is not supported: only media storages have it"):
         StaticStorage(bucket_name="acme-static", access="private")
     with pytest.raises(
@@ -98,7 +98,7 @@ def test_a_static_storage_rejects_what_only_uploads_have() -> None:
         MediaStorage(bucket_name="acme-media", prehashed=["build/*"])
 
 
-def test_a_long_value_is_cut_in_the_message() -> None:
+def test_error_truncates_long_values() -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         location(proxies={"https": "x" * 1000})
     assert len(str(caught.value)) < 200
@@ -108,12 +108,12 @@ def test_a_long_value_is_cut_in_the_message() -> None:
 
 
 @pytest.mark.parametrize("value", ["false", "true", "Local", "", None, 1])
-def test_use_s3_has_three_values(value: Any) -> None:
+def test_invalid_use_s3_is_rejected(value: Any) -> None:
     with override_settings(USE_S3=value), pytest.raises(ImproperlyConfigured, match=f"USE_S3 is {value!r}"):
         _ = conf.use_s3
 
 
-def test_use_s3_is_true_unless_set(settings: Any) -> None:
+def test_use_s3_defaults_to_true(settings: Any) -> None:
     del settings.USE_S3
     assert conf.use_s3 is True
     for value in (True, False, "local"):
@@ -121,14 +121,14 @@ def test_use_s3_is_true_unless_set(settings: Any) -> None:
         assert (conf.use_s3, conf.is_local) == (value, value == "local")
 
 
-def test_origins_are_those_of_csrf_unless_there_are_others(settings: Any) -> None:
+def test_origins_default_to_csrf_trusted_origins(settings: Any) -> None:
     settings.CSRF_TRUSTED_ORIGINS = ["https://a.example"]
     assert conf.origins == ("https://a.example",)
     settings.AWS_SITE_ORIGINS = []
     assert conf.origins == ()
 
 
-def test_the_folder_of_the_local_server(
+def test_local_dir_comes_from_setting_variable_or_base_dir(
     settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("S3KIT_LOCAL_DIR", raising=False)

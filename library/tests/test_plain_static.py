@@ -1,4 +1,4 @@
-"""Error pages link to their style sheet even without a manifest."""
+"""The `plain_static` tag, which gives error pages URLs without a manifest."""
 
 import pytest
 from django.template import Context, Template
@@ -8,7 +8,7 @@ from s3kit.templatetags.plain_static import plain_static
 from tests.ministack import s3_settings
 
 
-def test_on_disk_it_is_below_static_url() -> None:
+def test_plain_static_on_disk_uses_static_url() -> None:
     assert plain_static("site/site.css") == "/static/site/site.css"
 
 
@@ -19,7 +19,7 @@ def test_on_disk_it_is_below_static_url() -> None:
         ("static.example.com", "https://static.example.com/static/site/site.css"),
     ],
 )
-def test_on_s3_it_is_the_plain_object(settings: Settings, domain: str, expected: str) -> None:
+def test_plain_static_on_s3_uses_the_unhashed_object(settings: Settings, domain: str, expected: str) -> None:
     s3_settings(settings, static={"custom_domain": domain})
     assert plain_static("site/site.css") == expected
     page = Template("{% load plain_static %}{% plain_static 'site/site.css' %}")

@@ -75,7 +75,7 @@ def states(found: BucketPlan) -> dict[str, str]:
 
 @pytest.mark.parametrize("access", ACCESS)
 @pytest.mark.parametrize("one_bucket", [False, True])
-def test_a_bucket_as_wanted_needs_nothing(access: str, one_bucket: bool) -> None:
+def test_bucket_in_the_wanted_state_needs_no_steps(access: str, one_bucket: bool) -> None:
     site = deployment(access, one_bucket=one_bucket)
     for bucket in site.buckets:
         found = compared(site, bucket.name)
@@ -84,20 +84,20 @@ def test_a_bucket_as_wanted_needs_nothing(access: str, one_bucket: bool) -> None
         assert steps(found) == []
 
 
-def test_every_line_has_its_reason() -> None:
+def test_every_plan_line_has_a_reason() -> None:
     found = plan.compare(want(deployment(), "acme-static"), None, Account(), replace=False)
     assert list(lines(found)) == [title for title in buckets.ASPECTS if title not in {"versioning", "tags"}]
     assert all(line.reason for line in found.lines)
 
 
-def test_a_bucket_that_is_not_there_is_compared_with_a_new_one() -> None:
+def test_missing_bucket_is_compared_with_a_new_one() -> None:
     found = plan.compare(want(deployment(), "acme-media"), None, Account(), replace=False)
     assert not found.exists
     assert not found.is_as_wanted
     assert states(found) == {"lifecycle": "missing", "policy": "missing"}
 
 
-def test_missing_and_different() -> None:
+def test_plan_reports_missing_and_different_aspects() -> None:
     found = compared(lifecycle=[], ownership="ObjectWriter", public_access_block=None)
     assert states(found) == {
         "lifecycle": "missing",
@@ -106,7 +106,7 @@ def test_missing_and_different() -> None:
     }
 
 
-def test_closed_permanently_is_reported() -> None:
+def test_plan_reports_what_it_opens_and_closes() -> None:
     site = deployment("public-policy")
     found = compared(policy=as_wanted(site)["policy"], public_access_block=OPEN)
     assert found.closes == ("allow everyone s3:GetObject on acme-media/media/*",)
@@ -117,16 +117,14 @@ def test_closed_permanently_is_reported() -> None:
 
 
 FOREIGN_PUBLIC = {
-    "everybody": statement(),
-    "everybody with an account": statement(Principal={"AWS": "*"}),
+    "everyone": statement(),
+    "any AWS account": statement(Principal={"AWS": "*"}),
     "one of several": statement(Principal={"AWS": [f"arn:aws:iam::{ACCOUNT}:root", "*"]}),
     "all but one": {k: v for k, v in statement(NotPrincipal={"AWS": ACCOUNT}).items() if k != "Principal"},
-    "a condition that is no limit": statement(
-        Condition={"StringLike": {"aws:Referer": "https://a.example/*"}}
-    ),
+    "a condition without effect": statement(Condition={"StringLike": {"aws:Referer": "https://a.example/*"}}),
     "half the internet": statement(Condition={"IpAddress": {"aws:SourceIp": "0.0.0.0/1"}}),
     "any organization": statement(Condition={"StringLike": {"aws:PrincipalOrgID": "*"}}),
-    "not from there": statement(Condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
+    "all but one network": statement(Condition={"NotIpAddress": {"aws:SourceIp": "192.0.2.0/24"}}),
     "list": statement(Action=["s3:ListBucket"], Resource="arn:aws:s3:::acme-media"),
 }
 
@@ -141,7 +139,7 @@ FOREIGN_LIMITED = {
 
 
 @pytest.mark.parametrize("foreign", FOREIGN_PUBLIC.values(), ids=FOREIGN_PUBLIC)
-def test_a_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, Any]) -> None:
+def test_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, Any]) -> None:
     ours = as_wanted(deployment())["policy"]
     found = compared(policy=[foreign, *ours], public_access_block=OPEN, ownership="ObjectWriter")
     # Unrelated changes are applied.
@@ -160,7 +158,7 @@ def test_a_public_statement_on_private_uploads_is_a_conflict(foreign: dict[str, 
 
 
 @pytest.mark.parametrize("foreign", FOREIGN_LIMITED.values(), ids=FOREIGN_LIMITED)
-def test_other_statements_are_left_alone_and_named(foreign: dict[str, Any]) -> None:
+def test_limited_statements_are_left_alone_and_listed(foreign: dict[str, Any]) -> None:
     found = compared(policy=[foreign], replace=True)
     assert lines(found)["policy"].goal == [foreign, *as_wanted(deployment())["policy"]]
     assert lines(found)["policy"].left_alone == (policies.in_words(foreign),)
@@ -187,7 +185,7 @@ OTHERS = {
     "an origin access identity": statement(
         Principal={"AWS": "arn:aws:iam::cloudfront:user/CloudFront Origin Access Identity E1"}
     ),
-    "a user that was deleted": statement(Principal={"AWS": "AIDAEXAMPLE"}),
+    "a deleted user": statement(Principal={"AWS": "AIDAEXAMPLE"}),
     "a number in a name": statement(Principal={"AWS": f"arn:aws:iam::{OTHER}:user/{ACCOUNT}"}),
     "everyone of another": statement(Condition={"StringEquals": {"aws:PrincipalAccount": [ACCOUNT, OTHER]}}),
     "visitors too": statement(
@@ -202,7 +200,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("foreign", OURS.values(), ids=OURS)
-def test_what_the_account_itself_is_granted_is_left_alone(foreign: dict[str, Any]) -> None:
+def test_statements_for_the_account_itself_are_left_alone(foreign: dict[str, Any]) -> None:
     found = compared(account=Account(ACCOUNT), policy=[foreign, *as_wanted(deployment())["policy"]])
     assert not found.conflicts
     only = "requires TLS; open only to the account"
@@ -211,7 +209,7 @@ def test_what_the_account_itself_is_granted_is_left_alone(foreign: dict[str, Any
 
 
 @pytest.mark.parametrize("foreign", OTHERS.values(), ids=OTHERS)
-def test_what_another_account_is_granted_is_a_conflict(foreign: dict[str, Any]) -> None:
+def test_statement_for_another_account_is_a_conflict(foreign: dict[str, Any]) -> None:
     ours = as_wanted(deployment())["policy"]
     found = compared(account=Account(ACCOUNT), policy=[foreign, *ours])
     assert states(found) == {"policy": "conflict"}
@@ -223,7 +221,7 @@ def test_what_another_account_is_granted_is_a_conflict(foreign: dict[str, Any]) 
     assert not replaced.hindered
 
 
-def test_a_trusted_account_may_be_granted_something() -> None:
+def test_statement_for_a_trusted_account_is_no_conflict() -> None:
     site = replace(deployment(owner=ACCOUNT), trusted=(OTHER,))
     ours = as_wanted(site)["policy"]
     for name, foreign in OTHERS.items():
@@ -238,7 +236,7 @@ def test_a_trusted_account_may_be_granted_something() -> None:
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_a_grant_of_the_acl_to_another_account_is_a_conflict(access: str) -> None:
+def test_acl_grant_to_another_account_is_a_conflict(access: str) -> None:
     other = {"Grantee": {"Type": "CanonicalUser", "ID": "0a" * 32}, "Permission": "READ"}
     site = deployment(access)
     found = compared(site, bucket_ACL=[other])
@@ -246,7 +244,7 @@ def test_a_grant_of_the_acl_to_another_account_is_a_conflict(access: str) -> Non
     assert lines(compared(site, replace=True, bucket_ACL=[other]))["bucket ACL"].goal == []
 
 
-def test_a_public_statement_within_what_is_public_anyway_is_none() -> None:
+def test_statement_within_public_access_is_no_conflict() -> None:
     site = deployment("public-policy")
     ours = as_wanted(site)["policy"]
     within = statement(Resource="arn:aws:s3:::acme-media/media/photos/*")
@@ -260,7 +258,7 @@ def test_a_public_statement_within_what_is_public_anyway_is_none() -> None:
         assert compared(site, policy=[beyond, *ours]).conflicts
 
 
-def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
+def test_own_stale_statement_is_removed_despite_a_conflict() -> None:
     stale = as_wanted(deployment("public-policy"))["policy"]
     found = compared(policy=[statement(), *stale], public_access_block=OPEN)
     assert [step.aspect for step in steps(found)] == ["policy"]
@@ -281,7 +279,7 @@ def test_our_own_statement_closes_in_spite_of_a_conflict() -> None:
         ("public-read", "s3/LogDelivery", False),
     ],
 )
-def test_grants_of_the_bucket(access: str, who: str, conflicts: bool) -> None:
+def test_acl_grants_conflict_unless_access_allows_them(access: str, who: str, conflicts: bool) -> None:
     site = deployment(access)
     found = compared(site, bucket_ACL=[grant(who)], ownership="ObjectWriter", public_access_block=OPEN)
     if conflicts:
@@ -301,7 +299,7 @@ def test_grants_of_the_bucket(access: str, who: str, conflicts: bool) -> None:
     assert not replaced.hindered
 
 
-def test_a_key_of_kms_is_stricter_and_stays_where_nobody_reads_without_signature() -> None:
+def test_kms_encryption_conflicts_only_with_public_files() -> None:
     found = compared(encryption="aws:kms")
     assert found.is_as_wanted
     assert "aws:kms" in lines(found)["encryption"].left_alone[0]
@@ -312,7 +310,7 @@ def test_a_key_of_kms_is_stricter_and_stays_where_nobody_reads_without_signature
     )
 
 
-def test_rules_of_others_stay_and_one_that_deletes_uploads_is_named() -> None:
+def test_foreign_lifecycle_rules_are_kept_and_listed() -> None:
     theirs = [
         {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 30}},
         {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 1}},
@@ -326,7 +324,7 @@ def test_rules_of_others_stay_and_one_that_deletes_uploads_is_named() -> None:
     )
 
 
-def test_rules_of_the_old_form_get_ours_in_the_old_form() -> None:
+def test_lifecycle_rules_follow_the_old_format_of_foreign_ones() -> None:
     theirs = {"ID": "old", "Status": "Enabled", "Prefix": "tmp/", "Expiration": {"Days": 1}}
     goal = lines(compared(lifecycle=[theirs]))["lifecycle"].goal
     assert [rule.get("Prefix") for rule in goal] == ["tmp/", "", "pending/"]
@@ -334,7 +332,7 @@ def test_rules_of_the_old_form_get_ours_in_the_old_form() -> None:
     assert compared(lifecycle=goal).is_as_wanted
 
 
-def test_the_size_from_which_rules_of_others_move_objects_stays_simulated() -> None:
+def test_lifecycle_keeps_the_transition_minimum_size_simulated() -> None:
     """MiniStack knows only one such size. If the request omitted it, AWS would set its default."""
     made: list[dict[str, Any]] = []
 
@@ -355,7 +353,7 @@ def test_the_size_from_which_rules_of_others_move_objects_stays_simulated() -> N
     ]
 
 
-def test_s3_may_write_a_statement_differently() -> None:
+def test_reordered_policy_is_as_wanted() -> None:
     ours = as_wanted(deployment(), "acme-static")["policy"]
     for each in ours:
         each["Action"] = [each["Action"]]
@@ -367,7 +365,7 @@ def test_s3_may_write_a_statement_differently() -> None:
 # The account
 
 
-def test_an_account_that_blocks_is_a_conflict_that_is_not_ours_to_replace() -> None:
+def test_account_level_block_is_a_conflict_even_with_replace() -> None:
     blocking = Account(ACCOUNT, SHUT)
     found = compared(
         name="acme-static", account=blocking, replace=True, policy=[], public_access_block=SHUT, cors=[]
@@ -382,7 +380,7 @@ def test_an_account_that_blocks_is_a_conflict_that_is_not_ours_to_replace() -> N
     assert compared(account=blocking).is_as_wanted  # private uploads don't need to lift the block
 
 
-def test_unknown_account_settings_are_reported_where_they_matter() -> None:
+def test_unknown_account_settings_are_reported_only_if_relevant() -> None:
     unknown = Account(ACCOUNT, None, "AccessDenied")
     assert compared(name="acme-static", account=unknown).unknown == "AccessDenied"
     assert compared(account=unknown).unknown == ""
@@ -437,7 +435,7 @@ IDENTITY = {"Account": ACCOUNT}
         ),
     ],
 )
-def test_the_account_simulated(
+def test_account_lookup_returns_id_and_block_or_the_error_simulated(
     monkeypatch: pytest.MonkeyPatch, sts: Any, control: Any, expected: Account
 ) -> None:
     services = {"sts": Service(sts), "s3control": Service(control)}
@@ -445,12 +443,12 @@ def test_the_account_simulated(
     assert account.account(deployment().locations[0].target) == expected
 
 
-def test_an_endpoint_has_no_account_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endpoint_skips_the_account_lookup(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "_client", None)
     assert account.account(deployment(endpoint="http://127.0.0.1:9000").locations[0].target) == Account()
 
 
-def test_boto3s_variables_redirect_no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boto3_endpoint_variables_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "AWS_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_S3",
@@ -511,7 +509,7 @@ def error(code: str, message: str = "No.") -> str:
         ((200, REGION), (501, error("NotImplemented")), "GetBucketEncryption failed: NotImplemented"),
     ],
 )
-def test_what_keeps_a_bucket_from_being_read_simulated(
+def test_unreadable_bucket_error_names_the_cause_simulated(
     monkeypatch: pytest.MonkeyPatch, head: tuple[int, str], get: tuple[int, str], words: str
 ) -> None:
     with pytest.raises(BucketError) as caught:
@@ -521,7 +519,7 @@ def test_what_keeps_a_bucket_from_being_read_simulated(
 
 
 @pytest.mark.parametrize("head", [(404, ""), (403, "")])
-def test_a_bucket_that_is_not_there_simulated(monkeypatch: pytest.MonkeyPatch, head: tuple[int, str]) -> None:
+def test_missing_bucket_is_detected_simulated(monkeypatch: pytest.MonkeyPatch, head: tuple[int, str]) -> None:
     """Without the right to list, the worst case is 403. The next response then has an error message."""
     (found,) = plan.plan(on_aws(monkeypatch, head, (404, error("NoSuchBucket"))))
     assert not found.exists
@@ -555,7 +553,7 @@ REGIONAL = of(location(bucket=f"acme-{ACCOUNT}-{REGION}-an"))
 TARGET = REGIONAL.locations[0].target
 
 
-def test_a_regional_name_of_another_account_is_rejected_before_it_is_tried(
+def test_regional_name_of_another_account_is_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clients, "command", lambda _target: NoBucket("BucketNamespace"))
@@ -567,7 +565,7 @@ def test_a_regional_name_of_another_account_is_rejected_before_it_is_tried(
         plan.plan(REGIONAL, {TARGET: Account("9" * 12)})
 
 
-def test_a_regional_name_needs_a_botocore_that_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regional_name_needs_a_recent_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "command", lambda _target: NoBucket("Bucket"))
     with pytest.raises(BucketError, match="upgrade boto3"):
         plan.plan(REGIONAL, {TARGET: Account(ACCOUNT)})
@@ -698,7 +696,7 @@ def test_errors_are_one_line_with_the_fix(error: ClientError | BotoCoreError, li
         ),
     ],
 )
-def test_errors_of_obstore_are_explained_too(text: str, line: str) -> None:
+def test_obstore_errors_are_explained(text: str, line: str) -> None:
     error = GenericError(text)
     assert isinstance(error, errors.of_s3())
     assert errors.explain(error, "b", role="deploy", operation="PutObject") == line
@@ -707,7 +705,7 @@ def test_errors_of_obstore_are_explained_too(text: str, line: str) -> None:
 # Output
 
 
-def test_the_text() -> None:
+def test_plan_as_text() -> None:
     site = deployment(endpoint="http://127.0.0.1:9000")
     theirs = statement(Sid="Theirs")
     found = compared(site, policy=[theirs], lifecycle=[], ownership="ObjectWriter")
@@ -737,7 +735,7 @@ def test_the_text() -> None:
     assert "up to date" not in verbose
 
 
-def test_a_rule_that_differs_is_shown_in_one_order_whatever_the_server_returns() -> None:
+def test_plan_text_lists_the_parts_of_rules_in_one_order() -> None:
     site = deployment(origins=("https://www.example.com",))
     (rule,) = lines(compared(site))["cors"].goal
     live = dict(reversed(rule.items())) | {"MaxAgeSeconds": 1}
@@ -750,7 +748,7 @@ def test_a_rule_that_differs_is_shown_in_one_order_whatever_the_server_returns()
     assert [old for old, new in zip(removed, added, strict=True) if old != new] == ["MaxAgeSeconds: 1"]
 
 
-def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
+def test_plan_text_is_colored_by_change() -> None:
     found = [compared(lifecycle=[])]
     assert "\x1b" not in show.as_text(found)
     painted = show.as_text(found, lambda kind, text: f"<{kind}>{text}</>")
@@ -759,7 +757,7 @@ def test_a_title_has_the_color_of_what_is_to_be_done() -> None:
 
 
 @pytest.mark.parametrize("width", [70, 100])
-def test_no_line_is_longer_than_the_width_whatever_the_names_are(width: int) -> None:
+def test_plan_text_wraps_long_names_to_the_width(width: int) -> None:
     name, prefix = "m" * 63, f"{'long-folder/' * 20}media/"
     site = deployment(media={"bucket": name, "prefix": prefix})
     found = [
@@ -776,7 +774,7 @@ def test_no_line_is_longer_than_the_width_whatever_the_names_are(width: int) -> 
 HOSTILE = "\x1b[2J\x1b]0;x\x07\u202eevil\u2066\r\n  = policy  as wanted"
 
 
-def test_other_peoples_texts_do_not_steer_the_terminal() -> None:
+def test_plan_text_escapes_control_characters() -> None:
     grants = [
         {"Grantee": {"Type": "CanonicalUser", "ID": "a", "DisplayName": HOSTILE}, "Permission": HOSTILE}
     ]
@@ -797,7 +795,7 @@ def test_other_peoples_texts_do_not_steer_the_terminal() -> None:
         assert json.loads(show.as_json([found]))
 
 
-def test_json_says_what_the_text_says() -> None:
+def test_plan_as_json() -> None:
     found = compared(policy=[statement()], lifecycle=[])
     data = json.loads(show.as_json([found]))
     (bucket,) = data["buckets"]
@@ -812,7 +810,7 @@ def test_json_says_what_the_text_says() -> None:
 
 
 @pytest.mark.slow
-def test_a_new_bucket_is_as_the_data_says(store: Any, bucket_name: str) -> None:
+def test_new_bucket_has_the_expected_defaults(store: Any, bucket_name: str) -> None:
     store.client().create_bucket(Bucket=bucket_name, CreateBucketConfiguration={"LocationConstraint": REGION})
     site = at(store, location(bucket=bucket_name, versioning=True, tags=(("Team", "web"),)))
     assert plan.read(buckets.wanted(site)[0]) == NEW

@@ -45,7 +45,7 @@ def test_static_files_are_public_over_tls() -> None:
     assert policies.bucket_policy(deployment().buckets[0]) == [TLS_ONLY, STATIC_READ]
 
 
-def test_with_a_distribution_only_cloudfront_reads() -> None:
+def test_distribution_limits_static_reads_to_cloudfront() -> None:
     static, media = statements(deployment(distribution=ARN))
     assert static["StaticRead"] == STATIC_READ | ONLY_CLOUDFRONT
     assert set(media) == {"TlsOnly"}
@@ -62,7 +62,9 @@ def test_with_a_distribution_only_cloudfront_reads() -> None:
         ("public-policy", "m.example.com", False, True),
     ],
 )
-def test_who_reads_uploads(access: str, domain: str, public: bool, through_cdn: bool) -> None:
+def test_upload_read_statement_follows_access_and_domain(
+    access: str, domain: str, public: bool, through_cdn: bool
+) -> None:
     _, found = statements(
         deployment(access, media={"custom_domain": domain}, distribution=ARN if domain else "")
     )
@@ -72,12 +74,12 @@ def test_who_reads_uploads(access: str, domain: str, public: bool, through_cdn: 
     assert [policies.is_public(statement) for statement in found.values()].count(True) == public
 
 
-def test_one_bucket_has_the_statements_of_both() -> None:
+def test_shared_bucket_policy_has_static_and_media_statements() -> None:
     (found,) = statements(deployment("public-policy", one_bucket=True))
     assert set(found) == {"TlsOnly", "StaticRead", "MediaRead"}
 
 
-def test_each_location_has_statements_of_its_own() -> None:
+def test_each_location_has_its_own_statements() -> None:
     site = of(
         *(location("a-b", prefix="a/", access="public-policy"), location("aB", prefix="b/")),
         *(location("AB", prefix="c/", access="public-policy"), location("bucket", prefix="d/")),
@@ -111,7 +113,7 @@ def test_each_location_has_statements_of_its_own() -> None:
         (None, True),
     ],
 )
-def test_tls_is_left_out_for_plain_http_on_this_machine_only(endpoint: str | None, tls_only: bool) -> None:
+def test_tls_statement_is_omitted_only_for_http_on_loopback(endpoint: str | None, tls_only: bool) -> None:
     for found in statements(deployment(endpoint=endpoint)):
         assert ("TlsOnly" in found) == tls_only
 
@@ -125,7 +127,7 @@ def test_tls_is_left_out_for_plain_http_on_this_machine_only(endpoint: str | Non
         ("eusc-de-east-1", "aws-eusc"),
     ],
 )
-def test_every_arn_is_of_the_partition(region: str, partition: str) -> None:
+def test_arns_use_the_regions_partition(region: str, partition: str) -> None:
     site = deployment(region=region)
     texts = [json.dumps(policies.bucket_policy(bucket)) for bucket in site.buckets]
     texts += [json.dumps(policies.document(role(site))) for role in policies.ROLES.values()]
@@ -134,7 +136,7 @@ def test_every_arn_is_of_the_partition(region: str, partition: str) -> None:
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_each_action_has_its_reason_and_only_public_read_may_set_acls(access: str) -> None:
+def test_actions_have_reasons_and_only_public_read_sets_acls(access: str) -> None:
     found: dict[str, set[str]] = {}
     for name, role in policies.ROLES.items():
         for action, reason in (
@@ -147,7 +149,7 @@ def test_each_action_has_its_reason_and_only_public_read_may_set_acls(access: st
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_without_direct_uploads_the_site_has_no_right_to_what_waits(access: str) -> None:
+def test_web_role_accesses_pending_only_for_direct_uploads(access: str) -> None:
     for off in (False, True):
         site = deployment(access, media={"direct_uploads": not off})
         assert ("pending/" in json.dumps(policies.document(policies.web(site)))) == (not off)
@@ -164,7 +166,7 @@ def rejected(call: Any, **arguments: Any) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("access", ACCESS)
-def test_the_web_role_suffices_and_ends_at_media(s3_site: MakeSite, access: str) -> None:
+def test_web_role_is_limited_to_media(s3_site: MakeSite, access: str) -> None:
     site = s3_site(access)
     static, media = site.static_bucket, site.media_bucket
     site.root.put_object(Bucket=static, Key=MANIFEST, Body=b"{}")
@@ -190,7 +192,7 @@ def test_the_web_role_suffices_and_ends_at_media(s3_site: MakeSite, access: str)
 
 
 @pytest.mark.slow
-def test_the_deploy_role_suffices_and_ends_at_static(s3_site: MakeSite) -> None:
+def test_deploy_role_is_limited_to_static_files(s3_site: MakeSite) -> None:
     site = s3_site()
     static, media = site.static_bucket, site.media_bucket
     deploy = site.store.client(
@@ -207,7 +209,7 @@ def test_the_deploy_role_suffices_and_ends_at_static(s3_site: MakeSite) -> None:
 
 
 @pytest.mark.slow
-def test_a_visitor_has_no_right_but_to_read(s3_site: MakeSite) -> None:
+def test_visitors_can_only_read(s3_site: MakeSite) -> None:
     site = s3_site("public-policy")
     site.root.put_object(Bucket=site.media_bucket, Key="media/a", Body=b"a")
     assert anonymous(site.url(site.media_bucket, "media/a")).body == b"a"

@@ -77,7 +77,7 @@ def public_by_policy(bucket: Bucket) -> Iterator[str]:
 
 
 @given(sites())
-def test_everyone_gets_just_what_the_access_modes_say(site: Deployment) -> None:
+def test_public_statements_match_the_access_modes(site: Deployment) -> None:
     for want in wanted.wanted(site):
         bucket, statements = want.bucket, want.aspects["policy"].value
         public = [each for each in statements if each["Effect"] == "Allow" and each["Principal"] == "*"]
@@ -105,7 +105,7 @@ def test_everyone_gets_just_what_the_access_modes_say(site: Deployment) -> None:
 
 
 @given(sites())
-def test_resources_are_of_the_site_and_policies_fit(site: Deployment) -> None:
+def test_policies_name_only_the_sites_buckets_and_fit_aws_limits(site: Deployment) -> None:
     arns = {f"arn:{PARTITIONS[each.target.region]}:s3:::{each.bucket}" for each in site.locations}
     for want in wanted.wanted(site):
         statements = want.aspects["policy"].value
@@ -133,7 +133,7 @@ def check_sids(statements: list[dict[str, Any]]) -> None:
 
 
 @given(sites())
-def test_the_running_site_may_write_uploads_and_nothing_else(site: Deployment) -> None:
+def test_web_role_writes_only_uploads(site: Deployment) -> None:
     for statement in policies.document(policies.web(site))["Statement"]:
         if not {"s3:PutObject", "s3:DeleteObject"} & set(statement["Action"]):
             continue
@@ -185,7 +185,7 @@ ODD = st.fixed_dictionaries({}, optional={name: ANY | shape for name, shape in S
 @example({"Effect": "Allow", "Principal": {"AWS": 5}}, deployment())
 @example({"Effect": "Allow", "Principal": "*", "Condition": []}, deployment())
 @example({"Effect": "Allow", "Principal": "*", "Condition": {"Bool": 1}}, deployment())
-def test_no_statement_is_too_odd_to_be_judged(statement: dict[str, Any], site: Deployment) -> None:
+def test_any_statement_can_be_judged_and_described(statement: dict[str, Any], site: Deployment) -> None:
     public = policies.is_public(statement)
     ours = wanted.wanted(site)[0].aspects["policy"].value
     assert isinstance(public, bool)
@@ -199,7 +199,9 @@ def test_no_statement_is_too_odd_to_be_judged(statement: dict[str, Any], site: D
 
 
 @given(STATEMENTS, st.randoms(use_true_random=False))
-def test_what_means_the_same_is_the_same(statement: dict[str, Any], chance: random.Random) -> None:
+def test_canonical_ignores_order_and_single_element_lists(
+    statement: dict[str, Any], chance: random.Random
+) -> None:
     """S3 may return a list in another order, and a single element instead of a list with one."""
 
     def rewritten(value: Any) -> Any:
@@ -217,7 +219,7 @@ def test_what_means_the_same_is_the_same(statement: dict[str, Any], chance: rand
 
 
 @given(st.sampled_from(["", "a", "site.css", "*", "css/*"]), st.booleans())
-def test_what_is_public_already_is_not_beyond(rest: str, through_cdn: bool) -> None:
+def test_statement_goes_beyond_only_if_it_grants_more(rest: str, through_cdn: bool) -> None:
     (want, _) = wanted.wanted(deployment(distribution=ARN if through_cdn else ""))
     ours, arn = want.aspects["policy"].value, want.bucket.arn()
     theirs = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject"]}
@@ -250,7 +252,9 @@ JOINS["policy"] = (STATEMENTS, "Sid", "DjangoS3")
 
 
 @given(st.data(), st.sampled_from(sorted(JOINS)), sites())
-def test_what_others_wrote_stays_as_it_is(data: st.DataObject, title: str, site: Deployment) -> None:
+def test_merging_keeps_foreign_rules_and_statements(
+    data: st.DataObject, title: str, site: Deployment
+) -> None:
     strategy, name, mark = JOINS[title]
     ours = wanted.wanted(site)[0].aspects[title].value
     live = data.draw(st.lists(strategy | st.sampled_from(ours) if ours else strategy, max_size=6))

@@ -36,11 +36,11 @@ REGION = "eu-central-1"
 # Profiles
 
 
-def test_the_page_is_made_from_the_data() -> None:
+def test_providers_page_is_up_to_date() -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.page(), "run `python -m tests.providers` in library/"
 
 
-def test_each_statement_has_a_source_or_is_measured() -> None:
+def test_every_fact_has_a_source_or_is_measured() -> None:
     for each in PROVIDERS:
         assert each.facts.keys() <= TOPICS.keys(), each.name
         for topic, fact in each.facts.items():
@@ -52,7 +52,7 @@ def test_each_statement_has_a_source_or_is_measured() -> None:
     assert set(ASPECTS) <= set(TOPICS)
 
 
-def test_each_provider_is_replayed() -> None:
+def test_every_provider_has_a_replay_of_its_limits() -> None:
     """A replay rejects every bucket call that the provider documents as unsupported."""
     titles = {"policy": "policy", "publicAccessBlock": "public access block", "encryption": "encryption"}
     titles |= {
@@ -92,18 +92,18 @@ def test_each_provider_is_replayed() -> None:
         (None, "aws", ""),
     ],
 )
-def test_a_provider_is_known_by_its_host(endpoint: str | None, name: str, region: str) -> None:
+def test_provider_and_region_come_from_the_host(endpoint: str | None, name: str, region: str) -> None:
     assert (provider(endpoint).name, providers.region(endpoint)) == (name, region)
 
 
-def test_a_name_wins_over_the_host() -> None:
+def test_provider_name_overrides_the_host() -> None:
     assert provider("https://nyc3.digitaloceanspaces.com", "garage").name == "garage"
     assert provider("https://s3.example.com", "minioo") is UNKNOWN
     assert provider(None, "garage").name == "aws"
     assert Target("", "http://127.0.0.1:1", is_local=True).provider.name == "aws"
 
 
-def test_the_region_need_not_be_set_where_the_host_names_it(settings: Any) -> None:
+def test_region_defaults_to_the_one_in_the_host(settings: Any) -> None:
     s3_settings(settings, AWS_S3_ENDPOINT_URL="https://nyc3.digitaloceanspaces.com", AWS_S3_REGION_NAME="")
     assert {each.target.region for each in Deployment.load().locations} == {"nyc3"}
     assert [each.id for each in checks.all_checks()] == ["s3kit.W009"]
@@ -118,7 +118,9 @@ def test_the_region_need_not_be_set_where_the_host_names_it(settings: Any) -> No
         ("https://minio.example.com", "anything", ""),
     ],
 )
-def test_a_region_that_does_not_fit_the_host(settings: Any, endpoint: str, region: str, meant: str) -> None:
+def test_region_that_contradicts_the_host_is_a_warning(
+    settings: Any, endpoint: str, region: str, meant: str
+) -> None:
     s3_settings(settings, AWS_S3_ENDPOINT_URL=endpoint, AWS_S3_REGION_NAME=region, AWS_SITE_ORIGINS=ORIGINS)
     found = checks.all_checks()
     assert [each.id for each in found] == ["s3kit.W013"] * bool(meant)
@@ -170,7 +172,7 @@ SUBS |= {"bucket ACL": "acl", "encryption": "encryption", "versioning": "version
 
 @pytest.mark.slow
 @ALL
-def test_plan_and_apply_end_with_what_they_say(
+def test_plan_and_apply_work_on_each_provider(
     odd: OddStore, name: str, store: LocalServer, bucket_name: str
 ) -> None:
     known = BY_NAME[name]
@@ -211,7 +213,9 @@ def test_plan_and_apply_end_with_what_they_say(
 
 @pytest.mark.slow
 @ALL
-def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServer, bucket_name: str) -> None:
+def test_apply_detects_missing_features_without_a_profile(
+    odd: OddStore, name: str, store: LocalServer, bucket_name: str
+) -> None:
     """Without a profile, as with another host, the bucket is set up as far as the server supports it."""
     site = but(on(odd, at(odd.seen_by(store), location(bucket=bucket_name)), ""), origins=ORIGINS)
     told: list[str] = []
@@ -231,7 +235,7 @@ def test_what_is_not_known_is_learned(odd: OddStore, name: str, store: LocalServ
 
 @pytest.mark.slow
 @ALL
-def test_what_a_site_cannot_do_without_fails_before_anything_is_made(
+def test_plan_rejects_required_features_that_a_provider_lacks(
     odd: OddStore, name: str, store: LocalServer, bucket_name: str
 ) -> None:
     known = BY_NAME[name]
@@ -276,7 +280,7 @@ DOCTOR: dict[str, list[str]] = {
 
 @pytest.mark.slow
 @ALL
-def test_a_site_works(
+def test_site_works_on_each_provider(
     odd: OddStore,
     name: str,
     s3_site: MakeSite,
@@ -343,9 +347,7 @@ def test_a_site_works(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("odd", ["b2"], indirect=True)
-def test_uploads_can_be_pushed_where_there_are_no_conditions(
-    odd: OddStore, s3_site: MakeSite, tmp_path: Path
-) -> None:
+def test_push_works_without_conditional_writes(odd: OddStore, s3_site: MakeSite, tmp_path: Path) -> None:
     site: SiteOnS3 = s3_site(
         AWS_S3_PROVIDER="b2", AWS_S3_ENDPOINT_URL=odd.endpoint, static={"custom_domain": "a.example"}
     )

@@ -152,7 +152,7 @@ def only_in(old: dict[str, str], new: dict[str, str]) -> set[str]:
 # Manifest copies
 
 
-def test_each_deploy_keeps_a_copy_of_its_manifest_before_it_goes_live(house: House) -> None:
+def test_deploy_stores_a_manifest_copy_before_going_live(house: House) -> None:
     house.deploy(A)
     (first,) = house.copies()
     root, bucket = house.site.root, house.site.static_bucket
@@ -170,7 +170,7 @@ def test_each_deploy_keeps_a_copy_of_its_manifest_before_it_goes_live(house: Hou
     assert metadata == {"replaces": hash_in(first)}
 
 
-def test_a_manifest_of_which_there_is_no_copy_is_kept_when_it_is_replaced(house: House) -> None:
+def test_deploy_copies_a_live_manifest_that_has_no_copy(house: House) -> None:
     house.deploy(A)
     lose_copies(house)
     house.pass_days(40)
@@ -194,7 +194,7 @@ def lose_copies(house: House) -> None:
 # Deleted objects
 
 
-def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
+def test_prune_without_delete_only_lists_objects(house: House) -> None:
     house.deploy(A)
     old = house.live()
     (copy,) = house.copies()
@@ -217,7 +217,7 @@ def test_dry_run_is_the_default_and_only_tells(house: House) -> None:
     house.check(B)
 
 
-def test_what_was_in_force_within_the_days_stays_although_it_is_old(house: House) -> None:
+def test_prune_keeps_files_of_manifests_that_were_live_within_days(house: House) -> None:
     house.deploy(A)
     a = house.live()
     house.pass_days(5)
@@ -241,7 +241,7 @@ def test_what_was_in_force_within_the_days_stays_although_it_is_old(house: House
     house.check(C)
 
 
-def test_the_last_manifests_stay_however_old_they_are(house: House) -> None:
+def test_keep_protects_the_latest_manifests_of_any_age(house: House) -> None:
     trees = [A, B, C]
     paths = []
     for tree in trees:
@@ -254,7 +254,7 @@ def test_the_last_manifests_stay_however_old_they_are(house: House) -> None:
     assert not only_in(paths[0], paths[1]) & house.names()
 
 
-def test_the_last_manifests_are_counted_by_deploy(house: House) -> None:
+def test_keep_counts_deploys_not_distinct_manifests(house: House) -> None:
     house.deploy(A)
     house.pass_days(50)
     house.deploy(B)
@@ -274,7 +274,7 @@ def test_the_last_manifests_are_counted_by_deploy(house: House) -> None:
     house.check(A)
 
 
-def test_young_objects_stay_although_nothing_names_them(house: House) -> None:
+def test_prune_keeps_unreferenced_objects_younger_than_days(house: House) -> None:
     house.deploy(A)
     house.pass_days(60)
     house.site.root.put_object(Bucket=house.site.static_bucket, Key="static/by-hand.txt", Body=b"x")
@@ -284,7 +284,7 @@ def test_young_objects_stay_although_nothing_names_them(house: House) -> None:
     assert not house.prune("--days", "3")["found"]
 
 
-def test_nothing_outside_of_static_and_no_folder_is_touched(
+def test_prune_keeps_folders_and_objects_outside_static(
     s3_site: MakeSite, house: House, act_as: ActAs, settings: Any
 ) -> None:
     site = s3_site(one_bucket=True)
@@ -309,7 +309,7 @@ def test_nothing_outside_of_static_and_no_folder_is_touched(
         house.check(A)
 
 
-def test_batches_are_listed_again_one_by_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_deletes_in_batches_with_one_marker_each(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.deploy(A)
     for number in range(7):
         house.site.root.put_object(
@@ -329,7 +329,7 @@ def test_batches_are_listed_again_one_by_one(house: House, monkeypatch: pytest.M
 # Errors
 
 
-def test_without_a_live_manifest_nothing_goes(house: House) -> None:
+def test_prune_deletes_nothing_without_a_valid_live_manifest(house: House) -> None:
     house.deploy(A)
     house.deploy(B)
     root, bucket = house.site.root, house.site.static_bucket
@@ -348,7 +348,7 @@ def test_without_a_live_manifest_nothing_goes(house: House) -> None:
     assert not house.proxy.count("POST")
 
 
-def test_a_kept_manifest_that_can_not_be_read_is_named(house: House) -> None:
+def test_prune_fails_if_a_manifest_copy_is_unreadable(house: House) -> None:
     house.deploy(A)
     house.deploy(B)
     copy = house.copies()[0]
@@ -358,7 +358,7 @@ def test_a_kept_manifest_that_can_not_be_read_is_named(house: House) -> None:
     assert len(text.splitlines()) == 1
 
 
-def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> None:
+def test_prune_deletes_nothing_while_earlier_deploys_are_unknown(house: House) -> None:
     house.deploy(A)
     house.site.root.put_object(Bucket=house.site.static_bucket, Key="static/unknown.txt", Body=b"x")
     house.pass_days(60)
@@ -379,7 +379,7 @@ def test_nothing_goes_while_what_was_in_force_is_not_on_record(house: House) -> 
     assert "static/unknown.txt" in {each["key"] for each in found["found"]}
 
 
-def test_a_deploy_over_a_lost_manifest_does_not_know_what_it_replaced(house: House) -> None:
+def test_deploy_over_a_lost_manifest_leaves_history_unknown(house: House) -> None:
     house.deploy(A)
     house.pass_days(60)
     house.site.root.delete_object(Bucket=house.site.static_bucket, Key=MANIFEST)
@@ -400,7 +400,7 @@ def age_metadata(house: House, days: int) -> None:
             root.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"since": older.isoformat()})
 
 
-def test_a_deleted_copy_is_missed(house: House) -> None:
+def test_prune_detects_a_deleted_manifest_copy(house: House) -> None:
     house.deploy(A)
     (copy,) = house.copies()
     house.pass_days(60)
@@ -411,14 +411,16 @@ def test_a_deleted_copy_is_missed(house: House) -> None:
     assert found["found"] == []
 
 
-def test_less_than_one_is_rejected(house: House) -> None:
+def test_keep_and_days_must_be_at_least_one(house: House) -> None:
     for arguments in (["--keep", "0"], ["--days", "0"], ["--days", "-1"], ["--keep", "x"]):
         with pytest.raises(CommandError, match="is not a number from 1 to 36500"):
             house.text(*arguments)
     assert not house.proxy.count()
 
 
-def test_missing_settings_and_rights_are_one_line(house: House, settings: Any, act_as: ActAs) -> None:
+def test_missing_settings_and_permissions_are_one_line_errors(
+    house: House, settings: Any, act_as: ActAs
+) -> None:
     act_as(new_user(house.site.store))
     text = house.fails()
     assert (
@@ -447,7 +449,7 @@ def unused(house: House) -> set[str]:
     return keys
 
 
-def test_a_bucket_that_keeps_versions_is_reported(house: House) -> None:
+def test_prune_reports_a_versioned_bucket(house: House) -> None:
     unused(house)
     assert "versions" not in house.text("--delete")
     keys = unused(house)
@@ -460,7 +462,7 @@ def test_a_bucket_that_keeps_versions_is_reported(house: House) -> None:
     assert not keys & house.names()
 
 
-def test_a_store_that_deletes_no_lists_is_asked_one_by_one(house: House) -> None:
+def test_prune_deletes_one_by_one_without_deleteobjects(house: House) -> None:
     for status, code in ((501, "NotImplemented"), (405, "MethodNotAllowed"), (400, "MissingContentMD5")):
         keys = unused(house)
         house.proxy.faults[:] = [Fault("POST", "delete", status=status, code=code)]
@@ -486,7 +488,7 @@ STRANGE = [
 ]
 
 
-def test_keys_that_xml_can_not_carry_are_removed_with_the_others(house: House) -> None:
+def test_prune_deletes_keys_that_xml_cannot_contain(house: House) -> None:
     keys = unused(house)
     strange = {f"static/old{text}.js" for text in STRANGE}
     for key in strange:
@@ -502,7 +504,7 @@ def test_keys_that_xml_can_not_carry_are_removed_with_the_others(house: House) -
     assert all("encoding-type=url" in each.path for each in house.proxy.matching("GET", "list-type"))
 
 
-def test_keys_do_not_steer_the_terminal(house: House) -> None:
+def test_prune_escapes_control_characters_in_keys(house: House) -> None:
     unused(house)
     strange = ["static/a\x1b[2J\x1b]0;x\x07.js", "static/\u202egnp.exe\u2066", "static/a\nNothing to remove."]
     for key in strange:
@@ -525,7 +527,7 @@ def test_keys_do_not_steer_the_terminal(house: House) -> None:
     assert len(house.names()) == len(house.names() - set(strange))
 
 
-def test_a_key_that_s3_rejects_does_not_end_the_batch(house: House) -> None:
+def test_rejected_key_does_not_stop_the_batch(house: House) -> None:
     unused(house)
     house.proxy.faults += [
         Fault("POST", "delete", status=400, code="MalformedXML"),
@@ -539,7 +541,7 @@ def test_a_key_that_s3_rejects_does_not_end_the_batch(house: House) -> None:
     assert not house.markers()
 
 
-def test_one_by_one_a_rejection_is_named(house: House) -> None:
+def test_prune_reports_a_rejected_single_deletion(house: House) -> None:
     unused(house)
     house.proxy.faults += [
         Fault("POST", "delete", status=501, code="NotImplemented"),
@@ -551,7 +553,7 @@ def test_one_by_one_a_rejection_is_named(house: House) -> None:
     assert "static/old.js" not in house.names()
 
 
-def test_what_is_rejected_of_some_is_named_simulated(house: House) -> None:
+def test_prune_reports_keys_that_deleteobjects_rejects_simulated(house: House) -> None:
     """AWS reports an error for each object in the list; MiniStack rejects the whole list."""
     keys = unused(house)
     rejected = "<Error><Key>static/old.css</Key><Code>AccessDenied</Code><Message>No.</Message></Error>"
@@ -565,7 +567,7 @@ def test_what_is_rejected_of_some_is_named_simulated(house: House) -> None:
     assert not house.markers()
 
 
-def test_without_the_right_to_delete_one_line_says_so(house: House, act_as: ActAs) -> None:
+def test_prune_without_deleteobject_permission_names_it(house: House, act_as: ActAs) -> None:
     keys = unused(house)
     (document,) = roles("prune")
     document["Statement"][0]["Resource"] += "manifests/*"
@@ -580,7 +582,7 @@ def test_without_the_right_to_delete_one_line_says_so(house: House, act_as: ActA
     assert not house.markers()
 
 
-def test_a_passing_fault_is_tried_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prune_retries_temporary_failures(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "PAUSE", 0)
     unused(house)
     house.proxy.faults.append(Fault("POST", "delete", status=503, code="SlowDown", times=2))
@@ -589,7 +591,7 @@ def test_a_passing_fault_is_tried_again(house: House, monkeypatch: pytest.Monkey
     assert not house.markers()
 
 
-def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
+def test_batch_without_a_response_leaves_its_marker(house: House) -> None:
     """It may still be running, so deploys wait until it must have finished."""
     unused(house)
     house.proxy.faults.append(Fault("POST", "delete", cut="before"))
@@ -601,10 +603,10 @@ def test_a_batch_without_an_answer_leaves_its_marker(house: House) -> None:
     assert len(house.markers()) == 1
     house.pass_days(1)
     house.prune("--delete")
-    assert not house.markers(), "the next one clears it away"
+    assert not house.markers(), "the next prune deletes it"
 
 
-def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_that_times_out_deletes_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prune, "PAUSE", 0)
     monkeypatch.setattr(prune, "BATCH_TIMEOUT", 0)
     keys = unused(house)
@@ -619,7 +621,7 @@ def test_a_batch_that_took_too_long_asks_for_nothing(house: House, monkeypatch: 
 
 @pytest.fixture
 def due(house: House) -> House:
-    """Return a house in which A's objects are about to be deleted: B was live for a long time, and only one is kept."""
+    """Return a site whose objects of A are due: B was live for a long time, and only one manifest is kept."""
     house.deploy(A)
     (house.first_copy,) = house.copies()
     house.pass_days(50)
@@ -650,7 +652,7 @@ class Meanwhile:
 
     def finish(self) -> Any:
         self.go_on.set()
-        return self.future.result(60)
+        return self.future.result()
 
 
 @pytest.fixture
@@ -672,7 +674,7 @@ def begin(house: House) -> Iterator[Callable[..., Meanwhile]]:
 
 
 @pytest.mark.parametrize("tree", [A, AGAIN], ids=["same", "changed"])
-def test_a_deploy_uploads_again_what_a_prune_took_from_it(
+def test_deploy_reuploads_objects_that_a_concurrent_prune_deleted(
     due: House, begin: Callable[..., Meanwhile], tree: dict[str, bytes]
 ) -> None:
     """The deploy relies on objects that the prune deletes before the copy is written."""
@@ -688,7 +690,7 @@ def test_a_deploy_uploads_again_what_a_prune_took_from_it(
 
 
 @pytest.mark.parametrize("tree", [A, AGAIN], ids=["same", "changed"])
-def test_a_deploy_waits_for_the_batch_that_is_at_work(
+def test_deploy_waits_for_a_running_prune_batch(
     due: House, begin: Callable[..., Meanwhile], tree: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The prune has read the manifests, then a deploy's manifest names objects that are about to be deleted."""
@@ -700,14 +702,12 @@ def test_a_deploy_waits_for_the_batch_that_is_at_work(
         assert not due.proxy.count("PUT", MANIFEST)
         assert not deploy.done()
         assert pruning.finish().removed >= 3
-        deploy.result(60)
+        deploy.result()
     due.check(tree)
     assert "Waiting for `manage.py s3 prune`" in caplog.text
 
 
-def test_a_prune_spares_what_a_deploy_is_about_to_make_live(
-    due: House, begin: Callable[..., Meanwhile]
-) -> None:
+def test_prune_keeps_files_of_a_deploy_about_to_go_live(due: House, begin: Callable[..., Meanwhile]) -> None:
     copy = due.first_copy
     deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
     # Except for the old copy of the same manifest, which the new one replaces.
@@ -716,7 +716,7 @@ def test_a_prune_spares_what_a_deploy_is_about_to_make_live(
     due.check(A)
 
 
-def test_of_two_deploys_at_once_both_are_spared(due: House, begin: Callable[..., Meanwhile]) -> None:
+def test_prune_keeps_files_of_two_concurrent_deploys(due: House, begin: Callable[..., Meanwhile]) -> None:
     """The deploy whose manifest comes last may have written its copy first."""
     deploy = begin(lambda: due.deploy(A), "PUT", MANIFEST)
     due.deploy(C)
@@ -726,7 +726,7 @@ def test_of_two_deploys_at_once_both_are_spared(due: House, begin: Callable[...,
     due.check(A, plain=False)
 
 
-def test_a_prune_looks_again_before_it_deletes(due: House, begin: Callable[..., Meanwhile]) -> None:
+def test_prune_rereads_manifests_before_deleting(due: House, begin: Callable[..., Meanwhile]) -> None:
     """The prune has decided what to delete, and a deploy starts and ends before the marker is written."""
     pruning = begin(pruned, "PUT", "/pruning-")
     due.deploy(AGAIN)
@@ -736,9 +736,7 @@ def test_a_prune_looks_again_before_it_deletes(due: House, begin: Callable[..., 
     due.check(AGAIN)
 
 
-def test_what_was_written_since_the_list_was_made_is_young_again(
-    due: House, begin: Callable[..., Meanwhile]
-) -> None:
+def test_prune_keeps_objects_rewritten_since_the_listing(due: House, begin: Callable[..., Meanwhile]) -> None:
     """A deploy that replaces an object may write its manifest much later."""
     pruning = begin(pruned, "PUT", "/pruning-")
     with ThreadPoolExecutor(1) as pool:
@@ -749,11 +747,11 @@ def test_what_was_written_since_the_list_was_made_is_young_again(
         pruning.finish()
         assert "static/gone.txt" in due.names()
         hold.set()
-        deploy.result(60)
+        deploy.result()
     due.check(AGAIN)
 
 
-def test_only_batches_from_before_are_waited_for(due: House) -> None:
+def test_deploy_waits_only_for_earlier_prune_batches(due: House) -> None:
     """A later prune reads the manifest copy before it deletes, and a long prune doesn't delay deploys."""
     first, second = (f"{MARKERS}{secrets.token_hex(8)}" for _ in range(2))
     bucket, root = due.site.static_bucket, due.site.root
@@ -764,19 +762,20 @@ def test_only_batches_from_before_are_waited_for(due: House) -> None:
         root.put_object(Bucket=bucket, Key=second, Body=b"")
         root.delete_object(Bucket=bucket, Key=first)
         try:
-            deploy.result(20)
+            deploy.result(300)
         finally:
             root.delete_object(Bucket=bucket, Key=second)
     due.check(A)
 
 
-def test_a_marker_that_was_left_behind_lapses(
-    due: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_abandoned_prune_marker_expires(due: House, caplog: pytest.LogCaptureFixture) -> None:
     marker = f"{MARKERS}{secrets.token_hex(8)}"
     due.site.root.put_object(Bucket=due.site.static_bucket, Key=marker, Body=b"")
-    monkeypatch.setattr(history, "LAPSE", timedelta(seconds=2))
-    due.deploy(A)
+    with ThreadPoolExecutor(1) as pool:
+        deploy = pool.submit(lambda: due.deploy(A))
+        due.proxy.wait_for(1, "GET", "prefix=static/manifests/pruning-")
+        due.proxy.aged[f"/{due.site.static_bucket}/{marker}"] = 1
+        deploy.result()
     assert marker in caplog.text
     due.check(A)
     assert due.markers() == {marker}
@@ -787,7 +786,7 @@ def test_a_marker_that_was_left_behind_lapses(
     assert not caplog.text
 
 
-def test_a_deploy_that_relies_on_nothing_old_asks_no_more_than_before(house: House) -> None:
+def test_deploy_checks_for_prunes_only_if_it_reuses_old_objects(house: House) -> None:
     house.deploy(B)
     house.forget()
     house.deploy(B | {"new.txt": b"new"})
@@ -800,7 +799,7 @@ def test_a_deploy_that_relies_on_nothing_old_asks_no_more_than_before(house: Hou
     assert sorted(house.methods()) == ["GET"] * 6 + ["PUT"] * 2
 
 
-def test_prune_may_not_do_anything_else(house: House) -> None:
+def test_prune_role_is_denied_everything_else(house: House) -> None:
     (grants,) = roles("prune")
     s3 = house.site.store.client(key=new_user(house.site.store, grants))
     bucket = house.site.static_bucket

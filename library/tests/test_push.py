@@ -111,7 +111,7 @@ def moving(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) -> A
 
 
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
-def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, access: str) -> None:
+def test_push_keeps_names_and_sets_the_sites_headers(moving: Any, access: str) -> None:
     one: Moving = moving(access)
     one.write(**FILES)
     total = sum(map(len, FILES.values()))
@@ -139,7 +139,7 @@ def test_every_file_is_stored_under_its_name_as_the_site_would(moving: Any, acce
     assert visitor.status == (403 if access == "private" else 200)
 
 
-def test_headers_are_those_of_an_upload_through_the_site(moving: Any) -> None:
+def test_push_and_storage_set_the_same_headers(moving: Any) -> None:
     """A file gets the same headers from the storage and from a push."""
     one: Moving = moving()
     saved = django_storage.default_storage.save("photos/lake.jpg", ContentFile(b"x"))
@@ -151,7 +151,7 @@ def test_headers_are_those_of_an_upload_through_the_site(moving: Any) -> None:
     assert {name: one.head(saved)[name] for name in names} == {name: mine[name] for name in names}
 
 
-def test_large_files_go_up_in_parts(moving: Any) -> None:
+def test_large_files_are_uploaded_in_parts(moving: Any) -> None:
     one: Moving = moving()
     video = os.urandom(1024 * 1024) * 20
     one.write(**{"video.mp4": video, "a.txt": b"a"})
@@ -165,7 +165,7 @@ def test_large_files_go_up_in_parts(moving: Any) -> None:
     assert not one.sent()
 
 
-def test_the_source_is_only_read(moving: Any) -> None:
+def test_push_does_not_change_the_source(moving: Any) -> None:
     one: Moving = moving()
     one.write(**FILES)
 
@@ -182,7 +182,7 @@ def test_the_source_is_only_read(moving: Any) -> None:
 # Existing objects
 
 
-def test_a_second_run_sends_nothing(moving: Any) -> None:
+def test_second_push_sends_nothing(moving: Any) -> None:
     one: Moving = moving()
     one.write(**FILES)
     one.push()
@@ -209,7 +209,7 @@ def headers_of(name: str) -> dict[str, Any]:
     return dict(storage.write_parameters(f"media/{name}"))
 
 
-def test_differences_are_reported_and_kept_without_overwrite(moving: Any) -> None:
+def test_differing_objects_are_reported_and_kept_without_overwrite(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"longer.txt": b"here", "other.txt": b"here", "typed.html": b"here", "right.txt": b"here"})
     one.put("longer.txt", b"in the bucket", **headers_of("longer.txt"))
@@ -233,7 +233,7 @@ def test_differences_are_reported_and_kept_without_overwrite(moving: Any) -> Non
     assert "0 uploaded, 4 unchanged" in one.push()
 
 
-def test_what_others_have_in_the_bucket_stays(moving: Any) -> None:
+def test_push_keeps_other_objects_in_the_bucket(moving: Any) -> None:
     one: Moving = moving()
     strange = ["\x01", "return\r", "a+b%20&#x1; "]
     for name in ("new/from-the-site.jpg", *strange):
@@ -246,7 +246,7 @@ def test_what_others_have_in_the_bucket_stays(moving: Any) -> None:
     assert one.proxy.count("GET", "list-type=2.*encoding-type=url") == 2
 
 
-def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
+def test_objects_created_after_the_listing_are_not_overwritten(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"mine", "b.txt": b"same"})
     hold = threading.Event()
@@ -267,7 +267,7 @@ def test_what_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
     assert one.objects() == {"media/a.txt": b"theirs", "media/b.txt": b"same"}
 
 
-def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: Any) -> None:
+def test_large_objects_created_after_the_listing_are_not_overwritten(moving: Any) -> None:
     one: Moving = moving()
     video = os.urandom(push.LARGE + 1)
     one.write(**{"video.mp4": video, "same.mp4": video})
@@ -291,7 +291,7 @@ def test_a_large_file_that_appears_after_the_listing_is_not_overwritten(moving: 
     assert not parts.get("Uploads"), "what was sent is not left behind"
 
 
-def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
+def test_conflicting_upload_is_retried(moving: Any) -> None:
     """409 means that another upload or deletion is in progress. AWS then requires all parts again."""
     one: Moving = moving()
     video = os.urandom(push.LARGE + 1)
@@ -304,7 +304,7 @@ def test_a_conflict_of_two_uploads_is_tried_again(moving: Any) -> None:
     assert [r.headers.get("if-none-match") for r in one.proxy.matching("POST", "uploadId")] == ["*", "*"]
 
 
-def test_a_conflict_that_does_not_end_is_reported(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permanent_conflict_is_reported(moving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(push, "RETRY_PAUSES", (0, 0, 0))
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
@@ -313,7 +313,7 @@ def test_a_conflict_that_does_not_end_is_reported(moving: Any, monkeypatch: pyte
     assert one.sent() == 3
 
 
-def test_uploads_are_never_sent_without_the_condition(moving: Any) -> None:
+def test_push_never_uploads_without_if_none_match(moving: Any) -> None:
     """A server without If-None-Match could overwrite a file that was uploaded in the meantime."""
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
@@ -342,7 +342,7 @@ def test_verify_reads_every_object_back(moving: Any) -> None:
 # Failures
 
 
-def test_a_failed_file_is_named_and_another_run_does_the_rest(moving: Any) -> None:
+def test_failed_file_is_named_and_uploaded_by_the_next_run(moving: Any) -> None:
     one: Moving = moving()
     one.write(**FILES)
     one.proxy.faults.append(Fault("PUT", "notes.txt", status=403, code="AccessDenied"))
@@ -365,7 +365,7 @@ def test_a_failed_file_is_named_and_another_run_does_the_rest(moving: Any) -> No
     ],
     ids=["503", "cut before", "cut after", "listing"],
 )
-def test_passing_faults_are_tried_again(moving: Any, fault: Fault) -> None:
+def test_push_retries_temporary_failures(moving: Any, fault: Fault) -> None:
     one: Moving = moving()
     one.write(**FILES)
     one.proxy.faults.append(fault)
@@ -374,7 +374,7 @@ def test_passing_faults_are_tried_again(moving: Any, fault: Fault) -> None:
     assert one.objects() == {f"media/{name}": content for name, content in FILES.items()}
 
 
-def test_a_bucket_that_rejects_everything_is_given_up(moving: Any) -> None:
+def test_push_gives_up_if_the_bucket_rejects_everything(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{f"{number:03}.txt": b"%d" % number for number in range(400)})
     one.proxy.faults.append(Fault("PUT", status=403, code="AccessDenied"))
@@ -386,7 +386,7 @@ def test_a_bucket_that_rejects_everything_is_given_up(moving: Any) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_cut_off_and_run_again(moving: Any, tmp_path: Path, how: signal.Signals) -> None:
+def test_interrupted_push_can_be_repeated(moving: Any, tmp_path: Path, how: signal.Signals) -> None:
     one: Moving = moving()
     one.write(**{f"{number:03}.txt": b"%d" % number for number in range(100)})
     hanging = threading.Event()
@@ -424,7 +424,7 @@ def test_cut_off_and_run_again(moving: Any, tmp_path: Path, how: signal.Signals)
     assert one.sent() == 100 - there
 
 
-def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: Any) -> None:
+def test_second_listing_detects_a_missing_object(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a", "b.txt": b"b"})
     hold = threading.Event()
@@ -442,7 +442,7 @@ def test_an_object_that_goes_missing_is_noticed_by_the_second_listing(moving: An
     assert "a.txt: missing in the bucket after the upload" in text
 
 
-def test_what_can_not_be_copied_is_reported(
+def test_files_that_cannot_be_copied_are_reported(
     moving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one: Moving = moving()
@@ -499,9 +499,7 @@ def test_what_can_not_be_copied_is_reported(
     ["b/file.txt", "b", "deep/er", "pipe.txt"],
     ids=["a file", "its folder", "a folder above", "a pipe"],
 )
-def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
-    moving: Any, tmp_path: Path, swapped: str
-) -> None:
+def test_files_replaced_after_the_scan_are_not_followed(moving: Any, tmp_path: Path, swapped: str) -> None:
     """A user who can write to the folder can't make push copy other files."""
     one: Moving = moving()
     names = ("a.txt", "b/file.txt", "deep/er/down/file.txt", "pipe.txt")
@@ -540,7 +538,7 @@ def test_what_takes_the_place_of_a_file_after_the_scan_is_not_followed(
     assert one.objects() == {f"media/{name}": b"upload" for name in names if name != gone}
 
 
-def test_a_file_that_changes_meanwhile_is_reported(moving: Any) -> None:
+def test_file_changed_during_push_is_reported(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"before"})
     hold = threading.Event()
@@ -561,7 +559,7 @@ def test_a_file_that_changes_meanwhile_is_reported(moving: Any) -> None:
 # The command
 
 
-def test_the_default_is_media_root_and_json_is_for_machines(moving: Any, settings: Any) -> None:
+def test_push_defaults_to_media_root_and_prints_json(moving: Any, settings: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"abc"})
     settings.MEDIA_ROOT = one.folder
@@ -584,14 +582,14 @@ def test_the_default_is_media_root_and_json_is_for_machines(moving: Any, setting
     }
 
 
-def test_progress_is_a_line_for_each_file_where_asked(moving: Any) -> None:
+def test_verbosity_2_prints_one_line_per_file(moving: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a", "b\x1b[2J.txt": b"b"})
     lines = one.push(verbosity=2).splitlines()
     assert sorted(lines[:-1]) == ["a.txt: uploaded", "b\\x1b[2J.txt: uploaded"]
 
 
-def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) -> None:
+def test_configuration_errors_are_one_line(moving: Any, settings: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
     for options, expected in (
@@ -609,7 +607,7 @@ def test_what_is_wrong_from_the_start_is_one_line(moving: Any, settings: Any) ->
     assert "USE_S3" in one.fails()
 
 
-def test_another_storage_is_chosen_by_its_alias(moving: Any, settings: Any) -> None:
+def test_storage_option_selects_a_storage_by_alias(moving: Any, settings: Any) -> None:
     one: Moving = moving()
     one.write(**{"a.txt": b"a"})
     backend = {"BACKEND": "s3kit.storages.MediaStorage"}
@@ -622,7 +620,7 @@ def test_another_storage_is_chosen_by_its_alias(moving: Any, settings: Any) -> N
     assert one.objects() == {"media/avatars/a.txt": b"a"}
 
 
-def test_a_missing_folder_and_missing_rights_are_one_line(moving: Any, act_as: ActAs) -> None:
+def test_missing_folder_and_permissions_are_one_line_errors(moving: Any, act_as: ActAs) -> None:
     one: Moving = moving()
     with pytest.raises(
         CommandError, match=r"^.*nowhere is not a folder: set --source to the folder of the uploads\.$"

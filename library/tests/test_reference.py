@@ -14,17 +14,17 @@ from s3kit.buckets import policies
 from s3kit.management.commands.s3 import SUBCOMMANDS
 from s3kit.options import OPTIONS, REJECTIONS
 from s3kit.uploads.options import DEFAULTS
-from tests.reference import DOCS, PAGES, checks, commands, settings, troubleshooting
+from tests.reference import DOCS, PAGES, checks, commands, doctor, settings, troubleshooting
 from tests.reference.messages import PACKAGE, Source, messages, sources
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_is_made_from_the_code(name: str) -> None:
+def test_reference_page_is_up_to_date(name: str) -> None:
     page = DOCS / f"{name}.md"
     assert page.read_text(encoding="utf-8") == PAGES[name](), "run `make reference`"
 
 
-def test_every_option_of_django_storages_is_obeyed_or_rejected() -> None:
+def test_every_django_storages_option_is_supported_or_rejected() -> None:
     known = {option.name for option in OPTIONS} | {each.name for each in REJECTIONS}
     assert S3Storage.get_default_settings(S3Storage.__new__(S3Storage)).keys() <= known
 
@@ -32,7 +32,7 @@ def test_every_option_of_django_storages_is_obeyed_or_rejected() -> None:
 # Settings
 
 
-def test_every_setting_that_the_source_reads_is_on_the_page() -> None:
+def test_settings_page_lists_every_setting_that_the_code_reads() -> None:
     named = set(re.findall("`([A-Z][A-Z0-9_]+)`", settings.page()))
     read = settings.read_by_the_source()
     assert len(read) > 60
@@ -51,7 +51,7 @@ def test_every_setting_that_the_source_reads_is_on_the_page() -> None:
         'from s3kit.options import conf\nprint(conf.shared(("AWS_NEW",)))',
     ],
 )
-def test_a_setting_that_is_read_is_found(code: str, tmp_path: Path) -> None:
+def test_settings_read_by_the_source_are_found(code: str, tmp_path: Path) -> None:
     file = tmp_path / "new.py"
     file.write_text(code, "utf-8")
     assert set(settings._read_by(Source(file))) == {"AWS_NEW" if "AWS_NEW" in code else "SITE_NAME"}
@@ -64,7 +64,7 @@ def ids_in(text: str) -> set[str]:
     return set(re.findall(r"s3kit(?:_uploads)?\.[EW]\d{3}", text))
 
 
-def test_every_check_is_on_the_page_and_raised_by_a_test() -> None:
+def test_every_check_is_documented_and_tested() -> None:
     source = {name for module in PACKAGE.rglob("*checks.py") for name in ids_in(module.read_text("utf-8"))}
     assert len(source) > 30
     assert {*re.findall(r"^### (\S+)$", checks.page(), re.MULTILINE)} == source
@@ -79,7 +79,7 @@ def test_every_check_is_on_the_page_and_raised_by_a_test() -> None:
 # Commands
 
 
-def test_every_subcommand_has_an_example_that_its_parser_takes() -> None:
+def test_every_subcommand_has_a_valid_example() -> None:
     assert [name for group in commands.GROUPS.values() for name in group] == list(SUBCOMMANDS)
     for name, use in commands.USES.items():
         first, *words = re.findall(r'"[^"]*"|\S+', use.example)
@@ -98,7 +98,7 @@ def text_of_the_library() -> str:
     return "\n".join(str(node.value) for node in nodes if isinstance(node, ast.Constant))
 
 
-def test_what_the_page_quotes_is_what_the_library_says() -> None:
+def test_troubleshooting_page_quotes_real_messages() -> None:
     said = text_of_the_library()
     quoted = [each for each in (*troubleshooting.BROWSER, *troubleshooting.SERVER) if each.words]
     assert len(quoted) == 4
@@ -107,14 +107,22 @@ def test_what_the_page_quotes_is_what_the_library_says() -> None:
         assert each.words in said
 
 
-def test_the_common_errors_lead_to_sections() -> None:
+def test_troubleshooting_index_is_complete_and_fixes_are_unique() -> None:
     page = troubleshooting.page()
-    headings = set(re.findall("^### (.+)$", page, re.MULTILINE))
-    assert {title for _, title in troubleshooting.COMMON} <= headings
+    index = re.findall(r"\[[^]]+\]\(#([^)]+)\)", page.partition("\n## ")[0])
+    assert index == [troubleshooting.anchor(title) for title in re.findall("^### (.+)$", page, re.MULTILINE)]
+    fixes = re.findall(r"^\*\*Fix:\*\* (.+)$", page, re.MULTILINE)
+    assert len(fixes) == len({*fixes}) > 35
+
+
+def test_doctor_page_lists_each_fix_once_per_area() -> None:
+    for part in doctor.page().split("\n### "):
+        fixes = re.findall(r"^  \*\*Fix:\*\* (.+)$", part, re.MULTILINE)
+        assert len(fixes) == len({*fixes})
 
 
 @pytest.mark.parametrize("known", known_errors.OF_S3, ids=lambda known: f"{known.codes[0]} {known.text[:20]}")
-def test_a_command_says_of_a_code_what_the_page_says(known: known_errors.Known) -> None:
+def test_commands_and_troubleshooting_page_give_the_same_fix(known: known_errors.Known) -> None:
     texts = {
         known_errors.DENIED_FOREIGN: "Access Denied",
         known_errors.DENIED_EXPLICITLY: "with an explicit deny in a policy",
@@ -129,10 +137,10 @@ def test_a_command_says_of_a_code_what_the_page_says(known: known_errors.Known) 
         fix = known.fix.format(role="ROLE", suggestion="my-bucket")
         assert line.endswith(f": {fix}.")
         assert f"**Fix:** {fix[0].upper()}{fix[1:]}.".replace("my-bucket", "…") in page
-        assert re.search(rf"^### .*\b{code}\b", page, re.MULTILINE)
+        assert re.search(rf"^(?:### .*\b{code}\b|Also .*`{code}`)", page, re.MULTILINE)
 
 
-def test_botocore_has_the_exceptions_of_the_table() -> None:
+def test_known_botocore_exceptions_exist() -> None:
     for known in known_errors.OF_BOTOCORE:
         assert all(issubclass(getattr(exceptions, name), exceptions.BotoCoreError) for name in known.codes)
 
@@ -152,7 +160,7 @@ look("the weight of it", 4)
 """
 
 
-def test_messages_are_read_from_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_are_extracted_from_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "sample.py"
     file.write_text(SAMPLE, "utf-8")
     monkeypatch.setattr(Source, "module", type("module", (), {"LIMIT": 5}))

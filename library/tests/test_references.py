@@ -102,7 +102,7 @@ class Collected:
         ("a {} /*# sourceMappingURL=x.css.map */", []),  # as in Django: only if it is alone on its line
     ],
 )
-def test_references_of_a_style_sheet(text: str, found: list[str]) -> None:
+def test_css_references_are_found(text: str, found: list[str]) -> None:
     assert [each.url for each in css.references(text.encode())] == found
 
 
@@ -174,13 +174,13 @@ def by_tinycss2(text: str) -> list[str]:
 
 
 @given(PIECES)
-def test_the_tokens_are_those_of_a_whole_tokenizer(text: str) -> None:
+def test_css_references_match_tinycss2(text: str) -> None:
     ours = [each.url for each in css.references(text.encode()) if each.url]
     assert ours == [each for each in by_tinycss2(text) if each]
 
 
 @pytest.mark.parametrize("piece", ["'", "url(", "/*", "@import ", "url('", "\\", "@import/*", "url( "])
-def test_the_time_grows_with_the_length_alone(piece: str) -> None:
+def test_css_parsing_takes_linear_time(piece: str) -> None:
     """A completely broken style sheet. With backtracking, it would take hours."""
     began = time.process_time()
     list(css.references((piece * 100_000).encode()))
@@ -250,7 +250,7 @@ def test_the_time_grows_with_the_length_alone(piece: str) -> None:
         ("const { from } = Array; from('./a.js')", None),
     ],
 )
-def test_references_of_a_script(text: str, rewritten: str | None) -> None:
+def test_script_references_are_found_and_rewritten(text: str, rewritten: str | None) -> None:
     body, at, out = text.encode(), 0, b""
     for each in modules.references(body):
         assert each.url is not None
@@ -258,7 +258,7 @@ def test_references_of_a_script(text: str, rewritten: str | None) -> None:
     assert (out + body[at:]).decode() == (text if rewritten is None else rewritten)
 
 
-def test_what_the_browser_alone_knows_is_warned_of_and_left(write: Write) -> None:
+def test_dynamic_import_is_kept_with_a_warning(write: Write) -> None:
     write({"app/main.js": "let n;\nconst one = () => import(`./${n}.js`);\n", "app/a.js": ""})
     collected = Collected(type("Strict", (StaticStorage,), {"strict_references": True})())
     assert "import(`./${n}.js`)" in collected["app/main.js"]
@@ -270,7 +270,7 @@ def test_what_the_browser_alone_knows_is_warned_of_and_left(write: Write) -> Non
 # Names
 
 
-def test_files_that_refer_to_each_other_are_hashed_together(write: Write) -> None:
+def test_circular_references_are_hashed_together(write: Write) -> None:
     files = {
         "app/alert.js": 'import { request } from "./request.js";\nexport function alert(t) { return request(t); }\n',
         "app/request.js": 'import { alert } from "./alert.js";\nexport function request(t) { return t; }\n',
@@ -292,7 +292,7 @@ def test_files_that_refer_to_each_other_are_hashed_together(write: Write) -> Non
     assert changed == {"app/alert.js", "app/request.js", "app/main.js"}
 
 
-def test_the_lazy_chunk_of_a_bundler(write: Write) -> None:
+def test_circular_lazy_chunks_of_a_bundler_are_rewritten(write: Write) -> None:
     write(
         {
             "assets/main-Bq3xK9aZ.js": 'const lazy = () => import("./Lazy-C7d_e2Fh.js");\nexport function t(n) {}\n',
@@ -304,7 +304,7 @@ def test_the_lazy_chunk_of_a_bundler(write: Write) -> None:
     assert collected.base("assets/main-Bq3xK9aZ.js") in collected["assets/Lazy-C7d_e2Fh.js"]
 
 
-def test_a_chain_of_any_length(write: Write) -> None:
+def test_change_at_the_end_of_a_long_chain_renames_every_file(write: Write) -> None:
     chain = {f"{n}.css": f'@import "{n + 1}.css";' for n in range(3000)} | {"3000.css": "a {}"}
     write(dict(chain))
     before = Collected().names
@@ -328,9 +328,7 @@ def test_a_chain_of_any_length(write: Write) -> None:
         ),
     ],
 )
-def test_what_refers_to_no_file_stays_and_is_warned_of(
-    write: Write, name: str, content: str, line: str
-) -> None:
+def test_missing_reference_is_kept_with_a_warning(write: Write, name: str, content: str, line: str) -> None:
     write({name: content})
     collected = Collected()
     assert collected[name] == content
@@ -338,7 +336,7 @@ def test_what_refers_to_no_file_stays_and_is_warned_of(
     assert warning.startswith(f"{name}, {line} is not rewritten: there is no ")
 
 
-def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, settings: Any) -> None:
+def test_strict_references_fail_only_for_the_projects_files(write: Write, settings: Any) -> None:
     folder = write(
         {
             "a.css": "a { b: url(x.png); c: url(y.png) }",
@@ -373,7 +371,7 @@ def test_missing_files_can_be_errors_for_the_projects_own_files(write: Write, se
         b"\xff\xfe\x00",
     ],
 )
-def test_what_is_no_reference_is_left_alone(write: Write, content: str | bytes) -> None:
+def test_text_that_is_no_local_reference_is_unchanged(write: Write, content: str | bytes) -> None:
     write({"app/a.css": content, "app/img/x.png": "x"})
     collected = Collected()
     raw = content.encode() if isinstance(content, str) else content
@@ -383,7 +381,7 @@ def test_what_is_no_reference_is_left_alone(write: Write, content: str | bytes) 
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-8"])
-def test_other_encodings_are_rewritten_in_themselves(write: Write, encoding: str) -> None:
+def test_rewriting_keeps_the_files_encoding(write: Write, encoding: str) -> None:
     write({"é.png": "x", "a.css": "\N{BYTE ORDER MARK}a { background: url(é.png) }".encode(encoding)})
     collected = Collected()
     with collected.stage.source(collected.names["a.css"]).open() as file:
@@ -394,7 +392,7 @@ def test_other_encodings_are_rewritten_in_themselves(write: Write, encoding: str
 @pytest.mark.parametrize(
     "name", ["a+b.png", "50%.png", "b c.png", "é.png", "a'b.png", "a&b@2x.png", "a(1).png"]
 )
-def test_addresses_are_encoded_as_in_templates(write: Write, settings: Any, name: str) -> None:
+def test_rewritten_urls_are_encoded_as_in_templates(write: Write, settings: Any, name: str) -> None:
     settings.AWS_STORAGE_BUCKET_NAME, settings.AWS_S3_REGION_NAME = "acme-static", "eu-central-1"
     write(
         {
@@ -409,7 +407,7 @@ def test_addresses_are_encoded_as_in_templates(write: Write, settings: Any, name
     assert f'import("./{in_page}")' in collected["app/a.js"]
 
 
-def test_what_django_passes_over_or_mistakes(write: Write) -> None:
+def test_references_that_django_misses_are_rewritten(write: Write) -> None:
     write(
         {
             "a.mjs": "import './b.js'\n",
@@ -426,9 +424,7 @@ def test_what_django_passes_over_or_mistakes(write: Write) -> None:
     assert collected["d.js"] == f'import("./{collected.base("b.js")}?v=2#top")'
 
 
-def test_root_relative_addresses_stand_for_static_files_whatever_static_url_is(
-    write: Write, settings: Any
-) -> None:
+def test_root_relative_urls_are_rewritten_for_any_static_url(write: Write, settings: Any) -> None:
     write({"img/x.png": "x", "a.css": "a { b: url(/static/img/x.png); c: url(/assets/img/x.png) }"})
     settings.STATIC_URL = "/static/"
     one = Collected()
@@ -442,7 +438,7 @@ def test_root_relative_addresses_stand_for_static_files_whatever_static_url_is(
 
 
 class InArchive(Storage):
-    """A finder for files that are not on disk."""
+    """A storage for files that are not on disk."""
 
     def __init__(self) -> None:
         self.archive = zipfile.ZipFile(BytesIO(), "w")
@@ -464,18 +460,18 @@ class ArchiveFinder(BaseFinder):
             yield name, storage
 
 
-class Passing(finders.FileSystemFinder):
-    """A storage whose files exist only while they are open."""
+class TemporaryFinder(finders.FileSystemFinder):
+    """A finder for files that exist only while they are open."""
 
     def list(self, ignore_patterns: Any) -> Any:
         for path, storage in super().list(ignore_patterns):
-            yield path, _Passing(storage.location)
+            yield path, TemporaryStorage(storage.location)
 
 
-class _Passing(FileSystemStorage):
+class TemporaryStorage(FileSystemStorage):
     def _open(self, name: str, mode: str = "rb") -> Any:
         del mode
-        file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - who opened it closes it
+        file = tempfile.NamedTemporaryFile()  # noqa: SIM115 - the caller closes it
         file.write(Path(self.path(name)).read_bytes().upper())
         file.seek(0)
         return File(file)
@@ -483,7 +479,7 @@ class _Passing(FileSystemStorage):
 
 def test_files_that_are_not_on_disk_are_read_through_their_finder(write: Write, settings: Any) -> None:
     write({"b.txt": "b"})
-    settings.STATICFILES_FINDERS = [f"{__name__}.ArchiveFinder", f"{__name__}.Passing"]
+    settings.STATICFILES_FINDERS = [f"{__name__}.ArchiveFinder", f"{__name__}.TemporaryFinder"]
     collected = Collected()
     assert set(collected.names) == {"zipped/a.css", "zipped/a.png", "b.txt"}
     assert collected.base("zipped/a.png") in collected["zipped/a.css"]
@@ -516,7 +512,7 @@ BUILT = {
 
 
 @pytest.mark.parametrize("manifest", ["manifest.json", ".vite/manifest.json"])
-def test_names_of_vites_manifest_are_kept(write: Write, manifest: str) -> None:
+def test_names_in_vites_manifest_are_kept(write: Write, manifest: str) -> None:
     write(
         {f"dist/{name}": content for name, content in BUILT.items()} | {f"dist/{manifest}": json.dumps(VITE)}
     )
@@ -532,14 +528,14 @@ def test_names_of_vites_manifest_are_kept(write: Write, manifest: str) -> None:
     "text",
     ["{", "[]", '{"name": "An app", "icons": []}', '{"a": {"file": 1}}', '{"a": {"file": "b", "css": 1}}'],
 )
-def test_other_files_of_that_name_are_no_manifests_of_vites(write: Write, text: str) -> None:
+def test_other_manifest_json_files_are_ignored(write: Write, text: str) -> None:
     write({"manifest.json": text, "b": "b"})
     collected = Collected()
     assert not collected.stage.prehashed
     assert all(name != final for name, final in collected.names.items())
 
 
-def test_the_owner_names_what_other_bundlers_have_hashed(write: Write, settings: Any) -> None:
+def test_prehashed_setting_keeps_names_of_other_bundlers(write: Write, settings: Any) -> None:
     write(
         {
             "build/app.0a1b2c3d.js": "import './gone.js'",
@@ -554,7 +550,7 @@ def test_the_owner_names_what_other_bundlers_have_hashed(write: Write, settings:
     assert not collected.warnings
 
 
-def test_vites_manifest_lies_where_django_vite_reads_it(write: Write, settings: Any, tmp_path: Path) -> None:
+def test_vites_manifest_is_written_to_static_root(write: Write, settings: Any, tmp_path: Path) -> None:
     write(
         {f"dist/{name}": content for name, content in BUILT.items()}
         | {"dist/manifest.json": json.dumps(VITE)}
@@ -633,7 +629,7 @@ def trees(draw: Any) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_names_and_bytes_of_any_tree_are_those_of_django(
+def test_names_and_bytes_of_any_tree_match_django(
     write: Write, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     @given(trees())
@@ -647,7 +643,7 @@ def test_names_and_bytes_of_any_tree_are_those_of_django(
     same()
 
 
-def test_each_file_is_parsed_and_named_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_parsed_and_hashed_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Django's own storage does it again in each pass over the files."""
     chain = {f"{n}.css": f'@import "{n + 1}.css";' for n in range(50)} | {"50.css": "a {}"}
     circle = {f"{n}.js": f'import "./{(n + 1) % 50}.js";' for n in range(50)}

@@ -6,7 +6,7 @@ from s3kit.naming.regions import KNOWN, is_known, problems, suggestion
 
 
 @pytest.mark.parametrize("region", sorted(KNOWN))
-def test_known_regions_pass_and_are_their_own_suggestion(region: str) -> None:
+def test_known_regions_are_valid_and_suggest_themselves(region: str) -> None:
     assert not problems(region)
     assert is_known(region)
     assert suggestion(region) == region
@@ -15,7 +15,7 @@ def test_known_regions_pass_and_are_their_own_suggestion(region: str) -> None:
 @pytest.mark.parametrize(
     "region", ["us-east-3", "eu-southwest-1", "nz-north-1", "us-isob-east-1", "eusc-fr-west-10"]
 )
-def test_a_region_that_aws_may_open_is_no_problem(region: str) -> None:
+def test_unknown_well_formed_region_is_valid(region: str) -> None:
     assert not problems(region)
     assert not is_known(region)
 
@@ -84,10 +84,10 @@ def test_an_invalid_region_is_rejected(region: str, rules: list[str]) -> None:
         ("AWS European Sovereign Cloud (Germany)", "eusc-de-east-1"),
     ],
 )
-def test_near_misses_and_places_lead_to_a_region(typed: str, meant: str) -> None:
+def test_typos_and_place_names_suggest_a_region(typed: str, meant: str) -> None:
     assert suggestion(typed) == meant
 
 
 @pytest.mark.parametrize("typed", ["", "-", "1", "europe", "mars", "서울", "🪣", "x" * 10_000])
-def test_nothing_is_suggested_for_nothing_near(typed: str) -> None:
+def test_unrecognizable_text_gets_no_suggestion(typed: str) -> None:
     assert suggestion(typed) is None

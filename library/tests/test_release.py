@@ -149,7 +149,7 @@ def last(printed: str) -> str:
     return printed.strip().splitlines()[-1]
 
 
-def test_checks_then_static_files_then_migrations_and_again_nothing(project: Project) -> None:
+def test_release_runs_checks_then_static_files_then_migrations(project: Project) -> None:
     code, printed = project.release("--dry-run")
     assert code == 0, printed
     assert "  extra.0001_one\n  extra.0002_two\n" in printed
@@ -173,7 +173,7 @@ def test_checks_then_static_files_then_migrations_and_again_nothing(project: Pro
     assert len(project.journal()) == 2
 
 
-def test_a_check_stops_it_before_anything(project: Project) -> None:
+def test_failed_check_stops_the_release(project: Project) -> None:
     plain = {"REDIRECT": "no"}
     code, printed = project.release(**plain)
     assert code == 3
@@ -187,7 +187,7 @@ def test_a_check_stops_it_before_anything(project: Project) -> None:
     assert len(project.journal()) == 2
 
 
-def test_a_static_file_that_fails_leaves_the_database_alone(project: Project) -> None:
+def test_static_file_error_leaves_the_database_unchanged(project: Project) -> None:
     (project.folder / "sources" / "a.css").write_text("a { background: url(none.png) }")
     code, printed = project.release()
     assert code == 4
@@ -203,7 +203,7 @@ def test_a_static_file_that_fails_leaves_the_database_alone(project: Project) ->
     assert project.journal() == project.applied() == []
 
 
-def test_a_database_that_cant_be_reached_stops_it_before_anything(project: Project) -> None:
+def test_unreachable_database_stops_the_release(project: Project) -> None:
     place = {"NAME": "site", "USER": "site", "PASSWORD": "the-password", "HOST": "127.0.0.1", "PORT": 1}
     nowhere = {"DATABASE": json.dumps({"ENGINE": "django.db.backends.postgresql"} | place)}
     code, printed = project.release(**nowhere)
@@ -218,7 +218,7 @@ def test_a_database_that_cant_be_reached_stops_it_before_anything(project: Proje
     assert project.collected
 
 
-def test_a_migration_that_fails_is_named_and_the_next_release_goes_on_there(project: Project) -> None:
+def test_failed_migration_is_named_and_resumed_by_the_next_release(project: Project) -> None:
     (project.folder / "fail").touch()
     code, printed = project.release("--no-static")
     assert code == 5
@@ -246,7 +246,7 @@ def held(project: Project) -> Iterator[Started]:
         yield first
 
 
-def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(project: Project, held: Started) -> None:
+def test_second_release_waits_for_the_first_or_times_out(project: Project, held: Started) -> None:
     code, printed = project.release("--no-static", "--wait", 1)
     assert code == 6, printed
     assert last(printed).startswith(
@@ -262,7 +262,7 @@ def test_of_two_at_once_one_waits_and_then_has_nothing_to_do(project: Project, h
     assert project.journal() == ["0001_one without static files", "0002_two without static files"]
 
 
-def test_one_that_is_killed_holds_up_nobody(project: Project, held: Started) -> None:
+def test_killed_release_does_not_block_the_next(project: Project, held: Started) -> None:
     with started("release", "--no-static", **project.environment()) as second:
         second.wait_for("Another release is running")
         held.process.kill()
@@ -271,9 +271,7 @@ def test_one_that_is_killed_holds_up_nobody(project: Project, held: Started) -> 
     assert project.applied() == ["0001_one", "0002_two"]
 
 
-def test_static_files_go_to_s3_by_the_same_way_as_with_collectstatic(
-    project: Project, s3_site: MakeSite
-) -> None:
+def test_release_publishes_static_files_to_s3(project: Project, s3_site: MakeSite) -> None:
     site = s3_site()
     with FaultProxy(site.store.endpoint) as proxy:
         on_s3 = {
@@ -309,7 +307,7 @@ def test_static_files_go_to_s3_by_the_same_way_as_with_collectstatic(
     assert "a.css" in json.loads(body)["paths"]
 
 
-def test_the_lock_of_sqlite_lies_beside_the_database(project: Project) -> None:
+def test_sqlite_lock_file_is_next_to_the_database(project: Project) -> None:
     if "sqlite" not in project.database["ENGINE"]:
         return
     code, printed = project.release("--no-static")

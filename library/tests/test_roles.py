@@ -75,10 +75,10 @@ def command_client() -> Any:
     return clients.command(Deployment.load().locations[0].target)
 
 
-def failing(doings: dict[str, Callable[[], object]]) -> set[str]:
+def failing(operations: dict[str, Callable[[], object]]) -> set[str]:
     """Run each function, and return the failed ones."""
     failed = set()
-    for name, do in doings.items():
+    for name, do in operations.items():
         try:
             do()
         except FAILURES:
@@ -105,7 +105,7 @@ class Torn(io.BytesIO):
         return got
 
 
-def doings_of_web(site: SiteOnS3) -> dict[str, Callable[[], object]]:
+def web_operations(site: SiteOnS3) -> dict[str, Callable[[], object]]:
     """Return all of the running site's S3 operations."""
     site.root.put_object(Bucket=site.media_bucket, Key="media/old.txt", Body=b"old")
     site.root.put_object(
@@ -201,25 +201,29 @@ WEB = {
 
 @pytest.mark.parametrize("one_bucket", [False, True])
 @pytest.mark.parametrize("access", ACCESS)
-def test_web_suffices(s3_site: MakeSite, act_as: ActAs, access: str, one_bucket: bool) -> None:
+def test_web_policy_allows_everything_the_site_does(
+    s3_site: MakeSite, act_as: ActAs, access: str, one_bucket: bool
+) -> None:
     site = s3_site(access, one_bucket=one_bucket)
-    doings = doings_of_web(site)
+    operations = web_operations(site)
     if access == "public-read":
         site.root.put_object(Bucket=site.media_bucket, Key="media/old.txt", Body=b"old", ACL="public-read")
     act_as(new_user(site.store, document("web")))
-    assert failing(doings) == set()
+    assert failing(operations) == set()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sid", "action"), WEB)
-def test_web_with_one_action_less(s3_site: MakeSite, act_as: ActAs, sid: str, action: str) -> None:
+def test_web_policy_without_one_action_fails_as_documented(
+    s3_site: MakeSite, act_as: ActAs, sid: str, action: str
+) -> None:
     site = s3_site(**THROUGH_CLOUDFRONT)
-    doings = doings_of_web(site)
+    operations = web_operations(site)
     act_as(new_user(site.store, document("web", without=action, of=sid)))
-    assert failing(doings) == WEB[sid, action]
+    assert failing(operations) == WEB[sid, action]
 
 
-def test_web_has_no_other_actions() -> None:
+def test_web_policy_has_no_other_actions() -> None:
     assert set(actions("web", deployment())) == set(WEB)
     # With ACLs, the permission to save has conditions that the others don't need.
     apart = {(f"Put{sid}", action) for sid, action in WEB if action == "s3:PutObject"}
@@ -228,7 +232,7 @@ def test_web_has_no_other_actions() -> None:
 
 
 @pytest.mark.parametrize("granted", [True, False])
-def test_web_without_put_object_acl_simulated(
+def test_saving_public_files_needs_putobjectacl_simulated(
     s3_site: MakeSite, act_as: ActAs, settings: Any, granted: bool
 ) -> None:
     """MiniStack doesn't check s3:PutObjectAcl. AWS rejects a PutObject with an ACL without it."""
@@ -239,14 +243,14 @@ def test_web_without_put_object_acl_simulated(
             proxy.faults.append(Fault("PUT", r"/media/", header="x-amz-acl", status=403, code="AccessDenied"))
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         act_as(new_user(site.store, role))
-        doings = {"save": lambda: default_storage.save("new.txt", ContentFile(b"x"))}
-        assert failing(doings) == (set() if granted else {"save"})
+        operations = {"save": lambda: default_storage.save("new.txt", ContentFile(b"x"))}
+        assert failing(operations) == (set() if granted else {"save"})
         proxy.wait_for(1, "PUT")
         assert proxy.count("PUT") == 1
 
 
 @pytest.mark.parametrize("granted", [True, False])
-def test_without_list_bucket_a_missing_upload_is_an_error_simulated(
+def test_missing_upload_is_an_error_without_listbucket_simulated(
     s3_site: MakeSite, act_as: ActAs, settings: Any, granted: bool
 ) -> None:
     """MiniStack always responds with 404. AWS responds with 403 if the caller can't list."""
@@ -282,7 +286,7 @@ def collect(sources: Path) -> None:
     call_command("collectstatic", interactive=False, verbosity=0)
 
 
-def doings_of_deploy(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
+def deploy_operations(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
     def abort() -> None:
         named = {"Bucket": site.static_bucket, "Key": "static/large.bin"}
         upload = site.root.create_multipart_upload(**named)["UploadId"]
@@ -308,10 +312,12 @@ DEPLOY = {
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
-def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bucket: bool) -> None:
+def test_deploy_policy_allows_deploys_and_nothing_more(
+    s3_site: MakeSite, act_as: ActAs, sources: Path, one_bucket: bool
+) -> None:
     site = s3_site(one_bucket=one_bucket, media=OPTIONS)
     act_as(new_user(site.store, document("deploy")))
-    assert failing(doings_of_deploy(site, sources)) == set()
+    assert failing(deploy_operations(site, sources)) == set()
     collect(sources)
     with pytest.raises(ClientError, match="AccessDenied"):
         command_client().delete_object(Bucket=site.static_bucket, Key=MANIFEST)
@@ -324,19 +330,19 @@ def test_deploy_suffices(s3_site: MakeSite, act_as: ActAs, sources: Path, one_bu
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sid", "action"), DEPLOY)
-def test_deploy_with_one_action_less(
+def test_deploy_policy_without_one_action_fails_as_documented(
     s3_site: MakeSite, act_as: ActAs, sources: Path, sid: str, action: str
 ) -> None:
     site = s3_site(media=OPTIONS, **THROUGH_CLOUDFRONT)
     collect(sources)
     act_as(new_user(site.store, document("deploy", without=action, of=sid)))
-    assert failing(doings_of_deploy(site, sources)) == DEPLOY[sid, action]
+    assert failing(deploy_operations(site, sources)) == DEPLOY[sid, action]
     if sid == "ReadBuckets":
         with pytest.raises(BucketError, match=f"these credentials lack {action}[:,]"):
             plan.plan(Deployment.load())
 
 
-def test_deploy_has_no_other_actions() -> None:
+def test_deploy_policy_has_no_other_actions() -> None:
     assert set(actions("deploy", deployment(media=FIELDS, endpoint="http://127.0.0.1:9000"))) == set(DEPLOY)
     assert set(actions("deploy", deployment(media=FIELDS))) == {
         *DEPLOY,
@@ -347,7 +353,7 @@ def test_deploy_has_no_other_actions() -> None:
 # prune
 
 
-def doings_of_prune(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
+def prune_operations(site: SiteOnS3, sources: Path) -> dict[str, Callable[[], object]]:
     """Return all of prune's operations, with an old, unreferenced object to delete."""
     collect(sources)
     collect(sources)
@@ -385,16 +391,16 @@ def prune_as(
 ) -> set[str]:
     """Return the operations that fail with prune's policy, optionally without an action."""
     site = s3_site(**THROUGH_CLOUDFRONT, **more)
-    doings = doings_of_prune(site, sources)
+    operations = prune_operations(site, sources)
     with FaultProxy(site.store.endpoint) as proxy:
         proxy.aged = {f"/{site.static_bucket}/static/old.css": 2}
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         act_as(new_user(site.store, document("prune", without=action, of=sid)))
-        return failing(doings)
+        return failing(operations)
 
 
 @pytest.mark.parametrize("one_bucket", [False, True])
-def test_prune_suffices(
+def test_prune_policy_allows_prune(
     s3_site: MakeSite, act_as: ActAs, settings: Any, sources: Path, one_bucket: bool
 ) -> None:
     assert prune_as(s3_site, act_as, settings, sources, one_bucket=one_bucket) == set()
@@ -402,13 +408,13 @@ def test_prune_suffices(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sid", "action"), PRUNE)
-def test_prune_with_one_action_less(
+def test_prune_policy_without_one_action_fails_as_documented(
     s3_site: MakeSite, act_as: ActAs, settings: Any, sources: Path, sid: str, action: str
 ) -> None:
     assert prune_as(s3_site, act_as, settings, sources, sid, action) == PRUNE[sid, action]
 
 
-def test_prune_has_no_other_actions() -> None:
+def test_prune_policy_has_no_other_actions() -> None:
     assert set(actions("prune", deployment())) == {*PRUNE, ("KeepManifest", "s3:DeleteObject")}
     denied = [grant.sid for grant in policies.prune(deployment()) if grant.effect == "Deny"]
     assert denied == ["KeepManifest"]
@@ -506,14 +512,16 @@ def set_up() -> None:
 
 
 @pytest.mark.parametrize("access", ACCESS)
-def test_setup_suffices_from_an_empty_store(s3_site: MakeSite, act_as: ActAs, access: str) -> None:
+def test_setup_policy_creates_everything_in_an_empty_store(
+    s3_site: MakeSite, act_as: ActAs, access: str
+) -> None:
     site = s3_site(access, media=OPTIONS)
     without_buckets(site)
     act_as(new_user(site.store, document("setup")))
     set_up()
 
 
-def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActAs) -> None:
+def test_setup_policy_repairs_everything(s3_site: MakeSite, act_as: ActAs) -> None:
     site = s3_site(media=OPTIONS)
     for each in BREAKS.values():
         each.do(site)
@@ -523,7 +531,7 @@ def test_setup_suffices_when_everything_is_wrong(s3_site: MakeSite, act_as: ActA
 
 @pytest.mark.slow
 @pytest.mark.parametrize("action", BREAKS | CREATES)
-def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: str) -> None:
+def test_setup_policy_without_one_action_names_it(s3_site: MakeSite, act_as: ActAs, action: str) -> None:
     site = s3_site(media=OPTIONS)
     less = new_user(site.store, document("setup", without=action))
     # Everything else can be repaired,
@@ -540,7 +548,7 @@ def test_setup_with_one_action_less(s3_site: MakeSite, act_as: ActAs, action: st
     set_up()
 
 
-def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> None:
+def test_setup_policy_has_no_other_actions() -> None:
     site = deployment(media=FIELDS, endpoint="http://127.0.0.1:9000")
     reads = {action for sid, action in actions("deploy", site) if sid == "ReadBuckets"}
     # Only with an endpoint, the command tries to store an object.
@@ -554,14 +562,14 @@ def test_setup_has_no_other_actions_than_deploys_for_the_plan_and_these() -> Non
 
 
 @pytest.mark.parametrize("role", ["deploy", "setup"])
-def test_versioning_is_asked_for_where_it_is_wanted(role: str) -> None:
+def test_versioning_actions_are_included_only_if_configured(role: str) -> None:
     names = {action for _, action in actions(role, deployment(media=VERSIONING))}
     assert {name for name in names if "Versioning" in name} == names - {
         action for _, action in actions(role, deployment())
     }
 
 
-def test_setup_touches_no_object_but_its_probe(s3_site: MakeSite) -> None:
+def test_setup_policy_denies_access_to_uploads(s3_site: MakeSite) -> None:
     site = s3_site()
     s3 = site.store.client(key=new_user(site.store, document("setup")))
     site.root.put_object(Bucket=site.media_bucket, Key="media/a", Body=b"a")
@@ -570,7 +578,7 @@ def test_setup_touches_no_object_but_its_probe(s3_site: MakeSite) -> None:
             getattr(s3, call)(Bucket=site.media_bucket, Key="media/a", **more)
 
 
-def test_without_its_probe_the_encryption_stays(s3_site: MakeSite, act_as: ActAs) -> None:
+def test_apply_keeps_encryption_if_it_cannot_probe_uploads(s3_site: MakeSite, act_as: ActAs) -> None:
     site = s3_site()
     with_kms(site)
     act_as(new_user(site.store, document("setup", without="s3:PutObject")))
@@ -587,7 +595,7 @@ def test_without_its_probe_the_encryption_stays(s3_site: MakeSite, act_as: ActAs
 
 
 @pytest.mark.usefixtures("sources")
-def test_an_empty_store_and_nothing_but_the_printed_policies(s3_site: MakeSite, act_as: ActAs) -> None:
+def test_printed_policies_suffice_from_setup_to_upload(s3_site: MakeSite, act_as: ActAs) -> None:
     site = s3_site("public-policy")
     without_buckets(site)
 
@@ -617,7 +625,7 @@ def role(request: pytest.FixtureRequest, settings: Any) -> str:
     return str(request.param)
 
 
-def test_it_prints_what_can_be_pasted(role: str) -> None:
+def test_policy_command_prints_valid_json(role: str) -> None:
     out = io.StringIO()
     call_command("s3", "policy", role=role, stdout=out)
     found = json.loads(out.getvalue())
@@ -631,7 +639,7 @@ def test_it_prints_what_can_be_pasted(role: str) -> None:
             assert resource.startswith("arn:aws-cn:s3:::acme-") or statement["Sid"] == "ReadAccount"
 
 
-def test_explain_has_a_reason_beside_each_action(role: str) -> None:
+def test_explain_prints_a_reason_next_to_each_action(role: str) -> None:
     out = io.StringIO()
     call_command("s3", "policy", "--explain", role=role, stdout=out)
     assert max(map(len, out.getvalue().splitlines())) <= 100

@@ -115,7 +115,7 @@ def versions(s3_site: MakeSite, act_as: ActAs, settings: Any, tmp_path: Path) ->
         yield Versions(site, proxy, tmp_path / "static", settings)
 
 
-def test_an_earlier_version_runs_after_later_ones_and_a_prune(versions: Versions, tmp_path: Path) -> None:
+def test_rollback_works_after_later_deploys_and_a_prune(versions: Versions, tmp_path: Path) -> None:
     content, manifests = {}, {}
     for version in ("zero", "A", "B"):
         content[version] = versions.check_out(version)

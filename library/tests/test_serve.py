@@ -104,7 +104,7 @@ def test_uploads_and_the_key_survive_a_restart(tmp_path: Path) -> None:
     assert key["aws_secret_access_key"] not in serve.output + (data / "ministack.log").read_text("utf-8")
 
 
-def test_it_enforces_signatures(tmp_path: Path) -> None:
+def test_server_enforces_signatures(tmp_path: Path) -> None:
     with serving(tmp_path) as (_, endpoint):
         key = kept_key(tmp_path / "s3")
         s3 = site_client(endpoint, tmp_path / "s3", secret="wrong")
@@ -114,7 +114,7 @@ def test_it_enforces_signatures(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
-def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
+def test_killed_server_leaves_no_processes_and_can_restart(tmp_path: Path) -> None:
     data = tmp_path / "s3"
     with serving(tmp_path) as (serve, endpoint):
         site_client(endpoint, data).put_object(Bucket=MEDIA, Key="media/a", Body=b"a")
@@ -133,7 +133,7 @@ def test_nothing_is_left_when_it_is_killed_and_it_heals(tmp_path: Path) -> None:
         assert serve.end() == 0
 
 
-def test_two_run_beside_each_other_but_not_on_one_folder(tmp_path: Path) -> None:
+def test_two_servers_need_separate_folders(tmp_path: Path) -> None:
     with serving(tmp_path / "one") as (_, one), serving(tmp_path / "two") as (_, two):
         assert one != two
         message = startup_error(tmp_path / "one", "--port", "0")
@@ -152,20 +152,20 @@ def startup_error(folder: Path, *words: object, **more: str) -> str:
     return line.removeprefix("CommandError: ")
 
 
-def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+def test_port_in_use_is_a_one_line_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = startup_error(tmp_path, "--port", port)
     assert message == f"Port {port} of 127.0.0.1 is in use: choose another one, or 0 for any free port"
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_unwritable_folder_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "s3").touch()
     message = startup_error(tmp_path, "--port", "0")
     assert message.startswith(f"The local S3 server can't write to {tmp_path / 's3'}: ")
 
 
-def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -> None:
+def test_failed_ministack_install_is_a_one_line_error(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
     uv.write_text("#!/bin/sh\necho 'no such host' >&2; exit 2\n")
     uv.chmod(0o755)
@@ -176,9 +176,7 @@ def test_without_ministack_and_without_an_index_it_is_one_line(tmp_path: Path) -
     assert not list((tmp_path / "cache").glob("*/ministack"))
 
 
-def test_without_uv_and_pip_the_error_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_without_uv_and_pip_says_to_install_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("S3KIT_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.delenv("UV", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -190,7 +188,7 @@ def test_without_uv_and_pip_the_error_says_what_to_install(
     assert not list((tmp_path / "cache").iterdir())
 
 
-def test_two_may_install_it_at_once(tmp_path: Path) -> None:
+def test_concurrent_installs_succeed(tmp_path: Path) -> None:
     uv = tmp_path / "uv"
     # The second to last argument is the folder. Creating it slowly would show it half-finished.
     uv.write_text(
@@ -208,19 +206,19 @@ def test_two_may_install_it_at_once(tmp_path: Path) -> None:
     assert stat.S_IMODE(made.stat().st_mode) == 0o755
 
 
-def test_on_windows_one_line_names_wsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_on_windows_names_wsl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     with pytest.raises(LocalServerError, match="use WSL"), server.running(tmp_path / "s3"):
         pass
     assert not (tmp_path / "s3").exists()
 
 
-def test_with_use_s3_false_there_is_nothing_to_serve_for(tmp_path: Path) -> None:
+def test_serve_rejects_use_s3_false(tmp_path: Path) -> None:
     message = startup_error(tmp_path, "--port", "0", USE_S3="false")
     assert "USE_S3 is False: set it to True or 'local'" in message
 
 
-def test_it_listens_on_loopback_unless_a_container_asks(tmp_path: Path) -> None:
+def test_server_listens_on_loopback_and_rejects_other_hosts(tmp_path: Path) -> None:
     key = Key("ROOT", "secret")
     assert server.environment(tmp_path, 9000, "us-east-1", key)["BIND_HOST"] == "127.0.0.1"
     with started("s3", "serve", "--bind", "192.0.2.1", TEST_FOLDER=str(tmp_path)) as serve:
@@ -228,7 +226,7 @@ def test_it_listens_on_loopback_unless_a_container_asks(tmp_path: Path) -> None:
     assert "invalid choice: '192.0.2.1'" in serve.output
 
 
-# Other commands use it
+# Other commands use the server
 
 SAVE = (
     "from django.core.files.storage import storages as s;"
@@ -238,7 +236,7 @@ SAVE = (
 REAL = {"AWS_PROFILE": "production", "AWS_ACCESS_KEY_ID": "AKIAREAL", "AWS_SECRET_ACCESS_KEY": "real"}
 
 
-def test_every_command_uses_it_and_no_key_of_the_shell_gets_there(tmp_path: Path) -> None:
+def test_commands_use_the_local_server_without_the_shells_keys(tmp_path: Path) -> None:
     with serving(tmp_path, **REAL, HTTP_PROXY="http://127.0.0.1:9") as (_, endpoint):
         variables = REAL | {
             "HTTP_PROXY": "http://127.0.0.1:9",
@@ -259,17 +257,17 @@ def test_every_command_uses_it_and_no_key_of_the_shell_gets_there(tmp_path: Path
 
 
 @pytest.mark.parametrize("words", [("shell", "-v", "0", "-c", SAVE), ("collectstatic", "--no-input")])
-def test_without_it_a_command_says_so_in_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_commands_report_that_no_server_is_running(tmp_path: Path, words: tuple[str, ...]) -> None:
     with started(*words, TEST_FOLDER=str(tmp_path)) as command:
         assert command.ended() == 1
     assert "The local S3 server is not running: start it with `make run` or" in command.output
     assert "Traceback" not in command.output
 
 
-def test_a_server_that_was_killed_counts_as_not_running(tmp_path: Path) -> None:
+def test_killed_server_is_reported_as_not_running(tmp_path: Path) -> None:
     with serving(tmp_path) as (serve, endpoint):
         serve.end(signal.SIGKILL)
-        until(lambda: is_ended(endpoint))
+        until(lambda: is_ended(endpoint) and not processes_of(tmp_path / "s3"))
     assert (tmp_path / "s3" / "endpoint").exists()
     with started("shell", "-v", "0", "-c", SAVE, TEST_FOLDER=str(tmp_path)) as command:
         assert command.ended() == 1
@@ -286,7 +284,7 @@ def manage(folder: Path, *words: object, expect: int = 0, **more: str) -> str:
     return command.output
 
 
-def test_the_setup_can_be_rehearsed_on_an_empty_server(tmp_path: Path) -> None:
+def test_setup_works_on_an_empty_local_server(tmp_path: Path) -> None:
     with started("s3", "serve", "--port", 0, "--empty", TEST_FOLDER=str(tmp_path)) as serve:
         endpoint = serve.wait_for(r"listens on (http://127\.0\.0\.1:\d+),")[1]
         assert "2 buckets to create" in manage(tmp_path, "s3", "plan", "--local", expect=2)
@@ -300,7 +298,7 @@ def test_the_setup_can_be_rehearsed_on_an_empty_server(tmp_path: Path) -> None:
         assert anonymous(f"{endpoint}/{STATIC}/static/staticfiles.json").status == 200
 
 
-def test_new_names_can_be_rehearsed_while_it_runs(tmp_path: Path) -> None:
+def test_new_bucket_names_can_be_set_up_on_a_running_server(tmp_path: Path) -> None:
     names = {"MEDIA_BUCKET": "acme-media", "STATIC_BUCKET": "acme-static"}
     with serving(tmp_path):
         assert "2 buckets to create" in manage(tmp_path, "s3", "plan", "--local", expect=2, **names)
@@ -311,7 +309,7 @@ def test_new_names_can_be_rehearsed_while_it_runs(tmp_path: Path) -> None:
         assert "not ok" not in manage(tmp_path, "s3", "doctor", "--local", **names)
 
 
-# The site on it
+# The site on the local S3 server
 
 
 @contextmanager
@@ -335,15 +333,14 @@ def stylesheet(address: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_uploads_go_to_the_server_and_static_files_come_from_the_source(
+def test_run_stores_uploads_on_s3_and_serves_local_static_files(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with site_running(tmp_path, "--first", f'shell -v 0 -c "{SAVE}"', **REAL) as (run, address, endpoint):
         css = stylesheet(address)
         assert css.startswith("/static/")
         assert anonymous(address + css).status == 200
-        upload = re.search(r"saved (\S+)", run.output)
-        assert upload
+        upload = run.wait_for(r"saved (\S+)")
         assert upload[1].startswith(f"{endpoint}/local-media/media/")
         assert anonymous(upload[1]).body == b"hello"
         assert anonymous(upload[1].split("?")[0]).status == 403
@@ -353,7 +350,7 @@ def test_uploads_go_to_the_server_and_static_files_come_from_the_source(
     assert "AKIAREAL" not in run.output
 
 
-def test_with_debug_off_static_files_come_from_s3_too(tmp_path: Path) -> None:
+def test_no_debug_serves_static_files_from_s3(tmp_path: Path) -> None:
     with site_running(tmp_path, "--no-debug") as (run, address, endpoint):
         css = stylesheet(address)
         assert css.startswith(f"{endpoint}/local-static/static/")
@@ -365,15 +362,15 @@ def test_with_debug_off_static_files_come_from_s3_too(tmp_path: Path) -> None:
         until(lambda: is_ended(address) and is_ended(endpoint) and not processes_of(tmp_path / "s3"))
 
 
-def test_settings_that_read_the_environment_get_use_s3_local(tmp_path: Path) -> None:
+def test_run_sets_use_s3_to_local_in_the_environment(tmp_path: Path) -> None:
     first = ("--first", f'shell -v 0 -c "{SAVE}"')
     with site_running(tmp_path, *first, USE_S3="true", **REAL) as (run, address, endpoint):
-        assert f"saved {endpoint}/local-media/media/" in run.output
+        run.wait_for(f"saved {re.escape(endpoint)}/local-media/media/")
         run.end()
         until(lambda: is_ended(address) and is_ended(endpoint))
 
 
-def test_settings_that_name_the_real_buckets_anyway_end_it_all(tmp_path: Path) -> None:
+def test_run_rejects_settings_with_use_s3_true(tmp_path: Path) -> None:
     words = ["s3", "run", "--s3-port", 0, "--port", free_port()]
     more = {"USE_S3_IN_SETTINGS": "1", "MEDIA_BUCKET": "acme-media", "STATIC_BUCKET": "acme-static"}
     with started(*words, TEST_FOLDER=str(tmp_path), **more) as run:
@@ -383,7 +380,7 @@ def test_settings_that_name_the_real_buckets_anyway_end_it_all(tmp_path: Path) -
     assert not (tmp_path / "s3").exists()
 
 
-def test_a_step_that_fails_ends_it_all(tmp_path: Path) -> None:
+def test_failed_first_command_stops_run(tmp_path: Path) -> None:
     words = ["s3", "run", "--s3-port", 0, "--port", free_port(), "--first", "no-such-command now"]
     with started(*words, TEST_FOLDER=str(tmp_path)) as run:
         assert run.ended() == 1
@@ -391,7 +388,7 @@ def test_a_step_that_fails_ends_it_all(tmp_path: Path) -> None:
     until(lambda: processes_of(tmp_path / "s3") == [])
 
 
-def test_the_sites_own_port_taken_ends_it_all(tmp_path: Path) -> None:
+def test_site_port_in_use_stops_run(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         words = ["s3", "run", "--port", taken.getsockname()[1], "--s3-port", 0]
         with started(*words, TEST_FOLDER=str(tmp_path)) as run:

@@ -84,8 +84,8 @@ SLOW = {
     "nothing": b"",
     "head": HEAD + b"X-Slow: ",
     "body": HEAD + b"Content-Length: 1000\r\n\r\nx",
-    "body with a length in disguise": HEAD + b"Content-Length: " + b"0" * 30 + b"1000\r\n\r\nx",
-    "body that waits to be asked for": HEAD + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
+    "body with a zero-padded length": HEAD + b"Content-Length: " + b"0" * 30 + b"1000\r\n\r\nx",
+    "body that waits for 100 Continue": HEAD + b"Expect: 100-continue\r\nContent-Length: 1000\r\n\r\n",
     "large body": HEAD + b"Content-Length: 600000000\r\n\r\nx",
     "endless body": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     "second request": HEAD + b"\r\n" + HEAD + b"X-Slow: ",
@@ -93,7 +93,7 @@ SLOW = {
 
 
 @pytest.mark.slow
-def test_no_number_of_slow_clients_stops_the_server(tmp_path: Path) -> None:
+def test_slow_clients_do_not_block_the_server(tmp_path: Path) -> None:
     """Many more slow clients than threads and connections: each sends a byte now and then, as long as it can."""
     stop = threading.Event()
     with gunicorn(tmp_path, seconds=30) as port:
@@ -125,7 +125,7 @@ def test_no_number_of_slow_clients_stops_the_server(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nothing", "head", "body", "large body", "files"])
-def test_a_slow_client_is_cut_off(tmp_path: Path, kind: str) -> None:
+def test_slow_client_is_disconnected(tmp_path: Path, kind: str) -> None:
     length = MAX_BODY + 1_000
     sent = SLOW.get(kind) or b"POST /files HTTP/1.1\r\nHost: site\r\nContent-Length: %d\r\n\r\n" % length
     with gunicorn(tmp_path, seconds=0.5) as port, socket.create_connection(("127.0.0.1", port)) as client:
@@ -144,7 +144,7 @@ def test_a_slow_client_is_cut_off(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_not_slow_is_served_as_ever(tmp_path: Path) -> None:
+def test_other_requests_are_served_normally(tmp_path: Path) -> None:
     with gunicorn(tmp_path, seconds=60) as port:
         assert answer(port, "POST", body=b"abc") == (200, b"3")
         large = 3 * MAX_BODY
@@ -197,7 +197,9 @@ class User:
         ("/files/", True, "chunked", 413),
     ],
 )
-def test_a_body_is_rejected_unread(page: str, known: bool, size: int | str, status: int) -> None:
+def test_large_bodies_are_rejected_unless_the_view_takes_files(
+    page: str, known: bool, size: int | str, status: int
+) -> None:
     length = {"HTTP_TRANSFER_ENCODING": size} if size == "chunked" else {"CONTENT_LENGTH": str(size)}
     request = RequestFactory().generic("POST", page, **{"wsgi.input": FakePayload()} | length)
     request.user = User(known=known)  # type: ignore[assignment]
@@ -206,7 +208,7 @@ def test_a_body_is_rejected_unread(page: str, known: bool, size: int | str, stat
 
 @override_settings(ROOT_URLCONF=__name__)
 @pytest.mark.parametrize("length", [[(b"content-length", b"%d" % (10 * MAX_BODY))], []])
-def test_asgi_keeps_no_large_body(length: list[tuple[bytes, bytes]]) -> None:
+def test_asgi_does_not_buffer_large_bodies(length: list[tuple[bytes, bytes]]) -> None:
     read: list[bytes] = []
     sent: list[Any] = []
 
@@ -240,7 +242,7 @@ def test_asgi_keeps_no_large_body(length: list[tuple[bytes, bytes]]) -> None:
         (1, None, "192.0.2.1"),
     ],
 )
-def test_only_as_many_proxies_as_there_are_are_believed(
+def test_client_address_trusts_only_the_configured_proxies(
     proxies: int | None, forwarded: str | None, expected: str | None
 ) -> None:
     headers = {"X-Forwarded-For": forwarded} if forwarded else None
@@ -249,7 +251,7 @@ def test_only_as_many_proxies_as_there_are_are_believed(
         assert client_address(request) == expected
 
 
-def test_only_its_owner_reads_a_database(tmp_path: Path) -> None:
+def test_sqlite_files_are_readable_only_by_their_owner(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         connection = sqlite3.connect(tmp_path / "db.sqlite3", factory=PrivateDatabase)
@@ -264,7 +266,7 @@ def test_only_its_owner_reads_a_database(tmp_path: Path) -> None:
 
 
 @override_settings(DEBUG=True)
-def test_a_server_does_not_start_in_debug_mode(caplog: pytest.LogCaptureFixture) -> None:
+def test_server_does_not_start_in_debug_mode(caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(SystemExit) as stopped:
         start.start(dict)
     assert stopped.value.code == 3
@@ -309,7 +311,7 @@ raise RuntimeError("the last words")
 """
 
 
-def test_all_that_a_server_prints_is_logged(tmp_path: Path) -> None:
+def test_output_warnings_and_exceptions_are_logged(tmp_path: Path) -> None:
     (tmp_path / "prints.py").write_text(PRINTS)
     done = subprocess.run(
         [sys.executable, "prints.py"],

@@ -53,7 +53,7 @@ def by_botocore(
         s3.close()
 
 
-def test_example_of_the_aws_documentation() -> None:
+def test_presign_matches_the_example_in_aws_documentation() -> None:
     """Source: "Authenticating Requests: Using Query Parameters", Amazon S3 API reference."""
     url = signing.presign(
         "https://examplebucket.s3.amazonaws.com/test.txt",
@@ -89,7 +89,7 @@ def test_example_of_the_aws_documentation() -> None:
     ],
     ids=["virtual", "china", "path", "default-port", "ipv6"],
 )
-def test_equal_to_botocore(
+def test_presigned_url_equals_botocores(
     monkeypatch: pytest.MonkeyPatch,
     credentials: ReadOnlyCredentials,
     path: str,
@@ -109,7 +109,7 @@ def test_equal_to_botocore(
     assert plain.lower().startswith(host.lower())
 
 
-def test_parameters_of_a_link_equal_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_presigned_url_with_parameters_equals_botocores(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = by_botocore(
         monkeypatch,
         SESSION,
@@ -137,7 +137,7 @@ def test_parameters_of_a_link_equal_botocores(monkeypatch: pytest.MonkeyPatch) -
     assert parts(ours) == parts(theirs)
 
 
-def test_parameters_are_sorted_by_name_even_before_the_signatures_own() -> None:
+def test_parameters_are_sorted_together_with_the_signatures() -> None:
     url = signing.presign(
         "https://b.example.com/k",
         KEY,
@@ -151,7 +151,7 @@ def test_parameters_are_sorted_by_name_even_before_the_signatures_own() -> None:
     assert names.index("a") < names.index("a-b")
 
 
-def test_a_window_lasts_half_the_life_and_leaves_the_other_half() -> None:
+def test_window_lasts_half_of_a_links_lifetime() -> None:
     for expires in (1, 2, 3, 60, 3600, 3601, 604800):
         half = max(expires // 2, 1)
         seconds = range(0, 3 * half, max(half // 50, 1))
@@ -162,14 +162,14 @@ def test_a_window_lasts_half_the_life_and_leaves_the_other_half() -> None:
             assert start + expires - (NOW + second) >= expires / 2
 
 
-def test_a_window_is_the_same_to_the_second_and_below() -> None:
+def test_window_start_is_constant_within_its_window() -> None:
     start = signing.window_start(NOW, 3600, "media/a.jpg")
     assert signing.window_start(start, 3600, "media/a.jpg") == start
     assert signing.window_start(start + 1799.999, 3600, "media/a.jpg") == start
     assert signing.window_start(start + 1800, 3600, "media/a.jpg") == start + 1800
 
 
-def test_links_of_a_page_do_not_all_change_at_once() -> None:
+def test_links_on_a_page_do_not_all_change_at_once() -> None:
     starts = {signing.window_start(NOW, 3600, f"media/photo-{number}.jpg") for number in range(100)}
     assert len(starts) > 80
 
@@ -180,13 +180,13 @@ def test_windows_are_the_same_in_every_process() -> None:
 
 
 @pytest.mark.parametrize("expires", [0, -1, 604801])
-def test_a_lifetime_beyond_the_limits_is_rejected_in_one_line(expires: int) -> None:
+def test_lifetime_outside_the_limits_is_rejected(expires: int) -> None:
     with pytest.raises(ValueError, match=f"1 to 604800 seconds, not {expires}") as caught:
         signing.window_start(NOW, expires, "a")
     assert "\n" not in str(caught.value)
 
 
-def test_the_signing_key_belongs_to_secret_date_and_region() -> None:
+def test_signature_depends_on_secret_date_and_region() -> None:
     def signature(secret: str = "a", at: int = NOW, region: str = "eu-central-1") -> str:
         url = signing.presign(
             "https://h/k", ReadOnlyCredentials("k", secret, None), region=region, at=at, expires=60
@@ -199,14 +199,14 @@ def test_the_signing_key_belongs_to_secret_date_and_region() -> None:
     assert signature() == first
 
 
-def test_the_key_is_derived_once_for_a_page() -> None:
+def test_signing_key_is_cached() -> None:
     signing._signing_key.cache_clear()
     for number in range(100):
         signing.presign(f"https://h/{number}", KEY, region="eu-central-1", at=NOW, expires=60)
     assert signing._signing_key.cache_info().misses == 1
 
 
-def test_a_link_has_no_secret() -> None:
+def test_link_does_not_contain_the_secret() -> None:
     url = signing.presign("https://h/k", SESSION, region="eu-central-1", at=NOW, expires=60)
     assert SESSION.secret_key not in dict(parse_qsl(urlsplit(url).query)).values()
 
@@ -225,7 +225,7 @@ def ending_session() -> RefreshableCredentials:
     )
 
 
-def test_links_are_signed_by_the_renewed_session_and_stay_the_same_with_it(
+def test_links_are_signed_by_the_renewed_session(
     ending_session: RefreshableCredentials,
 ) -> None:
     def link() -> str:

@@ -58,7 +58,7 @@ def parts(url: str) -> tuple[str, dict[str, str]]:
     expires=st.integers(1, MAX_EXPIRE),
     method=st.sampled_from(["GET", "HEAD"]),
 )
-def test_signature_is_botocores(
+def test_signature_equals_botocores(
     endpoint: str | None,
     key: str,
     secret: str,
@@ -94,7 +94,7 @@ def test_signature_is_botocores(
 
 
 @given(now=st.floats(0, 4e9), later=st.floats(0, 604_800), expires=st.integers(1, MAX_EXPIRE), name=TEXT)
-def test_a_link_has_half_its_life_left_and_is_the_same_in_its_window(
+def test_link_is_constant_in_its_window_with_half_its_lifetime_left(
     now: float, later: float, expires: int, name: str
 ) -> None:
     start = signing.window_start(now, expires, name)

@@ -38,7 +38,7 @@ def site(request: pytest.FixtureRequest, install: Install, tmp_path: Path) -> Ne
     return NewSite(tmp_path, python)
 
 
-def test_from_startproject_to_a_clean_doctor(site: NewSite, started_processes: list[Started]) -> None:
+def test_readme_steps_lead_to_a_clean_doctor_report(site: NewSite, started_processes: list[Started]) -> None:
     with site.settings.open("a", encoding="utf-8") as file:
         file.write("\n" + "\n".join(code("python")))
     assert "no issues" in site.run("check")
@@ -78,11 +78,11 @@ def test_from_startproject_to_a_clean_doctor(site: NewSite, started_processes: l
     assert anonymous(css[1]).status == 200
 
 
-def test_the_readme_links_to_pages_that_exist() -> None:
+def test_readme_links_exist() -> None:
     links = re.findall(r"https://github\.com/org/django-s3-template/blob/main/([^)#]+)", README)
     assert links
     assert [link for link in links if not (ROOT.parent / link).is_file()] == []
 
 
-def test_the_readme_fits_on_a_screen_or_two() -> None:
+def test_readme_has_at_most_80_lines() -> None:
     assert len(README.splitlines()) <= 80

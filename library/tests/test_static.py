@@ -1,9 +1,10 @@
-"""The static storage: what Django documents about its manifest storage is also true on S3."""
+"""The static storage: on S3, it does what Django documents about its manifest storage."""
 
 import importlib
 import io
 import json
 import mimetypes
+import os
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -101,13 +102,13 @@ def write(folder: Path, **files: str | bytes) -> None:
         ("img/", "img/"),
     ],
 )
-def test_addresses_are_those_of_the_bucket(name: str, address: str) -> None:
+def test_urls_point_to_the_bucket(name: str, address: str) -> None:
     assert isinstance(storages["staticfiles"], StaticStorage)
     assert storages["staticfiles"].url(name) == BUCKET_URL + address
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_addresses_of_a_custom_domain_an_endpoint_and_other_partitions() -> None:
+def test_urls_follow_custom_domain_endpoint_and_partition() -> None:
     hashed = "css/base.27e20196a850.css"
 
     def url(name: str = "css/base.css", **options: str) -> str:
@@ -128,7 +129,7 @@ def test_addresses_of_a_custom_domain_an_endpoint_and_other_partitions() -> None
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_templates_and_form_media() -> None:
+def test_templates_and_form_media_use_hashed_urls() -> None:
     page = Template(PAGE).render(Context())
     assert page == f"{BUCKET_URL}css/base.27e20196a850.css"
     media = str(Media(css={"all": ["css/base.css"]}))
@@ -136,7 +137,7 @@ def test_templates_and_form_media() -> None:
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_with_debug_on_addresses_are_plain_and_local(settings: Any) -> None:
+def test_urls_are_plain_and_local_with_debug(settings: Any) -> None:
     settings.DEBUG = True
     url = storages["staticfiles"].url
     assert url("css/base.css") == "/static/css/base.css"
@@ -147,7 +148,7 @@ def test_with_debug_on_addresses_are_plain_and_local(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("manifest")
-def test_a_missing_bucket_name_is_one_clear_error(settings: Any) -> None:
+def test_missing_bucket_name_is_an_error(settings: Any) -> None:
     settings.STORAGES = s3_storages({"bucket_name": " "})
     with pytest.raises(ImproperlyConfigured, match="bucket_name"):
         storages["staticfiles"].url("css/base.css")
@@ -157,7 +158,7 @@ def test_a_missing_bucket_name_is_one_clear_error(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_a_name_that_is_not_in_the_manifest() -> None:
+def test_name_missing_from_the_manifest_is_an_error_if_strict() -> None:
     with pytest.raises(ValueError, match=r"Missing staticfiles manifest entry for 'nothing\.css'"):
         storages["staticfiles"].url("nothing.css")
 
@@ -169,20 +170,20 @@ def test_a_name_that_is_not_in_the_manifest() -> None:
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_manifest_hash_is_that_of_the_manifest() -> None:
+def test_manifest_hash_and_paths_come_from_the_manifest() -> None:
     storage: Any = storages["staticfiles"]
     assert storage.manifest_hash == "abc123"
     assert storage.hashed_files == PATHS
 
 
 @pytest.mark.usefixtures("no_requests")
-def test_making_the_storage_needs_no_setting(settings: Any) -> None:
+def test_storage_can_be_created_without_settings(settings: Any) -> None:
     settings.STORAGES = s3_storages({})
     assert isinstance(storages["staticfiles"], StaticStorage)
 
 
 @pytest.mark.usefixtures("no_requests")
-def test_a_server_without_a_manifest_does_not_start(manifest: Path, settings: Any) -> None:
+def test_server_needs_a_valid_manifest_to_start(manifest: Path, settings: Any) -> None:
     manifest.write_text("{")
     with pytest.raises(ImproperlyConfigured, match=r"manage\.py s3 manifest"):
         require_manifest()
@@ -195,7 +196,7 @@ def test_a_server_without_a_manifest_does_not_start(manifest: Path, settings: An
 
 @pytest.mark.parametrize("text", ["", "{", '{"version": "9"}', b"\xff"])
 @pytest.mark.usefixtures("no_requests")
-def test_a_broken_local_manifest_is_named(manifest: Path, text: str | bytes) -> None:
+def test_broken_local_manifest_is_an_error_that_names_it(manifest: Path, text: str | bytes) -> None:
     manifest.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ImproperlyConfigured) as caught:
         storages["staticfiles"].url("css/base.css")
@@ -204,13 +205,14 @@ def test_a_broken_local_manifest_is_named(manifest: Path, text: str | bytes) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_the_manifest_of_the_bucket_is_read_once(
+def test_buckets_manifest_is_read_once_by_all_threads(
     s3_site: MakeSite, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = s3_site()
     settings.STATICFILES_MANIFEST = tmp_path / "none.json"
     settings.DEBUG = False
     key = "static/staticfiles.json"
+    monkeypatch.setattr(static, "RETRY_AFTER", 3600)
     with FaultProxy(site.store.endpoint) as proxy:
         settings.AWS_S3_ENDPOINT_URL = proxy.endpoint
         storage: Any = storages["staticfiles"]
@@ -244,9 +246,7 @@ def test_the_manifest_of_the_bucket_is_read_once(
         assert proxy.count() == 2
 
 
-def test_the_local_manifest_comes_before_the_one_of_the_bucket(
-    manifest: Path, s3_site: MakeSite, settings: Any
-) -> None:
+def test_local_manifest_overrides_the_buckets(manifest: Path, s3_site: MakeSite, settings: Any) -> None:
     site = s3_site()
     body = json.dumps({"paths": {"css/base.css": "other.css"}, "version": "1.1", "hash": ""})
     site.root.put_object(Bucket=site.static_bucket, Key="static/staticfiles.json", Body=body)
@@ -303,7 +303,7 @@ def content_of(source: Source) -> bytes:
 
 
 @pytest.mark.parametrize("admin", [False, True])
-def test_names_and_bytes_are_those_of_djangos_storage(
+def test_names_and_bytes_match_djangos_storage(
     settings: Any, tree: Path, tmp_path: Path, *, admin: bool
 ) -> None:
     if admin:  # the largest available tree of scripts
@@ -331,7 +331,7 @@ def test_names_and_bytes_are_those_of_djangos_storage(
     assert {item.name for item in items} == set(expected["paths"]) | set(expected["paths"].values())
 
 
-def test_file_hash_may_be_overridden(tree: Path) -> None:
+def test_file_hash_can_be_overridden(tree: Path) -> None:
     write(tree, **{"a.txt": "a", "b.txt": "b"})
 
     class Own(StaticStorage):
@@ -351,7 +351,7 @@ def test_file_hash_may_be_overridden(tree: Path) -> None:
     }
 
 
-def test_files_get_in_by_collectstatic_alone(tree: Path) -> None:
+def test_save_and_delete_are_not_implemented(tree: Path) -> None:
     write(tree, **{"a.txt": "a"})
     storage = StaticStorage()
     with (tree / "a.txt").open("rb") as file, pytest.raises(NotImplementedError, match="collectstatic"):
@@ -360,7 +360,7 @@ def test_files_get_in_by_collectstatic_alone(tree: Path) -> None:
         storage.delete("a.txt")
 
 
-def test_a_file_that_changes_after_it_was_collected_is_not_published(
+def test_file_changed_after_collection_is_not_published(
     s3_site: MakeSite, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise, the hashed name would permanently contain other content than its hash."""
@@ -382,7 +382,7 @@ def test_a_file_that_changes_after_it_was_collected_is_not_published(
     assert not [each["Key"] for each in found if not each["Key"].startswith("static/manifests/")]
 
 
-def test_reading_published_files(s3_site: MakeSite) -> None:
+def test_open_and_exists_read_published_files(s3_site: MakeSite) -> None:
     site = s3_site()
     site.root.put_object(Bucket=site.static_bucket, Key="static/a b.txt", Body=b"content")
     storage = StaticStorage(bucket_name=site.static_bucket)
@@ -401,7 +401,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_bar_on_a_terminal() -> None:
+def test_progress_is_a_bar_on_a_terminal() -> None:
     out = Terminal()
     progress = ProgressBar(OutputWrapper(out), verbose=False)
     progress(1, 4, "Uploaded static/a")
@@ -410,7 +410,7 @@ def test_a_bar_on_a_terminal() -> None:
     assert out.getvalue() == f"\r[{'#' * 10}{'.' * 30}] 1/4\r[{'#' * 40}] 4/4\r\x1b[K"
 
 
-def test_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_plain_lines_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     progress = ProgressBar(OutputWrapper(out), verbose=False)
     progress(1, 4, "Uploaded static/a")
@@ -434,6 +434,13 @@ def test_write_manifest(tree: Path, tmp_path: Path, settings: Any) -> None:
     assert settings.STATICFILES_MANIFEST.stat().st_mode & 0o777 == 0o644
 
 
+def test_write_manifest_replaces_no_device_or_pipe(tree: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(CommandError, match=r"pipe is not a regular file: name another one with --output"):
+        call_command("s3", "manifest", "--output", str(pipe))
+    assert pipe.is_fifo()
+
+
 def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: Path, settings: Any) -> None:
     target = tmp_path / "staticfiles.json"
     target.write_text("old")
@@ -447,7 +454,7 @@ def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: P
         write_manifest(target / "below" / "a" / "file")
 
 
-def test_the_subcommand(
+def test_manifest_subcommand_writes_the_output_file(
     tree: Path, tmp_path: Path, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tree, **{"a.css": "a {}"})
@@ -466,7 +473,7 @@ class Named(StaticStorage):
         return "0wn"
 
 
-def test_the_manifest_is_that_of_the_sites_own_class(tree: Path, tmp_path: Path, settings: Any) -> None:
+def test_manifest_uses_the_sites_storage_class(tree: Path, tmp_path: Path, settings: Any) -> None:
     write(tree, **{"a.css": "a {}"})
     settings.STORAGES = {"staticfiles": {"BACKEND": f"{__name__}.Named"}}
     write_manifest(tmp_path / "out.json")
@@ -551,13 +558,13 @@ def test_content_types_do_not_depend_on_the_machine() -> None:
         ("a", ""),
     ],
 )
-def test_only_text_is_compressed_and_not_for_a_cdn(name: str, encoding: str) -> None:
+def test_only_text_is_compressed_and_only_without_a_cdn(name: str, encoding: str) -> None:
     assert Headers.of(name, "x").encoding == encoding
     behind_cdn = Headers.of(name, "x", compress=False).encoding
     assert behind_cdn == ("gzipped" if encoding == "gzipped" else "")
 
 
-def test_threads_wait_for_one_reading(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_one_manifest_read(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, reads, all_wait = StaticStorage(**OPTIONS), [], threading.Barrier(8)
 
     def read() -> str:
@@ -580,12 +587,12 @@ def test_threads_wait_for_one_reading(manifest: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("manifest", "no_requests")
 @pytest.mark.parametrize("name", ["css", "img", "/css"])
-def test_a_folder_has_its_plain_address(name: str) -> None:
+def test_folder_has_a_plain_url(name: str) -> None:
     assert storages["staticfiles"].url(name) == BUCKET_URL + name.lstrip("/")
 
 
 @pytest.mark.usefixtures("manifest", "no_requests")
-def test_a_leading_slash_is_dropped(settings: Any) -> None:
+def test_leading_slash_is_ignored(settings: Any) -> None:
     url = storages["staticfiles"].url
     assert url("/css/base.css#top") == url("css/base.css#top") == f"{BUCKET_URL}css/base.27e20196a850.css#top"
     with pytest.raises(ValueError, match="Missing"):
@@ -613,7 +620,7 @@ def imported(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> Any:
         ("", "css/base.css", "/static/css/base.css"),
     ],
 )
-def test_modules_that_name_static_files_can_be_imported_before_there_is_a_manifest(
+def test_import_time_urls_work_without_a_manifest(
     manifest: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, bucket: str, name: str, address: str
 ) -> None:
     manifest.unlink()
@@ -626,7 +633,7 @@ def test_modules_that_name_static_files_can_be_imported_before_there_is_a_manife
 
 
 @pytest.mark.usefixtures("no_requests")
-def test_modules_that_name_new_static_files_can_be_imported_before_these_are_published(
+def test_import_time_urls_of_unpublished_files_are_plain(
     manifest: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert imported(manifest.parent, monkeypatch, "css/new.css") == f"{BUCKET_URL}css/new.css"
@@ -635,7 +642,7 @@ def test_modules_that_name_new_static_files_can_be_imported_before_these_are_pub
         storages["staticfiles"].url("css/new.css")
 
 
-def test_with_debug_on_a_name_that_exists_nowhere_is_logged_once(
+def test_missing_static_file_is_logged_once_with_debug(
     tree: Path, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     s3_settings(settings, static=OPTIONS, DEBUG=True)
@@ -659,7 +666,7 @@ def test_with_debug_on_a_name_that_exists_nowhere_is_logged_once(
 
 
 @pytest.mark.parametrize("domain", ["", "cdn.example.com"])
-def test_static_url_and_media_url_are_the_real_addresses(settings: Any, domain: str) -> None:
+def test_static_url_and_media_url_are_set_to_s3(settings: Any, domain: str) -> None:
     s3_settings(settings, static={"custom_domain": domain}, media={"custom_domain": domain}, DEBUG=False)
     settings.STATIC_URL, settings.MEDIA_URL = "static/", "media/"
     set_addresses()
@@ -680,9 +687,7 @@ def test_static_url_and_media_url_are_the_real_addresses(settings: Any, domain: 
         {"STORAGES": {"default": {"BACKEND": "no.such.Module"}}},
     ],
 )
-def test_static_url_and_media_url_stay_where_they_are_right_or_unknown(
-    settings: Any, given: dict[str, Any]
-) -> None:
+def test_static_url_and_media_url_are_otherwise_unchanged(settings: Any, given: dict[str, Any]) -> None:
     s3_settings(settings, DEBUG=False)
     settings.STATIC_URL, settings.MEDIA_URL = "/static/", "/media/"
     for name, value in given.items():

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command, get_commands, load_command_class
-from django.core.management.base import OutputWrapper
+from django.core.management import call_command, execute_from_command_line, get_commands, load_command_class
+from django.core.management.base import CommandError, OutputWrapper
 
 from s3kit import terminal
 from s3kit.doctor import report
@@ -57,6 +57,45 @@ def printed(*words: str, columns: int = 100, in_terminal: bool = True, **more: s
     return got.decode().replace("\r\n", "\n")
 
 
+# Errors in options
+
+
+@pytest.mark.parametrize(
+    ("words", "named", "text"),
+    [
+        ("s3 plan --roles x", "s3 plan", "unrecognized arguments: --roles x"),
+        ("s3 doctor web", "s3 doctor", "unrecognized arguments: web"),
+        ("s3 --role web policy", "s3 policy", "write --role after 'policy', not before it"),
+        ("s3 -v 2 --local plan", "s3 plan", "write --local after 'plan', not before it"),
+        ("s3 policy", "s3 policy", "the following arguments are required: --role"),
+        ("s3 nope", "s3", "argument SUBCOMMAND: invalid choice: 'nope'"),
+        ("s3 plan --a\nb\x1b[2J", "s3 plan", "unrecognized arguments: --a\\nb\\x1b[2J"),
+        ("s3 policy --role=--", "s3 policy", "argument --role: expected one argument"),
+        ("s3 access --start-after \udcff", "s3 access", "argument --start-after: '\\udcff' is not UTF-8"),
+        ("s3 tickets --user \udcff", "s3 tickets", "argument --user: '\\udcff' is not UTF-8"),
+        ("release --role x", "release", "unrecognized arguments: --role x"),
+        ("collectstatic x", "collectstatic", "unrecognized arguments: x"),
+    ],
+)
+def test_an_error_in_options_is_one_line_that_names_the_command(
+    capsys: pytest.CaptureFixture[str], words: str, named: str, text: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        execute_from_command_line(["manage.py", *words.split(" ")])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    start, end = f"manage.py {named}: error: {text}", f". For help, run `manage.py {named} --help`."
+    assert (out, line[: len(start)], line[-len(end) :]) == ("", start, end)
+
+
+def test_code_that_calls_a_command_gets_an_exception() -> None:
+    with pytest.raises(CommandError, match="unrecognized arguments: --roles x"):
+        call_command("s3", "plan", "--roles", "x")
+    with pytest.raises(CommandError, match="write --local after 'plan'"):
+        call_command("s3", "--local", "plan")
+
+
 # Lines
 
 
@@ -87,7 +126,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_long_messages_are_wrapped_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_messages_are_wrapped_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "30")
     text = "a  table   of columns\n\n  a line that is longer than thirty columns\nend"
     assert terminal.wrapped(text, OutputWrapper(Terminal())) == (
@@ -96,7 +135,7 @@ def test_long_messages_are_wrapped_on_a_terminal_only(monkeypatch: pytest.Monkey
     assert terminal.wrapped(text, OutputWrapper(io.StringIO())) == text
 
 
-def test_a_wide_terminal_does_not_make_lines_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_have_at_most_100_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "250")
     assert terminal.columns() == 100
 
@@ -104,7 +143,7 @@ def test_a_wide_terminal_does_not_make_lines_longer(monkeypatch: pytest.MonkeyPa
 LONG = "acme-with-a-name-as-long-as-s3-allows-which-is-sixty-three-char"
 
 
-def test_errors_fit_a_terminal_and_commands_in_them_stay_whole(tmp_path: Path) -> None:
+def test_errors_are_wrapped_without_breaking_commands(tmp_path: Path) -> None:
     words, folder = ("s3", "plan", "--local"), {"TEST_FOLDER": str(tmp_path)}
     text = printed(*words, "--no-color", columns=60, **folder)
     assert text.startswith("CommandError: The local S3 server is not running")
@@ -116,7 +155,7 @@ def test_errors_fit_a_terminal_and_commands_in_them_stay_whole(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["collectstatic", "release", "s3", *(f"s3 {name}" for name in SUBCOMMANDS)])
-def test_help_fits_and_says_what_scripts_need(
+def test_help_fits_100_columns_and_lists_exit_codes(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
@@ -134,7 +173,7 @@ def test_help_fits_and_says_what_scripts_need(
 # Colors
 
 
-def test_a_terminal_gets_colors_unless_they_are_not_wanted(tmp_path: Path) -> None:
+def test_terminal_output_is_colored_unless_disabled(tmp_path: Path) -> None:
     folder = {"TEST_FOLDER": str(tmp_path)}
     words = ("s3", "plan", "--local")  # fails, because no server is running
     assert COLOR.search(printed(*words, **folder))
@@ -150,7 +189,7 @@ def unprepared(s3_site: MakeSite, act_as: Any) -> None:
 
 
 @pytest.mark.usefixtures("unprepared")
-def test_a_stream_gets_colors_only_if_they_are_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_output_is_colored_only_if_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     for words, colored in (
         (["plan"], False),
         (["plan", "--force-color"], True),
@@ -169,7 +208,7 @@ def test_a_stream_gets_colors_only_if_they_are_forced(monkeypatch: pytest.Monkey
     assert COLOR.search(out.getvalue())
 
 
-def test_options_of_every_command_stand_on_both_sides(settings: Any) -> None:
+def test_common_options_work_before_and_after_the_subcommand(settings: Any) -> None:
     s3_settings(settings)
     parser = load_command_class("s3kit", "s3").create_parser("manage.py", "s3")
     for words in (["--verbosity", "2", "plan"], ["plan", "--verbosity", "2"], ["plan", "-v2"]):
@@ -199,7 +238,7 @@ SEEN = [
 ]
 
 
-def test_what_is_not_ok_comes_first_with_one_fix_for_all_that_it_repairs() -> None:
+def test_report_lists_failures_first_and_groups_them_by_fix() -> None:
     text = report.Report(None, SEEN, ["static files as visitors see them"]).as_text()
     assert text.splitlines() == [
         "Not ok",
@@ -227,7 +266,7 @@ def test_what_is_not_ok_comes_first_with_one_fix_for_all_that_it_repairs() -> No
     ]
 
 
-def test_verbosity_decides_how_much_is_printed_about_ok_lines() -> None:
+def test_verbosity_controls_details_of_ok_lines() -> None:
     made = report.Report(None, SEEN, [])
     verbose = made.as_text(verbosity=2).partition("\nOk\n")[2]
     assert verbose.splitlines() == [
@@ -246,14 +285,14 @@ def test_verbosity_decides_how_much_is_printed_about_ok_lines() -> None:
     assert quiet.endswith("3 ok.")
 
 
-def test_the_last_line_names_only_the_first_failures() -> None:
+def test_summary_names_only_the_first_failures() -> None:
     lines = [line(f"media {name}", "not ok") for name in "abcde"]
     assert (
         report.Report(None, lines, []).as_text().endswith("\n5 not ok (media a, media b, media c, 2 more).")
     )
 
 
-def test_the_report_is_colored_by_status() -> None:
+def test_report_is_colored_by_status() -> None:
     text = report.Report(None, SEEN, []).as_text(lambda status, part: f"<{status}>{part}</>")
     headings = [part for part in text.splitlines() if part.startswith("<")]
     assert headings == [
@@ -267,7 +306,7 @@ def test_the_report_is_colored_by_status() -> None:
 
 
 @pytest.mark.parametrize("width", [60, 100])
-def test_no_line_of_the_report_is_longer_than_the_width(width: int) -> None:
+def test_report_lines_fit_the_width(width: int) -> None:
     text = f"arn:aws:s3:::{LONG}/{'long-folder/' * 20}*"
     lines = [line("media write", status, text, text if status != "ok" else "") for status in ("ok", "not ok")]
     lines += [line(f"static {name}") for name in ("objects", "visitors", "encoding", "types", "cache", "tls")]
@@ -289,5 +328,5 @@ def test_no_line_of_the_report_is_longer_than_the_width(width: int) -> None:
         ("Rights", ["bucket grants", "bucket owner", "listing", "outside", "account block"]),
     ],
 )
-def test_each_probe_is_among_its_like(area: str, probes: list[str]) -> None:
+def test_probes_are_grouped_by_area(area: str, probes: list[str]) -> None:
     assert {report.area(probe) for probe in probes} == {area}

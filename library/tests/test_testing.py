@@ -100,7 +100,7 @@ REQUESTS = """
 """
 
 
-def test_no_request_to_s3_leaves_the_machine(site: pytest.Pytester) -> None:
+def test_requests_to_remote_s3_are_blocked(site: pytest.Pytester) -> None:
     assert outcomes(site, REQUESTS) == {"passed": 16}
 
 
@@ -123,12 +123,12 @@ SOCKETS = """
 """
 
 
-def test_on_request_no_connection_leaves_the_machine(site: pytest.Pytester) -> None:
+def test_block_sockets_option_blocks_remote_connections(site: pytest.Pytester) -> None:
     configure(site, "s3kit_block_sockets = true")
     assert outcomes(site, SOCKETS) == {"passed": 3}
 
 
-def test_by_default_only_requests_to_s3_are_blocked_and_hosts_can_be_allowed(site: pytest.Pytester) -> None:
+def test_other_sockets_are_open_by_default_and_for_allowed_hosts(site: pytest.Pytester) -> None:
     test = """
         import socket
 
@@ -145,7 +145,7 @@ def test_by_default_only_requests_to_s3_are_blocked_and_hosts_can_be_allowed(sit
     assert outcomes(site, test) == {"passed": 1}
 
 
-def test_without_the_plugin_nothing_is_changed(site: pytest.Pytester) -> None:
+def test_storages_are_unchanged_without_the_plugin(site: pytest.Pytester) -> None:
     site.makeconftest("")
     test = """
         from django.core.files.storage import default_storage
@@ -157,7 +157,7 @@ def test_without_the_plugin_nothing_is_changed(site: pytest.Pytester) -> None:
     assert outcomes(site, test) == {"passed": 1}
 
 
-def test_a_test_can_have_the_sites_own_storages_on_a_strict_server(site: pytest.Pytester) -> None:
+def test_local_s3_fixture_provides_the_sites_storages(site: pytest.Pytester) -> None:
     test = """
         import urllib.error
         import urllib.request

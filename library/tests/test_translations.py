@@ -17,7 +17,7 @@ def placeholders(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("language", languages())
-def test_every_sentence_is_translated_and_compiled(language: str) -> None:
+def test_every_message_is_translated_and_compiled(language: str) -> None:
     entries: dict[Any, Any] = {each.id: each for each in catalog(language) if each.id}
     assert set(entries) == set(marked()), "run python -m tests.translations, and translate what is new"
     with (LOCALE / language / "LC_MESSAGES" / "django.mo").open("rb") as file:
@@ -36,7 +36,7 @@ def test_every_sentence_is_translated_and_compiled(language: str) -> None:
             assert {compiled.ngettext(*msgid, number) for number in (1, 2, 5)} == set(forms)
 
 
-def test_users_read_their_own_language() -> None:
+def test_messages_follow_the_active_language() -> None:
     with translation.override("ko"):
         assert str(messages.SCRIPT["cancel"]) == "취소"
         assert "만료되었습니다" in str(errors.ExpiredError())
@@ -44,7 +44,7 @@ def test_users_read_their_own_language() -> None:
         assert str(errors.ForbiddenError()) == "Sie dürfen hier keine Dateien hochladen."
 
 
-def test_no_error_has_a_sentence_that_is_not_marked() -> None:
+def test_error_messages_are_marked_for_translation() -> None:
     names = {each.__name__ for each in errors.UploadError.__subclasses__()}
     calls = [
         node

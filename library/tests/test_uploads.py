@@ -47,7 +47,7 @@ def nowhere(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_it_is_available_where_uploads_are_on_s3(settings: Any) -> None:
+def test_direct_uploads_are_available_only_with_s3(settings: Any) -> None:
     assert uploads.available()
     settings.STORAGES = settings.STORAGES | {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}
@@ -58,7 +58,7 @@ def test_it_is_available_where_uploads_are_on_s3(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_it_can_be_turned_off(settings: Any) -> None:
+def test_direct_uploads_can_be_turned_off(settings: Any) -> None:
     settings.AWS_DIRECT_UPLOADS = False
     assert not uploads.available()
     settings.STORAGES = s3_storages({}, {"bucket_name": "acme-media", "direct_uploads": True})
@@ -81,7 +81,7 @@ STORES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("store", STORES)
-def test_what_a_browser_sends_is_signed_and_has_no_checksum(user: User, settings: Any, store: str) -> None:
+def test_browser_requests_are_signed_and_have_no_checksum(user: User, settings: Any, store: str) -> None:
     """If CreateMultipartUpload named a checksum algorithm, AWS would reject the parts, which have no checksum."""
     shared, also = STORES[store]
     s3_settings(settings, **AWS, **shared)
@@ -131,7 +131,7 @@ def test_what_a_browser_sends_is_signed_and_has_no_checksum(user: User, settings
         ("a.txt", 10_001, r"too large \(9.8.KB\). The limit is 9.8.KB"),
     ],
 )
-def test_no_ticket_for(user: User, name: str, size: Any, says: str) -> None:
+def test_begin_rejects_invalid_names_types_and_sizes(user: User, name: str, size: Any, says: str) -> None:
     with pytest.raises(uploads.RejectedError, match=says):
         uploads.begin(user, TEXT, name=name, size=size)
     assert not Ticket.objects.exists()
@@ -147,7 +147,9 @@ def test_no_ticket_for(user: User, name: str, size: Any, says: str) -> None:
         ("x" * 251 + ".mp4", "x" * 251 + ".mp4", "video/mp4"),
     ],
 )
-def test_the_server_decides_all_but_the_name(user: User, name: str, stored: str, content_type: str) -> None:
+def test_begin_chooses_the_key_the_target_and_the_content_type(
+    user: User, name: str, stored: str, content_type: str
+) -> None:
     ticket = uploads.begin(user, TEXT, name=name, size=5)
     assert (ticket.name, ticket.content_type, ticket.user) == (stored, content_type, user)
     assert re.fullmatch(r"pending/[0-9a-f]{32}", ticket.key)
@@ -156,7 +158,7 @@ def test_the_server_decides_all_but_the_name(user: User, name: str, stored: str,
     assert str(ticket) == f"{stored} (open)"
 
 
-def test_a_kind_is_found_by_the_extension() -> None:
+def test_kind_of_finds_a_kind_by_extension() -> None:
     assert uploads.kind_of("A.HTML", [OTHER, TEXT]) is TEXT
     assert uploads.kind_of("a.txt", [OTHER, TEXT]) is OTHER
     assert uploads.kind_of("a", [OTHER, TEXT]) is None
@@ -176,7 +178,7 @@ def test_kinds_can_be_declared_before_apps_are_ready() -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_so_many_an_hour(user: User, settings: Any) -> None:
+def test_uploads_per_hour_are_limited(user: User, settings: Any) -> None:
     settings.S3KIT_UPLOADS = {"PER_HOUR": 2}
     first = uploads.begin(user, TEXT, name="a.txt", size=1)
     uploads.begin(user, TEXT, name="a.txt", size=1)
@@ -189,7 +191,7 @@ def test_so_many_an_hour(user: User, settings: Any) -> None:
     uploads.begin(user, TEXT, name="a.txt", size=1)
 
 
-def test_what_comes_with_a_form_counts_too(user: User, settings: Any) -> None:
+def test_form_uploads_per_hour_are_limited(user: User, settings: Any) -> None:
     settings.STORAGES = settings.STORAGES | {
         "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"}
     }
@@ -214,7 +216,7 @@ def test_what_comes_with_a_form_counts_too(user: User, settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_both_ways_have_one_limit(user: User, settings: Any) -> None:
+def test_direct_and_form_uploads_share_the_hourly_limit(user: User, settings: Any) -> None:
     settings.S3KIT_UPLOADS = {"PER_HOUR": 2}
     uploads.count(user, SimpleUploadedFile("a.txt", b"text"))
     uploads.begin(user, TEXT, name="a.txt", size=1)
@@ -225,7 +227,7 @@ def test_both_ways_have_one_limit(user: User, settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_so_many_bytes_at_once(user: User, settings: Any) -> None:
+def test_unfinished_bytes_are_limited(user: User, settings: Any) -> None:
     settings.S3KIT_UPLOADS = {"UNFINISHED_BYTES": 1000}
     first = uploads.begin(user, TEXT, name="a.txt", size=600)
     with pytest.raises(uploads.RateLimitedError, match=r"exceed 1000.bytes\. Please finish") as caught:
@@ -261,7 +263,7 @@ GROUPS = {
         (["staff", "editors"], 3, 50),
     ],
 )
-def test_of_several_groups_the_most_generous_counts(
+def test_users_get_the_highest_limits_of_their_groups(
     user: User, settings: Any, groups: list[str], per_hour: int, unfinished: int
 ) -> None:
     settings.S3KIT_UPLOADS = {"PER_HOUR": 2, "UNFINISHED_BYTES": 20, "GROUPS": GROUPS}
@@ -277,7 +279,7 @@ def test_of_several_groups_the_most_generous_counts(
         uploads.begin(user, TEXT, name="a.txt", size=1)
 
 
-def test_fields_that_declare_no_size_have_that_of_the_setting(settings: Any) -> None:
+def test_size_limits_of_fields_default_to_the_setting(settings: Any) -> None:
     class Form(forms.Form):
         plain = DirectFileField()
         small = DirectFileField(max_bytes=50, form_max_bytes=8)
@@ -335,7 +337,7 @@ def test_check_says_what_is_wrong_with_the_setting(settings: Any, case: str) -> 
     assert error.msg.endswith(".")
 
 
-def test_check_says_all_at_once_and_nothing_of_a_right_setting(settings: Any) -> None:
+def test_check_reports_all_errors_and_accepts_valid_settings(settings: Any) -> None:
     settings.S3KIT_UPLOADS = {"A": 1, "PER_HOUR": 0, "GROUPS": {"a": {"B": 1}}}
     assert len(run_checks(tags=["s3kit"])) == 3
     settings.S3KIT_UPLOADS = {"PER_HOUR": 1, "UNFINISHED_BYTES": 1, "MAX_BYTES": 1, "FORM_MAX_BYTES": 1}
@@ -344,7 +346,9 @@ def test_check_says_all_at_once_and_nothing_of_a_right_setting(settings: Any) ->
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_a_dead_s3_is_logged_and_reported(user: User, caplog: pytest.LogCaptureFixture) -> None:
+def test_unreachable_s3_is_logged_and_raises_unavailable(
+    user: User, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(uploads.UnavailableError, match="is not responding"):
         uploads.begin(user, replace(TEXT, max_bytes=2**30), name="a.txt", size=2**30)
     assert not Ticket.objects.exists()
@@ -352,7 +356,7 @@ def test_a_dead_s3_is_logged_and_reported(user: User, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("size", [16 * 2**20 + 1, 5 * 2**30, 5 * 2**40, 10_000 * 16 * 2**20 + 1])
-def test_any_size_fits_into_the_parts_that_s3_takes(size: int) -> None:
+def test_part_size_meets_s3s_limits_for_any_file_size(size: int) -> None:
     step = part_size(size)
     assert -(-size // step) <= 10_000
     assert step % 2**20 == 0
@@ -360,7 +364,7 @@ def test_any_size_fits_into_the_parts_that_s3_takes(size: int) -> None:
     assert step == 16 * 2**20 or -(-size // (step - 2**20)) > 10_000
 
 
-def test_errors_have_a_status_a_code_and_a_sentence() -> None:
+def test_errors_have_a_status_a_code_and_a_message() -> None:
     found = {each.code: each().status for each in uploads.UploadError.__subclasses__()}
     assert found == {
         "rejected": 400,
@@ -380,7 +384,7 @@ def test_errors_have_a_status_a_code_and_a_sentence() -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_two_requests_that_begin_at_once_wait_for_each_other_on_sqlite(user: User) -> None:
+def test_begin_writes_first_so_concurrent_requests_wait_on_sqlite(user: User) -> None:
     """Otherwise, one of them fails with "database is locked", regardless of the timeout."""
     with CaptureQueriesContext(connection) as queries:
         uploads.begin(user, TEXT, name="a.txt", size=1)

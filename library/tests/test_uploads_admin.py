@@ -83,7 +83,7 @@ def sent(client: Client, page: str, field: str, data: bytes = MP4, name: str = "
 
 
 @with_pages
-def test_a_video_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: Client) -> None:
+def test_admin_adds_and_changes_a_video_and_its_inline_stills(site: SiteOnS3, browser: Client) -> None:
     original = photo(kind="TIFF")
     given = {
         "title": "Lake",
@@ -116,7 +116,7 @@ def test_a_video_and_its_stills_are_added_and_changed(site: SiteOnS3, browser: C
 
 
 @with_pages
-def test_an_image_is_checked_as_django_does_or_reencoded(browser: Client) -> None:
+def test_admin_validates_or_reencodes_images(browser: Client) -> None:
     page = "/admin/shop/photo/add/"
     given = {"image": sent(browser, page, "image", photo(kind="PNG"), "me.png")}
     assert browser.post(page, given).status_code == 302
@@ -141,7 +141,7 @@ def test_an_image_is_checked_as_django_does_or_reencoded(browser: Client) -> Non
 
 
 @with_pages
-def test_who_may_add_or_change_may_upload(client: Client, site: SiteOnS3) -> None:  # noqa: ARG001
+def test_admin_uploads_require_add_or_change_permission(client: Client, site: SiteOnS3) -> None:  # noqa: ARG001
     video = Video.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
     change = f"/admin/shop/video/{video.pk}/change/"
     for name, permissions, page, expected in (
@@ -162,7 +162,7 @@ def test_who_may_add_or_change_may_upload(client: Client, site: SiteOnS3) -> Non
 
 
 @with_pages
-def test_nobody_posts_anothers_file(browser: Client) -> None:
+def test_admin_rejects_another_users_token(browser: Client) -> None:
     token = sent(browser, ADD, "file")
     other = Client()
     other.force_login(staff("other", "add_video"))
@@ -172,7 +172,7 @@ def test_nobody_posts_anothers_file(browser: Client) -> None:
 
 
 @with_pages
-def test_a_column_with_a_folder_of_its_row(browser: Client, editor: User) -> None:  # noqa: ARG001
+def test_model_field_with_an_upload_to_function_stays_ordinary(browser: Client, editor: User) -> None:  # noqa: ARG001
     document = Document.objects.create(file=ContentFile(b"1", "a.txt"))
     page = f"/admin/shop/document/{document.pk}/change/"
     assert fields(browser, page) == {"file": ""}  # its upload_to is a function
@@ -185,7 +185,7 @@ def test_a_column_with_a_folder_of_its_row(browser: Client, editor: User) -> Non
 
 
 @with_pages
-def test_a_file_is_cleared_or_replaced_but_not_both(browser: Client, editor: User) -> None:  # noqa: ARG001
+def test_file_can_be_cleared_or_replaced_but_not_both(browser: Client, editor: User) -> None:  # noqa: ARG001
     clip = Clip.objects.create(title="Lake", file=ContentFile(b"1", "a.txt"))
     page = f"/admin/shop/clip/{clip.pk}/change/"
     clear = {"title": "Lake", "file-clear": "on"}
@@ -197,7 +197,7 @@ def test_a_file_is_cleared_or_replaced_but_not_both(browser: Client, editor: Use
 
 
 @with_pages
-def test_pages_of_all_kinds(browser: Client) -> None:
+def test_uploads_work_in_change_lists_popups_and_save_as_new(browser: Client) -> None:
     video = Video.objects.create(title="Lake", file=ContentFile(MP4, "a.mp4"))
     listed = "/admin/shop/video/"
     token = sent(browser, listed, "form-0-file", MP4 + b"2")
@@ -225,7 +225,7 @@ class DeclaredForm(forms.ModelForm):
         fields = ("file",)
 
 
-def test_a_form_knows_its_user() -> None:
+def test_admin_forms_and_formsets_get_the_user() -> None:
     request = RequestFactory().get("/")
     request.user = User(username="anna", is_superuser=True)
     bases = (DirectUploadsMixin, admin.ModelAdmin)
@@ -260,7 +260,7 @@ def column(name: str, model: Any = Document) -> Any:
     return model._meta.get_field(name)
 
 
-def test_options_for_one_column() -> None:
+def test_direct_uploads_option_configures_one_model_field() -> None:
     file = column("file")
     assert type(form_field(file)) is forms.FileField
     assert type(form_field(column("file", Video), direct_uploads={"file": None})) is forms.FileField
@@ -272,7 +272,7 @@ def test_options_for_one_column() -> None:
     assert list(found.kinds) == [kind]
 
 
-def test_the_permissions_are_those_of_the_admins_model() -> None:
+def test_permissions_are_those_of_the_admins_model() -> None:
     class Restored(Video):
         class Meta:
             proxy = True
@@ -287,7 +287,7 @@ def test_the_permissions_are_those_of_the_admins_model() -> None:
     assert found.kinds[0].may_upload == ("shop.add_restored", "shop.change_restored")
 
 
-def test_overrides_of_all_columns() -> None:
+def test_formfield_overrides_apply_to_direct_uploads() -> None:
     video, image = column("file", Video), column("image", Photo)
     found: Any = form_field(video, formfield_overrides={models.FileField: {"max_bytes": 5}})
     assert (type(found), found.kinds[0].max_bytes) == (DirectFileField, 5)
@@ -305,7 +305,7 @@ def test_overrides_of_all_columns() -> None:
     assert found.widget.kinds == found.kinds
 
 
-def test_columns_that_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_image_fields_and_sites_without_pillow_stay_ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
     class Own(models.ImageField):
         def formfield(self, **kwargs: Any) -> Any:
             return super().formfield(**{"form_class": forms.ImageField, **kwargs})
@@ -321,7 +321,7 @@ def test_columns_that_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_a_storage_of_its_own_gets_its_files_from_django(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_field_with_another_storage_stays_ordinary(monkeypatch: pytest.MonkeyPatch) -> None:
     file = column("file", Video)
     monkeypatch.setattr(file, "storage", FileSystemStorage("/nowhere"))
 
@@ -343,7 +343,7 @@ def test_a_storage_of_its_own_gets_its_files_from_django(monkeypatch: pytest.Mon
         ({"name": "documents", "may_upload": "shop.add_document"}, "function of the row"),
     ],
 )
-def test_a_form_field_needs_a_folder_of_its_own(options: dict[str, Any], says: str) -> None:
+def test_form_field_rejects_an_upload_to_function_of_the_row(options: dict[str, Any], says: str) -> None:
     class DocumentForm(forms.ModelForm):
         file = DirectFileField(**options)
 
@@ -355,7 +355,7 @@ def test_a_form_field_needs_a_folder_of_its_own(options: dict[str, Any], says: s
         str(DocumentForm())
 
 
-def test_a_kind_with_a_name_has_rules_of_its_own() -> None:
+def test_named_kind_needs_its_own_upload_to() -> None:
     class VideoForm(forms.ModelForm):
         file = DirectFileField(name="admin.video", may_upload="shop.add_video")
 
@@ -367,7 +367,7 @@ def test_a_kind_with_a_name_has_rules_of_its_own() -> None:
         str(VideoForm())
 
 
-def test_the_page_about_the_admin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_on_the_admin_page_works(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT.parent / "docs" / "uploads-admin.md").read_text("utf-8")
     monkeypatch.setattr(admin, "site", admin.AdminSite())
     made: dict[str, Any] = {}

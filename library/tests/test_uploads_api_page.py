@@ -92,7 +92,7 @@ def folder(site: Site, tmp_path: Path) -> Iterator[Path]:
 # One part, and three parts: parts in tests.upload_site are smaller than on the page.
 @pytest.mark.parametrize("size", [10 * KIB, 700 * KIB])
 @pytest.mark.parametrize("how", [WITH_TOKEN, WITH_SESSION], ids=["token", "session"])
-def test_the_commands_upload_a_video(site: Site, folder: Path, how: str, size: int) -> None:
+def test_documented_commands_upload_a_video(site: Site, folder: Path, how: str, size: int) -> None:
     content = b"\0\0\0\x18ftypisom\0\0\2\0isomavc1" + bytes(range(256)) * (size // 256)
     (folder / "Lake.mp4").write_bytes(content)
     printed = site.run(folder, how, BEGIN, "cp upload.json begun.json", SEND, FINISH, USE)
@@ -107,7 +107,7 @@ def test_the_commands_upload_a_video(site: Site, folder: Path, how: str, size: i
 
 
 @pytest.mark.parametrize("how", [WITH_TOKEN, WITH_SESSION], ids=["token", "session"])
-def test_the_commands_discard_a_video(site: Site, folder: Path, how: str) -> None:
+def test_documented_commands_cancel_an_upload(site: Site, folder: Path, how: str) -> None:
     (folder / "Lake.mp4").write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomavc1")
     printed = site.run(folder, how, BEGIN, SEND, FINISH, CANCEL, 'api "$ADDRESS"')
     assert printed.startswith("{}")
@@ -124,7 +124,7 @@ def subclasses(kind: Any) -> Iterator[Any]:
         yield from subclasses(each)
 
 
-def test_the_table_has_all_errors() -> None:
+def test_error_table_is_complete() -> None:
     listed = {code: int(status) for code, status in rows()}
     known = {each.code: each.status for each in subclasses(errors.UploadError)}
     # Errors before a file is sent

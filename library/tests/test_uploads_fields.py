@@ -23,8 +23,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import InMemoryStorage, default_storage, storages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
-from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse
+from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db.models.signals import post_save
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.test import Client
 from django.urls import include, path
@@ -32,7 +33,17 @@ from django.utils import timezone
 from PIL import Image
 
 from s3kit import uploads
-from s3kit.uploads import DirectFileField, DirectImageField, Kind, images, kinds, leftovers, tickets, videos
+from s3kit.uploads import (
+    DirectFileField,
+    DirectImageField,
+    Kind,
+    images,
+    kinds,
+    leftovers,
+    rows,
+    tickets,
+    videos,
+)
 from s3kit.uploads.models import Ticket
 from tests.ministack import MakeSite, SiteOnS3, anonymous
 from tests.shop.models import Document, Photo, Video
@@ -86,8 +97,25 @@ def page(request: HttpRequest, form_class: Any) -> HttpResponse:
     return HttpResponse(form.as_p())
 
 
+def failing_page(request: HttpRequest) -> HttpResponse:
+    """Save under a title that may be taken, without a transaction."""
+    form = VideoForm(request.POST)
+    if not form.is_valid():
+        return HttpResponse(str(form.errors.as_data()["file"][0].code), status=400)
+    video = form.save(commit=False)
+    video.title = request.POST["as"]
+    try:
+        video.save()
+    except IntegrityError:
+        if "catch" in request.POST:
+            return HttpResponse("The title is taken.", status=409)
+        raise
+    return HttpResponse("saved")
+
+
 urlpatterns = [
     path("video/", page, {"form_class": VideoForm}),
+    path("failing/", failing_page),
     path("photo/", page, {"form_class": PhotoForm}),
     path("uploads/", include("s3kit.uploads.urls")),
 ]
@@ -169,7 +197,7 @@ def state() -> str:
     return Ticket.objects.get().state
 
 
-def test_a_video_goes_straight_to_s3_and_is_saved_as_any_file(
+def test_video_sent_to_s3_is_saved_by_the_form(
     site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PART_FROM", "PART", "MIB"):
@@ -192,7 +220,7 @@ def test_a_video_goes_straight_to_s3_and_is_saved_as_any_file(
 
 
 @pytest.mark.usefixtures("site")
-def test_what_a_form_gets_is_an_uploaded_file(browser: Client) -> None:
+def test_cleaned_data_contains_an_uploaded_file(browser: Client) -> None:
     token = finished(browser, VideoForm())
     form = VideoForm({"title": "Lake", "file": token})
     assert form.is_valid(), form.errors
@@ -217,7 +245,9 @@ def photo(size: tuple[int, int] = (64, 48), kind: str = "JPEG") -> bytes:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_a_picture_is_reencoded_either_way(site: SiteOnS3, browser: Client, direct: bool) -> None:
+def test_picture_is_reencoded_with_and_without_direct_upload(
+    site: SiteOnS3, browser: Client, direct: bool
+) -> None:
     data = photo(kind="PNG")
     given = finished(browser, PhotoForm(), data, "me.JPG") if direct else SimpleUploadedFile("me.JPG", data)
     assert browser.post("/photo/", {"image": given}).status_code == 302
@@ -231,7 +261,7 @@ def test_a_picture_is_reencoded_either_way(site: SiteOnS3, browser: Client, dire
 
 @pytest.mark.parametrize("direct", [True, False])
 @pytest.mark.usefixtures("site")
-def test_a_picture_may_be_as_large_as_its_field_says(browser: Client, direct: bool) -> None:
+def test_max_bytes_overrides_the_default_limit_of_pictures(browser: Client, direct: bool) -> None:
     class LargePhotoForm(PhotoForm):
         image = DirectImageField(max_bytes=images.MAX_BYTES + 1)
 
@@ -246,7 +276,7 @@ def upper(file: Any) -> Any:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-def test_a_check_may_return_another_file_even_without_a_name(
+def test_check_can_return_a_replacement_file_without_a_name(
     site: SiteOnS3, browser: Client, direct: bool
 ) -> None:
     class UpperForm(VideoForm):
@@ -260,7 +290,7 @@ def test_a_check_may_return_another_file_even_without_a_name(
     assert keys(site) == [f"media/{file.name}"]
 
 
-def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, browser: Client) -> None:
+def test_file_sent_with_the_form_follows_the_same_rules(site: SiteOnS3, browser: Client) -> None:
     for name, data, says in (
         ("a.mov", MP4, "not accepted. Please choose one of .mp4, .webm."),
         ("a.mp4", bytes(10_001), "too large"),
@@ -275,7 +305,7 @@ def test_a_file_that_comes_with_the_form_meets_the_same_rules(site: SiteOnS3, br
     assert len(keys(site)) == 1
 
 
-def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> None:
+def test_form_max_bytes_quotas_and_permissions_limit_form_uploads(editor: User, settings: Any) -> None:
     class Small(forms.Form):
         file = DirectFileField(form_max_bytes=10)
 
@@ -293,7 +323,7 @@ def test_forms_may_take_smaller_files_than_s3(editor: User, settings: Any) -> No
 
 
 @pytest.mark.usefixtures("site")
-def test_a_form_shown_again_keeps_the_file_until_it_is_saved(browser: Client) -> None:
+def test_invalid_form_keeps_the_file_until_it_is_saved(browser: Client) -> None:
     token = finished(browser, VideoForm())
     answer = browser.post("/video/", {"title": "", "file": token})
     inputs = Inputs(answer.content.decode())
@@ -310,7 +340,7 @@ def test_a_form_shown_again_keeps_the_file_until_it_is_saved(browser: Client) ->
 
 
 @pytest.mark.usefixtures("site")
-def test_what_the_page_carries(browser: Client, settings: Any) -> None:
+def test_widget_renders_rules_for_the_script_only_with_s3(browser: Client, settings: Any) -> None:
     found = shown(VideoForm()).one("data-s3kit-upload")
     assert found["data-begin"] == "/uploads/"
     assert json.loads(found["data-kinds"]) == [{"types": ["mp4", "webm"], "max_bytes": 10_000}]
@@ -329,7 +359,7 @@ def test_what_the_page_carries(browser: Client, settings: Any) -> None:
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.urls("django.contrib.auth.urls")
-def test_a_missing_url_is_explained() -> None:
+def test_missing_url_raises_an_error_with_the_fix() -> None:
     with pytest.raises(ImproperlyConfigured, match=r'path\("uploads/", include\("s3kit.uploads.urls"\)\)'):
         shown(VideoForm())
 
@@ -337,7 +367,7 @@ def test_a_missing_url_is_explained() -> None:
 # Owners and rules
 
 
-def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -> None:
+def test_token_is_valid_only_for_its_fields_rules(site: SiteOnS3, browser: Client) -> None:
     class Wider(VideoForm):
         file = DirectFileField(types=["mp4"], max_bytes=10_000)
 
@@ -351,7 +381,7 @@ def test_a_token_is_for_its_fields_rules_only(site: SiteOnS3, browser: Client) -
 
 
 @pytest.mark.usefixtures("site")
-def test_another_user_cannot_post_it_where_the_user_is_known(browser: Client, editor: User) -> None:
+def test_form_with_a_user_rejects_another_users_token(browser: Client, editor: User) -> None:
     token = finished(browser, VideoForm())
     form = VideoForm({"title": "x", "file": token})
     form.user = User.objects.create_user("other")  # type: ignore[attr-defined]
@@ -362,7 +392,7 @@ def test_another_user_cannot_post_it_where_the_user_is_known(browser: Client, ed
 
 
 @pytest.mark.usefixtures("site")
-def test_who_may_upload_is_asked_at_the_beginning_and_at_the_end(browser: Client, editor: User) -> None:
+def test_may_upload_is_checked_at_begin_and_at_submission(browser: Client, editor: User) -> None:
     form = DocumentForm()
     answer = begin(browser, form, "a.txt", 5)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
@@ -378,7 +408,7 @@ def test_who_may_upload_is_asked_at_the_beginning_and_at_the_end(browser: Client
 
 
 @pytest.mark.usefixtures("site")
-def test_a_page_that_is_too_old_begins_nothing(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_begin_rejects_stale_or_invalid_rules(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     old = rules(VideoForm())
     other_version = signing.dumps([{"size": 1}], salt="s3kit.uploads.rules")
     assert browser.post("/uploads/", {"rules": other_version, "name": "a", "size": 5}).status_code == 403
@@ -390,7 +420,7 @@ def test_a_page_that_is_too_old_begins_nothing(browser: Client, monkeypatch: pyt
     assert not Ticket.objects.exists()
 
 
-def test_rules_that_cannot_be_meant() -> None:
+def test_invalid_field_arguments_are_rejected() -> None:
     for given, says in (
         ({"types": "mp4"}, "list extensions"),
         ({"types": [".mp4"]}, "without a dot"),
@@ -409,11 +439,17 @@ def test_rules_that_cannot_be_meant() -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client, editor: User) -> None:
+def test_json_client_uploads_by_kind_name(browser: Client, editor: User) -> None:
     asked = {"kind": "shop.note", "name": "a.txt", "size": 5}
     assert browser.post("/uploads/", asked, "application/json").status_code == 403
     editor.user_permissions.add(Permission.objects.get(codename="add_document"))
-    for wrong in ("{", "[]", '{"kind": "shop.note"}', '{"kind": "shop.note", "name": 1, "size": 1}'):
+    for wrong in (
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"kind": "shop.note"}',
+        '{"kind": "shop.note", "name": 1, "size": 1}',
+    ):
         answer = browser.post("/uploads/", wrong, "application/json")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid")
     answer = browser.post("/uploads/", asked, "application/json")
@@ -444,7 +480,9 @@ def test_a_client_without_a_page_names_the_kind_and_speaks_json(browser: Client,
         ("x" * 256 + ".mp4", 10, "name"),
     ],
 )
-def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: object, code: str) -> None:
+def test_begin_responds_with_400_and_a_code_for_invalid_files(
+    browser: Client, name: str, size: object, code: str
+) -> None:
     answer = begin(browser, VideoForm(), name, size)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, code)
     assert answer.json()["error"]["message"].endswith(".")
@@ -460,7 +498,7 @@ def test_no_ticket_for_what_is_not_accepted(browser: Client, name: str, size: ob
         (PhotoForm, "a.jpg", photo()[:-5], "damaged"),
     ],
 )
-def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
+def test_file_with_wrong_content_is_rejected_and_deleted(
     site: SiteOnS3, browser: Client, form: Any, name: str, data: bytes, message: str
 ) -> None:
     sent = begin(browser, form(), name, len(data)).json()
@@ -474,7 +512,7 @@ def test_a_file_that_is_not_what_its_name_says_never_becomes_readable(
     assert str(message) in json.dumps(bound.errors.get_json_data())
 
 
-def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
+def test_other_users_cannot_use_a_ticket(site: SiteOnS3, browser: Client) -> None:
     sent = begin(browser, VideoForm(), "a.mp4", len(MP4)).json()
     send(sent, MP4)
     other = Client()
@@ -487,7 +525,7 @@ def test_a_ticket_is_useless_to_others(site: SiteOnS3, browser: Client) -> None:
     assert browser.post(addresses[1]).status_code == 200
 
 
-def test_every_change_needs_the_csrf_token_and_post(browser: Client) -> None:
+def test_changes_require_post_and_a_csrf_token(browser: Client) -> None:
     sent = begin(browser, VideoForm(), "a.mp4", len(MP4)).json()
     strict = Client(enforce_csrf_checks=True)
     strict.cookies = browser.cookies
@@ -506,9 +544,7 @@ def test_cancel_removes_a_finished_file(site: SiteOnS3, browser: Client) -> None
 
 
 @pytest.mark.usefixtures("site")
-def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
-    from django.db import connection
-
+def test_views_work_with_atomic_requests(browser: Client, settings: Any) -> None:
     settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
@@ -522,6 +558,127 @@ def test_the_views_are_no_transactions(browser: Client, settings: Any) -> None:
     ticket = Ticket.objects.get(state="finished")
     with transaction.atomic(), pytest.raises(RuntimeError, match="within a transaction"):
         uploads.accepting(ticket).__enter__()
+
+
+# The same upload twice
+
+
+class OneForm(forms.Form):
+    first = DirectFileField(types=["txt"], upload_to="pairs/")
+
+
+class PairForm(OneForm):
+    second = DirectFileField(types=["txt"], upload_to="pairs/", multiple=True)
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("kind", [dict, QueryDict])
+def test_a_form_uses_an_upload_only_once(browser: Client, kind: type) -> None:
+    def pair(first: str, *second: str) -> PairForm:
+        if kind is dict:
+            return PairForm({"first": first, "second": list(second)})
+        data = QueryDict(mutable=True)
+        data["first"] = first
+        data.setlist("second", list(second))
+        return PairForm(data)
+
+    token, other = (finished(browser, OneForm(), data, "a.txt") for data in (b"1", b"2"))
+    form = pair(token, other, token)
+    for _ in range(2):  # a form can be validated again
+        assert list(form.errors) == ["second"]
+        assert "more than once" in str(form.errors["second"])
+        form.full_clean()
+    form = pair(token, other, other)
+    assert form.is_valid(), form.errors
+    assert len(form.cleaned_data["second"]) == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_a_formset_uses_an_upload_only_once(browser: Client) -> None:
+    token = finished(browser, VideoForm())
+    made = forms.modelformset_factory(Video, VideoForm, extra=2)
+    data = QueryDict(mutable=True)
+    data.update({"form-TOTAL_FORMS": "2", "form-INITIAL_FORMS": "0"})
+    for number, title in enumerate(("Lake", "River")):
+        data.update({f"form-{number}-title": title, f"form-{number}-file": token})
+    formset = made(data, queryset=Video.objects.none())
+    assert not formset.is_valid()
+    assert [each.as_data().get("file", [None])[0] is None for each in formset.errors] == [True, False]
+    assert formset.errors[1].as_data()["file"][0].code == "repeated"
+    # Another form of the same data, as in a preview, isn't another use.
+    assert made(data, queryset=Video.objects.none()).forms[0].is_valid()
+
+
+# Failed saves
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("catch", [{}, {"catch": "1"}], ids=["500", "caught"])
+def test_after_a_save_that_failed_the_form_can_be_sent_again(browser: Client, catch: dict[str, str]) -> None:
+    Video.objects.create(title="Lake", file="x.mp4")
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    form = {"title": "River", "file": token}
+    for _ in range(2):
+        answer = browser.post("/failing/", form | catch | {"as": "Lake"})
+        assert answer.status_code == (409 if catch else 500)
+        assert state() == "finished"
+    assert browser.post("/failing/", form | {"as": "River"}).content == b"saved"
+    assert browser.post("/failing/", form | {"as": "Pond"}).content == b"accepted"
+    assert list(Video.objects.values_list("title", flat=True)) == ["Lake", "River"]
+
+
+@pytest.mark.usefixtures("site")
+def test_without_a_request_the_next_form_of_the_thread_can_use_the_token(browser: Client) -> None:
+    Video.objects.create(title="Lake", file="x.mp4")
+    token = finished(browser, VideoForm())
+    form = VideoForm({"title": "River", "file": token})
+    video = form.save(commit=False)
+    video.title = "Lake"
+    with pytest.raises(IntegrityError):
+        video.save()
+    assert state() == "saving"
+    VideoForm({"title": "River", "file": token}).save()
+    assert state() == "accepted"
+
+
+@pytest.mark.usefixtures("site")
+def test_a_row_that_was_written_before_the_failure_keeps_its_file(browser: Client) -> None:
+    def failing(*_args: object, **_more: object) -> None:
+        raise ZeroDivisionError
+
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    post_save.disconnect(dispatch_uid="s3kit.uploads")
+    post_save.connect(failing, Video)
+    post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")
+    answer = browser.post("/video/", {"title": "Lake", "file": token})
+    post_save.disconnect(failing, Video)
+    assert answer.status_code == 500
+    assert state() == "accepted"
+    assert Video.objects.count() == 1
+
+
+@pytest.mark.usefixtures("site")
+def test_after_a_lost_connection_the_row_may_still_come(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database may be writing the row, although the client has lost the connection."""
+
+    def lose(execute: Any, sql: str, *more: Any) -> Any:
+        if sql.startswith('INSERT INTO "shop_video"'):
+            connection.connect()  # close() would drop the database in memory
+            raise OperationalError("server closed the connection unexpectedly")
+        return execute(sql, *more)
+
+    browser.raise_request_exception = False
+    token = finished(browser, VideoForm())
+    with connection.execute_wrapper(lose):
+        assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 500
+    assert state() == "saving"
+    assert b"being checked" in browser.post("/video/", {"title": "Lake", "file": token}).content
+    monkeypatch.setattr(tickets, "CLAIM_LIFE", timedelta(seconds=-1))
+    assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 302
 
 
 # Kills
@@ -541,7 +698,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("late")
 @pytest.mark.parametrize("atomic", [True, False])
 @pytest.mark.parametrize("when", ["before the row", "after the row"])
-def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
+def test_kill_during_save_leaves_no_file_without_a_row(
     site: SiteOnS3, browser: Client, monkeypatch: pytest.MonkeyPatch, when: str, atomic: bool
 ) -> None:
     token = finished(browser, VideoForm())
@@ -582,7 +739,7 @@ def test_a_kill_leaves_one_row_or_none_and_no_file_without_a_row(
 
 
 @pytest.mark.usefixtures("late")
-def test_a_file_that_is_never_saved_is_removed(site: SiteOnS3, browser: Client) -> None:
+def test_clean_removes_files_that_were_never_saved(site: SiteOnS3, browser: Client) -> None:
     Video.objects.create(title="Lake")
     form = VideoForm({"title": "River", "file": finished(browser, VideoForm())})
     assert form.is_valid()
@@ -613,7 +770,7 @@ def test_two_forms_with_one_token_make_one_row(browser: Client) -> None:
 # Several files in one field
 
 
-def test_several_files_in_one_field(site: SiteOnS3, browser: Client) -> None:
+def test_field_accepts_several_files_from_tokens_and_the_form(site: SiteOnS3, browser: Client) -> None:
     tokens = [finished(browser, ManyForm(), b"%d" % number, f"{number}.txt") for number in range(2)]
     plain = SimpleUploadedFile("2.txt", b"2")
     form = ManyForm(*_posted({"files": [*tokens, tokens[0]]}, {"files": [plain]}))
@@ -647,7 +804,7 @@ def _posted(data: dict[str, list[str]], files: dict[str, list[Any]]) -> tuple[An
 # Storages
 
 
-def test_a_field_may_send_to_any_storage(
+def test_field_uploads_to_its_own_storage(
     site: SiteOnS3, browser: Client, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = settings.STORAGES["default"]["OPTIONS"] | {"location": "media/archive/"}
@@ -661,7 +818,7 @@ def test_a_field_may_send_to_any_storage(
     assert content(video.file) == MP4
 
 
-def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Client) -> None:
+def test_file_can_be_saved_to_another_storage(site: SiteOnS3, browser: Client) -> None:
     form = VideoForm({"title": "Lake", "file": finished(browser, VideoForm())})
     assert form.is_valid()
     other = InMemoryStorage()
@@ -670,7 +827,7 @@ def test_a_file_for_another_storage_is_copied_there(site: SiteOnS3, browser: Cli
     assert len(keys(site)) == 1
 
 
-def test_the_script_has_the_hash_of_what_was_published(site: SiteOnS3, settings: Any) -> None:
+def test_script_tag_has_the_integrity_of_the_published_file(site: SiteOnS3, settings: Any) -> None:
     settings.STATIC_ROOT = None
     call_command("collectstatic", interactive=False, verbosity=0)
     settings.STORAGES = dict(settings.STORAGES)  # like a server that starts after the deploy

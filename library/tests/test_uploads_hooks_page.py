@@ -121,7 +121,7 @@ def finish(client: Client, form: Any, data: bytes) -> tuple[str, Any]:
     return address, client.post(address)
 
 
-def test_a_file_is_scanned_before_anybody_can_read_it(
+def test_scanner_rejects_malware_before_the_file_is_readable(
     videos: Any, clamd: Clamd, site: SiteOnS3, browser: Client
 ) -> None:
     form = videos("videos.forms").VideoForm
@@ -144,7 +144,7 @@ def test_a_file_is_scanned_before_anybody_can_read_it(
 
 
 @pytest.mark.parametrize("how", ["quiet", "gone"])
-def test_without_an_answer_a_file_is_neither_rejected_nor_accepted(
+def test_unavailable_scanner_leaves_the_upload_open(
     videos: Any, clamd: Clamd, browser: Client, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     scanner, form = videos("videos.scanner"), videos("videos.forms").VideoForm
@@ -163,9 +163,7 @@ def test_without_an_answer_a_file_is_neither_rejected_nor_accepted(
     assert browser.post(address).status_code == 200
 
 
-def test_the_socket_of_clamd_may_be_a_path(
-    videos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scanner_accepts_a_unix_socket(videos: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scanner = videos("videos.scanner")
     monkeypatch.chdir(tmp_path)  # A path of more than 107 bytes is invalid.
     monkeypatch.setattr(scanner, "CLAMD", "clamd")
@@ -186,7 +184,7 @@ def test_the_socket_of_clamd_may_be_a_path(
         thread.join()
 
 
-def test_the_signal_says_what_was_saved(
+def test_accepted_signal_describes_the_saved_file(
     videos: Any, clamd: Clamd, browser: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert clamd
@@ -204,7 +202,7 @@ def test_the_signal_says_what_was_saved(
     assert content(clip.file) == b"a video"
 
 
-def test_names_and_quotas(videos: Any, browser: Client, anna: User, settings: Any) -> None:
+def test_names_by_user_and_quotas_work(videos: Any, browser: Client, anna: User, settings: Any) -> None:
     settings.S3KIT_UPLOADS = videos("videos.settings").S3KIT_UPLOADS
     assert quotas_of(anna) == {"PER_HOUR": 50, "UNFINISHED_BYTES": 10 * 2**30}
     anna.groups.create(name="editors")

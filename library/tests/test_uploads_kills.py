@@ -87,8 +87,8 @@ def keys(on_s3: SiteOnS3) -> list[str]:
     return objects + [f"parts of {each['Key']}" for each in uploads]
 
 
-def nothing_is_left_but_rows(site: Site, on_s3: SiteOnS3) -> dict[str, str]:
-    """Let days pass and clean up. Return the files of the rows, by title."""
+def cleaned_up(site: Site, on_s3: SiteOnS3) -> dict[str, str]:
+    """Let days pass, clean up, and check that only files with rows are left. Return these by title."""
     site.call("age")
     report = site.call("clean")
     assert report["errors"] == {}
@@ -113,7 +113,7 @@ FINISHING = {
 }
 
 
-def test_a_kill_while_an_upload_is_finished(site: Site, on_s3: SiteOnS3) -> None:
+def test_kill_during_finish_can_be_retried(site: Site, on_s3: SiteOnS3) -> None:
     for step, method in FINISHING.items():
         again, never = site.call("sent"), site.call("sent")
         assert [site.call("finish", each, kill=method) for each in (again, never)] == [-9, -9], step
@@ -121,14 +121,14 @@ def test_a_kill_while_an_upload_is_finished(site: Site, on_s3: SiteOnS3) -> None
             assert site.call("finish", again) == "in_progress", step
         assert site.call("finish", again, late=True) == "finished", step
         assert site.call("post", again, "Lake") == "saved", step
-        assert list(nothing_is_left_but_rows(site, on_s3)) == ["Lake"], step
+        assert list(cleaned_up(site, on_s3)) == ["Lake"], step
 
 
 SAVING = {"ticket closed": "DirectFile.accept", "row written": "Video._do_insert"}
 
 
-@pytest.mark.parametrize("atomic", ["", "default"], ids=["without", "in a transaction"])
-def test_a_kill_while_a_row_is_saved(site: Site, on_s3: SiteOnS3, atomic: str) -> None:
+@pytest.mark.parametrize("atomic", ["", "default"], ids=["autocommit", "transaction"])
+def test_kill_during_save_leaves_no_file_without_a_row(site: Site, on_s3: SiteOnS3, atomic: str) -> None:
     for step, method in SAVING.items():
         tokens = again, never = site.call("sent"), site.call("sent")
         for token in tokens:
@@ -141,20 +141,20 @@ def test_a_kill_while_a_row_is_saved(site: Site, on_s3: SiteOnS3, atomic: str) -
             assert site.call("post", again, "Lake again", atomic=atomic) == "in_progress", step
         said = site.call("post", again, "Lake again", atomic=atomic, late=True)
         assert said == ("accepted" if written else "saved"), step
-        rows = nothing_is_left_but_rows(site, on_s3)
+        rows = cleaned_up(site, on_s3)
         assert list(rows) == (["Lake", "River"] if written else ["Lake again"]), step
 
 
-def test_a_kill_after_the_commit(site: Site, on_s3: SiteOnS3) -> None:
+def test_kill_after_the_commit_keeps_the_row(site: Site, on_s3: SiteOnS3) -> None:
     token = site.call("sent")
     assert site.call("finish", token) == "finished"
     pid = site.start("post", token, "Lake", atomic="default", kill="DirectFile._announce")
     assert site.result(pid) == -9
     assert site.call("post", token, "River") == "accepted"
-    assert list(nothing_is_left_but_rows(site, on_s3)) == ["Lake"]
+    assert list(cleaned_up(site, on_s3)) == ["Lake"]
 
 
-def test_of_two_that_finish_at_once_one_does(site: Site, on_s3: SiteOnS3) -> None:
+def test_concurrent_finish_is_rejected_as_in_progress(site: Site, on_s3: SiteOnS3) -> None:
     token = site.call("sent")
     first = site.start("finish", token, hold="go")
     until((site.folder / "go-checks").exists)
@@ -165,7 +165,7 @@ def test_of_two_that_finish_at_once_one_does(site: Site, on_s3: SiteOnS3) -> Non
     assert [key.partition("/")[0] for key in keys(on_s3)] == ["media"]
 
 
-def test_of_two_that_save_at_once_without_a_transaction_one_does(site: Site, on_s3: SiteOnS3) -> None:
+def test_only_one_of_two_concurrent_saves_succeeds(site: Site, on_s3: SiteOnS3) -> None:
     token = site.call("sent")
     site.call("finish", token)
     both = [site.start("post", token, title, hold_valid="go") for title in ("Lake", "River")]
@@ -175,12 +175,10 @@ def test_of_two_that_save_at_once_without_a_transaction_one_does(site: Site, on_
     said = sorted(site.result(each) for each in both)
     assert said[1] == "saved"
     assert said[0] in {"accepted in save", "in_progress in save"}
-    assert len(nothing_is_left_but_rows(site, on_s3)) == 1
+    assert len(cleaned_up(site, on_s3)) == 1
 
 
-def test_of_two_that_save_in_transactions_one_waits_and_its_form_is_not_valid(
-    on_postgres: Site, on_s3: SiteOnS3
-) -> None:
+def test_concurrent_save_in_a_transaction_waits_and_is_invalid(on_postgres: Site, on_s3: SiteOnS3) -> None:
     site = on_postgres
     token = site.call("sent")
     site.call("finish", token)
@@ -190,10 +188,10 @@ def test_of_two_that_save_in_transactions_one_waits_and_its_form_is_not_valid(
     until(lambda: site.call("waiting"))
     (site.folder / "go").touch()
     assert [site.result(first), site.result(second)] == ["saved", "accepted"]
-    assert list(nothing_is_left_but_rows(site, on_s3)) == ["Lake"]
+    assert list(cleaned_up(site, on_s3)) == ["Lake"]
 
 
-def test_what_a_transaction_is_accepting_is_not_cleaned_up(on_postgres: Site, on_s3: SiteOnS3) -> None:
+def test_clean_skips_a_ticket_in_an_open_transaction(on_postgres: Site, on_s3: SiteOnS3) -> None:
     """The ticket expires during the open transaction. Deleting it would leave a row without its file."""
     site = on_postgres
     tokens = [site.call("sent") for _ in range(2)]
@@ -205,17 +203,17 @@ def test_what_a_transaction_is_accepting_is_not_cleaned_up(on_postgres: Site, on
     assert report["uploads"] == 1
     (site.folder / "go").touch()
     assert site.result(held) == "saved"
-    assert list(nothing_is_left_but_rows(site, on_s3)) == ["Lake"]
+    assert list(cleaned_up(site, on_s3)) == ["Lake"]
 
 
-def test_rows_in_bulk(on_sqlite: Site, on_s3: SiteOnS3) -> None:
+def test_bulk_create_follows_its_transaction(on_sqlite: Site, on_s3: SiteOnS3) -> None:
     site = on_sqlite
     for fail in (True, False):
         token = site.call("sent")
         site.call("finish", token)
         assert site.call("post", token, "Lake", bulk=True, atomic="default", fail=fail) == "saved"
         assert site.call("look")["states"][-1] == ("finished" if fail else "accepted")
-    assert list(nothing_is_left_but_rows(site, on_s3)) == ["Lake"]
+    assert list(cleaned_up(site, on_s3)) == ["Lake"]
 
 
 @pytest.fixture
@@ -226,7 +224,9 @@ def on_several(tmp_path: Path, on_s3: SiteOnS3) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("atomic", ["", "default", "videos", "tickets"])
-def test_rows_and_tickets_in_several_databases(on_several: Site, on_s3: SiteOnS3, atomic: str) -> None:
+def test_rows_and_tickets_in_several_databases_stay_consistent(
+    on_several: Site, on_s3: SiteOnS3, atomic: str
+) -> None:
     """A failed transaction on one database must not separate a row from its ticket on another."""
     site, count = on_several, 0
     for bulk in (False, True):
@@ -241,15 +241,15 @@ def test_rows_and_tickets_in_several_databases(on_several: Site, on_s3: SiteOnS3
             assert site.call("post", token, f"Video {count}", **options) == "saved"
     rows = site.call("look")["rows"]
     assert len(rows) == {"": 2, "default": 4, "videos": 2, "tickets": 2}[atomic]
-    assert nothing_is_left_but_rows(site, on_s3) == rows
+    assert cleaned_up(site, on_s3) == rows
 
 
 @pytest.mark.parametrize("step", SAVING.values(), ids=SAVING)
-def test_a_kill_with_several_databases(on_several: Site, on_s3: SiteOnS3, step: str) -> None:
+def test_kill_with_several_databases_leaves_no_orphans(on_several: Site, on_s3: SiteOnS3, step: str) -> None:
     site = on_several
     for atomic in ("", "videos", "tickets"):
         token = site.call("sent")
         site.call("finish", token)
         assert site.call("post", token, "Lake", atomic=atomic, kill=step) == -9
         written = step != "DirectFile.accept" and atomic != "videos"
-        assert list(nothing_is_left_but_rows(site, on_s3)) == (["Lake"] if written else []), atomic
+        assert list(cleaned_up(site, on_s3)) == (["Lake"] if written else []), atomic

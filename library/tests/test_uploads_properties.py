@@ -47,7 +47,7 @@ TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, m
     token=st.none() | TEXT,
     at=st.integers(0, 4_000_000_000),
 )
-def test_a_parts_signature_is_botocores_and_covers_its_length(
+def test_part_signature_equals_botocores_and_covers_the_length(
     key: str, upload_id: str, number: int, size: int, token: str | None, at: int
 ) -> None:
     moment = datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
@@ -79,7 +79,7 @@ def test_a_parts_signature_is_botocores_and_covers_its_length(
 
 
 @given(key=KEYS, content_type=TYPES, size=st.integers(1, 2**24), at=st.integers(0, 4_000_000_000))
-def test_a_files_signature_is_botocores_and_covers_length_type_and_condition(
+def test_file_signature_equals_botocores_and_covers_its_headers(
     key: str, content_type: str, size: int, at: int
 ) -> None:
     moment = datetime.fromtimestamp(at, UTC).replace(tzinfo=None)

@@ -151,7 +151,7 @@ def error(answer: Any) -> tuple[int, str]:
 
 
 @pytest.mark.usefixtures("anna")
-def test_a_token_in_json_or_a_file_becomes_a_row(site: SiteOnS3) -> None:
+def test_serializer_saves_a_token_or_a_file(site: SiteOnS3) -> None:
     client = app()
     answer = client.post("/api/videos/", {"title": "Lake", "file": sent(client)})
     assert answer.status_code == 201, answer.content
@@ -175,7 +175,7 @@ def test_a_token_in_json_or_a_file_becomes_a_row(site: SiteOnS3) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_a_picture_is_reencoded_either_way() -> None:
+def test_picture_is_reencoded_with_and_without_direct_upload() -> None:
     client = app()
     data = photo(kind="PNG")
     token = sent(client, "rest.photo", data, "me.JPG")
@@ -202,7 +202,7 @@ def given(serializer: type, user: Any, data: Any) -> Any:
     return serializer(data=data, context={"request": request})
 
 
-def test_errors_have_codes(anna: User) -> None:
+def test_serializer_errors_have_codes(anna: User) -> None:
     def check(file: Any) -> list[str]:
         found: list[str] = codes(given(VideoSerializer, anna, {"title": "x", "file": file}))["file"]
         return found
@@ -226,7 +226,7 @@ def test_errors_have_codes(anna: User) -> None:
     assert (answer.status_code, answer.json()) == (400, {"file": ["This upload has already been accepted."]})
 
 
-def test_a_list_of_files(anna: User) -> None:
+def test_list_field_accepts_tokens_and_files(anna: User) -> None:
     client = app()
     tokens = [sent(client, "rest.note", b"%d" % number, f"{number}.txt") for number in range(2)]
     serializer = given(NotesSerializer, anna, {"files": [*tokens, SimpleUploadedFile("2.txt", b"2")]})
@@ -237,7 +237,49 @@ def test_a_list_of_files(anna: User) -> None:
     assert [each.code for each in serializer.errors["files"][1]] == ["type"]
 
 
-def test_a_serializer_needs_its_request_and_a_kind_its_own_rules() -> None:
+class PairSerializer(serializers.Serializer):
+    """Serializers with the same file in several places."""
+
+    first, second = (
+        DirectFileField(name="rest.note", types=["txt"], upload_to="notes/", may_upload=anybody)
+        for _ in range(2)
+    )
+
+
+class AlbumSerializer(serializers.Serializer):
+    cover = DirectFileField(name="rest.note", types=["txt"], upload_to="notes/", may_upload=anybody)
+    notes = NotesSerializer(many=True)
+
+
+def test_an_upload_is_used_only_once_in_a_request(anna: User) -> None:
+    client = app()
+    token, other = (sent(client, "rest.note", data, "a.txt") for data in (b"1", b"2"))
+    repeated = ["repeated"]
+    assert codes(given(PairSerializer, anna, {"first": token, "second": token})) == {"second": repeated}
+    serializer = given(NotesSerializer, anna, {"files": [token, other, token]})
+    assert codes(serializer) == {"files": {2: serializer.errors["files"][2]}}
+    assert [each.code for each in serializer.errors["files"][2]] == repeated
+    assert "more than once" in str(serializer.errors["files"][2][0])
+    album = {"cover": other, "notes": [{"files": [token]}, {"files": [other]}]}
+    found = codes(given(AlbumSerializer, anna, album))
+    assert [each.code for each in found["notes"][1]["files"][0]] == repeated
+    many = NotesSerializer(
+        data=album["notes"][:1] * 2,
+        many=True,
+        context={"request": given(NotesSerializer, anna, {}).context["request"]},
+    )
+    assert not many.is_valid()
+    assert [each.code for each in many.errors[1]["files"][0]] == repeated
+    # Nothing was used up.
+    for data in (album | {"notes": [{"files": [token]}]},) * 2:
+        serializer = given(AlbumSerializer, anna, data)
+        assert serializer.is_valid(), serializer.errors
+        # Code may validate again.
+        assert serializer.run_validation(data)
+    assert client.post(f"{UPLOADS}{Ticket.of_token(token).pk}/finish/").json()["token"] == token
+
+
+def test_serializer_needs_its_request_and_a_matching_upload_to() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"context=\{'request': request\}"):
         VideoSerializer(data={"title": "x", "file": "token"}).is_valid()
 
@@ -252,7 +294,9 @@ def test_a_serializer_needs_its_request_and_a_kind_its_own_rules() -> None:
 # The protocol
 
 
-def test_whom_the_protocol_lets_in(anna: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_protocol_authenticates_by_token_or_session_with_csrf(
+    anna: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer = APIClient().get(f"{UPLOADS}{Ticket().pk}/")
     assert (error(answer), answer["WWW-Authenticate"]) == ((401, "login_required"), "Token")
     assert error(begin(app("nobody"), "rest.video", "a.mp4", 5)) == (401, "login_required")
@@ -272,7 +316,7 @@ def test_whom_the_protocol_lets_in(anna: User, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("anna")
-def test_permissions_and_throttles_of_the_site(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_protocol_applies_permissions_and_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
     class Nobody(BasePermission):
         message = "Not today."
 
@@ -295,9 +339,9 @@ def test_permissions_and_throttles_of_the_site(monkeypatch: pytest.MonkeyPatch) 
     assert answer.json() == {"error": {"code": "forbidden", "message": "Not today."}}
 
 
-def test_errors_of_requests(anna: User) -> None:
+def test_protocol_errors_have_statuses_and_codes(anna: User) -> None:
     client = app()
-    for wrong in ("{", "[]", '{"kind": "rest.video"}'):
+    for wrong in ("{", "[]", "[" * 100_000, '{"kind": "rest.video"}'):
         assert error(client.post(UPLOADS, wrong, content_type="application/json")) == (400, "invalid")
     assert error(client.post(UPLOADS, "x", content_type="text/plain")) == (415, "invalid")
     assert error(client.get(UPLOADS)) == (405, "invalid")
@@ -317,7 +361,7 @@ def test_errors_of_requests(anna: User) -> None:
 
 
 @pytest.mark.usefixtures("anna")
-def test_the_views_are_no_transactions(settings: Any) -> None:
+def test_views_work_with_atomic_requests(settings: Any) -> None:
     settings.DATABASES["default"]["ATOMIC_REQUESTS"] = True
     connection.settings_dict["ATOMIC_REQUESTS"] = True
     try:
@@ -329,7 +373,7 @@ def test_the_views_are_no_transactions(settings: Any) -> None:
     assert Ticket.objects.get().state == "accepted"
 
 
-def test_it_is_optional() -> None:
+def test_rest_framework_is_optional() -> None:
     code = (
         "import sys, django; sys.modules['rest_framework'] = None; django.setup(); import s3kit.uploads.urls;"
         "from s3kit.uploads import DirectFileField, DirectUploadsMixin; import s3kit.uploads.rest"
@@ -355,7 +399,7 @@ class BrokenSerializer(serializers.Serializer):
     file = DirectFileField(name="rest.broken", upload_to="x/", check=broken, may_upload=anybody)
 
 
-def test_a_check_that_fails_leaves_the_upload_open(
+def test_failing_check_leaves_the_upload_open(
     site: SiteOnS3, anna: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = app()

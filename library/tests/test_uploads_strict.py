@@ -40,7 +40,7 @@ GOOD = b"good "
 
 def starts_well(file: Any) -> None:
     if file.read(len(GOOD)) != GOOD:
-        raise ValidationError("This is no good file.")
+        raise ValidationError("This file is not good.")
 
 
 TEXT = Kind(("txt", "html", "mp4"), 10_000, upload_to="texts/")
@@ -127,7 +127,7 @@ def state(ticket: Ticket) -> str:
 
 @pytest.mark.parametrize("content", [b"small", LARGE], ids=["whole", "parts"])
 @pytest.mark.parametrize("access", ["private", "public-read", "public-policy"])
-def test_it_ends_as_if_the_storage_had_saved_it(
+def test_accepted_upload_equals_a_file_saved_by_the_storage(
     s3_site: MakeSite, user: User, access: str, content: bytes
 ) -> None:
     site = s3_site(access)
@@ -164,14 +164,14 @@ def test_it_ends_as_if_the_storage_had_saved_it(
     assert anonymous(default_storage.url(name)).body == content
 
 
-def test_one_bucket_for_both(s3_site: MakeSite, user: User) -> None:
+def test_direct_uploads_work_in_a_shared_bucket(s3_site: MakeSite, user: User) -> None:
     site = s3_site("public-policy", one_bucket=True)
     ticket = sent(user, TEXT, LARGE)
     accept(ticket)
     assert [key.split("/")[0] for key in keys(site)] == ["media"]
 
 
-def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -> None:
+def test_every_request_sends_the_expected_bucket_owner(s3_site: MakeSite, user: User) -> None:
     s3_site(AWS_EXPECTED_BUCKET_OWNER="000000000000")
     made: dict[str, dict[str, Any]] = {}
     on_requests("before-call.s3", lambda params, model, **_: made.update({model.name: params["headers"]}))
@@ -192,7 +192,7 @@ def test_every_request_names_the_expected_owner(s3_site: MakeSite, user: User) -
 # Requests that S3 allows from a browser
 
 
-def test_a_link_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
+def test_signed_put_accepts_only_its_file(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
     (part,) = uploads.sending(ticket)["parts"]
@@ -211,7 +211,7 @@ def test_a_link_takes_just_its_file(s3_site: MakeSite, user: User) -> None:
     assert head["ContentType"] == "text/plain"
 
 
-def test_a_link_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signed_put_expires(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     site = s3_site()
     now = time.time()
     monkeypatch.setattr(pending, "time", SimpleNamespace(time=lambda: now - pending.LINK_LIFE - 60))
@@ -220,7 +220,7 @@ def test_a_link_ends(s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPa
     assert keys(site) == []
 
 
-def test_a_link_makes_one_version_as_on_aws(
+def test_signed_put_creates_only_one_version(
     s3_site: MakeSite, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise, in a versioned bucket, a user with a link could create versions until the link expires."""
@@ -239,7 +239,7 @@ def test_a_link_makes_one_version_as_on_aws(
     assert state(ticket) == "accepted"
 
 
-def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
+def test_signed_part_accepts_only_its_part(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
     first, second = uploads.sending(ticket)["parts"]
@@ -255,7 +255,7 @@ def test_a_link_takes_just_its_part(s3_site: MakeSite, user: User) -> None:
     assert uploads.sending(ticket)["received"] == PART
 
 
-def test_a_part_of_another_size_is_none(s3_site: MakeSite, user: User) -> None:
+def test_part_of_the_wrong_size_is_sent_again(s3_site: MakeSite, user: User) -> None:
     """S3 rejects it from a browser, but another program with access to the bucket can write it."""
     site = s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
@@ -271,7 +271,7 @@ def test_a_part_of_another_size_is_none(s3_site: MakeSite, user: User) -> None:
     assert len(keys(site)) == 1
 
 
-def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
+def test_upload_continues_with_the_missing_parts(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE) + 1)
     for part in uploads.sending(ticket)["parts"]:
@@ -295,7 +295,7 @@ def test_it_goes_on_where_it_was(s3_site: MakeSite, user: User) -> None:
     accept(ticket)
 
 
-def test_a_response_to_a_browser_is_json(s3_site: MakeSite, user: User) -> None:
+def test_sending_returns_json_serializable_data(s3_site: MakeSite, user: User) -> None:
     s3_site()
     small = uploads.begin(user, TEXT, name="a.txt", size=5)
     told = json.loads(json.dumps(uploads.sending(small)))
@@ -306,7 +306,7 @@ def test_a_response_to_a_browser_is_json(s3_site: MakeSite, user: User) -> None:
     assert "user" not in json.dumps(told)
 
 
-def test_a_preflight_is_answered_for_the_sites_origin_only(s3_site: MakeSite, user: User) -> None:
+def test_preflight_succeeds_only_for_put_from_the_sites_origin(s3_site: MakeSite, user: User) -> None:
     s3_site(AWS_SITE_ORIGINS=["https://www.example.com"])
     file_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5))["parts"][0]["url"]
     part_url = uploads.sending(uploads.begin(user, TEXT, name="a.txt", size=5000))["parts"][0]["url"]
@@ -322,7 +322,7 @@ def test_a_preflight_is_answered_for_the_sites_origin_only(s3_site: MakeSite, us
 # Acceptance
 
 
-def test_nothing_is_accepted_that_is_not_there(s3_site: MakeSite, user: User) -> None:
+def test_incomplete_upload_is_not_accepted(s3_site: MakeSite, user: User) -> None:
     s3_site()
     for size in (5, 5000):
         ticket = uploads.begin(user, TEXT, name="a.txt", size=size)
@@ -331,7 +331,7 @@ def test_nothing_is_accepted_that_is_not_there(s3_site: MakeSite, user: User) ->
         assert state(ticket) == "open"
 
 
-def test_a_ticket_whose_rules_a_deploy_has_removed_is_too_old(s3_site: MakeSite, user: User) -> None:
+def test_ticket_with_rules_removed_by_a_deploy_is_stale(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = sent(user, TEXT, b"bad")
     for rules in ({"check": "tests.gone"}, {"check": "tests.conftest.gone"}, {"gone": 1}):
@@ -341,7 +341,7 @@ def test_a_ticket_whose_rules_a_deploy_has_removed_is_too_old(s3_site: MakeSite,
         assert state(ticket) == "open"
 
 
-def test_who_may_not_upload_any_more_is_not_accepted(s3_site: MakeSite, user: User) -> None:
+def test_user_who_lost_the_permission_is_rejected(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = sent(user, TEXT, b"text")
     Ticket.objects.update(rules=STAFF.text())
@@ -354,15 +354,15 @@ def test_who_may_not_upload_any_more_is_not_accepted(s3_site: MakeSite, user: Us
 
 
 @pytest.mark.parametrize("content", [b"bad text", b"bad" * PART], ids=["whole", "parts"])
-def test_a_file_that_is_no_good_goes_at_once(s3_site: MakeSite, user: User, content: bytes) -> None:
+def test_rejected_file_is_deleted_immediately(s3_site: MakeSite, user: User, content: bytes) -> None:
     site = s3_site()
     ticket = sent(user, CHECKED, content)
     for _ in range(2):
-        with pytest.raises(uploads.RejectedError, match="This is no good file"):
+        with pytest.raises(uploads.RejectedError, match="This file is not good"):
             accept(ticket)
         assert keys(site) == []
     assert state(ticket) == "rejected"
-    with pytest.raises(uploads.RejectedError, match="This is no good file"):
+    with pytest.raises(uploads.RejectedError, match="This file is not good"):
         uploads.sending(ticket)
     uploads.cancel(ticket)
     assert state(ticket) == "rejected"
@@ -382,7 +382,7 @@ def test_a_caller_can_reject(s3_site: MakeSite, user: User) -> None:
     assert (state(ticket), keys(site)) == ("rejected", [])
 
 
-def test_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user: User) -> None:
+def test_file_of_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user: User) -> None:
     """S3 rejects it from a browser, but another program with access to the bucket can write it."""
     site = s3_site()
     for body, content_type in ((b"123456", "text/plain"), (b"12345", "text/html")):
@@ -394,7 +394,7 @@ def test_another_size_or_type_than_announced_is_rejected(s3_site: MakeSite, user
 
 
 @pytest.mark.parametrize("content", [GOOD, GOOD * PART], ids=["whole", "parts"])
-def test_just_the_version_that_was_checked_is_copied(
+def test_only_the_checked_version_is_copied(
     s3_site: MakeSite, user: User, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = s3_site()
@@ -414,7 +414,7 @@ def test_just_the_version_that_was_checked_is_copied(
         accept(ticket)
 
 
-def test_once(s3_site: MakeSite, user: User) -> None:
+def test_ticket_is_accepted_only_once(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = sent(user, TEXT, LARGE)
     with uploads.accepting(ticket) as upload:
@@ -432,7 +432,7 @@ def test_once(s3_site: MakeSite, user: User) -> None:
     assert len(keys(site)) == 1
 
 
-def test_a_claim_that_died_is_taken_up_again_and_cannot_come_back(s3_site: MakeSite, user: User) -> None:
+def test_expired_claim_is_taken_over_and_cannot_finish(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = sent(user, TEXT, LARGE)
 
@@ -454,7 +454,7 @@ def test_a_claim_that_died_is_taken_up_again_and_cannot_come_back(s3_site: MakeS
     assert (state(ticket), keys(site)) == ("accepted", [f"media/{name}"])
 
 
-def test_without_a_row_no_copy_stays_and_it_can_be_tried_again(s3_site: MakeSite, user: User) -> None:
+def test_copy_without_a_row_is_deleted_and_can_be_retried(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = sent(user, TEXT, LARGE)
     names = []
@@ -494,7 +494,7 @@ def test_cancel_leaves_nothing(s3_site: MakeSite, user: User, content: bytes, cl
             use()
 
 
-def test_a_ticket_is_its_users_own(s3_site: MakeSite, user: User) -> None:
+def test_ticket_belongs_to_its_user(s3_site: MakeSite, user: User) -> None:
     s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=5)
     assert uploads.ticket(user, ticket.id) == uploads.ticket(user, str(ticket.id)) == ticket
@@ -505,7 +505,7 @@ def test_a_ticket_is_its_users_own(s3_site: MakeSite, user: User) -> None:
             uploads.ticket(user, wrong)
 
 
-def test_a_ticket_ends_before_the_lifecycle_rule_removes_the_file(s3_site: MakeSite, user: User) -> None:
+def test_ticket_expires_before_the_lifecycle_rule_deletes_the_file(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = sent(user, TEXT, b"12345")
     rules = site.root.get_bucket_lifecycle_configuration(Bucket=site.media_bucket)["Rules"]
@@ -520,7 +520,7 @@ def test_a_ticket_ends_before_the_lifecycle_rule_removes_the_file(s3_site: MakeS
     assert keys(site) == []
 
 
-def test_an_upload_in_parts_that_is_gone_has_ended(s3_site: MakeSite, user: User) -> None:
+def test_aborted_multipart_upload_is_expired(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     ticket = uploads.begin(user, TEXT, name="a.txt", size=len(LARGE))
     named = {"Bucket": site.media_bucket, "Key": ticket.key}
@@ -547,19 +547,19 @@ def test_an_upload_in_parts_that_is_gone_has_ended(s3_site: MakeSite, user: User
         ("GET", r"uploadId", "accept"),
     ],
 )
-def test_an_s3_error_is_reported_and_retried(
+def test_s3_errors_are_retried_and_raise_unavailable(
     proxy: FaultProxy, user: User, store: Any, settings: Any, method: str, path: str, use: str
 ) -> None:
     ticket = sent(user, TEXT, LARGE) if use != "begin" else None
     proxy.clear()
     proxy.faults.append(Fault(method, path, status=503, code="SlowDown"))
-    doings: dict[str, Any] = {
+    operations: dict[str, Any] = {
         "begin": lambda: uploads.begin(user, TEXT, name="a.txt", size=len(LARGE)),
         "accept": lambda: accept(ticket),  # type: ignore[arg-type]
         "sending": lambda: uploads.sending(ticket),  # type: ignore[arg-type]
     }
     with pytest.raises(uploads.UnavailableError) as caught:
-        doings[use]()
+        operations[use]()
     assert caught.value.retry_after == 60
     assert proxy.faults[0].struck in {clients.WEB_ATTEMPTS, clients.WORKING_ATTEMPTS}
     proxy.clear()
@@ -574,14 +574,14 @@ def test_an_s3_error_is_reported_and_retried(
 
 
 @pytest.mark.parametrize("path", [r"/pending/.*uploadId", r"/media/.*uploadId"])
-def test_an_answer_that_is_lost_does_not_matter(proxy: FaultProxy, user: User, path: str) -> None:
+def test_lost_response_to_completion_is_harmless(proxy: FaultProxy, user: User, path: str) -> None:
     ticket = sent(user, TEXT, LARGE)
     proxy.faults.append(Fault("POST", path, cut="after", times=1))
     accept(ticket)
     assert proxy.faults[0].struck == 1
 
 
-def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: User) -> None:
+def test_unreadable_file_is_not_rejected(proxy: FaultProxy, user: User) -> None:
     ticket = sent(user, PLAIN, b"x")
     proxy.faults.append(Fault("GET", r"/pending/", status=500))
 
@@ -589,14 +589,14 @@ def test_a_file_that_cannot_be_read_is_not_rejected(proxy: FaultProxy, user: Use
         with uploads.accepting(ticket) as upload:
             with suppress(Exception):  # as callers of Pillow must
                 upload.file.read()
-            upload.reject("This is no picture.")
+            upload.reject("This is not a picture.")
 
     with pytest.raises(uploads.UnavailableError):
         look()
     assert state(ticket) == "open"
 
 
-def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "READ_BLOCK", 2 * PART)
     ticket = sent(user, PLAIN, LARGE)
     with uploads.accepting(ticket) as upload:
@@ -613,7 +613,7 @@ def test_a_file_is_read_in_blocks(proxy: FaultProxy, user: User, monkeypatch: py
         upload.file.seek(-1)
 
 
-def test_cancelling_and_rejecting_need_no_s3(proxy: FaultProxy, user: User) -> None:
+def test_cancel_and_reject_work_without_s3(proxy: FaultProxy, user: User) -> None:
     cancelled, rejected = sent(user, TEXT, LARGE), sent(user, CHECKED, b"bad")
     proxy.faults.append(Fault("DELETE", status=503))
     uploads.cancel(cancelled)
@@ -623,7 +623,7 @@ def test_cancelling_and_rejecting_need_no_s3(proxy: FaultProxy, user: User) -> N
     assert proxy.faults[0].struck == 2 * clients.WEB_ATTEMPTS
 
 
-def test_a_copy_that_can_not_be_removed_is_removed_later(
+def test_undeleted_copy_is_deleted_by_a_later_clean(
     proxy: FaultProxy, user: User, store: Any, settings: Any
 ) -> None:
     ticket = sent(user, TEXT, b"small")
@@ -649,7 +649,7 @@ def test_a_copy_that_can_not_be_removed_is_removed_later(
     assert f"media/{name}" not in [each["Key"] for each in listed]
 
 
-def test_old_tickets_go_and_what_was_accepted_stays(s3_site: MakeSite, user: User) -> None:
+def test_clean_deletes_old_tickets_and_keeps_accepted_files(s3_site: MakeSite, user: User) -> None:
     site = s3_site()
     accepted = sent(user, TEXT, b"small")
     name = accept(accepted)

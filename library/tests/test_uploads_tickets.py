@@ -79,7 +79,7 @@ def keys(site: SiteOnS3) -> list[str]:
 
 @pytest.mark.usefixtures("site")
 @pytest.mark.parametrize("words", [(), ("--clean",)])
-def test_without_its_table_the_command_names_migrate(words: tuple[str, ...]) -> None:
+def test_error_about_the_missing_table_names_migrate(words: tuple[str, ...]) -> None:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("ALTER TABLE s3kit_uploads_ticket RENAME TO elsewhere")
@@ -103,7 +103,7 @@ def states() -> list[str]:
 
 
 @pytest.mark.usefixtures("site")
-def test_it_lists_what_is_under_way_and_left_over_a_line_each(user: User) -> None:
+def test_list_has_one_line_for_each_open_or_leftover_upload(user: User) -> None:
     other = User.objects.create_user("x" * 100)
     wide = "\u6620" * 100 + ".txt"
     begun(user, "small.txt")
@@ -131,7 +131,7 @@ def test_it_lists_what_is_under_way_and_left_over_a_line_each(user: User) -> Non
 
 
 @pytest.mark.usefixtures("site")
-def test_it_selects_by_user_and_state(user: User) -> None:
+def test_list_is_filtered_by_user_and_state(user: User) -> None:
     other = User.objects.create_user("other")
     begun(user, "a.txt")
     finished(user, "b.txt")
@@ -146,7 +146,7 @@ def test_it_selects_by_user_and_state(user: User) -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_a_list_takes_as_many_queries_for_many(user: User) -> None:
+def test_list_takes_three_queries_for_any_number_of_uploads(user: User) -> None:
     def queries() -> int:
         with CaptureQueriesContext(
             connection,
@@ -170,7 +170,7 @@ def many(user: User, count: int, **given: Any) -> list[Ticket]:
     )
 
 
-def test_without_the_app_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_about_the_missing_app_names_installed_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apps, "is_installed", lambda name: name != "s3kit.uploads")
     with pytest.raises(CommandError, match=r'add "s3kit\.uploads" to INSTALLED_APPS'):
         run()
@@ -179,7 +179,7 @@ def test_without_the_app_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 # Abandoned uploads
 
 
-def test_clean_removes_what_is_left_over_and_nothing_else(site: SiteOnS3, user: User) -> None:
+def test_clean_removes_only_leftovers(site: SiteOnS3, user: User) -> None:
     named = {"Bucket": site.media_bucket}
     never, saved, waits = (
         finished(user, "never.txt"),
@@ -211,7 +211,7 @@ def test_clean_removes_what_is_left_over_and_nothing_else(site: SiteOnS3, user: 
     assert Ticket.objects.get().pk == waits.pk
 
 
-def test_a_file_that_a_row_has_is_never_deleted(site: SiteOnS3, user: User) -> None:
+def test_clean_never_deletes_a_file_with_a_row(site: SiteOnS3, user: User) -> None:
     """Regardless of the ticket's state: here, a row was written without it."""
     ticket = finished(user)
     Video.objects.create(title="Lake", file=ticket.target)
@@ -220,7 +220,7 @@ def test_a_file_that_a_row_has_is_never_deleted(site: SiteOnS3, user: User) -> N
     assert (states(), keys(site)) == (["accepted"], [f"media/{ticket.target}"])
 
 
-def test_it_asks_s3_and_the_database_once_for_many(
+def test_clean_sends_one_s3_request_per_batch(
     site: SiteOnS3, user: User, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leftovers, "BATCH", 20)
@@ -247,7 +247,7 @@ def test_it_asks_s3_and_the_database_once_for_many(
 
 
 @pytest.mark.usefixtures("site")
-def test_without_deleteobjects_it_deletes_one_by_one(user: User, proxy: FaultProxy) -> None:
+def test_clean_deletes_one_by_one_without_deleteobjects(user: User, proxy: FaultProxy) -> None:
     ticket = finished(user)
     age(1)
     proxy.faults.append(Fault("POST", r"\?delete", status=501, code="NotImplemented"))
@@ -255,7 +255,7 @@ def test_without_deleteobjects_it_deletes_one_by_one(user: User, proxy: FaultPro
     assert proxy.count("DELETE", ticket.target) == 1
 
 
-def test_without_the_right_it_says_which_and_asks_once(
+def test_clean_without_permission_stops_and_names_the_policy(
     site: SiteOnS3, user: User, act_as: ActAs, monkeypatch: pytest.MonkeyPatch, proxy: FaultProxy
 ) -> None:
     monkeypatch.setattr(leftovers, "BATCH", 2)
@@ -273,7 +273,7 @@ def test_without_the_right_it_says_which_and_asks_once(
     assert keys(site) == []
 
 
-def test_a_storage_that_is_gone_is_named(user: User, site: SiteOnS3) -> None:
+def test_clean_names_a_storage_that_no_longer_exists(user: User, site: SiteOnS3) -> None:
     many(user, 1, storage="videos")
     many(user, 1)
     with pytest.raises(CommandError, match=r"uploads were not removed:(?s:.*)videos"):
@@ -300,7 +300,7 @@ def test_expire_ends_the_chosen_uploads_now(site: SiteOnS3, user: User) -> None:
 
 
 @pytest.mark.usefixtures("site")
-def test_expire_leaves_alone_what_a_process_is_working_at(user: User) -> None:
+def test_expire_skips_uploads_that_a_process_is_using(user: User) -> None:
     ticket = begun(user)
     Ticket.objects.update(state="claimed", claim=uuid.uuid4(), claimed_at=timezone.now())
     assert "1 skipped, because another process is using them" in run("--expire", ticket.pk)
@@ -323,21 +323,21 @@ def test_expire_leaves_alone_what_a_process_is_working_at(user: User) -> None:
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_meant(user: User, words: list[str], says: str) -> None:
+def test_invalid_options_are_rejected(user: User, words: list[str], says: str) -> None:
     begun(user)
     with pytest.raises(CommandError, match=says):
         run(*words)
 
 
 @pytest.mark.usefixtures("site")
-def test_an_id_that_is_not_unique_is_rejected(user: User) -> None:
+def test_ambiguous_id_is_rejected(user: User) -> None:
     for _ in range(2):
         many(user, 1, id=uuid.UUID("3f2a90c1" + uuid.uuid4().hex[8:]))
     with pytest.raises(CommandError, match="begin with 3f2a90c1: add more digits"):
         run("--expire", "3f2a90c1")
 
 
-# Tests of users
+# Tests that a site's developers write
 
 
 class VideoForm(forms.ModelForm):
@@ -348,14 +348,14 @@ class VideoForm(forms.ModelForm):
         fields = ("title", "file")
 
 
-class TestOfAUser(TestCase):
-    """Each test is a transaction, which must not count as one of the site's."""
+class TestInATestCase(TestCase):
+    """TestCase runs each test in a transaction, which must not count as one of the site's."""
 
     @pytest.fixture(autouse=True)
     def on_s3(self, site: SiteOnS3) -> None:
         self.site = site
 
-    def test_a_form_that_is_posted(self) -> None:
+    def test_posted_form_accepts_the_upload(self) -> None:
         told: list[str] = []
         form = VideoForm()
         form["file"]  # completes the rules
@@ -377,7 +377,7 @@ class TestOfAUser(TestCase):
 # Requests and releases
 
 
-def test_a_request_removes_nothing_of_others_and_asks_s3_nothing(
+def test_begin_deletes_only_the_users_old_tickets_without_s3(
     site: SiteOnS3, user: User, proxy: FaultProxy
 ) -> None:
     mine, others = finished(user), finished(User.objects.create_user("other"))
@@ -390,19 +390,19 @@ def test_a_request_removes_nothing_of_others_and_asks_s3_nothing(
     assert Ticket.objects.count() == 3  # the user's own finished tickets are deleted
 
 
-def test_a_deleted_user_leaves_what_clean_removes(site: SiteOnS3, user: User) -> None:
+def test_clean_removes_files_of_a_deleted_user(site: SiteOnS3, user: User) -> None:
     ticket = finished(user)
     user.delete()
     with pytest.raises(uploads.UnknownTicketError):
         uploads.sent_file(ticket.token, [KIND])
-    with pytest.raises(uploads.UnknownTicketError), uploads.accepting(begun_by_nobody(ticket)):
+    with pytest.raises(uploads.UnknownTicketError), uploads.accepting(reopened(ticket)):
         pass
     age()
     run("--clean")
     assert (keys(site), states()) == ([], [])
 
 
-def begun_by_nobody(ticket: Ticket) -> Ticket:
+def reopened(ticket: Ticket) -> Ticket:
     Ticket.objects.filter(pk=ticket.pk).update(state="open")
     return Ticket.objects.get()
 
@@ -416,7 +416,7 @@ def released(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[str, str]:
     return out.getvalue(), err.getvalue()
 
 
-def test_a_release_cleans_up_and_never_fails_because_of_it(
+def test_release_cleans_up_and_never_fails_because_of_it(
     site: SiteOnS3, user: User, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished(user)
@@ -440,7 +440,7 @@ def test_a_release_cleans_up_and_never_fails_because_of_it(
 
 
 @pytest.mark.usefixtures("site")
-def test_a_release_takes_little_time_for_it(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_release_limits_the_time_for_cleaning_up(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     many(user, 3)
     monkeypatch.setattr(release, "CLEAN_SECONDS", -1)
     assert released(monkeypatch) == ("Released.\n", "")

@@ -38,7 +38,7 @@ VIDEO, WEBM = mp4(), ebml(b"webm")
         ("a.webm", b"\x1a\x45\xdf\xa3\x01\0\0\0\0\0\0\x09\x42\x82\x40\x05webm\0"),
     ],
 )
-def test_a_video_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
+def test_videos_are_recognized_by_their_first_bytes(name: str, data: bytes) -> None:
     video = SimpleUploadedFile(name, data)
 
     videos.check_video(video)
@@ -72,7 +72,7 @@ def test_a_video_is_known_by_its_first_bytes(name: str, data: bytes) -> None:
         ("video", VIDEO),
     ],
 )
-def test_all_else_is_no_video(name: str, data: bytes) -> None:
+def test_other_files_are_rejected(name: str, data: bytes) -> None:
     with pytest.raises(ValidationError) as caught:
         videos.check_video(SimpleUploadedFile(name, data))
 
@@ -80,6 +80,6 @@ def test_all_else_is_no_video(name: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("name", "data", "right"), [("a.webm", VIDEO, ".mp4"), ("a.mp4", WEBM, ".webm")])
-def test_a_video_with_the_extension_of_another_kind_is_rejected(name: str, data: bytes, right: str) -> None:
+def test_video_with_the_wrong_extension_is_rejected(name: str, data: bytes, right: str) -> None:
     with pytest.raises(ValidationError, match=f"its content is {right}"):
         videos.check_video(SimpleUploadedFile(name, data))

@@ -69,7 +69,7 @@ def described(metadata: bytes) -> tuple[dict[str, list[str]], str]:
 
 
 @pytest.mark.slow
-def test_it_is_what_a_build_backend_makes(built: Path, copy: Path, tmp_path: Path) -> None:
+def test_wheel_matches_a_build_backends(built: Path, copy: Path, tmp_path: Path) -> None:
     if shutil.which("uv") is None:
         pytest.skip("No uv on this machine")
     run("uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path / "uv", cwd=copy)
@@ -87,7 +87,7 @@ def test_it_is_what_a_build_backend_makes(built: Path, copy: Path, tmp_path: Pat
     assert [line for line in ours[f"{info}/WHEEL"].decode().splitlines() if "Generator" not in line] == tags
 
 
-def test_it_records_every_file(built: Path) -> None:
+def test_record_lists_every_file(built: Path) -> None:
     files = contents(built)
     lines = files[f"django_s3_kit-{VERSION}.dist-info/RECORD"].decode().splitlines()
     assert [line.split(",")[0] for line in lines] == list(files)
@@ -97,7 +97,7 @@ def test_it_records_every_file(built: Path) -> None:
     assert lines[-1].endswith("RECORD,,")
 
 
-def test_its_entries_are_stored_and_say_nothing_of_the_machine(built: Path) -> None:
+def test_wheel_entries_are_uncompressed_with_fixed_metadata(built: Path) -> None:
     with zipfile.ZipFile(built) as archive:
         for entry in archive.infolist():
             assert entry.compress_type == zipfile.ZIP_STORED
@@ -119,7 +119,7 @@ def pythons() -> list[str]:
     return [sys.executable, *works]
 
 
-def test_its_bytes_are_the_same_everywhere(built: Path, copy: Path, tmp_path: Path) -> None:
+def test_wheel_bytes_are_reproducible(built: Path, copy: Path, tmp_path: Path) -> None:
     """With other file times, modes, junk files, folders, and Python versions."""
     for path in copy.rglob("*.py"):
         os.utime(path, (1_700_000_000, 1_700_000_000))
@@ -139,7 +139,7 @@ def test_its_bytes_are_the_same_everywhere(built: Path, copy: Path, tmp_path: Pa
         assert hashlib.sha256(again.read_bytes()).hexdigest() == expected, python
 
 
-def test_a_key_of_pyproject_that_it_does_not_know_is_an_error(copy: Path, tmp_path: Path) -> None:
+def test_unsupported_pyproject_key_is_an_error(copy: Path, tmp_path: Path) -> None:
     path = copy / "pyproject.toml"
     path.write_text(
         path.read_text("utf-8").replace("[project]", '[project]\nauthors = [{ name = "A" }]', 1), "utf-8"
@@ -149,7 +149,7 @@ def test_a_key_of_pyproject_that_it_does_not_know_is_an_error(copy: Path, tmp_pa
     assert not list(tmp_path.glob("out/*"))
 
 
-def test_markers_and_entry_points_arrive(copy: Path, tmp_path: Path) -> None:
+def test_wheel_contains_markers_and_entry_points(copy: Path, tmp_path: Path) -> None:
     path = copy / "pyproject.toml"
     text = path.read_text("utf-8").replace(
         "[project.optional-dependencies]",
@@ -188,7 +188,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_project_takes_a_newer_wheel(built: Path, project: Path) -> None:
+def test_into_updates_a_projects_wheel(built: Path, project: Path) -> None:
     run(sys.executable, LIBRARY / "wheel.py", "--into", project, PATH=os.devnull)  # without uv
     assert (project / "pyproject.toml").read_text(encoding="utf-8") == PROJECT.replace("0.3.9", VERSION)
     assert {path.name for path in (project / "vendor").iterdir()} == {
@@ -199,7 +199,7 @@ def test_a_project_takes_a_newer_wheel(built: Path, project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_lock_follows(built: Path, project: Path) -> None:
+def test_into_updates_uv_lock(built: Path, project: Path) -> None:
     if shutil.which("uv") is None:
         pytest.skip("No uv on this machine")
     printed = run(sys.executable, LIBRARY / "wheel.py", "--into", project)
@@ -210,7 +210,7 @@ def test_the_lock_follows(built: Path, project: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [None, PROJECT.replace("==", ">="), re.sub(r"vendor/", "other/", PROJECT)])
-def test_a_project_without_the_lines_stays_as_it_is(project: Path, text: str | None) -> None:
+def test_into_rejects_a_project_without_the_dependency(project: Path, text: str | None) -> None:
     path = project / "pyproject.toml"
     path.unlink() if text is None else path.write_text(text, encoding="utf-8")
     printed = run(sys.executable, LIBRARY / "wheel.py", "--into", project, expect=1)

@@ -1,7 +1,7 @@
-"""A loopback proxy that accepts TLS and plain HTTP on one port, as AWS does on two.
+"""A loopback proxy that accepts both TLS and plain HTTP on one port. AWS accepts them on two.
 
 It passes the scheme to the S3 server in X-Forwarded-Proto, so the server enforces policies with
-aws:SecureTransport. With a `route` function, it is a CDN, and the function maps paths.
+aws:SecureTransport. With a `route` function, it acts as a CDN, and the function maps paths.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ Route = Callable[[str, str], str | int]
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
-    """Return the files of a CA certificate, and of a certificate for 127.0.0.1 with its key."""
+    """Return the paths of a CA certificate, and of a certificate for 127.0.0.1 with its key."""
     authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     pem, now = serialization.Encoding.PEM, datetime.now(UTC)
 
@@ -55,7 +55,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 def self_signed(folder: Path, host: str = "127.0.0.1", *, days: int = 1) -> Path:
-    """Return the files of a self-signed certificate, as from `openssl req -x509`, and its key."""
+    """Return the path of a self-signed certificate, as from `openssl req -x509`, with its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     is_address = host.replace(".", "").isdigit()

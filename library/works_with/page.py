@@ -31,7 +31,7 @@ that use `STATIC_URL`: some, such as django-location-field, copy it when they ar
 """
 
 
-def tried() -> dict[str, list[str]]:
+def tested() -> dict[str, list[str]]:
     """Return what is tested with each package, from the marks, or raise ValueError for a mark that is not a literal."""
     found: dict[str, list[str]] = {}
     for file in sorted(HERE.glob("test_*.py")):
@@ -47,7 +47,7 @@ def tried() -> dict[str, list[str]]:
 def needs() -> dict[str, tuple[str, str]]:
     """Return, for each package that needs settings, the reason and the settings as Python."""
     found = {}
-    for package in tried():
+    for package in tested():
         file = HERE / "site" / "needs" / f"{package.replace('-', '_')}.py"
         if file.exists():
             text = file.read_text("utf-8")
@@ -63,7 +63,7 @@ def page(versions: Mapping[str, str]) -> str:
     """Return the page; `versions` contains the versions of the packages and Django."""
     lines = [
         f"| [{package}](https://pypi.org/project/{package}/) | {versions[package]} | {' '.join(sentences)} |"
-        for package, sentences in tried().items()
+        for package, sentences in tested().items()
     ]
     parts = [HEAD.format(django=versions["django"]) + "\n".join(lines), SETTINGS.rstrip()]
     parts += [
@@ -79,4 +79,4 @@ def versions_of(text: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page({package: version(package) for package in ("django", *tried())}), "utf-8")
+    PAGE.write_text(page({package: version(package) for package in ("django", *tested())}), "utf-8")

@@ -3,16 +3,17 @@
 import os
 import secrets
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
 
 from s3kit.local.server import LocalServer
-from tests.processes import free_port, started
+from tests.processes import free_port, started, until
 
 PASSWORD = "a-password-for-this-test"
 
@@ -31,7 +32,7 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 
 
-class Clicked:
+class Tab:
     """A page of a site, and its errors: console errors, and responses with status 400 and above."""
 
     def __init__(self, page: Page, address: str) -> None:
@@ -55,7 +56,7 @@ class Clicked:
         self.page.goto(f"{self.address}{path}")
         return self.page
 
-    def is_clean(self, *expected: str) -> None:
+    def expect_no_errors(self, *expected: str) -> None:
         """Fail if an error without one of the expected words has occurred since the last call."""
         self.page.wait_for_load_state("networkidle")
         wrong, self.wrong = self.wrong, []
@@ -87,8 +88,14 @@ def serving(name: str, store: LocalServer, folder: Path) -> Iterator[str]:
         "PYTHONUNBUFFERED": "1",
     }
     with started(command=(sys.executable, "-m", "works_with.site.serve"), **environment) as process:
-        process.wait_for("Starting development server at")
+        process.wait_for("Starting development server at")  # which it prints before it listens
+        until(lambda: is_listening(address))
         yield address
+
+
+def is_listening(address: str) -> bool:
+    with socket.socket() as knock:
+        return knock.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
 
 
 def on_site(package: str) -> pytest.MarkDecorator:
@@ -119,7 +126,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
+def tab(site: str, chromium: Browser) -> Iterator[Tab]:
     """Return a page of the site, with the admin user logged in."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.add_init_script(LISTEN)
@@ -127,8 +134,9 @@ def clicked(site: str, chromium: Browser) -> Iterator[Clicked]:
     context.route(
         lambda url: not url.startswith(("http://127.0.0.1:", "data:", "blob:")), lambda route: route.abort()
     )
-    context.set_default_timeout(15_000)
-    found = Clicked(context.new_page(), site)
+    context.set_default_timeout(60_000)  # of a busy machine
+    expect.set_options(timeout=60_000)
+    found = Tab(context.new_page(), site)
     found.log_in()
     yield found
     print(found.page.url, *found.wrong, sep="\n")  # noqa: T201 -- shown where the test fails

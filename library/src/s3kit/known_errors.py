@@ -190,7 +190,7 @@ OF_S3 = (
 NO_ANSWER = Known(
     ("ConnectionError", "HTTPClientError"),
     "The machine can't reach S3: no network, a proxy or firewall, a VPC without an endpoint, or a typo in"
-    " `AWS_S3_ENDPOINT_URL` or the region.",
+    " `AWS_S3_ENDPOINT_URL` or the region. botocore's own message is `Could not connect to the endpoint URL`.",
     "check the network, HTTPS_PROXY, and the endpoint_url",
     "S3 is not responding{where} ({reason})",
 )
@@ -211,7 +211,7 @@ OF_BOTOCORE = (
     ),
     Known(
         ("PartialCredentialsError",),
-        "One of the two keys is set, and the other is not.",
+        "One of the two keys is set, and the other is not. botocore's message is `Partial credentials found`.",
         "set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         "{message}",
     ),

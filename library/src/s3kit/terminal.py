@@ -4,10 +4,17 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter, OutputWrapper
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+    OutputWrapper,
+)
 from django.core.management.color import no_style
 
 COLUMNS = 100
@@ -84,6 +91,45 @@ class HelpFormatter(DjangoHelpFormatter):
         super().__init__(prog, **{"width": columns(), "max_help_position": 30} | more)
 
 
+class Parser(CommandParser):
+    """Parses options. An error is one line that names the command or subcommand, instead of its usage."""
+
+    subcommands: Mapping[str, "Parser"] = MappingProxyType({})
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the namespace. An option of a subcommand must not precede the subcommand."""
+        given = args or ()
+        at = next((at for at, word in enumerate(given) if word in self.subcommands), -1)
+        parser = self.subcommands[given[at]] if at >= 0 else self
+        if missing := next((word for word in given if re.fullmatch(r"--[\w-]+=--", word)), ""):
+            parser.error(f"argument {missing[:-3]}: expected one argument")  # argparse may return []
+        # Otherwise, argparse takes the option's value for the subcommand.
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in given[: max(at, 0)]:
+            option = word.partition("=")[0] if word.startswith("--") else word[:2]
+            if option.startswith("-") and not any(name.startswith(option) for name in known):
+                parser.error(f"write {option} after {given[at]!r}, not before it")
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with 2; raise CommandError if code has called the command."""
+        if not self.called_from_command_line:
+            raise CommandError(f"Error: {message}")
+        line = f"{self.prog}: error: {message}. For help, run `{self.prog} --help`."
+        self.exit(2, "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n")
+
+
+class SubcommandParser(Parser):
+    """Parses the options of a subcommand, which would leave errors about unknown ones to the command."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return the namespace and no unknown arguments, which are an error."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+
 class ReadableCommand(BaseCommand):
     """A command with readable help and, on a terminal, wrapped errors.
 
@@ -100,7 +146,9 @@ class ReadableCommand(BaseCommand):
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Return the parser of the command's options."""
-        return super().create_parser(prog_name, subcommand, **{"formatter_class": HelpFormatter} | kwargs)
+        parser = super().create_parser(prog_name, subcommand, **{"formatter_class": HelpFormatter} | kwargs)
+        parser.__class__ = Parser  # Django doesn't let a command choose the class
+        return parser
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run the command, without colors if `stdout` isn't a terminal."""

@@ -1,4 +1,4 @@
-"""Writes the pages."""
+"""Write the generated pages."""
 
 import os
 
@@ -7,7 +7,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-from tests.reference import DOCS, PAGES  # noqa: E402 -- they import what needs settings
+from tests.reference import DOCS, PAGES  # noqa: E402 -- these import code that needs settings
 
 for name, page in PAGES.items():
     (DOCS / f"{name}.md").write_text(page(), encoding="utf-8")

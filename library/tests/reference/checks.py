@@ -1,4 +1,4 @@
-"""The page on system checks, made from the calls of `Error` and `Warning`."""
+"""The page on system checks, generated from the calls of `Error` and `Warning`."""
 
 from collections import defaultdict
 
@@ -18,7 +18,7 @@ need no credentials. They look at the real target, even with `USE_S3 = "local"`.
 - [`manage.py release`](running.md) stops at warnings, too.
 """
 
-# Messages that other modules make.
+# Messages that come from other modules.
 ELSEWHERE = {
     "s3kit.E001": (
         "STORAGES['…']: the bucket name '…' breaks one of S3's rules: see [below](#names-of-buckets).",

@@ -1,4 +1,4 @@
-"""The page on commands, made from their parsers."""
+"""The page on commands, generated from their parsers."""
 
 import argparse
 import re
@@ -33,7 +33,7 @@ With `USE_S3 = False` they end with exit code 1.
 
 
 class Use(NamedTuple):
-    """Who runs a subcommand of `s3`: the role, an example, and what else matters."""
+    """How to use a subcommand of `s3`: the role that runs it, an example, and what else matters."""
 
     role: str
     example: str
@@ -58,7 +58,7 @@ USES = {
     "doctor": Use(
         "web or deploy",
         "doctor --role web",
-        "It writes small objects and deletes them again. [Troubleshooting](troubleshooting.md) explains each line.",
+        "It writes small objects and deletes them again. [All lines](doctor.md#s3-doctor).",
     ),
     "policy": Use("none", "policy --role web", "Attach the output to the IAM role or user."),
     "push": Use(

@@ -28,7 +28,7 @@ class Source:
             child: parent for parent in ast.walk(self.tree) for child in ast.iter_child_nodes(parent)
         }
         self.given: dict[tuple[str, str], list[str]] = {}
-        """The texts of parameters, by the names of function and parameter, in the call that is looked at."""
+        """The texts of parameters in the current call, by the names of function and parameter."""
 
     @cached_property
     def module(self) -> Any:
@@ -105,7 +105,7 @@ class Source:
         return found
 
     def _assigned(self, name: str, statement: ast.stmt, depth: int) -> tuple[list[str], bool]:
-        """Return what a statement gives a name, and whether it does so in any case."""
+        """Return the texts that a statement assigns to a name, and whether it always assigns one."""
         match statement:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
@@ -130,11 +130,11 @@ class Source:
             texts, is_certain = self._assigned(name, statement, depth)
             if texts or is_certain:
                 return texts, is_certain
-        # A block that leaves the function can't give the name anything.
+        # After a block that leaves the function, the name has the value of another branch.
         return [], bool(block) and isinstance(block[-1], ast.Return | ast.Raise | ast.Continue)
 
     def _given(self, name: str, function: ast.FunctionDef, depth: int) -> list[str]:
-        """Return what the module's own calls of a function pass for a parameter."""
+        """Return the texts that calls in the same module pass for a function's parameter."""
         names = [each.arg for each in function.args.args]
         if name not in names:
             return []
@@ -166,7 +166,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Message:
-    """A message of a call of `kind`, the fix, and what it is about, such as a check's ID."""
+    """A message from a call of `kind`, its fix, and its subject, such as a check's ID."""
 
     kind: str
     text: str
@@ -196,7 +196,7 @@ def messages(
             said = source.texts(argument(text))
             fixes = source.texts(argument(fix))
             if len(fixes) != len(said):
-                # Of alternatives that differ only in added or filled-in words, keep the longest.
+                # If alternatives differ only in added or filled-in words, keep the longest.
                 whole = [
                     each
                     for each in dict.fromkeys(fixes)
@@ -208,7 +208,7 @@ def messages(
                 found |= dict.fromkeys(
                     Message(kind, one, other, name) for one, other in zip(said, fixes, strict=True)
                 )
-    # Nobody can search for a message that is hardly more than a value.
+    # Readers can't search for a message that consists almost only of a value.
     yield from (each for each in found if len(re.sub(r"[^a-z]", "", each.text)) > 8)
 
 
@@ -223,7 +223,7 @@ def sources(folder: str = "") -> list[Source]:
 
 
 def prose(text: str) -> str:
-    """Return a text as Markdown that shows it word by word; code in backticks stays code."""
+    """Return a text as Markdown that shows it literally; code in backticks stays code."""
     parts = re.split(r"(`[^`]+`)", text)
     parts[::2] = [re.sub(r"([*<|])", r"\\\1", part) for part in parts[::2]]
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The page on the storages' options, made from the code."""
+"""The page on the storages' options, generated from the code."""
 
 from collections.abc import Iterable
 

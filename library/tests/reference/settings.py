@@ -21,7 +21,7 @@ The settings of a generated project come from environment variables; its
 
 
 class Setting(NamedTuple):
-    """A setting that belongs to no single storage."""
+    """A setting that doesn't belong to a single storage."""
 
     name: str
     type: str
@@ -129,7 +129,7 @@ VARIABLES = {
     "UV": "the uv that installs the local S3 server (default: the one on the `PATH`)",
 }
 
-# Of the library's own processes, or set by it; not for a site to set.
+# The library sets these for its own processes, or sites don't need to set them.
 INTERNAL = {
     *("GUARD", "GUARD_ORIGINS", "GUARD_ACCOUNTS", "S3KIT_TESTS_FOLDER", "PIP_USER", "PIP_REQUIRE_VIRTUALENV"),
     *("LD_LIBRARY_PATH", "SYSTEMROOT", "PATH", "LANG"),
@@ -206,7 +206,7 @@ def _read_by(source: Source) -> Iterator[str]:
                 yield from _names(source, name)
             case ast.Subscript(value=ast.Attribute(attr="environ"), slice=name):
                 yield from _names(source, name)
-            # Names that are kept in constants and loops.
+            # Names in constants and loops.
             case ast.Constant(value=str(text)) if re.fullmatch("(AWS|S3KIT|STATICFILES)_[A-Z0-9_]+", text):
                 yield text
 

@@ -1,35 +1,35 @@
-"""The page on troubleshooting, made from the errors that the library explains and the messages of plan and doctor."""
+"""The page on troubleshooting, generated from the errors that the library explains."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from string import Formatter
 from typing import NamedTuple
 
 from s3kit import known_errors
-from s3kit.buckets.plan import Conflict
-from s3kit.doctor.report import area
-from s3kit.doctor.shared import LATER
 from s3kit.known_errors import Known
-from tests.reference.messages import UNKNOWN, messages, prose, sources
+from tests.reference.messages import UNKNOWN, prose
 
 HEAD = """# Troubleshooting
 
-Search this page for a few words of your error message, or for the code that S3 sent. An ellipsis (…) replaces a value.
+Paste your error message into the site's search, or choose the error below. An ellipsis (…) replaces a value. If you
+have no message, run these commands. Each prints the fix with what it finds:
 
-If you have no message, run these commands. Each prints the fix with what it finds:
+| run | to find |
+|---|---|
+| `python manage.py check` | mistakes in the settings: [all checks](checks.md) |
+| `python manage.py s3 plan` | buckets that differ from the settings: [conflicts](doctor.md#s3-plan-and-s3-apply) |
+| `python manage.py s3 doctor` | failures of the live buckets, for site and visitors: [lines](doctor.md#s3-doctor) |
 
-1. `python manage.py check` finds mistakes in the settings: [all checks](checks.md).
-2. `python manage.py s3 plan` finds buckets that differ from the settings.
-3. `python manage.py s3 doctor` tests the live buckets with the site's credentials, and as a visitor.
+"""
 
-Amazon documents [all error codes](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and
+TAIL = """Amazon documents [all error codes](https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html) and
 [access denied errors](https://docs.aws.amazon.com/AmazonS3/latest/userguide/troubleshoot-403-errors.html).
 """
 
 
 class Entry(NamedTuple):
-    """An error that no command explains: what people see, why, and the fix. `words` are what the library says."""
+    """An error that no command explains: what people see, the cause, and the fix. `words` is the library's text."""
 
     title: str
     seen: str
@@ -65,23 +65,19 @@ BROWSER = (
         "A signed link gives SignatureDoesNotMatch",
         "`SignatureDoesNotMatch` as XML in the browser",
         "Something changed the link, often `&` to `&amp;`, or the secret key is wrong.",
-        "Put links into pages unchanged: `{{ file.url }}`, not twice escaped. If no link works, correct"
-        " `AWS_SECRET_ACCESS_KEY`.",
+        "Put links into pages unchanged: `{{ file.url }}`, not twice escaped. If no link works, correct [the"
+        " keys](#invalidaccesskeyid).",
     ),
     Entry(
-        "Fonts and JavaScript modules don't load (CORS)",
-        "`blocked by CORS policy`: No 'Access-Control-Allow-Origin' header is present on the requested resource",
-        "The site's origin is not allowed on the static bucket.",
+        "Blocked by CORS policy",
+        "`blocked by CORS policy`: No 'Access-Control-Allow-Origin' header is present, or `Tainted canvases may not be"
+        " exported`",
+        "The bucket doesn't allow the site's origin, so fonts and JavaScript modules don't load, and a canvas, cropper,"
+        " or PDF viewer can't read uploads. Or the page loaded an upload before, without `crossorigin`, and the browser"
+        " reuses that response.",
         "Set `AWS_SITE_ORIGINS` (`DJANGO_SITE_ORIGINS` in a generated project), then run `manage.py s3 apply`. On"
-        " CloudFront, attach a response headers policy with CORS. The doctor's line is `static cors`.",
-    ),
-    Entry(
-        "A canvas, cropper, or PDF viewer can't read an upload (CORS)",
-        "`blocked by CORS policy`, or `Tainted canvases may not be exported`",
-        "The site's origin is not allowed on the media bucket. Or the page loaded the same address before, without"
-        " `crossorigin`, and the browser reuses that response.",
-        "Set `AWS_SITE_ORIGINS`, then run `manage.py s3 apply`. Put `crossorigin` on each tag with that address. The"
-        " doctor's line is `media cors`.",
+        " CloudFront, attach a response headers policy with CORS. Put `crossorigin` on each tag with the upload's"
+        " address. The doctor's lines are `static cors` and `media cors`.",
     ),
     Entry(
         "Mixed content",
@@ -132,156 +128,113 @@ BROWSER = (
 SERVER = (
     Entry(
         "Missing staticfiles manifest entry",
-        "`ValueError`: Missing staticfiles manifest entry for '…'",
+        "`ValueError`: Missing staticfiles manifest entry for '…', or `No manifest of static files: … of bucket … can't"
+        " be read: …`",
         "A template names a file that the manifest lacks: nobody collected it, its name has a typo, or"
-        " `staticfiles.json` is old.",
+        " `staticfiles.json` is old. Or there is no manifest: nothing has been deployed yet, or the site's role may not"
+        " read it ([AccessDenied](#accessdenied)).",
         "Run `manage.py collectstatic` from the same checkout. For images, run `manage.py s3 manifest`, too.",
-    ),
-    Entry(
-        "No manifest of static files",
-        "`No manifest of static files: … of bucket … can't be read: …`",
-        "Nothing has been deployed yet, or the site's role may not read the manifest.",
-        "Run `manage.py collectstatic`, and attach the policy that `manage.py s3 policy --role web` prints.",
         "No manifest of static files:",
     ),
     Entry(
         "403 instead of 404 for a missing file",
         "`ClientError`: An error occurred (403) when calling the HeadObject operation: Forbidden",
         "Without `s3:ListBucket`, S3 responds with 403 for an object that does not exist.",
-        "Attach the policy that `manage.py s3 policy --role web` prints. The doctor's line is `missing key`.",
+        "As for [AccessDenied](#accessdenied). The doctor's line is `missing key`.",
     ),
     Entry(
         "S3 hangs, and uploads fail quickly",
         "`NotAnsweringError: S3 is not responding: 3 uploads of this process are already waiting for it`",
         "S3 or the network is slow. A process lets at most three uploads wait, so that pages stay fast.",
-        "Nothing, if it passes. Otherwise check the network: the doctor's line is `endpoint`.",
+        "Nothing, if it passes. Otherwise as for [ConnectionError](#connectionerror).",
         "S3 is not responding:",
     ),
 )
 
-COMMON = (
-    (BROWSER[0].title, BROWSER[0].title),
-    (BROWSER[1].title, BROWSER[1].title),
-    (BROWSER[2].title, BROWSER[2].title),
-    ("`AccessDenied` in the output of a command or in a log", "AccessDenied, AllAccessDisabled, 403"),
-    ("`AccessControlListNotSupported`", "AccessControlListNotSupported"),
-    (
-        "`PermanentRedirect`, or a wrong region",
-        "PermanentRedirect, AuthorizationHeaderMalformed, IllegalLocationConstraintException, 301",
+PLACES = {
+    "In the browser": BROWSER,
+    "On the server": SERVER,
+    "Error codes of S3": tuple(each for each in known_errors.OF_S3 if each.of_bucket),
+    "Credentials and network": (
+        *(each for each in known_errors.OF_S3 if not each.of_bucket),
+        known_errors.NO_ANSWER,
+        *(each for each in known_errors.OF_BOTOCORE if each.codes != known_errors.NO_ANSWER.codes),
     ),
-    ("`NoCredentialsError`: Unable to locate credentials", "NoCredentialsError"),
-    ("`ExpiredToken`", "ExpiredToken, ExpiredTokenException, RequestExpired, TokenRefreshRequired"),
-    ("`RequestTimeTooSkewed`: the clock is wrong", "RequestTimeTooSkewed"),
-    ("`Missing staticfiles manifest entry`", SERVER[0].title),
-    (BROWSER[4].title, BROWSER[4].title),
-    (BROWSER[6].title, BROWSER[6].title),
-    (BROWSER[7].title, BROWSER[7].title),
-    (BROWSER[8].title, BROWSER[8].title),
-)
-
-PLAN = """## s3 plan and s3 apply
-
-A line that begins with `!` is a conflict: someone has configured the bucket in a way that contradicts the settings.
-Without `--replace-conflicting`, `apply` changes nothing there.
-"""
-
-DOCTOR = """## s3 doctor
-
-The doctor prints a line for each probe, and the fix for each line that is not ok. "Can't tell" means that the
-credentials or the machine can't see the result. A line that S3 or the network caused, and that names no other fix, says
-`run the doctor again`.
-"""
-
-STATUS = ("not_ok", "warning", "cant_tell")
+}
 
 
 @cache
 def page() -> str:
     """Return the page."""
-    lines = [HEAD, "## The most common errors", ""]
-    lines += [f"- [{text}](#{_anchor(title)})" for text, title in COMMON]
-    lines += ["", "## In the browser", "", *_entries(BROWSER), "## On the server", "", *_entries(SERVER)]
-    lines += ["## Error codes of S3", "", *_known(known_errors.OF_S3)]
-    lines += [
-        "## Credentials and network",
-        "",
-        *_known((known_errors.NO_ANSWER, *_botocore())),
-        *_certificates(),
-    ]
-    lines += [PLAN, *_plan(), "", DOCTOR, *_doctor()]
-    return "\n".join(lines)
+    index, body = [], []
+    for place, errors in PLACES.items():
+        sections = dict(_sections(errors))
+        if place == "Credentials and network":
+            sections["Certificates"] = _certificates()
+        links = [f"[{title}](#{anchor(title)})" for title in sections]
+        is_codes = isinstance(errors[0], Known)
+        index += [
+            f"**{place}:**",
+            "",
+            " · ".join(links) if is_codes else "\n".join(f"- {link}" for link in links),
+            "",
+        ]
+        body += [f"## {place}", ""]
+        for title, lines in sections.items():
+            body += [f"### {title}", "", *lines, ""]
+    return "\n".join([f"{HEAD}{index[0]}", *index[1:], TAIL, *body])
 
 
-def _anchor(title: str) -> str:
+def anchor(title: str) -> str:
     """Return the anchor of a heading, as GitHub makes it."""
     kept = (each for each in title.lower() if each.isalnum() or each in " -_")
     return "".join(kept).replace(" ", "-")
 
 
-def _entries(entries: Iterable[Entry]) -> Iterable[str]:
-    for each in entries:
-        yield from _entry(each.title, [each.seen], each.cause, each.fix)
+def _sections(errors: Iterable[Entry | Known]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the title and the lines of each section. Errors with the same codes or the same fix share one."""
+    groups: list[list[Known]] = []
+    for each in errors:
+        if isinstance(each, Entry):
+            yield each.title, [f"> {each.seen}", "", *_explained([each.cause], each.fix)]
+        elif same := [group for group in groups if each.codes == group[0].codes or each.fix == group[0].fix]:
+            same[0].append(each)
+        else:
+            groups.append([each])
+    for group in groups:
+        yield ", ".join(dict.fromkeys(each.codes[0] for each in group)), _known(group)
 
 
-def _entry(title: str, seen: list[str], cause: str, fix: str) -> list[str]:
-    quoted = [line for text in seen for line in (f"> {text}", ">")][:-1]
-    return [f"### {title}", "", *quoted, "", f"**Cause:** {cause}", "", f"**Fix:** {fix}", ""]
+def _known(same: list[Known]) -> list[str]:
+    lines = []
+    if others := dict.fromkeys(code for each in same for code in each.codes[1:]):
+        lines += [f"Also {', '.join(f'`{code}`' for code in others)}.", ""]
+    by_fix: dict[str, list[Known]] = defaultdict(list)
+    for each in same:
+        by_fix[each.fix].append(each)
+    for fix, errors in by_fix.items():
+        quotes = [f"> {_quote(each)}" for each in errors if each.text != "{message}"]
+        lines += ["\\\n".join(quotes), ""] if quotes else []
+        lines += [*_explained([each.cause for each in errors], prose(sentence(fix))), ""]
+    return lines[:-1]
 
 
-def _known(known: Iterable[Known]) -> Iterable[str]:
-    """Yield the errors, those of the same codes together."""
-    by_codes: dict[tuple[str, ...], list[Known]] = defaultdict(list)
-    for each in known:
-        by_codes[each.codes].append(each)
-    for codes, same in by_codes.items():
-        yield f"### {', '.join(codes)}"
-        yield ""
-        for each in same:
-            text = _shown(
-                each.text.replace("{code}", codes[0] if each.text == known_errors.FAILED else UNKNOWN)
-            )
-            quoted = [f"> {prose(text)}", ""] if each.text != "{message}" else []
-            yield from [*quoted, f"**Cause:** {each.cause}", "", f"**Fix:** {prose(_sentence(each.fix))}", ""]
+def _quote(known: Known) -> str:
+    code = known.codes[0] if known.text == known_errors.FAILED else UNKNOWN
+    return prose(shown(known.text.replace("{code}", code)))
 
 
-def _botocore() -> Iterable[Known]:
-    return (each for each in known_errors.OF_BOTOCORE if each.codes != known_errors.NO_ANSWER.codes)
+def _explained(causes: list[str], fix: str) -> list[str]:
+    first, *others = causes
+    return [f"**Cause:** {first}\\", *(f"**Or:** {each}\\" for each in others), f"**Fix:** {fix}"]
 
 
-def _certificates() -> Iterable[str]:
-    yield from ["### Certificates", "", f"> {_shown(known_errors.REJECTED)}", ""]
-    for each in known_errors.CERTIFICATES:
-        yield f"- {prose(each.text)}: {prose(_shown(each.fix))}"
-    yield ""
+def _certificates() -> list[str]:
+    listed = (f"- {prose(each.text)}: {prose(shown(each.fix))}" for each in known_errors.CERTIFICATES)
+    return [f"> {shown(known_errors.REJECTED)}", "", *listed]
 
 
-def _plan() -> Iterable[str]:
-    for source in sources("buckets"):
-        for each in messages(source, ("BucketError",), 0, 99):
-            yield f"- {prose(each.text)}"
-    for source in sources("buckets"):
-        for each in messages(source, ("Conflict",), 0, 3):
-            fix = prose(_sentence(each.fix or Conflict.fix))
-            yield f"- conflict: {prose(each.text)}\n  **Fix:** {fix}"
-
-
-def _doctor() -> Iterable[str]:
-    probes: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for source in sources("doctor"):
-        for each in messages(source, STATUS, 1, 2, 0):
-            # What passes by itself, and what only other messages say.
-            if each.fix not in {"", UNKNOWN, LATER}:
-                probes[area(each.about.replace(UNKNOWN, "media")), each.text, each.fix].append(each.about)
-    for name in ("Connection", "Uploads", "Direct uploads", "Static files", "Rights"):
-        yield from [f"### {name}", ""]
-        for (where, text, fix), titles in probes.items():
-            if where == name:
-                named = ", ".join(f"`{title}`" for title in titles if title != UNKNOWN)
-                yield f"- {f'{named}: ' if named else ''}{prose(text)}\n  **Fix:** {prose(_sentence(fix))}"
-        yield ""
-
-
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Return a text with ellipses for its fields; a role stays a word to be replaced."""
     parts = Formatter().parse(text)
     return "".join(
@@ -290,6 +243,7 @@ def _shown(text: str) -> str:
     )
 
 
-def _sentence(text: str) -> str:
-    shown = _shown(text)
-    return f"{shown[:1].upper()}{shown[1:]}."
+def sentence(text: str) -> str:
+    """Return a fix as a sentence."""
+    fix = shown(text)
+    return f"{fix[:1].upper()}{fix[1:]}."

@@ -1,1 +1,1 @@
-"""An app with ordinary models, whose files come by any way."""
+"""An app with ordinary models that have files."""

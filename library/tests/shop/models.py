@@ -43,7 +43,7 @@ class Still(models.Model):
 
 
 class Clip(models.Model):
-    """A video with an owner, as docs/uploads-hooks.md has it."""
+    """A video with an owner, as in docs/uploads-hooks.md."""
 
     title = models.CharField(max_length=50)
     file = models.FileField(upload_to="clips/", blank=True)

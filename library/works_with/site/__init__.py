@@ -1,1 +1,1 @@
-"""A site that a process of its own serves, and that is clicked: `theme` says whose admin or editors it has."""
+"""A site that runs in its own process, for Chromium. `settings.SITE` names the package whose admin or editor it has."""

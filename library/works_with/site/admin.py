@@ -1,4 +1,4 @@
-"""The admin, as the documentation of the package says."""
+"""The admin, configured as the package's documentation says."""
 
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ elif settings.SITE == "django-summernote":
 else:
     from django.contrib.admin import ModelAdmin
 
-FOLDED = {"django-unfold": "tab", "django-grappelli": "grp-collapse grp-closed"}
+COLLAPSED = {"django-unfold": "tab", "django-grappelli": "grp-collapse grp-closed"}
 
 
 @admin.register(Topic)
@@ -32,5 +32,5 @@ class NoteAdmin(ModelAdmin):
     fieldsets: ClassVar[Any] = [
         (None, {"fields": ["title", "topic", "on"]}),
         ("File", {"fields": ["attachment"], "classes": ["tab"] if settings.SITE == "django-unfold" else []}),
-        ("Details", {"fields": ["text"], "classes": [FOLDED.get(settings.SITE, "collapse")]}),
+        ("Details", {"fields": ["text"], "classes": [COLLAPSED.get(settings.SITE, "collapse")]}),
     ]

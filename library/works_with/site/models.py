@@ -1,4 +1,4 @@
-"""What the admin edits: a note, whose text has the editor that is tried."""
+"""The model that the admin edits: a note, whose text uses the editor under test."""
 
 from django.conf import settings
 from django.db import models

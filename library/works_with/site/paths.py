@@ -1,4 +1,4 @@
-"""Where the site keeps what it makes."""
+"""The folder for the files that the site creates."""
 
 import os
 from pathlib import Path

@@ -19,7 +19,7 @@ from s3kit.local.server import LocalServer  # noqa: E402
 from tests.ministack import REGION, new_user  # noqa: E402
 from works_with.site.models import Topic  # noqa: E402
 
-# Root prepares the buckets; the site has the rights that the library asks for, and no more.
+# Root prepares the buckets; the site has only the permissions in the library's policies.
 root = Key(os.environ["SITE_ROOT"], os.environ["SITE_ROOT_SECRET"])
 store = LocalServer(os.environ["SITE_ENDPOINT"], REGION, Path(os.environ["SITE_FOLDER"]), root)
 wanted = Deployment.load()
@@ -34,7 +34,7 @@ if apps.is_installed("cms"):
     from cms.api import create_page
 
     create_page("Lakes", "page.html", "en")
-    # In a process of its own, because it changes the templates that it has loaded.
+    # In another process, because it changes the loaded templates.
     subprocess.run([sys.executable, "-m", "django", "compress", "--verbosity", "0"], check=True)
 call_command("collectstatic", interactive=False)
 call_command("runserver", os.environ["SITE_ADDRESS"].partition("//")[2], "--noreload", "--nostatic")

@@ -1,4 +1,4 @@
-"""Debug off, all files on S3, and the template's Content-Security-Policy. SITE is the package that is tried."""
+"""Debug off, all files on S3, and the template's Content-Security-Policy. SITE names the package under test."""
 
 import ast
 import os
@@ -25,7 +25,7 @@ X_FRAME_OPTIONS = "DENY"
 ROOT_URLCONF = "works_with.site.urls"
 USE_TZ = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
-# Tables are made at once, without the history of each app.
+# Create tables without migrations, which is faster.
 MIGRATION_MODULES: dict[str, None] = dict.fromkeys(
     (
         *("admin", "admin_interface", "auth", "contenttypes", "django_summernote", "sessions"),
@@ -56,14 +56,14 @@ APPS: dict[str, list[str]] = {
     "django-tinymce": ["tinymce"],
     "django-unfold": ["unfold", "unfold.contrib.filters", "unfold.contrib.forms"],
     "drf-spectacular": ["rest_framework", "drf_spectacular", "drf_spectacular_sidecar", "s3kit.uploads"],
-    # Packages that can be on one site together.
+    # Packages that work together on one site.
     "together": [
         *("baton", "cms", "menus", "sekizai", "treebeard", "django.contrib.sites"),
         *("compressor", "django_ace", "django_ckeditor_5", "easy_thumbnails", "explorer", "filer"),
         *("image_cropping", "location_field.apps.DefaultConfig", "mdeditor", "nested_admin", "polymorphic"),
     ],
 }
-# Those of them that need settings.
+# Packages on such a site that need settings.
 NEEDING = {"together": ["django-compressor"]}
 
 INSTALLED_APPS = [

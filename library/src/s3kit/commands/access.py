@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from s3kit import progress
 from s3kit.buckets.account import with_owners
-from s3kit.commands.shared import add_local, setup_deployment
+from s3kit.commands.shared import add_local, setup_deployment, text
 
 HELP = "Set the ACLs of existing uploads to the access of their storage."
 EXIT_CODES = {0: "done", 1: "an ACL could not be set", 130: "interrupted"}
@@ -23,6 +23,7 @@ def add_arguments(parser: CommandParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="Show what would change. Change nothing.")
     parser.add_argument(
         "--start-after",
+        type=text,
         default="",
         metavar="KEY",
         help="Continue after this key. An interrupted run prints it.",

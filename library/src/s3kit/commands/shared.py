@@ -1,5 +1,6 @@
 """What all commands share: the deployment that they use, and the errors that they print."""
 
+from argparse import ArgumentTypeError
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +27,13 @@ def add_local(parser: CommandParser) -> None:
         action="store_true",
         help="Use the local S3 server instead of the real buckets.",
     )
+
+
+def text(argument: str) -> str:
+    """Return an argument. Raise ArgumentTypeError if its bytes are not UTF-8, as databases and S3 require."""
+    if any("\ud800" <= c <= "\udfff" for c in argument):  # how Python passes other bytes
+        raise ArgumentTypeError(f"{argument!r} is not UTF-8")
+    return argument
 
 
 def setup_deployment(options: dict[str, Any]) -> Deployment:

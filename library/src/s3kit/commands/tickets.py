@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, ProgrammingError
 
 from s3kit import progress
+from s3kit.commands.shared import text
 from s3kit.errors import printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _RIGHT = ("size", "age")
 
 def add_arguments(parser: CommandParser) -> None:
     """Add its options."""
-    parser.add_argument("--user", metavar="NAME", help="Only uploads of this user.")
+    parser.add_argument("--user", type=text, metavar="NAME", help="Only uploads of this user.")
     parser.add_argument(
         "--state",
         choices=STATES,
@@ -52,12 +53,12 @@ def add_arguments(parser: CommandParser) -> None:
     )
 
 
-def identifier(text: str) -> str:
+def identifier(argument: str) -> str:
     """Return the digits of an ID or of its beginning. Raise ArgumentTypeError if it is not one."""
-    digits = text.replace("-", "").lower()
+    digits = argument.replace("-", "").lower()
     if not (ID_DIGITS <= len(digits) <= 32 and all(each in "0123456789abcdef" for each in digits)):
         raise ArgumentTypeError(
-            f"{text!r} is not the ID of an upload; take one from the list, such as 3f2a90c1"
+            f"{argument!r} is not the ID of an upload; take one from the list, such as 3f2a90c1"
         )
     return digits
 

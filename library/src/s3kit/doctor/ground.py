@@ -81,13 +81,10 @@ def endpoint(probed: Probed, target: Target) -> list[Line]:
     ahead, behind = asked - theirs - 1, theirs - time.time()
     off = round(max(ahead, behind))
     text = f"this machine's clock is {off} seconds {'ahead of' if ahead > behind else 'behind'} S3's"
+    fix = "set the clock with NTP: S3 rejects requests that are 15 minutes off"
     if off > CLOCK_LIMIT:
-        return [
-            *lines,
-            not_ok("clock", text, "set the clock with NTP: S3 rejects requests that are 15 minutes off"),
-        ]
+        return [*lines, not_ok("clock", text, fix)]
     if off > CLOCK_WARNING:
-        fix = "sync the clock with NTP: S3 rejects requests that are 15 minutes off"
         return [*lines, warning("clock", text, fix)]
     return [*lines, ok("clock", "this machine's clock agrees with S3's")]
 

@@ -20,12 +20,15 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
 
     Needs no network, credentials, bucket, or database, and writes the same bytes whatever USE_S3 is. `paths`, `hash`,
     and `integrity` are those that collectstatic publishes from the same tree; its records of objects are left out.
-    Raises OSError if the file can't be written, ImproperlyConfigured if there is no path, and CommandError for a
-    reference to a missing file if `strict_references` is set.
+    Raises OSError if the file can't be written, ImproperlyConfigured if there is no path or it is a device or pipe, and
+    CommandError for a reference to a missing file if `strict_references` is set.
     """
     path = path or conf.manifest
     if path is None:
         raise ImproperlyConfigured("Name the file with --output, or set STATICFILES_MANIFEST.")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Replacing /dev/null or /dev/stdout with a file would break the system.
+        raise ImproperlyConfigured(f"{path} is not a regular file: name another one with --output.")
     storage = _storage()
     stage = collect(storage)
     body = stage.source(storage.manifest_name).body

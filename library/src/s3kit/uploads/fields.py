@@ -11,7 +11,7 @@ from django.forms.widgets import FILE_INPUT_CONTRADICTION
 from django.utils.translation import ngettext_lazy
 
 from s3kit.uploads.errors import UploadError
-from s3kit.uploads.files import resolve
+from s3kit.uploads.files import only_once, resolve
 from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.widgets import AdminDirectFileInput, DirectFileInput, MultipleDirectFileInput
 
@@ -33,6 +33,9 @@ class DirectFileField(forms.FileField):
     """
 
     widget = DirectFileInput
+    # Where each ticket is used in the forms of a page, and the place of this field.
+    _uses: dict[Any, str] | None = None
+    _place = ""
     default_error_messages = {  # noqa: RUF012 -- as in Django
         "too_many": ngettext_lazy(
             "Please choose at most %(max)d file.", "Please choose at most %(max)d files.", "max"
@@ -69,6 +72,10 @@ class DirectFileField(forms.FileField):
         """Complete the rules with those of the form's model and with its user."""
         self.user = self.user or getattr(form, "user", None)
         self.complete(getattr(getattr(form, "_meta", None), "model", None), field_name)
+        # The forms of a formset have nothing in common but their data.
+        shared = form.data if hasattr(form.data, "__dict__") else form
+        self._uses = vars(shared).setdefault("_s3kit_uses", {})
+        self._place = form.add_prefix(field_name)
         return super().get_bound_field(form, field_name)
 
     def complete(self, model: type[models.Model] | None, name: str) -> None:
@@ -82,7 +89,8 @@ class DirectFileField(forms.FileField):
         if given is None:
             return None
         try:
-            return resolve(given, self.kinds, user=self.user, form_max_bytes=self.form_max_bytes)
+            found = resolve(given, self.kinds, user=self.user, form_max_bytes=self.form_max_bytes)
+            return only_once(found, {} if self._uses is None else self._uses, self._place)
         except UploadError as error:
             message = self.error_messages.get(error.code, str(error))
             raise ValidationError(message, code=error.code) from error

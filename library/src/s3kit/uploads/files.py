@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.core.files.storage import Storage
@@ -12,13 +13,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from s3kit.storages.names import Stored
-from s3kit.uploads import pending
+from s3kit.uploads import pending, rows
 from s3kit.uploads.acceptance import kind_of_ticket
-from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError
+from s3kit.uploads.errors import ForbiddenError, IncompleteError, StaleError, UnknownTicketError, UploadError
 from s3kit.uploads.kinds import Kind, kind_of, storage_of, too_large, wrong_type
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.options import option
-from s3kit.uploads.tickets import check_open, count, s3_errors, user_of
+from s3kit.uploads.tickets import check_open, count, has_row, s3_errors, user_of
 
 accepted = Signal()
 """Sent when a row with the file has been committed, with `ticket`, and with `name` in the storage `ticket.storage`."""
@@ -61,20 +62,46 @@ class DirectFile(Stored, UploadedFile):
         # If another storage stores a copy, the original stays at its target until it is cleaned up.
         new = state.SAVING if self.is_saving else state.ACCEPTED if usable else state.CANCELLED
         finished = Ticket.objects.using(using).filter(pk=self.ticket.pk, state=state.FINISHED)
-        if not finished.filter(expires_at__gt=timezone.now()).update(
-            state=new, row=f"{self.row}@{self.database}" if self.row else "", claimed_at=timezone.now()
+        now = timezone.now()
+        if not finished.filter(expires_at__gt=now).update(
+            state=new, row=f"{self.row}@{self.database}" if self.row else "", claimed_at=now
         ):
             self.ticket.refresh_from_db()
             check_open(self.ticket)
             raise IncompleteError
         if not usable:
             return None
-        if not self.is_saving:
+        if self.is_saving:
+            connections[self.database].ensure_connection()
+            self._claimed = now, connections[self.database].connection
+            rows.unconfirmed.files.append(self)
+        else:
             transaction.on_commit(self._announce, using=using, robust=True)
         return self.ticket.target
 
+    def end(self) -> None:
+        """Accept the ticket if its row exists, or reopen it: this thread has ended the save, perhaps by an exception.
+
+        Does nothing if the connection to the row's database was lost or has an open transaction. The database may then
+        still write the row, so `tickets.settle` decides later.
+        """
+        claimed_at, connection = self._claimed
+        database = connections[self.database]
+        claimed = Ticket.objects.filter(
+            pk=self.ticket.pk, state=Ticket.State.SAVING, claimed_at=claimed_at
+        ).first()
+        if claimed is None or database.in_atomic_block or database.connection is not connection:
+            return
+        state = Ticket.State.ACCEPTED if has_row(claimed) else Ticket.State.FINISHED
+        if database.connection is connection:
+            Ticket.objects.filter(pk=claimed.pk, state=claimed.state, claimed_at=claimed_at).update(
+                state=state
+            )
+
     def confirm(self) -> None:
         """Accept the ticket, because the row has been written."""
+        with suppress(ValueError):
+            rows.unconfirmed.files.remove(self)
         state = Ticket.State
         # FINISHED, if writing took so long that another process assumed this one was killed.
         late = (state.SAVING, state.FINISHED)
@@ -103,6 +130,7 @@ def sent_file(token: str, kinds: Sequence[Kind], user: Any = None) -> DirectFile
     `user` is the user who posts the form, or None if unknown. In a transaction, the ticket is locked until the
     transaction ends. Raises an UploadError if there is no such file.
     """
+    rows.end_saves()
     ticket = Ticket.of_token(token)
     if ticket is None or (user is not None and ticket.user_id != user.pk):
         raise UnknownTicketError
@@ -139,11 +167,23 @@ def resolve(given: Any, kinds: Sequence[Kind], *, user: Any, form_max_bytes: int
     return given if found is None else found
 
 
+def only_once(file: Any, uses: dict[Any, str], place: str) -> Any:
+    """Record in `uses` that a form has the file at this place, and return the file.
+
+    Raises UploadError if the form also has it at another place, since saving it there would fail.
+    """
+    if isinstance(file, DirectFile) and uses.setdefault(file.ticket.pk, place) != place:
+        raise UploadError(
+            _("This upload is used more than once. Please choose the file again."), code="repeated"
+        )
+    return file
+
+
 def _lock(ticket: Ticket) -> None:
     """Wait for another transaction that is accepting the same ticket, and reload the ticket."""
-    rows = Ticket.objects.select_for_update()
-    if connections[rows.db].in_atomic_block:
-        ticket.refresh_from_db(from_queryset=rows)
+    tickets = Ticket.objects.select_for_update()
+    if connections[tickets.db].in_atomic_block:
+        ticket.refresh_from_db(from_queryset=tickets)
 
 
 def _with_extension(name: str, target: str) -> str:

@@ -25,7 +25,7 @@ except ImportError as error:
     ) from error
 
 from s3kit.uploads.errors import LoginRequiredError, UploadError
-from s3kit.uploads.files import resolve
+from s3kit.uploads.files import only_once, resolve
 from s3kit.uploads.kinds import Kind, completed, declared, image_rules
 from s3kit.uploads.views import View, begin, cancel, failure, finish, show
 
@@ -64,8 +64,12 @@ class DirectFileField(serializers.FileField):  # type: ignore[misc]
                 f"The field {self.field_name!r} does not know the user: create the serializer with"
                 " context={'request': request}."
             )
+        # Outside of `is_valid`, code may validate the same data several times.
+        is_first = hasattr(self.root, "initial_data") and not hasattr(self.root, "_validated_data")
+        uses: dict[Any, str] = self.root.__dict__.setdefault("_s3kit_uses", {}) if is_first else {}
         try:
-            return resolve(given, self.kinds, user=request.user, form_max_bytes=self.form_max_bytes)
+            found = resolve(given, self.kinds, user=request.user, form_max_bytes=self.form_max_bytes)
+            return only_once(found, uses, f"use {len(uses)}")
         except UploadError as error:
             message = self.error_messages.get(error.code, str(error))
             raise serializers.ValidationError(message, code=error.code) from error

@@ -1,10 +1,13 @@
 """Connects files that browsers have sent with the rows that they are saved in.
 
 Outside of a transaction, a ticket can't be closed together with the row. So the ticket first records the row's field,
-which lets `tickets.settle` find out whether a killed process has written the row. Every process loads this module, so
-it imports nothing that imports boto3.
+which lets `tickets.settle` find out whether a killed process has written the row. If the save fails instead,
+`end_saves` does that when the request ends. Every process loads this module, so it imports nothing that imports boto3.
 """
 
+import logging
+import threading
+from collections import deque
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -13,6 +16,8 @@ from django.db import models, transaction
 from django.db.models.fields.files import FieldFile
 
 from s3kit.storages.names import Stored
+
+logger = logging.getLogger(__name__)
 
 _REMEMBERED = "_s3kit_direct_files"
 
@@ -46,3 +51,24 @@ def after_row(instance: models.Model, **_more: Any) -> None:
         if file.is_saving:
             file.is_saving = False
             transaction.on_commit(file.confirm, using=file.database)
+
+
+class _Unconfirmed(threading.local):
+    """The files whose rows this thread has begun to save outside of a transaction."""
+
+    def __init__(self) -> None:
+        # Without requests, nothing may ever end them.
+        self.files: deque[Any] = deque(maxlen=100)
+
+
+unconfirmed = _Unconfirmed()
+
+
+def end_saves(**_more: Any) -> None:
+    """Settle the tickets of this thread's saves that failed. Must not be called during a save."""
+    files = unconfirmed.files
+    while files:
+        try:
+            files.popleft().end()
+        except Exception:  # the database may have failed
+            logger.exception("An upload stays in progress until its claim expires")

@@ -238,14 +238,13 @@ def is_stale(ticket: Ticket) -> bool:
 
 def settle(ticket: Ticket) -> None:
     """If a process was killed while it was saving the file's row, accept the ticket if the row exists, or reopen it."""
-    if ticket.state != Ticket.State.SAVING or not is_stale(ticket):
-        return
-    left = Ticket.objects.filter(pk=ticket.pk, state=ticket.state, claimed_at=ticket.claimed_at)
-    left.update(state=Ticket.State.ACCEPTED if _has_row(ticket) else Ticket.State.FINISHED)
-    ticket.refresh_from_db()
+    if ticket.state == Ticket.State.SAVING and is_stale(ticket):
+        left = Ticket.objects.filter(pk=ticket.pk, state=ticket.state, claimed_at=ticket.claimed_at)
+        left.update(state=Ticket.State.ACCEPTED if has_row(ticket) else Ticket.State.FINISHED)
+        ticket.refresh_from_db()
 
 
-def _has_row(ticket: Ticket) -> bool:
+def has_row(ticket: Ticket) -> bool:
     """Return whether a row has the file; True if that can't be known because the model no longer exists."""
     path, _at, database = ticket.row.partition("@")
     model, _dot, field = path.rpartition(".")

@@ -108,13 +108,14 @@ def _ticket(request: HttpRequest, ticket_id: UUID) -> Ticket:
 
 def _data(request: HttpRequest) -> Mapping[str, Any]:
     """Return the posted data, from JSON or a form."""
-    if (data := getattr(request, "data", None)) is None:  # an attribute of Django REST framework's requests
-        data = request.POST
-        if request.content_type == "application/json":
-            try:
-                data = json.loads(request.body)
-            except ValueError:
-                raise InvalidError from None
+    try:
+        if (
+            data := getattr(request, "data", None)
+        ) is None:  # an attribute of Django REST framework's requests
+            is_json = request.content_type == "application/json"
+            data = json.loads(request.body) if is_json else request.POST
+    except (ValueError, RecursionError):  # RecursionError for deeply nested JSON
+        raise InvalidError from None
     if not isinstance(data, Mapping):
         raise InvalidError
     return data

@@ -20,7 +20,7 @@ from s3kit.commands import (
     tickets,
 )
 from s3kit.commands.shared import exit_codes, explained
-from s3kit.terminal import HelpFormatter, ReadableCommand
+from s3kit.terminal import HelpFormatter, ReadableCommand, SubcommandParser
 
 # In the order of the help.
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -51,7 +51,11 @@ class Command(ReadableCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the subcommands and their options."""
         commands = parser.add_subparsers(
-            title="subcommands", dest="subcommand", required=True, metavar="SUBCOMMAND"
+            title="subcommands",
+            dest="subcommand",
+            required=True,
+            metavar="SUBCOMMAND",
+            parser_class=SubcommandParser,
         )
         for name, subcommand in SUBCOMMANDS.items():
             added: CommandParser = commands.add_parser(
@@ -63,6 +67,7 @@ class Command(ReadableCommand):
             )
             subcommand.add_arguments(added)
             _add_common(added)
+        parser.subcommands = commands.choices  # type: ignore[attr-defined]  # of `terminal.Parser`
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the subcommand. Errors that stop it are a message on stderr and exit code 1."""
