@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks.__main__ import PEERS
 from tests.answers import PROMPTS, ROOT
 from tests.conftest import Bake
@@ -98,3 +100,9 @@ def test_comparison_names_the_benchmarked_versions() -> None:
     ):
         pins = dict(pin.split("==") for pin in PEERS[peer].packages)
         assert f"| {pins[package]}, " in versions, package
+
+
+@pytest.mark.parametrize("django", ["5.2", "6.1"])
+def test_project_readme_is_under_120_lines(django: str) -> None:
+    readme = ROOT / "tests" / "golden" / f"django-{django}" / "README.md"
+    assert len(readme.read_text(encoding="utf-8").splitlines()) < 120

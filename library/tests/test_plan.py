@@ -735,6 +735,19 @@ def test_plan_as_text() -> None:
     assert "up to date" not in verbose
 
 
+def test_plan_text_lists_the_parts_of_rules_in_one_order() -> None:
+    site = deployment(origins=("https://www.example.com",))
+    (rule,) = lines(compared(site))["cors"].goal
+    live = dict(reversed(rule.items())) | {"MaxAgeSeconds": 1}
+    removed, added = (
+        line[8:].split("; ")
+        for line in show.as_text([compared(site, cors=[live])], width=10_000).splitlines()
+        if line.startswith(("      - ", "      + "))
+    )
+    assert removed[0] == added[0] == f"ID: {rule['ID']}"
+    assert [old for old, new in zip(removed, added, strict=True) if old != new] == ["MaxAgeSeconds: 1"]
+
+
 def test_plan_text_is_colored_by_change() -> None:
     found = [compared(lifecycle=[])]
     assert "\x1b" not in show.as_text(found)

@@ -29,6 +29,7 @@ _MORE = {
     "optional": " -- not set; `apply` sets it if the server still stores files with it",
     "not supported": " -- not supported by this server, skipped",
 }
+_ORDER = ("ID", "Status", "Filter", "Expiration", "NoncurrentVersionExpiration")  # then the others, by name
 _WIDTH = 20  # of the longest title
 
 
@@ -157,10 +158,15 @@ def _parts(aspect: str, value: Any) -> list[str]:
     return [str(value)] if value else []
 
 
+def _rank(part: tuple[str, Any]) -> tuple[int, str]:
+    name = part[0]
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER), name
+
+
 def _flat(value: Any, name: str = "") -> Iterator[str]:
-    """Yield each name and value of a rule, such as "Expiration.Days: 1"."""
+    """Yield the names and values of a rule, such as "Expiration.Days: 1", in one order: servers return any."""
     if isinstance(value, Mapping):
-        for key, each in value.items():
+        for key, each in sorted(value.items(), key=_rank):
             yield from _flat(each, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list) and all(isinstance(each, str) for each in value):
         yield f"{name}: {', '.join(value)}"
