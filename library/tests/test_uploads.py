@@ -69,11 +69,13 @@ def test_direct_uploads_can_be_turned_off(settings: Any) -> None:
 
 
 @pytest.mark.usefixtures("nowhere")
-def test_files_that_may_be_overwritten_are_sent_with_the_form(settings: Any) -> None:
+def test_files_that_may_be_overwritten_are_not_sent_directly(settings: Any) -> None:
     """A direct upload is at its final key before its form is valid: it would replace, or delete, another row's file."""
     settings.STORAGES = s3_storages({}, {"bucket_name": "acme-media", "file_overwrite": True})
     assert not uploads.available()
     assert csp.direct_uploads() == ()
+    with pytest.raises(ImproperlyConfigured, match=r"file_overwrite on.*Check uploads.available"):
+        uploads.begin(User(), TEXT, name="a.txt", size=1)
 
 
 def signed_headers(url: str) -> str:
