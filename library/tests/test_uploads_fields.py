@@ -629,6 +629,23 @@ def test_after_a_save_that_failed_the_form_can_be_sent_again(browser: Client, ca
 
 
 @pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("other", ["accepted", "saving", "cancelled"])
+def test_of_two_requests_that_save_at_once_the_second_is_a_bad_request(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    save = Video.save
+
+    def second(*args: Any, **more: Any) -> None:
+        Ticket.objects.update(state=other, claimed_at=timezone.now())
+        save(*args, **more)
+
+    monkeypatch.setattr(Video, "save", second)
+    token = finished(browser, VideoForm())
+    assert browser.post("/video/", {"title": "Lake", "file": token}).status_code == 400
+    assert (Video.objects.count(), state()) == (0, other)
+
+
+@pytest.mark.usefixtures("site")
 def test_without_a_request_the_next_form_of_the_thread_can_use_the_token(browser: Client) -> None:
     Video.objects.create(title="Lake", file="x.mp4")
     token = finished(browser, VideoForm())

@@ -1,5 +1,6 @@
 """The errors of uploads: a message for users, and a code and an HTTP status for programs."""
 
+from django.core.exceptions import BadRequest
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -9,6 +10,9 @@ class UploadError(Exception):
 
     `status` is the HTTP status of the response, and `code` identifies the error. `retry_after` is in seconds, or None
     if waiting doesn't help.
+
+    If two requests save the same upload at once, the second raises one of those that are a BadRequest. Django responds
+    with 400, and doesn't report an error in the code.
     """
 
     status = 400
@@ -60,21 +64,21 @@ class UnknownTicketError(UploadError):
     message = _("This upload does not exist. Please start it again.")
 
 
-class ExpiredError(UploadError):
+class ExpiredError(UploadError, BadRequest):
     """The ticket has expired or was cancelled."""
 
     status, code = 410, "expired"
     message = _("This upload took too long and has expired. Please start it again.")
 
 
-class AlreadyAcceptedError(UploadError):
+class AlreadyAcceptedError(UploadError, BadRequest):
     """The ticket has already been accepted."""
 
     status, code = 409, "accepted"
     message = _("This upload has already been accepted.")
 
 
-class InProgressError(UploadError):
+class InProgressError(UploadError, BadRequest):
     """Another request is finishing or accepting the same ticket."""
 
     status, code = 409, "in_progress"
