@@ -73,8 +73,7 @@ class Site:
 
     def posted(self, page: Page) -> int:
         """Return the size of the posted form, which Playwright reports some time after the response."""
-        while not self.forms:
-            page.wait_for_timeout(10)
+        until(lambda: page.wait_for_timeout(10) or self.forms)
         return sum(self.forms)
 
     def left(self) -> list[str]:
@@ -354,7 +353,7 @@ def test_file_changed_during_the_upload_is_not_sent(site: Site, page: Page, file
 def exhausted(page: Page, fault: Fault) -> None:
     """Let time pass until the script gives up."""
     seen = 0
-    while not page.locator("[data-state=failed], [data-state=form]").count():
+    while not page.locator("[data-state=failed], [data-state=form], [data-state=done]").count():
         page.wait_for_timeout(50)
         if fault.struck > seen:  # otherwise, it is in progress
             seen = fault.struck

@@ -21,7 +21,11 @@ STORAGES = {
     },
     "avatars": {
         "BACKEND": "s3kit.storages.MediaStorage",
-        "OPTIONS": {"bucket_name": "example-media", "location": "avatars", "access": "public-policy"},
+        "OPTIONS": {
+            "bucket_name": "example-media",
+            "location": "avatars",
+            "access": "public-policy",
+        },
     },
     "staticfiles": {
         "BACKEND": "s3kit.storages.StaticStorage",
