@@ -4,10 +4,10 @@ import io
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Locator, Page, expect, sync_playwright
 
 from tests.answers import ROOT
 from tests.machine import chromium
@@ -85,6 +85,13 @@ def picture(width: int, height: int, colors: tuple[str, str], seed: int = 0) -> 
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()
+
+
+def settle(page: Page) -> None:
+    """Wait until a page has no more requests, at most 10 seconds: Chromium doesn't report the end of every request."""
+    page.wait_for_load_state("load")
+    with suppress(Error):
+        page.wait_for_load_state("networkidle", timeout=10_000)
 
 
 def wait_for_focus(element: Locator) -> None:

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Error, Page, Route, expect
 from pytest_cookies.plugin import Cookies
 
 from tests.answers import FIXED
-from tests.browser import DESKTOP, Console, browser, picture
+from tests.browser import DESKTOP, Console, browser, picture, settle
 from tests.installed import Installed
 from tests.machine import free_port, read_when_up, run, running
 
@@ -137,7 +137,7 @@ def test_no_page_violates_the_policy(site: Site, page: Page) -> None:
     console = Console(page)
 
     def is_clean(*expected: str) -> None:
-        page.wait_for_load_state("networkidle")
+        settle(page)
         assert violations(page) == []
         assert [error for error in console.errors if not error.startswith(expected or ("none",))] == []
         console.errors.clear()
@@ -177,11 +177,11 @@ def test_no_page_violates_the_policy(site: Site, page: Page) -> None:
 @with_and_without_s3
 def test_the_admin_does_not_violate_the_policy(site: Site, page: Page) -> None:
     sign_in(page, site)
-    page.wait_for_load_state("networkidle")  # otherwise, navigation aborts pending requests
+    settle(page)  # otherwise, navigation aborts pending requests
     console = Console(page)
 
     def is_clean() -> None:
-        page.wait_for_load_state("networkidle")
+        settle(page)
         assert violations(page) == []
         # The admin has no icon, so the browser requests one, which Playwright doesn't report.
         assert set(console.errors) <= {NO_ICON}
@@ -310,6 +310,6 @@ def test_a_script_that_was_changed_on_s3_does_not_run(site: Site, page: Page) ->
         page.route(pattern, evil)
         with page.expect_event("console", lambda message: "integrity" in message.text.lower()):
             page.goto(f"{site.address}{address}")
-        page.wait_for_load_state("networkidle")
+        settle(page)
         assert page.evaluate("window.evil") is None, name
         page.unroute(pattern)

@@ -18,7 +18,7 @@ import yaml
 from playwright.sync_api import Browser, Page, expect
 
 from tests.answers import ROOT
-from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser
+from tests.browser import DESKTOP, PHONE, SCREENSHOTS, Console, browser, settle
 
 CONF = runpy.run_path(str(ROOT / "docs" / "conf.py"))
 REPOSITORY = f"{CONF['REPOSITORY']}/"
@@ -269,7 +269,7 @@ def test_the_search_finds_a_term(chromium: Browser, address: str) -> None:
         page.get_by_placeholder("Search").press("Enter")
         result = page.locator("#search-results ul.search a[href*='providers.html']").first
         result.wait_for()
-        page.wait_for_load_state("networkidle")  # the script still reads the pages that it has found
+        settle(page)  # the script still reads the pages that it has found
         result.click()
         page.wait_for_url(re.compile("providers.html"))
         assert page.locator("h1").inner_text() == "Providers other than AWS"
@@ -296,7 +296,8 @@ def test_the_search_finds_the_entry_of_an_error_message(chromium: Browser, addre
         page = context.new_page()
         console = Console(page)
         for message, entry in ERRORS.items():
-            page.goto(f"{address}search.html?q={quote(message)}", wait_until="networkidle")
+            page.goto(f"{address}search.html?q={quote(message)}")
+            settle(page)
             if entry:
                 expect(page.locator(".errors a").first).to_have_attribute("href", entry)
             else:
