@@ -66,9 +66,10 @@ unconfirmed = _Unconfirmed()
 
 def end_saves(**_more: Any) -> None:
     """Settle the tickets of this thread's saves that failed. Must not be called during a save."""
-    files = unconfirmed.files
-    while files:
+    files = list(unconfirmed.files)
+    unconfirmed.files.clear()
+    for file in files:
         try:
-            files.popleft().end()
+            file.end()
         except Exception:  # the database may have failed
             logger.exception("An upload stays in progress until its claim expires")
