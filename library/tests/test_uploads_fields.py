@@ -707,9 +707,39 @@ def test_failed_saves_end_before_django_closes_connections(
 
 
 @pytest.mark.usefixtures("site")
-def test_a_row_that_was_written_before_the_failure_keeps_its_file(browser: Client) -> None:
+def test_the_end_of_a_request_makes_no_queries_without_a_failed_save(
+    browser: Client, django_assert_num_queries: Any
+) -> None:
+    token = failed_save(browser)
+    rows.end_saves()
+    with django_assert_num_queries(0):
+        rows.end_saves()
+    VideoForm({"title": "River", "file": token}).save()
+    with django_assert_num_queries(0):
+        rows.end_saves()
+
+
+@pytest.mark.usefixtures("site")
+def test_a_database_that_fails_at_the_end_of_a_request_is_logged(
+    browser: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(_ticket: Ticket) -> bool:
+        raise OperationalError
+
+    failed_save(browser)
+    monkeypatch.setattr("s3kit.uploads.files.has_row", failing)
+    rows.end_saves()
+    assert caplog.messages == ["An upload stays in progress until its claim expires"]
+    assert state() == "saving"
+
+
+@pytest.mark.usefixtures("site")
+@pytest.mark.parametrize("fails", [True, False], ids=["fails", "validates another form"])
+def test_a_row_that_was_written_keeps_its_file_whatever_a_receiver_does(browser: Client, fails: bool) -> None:
     def failing(*_args: object, **_more: object) -> None:
-        raise ZeroDivisionError
+        if fails:
+            raise ZeroDivisionError
+        VideoForm({"title": "River", "file": token}).is_valid()
 
     names: list[str] = []
 
@@ -724,7 +754,7 @@ def test_a_row_that_was_written_before_the_failure_keeps_its_file(browser: Clien
     post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")
     answer = browser.post("/video/", {"title": "Lake", "file": token})
     post_save.disconnect(failing, Video)
-    assert answer.status_code == 500
+    assert answer.status_code == (500 if fails else 302)
     assert state() == "accepted"
     assert names == [Video.objects.get().file.name]
 

@@ -93,10 +93,9 @@ class DirectFile(Stored, UploadedFile):
             return
         saving = Ticket.objects.filter(pk=self.ticket.pk, state=Ticket.State.SAVING, claimed_at=claimed_at)
         claimed = saving.first()
+        written = claimed and has_row(claimed)
+        # Only on the same connection is the save over for the database, too.
         if claimed is None or database.connection is not connection:
-            return
-        written = has_row(claimed)
-        if database.connection is not connection:  # Django may have connected again
             return
         if written:
             self.confirm()
