@@ -59,7 +59,7 @@ class DirectFile(Stored, UploadedFile):
         # Without a transaction, the row is written later. Then `confirm` is called, or `tickets.settle` finds the row.
         self.is_saving = usable and bool(self.row) and not together
         if self.is_saving:
-            connections[self.database].ensure_connection()
+            connections[self.database].ensure_connection()  # an error must not leave a claim
         state = Ticket.State
         # If another storage stores a copy, the original stays at its target until it is cleaned up.
         new = state.SAVING if self.is_saving else state.ACCEPTED if usable else state.CANCELLED

@@ -65,7 +65,7 @@ unconfirmed = _Unconfirmed()
 
 
 def end_saves(**_more: Any) -> None:
-    """Settle the tickets of this thread's saves that failed. Must not be called during a save."""
+    """Settle the tickets of this thread's saves that failed. `confirm` accepts that of a running save later."""
     files = list(unconfirmed.files)
     unconfirmed.files.clear()
     for file in files:
