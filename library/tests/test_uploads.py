@@ -23,7 +23,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from s3kit import clients, uploads
+from s3kit import clients, csp, uploads
 from s3kit.uploads import DirectFileField, Kind
 from s3kit.uploads.models import Ticket
 from s3kit.uploads.tickets import part_size
@@ -66,6 +66,16 @@ def test_direct_uploads_can_be_turned_off(settings: Any) -> None:
     settings.STORAGES = s3_storages({}, {"bucket_name": "acme-media", "direct_uploads": "no"})
     with pytest.raises(ImproperlyConfigured, match="'direct_uploads' is 'no': set it to True or False"):
         uploads.available()
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_files_that_may_be_overwritten_are_not_sent_directly(settings: Any) -> None:
+    """A direct upload is at its final key before its form is valid: it would replace, or delete, another row's file."""
+    settings.STORAGES = s3_storages({}, {"bucket_name": "acme-media", "file_overwrite": True})
+    assert not uploads.available()
+    assert csp.direct_uploads() == ()
+    with pytest.raises(ImproperlyConfigured, match=r"file_overwrite on.*Check uploads.available"):
+        uploads.begin(User(), TEXT, name="a.txt", size=1)
 
 
 def signed_headers(url: str) -> str:

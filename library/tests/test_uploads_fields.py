@@ -901,6 +901,19 @@ def _posted(data: dict[str, list[str]], files: dict[str, list[Any]]) -> tuple[An
     return query, MultiValueDict(files)
 
 
+def test_an_extra_form_without_files_is_ignored_by_its_formset() -> None:
+    class RowForm(forms.Form):
+        title = forms.CharField()
+        files = DirectFileField(upload_to="rows/", multiple=True)
+
+    rows = forms.formset_factory(RowForm, extra=2)
+    posted = {"form-TOTAL_FORMS": ["2"], "form-INITIAL_FORMS": ["0"], "form-0-title": ["Lake"]}
+    files = [SimpleUploadedFile("a.txt", b"x")]
+    assert rows(*_posted(posted, {"form-0-files": files})).errors == [{}, {}]
+    missing = [{"files": ["This field is required."]}, {"title": ["This field is required."]}]
+    assert rows(*_posted(posted, {"form-1-files": files})).errors == missing
+
+
 # Storages
 
 

@@ -306,7 +306,7 @@ OPTIONS = (
     Option(
         "direct_uploads",
         "Whether browsers may upload directly to the bucket, with `s3kit.uploads`. If not, its forms send files through"
-        " the site.",
+        " the site. Always off with `file_overwrite`.",
         ("AWS_DIRECT_UPLOADS",),
         default=True,
         kinds=("media",),

@@ -19,7 +19,7 @@ have no message, run these commands. Each prints the fix with what it finds:
 |---|---|
 | `python manage.py check` | mistakes in the settings: [all checks](checks.md) |
 | `python manage.py s3 plan` | buckets that differ from the settings: [conflicts](doctor.md#s3-plan-and-s3-apply) |
-| `python manage.py s3 doctor` | failures of the live buckets, for site and visitors: [lines](doctor.md#s3-doctor) |
+| `python manage.py s3 doctor` | what fails for the site or its visitors: [its messages](doctor.md#s3-doctor) |
 
 """
 

@@ -133,7 +133,8 @@ class OnS3:
             custom_domain="" if local else text("custom_domain"),
             distribution="" if local else text("cloudfront_distribution"),
             versioning=bool(values.get("versioning")),
-            direct_uploads=bool(values.get("direct_uploads")),
+            # With file_overwrite, a direct upload would replace or delete another file before its form is valid.
+            direct_uploads=bool(values.get("direct_uploads") and not values.get("file_overwrite")),
             expire=values.get("querystring_expire", 3600),
             cloudfront_key_id="" if local else text("cloudfront_key_id"),
             cookie_domain="" if local else text("cloudfront_cookie_domain"),

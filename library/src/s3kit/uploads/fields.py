@@ -95,6 +95,10 @@ class DirectFileField(forms.FileField):
             message = self.error_messages.get(error.code, str(error))
             raise ValidationError(message, code=error.code) from error
 
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return whether files were posted. Formsets ignore an extra form in which nothing has changed."""
+        return super().has_changed(initial, None if data == [] else data)
+
     def clean(self, data: Any, initial: Any = None) -> Any:
         """Return the file, or the list of files. Raise ValidationError."""
         if not self.multiple or data is FILE_INPUT_CONTRADICTION:

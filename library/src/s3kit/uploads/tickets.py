@@ -21,6 +21,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import (
     FieldError,
+    ImproperlyConfigured,
     ObjectDoesNotExist,
     SuspiciousFileOperation,
     ValidationError,
@@ -70,12 +71,18 @@ def begin(user: AbstractBaseUser, kind: Kind, *, name: str, size: int) -> Ticket
     """Return a new ticket for a file of `size` bytes with the user's file name `name`.
 
     Raises ForbiddenError if the user may not upload this kind, RejectedError for a name, type, or size that is not
-    accepted, RateLimitedError if the user has reached one of `s3kit.uploads.limits`, and UnavailableError if S3 fails.
+    accepted, RateLimitedError if the user has reached one of `s3kit.uploads.limits`, UnavailableError if S3 fails, and
+    ImproperlyConfigured if the storage is not on S3 or has file_overwrite on.
     Also deletes the user's old tickets.
     """
     if not kind.allows(user):
         raise ForbiddenError
     storage = storage_of(kind.storage)
+    if storage.file_overwrite:
+        raise ImproperlyConfigured(
+            f"STORAGES[{kind.storage!r}] has file_overwrite on, so an upload could replace or delete another file."
+            " Check uploads.available() first."
+        )
     # Drop control characters and lone surrogates, which databases reject.
     name = "".join(c for c in str(name).replace("\\", "/").rpartition("/")[2] if c.isprintable()).strip()
     if not name or len(name) > 255:
