@@ -720,6 +720,19 @@ def test_the_end_of_a_request_makes_no_queries_without_a_failed_save(
 
 
 @pytest.mark.usefixtures("site")
+def test_a_worker_without_requests_remembers_a_limited_number_of_failed_saves(browser: Client) -> None:
+    form = VideoForm({"title": "Lake", "file": finished(browser, VideoForm())})
+    assert form.is_valid()
+    file = form.cleaned_data["file"]
+    file.row, file.database = "shop.Video.file", "default"
+    for _ in range(150):
+        file.accept(default_storage, None)
+        Ticket.objects.update(state="finished")
+    assert 0 < len(rows.unconfirmed.files) <= 100
+    rows.end_saves()
+
+
+@pytest.mark.usefixtures("site")
 def test_a_database_that_fails_at_the_end_of_a_request_is_logged(
     browser: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
