@@ -441,6 +441,14 @@ def test_write_manifest_replaces_no_device_or_pipe(tree: Path, tmp_path: Path) -
     assert pipe.is_fifo()
 
 
+def test_write_manifest_keeps_a_symbolic_link(tree: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    (link := tmp_path / "link.json").symlink_to(target := tmp_path / "target.json")
+    for _ in range(2):
+        write_manifest(link)
+        assert link.is_symlink()
+        assert "paths" in json.loads(target.read_text())
+
+
 def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: Path, settings: Any) -> None:
     target = tmp_path / "staticfiles.json"
     target.write_text("old")

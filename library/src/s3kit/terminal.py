@@ -8,13 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-from django.core.management.base import (
-    BaseCommand,
-    CommandError,
-    CommandParser,
-    DjangoHelpFormatter,
-    OutputWrapper,
-)
+from django.core.management.base import BaseCommand, CommandParser, DjangoHelpFormatter, OutputWrapper
 from django.core.management.color import no_style
 
 COLUMNS = 100
@@ -111,23 +105,19 @@ class Parser(CommandParser):
                 parser.error(f"write {option} after {given[at]!r}, not before it")
         return super().parse_args(args, namespace)
 
-    def error(self, message: str) -> NoReturn:
-        """Print the message and exit with 2; raise CommandError if code has called the command."""
-        if not self.called_from_command_line:
-            raise CommandError(f"Error: {message}")
-        line = f"{self.prog}: error: {message}. For help, run `{self.prog} --help`."
-        self.exit(2, "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n")
-
-
-class SubcommandParser(Parser):
-    """Parses the options of a subcommand, which would leave errors about unknown ones to the command."""
-
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return the namespace and no unknown arguments, which are an error."""
+        """Return the namespace and no unknown arguments: argparse would leave a subcommand's to the command."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and exit with 2; raise CommandError if code has called the command."""
+        if not self.called_from_command_line:
+            super().error(message)
+        line = f"{self.prog}: error: {message}. For help, run `{self.prog} --help`."
+        self.exit(2, "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) + "\n")
 
 
 class ReadableCommand(BaseCommand):

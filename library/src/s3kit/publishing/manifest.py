@@ -33,14 +33,15 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
     stage = collect(storage)
     body = stage.source(storage.manifest_name).body
     assert isinstance(body, bytes)  # noqa: S101 - for the type checker
-    path.parent.mkdir(parents=True, exist_ok=True)
+    target = path.resolve()  # a symbolic link stays
+    target.parent.mkdir(parents=True, exist_ok=True)
     # Replace the file atomically, because a web process may be starting.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(body)
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

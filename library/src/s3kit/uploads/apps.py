@@ -14,7 +14,7 @@ class UploadsConfig(AppConfig):
     def ready(self) -> None:
         """Connect the signals that track rows with files, and register the system check."""
         from django.core.checks import register
-        from django.core.signals import got_request_exception, request_finished
+        from django.core.signals import request_finished
         from django.db import close_old_connections
         from django.db.models.signals import post_save, pre_save
 
@@ -23,9 +23,8 @@ class UploadsConfig(AppConfig):
 
         pre_save.connect(rows.before_row, dispatch_uid="s3kit.uploads")
         post_save.connect(rows.after_row, dispatch_uid="s3kit.uploads")
-        got_request_exception.connect(rows.end_saves, dispatch_uid="s3kit.uploads")
-        # Before Django closes the connections, on which `end_saves` relies.
-        request_finished.disconnect(close_old_connections)
         request_finished.connect(rows.end_saves, dispatch_uid="s3kit.uploads")
-        request_finished.connect(close_old_connections)
+        # `end_saves` needs the connections, so Django must close them after it.
+        if request_finished.disconnect(close_old_connections):
+            request_finished.connect(close_old_connections)
         register(check_setting, "s3kit")

@@ -11,8 +11,8 @@ class UploadError(Exception):
     `status` is the HTTP status of the response, and `code` identifies the error. `retry_after` is in seconds, or None
     if waiting doesn't help.
 
-    If two requests save the same upload at once, the second raises one of those that are a BadRequest. Django responds
-    with 400, and doesn't report an error in the code.
+    Subclasses that saving a file can raise are also a BadRequest, so if two requests save the same upload at once, the
+    second gets a 400 instead of a server error.
     """
 
     status = 400
@@ -88,7 +88,7 @@ class InProgressError(UploadError, BadRequest):
         super().__init__(retry_after=2)
 
 
-class IncompleteError(UploadError):
+class IncompleteError(UploadError, BadRequest):
     """S3 does not have the whole file."""
 
     status, code = 409, "incomplete"

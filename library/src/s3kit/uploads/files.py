@@ -58,6 +58,8 @@ class DirectFile(Stored, UploadedFile):
         usable = storage == ours and fits and (same or not in_atomic_block)
         # Without a transaction, the row is written later. Then `confirm` is called, or `tickets.settle` finds the row.
         self.is_saving = usable and bool(self.row) and not together
+        if self.is_saving:
+            connections[self.database].ensure_connection()  # an error must not leave a claim
         state = Ticket.State
         # If another storage stores a copy, the original stays at its target until it is cleaned up.
         new = state.SAVING if self.is_saving else state.ACCEPTED if usable else state.CANCELLED
@@ -72,7 +74,6 @@ class DirectFile(Stored, UploadedFile):
         if not usable:
             return None
         if self.is_saving:
-            connections[self.database].ensure_connection()
             self._claimed = now, connections[self.database].connection
             rows.unconfirmed.files.append(self)
         else:
@@ -80,28 +81,32 @@ class DirectFile(Stored, UploadedFile):
         return self.ticket.target
 
     def end(self) -> None:
-        """Accept the ticket if its row exists, or reopen it: this thread has ended the save, perhaps by an exception.
+        """Accept the ticket if its row exists, or reopen it, after this thread's save has ended.
 
-        Does nothing if the connection to the row's database was lost or has an open transaction. The database may then
-        still write the row, so `tickets.settle` decides later.
+        Waits for the next `rows.end_saves` while the row's database has an open transaction, which may roll the row
+        back. If the connection was lost, the database may still write the row, so `tickets.settle` decides later.
         """
         claimed_at, connection = self._claimed
         database = connections[self.database]
-        claimed = Ticket.objects.filter(
-            pk=self.ticket.pk, state=Ticket.State.SAVING, claimed_at=claimed_at
-        ).first()
-        if claimed is None or database.in_atomic_block or database.connection is not connection:
+        if database.in_atomic_block:
+            rows.unconfirmed.files.append(self)
             return
-        state = Ticket.State.ACCEPTED if has_row(claimed) else Ticket.State.FINISHED
-        if database.connection is connection:
-            Ticket.objects.filter(pk=claimed.pk, state=claimed.state, claimed_at=claimed_at).update(
-                state=state
-            )
+        saving = Ticket.objects.filter(pk=self.ticket.pk, state=Ticket.State.SAVING, claimed_at=claimed_at)
+        claimed = saving.first()
+        written = claimed and has_row(claimed)
+        # Only on the same connection is the save over for the database, too.
+        if claimed is None or database.connection is not connection:
+            return
+        if written:
+            self.confirm()
+        else:
+            saving.update(state=Ticket.State.FINISHED)
 
     def confirm(self) -> None:
         """Accept the ticket, because the row has been written."""
         with suppress(ValueError):
             rows.unconfirmed.files.remove(self)
+        self.is_saving = False
         state = Ticket.State
         # FINISHED, if writing took so long that another process assumed this one was killed.
         late = (state.SAVING, state.FINISHED)

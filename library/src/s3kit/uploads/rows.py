@@ -65,10 +65,11 @@ unconfirmed = _Unconfirmed()
 
 
 def end_saves(**_more: Any) -> None:
-    """Settle the tickets of this thread's saves that failed. Must not be called during a save."""
-    files = unconfirmed.files
-    while files:
+    """Settle the tickets of this thread's saves that failed. `confirm` accepts that of a running save later."""
+    files = list(unconfirmed.files)
+    unconfirmed.files.clear()
+    for file in files:
         try:
-            files.popleft().end()
+            file.end()
         except Exception:  # the database may have failed
             logger.exception("An upload stays in progress until its claim expires")

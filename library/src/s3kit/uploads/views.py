@@ -109,9 +109,8 @@ def _ticket(request: HttpRequest, ticket_id: UUID) -> Ticket:
 def _data(request: HttpRequest) -> Mapping[str, Any]:
     """Return the posted data, from JSON or a form."""
     try:
-        if (
-            data := getattr(request, "data", None)
-        ) is None:  # an attribute of Django REST framework's requests
+        data = getattr(request, "data", None)  # of Django REST framework
+        if data is None:
             is_json = request.content_type == "application/json"
             data = json.loads(request.body) if is_json else request.POST
     except (ValueError, RecursionError):  # RecursionError for deeply nested JSON

@@ -20,7 +20,7 @@ from s3kit.commands import (
     tickets,
 )
 from s3kit.commands.shared import exit_codes, explained
-from s3kit.terminal import HelpFormatter, ReadableCommand, SubcommandParser
+from s3kit.terminal import HelpFormatter, Parser, ReadableCommand
 
 # In the order of the help.
 SUBCOMMANDS: dict[str, Subcommand] = {
@@ -55,7 +55,7 @@ class Command(ReadableCommand):
             dest="subcommand",
             required=True,
             metavar="SUBCOMMAND",
-            parser_class=SubcommandParser,
+            parser_class=Parser,
         )
         for name, subcommand in SUBCOMMANDS.items():
             added: CommandParser = commands.add_parser(
