@@ -449,6 +449,12 @@ def test_write_manifest_keeps_a_symbolic_link(tree: Path, tmp_path: Path) -> Non
         assert "paths" in json.loads(target.read_text())
 
 
+def test_write_manifest_replaces_a_symbolic_link_to_itself(tree: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    (loop := tmp_path / "loop.json").symlink_to(loop)
+    write_manifest(loop)
+    assert loop.is_file()
+
+
 def test_write_manifest_keeps_the_old_file_when_it_fails(tree: Path, tmp_path: Path, settings: Any) -> None:
     target = tmp_path / "staticfiles.json"
     target.write_text("old")

@@ -33,7 +33,7 @@ def write_manifest(path: Path | None = None) -> tuple[str, Stage]:
     stage = collect(storage)
     body = stage.source(storage.manifest_name).body
     assert isinstance(body, bytes)  # noqa: S101 - for the type checker
-    target = path.resolve()  # a symbolic link stays
+    target = Path(os.path.realpath(path))  # A symbolic link stays. Path.resolve() raises an error for a loop.
     target.parent.mkdir(parents=True, exist_ok=True)
     # Replace the file atomically, because a web process may be starting.
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
