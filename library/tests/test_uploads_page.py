@@ -211,5 +211,5 @@ def test_every_code_block_is_followed(steps: dict[str, list[Block]]) -> None:
     assert len(code) <= 40  # one screen
 
 
-def test_the_page_can_be_read_in_one_go() -> None:
+def test_page_has_at_most_200_lines() -> None:
     assert len(PAGE.splitlines()) <= 200
