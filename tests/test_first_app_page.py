@@ -21,7 +21,7 @@ PASSWORD = "a-password-for-this-test"
 PDF = b"%PDF-1.7\n".ljust(184_000)
 WALKS = [
     ("Over the moor", "#d9cdea", "#33235b"),
-    ("Round the lake", "#cfe8ef", "#0b3954"),
+    ("Around the lake", "#cfe8ef", "#0b3954"),
     ("Up to the lookout", "#f2c9a1", "#23395b"),
 ]
 MEMBER = f"""

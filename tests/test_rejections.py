@@ -115,7 +115,7 @@ BAD = [
     ({"project_slug": "-a_"}, ["must begin and end with"], "a"),
     ({"aws_region": "us_east_1"}, ["write it with hyphens"], "us-east-1"),
     ({"aws_region": "us-east-1a"}, ["is an availability zone"], "us-east-1"),
-    ({"aws_region": "Seoul"}, ["the name of a place, not of a region"], "ap-northeast-2"),
+    ({"aws_region": "Seoul"}, ["a place, not a region"], "ap-northeast-2"),
     ({"aws_region": "EU-Central-1"}, ["write it in lowercase"], "eu-central-1"),
     ({"aws_region": "us-esat-1"}, ["no direction 'esat'"], "us-east-1"),
     ({"aws_region": "mars"}, ["is not a region"], None),

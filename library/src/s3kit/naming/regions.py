@@ -85,8 +85,8 @@ def problems(region: str) -> list[Problem]:
     """Return everything that is wrong with a region, or an empty list for a valid one, known or not."""
     if _FORM.fullmatch(region):
         return []
-    if not re.search(r"[0-9]", region) and (meant := _named(_plain(region))):
-        return [Problem("place", f"is the name of a place, not of a region: the region there is {meant}")]
+    if not re.search(r"[0-9]", region) and _named(_plain(region)):
+        return [Problem("place", "is a place, not a region")]
     found = []
     if re.search(r"[A-Z]", region):
         found.append(Problem("lower-case", "is not a region: write it in lowercase"))
