@@ -85,7 +85,7 @@ def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType
     """Return all problems with the answers, in the order of the prompts."""
     rejections: list[Rejection] = []
     region = None  # the answer, or the suggestion for it: some bucket names contain the region
-    buckets: dict[str, str] = {}  # answers, each with a valid name
+    buckets: dict[str, str] = {}  # valid names, by answer
     for answer in ANSWERS:
         value, suggestion = answers.get(answer), None
         if not isinstance(value, str):
@@ -102,11 +102,12 @@ def check(answers: dict[str, Any], bucket_names: ModuleType, regions: ModuleType
             suggestion = next(iter(difflib.get_close_matches(value.lower(), CHOICES[answer], n=1)), None)
         else:
             messages = [problem.message for problem in bucket_names.problems(value, region=region)]
+            key = value if value.strip() else answer  # two blank answers don't mean one bucket
             if messages:  # equal answers get equal suggestions, and different answers different ones
-                suggestion = buckets.get(value) or similar_bucket(answer, answers, bucket_names, region)
-                if value not in buckets and suggestion in buckets.values():
+                suggestion = buckets.get(key) or similar_bucket(answer, answers, bucket_names, region)
+                if key not in buckets and suggestion in buckets.values():
                     suggestion = bucket_names.suggestion(f"{suggestion}-media", region=region)
-            buckets[value] = suggestion or value
+            buckets[key] = suggestion or value
         rejections += [Rejection(answer, message, suggestion) for message in messages]
     return rejections
 

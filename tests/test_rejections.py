@@ -190,6 +190,10 @@ def test_different_names_get_different_suggestions() -> None:
         for name, _, suggestion in rejections(static_bucket_name="사진", media_bucket_name="사진")
     }
     assert suggestions == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket"}
+    blank = {
+        name: suggestion for name, _, suggestion in rejections(static_bucket_name="", media_bucket_name="")
+    }
+    assert blank == {"static_bucket_name": "my-bucket", "media_bucket_name": "my-bucket-media"}
 
 
 def test_all_problems_are_reported_at_once_and_the_command_can_be_pasted(
@@ -279,6 +283,8 @@ def test_suggestion_for_an_unusable_bucket_name_is_the_default() -> None:
         n: c for n, _, c in rejections(**RANDOM, static_bucket_name="사진", media_bucket_name="사진")
     }
     assert set(suggestions.values()) == {"pub-static-k3v9qz"}  # the user meant one bucket
+    blank = [each[2] for each in rejections(**RANDOM, static_bucket_name="", media_bucket_name="")]
+    assert {*blank} == {"pub-static-k3v9qz", "pub-media-k3v9qz"}
     assert rejections(**RANDOM, media_bucket_name="My_Photos")[0][2] == "my-photos"
     broken = RANDOM | {"__bucket_suffix": "$(x)"}
     assert rejections(**broken, media_bucket_name="사진")[0][2] == "my-bucket"
